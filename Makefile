@@ -1,0 +1,49 @@
+# The verbs of the project. Each sets itself up from nothing but python3 (3.11 or newer) and make; CI calls them and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test check bench docs fix lock clean
+
+demo: $(READY)  ## plan the chatbot example into out/chatgenius/
+	$(BIN)/tightrope plan examples/chatgenius/workload.yaml --out out/chatgenius
+
+test: .venv/ready-dev  ## the whole test-suite
+	$(BIN)/python -m pytest -n auto
+
+check: .venv/ready-dev  ## style, types, layers, freshness of the documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyrefly check
+	$(BIN)/lint-imports
+	$(BIN)/python -m docs.generate --check
+
+bench: .venv/ready-dev  ## every benchmark, as ratios against a peer of the same run
+	$(BIN)/python -m benchmarks
+
+docs: .venv/ready-dev  ## rewrite the generated pages of docs/ and README.md
+	$(BIN)/python -m docs.generate
+
+fix: .venv/ready-dev  ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: .venv/ready-dev  ## renew the pins
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header -c requirements.lock --group dev -o requirements-dev.lock pyproject.toml
+
+clean:  ## remove what the verbs made
+	rm -rf .venv out build dist
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 3.11 or newer is needed; set PYTHON=…")'
+	$(PYTHON) -m venv .venv
+
+$(READY): requirements.lock pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+.venv/ready-dev: requirements-dev.lock $(READY)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@

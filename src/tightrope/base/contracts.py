@@ -1,0 +1,92 @@
+"""The four things a contributor can add, on one screen. Each lives in one folder; built-ins face the same contract tests.
+
+A part is found by the attribute its module carries (``CLOUD``, ``OFFER``, ``RENDERER``, ``PROFILES``) or by the entry point
+of that kind (see ``registry.py``). What a part does not offer it declares (``faces``) or answers with a ``Refusal``: no method
+raises at run time.
+"""
+
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+from tightrope.base.records import (
+    BillLine,
+    MachineType,
+    ModelVariant,
+    OfferTerms,
+    Plan,
+    PriceRow,
+    Profile,
+    Refusal,
+    UnitPrice,
+    Usage,
+)
+
+Face: TypeAlias = Literal["machines", "prices", "spot", "commitments", "unit_prices"]
+
+
+@runtime_checkable
+class Cloud(Protocol):
+    """A seller of machines (``clouds/<name>/``): dated facts, nothing computed."""
+
+    name: str
+    faces: frozenset[Face]
+
+    def machines(self) -> tuple[MachineType, ...]:
+        """Return every machine type it sells."""
+        ...
+
+    def prices(self) -> tuple[PriceRow, ...]:
+        """Return every machine-hour price, all dates (append-only)."""
+        ...
+
+    def unit_prices(self) -> tuple[UnitPrice, ...]:
+        """Return egress and storage prices; empty where ``unit_prices`` is not among the faces."""
+        ...
+
+
+class Prices(Protocol):
+    """What an offer may ask of the price book."""
+
+    def find(self, machine: str, region: str, offer: str) -> PriceRow | None:
+        """Return the row in force, None where it is not sold so."""
+        ...
+
+
+@runtime_checkable
+class Offer(Protocol):
+    """A way of paying (``offers/<name>.py``): what it costs for the optimiser, and exactly on the bill."""
+
+    name: str
+    kind: Literal["pay-as-you-go", "commitment"]
+
+    def terms(self, machine: str, region: str, prices: Prices) -> OfferTerms | Refusal:
+        """Return the coefficients of one machine-hour, or why it is not to be had."""
+        ...
+
+    def charge(self, usage: Usage, prices: Prices, commitment_usd_per_hour: float) -> tuple[tuple[BillLine, ...], Usage]:
+        """Return the month's bill lines and the usage they leave unpaid (machine-hours still to be charged by other offers)."""
+        ...
+
+
+@runtime_checkable
+class Renderer(Protocol):
+    """Writes a plan out (``render/<target>/``)."""
+
+    name: str
+
+    def render(self, plan: Plan) -> dict[Path, str]:
+        """Return relative path → file content; the same plan gives the same bytes."""
+        ...
+
+
+@runtime_checkable
+class ProfileSource(Protocol):
+    """Knows how variants behave on machines (``perf/``)."""
+
+    name: str
+    rank: int
+    """Sources are asked from the lowest rank up; the first profile wins."""
+
+    def profile(self, variant: ModelVariant, machine: MachineType) -> Profile | Refusal:
+        """Return the engine model with provenance and error band, or why there is none."""
+        ...

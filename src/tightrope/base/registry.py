@@ -1,0 +1,69 @@
+"""Finds clouds, offers, renderers and profile sources: built-in modules and third-party entry points, the same way.
+
+A built-in is a module or sub-package of the kind's folder that carries the kind's attribute. A third party declares, say,
+``[project.entry-points."tightrope.clouds"]`` with ``mycloud = "my_package:CLOUD"``.
+"""
+
+import importlib
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Literal, TypeAlias
+
+from tightrope.base.contracts import Cloud, Offer, ProfileSource, Renderer
+from tightrope.base.errors import InputError, unknown_name
+
+Kind: TypeAlias = Literal["clouds", "offers", "render", "perf"]
+
+ATTRIBUTES: dict[str, str] = {"clouds": "CLOUD", "offers": "OFFER", "render": "RENDERER", "perf": "PROFILES"}
+
+
+def _built_in(kind: str) -> list[object]:
+    """Return the parts carried by the modules of one folder, in name order."""
+    folder = importlib.import_module(f"tightrope.{kind}")
+    names = sorted(info.name for info in pkgutil.iter_modules(folder.__path__))
+    modules = (importlib.import_module(f"tightrope.{kind}.{name}") for name in names)
+    return [getattr(module, ATTRIBUTES[kind]) for module in modules if hasattr(module, ATTRIBUTES[kind])]
+
+
+@cache
+def _discover(kind: str) -> dict[str, object]:
+    """Return name → part, built-ins first; two parts of one name are an error."""
+    found: dict[str, object] = {}
+    plugged = (point.load() for point in sorted(entry_points(group=f"tightrope.{kind}")))
+    for part in [*_built_in(kind), *plugged]:
+        name = str(getattr(part, "name"))  # noqa: B009 - the contract says it has one
+        if name in found:
+            msg = f"two {kind} are called {name!r}: {found[name]!r} and {part!r}"
+            raise InputError(msg, resolve="uninstall one of the packages that provide it")
+        found[name] = part
+    return found
+
+
+def clouds() -> dict[str, Cloud]:
+    """Return every cloud by name."""
+    return {name: part for name, part in _discover("clouds").items() if isinstance(part, Cloud)}
+
+
+def offers() -> dict[str, Offer]:
+    """Return every offer by name."""
+    return {name: part for name, part in _discover("offers").items() if isinstance(part, Offer)}
+
+
+def renderers() -> dict[str, Renderer]:
+    """Return every renderer by name."""
+    return {name: part for name, part in _discover("render").items() if isinstance(part, Renderer)}
+
+
+def profile_sources() -> list[ProfileSource]:
+    """Return every profile source, the one to ask first in front."""
+    found = [part for part in _discover("perf").values() if isinstance(part, ProfileSource)]
+    return sorted(found, key=lambda source: (source.rank, source.name))
+
+
+def find_offer(name: str) -> Offer:
+    """Return one offer; raise ``UnknownNameError`` with near names."""
+    known = offers()
+    if name not in known:
+        raise unknown_name("offer", name, known)
+    return known[name]
