@@ -91,7 +91,7 @@ def near_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], where: Where | None = None) -> UnknownNameError:
+def unknown_name(name: str, *, kind: str, known: Iterable[str], where: Where | None = None) -> UnknownNameError:
     """Return the error for a ``name`` that no known ``kind`` has, with the nearest names in its remedy."""
     known = sorted(known)
     near = near_names(name, known)

@@ -65,5 +65,5 @@ def find_offer(name: str) -> Offer:
     """Return one offer; raise ``UnknownNameError`` with near names."""
     known = offers()
     if name not in known:
-        raise unknown_name("offer", name, known)
+        raise unknown_name(name, kind="offer", known=known)
     return known[name]
