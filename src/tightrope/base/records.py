@@ -295,6 +295,8 @@ class TodayPool:
     variant: str
     offer: str
     machines: int
+    max_batch: int
+    """Largest batch (or concurrent sequences) the server is set to; 0 leaves the profile's own."""
     classes: tuple[str, ...]
 
 
