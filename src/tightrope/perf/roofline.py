@@ -1,0 +1,121 @@
+"""Token engines from first principles: a step reads the weights once, multiplies every token with them and reads the KV cache.
+
+``weights_s = weight bytes / bandwidth``; ``per_token_s = 2 × parameters / arithmetic rate``; ``per_cached_token_s = KV bytes per
+token / bandwidth``, each peak rate times the efficiency of ``data/accelerators.csv``. (Williams, Waterman, Patterson: Roofline,
+CACM 52(4), 2009; 2 operations per parameter and token: Kaplan et al., arXiv:2001.08361.)
+"""
+
+from dataclasses import dataclass
+
+from tightrope.base.records import Architecture, MachineType, ModelVariant, Profile, Provenance, Refusal, TokenEngine
+from tightrope.base.units import GIB
+from tightrope.perf.tables import Accelerator, accelerators, find_accelerator
+
+KV_BYTES = 2
+"""The KV cache is kept in 16 bits whatever the weights are."""
+MIN_KV_TOKENS = 4096
+"""A server with a smaller KV cache is refused: it could not hold one full conversation beside another."""
+ENGINE_START_S = 45.0
+"""Process start, compilation and graph capture of a serving engine, beside the reading of the weights: an assumption."""
+
+
+def kv_bytes_per_token(architecture: Architecture) -> int:
+    """Return the bytes of keys and values that one token leaves in the cache.
+
+    >>> kv_bytes_per_token(Architecture(parameters=7.0e9, layers=32, kv_heads=4, head_dim=128))
+    65536
+    """
+    return 2 * architecture.layers * architecture.kv_heads * architecture.head_dim * KV_BYTES
+
+
+def arithmetic_per_s(chip: Accelerator, precision: str) -> float:
+    """Return the multiply-add operations per second that weights of ``precision`` reach on one chip.
+
+    8-bit weights are multiplied in 8 bits where the kernels do so; 4-bit weights are unpacked and multiplied in 16 bits.
+    """
+    peak = {"int8": chip.int8_tops, "fp8": chip.fp8_tflops}.get(precision)
+    tera = chip.fp16_tflops * chip.compute_efficiency if peak is None else peak * chip.eight_bit_efficiency
+    return tera * 1e12
+
+
+def _kv_tokens(variant: ModelVariant, architecture: Architecture, chip: Accelerator, split: int) -> int:
+    """Return the tokens whose keys and values fit beside the weights when ``split`` chips share one model; negative if none."""
+    usable = chip.visible_memory_gib * chip.memory_utilisation - chip.activation_reserve_gib
+    free_bytes = usable * GIB - variant.size_bytes / split
+    return int(free_bytes * min(split, architecture.kv_heads) // kv_bytes_per_token(architecture))
+
+
+def token_engine(variant: ModelVariant, architecture: Architecture, chip: Accelerator, split: int = 1) -> TokenEngine:
+    """Return the engine of one model on ``split`` chips."""
+    speed = split * chip.tensor_parallel_efficiency if split > 1 else 1.0
+    bytes_per_s = chip.memory_bandwidth_gb_per_s * 1e9 * chip.bandwidth_efficiency * speed
+    return TokenEngine(
+        overhead_s=chip.overhead_ms / 1e3,
+        weights_s=variant.size_bytes / bytes_per_s,
+        per_token_s=2.0 * architecture.parameters / (arithmetic_per_s(chip, variant.precision) * speed),
+        per_cached_token_s=kv_bytes_per_token(architecture) / bytes_per_s,
+        kv_capacity_tokens=_kv_tokens(variant, architecture, chip, split),
+        max_sequences=chip.max_sequences,
+        chunk_tokens=chip.chunk_tokens,
+        load_s=ENGINE_START_S + variant.size_bytes / (chip.load_gb_per_s * 1e9),
+    )
+
+
+def _too_large(variant: ModelVariant, architecture: Architecture, chip: Accelerator, count: int) -> str:
+    """Return the reason why a model does not fit on ``count`` chips together."""
+    needs = variant.size_bytes + MIN_KV_TOKENS * kv_bytes_per_token(architecture)
+    has = (chip.visible_memory_gib * chip.memory_utilisation - chip.activation_reserve_gib) * count
+    return (
+        f"does not fit: weights and a KV cache of {MIN_KV_TOKENS} tokens need {needs / GIB:.1f} GiB, "
+        f"{count} × {chip.accelerator} gives an engine {has:.1f} GiB; use a lower precision or a larger accelerator"
+    )
+
+
+def _provenance(chip: Accelerator, variant: ModelVariant, split: int) -> Provenance:
+    """Return where the figures come from: the datasheet, and whether token rates of this chip were ever compared."""
+    spread = f"; one model over {split} chips" if split > 1 else ""
+    note = f"{chip.basis}: {chip.calibration}{spread}; {variant.precision} weights, fp16 KV cache"
+    return Provenance("model", f"roofline on {chip.source}", chip.error_band, note)
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """The profile source for token models on accelerators."""
+
+    name: str = "roofline"
+    rank: int = 30
+
+    def profile(self, variant: ModelVariant, machine: MachineType) -> Profile | Refusal:
+        """Return one engine per smallest group of chips that holds the model, or why none does."""
+        answer = _chip_for(variant, machine)
+        if isinstance(answer, Accelerator) and variant.architecture:
+            answer = _on_chips(variant, variant.architecture, machine, answer)
+        return answer if isinstance(answer, Profile) else Refusal(f"{variant.name} on {machine.name}", f"roofline: {answer}")
+
+
+def _chip_for(variant: ModelVariant, machine: MachineType) -> Accelerator | str:
+    """Return the machine's chip if it can run such a variant, else why not."""
+    if variant.engine != "token" or variant.architecture is None:
+        return "needs a token model with its architecture (parameters, layers, kv_heads, head_dim)"
+    if not machine.accelerator:
+        return "the machine has no accelerator; measure the model there and write it under profiles"
+    chip = find_accelerator(machine)
+    if chip is None:
+        known = ", ".join(sorted({f"{row.accelerator} ({row.board_memory_gib:g} GiB)" for row in accelerators()}))
+        return f"no figures for {machine.accelerator!r} of {machine.accelerator_memory_gib:g} GiB; known: {known}"
+    if variant.precision not in chip.precisions.split():
+        return f"{chip.accelerator} does not run {variant.precision} weights; it runs {chip.precisions}"
+    return chip
+
+
+def _on_chips(variant: ModelVariant, architecture: Architecture, machine: MachineType, chip: Accelerator) -> Profile | str:
+    """Return the profile with the fewest chips per model; the machine runs as many such engines as it has groups."""
+    splits = [n for n in (1, 2, 4, 8, 16) if machine.accelerators % n == 0]
+    fits = [n for n in splits if _kv_tokens(variant, architecture, chip, n) >= MIN_KV_TOKENS]
+    if not fits:
+        return _too_large(variant, architecture, chip, machine.accelerators)
+    engine = token_engine(variant, architecture, chip, fits[0])
+    return Profile(variant.name, machine.name, engine, machine.accelerators // fits[0], _provenance(chip, variant, fits[0]))
+
+
+PROFILES = Roofline()
