@@ -1,0 +1,46 @@
+"""A private discount: the same fraction off every on-demand price, as an enterprise agreement grants it.
+
+Copy the file to ``src/tightrope/offers/``, set ``DISCOUNT``, and allow ``negotiated`` under ``purchase`` in the workload.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from tightrope.base.contracts import Prices
+from tightrope.base.records import BillLine, OfferTerms, Refusal, Usage
+
+DISCOUNT = 0.10
+"""Fraction off the on-demand price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """On-demand machines at a flat discount."""
+
+    name: str = "negotiated"
+    kind: Literal["pay-as-you-go", "commitment"] = "pay-as-you-go"
+
+    def terms(self, machine: str, region: str, prices: Prices) -> OfferTerms | Refusal:
+        """Return the discounted hour, or a refusal where the machine is not sold on demand."""
+        row = prices.find(machine, region, "on-demand")
+        if row is None:
+            return Refusal(f"{machine} in {region}", "no on-demand price to take the discount from")
+        usd_per_hour = float(row.usd_per_hour) * (1 - DISCOUNT)
+        return OfferTerms(self.name, machine, region, usd_per_hour, interruptions_per_hour=0.0, zones=row.zones, row=row)
+
+    def charge(self, usage: Usage, prices: Prices, commitment_usd_per_hour: float) -> tuple[tuple[BillLine, ...], Usage]:
+        """Return the month's lines; what has no price stays unpaid, and the bill says so. There is nothing to commit to."""
+        del commitment_usd_per_hour
+        lines, rest = [], usage.machine_hours.copy()
+        for at, line in enumerate(usage.lines):
+            terms = self.terms(line.machine, line.region, prices)
+            if line.offer == self.name and isinstance(terms, OfferTerms):
+                hours = float(np.dot(usage.machine_hours[at], usage.hours_per_month))
+                lines.append(BillLine("compute", line.pool, self.name, hours * terms.usd_per_hour))
+                rest[at] = 0.0
+        return tuple(lines), replace(usage, machine_hours=rest)
+
+
+OFFER = Negotiated()
