@@ -1,0 +1,110 @@
+"""Every declared benchmark has the shape that the runner and its readers count on; nothing here asserts how fast anything is."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PEAK_MIB = 300.0
+
+
+@pytest.fixture
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT))
+    return __import__("benchmarks")
+
+
+@pytest.fixture
+def processes(benchmarks: ModuleType) -> ModuleType:
+    return __import__("benchmarks.processes", fromlist=["run_measured"])
+
+
+def of_commands(benchmarks: ModuleType) -> dict[str, ModuleType]:
+    """Return the benchmarks that time whole commands: what they do with the figures can be tested without the commands."""
+    found = {name: module for name, module in benchmarks.declared().items() if hasattr(module, "run_measured")}
+    assert found
+    return found
+
+
+def stand_in(seen: list[list[str]]) -> Callable[..., tuple[float, float]]:
+    """Return a ``run_measured`` that runs nothing: the first command takes 2 s, every later one half of the one before."""
+
+    def measure(command: list[str], env: dict[str, str] | None = None) -> tuple[float, float]:
+        seen.append(command)
+        return 2.0 / 2 ** (len(seen) - 1), PEAK_MIB
+
+    return measure
+
+
+def test_every_benchmark_is_named_and_says_what_it_measures(benchmarks: ModuleType) -> None:
+    declared = benchmarks.declared()
+    assert {"help-start", "plan-chatgenius"} <= set(declared)
+    for name, module in declared.items():
+        assert name == module.__name__.removeprefix("benchmarks.").replace("_", "-")
+        assert module.DOC.strip()
+        assert "\n" not in module.DOC
+        assert callable(module.run)
+
+
+def test_every_module_of_the_folder_declares_one_or_serves_them(benchmarks: ModuleType) -> None:
+    modules = {path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py")} - {"processes"}
+    assert {module.__name__.removeprefix("benchmarks.") for module in benchmarks.declared().values()} == modules
+
+
+def test_a_result_has_every_field_and_a_true_ratio(benchmarks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, module in of_commands(benchmarks).items():
+        seen: list[list[str]] = []
+        monkeypatch.setattr(module, "run_measured", stand_in(seen))
+        result = module.run()
+        assert tuple(result) == benchmarks.FIELDS
+        assert result["name"] == name
+        assert result["ratio"] == result["value"] / result["peer_value"]
+        assert len(seen) >= 2, "a peer is measured in the same run"
+        assert json.loads(json.dumps(result)) == result
+
+
+def test_the_warm_plan_is_the_second_run_into_the_same_cache(benchmarks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    module = benchmarks.declared()["plan-chatgenius"]
+    monkeypatch.setattr(module, "run_measured", stand_in(seen))
+    result = module.run()
+    assert (result["value"], result["peer_value"], result["detail"]["peak_mib"]) == (1.0, 2.0, PEAK_MIB)
+    assert seen[0] == seen[1]
+    assert Path(seen[0][2]) == ROOT / "examples" / "chatgenius" / "workload.yaml"
+
+
+def test_a_command_is_measured_with_its_children(processes: ModuleType) -> None:
+    hold = "import time; held = b'x' * (64 << 20); time.sleep(0.5)"
+    parent = f"import subprocess, sys; held = b'x' * (64 << 20); subprocess.run([sys.executable, '-c', {hold!r}], check=True)"
+    wall_s, peak_mib = processes.run_measured([sys.executable, "-c", parent])
+    assert peak_mib > 128
+    assert math.isfinite(wall_s)
+
+
+def test_a_command_that_fails_is_no_measurement(processes: ModuleType) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        processes.run_measured([sys.executable, "-c", "print('why'); raise SystemExit(3)"])
+    assert (caught.value.returncode, caught.value.output) == (3, b"why\n")
+
+
+def runner(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)  # noqa: S603
+
+
+def test_the_runner_lists_what_there_is() -> None:
+    done = runner("--help")
+    assert done.returncode == 0
+    assert "help-start         wall time of `tightrope --help`" in done.stdout
+
+
+def test_an_unknown_benchmark_is_bad_input() -> None:
+    done = runner("help-strat", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: unknown benchmark 'help-strat'\nResolve: use help-start\n"
