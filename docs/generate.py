@@ -1,0 +1,126 @@
+"""Write the generated parts of the documentation, or say which are stale: ``python -m docs.generate [--check]``.
+
+Two kinds: whole pages (``PAGES``) and blocks between ``<!-- generated: NAME -->`` and ``<!-- /generated -->`` in any page. A
+block whose name is a command (``$ tightrope …``) holds what that command prints; those run the planner, so ``--check`` leaves
+them to ``tests/docs/test_readme.py``. To extend: add a row to a table.
+"""
+
+import argparse
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+ROOT = Path(__file__).parents[1]
+COLUMNS = 110
+BLOCK = re.compile(r"(?<=<!-- generated: )(?P<name>[^\n]+)(?P<open> -->\n)(?P<body>.*?)(?=<!-- /generated -->)", re.DOTALL)
+
+
+def printed_by(command: str, cwd: Path = ROOT) -> str:
+    """Return what a ``tightrope`` command prints, errors included, without colours and ``COLUMNS`` wide."""
+    program, *arguments = shlex.split(command)
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "NUMBA_CACHE_DIR") if name in os.environ}
+    env |= {"COLUMNS": str(COLUMNS), "TERMINAL_WIDTH": str(COLUMNS), "NO_COLOR": "1", "TERM": "dumb", "PYTHONUTF8": "1"}
+    path = Path(sys.executable).with_name(program)
+    done = subprocess.run(  # noqa: S603 - the commands are the documentation's own
+        [path, *arguments],
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
+
+
+def console(command: str) -> str:
+    """Return a fenced block of a command and what it prints."""
+    return f"```console\n$ {command}\n{printed_by(command)}\n```\n"
+
+
+def cli_reference() -> str:
+    """Return the page of every verb's ``--help``."""
+    from tightrope.cli import app  # noqa: PLC0415
+
+    verbs = sorted(getattr(typer.main.get_command(app), "commands", {}))
+    commands = ["tightrope --help", *(f"tightrope {verb} --help" for verb in verbs)]
+    head = "# Command line\n\nExit codes: 0 done, 2 bad input, 3 infeasible, 4 not proven.\n"
+    return "\n".join([head, *(console(command) for command in commands)])
+
+
+def layers() -> str:
+    """Return the picture of the layers that exist, in the order the import rules give, with each one's first line."""
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    order = next(rule["layers"] for rule in rules if rule["type"] == "layers")
+    lines = [_layer(name.strip("()")) for name in reversed(order)]
+    return "\n".join(["```text", "src/tightrope/", *(line for line in lines if line), "```", ""])
+
+
+def _layer(name: str) -> str:
+    """Return one line of the picture; empty where the layer is not built yet."""
+    package = ROOT / "src" / "tightrope" / name
+    path = package / "__init__.py" if package.is_dir() else package.with_suffix(".py")
+    if not path.exists():
+        return ""
+    said = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()[0].split(". ")[0].rstrip(".")
+    return f"  {name + '/' if package.is_dir() else path.name:<10} {said}"
+
+
+PAGES: dict[str, Callable[[], str]] = {"docs/reference/cli.md": cli_reference}
+BLOCKS: dict[str, Callable[[], str]] = {"layers": layers}
+
+
+def with_blocks(page: str, *, commands: bool) -> str:
+    """Return a page with its blocks renewed; those of commands only where asked for. An unknown name raises ``KeyError``."""
+
+    def renewed(match: re.Match[str]) -> str:
+        name, body = match["name"], match["body"]
+        if not name.startswith("$ "):
+            body = BLOCKS[name]()
+        elif commands:
+            body = console(name[2:])
+        return f"{name}{match['open']}{body}"
+
+    return BLOCK.sub(renewed, page)
+
+
+def pages() -> list[Path]:
+    """Return every page written by hand or in part."""
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def stale(*, commands: bool) -> dict[Path, str]:
+    """Return path → right content of every page that is not as it should be."""
+    right = {ROOT / name: write() for name, write in PAGES.items()}
+    for page in set(pages()) - set(right):
+        right[page] = with_blocks(page.read_text(encoding="utf-8"), commands=commands)
+    return {page: text for page, text in right.items() if not page.exists() or page.read_text(encoding="utf-8") != text}
+
+
+def main() -> int:
+    """Return the exit code: 1 where ``--check`` found something stale."""
+    parser = argparse.ArgumentParser("docs.generate", description="Renew the generated parts of the documentation.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail and list what is stale")
+    check = parser.parse_args().check
+    found = stale(commands=not check)
+    for page, text in found.items():
+        sys.stdout.write(f"{'stale' if check else 'wrote'} {page.relative_to(ROOT)}\n")
+        if not check:
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.write_text(text, encoding="utf-8")
+    if check and found:
+        sys.stdout.write("Resolve: make docs\n")
+    return int(check and bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
