@@ -1,0 +1,56 @@
+"""What on-demand and spot share: machine-hours times a rate. It carries no ``OFFER`` itself."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from tightrope.base.contracts import Prices
+from tightrope.base.records import BillLine, OfferTerms, PriceRow, Refusal, Usage
+from tightrope.base.units import HOURS_PER_MONTH
+
+
+def interruptions_per_hour(interruptions_per_month: float) -> float:
+    """Return the constant hourly rate under which that share of machines is interrupted within a month of 730 hours.
+
+    >>> round(1 - math.exp(-interruptions_per_hour(0.2) * HOURS_PER_MONTH), 12)
+    0.2
+    """
+    return -math.log1p(-interruptions_per_month) / HOURS_PER_MONTH
+
+
+@dataclass(frozen=True, slots=True)
+class PayAsYouGo:
+    """An offer that charges each machine-hour at the row's rate."""
+
+    name: str
+    interruptible: bool
+    kind: Literal["pay-as-you-go"] = "pay-as-you-go"
+
+    def terms(self, machine: str, region: str, prices: Prices) -> OfferTerms | Refusal:
+        """Return rate and risk; a refusal where it is not sold, or where it can be interrupted and nobody knows how often."""
+        row = prices.find(machine, region, self.name)
+        if row is None:
+            return Refusal(f"{machine} {region} {self.name}", "the catalogue has no such price")
+        if self.interruptible and row.interruptions_per_month is None:
+            return Refusal(f"{machine} {region} {self.name}", "the catalogue does not say how often it is interrupted")
+        return OfferTerms(self.name, machine, region, float(row.usd_per_hour), self._hazard(row), row.zones, row)
+
+    def _hazard(self, row: PriceRow) -> float:
+        """Interruptions per machine-hour; an offer that is never interrupted has none."""
+        return interruptions_per_hour(row.interruptions_per_month or 0.0) if self.interruptible else 0.0
+
+    def charge(self, usage: Usage, prices: Prices, commitment_usd_per_hour: float) -> tuple[tuple[BillLine, ...], Usage]:
+        """Return hours × rate of each line run under this offer; lines without a price stay in the usage left unpaid."""
+        del commitment_usd_per_hour
+        hours_per_month = usage.machine_hours @ usage.hours_per_month
+        bill: list[BillLine] = []
+        unpaid: list[int] = []
+        for index, line in enumerate(usage.lines):
+            row = prices.find(line.machine, line.region, self.name) if line.offer == self.name else None
+            if row is None:
+                unpaid.append(index)
+            else:
+                usd = float(hours_per_month[index]) * float(row.usd_per_hour)
+                bill.append(BillLine("compute", line.pool, self.name, usd))
+        rest = Usage(tuple(usage.lines[index] for index in unpaid), usage.machine_hours[unpaid], usage.hours_per_month)
+        return tuple(bill), rest
