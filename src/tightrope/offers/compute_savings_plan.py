@@ -1,8 +1,8 @@
 """AWS Compute Savings Plan, 1 year, no upfront: a promise to spend so much an hour at lower rates, used or not.
 
 In each billing hour AWS covers on-demand usage of any region and family, the highest saving over on-demand first and the lowest
-plan rate first among equals, in fractions of a machine-hour, until the commitment is spent; the rest is charged on demand. Spot is
-never covered. Source: AWS Savings Plans user guide, "Understanding how Savings Plans apply to your usage" (2026).
+plan rate first among equals, in fractions of a machine-hour, until the commitment is spent; the rest is charged on demand. Spot
+is never covered. Source: AWS Savings Plans user guide, "Understanding how Savings Plans apply to your usage" (2026).
 """
 
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ def best_commitment_usd_per_hour(usage: Usage, prices: Prices) -> float:
     """Return the smallest commitment with the lowest bill, exactly.
 
     In one hour, a dollar more committed costs 1 and saves what it newly covers at the on-demand rate: the on-demand rate over the
-    plan rate. AWS covers the largest such ratio first, so the bill is convex and piecewise linear in the commitment, with kinks at
+    plan rate. AWS covers the largest such ratio first, so the bill is convex and piecewise linear in the commitment, its kinks at
     the running sums of each hour's spend; the slope is followed from kink to kink until the bill stops falling.
     """
     eligible = _eligible(usage, prices)
