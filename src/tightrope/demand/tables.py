@@ -1,0 +1,297 @@
+"""Columns of a user's file as numpy arrays, read by DuckDB: CSV, JSON lines (both also ``.gz``) and Parquet.
+
+A file is judged by its first 64 KiB before anything else is read, so a gigabyte of garbage costs nothing. Every failure is
+an ``InputError`` that names the line where the format has lines.
+"""
+
+import csv
+import gzip
+import json
+import re
+import zlib
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from tightrope.base.errors import InputError, TraceError, Where
+from tightrope.base.records import FloatArray
+
+Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
+
+HEAD_BYTES = 65_536
+MAX_ROWS = 50_000_000
+"""Most rows one file may have: about 1.2 GB of arrays. Beyond it, rates per bin carry the same information."""
+FORMATS: dict[str, Format] = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
+}  # fmt: skip
+_LINE = re.compile(r"\bline:? (\d+)", re.IGNORECASE)
+_TOLD = ("Error when", "Expected Number", "Malformed", "Value with", "Invalid unicode")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|[+-]?(nan|inf(inity)?)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file whose head was read: its format, its columns, and the first row as text (None where the type says it all)."""
+
+    path: Path
+    format: Format
+    columns: tuple[str, ...]
+    first_row: dict[str, str]
+    delimiter: str = ","
+
+    def where(self, row: int | None = None) -> Where:
+        """Return the place of data row ``row`` (from 0): its line, or the file alone for Parquet."""
+        return Where(self.path, None if row is None or self.format == "parquet" else _line_of_row(self, row))
+
+    def is_time(self, column: str) -> bool:
+        """Return whether the column holds calendar times and not numbers."""
+        return not is_number(self.first_row[column])
+
+
+def is_number(text: str) -> bool:
+    """Return whether ``text`` is a number as the loaders read it (``nan`` included: it is refused later, by its line)."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+# ---------------------------------------------------------------------------------------------------------------- the head
+
+
+def open_table(path: Path) -> Table:
+    """Return the file's format, columns and first row, judged by its head; raise ``InputError`` for what is no table."""
+    if not path.is_file():
+        what = "the path is a folder, not a file" if path.is_dir() else "the file does not exist"
+        raise InputError(what, resolve="correct the path (relative to the workload's folder)", where=Where(path))
+    form = _format_of(path)
+    head = _head(path)
+    if not head:
+        what = "the file is empty"
+        raise TraceError(what, resolve="give a file with a header and rows", where=Where(path))
+    if form == "parquet" or head.startswith(b"PAR1"):
+        return _open_parquet(path, form, head)
+    text = _text(path, head)
+    return _open_csv(path, text) if form == "csv" else _open_jsonl(path, text)
+
+
+def _format_of(path: Path) -> Format:
+    """Return the format that the file's name states."""
+    suffix = Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+    if suffix not in FORMATS or (suffix == ".parquet" and path.suffix.lower() == ".gz"):
+        what = f"got a file of type {suffix or 'without extension'!r}, expected one of {', '.join(FORMATS)} (text also .gz)"
+        raise InputError(what, resolve="rename the file by its content", where=Where(path))
+    return FORMATS[suffix]
+
+
+def _head(path: Path) -> bytes:
+    """Return the first 64 KiB, unpacked where the file is gzip; its name must say so."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(HEAD_BYTES)
+        packed = raw.startswith(b"\x1f\x8b")
+        if packed != (path.suffix.lower() == ".gz") and raw:
+            what = "the content is gzip, the name is not" if packed else "the name says gzip, the content is not"
+            raise TraceError(what, resolve="rename the file by its content", where=Where(path))
+        if not packed:
+            return raw
+        with gzip.open(path, "rb") as file:
+            return file.read(HEAD_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        what = f"the file can not be read: {error}"
+        raise InputError(what, resolve="check the file", where=Where(path)) from error
+
+
+def _text(path: Path, head: bytes) -> str:
+    """Return the head as text; refuse binary content, other encodings and a first line without an end."""
+    try:
+        text = head.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if len(head) < HEAD_BYTES or error.start < HEAD_BYTES - 4:
+            line = head[: error.start].count(b"\n") + 1
+            what = f"byte {error.start} is not UTF-8 text"
+            raise TraceError(what, resolve="save the file as UTF-8", where=Where(path, line)) from error
+        text = head[: error.start].decode("utf-8-sig")
+    if found := _CONTROL.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        what = f"the content is binary (control character {found[0]!r})"
+        raise TraceError(what, resolve="give a text file, or Parquet named .parquet", where=Where(path, line))
+    if len(head) == HEAD_BYTES and "\n" not in text and "\r" not in text:
+        what = f"the first line is longer than {HEAD_BYTES} bytes"
+        raise TraceError(what, resolve="give one record per line", where=Where(path, 1))
+    return text
+
+
+def _open_csv(path: Path, text: str) -> Table:
+    """Return a CSV's columns; the delimiter is the one that the header holds most of."""
+    lines = [line for line in text.splitlines()[:50] if line.strip()]
+    if not lines:
+        what = "the file is blank"
+        raise TraceError(what, resolve="give a file with a header and rows", where=Where(path, 1))
+    delimiter = max(",;\t|", key=lambda mark: (lines[0].count(mark), mark == ","))
+    rows = _csv_rows(path, lines, delimiter)
+    header = tuple(cell.strip() for cell in rows[0])
+    _check_header(path, header)
+    if len(rows) == 1:
+        what = "the file has a header and no rows"
+        raise TraceError(what, resolve="give a file with at least one row", where=Where(path, 2))
+    return Table(path, "csv", header, dict.fromkeys(header, "") | dict(zip(header, rows[1], strict=False)), delimiter)
+
+
+def _csv_rows(path: Path, lines: list[str], delimiter: str) -> list[list[str]]:
+    """Return the header's and the first row's cells."""
+    try:
+        return list(islice(csv.reader(lines, delimiter=delimiter, strict=True), 2))
+    except csv.Error as error:
+        what = f"not a CSV: {error}"
+        raise TraceError(what, resolve="check the quotes", where=Where(path, 1)) from error
+
+
+def _check_header(path: Path, header: tuple[str, ...]) -> None:
+    """Refuse a first line of numbers, an empty name and a name twice."""
+    if all(is_number(cell) or re.match(r"\d{4}-\d\d", cell) for cell in header):
+        what = f"the first line holds values, not column names: {','.join(header)[:80]!r}"
+        raise TraceError(what, resolve="add a header line such as 'time_s,input_tokens,output_tokens'", where=Where(path, 1))
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice or "" in header:
+        what = f"column {twice[0]!r} appears twice in the header" if twice and twice[0] else "a column has no name"
+        raise TraceError(what, resolve="give each column one name of its own", where=Where(path, 1))
+
+
+def _open_jsonl(path: Path, text: str) -> Table:
+    """Return the keys of the first record of a JSON-lines file."""
+    first = next(((number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()), None)
+    if first is None:
+        what = "the file is blank"
+        raise TraceError(what, resolve="give one JSON object per line", where=Where(path, 1))
+    try:
+        record = json.loads(first[1])
+    except (ValueError, RecursionError) as error:
+        what = f"got {first[1][:60]!r}, expected a JSON object"
+        raise TraceError(what, resolve="give one JSON object per line", where=Where(path, first[0])) from error
+    if not isinstance(record, dict) or not record:
+        what = f"got {first[1][:60]!r}, expected a JSON object with keys"
+        raise TraceError(what, resolve="give one JSON object per line", where=Where(path, first[0]))
+    return Table(path, "jsonl", tuple(record), {key: str(value) for key, value in record.items()})
+
+
+def _open_parquet(path: Path, form: Format, head: bytes) -> Table:
+    """Return a Parquet file's columns; its first row stands for their types."""
+    if form != "parquet" or not head.startswith(b"PAR1"):
+        what = "the content is Parquet, the name is not" if form != "parquet" else "the name says Parquet, the content is not"
+        raise TraceError(what, resolve="rename the file by its content", where=Where(path))
+    first = _query(f"SELECT * FROM read_parquet({_quoted(path)}) LIMIT 1", path)  # noqa: S608 - quoted
+    if not all(len(values) for values in first.values()):
+        what = "the file has no rows"
+        raise TraceError(what, resolve="give a file with at least one row", where=Where(path))
+    return Table(path, "parquet", tuple(first), {name: str(values[0]) for name, values in first.items()})
+
+
+# ---------------------------------------------------------------------------------------------------------------- the rows
+
+
+def read_columns(table: Table, columns: list[str]) -> list[FloatArray]:
+    """Return the columns as float64[rows], calendar times as seconds since 1970; an empty cell, NaN or text is an error."""
+    picked = ", ".join(_expression(table, column, f"c{number}") for number, column in enumerate(columns))
+    sql = f"SELECT {picked} FROM {_source(table, set(columns))} LIMIT {MAX_ROWS + 1}"  # noqa: S608 - every name is quoted
+    found = _query(sql, table.path)
+    arrays: list[FloatArray] = []
+    for number, column in enumerate(columns):
+        arrays.append(_checked(table, column, found.pop(f"c{number}")))
+    _check_count(table, len(arrays[0]))
+    return arrays
+
+
+def _check_count(table: Table, rows: int) -> None:
+    """Refuse a file without rows and one with too many."""
+    if rows > MAX_ROWS:
+        what = f"the file has more than {MAX_ROWS:,} rows"
+        raise TraceError(what, resolve="give rates per bin (`rates:`) instead of single requests", where=table.where())
+    if rows == 0:
+        what = "the file has no rows"
+        raise TraceError(what, resolve="give a file with at least one row", where=table.where())
+
+
+def _checked(table: Table, column: str, values: Any) -> FloatArray:  # noqa: ANN401 - numpy's masked or plain array
+    """Return the column without a mask, or the error for its first empty or infinite cell."""
+    bad = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else ~np.isfinite(values)
+    if not bad.any() and np.ma.isMaskedArray(values):
+        bad = ~np.isfinite(values.data)
+    if bad.any():
+        row = int(np.argmax(bad))
+        got = "an empty cell" if np.ma.is_masked(values[row]) else str(float(values[row]))
+        what = f"column {column!r}, row {row + 1}: got {got}, expected a number"
+        raise TraceError(what, resolve="fill the cell or remove the row", where=table.where(row))
+    return np.asarray(values, dtype=np.float64)
+
+
+def _expression(table: Table, column: str, alias: str) -> str:
+    """Return the SQL of one column as a double named ``alias``."""
+    name = _name(column)
+    number = f"epoch_us(CAST({name} AS TIMESTAMP)) / 1e6" if table.is_time(column) else f"CAST({name} AS DOUBLE)"
+    return f"{number} AS {alias}"
+
+
+def _source(table: Table, wanted: set[str]) -> str:
+    """Return the SQL table function that reads the file with the columns' types stated, nothing guessed."""
+    path = _quoted(table.path)
+    if table.format == "parquet":
+        return f"read_parquet({path})"
+    names = table.columns if table.format == "csv" else [name for name in table.columns if name in wanted]
+    kinds = {name: ("TIMESTAMP" if table.is_time(name) else "DOUBLE") if name in wanted else "VARCHAR" for name in names}
+    typed = "{" + ", ".join(f"{_text_literal(name)}: '{kind}'" for name, kind in kinds.items()) + "}"
+    if table.format == "jsonl":
+        return f"read_json({path}, format='newline_delimited', columns={typed})"
+    delimiter = _text_literal(table.delimiter)
+    return f"""read_csv({path}, auto_detect=false, header=true, delim={delimiter}, quote='"', escape='"', columns={typed})"""
+
+
+def _query(sql: str, path: Path) -> dict[str, Any]:
+    """Return the answer's columns; a failure is a ``TraceError`` with the line that DuckDB names."""
+    import duckdb  # noqa: PLC0415 - heavy, and only needed once a file is really read
+
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 2,
+        "memory_limit": "1GB",
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    try:
+        with duckdb.connect(config=settings) as connection:
+            return dict(connection.execute(sql).fetchnumpy())
+    except (duckdb.Error, ValueError, RuntimeError) as error:
+        raise _explained(str(error), path) from error
+
+
+def _explained(message: str, path: Path) -> TraceError:
+    """Return DuckDB's message in one line, with its line number as a place."""
+    number = _LINE.search(message)
+    lines = [line.strip() for line in message.splitlines()]
+    told = next((line for line in lines if line.startswith(_TOLD)), lines[0])
+    what = f"a row can not be read: {re.sub(r'^[A-Z][A-Za-z ]* Error: ', '', told)[:200]}"
+    return TraceError(what, resolve="correct or remove the row", where=Where(path, int(number[1]) if number else None))
+
+
+def _line_of_row(table: Table, row: int) -> int:
+    """Return the line (from 1) of data row ``row`` (from 0): blank lines hold no row, a CSV's header holds none."""
+    with ExitStack() as stack:
+        file = stack.enter_context(gzip.open(table.path) if table.path.suffix.lower() == ".gz" else table.path.open("rb"))  # noqa: SIM115 - the stack closes it
+        filled = (number for number, line in enumerate(file, 1) if line.strip())
+        return next(islice(filled, row + (table.format == "csv"), None), row + 2)
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as SQL text that DuckDB does not take for a pattern."""
+    return _text_literal(re.sub(r"([\[*?])", r"[\1]", str(path)))
+
+
+def _text_literal(text: str) -> str:
+    """Return SQL text."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _name(column: str) -> str:
+    """Return a quoted SQL name."""
+    return '"' + column.replace('"', '""') + '"'
