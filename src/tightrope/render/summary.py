@@ -1,0 +1,173 @@
+"""The plan on the terminal: today's bill beside the plan's, what runs, what saves, and what it rests on."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tightrope.base.records import Evidence, Plan
+from tightrope.render import words
+
+LABEL_WIDTH = 11
+WIDE = 100
+"""Columns from which a console has room for the notes."""
+MOST_NOTED = 4
+"""Most entries of one kind said here; the rest are counted and stand in the report."""
+Row: TypeAlias = "tuple[str, RenderableType]"
+
+
+def print_summary(plan: Plan, console: Console, elapsed_s: float | None = None, report: Path | None = None) -> None:
+    """Print the plan for a person, fitted to the console's width; ``elapsed_s`` is how long planning took."""
+    console.print(_say(plan.workload, "bold"), _say(plan.horizon, "dim"), sep="  ")
+    width = console.width
+    sections = [_headline(plan), _drivers(plan), _pools(plan, width), _saves(plan, width), _reasons(plan, elapsed_s, report)]
+    for section in sections:
+        if section.row_count:
+            console.print()
+            console.print(Padding(section, (0, 0, 0, 2), expand=False))
+
+
+def _say(text: str, style: str = "") -> Text:
+    """Return a user's or our own words as they are: no markup is read in them."""
+    return Text(words.clean(text), style=style, overflow="fold")
+
+
+def _grid(*justify: str) -> Table:
+    """Return an empty table without lines, one column per justification; ``!`` marks a column that never wraps."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for side in justify:
+        right = side.startswith("right")
+        table.add_column(justify="right" if right else "left", no_wrap=side.endswith("!"), overflow="fold")
+    return table
+
+
+def _labelled(*justify: str) -> Table:
+    """Return a grid whose first column holds a section's label, as wide in every section."""
+    table = _grid("left!", *justify)
+    table.columns[0].min_width = LABEL_WIDTH
+    return table
+
+
+def _headline(plan: Plan) -> Table:
+    """Return today's bill, the plan's and the bound, one under the other."""
+    table = _labelled("left", "right!", "left!")
+    if words.has_today(plan):
+        table.add_row("today", _say(words.fleet_of(plan.today_cost_lines)), _month(plan.today_monthly_cost_usd), "")
+    colour = "bold green" if plan.saving_fraction > 0 else "bold"
+    table.add_row(
+        "this plan",
+        _say(words.count(plan.pools, "pool")),
+        _month(plan.monthly_cost_usd, "bold"),
+        Text(words.change(plan), colour),
+    )
+    table.add_row(
+        "lower bound",
+        "the promises can't be kept for less",
+        _month(plan.lower_bound_monthly_usd),
+        f"gap {words.percent(plan.gap_fraction)}",
+    )
+    if plan.status != "proven":
+        table.add_row("", "", "", "")
+        table.add_row(Text("NOT PROVEN", "bold red"), _say(words.missed(plan), "red"), "", "")
+    return table
+
+
+def _month(usd: float, style: str = "") -> Text:
+    """Return an amount per month."""
+    return Text(f"{words.usd(usd)} / month", style=style)
+
+
+def _drivers(plan: Plan) -> Table:
+    """Return the bill by cost driver, today beside the plan."""
+    table = _grid("left!", "right!", "right!")
+    today = words.has_today(plan)
+    table.add_row(*(Text(head, "dim") for head in ("bill by driver", "today" if today else "", "this plan")))
+    rows = [*words.by_driver(plan), ("total", plan.today_monthly_cost_usd, plan.monthly_cost_usd)]
+    for driver, now, planned in rows:
+        style = "bold" if driver == "total" else ""
+        table.add_row(_say(driver, style), Text(words.usd(now) if today else "", style), Text(words.usd(planned), style))
+    return table
+
+
+def _pools(plan: Plan, width: int) -> Table:
+    """Return what runs: one row per pool, its region below the machine where the console is narrow."""
+    table = _grid("left", "left", "left", "left", "right!", "left")
+    table.add_row(*(Text(head, "dim") for head in ("pool", "machine", "variant", "offer", "replicas", "when")))
+    for pool in plan.pools:
+        machine = Text("\n" if width < WIDE else " ").join([_say(pool.machine), _say(pool.region, "dim")])
+        cells = (_say(text) for text in (pool.variant, pool.offer, words.replicas(pool), words.when(pool)))
+        table.add_row(_say(pool.name), machine, *cells)
+    return table
+
+
+def _saves(plan: Plan, width: int) -> Table:
+    """Return routing, commitments and one bar per lever."""
+    table = _labelled("left")
+    _add(table, "route", map(_say, words.routes(plan)))
+    _add(table, "commit", map(_say, words.commitments(plan)))
+    _add(table, "what saves", _bars(plan, width))
+    return table
+
+
+def _bars(plan: Plan, width: int) -> Iterator[RenderableType]:
+    """Yield the levers that move the bill as bars, then name those that do not."""
+    moving = [lever for lever in plan.levers if abs(lever.saving_usd) >= words.NOTHING_USD]
+    idle = [lever.name for lever in plan.levers if lever not in moving]
+    if moving:
+        table = _grid("left!", "right!", "left!", *(["left"] if width >= WIDE else []))
+        longest, room = max(abs(lever.saving_usd) for lever in moving), max(8, min(28, width - 56))
+        for lever in moving:
+            bar = "▇" * max(1, round(room * abs(lever.saving_usd) / longest))
+            style = "green" if lever.saving_usd > 0 else "red"
+            cells = [_say(lever.name), Text(words.usd(lever.saving_usd)), Text(bar, style), _say(lever.note, "dim")]
+            table.add_row(*cells[: len(table.columns)])
+        yield table
+    if idle:
+        yield _say(f"nothing here: {', '.join(idle)}", "dim")
+
+
+def _reasons(plan: Plan, elapsed_s: float | None, report: Path | None) -> Table:
+    """Return the promises with their evidence, what the plan rests on, what to watch, and where to go next."""
+    table = _labelled("left")
+    proof = (
+        [_promises(plan.evidence), _say(words.proof(plan), "dim")]
+        if plan.evidence
+        else [_say("no promise was replayed", "bold red")]
+    )
+    _add(table, "promises", proof)
+    _add(table, "rests on", map(_say, _first(f"{use.profile}: {words.band(use)}" for use in plan.provenance)))
+    _add(table, "prices", map(_say, _first(plan.price_sources)))
+    _add(
+        table, "watch out", [_say(text, "yellow") for text in plan.warnings] + [_say(text) for text in _first(plan.sensitivities)]
+    )
+    _add(table, "report", [_say(str(report), "bold")] if report else [])
+    _add(table, "planned in", [_say(f"{elapsed_s:.1f} s", "dim")] if elapsed_s is not None else [])
+    return table
+
+
+def _promises(evidence: Iterable[Evidence]) -> Table:
+    """Return one row per promise: the verdict, what was seen, the share within it with its interval."""
+    table = _grid("left!", "left", "left", "right!", "right!", "left!")
+    for item in evidence:
+        verdict = Text("✓", "green") if item.verdict == "proven" else Text("✗", "bold red")
+        cells = (item.traffic_class, item.slo, words.seen_percentile(item), words.attained(item), words.interval(item))
+        table.add_row(verdict, *map(_say, cells))
+    return table
+
+
+def _add(table: Table, label: str, rows: Iterable[RenderableType]) -> None:
+    """Add rows of which only the first is labelled."""
+    for row in rows:
+        table.add_row(label, row)
+        label = ""
+
+
+def _first(entries: Iterable[str]) -> list[str]:
+    """Return the first entries and how many are left for the report."""
+    said = list(entries)
+    rest = len(said) - MOST_NOTED
+    return said if rest <= 1 else [*said[:MOST_NOTED], f"and {rest} more, in the report"]

@@ -1,0 +1,213 @@
+"""How figures are said, the same in the report and on the terminal."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sized
+from math import isfinite
+
+from tightrope.base.records import BillLine, Evidence, Plan, Pool, ProfileUse
+
+UNKNOWN = "unknown"
+KINDS = {"measured": "measured", "published": "published", "model": "modelled"}
+HOURS_PER_DAY = 24
+NOTHING_USD = 0.5
+"""A lever that moves the bill by less than this many dollars a month is said to do nothing."""
+
+
+def clean(text: str) -> str:
+    r"""Return ``text`` without control characters, so that a name can not steer a terminal.
+
+    >>> clean("chat\x1b[2J\nbot")
+    'chat�[2J bot'
+    """
+    return "".join(sign if sign.isprintable() else " " if sign.isspace() else "�" for sign in text)
+
+
+def usd(amount: float, digits: int = 0) -> str:
+    """Return US dollars with thousands separated; cents where the amount is small.
+
+    >>> usd(15012.4), usd(-0.126), usd(3.5), usd(-0.001), usd(float("nan"))
+    ('$15,012', '−$0.13', '$3.50', '$0.00', 'unknown')
+    """
+    if not isfinite(amount):
+        return UNKNOWN
+    digits = digits or (2 if 0 < abs(amount) < 10 else 0)
+    size = f"${abs(amount):,.{digits}f}"
+    return f"−{size}" if amount < 0 and size.strip("$0.") else size
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """Return a fraction of 1 as a percentage; what is short of 100 % never reads 100 %.
+
+    >>> percent(0.6412), percent(0.99996), percent(1.0), percent(0.5, 0), percent(-0.031)
+    ('64.1 %', '99.9 %', '100 %', '50 %', '−3.1 %')
+    """
+    if not isfinite(fraction):
+        return UNKNOWN
+    size = round(100 * abs(fraction), digits)
+    if size == 100:
+        size, digits = (100, 0) if abs(fraction) >= 1 else (size - 10**-digits, digits)
+    return f"{'−' if fraction < 0 < size else ''}{size:.{digits}f} %"
+
+
+def change(plan: Plan) -> str:
+    """Return what the plan does to today's bill, such as ``−64 %``; empty where no bill of today is known."""
+    if not has_today(plan) or not isfinite(plan.saving_fraction):
+        return ""
+    if abs(plan.saving_fraction) < 0.0005:
+        return "±0 %"
+    sign = "−" if plan.saving_fraction > 0 else "+"
+    return sign + percent(abs(plan.saving_fraction), 0 if abs(plan.saving_fraction) >= 0.1 else 1)
+
+
+def has_today(plan: Plan) -> bool:
+    """Return whether the workload states a fleet of today to compare with."""
+    return bool(plan.today_cost_lines) or plan.today_monthly_cost_usd > 0
+
+
+def duration(milliseconds: float) -> str:
+    """Return a latency as people say it.
+
+    >>> duration(64.2), duration(712.0), duration(1440.0), duration(93000.0), duration(7.25), duration(21600000.0)
+    ('64 ms', '712 ms', '1.44 s', '93 s', '7.2 ms', '6.0 h')
+    """
+    if not isfinite(milliseconds):
+        return UNKNOWN
+    if milliseconds < 1000:
+        return f"{milliseconds:.1f} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 600:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def by_driver(plan: Plan) -> list[tuple[str, float, float]]:
+    """Return (driver, today's $ a month, the plan's $ a month), the largest first."""
+    today, planned = _sums(plan.today_cost_lines), _sums(plan.cost_lines)
+    rows = [(driver, today[driver], planned[driver]) for driver in today | planned]
+    return sorted(rows, key=lambda row: (-max(row[1], row[2]), row[0]))
+
+
+def _sums(lines: Iterable[BillLine]) -> defaultdict[str, float]:
+    """Return driver → dollars; a driver without a line costs nothing."""
+    sums: defaultdict[str, float] = defaultdict(float)
+    for line in lines:
+        sums[line.driver] += line.usd
+    return sums
+
+
+def replicas(pool: Pool) -> str:
+    """Return how many machines a pool has over the week, such as ``3`` or ``0–6``."""
+    low, high = pool.min_replicas, pool.max_replicas
+    return f"{low}" if low == high else f"{low}–{high}"
+
+
+def when(pool: Pool) -> str:
+    """Return when a pool runs more than its minimum, such as ``always`` or ``HPA, 08–22 h`` (hours of the trace's day)."""
+    if pool.min_replicas == pool.max_replicas:
+        return "always"
+    steered = "HPA" if pool.autoscaling else "schedule"
+    busy = _busy_hours(pool)
+    starts = [hour for hour in sorted(busy) if (hour - 1) % HOURS_PER_DAY not in busy]
+    if len(starts) != 1:
+        return steered
+    return f"{steered}, {starts[0]:02d}–{(starts[0] + len(busy)) % HOURS_PER_DAY or HOURS_PER_DAY:02d} h"
+
+
+def _busy_hours(pool: Pool) -> set[int]:
+    """Return the hours of the day at which, on most days of the schedule, more than its smallest fleet is wanted."""
+    days, rest = divmod(len(pool.schedule), HOURS_PER_DAY)
+    if rest or not days:
+        return set()
+    least = min(pool.schedule)
+    counts = [sum(count > least for count in pool.schedule[hour::HOURS_PER_DAY]) for hour in range(HOURS_PER_DAY)]
+    return {hour for hour, count in enumerate(counts) if 2 * count > days}
+
+
+def attained(evidence: Evidence) -> str:
+    """Return the share of requests within the promise."""
+    return percent(evidence.attainment) if evidence.requests else UNKNOWN
+
+
+def promised(evidence: Evidence) -> str:
+    """Return the share of requests that the promise is about, such as ``95 %``."""
+    return f"{100 * evidence.target:g} %"
+
+
+def interval(evidence: Evidence) -> str:
+    """Return the confidence interval of the attainment, such as ``[97.2, 98.3]`` per cent."""
+    if not evidence.requests:
+        return ""
+    ends = (percent(end).removesuffix(" %") for end in (evidence.attainment_low, evidence.attainment_high))
+    return f"[{', '.join(ends)}]"
+
+
+def seen_percentile(evidence: Evidence) -> str:
+    """Return the measured latency at the promise's own percentile where the record carries it, else at p95.
+
+    A promise on work that can wait has no percentile: then nothing is said.
+    """
+    for name, figure in (("p50", evidence.p50_ms), ("p95", evidence.p95_ms), ("p99", evidence.p99_ms)):
+        if f" {name} " in evidence.slo:
+            return duration(figure)
+    return ""
+
+
+def band(use: ProfileUse) -> str:
+    """Return how a profile is known, such as ``modelled, ±25 %``."""
+    return f"{KINDS.get(use.kind, use.kind)}, ±{percent(use.error_band, 0)}"
+
+
+def kept(evidence: Iterable[Evidence]) -> tuple[int, int]:
+    """Return how many promises were kept, and of how many."""
+    verdicts = [item.verdict == "proven" for item in evidence]
+    return sum(verdicts), len(verdicts)
+
+
+def count(things: Sized, name: str) -> str:
+    """Return a number with its noun.
+
+    >>> count((1,), "pool"), count((), "pool"), count((1, 2), "promise")
+    ('1 pool', '0 pools', '2 promises')
+    """
+    return f"{len(things):,} {name}{'' if len(things) == 1 else 's'}"
+
+
+def fleet_of(lines: Iterable[BillLine]) -> str:
+    """Return which pools a bill pays for and how, such as ``1 pool, on-demand``."""
+    lines = [line for line in lines if line.pool]
+    pools, offers = {line.pool for line in lines}, sorted({line.offer for line in lines} - {""})
+    return ", ".join([count(pools, "pool"), *offers]) if pools else ""
+
+
+def routes(plan: Plan) -> list[str]:
+    """Return one line per class: which pools answer it, the largest share first."""
+    shares: dict[str, list[str]] = {rule.traffic_class: [] for rule in plan.routing}
+    for rule in sorted(plan.routing, key=lambda rule: -rule.share):
+        shares[rule.traffic_class].append(f"{rule.pool} {percent(rule.share, 0)}")
+    return [f"{name} → {', '.join(said)}" for name, said in shares.items()]
+
+
+def commitments(plan: Plan) -> list[str]:
+    """Return one line per commitment."""
+    return [f"{item.offer}: {usd(item.usd_per_hour, 3)} an hour, {percent(item.utilisation)} used" for item in plan.commitments]
+
+
+def missed(plan: Plan) -> str:
+    """Return which promises the replay did not prove, and by how much."""
+    misses = [
+        f"{item.traffic_class} {item.slo}: {attained(item)} attained, {promised(item)} promised"
+        for item in plan.evidence
+        if item.verdict != "proven"
+    ]
+    return " · ".join(misses) or "the plan was not proven; the warnings say why"
+
+
+def proof(plan: Plan) -> str:
+    """Return what the proof is: the traffic replayed, its seeds and the replay's own bill; and how today's fleet fares."""
+    windows = ", ".join(dict.fromkeys(item.window for item in plan.evidence))
+    seeds = len({seed for item in plan.evidence for seed in item.seeds})
+    said = [
+        f"{plan.status}: replayed on {windows}, {seeds} seed{'' if seeds == 1 else 's'}, bill {usd(plan.replay_monthly_cost_usd)} a month"
+    ]
+    good, of = kept(plan.today_evidence)
+    return "; ".join([*said, f"today's fleet keeps {good} of {of}"] if of else said)
