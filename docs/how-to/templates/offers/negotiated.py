@@ -3,10 +3,8 @@
 Copy the file to ``src/tightrope/offers/``, set ``DISCOUNT``, and allow ``negotiated`` under ``purchase`` in the workload.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
 
 from tightrope.base.contracts import Prices
 from tightrope.base.records import BillLine, OfferTerms, Refusal, Usage
@@ -26,21 +24,23 @@ class Negotiated:
         """Return the discounted hour, or a refusal where the machine is not sold on demand."""
         row = prices.find(machine, region, "on-demand")
         if row is None:
-            return Refusal(f"{machine} in {region}", "no on-demand price to take the discount from")
+            return Refusal(f"{machine} {region} {self.name}", "there is no on-demand price to take the discount from")
         usd_per_hour = float(row.usd_per_hour) * (1 - DISCOUNT)
         return OfferTerms(self.name, machine, region, usd_per_hour, interruptions_per_hour=0.0, zones=row.zones, row=row)
 
     def charge(self, usage: Usage, prices: Prices, commitment_usd_per_hour: float) -> tuple[tuple[BillLine, ...], Usage]:
-        """Return the month's lines; what has no price stays unpaid, and the bill says so. There is nothing to commit to."""
+        """Return hours × rate of each line run under this offer; every other line stays unpaid. There is nothing to commit to."""
         del commitment_usd_per_hour
-        lines, rest = [], usage.machine_hours.copy()
-        for at, line in enumerate(usage.lines):
+        hours_per_month = usage.machine_hours @ usage.hours_per_month
+        bill: list[BillLine] = []
+        unpaid: list[int] = []
+        for index, line in enumerate(usage.lines):
             terms = self.terms(line.machine, line.region, prices)
             if line.offer == self.name and isinstance(terms, OfferTerms):
-                hours = float(np.dot(usage.machine_hours[at], usage.hours_per_month))
-                lines.append(BillLine("compute", line.pool, self.name, hours * terms.usd_per_hour))
-                rest[at] = 0.0
-        return tuple(lines), replace(usage, machine_hours=rest)
+                bill.append(BillLine("compute", line.pool, self.name, float(hours_per_month[index]) * terms.usd_per_hour))
+            else:
+                unpaid.append(index)
+        return tuple(bill), Usage(tuple(usage.lines[at] for at in unpaid), usage.machine_hours[unpaid], usage.hours_per_month)
 
 
 OFFER = Negotiated()
