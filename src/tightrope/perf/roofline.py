@@ -19,6 +19,10 @@ ENGINE_START_S = 45.0
 """Process start, compilation and graph capture of a serving engine, beside the reading of the weights: an assumption."""
 
 
+PRECISION_MARGIN = {"int8": 0.05, "int4": 0.15}
+"""Added to a chip's error band: int8 kernels were calibrated through fp8, int4 kernels not at all."""
+
+
 def kv_bytes_per_token(architecture: Architecture) -> int:
     """Return the bytes of keys and values that one token leaves in the cache.
 
@@ -48,12 +52,12 @@ def _kv_tokens(variant: ModelVariant, architecture: Architecture, chip: Accelera
 def token_engine(variant: ModelVariant, architecture: Architecture, chip: Accelerator, split: int = 1) -> TokenEngine:
     """Return the engine of one model on ``split`` chips."""
     speed = split * chip.tensor_parallel_efficiency if split > 1 else 1.0
-    bytes_per_s = chip.memory_bandwidth_gb_per_s * 1e9 * chip.bandwidth_efficiency * speed
+    bytes_per_s = chip.memory_bandwidth_gb_per_s * 1e9 * speed
     return TokenEngine(
         overhead_s=chip.overhead_ms / 1e3,
-        weights_s=variant.size_bytes / bytes_per_s,
+        weights_s=variant.size_bytes / (bytes_per_s * chip.bandwidth_efficiency),
         per_token_s=2.0 * architecture.parameters / (arithmetic_per_s(chip, variant.precision) * speed),
-        per_cached_token_s=kv_bytes_per_token(architecture) / bytes_per_s,
+        per_cached_token_s=kv_bytes_per_token(architecture) / (bytes_per_s * chip.cache_efficiency),
         kv_capacity_tokens=_kv_tokens(variant, architecture, chip, split),
         max_sequences=chip.max_sequences,
         chunk_tokens=chip.chunk_tokens,
@@ -75,7 +79,8 @@ def _provenance(chip: Accelerator, variant: ModelVariant, split: int) -> Provena
     """Return where the figures come from: the datasheet, and whether token rates of this chip were ever compared."""
     spread = f"; one model over {split} chips" if split > 1 else ""
     note = f"{chip.basis}: {chip.calibration}{spread}; {variant.precision} weights, fp16 KV cache"
-    return Provenance("model", f"roofline on {chip.source}", chip.error_band, note)
+    band = chip.error_band + PRECISION_MARGIN.get(variant.precision, 0.0)
+    return Provenance("model", f"roofline on {chip.source}", round(band, 3), note)
 
 
 @dataclass(frozen=True, slots=True)

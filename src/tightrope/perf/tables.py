@@ -41,6 +41,9 @@ class Accelerator:
     activation_reserve_gib: float
     """Peak working memory of one step at ``chunk_tokens``, beside weights and KV cache."""
     bandwidth_efficiency: float
+    """Share of the bandwidth reached when the weights are read."""
+    cache_efficiency: float
+    """Share of the bandwidth reached when the scattered blocks of the KV cache are read."""
     compute_efficiency: float
     eight_bit_efficiency: float
     """As ``compute_efficiency``, for 8-bit arithmetic: quantising activations costs time that is not in the peak rate."""
