@@ -4,15 +4,19 @@ Comes in: the clouds of the registry, and optionally a user's own folder of tabl
 append-only: the row in force is the newest that was seen by the day asked for; a user's rows stand before those that ship.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from tightrope.base import registry
 from tightrope.base.errors import InputError, UnknownNameError, Where, near_names, unknown_name
 from tightrope.base.records import MachineType, PriceRow, UnitPrice
 from tightrope.clouds.rows import Catalogue, load_catalogue
+
+Key: TypeAlias = tuple[str, str, str]
+Dated = TypeVar("Dated", PriceRow, UnitPrice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +24,9 @@ class PriceBook:
     """Machines by name, and the prices in force; satisfies ``contracts.Prices``."""
 
     machine_types: dict[str, MachineType]
-    rows: dict[tuple[str, str, str], PriceRow]
+    rows: dict[Key, PriceRow]
     """(machine, region, offer) → row in force."""
-    unit_rows: dict[tuple[str, str, str], UnitPrice]
+    unit_rows: dict[Key, UnitPrice]
     """(cloud, region, item) → row in force."""
 
     def machine(self, name: str, where: Where | None = None) -> MachineType:
@@ -95,16 +99,19 @@ def _unknown_machine(name: str, known: dict[str, MachineType], where: Where | No
     return UnknownNameError(msg, resolve=f"use {' or '.join(named)}", where=where)
 
 
-def _in_force(rows: Iterable[PriceRow], as_of: date | None) -> dict[tuple[str, str, str], PriceRow]:
-    """Return (machine, region, offer) → the newest row seen by ``as_of``."""
-    ordered = sorted((row for row in rows if as_of is None or row.seen <= as_of), key=lambda row: row.seen)
-    return {(row.machine, row.region, row.offer): row for row in ordered}
+def _in_force(rows: Iterable[Dated], as_of: date | None, key: Callable[[Dated], Key]) -> dict[Key, Dated]:
+    """Return key → the newest row seen by ``as_of``."""
+    return {key(row): row for row in sorted(rows, key=lambda row: row.seen) if as_of is None or row.seen <= as_of}
 
 
-def _units_in_force(rows: Iterable[UnitPrice], as_of: date | None) -> dict[tuple[str, str, str], UnitPrice]:
-    """Return (cloud, region, item) → the newest row seen by ``as_of``."""
-    ordered = sorted((row for row in rows if as_of is None or row.seen <= as_of), key=lambda row: row.seen)
-    return {(row.cloud, row.region, row.item): row for row in ordered}
+def _price_key(row: PriceRow) -> Key:
+    """Return what a price is asked for by."""
+    return row.machine, row.region, row.offer
+
+
+def _unit_key(row: UnitPrice) -> Key:
+    """Return what a unit price is asked for by."""
+    return row.cloud, row.region, row.item
 
 
 def _by_name(machines: Iterable[MachineType]) -> dict[str, MachineType]:
@@ -127,9 +134,15 @@ def load_price_book(as_of: date | None = None, directory: Path | None = None) ->
     clouds = registry.clouds().values()
     machines = _by_name(machine for cloud in clouds for machine in cloud.machines())
     own = load_catalogue(directory, machines) if directory else Catalogue((), (), ())
+    prices = [row for cloud in clouds for row in cloud.prices()]
+    unit_prices = [row for cloud in clouds for row in cloud.unit_prices()]
+    rows = _in_force(prices, as_of, _price_key) | _in_force(own.prices, as_of, _price_key)
+    if not rows:
+        oldest = min(row.seen for row in [*prices, *own.prices])
+        msg = f"no price was seen by {as_of}"
+        raise InputError(msg, resolve=f"ask for a day from {oldest} on")
     return PriceBook(
         machine_types=machines | {machine.name: machine for machine in own.machines},
-        rows=_in_force((row for cloud in clouds for row in cloud.prices()), as_of) | _in_force(own.prices, as_of),
-        unit_rows=_units_in_force((row for cloud in clouds for row in cloud.unit_prices()), as_of)
-        | _units_in_force(own.unit_prices, as_of),
+        rows=rows,
+        unit_rows=_in_force(unit_prices, as_of, _unit_key) | _in_force(own.unit_prices, as_of, _unit_key),
     )

@@ -7,7 +7,7 @@ the fields of ``MachineType``, ``PriceRow`` and ``UnitPrice``, in any order. ``s
 """
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from decimal import Decimal
@@ -47,11 +47,11 @@ class Column:
 
 
 def _numeric(convert: Callable[[str], Number], *, zero: bool, below: int = 1_000_000) -> Callable[[str], Number]:
-    """Return a parser of numbers in 0 ≤ x < ``below`` (0 < x unless ``zero``); NaN is in no such range."""
+    """Return a parser of numbers in 0 ≤ x < ``below`` (0 < x unless ``zero``, as a float too); NaN is in no such range."""
 
     def parse(cell: str) -> Number:
         value = convert(cell)
-        if not (0 <= value < below and (zero or value > 0)):
+        if not (0 <= value < below and (zero or float(value) > 0)):
             raise ValueError
         return value
 
@@ -101,15 +101,20 @@ COLUMNS = {
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of each row that is not blank; raise ``InputError`` for what is not a UTF-8 table."""
+    line = None
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             msg = f"the table has {path.stat().st_size} bytes, expected at most {MAX_FILE_BYTES}"
             raise InputError(msg, where=Where(path), resolve="keep the rows of the machines you use")
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
-            yield from ((reader.line_num, row) for row in reader if row)
+            for row in reader:
+                line = reader.line_num
+                if row:
+                    yield line, row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        msg = f"the table can not be read: {error}"
+        after = f" after line {line}" if line else ""
+        msg = f"the table can not be read{after}: {error}"
         raise InputError(msg, where=Where(path), resolve="give a CSV file in UTF-8") from error
 
 
@@ -118,8 +123,8 @@ def _check_header(header: list[str], expected: list[str], where: Where) -> None:
     for name in header:
         if name not in expected:
             near = near_names(name, expected, 1)
-            resolve = f"rename it to {near[0]}" if near else f"use the columns {', '.join(expected)}"
-            msg = f"unknown column {name!r}"
+            resolve = f"rename it {near[0]}" if near else f"use the columns {', '.join(expected)}"
+            msg = f"unknown column {name[:80]!r}"
             raise InputError(msg, where=where, resolve=resolve)
     wrong = [name for name in expected if header.count(name) != 1]
     if wrong:
@@ -185,37 +190,38 @@ def _source_column(path: Path) -> Column:
     return Column(parse, f"plain text, or keys of {path.name} ({', '.join(sorted(known)) or 'there are none'})")
 
 
-def _machine_column(known: Iterable[str]) -> Column:
+def _machine_column(known: Mapping[str, MachineType]) -> Column:
     """Return the reader of ``machine`` cells, which must be described."""
-    names = frozenset(known)
 
     def parse(cell: str) -> str:
-        if cell not in names:
-            raise ValueError
-        return cell
+        return known[cell].name
 
     return Column(parse, "a machine that machines.csv describes")
 
 
-def load_catalogue(directory: Path, machines_elsewhere: Iterable[str] = ()) -> Catalogue:
-    """Return the tables of one folder; prices may also name ``machines_elsewhere``.
+def load_catalogue(directory: Path, machines_elsewhere: Mapping[str, MachineType] | None = None) -> Catalogue:
+    """Return the tables of one folder; prices may also name ``machines_elsewhere`` (name → machine).
 
     Raises
     ------
     InputError
         With file, line and remedy: a folder without tables, an unknown, missing or repeated column, a cell that is not what
-        its column holds, a repeated row, a price of a machine nobody describes.
+        its column holds, a repeated row, a price of a machine nobody describes or that another cloud sells.
 
     """
     if not any((directory / name).is_file() for name in ("machines.csv", "prices.csv", "unit_prices.csv")):
         msg = "the folder has no catalogue, expected machines.csv, prices.csv or unit_prices.csv"
         raise InputError(msg, where=Where(directory), resolve="name the folder that holds the tables")
-    special = {"source": _source_column(directory / "sources.csv")}
-    machines = _read_records(directory / "machines.csv", MachineType, ("name",), special)
-    priced = special | {"machine": _machine_column([*machines_elsewhere, *(machine.name for machine in machines)])}
-    price_key = ("region", "machine", "offer", "seen")
-    prices = _read_records(directory / "prices.csv", PriceRow, price_key, priced)
-    unit_prices = _read_records(directory / "unit_prices.csv", UnitPrice, ("cloud", "region", "item", "seen"), special)
+    source = {"source": _source_column(directory / "sources.csv")}
+    machines = _read_records(directory / "machines.csv", MachineType, ("name",), source)
+    known = {**(machines_elsewhere or {}), **{machine.name: machine for machine in machines}}
+    machine = {"machine": _machine_column(known)}
+    prices = _read_records(directory / "prices.csv", PriceRow, ("region", "machine", "offer", "seen"), source | machine)
+    for row in prices:
+        if known[row.machine].cloud != row.cloud:
+            msg = f"{row.machine} in {row.region} has a price of cloud {row.cloud!r}, but {known[row.machine].cloud!r} sells it"
+            raise InputError(msg, where=Where(directory / "prices.csv"), resolve="correct the column cloud of that row")
+    unit_prices = _read_records(directory / "unit_prices.csv", UnitPrice, ("cloud", "region", "item", "seen"), source)
     return Catalogue(machines, prices, unit_prices)
 
 
