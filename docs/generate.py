@@ -18,6 +18,9 @@ from pathlib import Path
 
 import typer
 
+from tightrope.cli import app
+from tightrope.render.plan_json.reference import plan_reference
+
 ROOT = Path(__file__).parents[1]
 COLUMNS = 110
 BLOCK = re.compile(r"(?<=<!-- generated: )(?P<name>[^\n]+)(?P<open> -->\n)(?P<body>.*?)(?=<!-- /generated -->)", re.DOTALL)
@@ -49,8 +52,6 @@ def console(command: str) -> str:
 
 def cli_reference() -> str:
     """Return the page of every verb's ``--help``."""
-    from tightrope.cli import app  # noqa: PLC0415
-
     verbs = sorted(getattr(typer.main.get_command(app), "commands", {}))
     commands = ["tightrope --help", *(f"tightrope {verb} --help" for verb in verbs)]
     head = "# Command line\n\nExit codes: 0 done, 2 bad input, 3 infeasible, 4 not proven.\n"
@@ -75,7 +76,10 @@ def _layer(name: str) -> str:
     return f"  {name + '/' if package.is_dir() else path.name:<10} {said}"
 
 
-PAGES: dict[str, Callable[[], str]] = {"docs/reference/cli.md": cli_reference}
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/reference/cli.md": cli_reference,
+    "docs/reference/plan-json.md": plan_reference,
+}
 BLOCKS: dict[str, Callable[[], str]] = {"layers": layers}
 
 
