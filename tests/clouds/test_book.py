@@ -1,0 +1,127 @@
+"""The price book answers for one day, and never guesses."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tightrope.base import registry
+from tightrope.base.errors import InputError, UnknownNameError, Where
+from tightrope.clouds.book import PriceBook, load_price_book
+from tightrope.clouds.rows import CsvCloud
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def small(tmp_path: Path, write_catalogue: Write, monkeypatch: pytest.MonkeyPatch) -> Callable[..., PriceBook]:
+    """Return ``load_price_book`` over the small catalogue alone."""
+    cloud = CsvCloud("here", write_catalogue(tmp_path / "here"), frozenset({"machines", "prices"}))
+    monkeypatch.setattr(registry, "clouds", lambda: {"here": cloud})
+    return load_price_book
+
+
+def _price(book: PriceBook, offer: str = "on-demand") -> Decimal | None:
+    row = book.find("box.small", "town", offer)
+    return row and row.usd_per_hour
+
+
+def test_newest_row_seen_by_the_day_is_in_force(small: Callable[..., PriceBook]) -> None:
+    assert _price(small()) == Decimal("0.12")
+    assert _price(small(date(2026, 3, 1))) == Decimal("0.12")
+    assert _price(small(date(2026, 2, 28))) == Decimal("0.10")
+    assert _price(small(date(2026, 1, 31)), "spot") is None
+    assert small(date(2026, 2, 28)).newest_seen == date(2026, 2, 1)
+
+
+def test_a_day_before_any_price_is_an_error(small: Callable[..., PriceBook]) -> None:
+    with pytest.raises(InputError, match=r"no price was seen by 2025-12-31\nResolve: ask for a day from 2026-01-01 on"):
+        small(date(2025, 12, 31))
+
+
+def test_what_is_not_sold_is_none(small: Callable[..., PriceBook]) -> None:
+    assert small().find("box.large", "town", "spot") is None
+    assert small().find("box.small", "elsewhere", "on-demand") is None
+
+
+def test_own_rows_stand_before_those_that_ship(small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write) -> None:
+    prices = "cloud,region,machine,offer,usd_per_hour,zones,interruptions_per_month,basis,source,seen\n"
+    prices += "here,town,box.small,on-demand,0.07,3,,list,our contract,2020-01-01\n"
+    own = write_catalogue(tmp_path / "own", machines=None, prices=prices, unit_prices=None, sources=None)
+    book = small(directory=own)
+    assert _price(book) == Decimal("0.07")
+    assert _price(book, "spot") == Decimal("0.05")
+    assert "our contract (seen 2020-01-01)" in book.sources()
+
+
+def test_own_machines_are_added(small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write) -> None:
+    machines = "cloud,name,family,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,source,seen\n"
+    machines += "home,desk,desk,4,8,amd64,,0,0,receipt,2026-01-01\nhere,box.small,box,3,4,amd64,,0,0,mended,2026-01-01\n"
+    own = write_catalogue(tmp_path / "own", machines=machines, prices=None, unit_prices=None, sources=None)
+    book = small(directory=own)
+    assert book.machine("desk").cloud == "home"
+    assert book.machine("box.small").vcpu == 3
+
+
+def test_two_clouds_with_one_machine_name(small: Callable[..., PriceBook], monkeypatch: pytest.MonkeyPatch) -> None:
+    twin = registry.clouds()["here"]
+    monkeypatch.setattr(registry, "clouds", lambda: {"here": twin, "there": twin})
+    with pytest.raises(InputError, match=r"both sell a machine called 'box\.small'"):
+        load_price_book()
+
+
+def test_unit_prices(small: Callable[..., PriceBook]) -> None:
+    assert small().unit_price("here", "town", "internet-egress").usd == Decimal("0.09")
+    with pytest.raises(UnknownNameError, match="unknown priced item of here town 'internet-ingress'"):
+        small().unit_price("here", "town", "internet-ingress")
+
+
+def test_regions(small: Callable[..., PriceBook]) -> None:
+    assert small().clouds == ("here",)
+    assert small().regions("here") == ("town",)
+    with pytest.raises(UnknownNameError, match=r"w\.yaml:7: unknown here region 'towm'\nResolve: use town"):
+        small().check_region("here", "towm", Where("w.yaml", 7))
+    with pytest.raises(UnknownNameError, match="unknown cloud 'hare'\nResolve: use here"):
+        small().check_region("hare", "town")
+    with pytest.raises(UnknownNameError, match="unknown cloud"):
+        small().regions("hare")
+
+
+def test_machines_by_family_or_name(small: Callable[..., PriceBook]) -> None:
+    assert [machine.name for machine in small().machines()] == ["box.small", "box.large"]
+    assert small().machines(["box"]) == small().machines()
+    assert [machine.name for machine in small().machines(["box.large"])] == ["box.large"]
+    with pytest.raises(UnknownNameError, match=r"w\.yaml:3: unknown machine 'bix'\nResolve: use box"):
+        small().machines(["bix", "box"], Where("w.yaml", 3))
+
+
+def test_sources_name_the_newest_day_of_each(small: Callable[..., PriceBook]) -> None:
+    assert "shop (seen 2026-03-01)" in small().sources()
+    row = small().find("box.large", "town", "on-demand")
+    assert row
+    assert small().sources([row]) == ("shop (seen 2026-01-01)",)
+
+
+def test_a_machine_that_does_not_exist_gets_the_smallest_of_its_family() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        load_price_book().machine("g4dn.large", Where("workload.yaml", 41))
+    assert str(caught.value).startswith("workload.yaml:41: unknown machine 'g4dn.large'")
+    assert caught.value.resolve.startswith("use g4dn.xlarge (the smallest g4dn)")
+
+
+def test_an_unknown_size_gets_near_sizes_and_the_smallest() -> None:
+    with pytest.raises(UnknownNameError, match=r"use g5\.\d+xlarge or g5\.\d+xlarge or g5\.xlarge \(the smallest g5\)"):
+        load_price_book().machine("g5.64xlarge")
+
+
+def test_a_mistyped_family_gets_near_names() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown machine 'g4nd\.xlarge'\nResolve: use g4dn\.xlarge"):
+        load_price_book().machine("g4nd.xlarge")
+
+
+def test_a_past_day_gives_a_smaller_book() -> None:
+    book = load_price_book()
+    past = load_price_book(book.newest_seen - timedelta(days=1))
+    assert set(past.rows) < set(book.rows)
