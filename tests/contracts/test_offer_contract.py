@@ -1,0 +1,127 @@
+"""What every offer must keep, whoever wrote it: real prices of the shipped catalogues, usage made by hand."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tightrope.base import registry
+from tightrope.base.contracts import Offer
+from tightrope.base.records import BillLine, FloatArray, Refusal, Usage, UsageLine
+from tightrope.clouds.book import PriceBook, load_price_book
+from tightrope.offers.bill import charge_fleet
+
+OFFERS = sorted(registry.offers().items())
+HOURS_PER_MONTH = np.array([200.0, 300.0, 230.0])
+DRIVERS = {"compute", "commitment unused"}
+
+
+@pytest.fixture(params=[offer for _, offer in OFFERS], ids=[name for name, _ in OFFERS], scope="module")
+def offer(request: pytest.FixtureRequest) -> Offer:
+    """Return each discovered offer."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def book() -> PriceBook:
+    """Return the book of all clouds."""
+    return load_price_book()
+
+
+def _lines(book: PriceBook, offer: Offer) -> tuple[UsageLine, ...]:
+    """Return lines of three machines that the offer has a price for, under every pay-as-you-go offer they are sold in."""
+    sold = [(row.machine, row.region, row.cloud) for row in book.rows.values() if row.offer == offer.name]
+    assert sold
+    some = sold[:: max(1, len(sold) // 3)][:3]
+    ways = [name for name, way in registry.offers().items() if way.kind == "pay-as-you-go"]
+    return tuple(
+        UsageLine(f"{machine} {way}", cloud, region, machine, way)
+        for machine, region, cloud in some
+        for way in ways
+        if book.find(machine, region, way)
+    )
+
+
+def _usage(lines: tuple[UsageLine, ...], seed: int, factor: float = 1.0) -> Usage:
+    hours: FloatArray = np.random.default_rng(seed).uniform(0.0, 20.0, (len(lines), len(HOURS_PER_MONTH)))
+    return Usage(lines, factor * hours, HOURS_PER_MONTH)
+
+
+def _total(bill: tuple[BillLine, ...]) -> float:
+    return sum(line.usd for line in bill)
+
+
+def test_the_three_offers_are_discovered() -> None:
+    assert {"on-demand", "spot", "compute-savings-plan-1y-no-upfront"} <= dict(OFFERS).keys()
+
+
+def test_it_travels_between_processes(offer: Offer) -> None:
+    assert pickle.loads(pickle.dumps(offer)) == offer  # noqa: S301 - made in this line
+
+
+def test_terms_are_the_row_in_force_or_a_reason(offer: Offer, book: PriceBook) -> None:
+    for machine, region in {(machine, region) for machine, region, _ in book.rows}:
+        terms, row = offer.terms(machine, region, book), book.find(machine, region, offer.name)
+        if isinstance(terms, Refusal):
+            assert terms.reason
+            assert machine in terms.what
+            continue
+        assert (terms.offer, terms.machine, terms.region, terms.row) == (offer.name, machine, region, row)
+        assert terms.usd_per_hour == pytest.approx(float(terms.row.usd_per_hour))
+        assert 0 <= terms.interruptions_per_hour < math.inf
+        assert terms.zones == terms.row.zones
+
+
+def test_an_unknown_machine_is_refused(offer: Offer, book: PriceBook) -> None:
+    assert isinstance(offer.terms("no-such-machine", "nowhere", book), Refusal)
+
+
+def test_no_usage_costs_nothing(offer: Offer, book: PriceBook) -> None:
+    bill, rest = offer.charge(_usage(_lines(book, offer), 1, 0.0), book, 0.0)
+    assert _total(bill) == 0
+    assert not rest.machine_hours.any()
+
+
+@given(seed=st.integers(0, 2**32 - 1), factor=st.floats(0.01, 100), commitment=st.floats(0, 500))
+def test_charge_is_linear(offer: Offer, book: PriceBook, seed: int, factor: float, commitment: float) -> None:
+    lines = _lines(book, offer)
+    once = _total(offer.charge(_usage(lines, seed), book, commitment)[0])
+    scaled = _total(offer.charge(_usage(lines, seed, factor), book, factor * commitment)[0])
+    assert scaled == pytest.approx(factor * once, rel=1e-9, abs=1e-9)
+
+
+@given(seed=st.integers(0, 2**32 - 1), commitment=st.floats(0, 500))
+def test_hours_are_charged_or_left_over(offer: Offer, book: PriceBook, seed: int, commitment: float) -> None:
+    """What the bill's compute lines pay for, at the offer's own rate, and what is left over are the whole usage, pool by pool."""
+    usage = _usage(_lines(book, offer), seed)
+    before = usage.machine_hours.copy()
+    bill, rest = offer.charge(usage, book, commitment)
+    assert np.array_equal(usage.machine_hours, before)
+    left = {line.pool: hours for line, hours in zip(rest.lines, rest.machine_hours @ HOURS_PER_MONTH, strict=True)}
+    paid = {line.pool: line.usd for line in bill if line.driver == "compute"}
+    for line, hours in zip(usage.lines, before @ HOURS_PER_MONTH, strict=True):
+        terms = offer.terms(line.machine, line.region, book)
+        assert not isinstance(terms, Refusal)
+        charged = paid.get(line.pool, 0.0) / terms.usd_per_hour
+        assert charged + left.get(line.pool, 0.0) == pytest.approx(hours, rel=1e-9)
+
+
+@given(seed=st.integers(0, 2**32 - 1), commitment=st.floats(0, 500))
+def test_bill_lines_are_well_formed(offer: Offer, book: PriceBook, seed: int, commitment: float) -> None:
+    bill, rest = offer.charge(_usage(_lines(book, offer), seed), book, commitment)
+    assert all(line.offer == offer.name and line.driver in DRIVERS and line.usd >= 0 for line in bill)
+    assert rest.machine_hours.shape == (len(rest.lines), len(HOURS_PER_MONTH))
+    assert (rest.machine_hours >= 0).all()
+    if offer.kind == "commitment":
+        assert _total(bill) == pytest.approx(commitment * float(HOURS_PER_MONTH.sum()))
+
+
+def test_the_whole_bill_leaves_nothing_unpaid(offer: Offer, book: PriceBook) -> None:
+    usage = _usage(_lines(book, offer), 7)
+    commitments = {offer.name: 2.0} if offer.kind == "commitment" else {}
+    plain, bill = charge_fleet(usage, book, {}), charge_fleet(usage, book, commitments)
+    assert {line.pool for line in bill if line.driver == "compute"} == {line.pool for line in usage.lines}
+    assert _total(bill) <= _total(plain) + 1e-9
