@@ -72,5 +72,5 @@ def predict(row: TokenBenchmark, chip: Accelerator) -> float:
 
 
 def relative_error(row: TokenBenchmark, chip: Accelerator) -> float:
-    """Return predicted / published − 1; positive where a time is overstated or a rate overstated."""
-    return predict(row, chip) / row.value - 1.0
+    """Return published / predicted − 1: the place of the published figure in the band around ours."""
+    return row.value / predict(row, chip) - 1.0
