@@ -7,7 +7,7 @@ import pytest
 
 MACHINES = """cloud,name,family,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,source,seen
 here,box.small,box,2,4,amd64,,0,0,shop,2026-01-01
-here,box.large,box,8,16,arm64,t4,1,16,@list,2026-01-01
+here,box.large,box,8,16,arm64,T4,1,16,@list,2026-01-01
 """
 PRICES = """cloud,region,machine,offer,usd_per_hour,zones,interruptions_per_month,basis,source,seen
 here,town,box.small,on-demand,0.10,3,,list,shop,2026-01-01

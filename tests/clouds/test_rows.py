@@ -51,6 +51,7 @@ def test_column_order_and_byte_order_mark_do_not_matter(tmp_path: Path, write_ca
     ("table", "old", "new", "line", "says"),
     [
         ("machines", "vcpu", "vcpus", 1, "rename it vcpu"),
+        ("machines", "vcpu", "cores", 1, "unknown column 'cores'"),
         ("machines", ",vcpu", "", 1, "'vcpu' is there 0 times"),
         ("machines", "vcpu", "name", 1, "'name' is there 2 times"),
         ("machines", "box.small,box,2", "box.small,box,two", 2, "got 'two', expected a whole number"),
@@ -99,7 +100,13 @@ def test_refuses_what_is_no_table(tmp_path: Path, write_catalogue: Write, conten
 def test_refuses_a_huge_table_unread(tmp_path: Path, write_catalogue: Write) -> None:
     with (write_catalogue(tmp_path) / "prices.csv").open("ab") as file:
         os.truncate(file.fileno(), MAX_FILE_BYTES + 1)
-    with pytest.raises(InputError, match="expected at most"):
+    with pytest.raises(InputError, match="no regular file of at most"):
+        load_catalogue(tmp_path)
+
+
+def test_refuses_what_is_no_file(tmp_path: Path, write_catalogue: Write) -> None:
+    (write_catalogue(tmp_path, sources=None) / "sources.csv").mkdir()
+    with pytest.raises(InputError, match=r"sources\.csv: the table is no regular file"):
         load_catalogue(tmp_path)
 
 

@@ -22,7 +22,7 @@ from tightrope.base.records import MachineType, PriceRow, UnitPrice
 MAX_FILE_BYTES = 32 * 1024**2
 """A larger table is refused unread: a whole cloud's catalogue is a few megabytes."""
 
-Record = TypeVar("Record")
+Record = TypeVar("Record", MachineType, PriceRow, UnitPrice)
 Number = TypeVar("Number", int, float, Decimal)
 
 
@@ -83,7 +83,7 @@ TEXT = Column(_text, "some text")
 COLUMNS = {
     "vcpu": Column(_numeric(int, zero=False), "a whole number of 1 or more"),
     "memory_gib": Column(_numeric(float, zero=False), "GiB, more than 0"),
-    "accelerator": Column(str.strip, "a model, or nothing where there is none"),
+    "accelerator": Column(lambda cell: cell.strip().lower(), "a model, or nothing where there is none"),
     "accelerators": COUNT,
     "accelerator_memory_gib": Column(_numeric(float, zero=True), "GiB, 0 where there is no accelerator"),
     "usd_per_hour": PRICE,
@@ -103,9 +103,9 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of each row that is not blank; raise ``InputError`` for what is not a UTF-8 table."""
     line = None
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            msg = f"the table has {path.stat().st_size} bytes, expected at most {MAX_FILE_BYTES}"
-            raise InputError(msg, where=Where(path), resolve="keep the rows of the machines you use")
+        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+            msg = f"the table is no regular file of at most {MAX_FILE_BYTES} bytes"
+            raise InputError(msg, where=Where(path), resolve="keep the rows of the machines you use, in a CSV file")
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             for row in reader:
@@ -144,7 +144,7 @@ def _parse_cell(name: str, cell: str, column: Column, where: Where) -> object:
 def _read_rows(path: Path, columns: dict[str, Column]) -> Iterator[tuple[Where, dict[str, object]]]:
     """Yield place and values of each row of a table with exactly these columns; a file without a header is an error."""
     lines = _lines(path)
-    line, header = next(lines, (1, [""]))
+    line, header = next(lines, (1, list[str]()))
     _check_header(header, list(columns), Where(path, line))
     for line, cells in lines:
         where = Where(path, line)
@@ -158,7 +158,7 @@ def _read_records(path: Path, record: type[Record], key: tuple[str, ...], specia
     """Return the rows of a table as records; two rows with the same ``key`` are an error; no file, no rows."""
     if not path.exists():
         return ()
-    names = [column.name for column in fields(record)]  # pyrefly: ignore
+    names = [column.name for column in fields(record)]
     columns = {name: special.get(name) or COLUMNS.get(name, TEXT) for name in names}
     first: dict[tuple[object, ...], Where] = {}
     records: list[Record] = []
