@@ -8,8 +8,8 @@ from tightrope.demand.tables import Table, is_number
 
 _NAMES = """
 time timestamp timestamps ts t time times t_s t_ms time_s time_ms time_us time_ns time_sec time_seconds datetime date epoch
-time epoch_ms unixtime arrival arrivals arrival_s arrival_ms arrival_us arrival_time arrival_time_s arrival_time_ms arrival_ts arrived_at
-time arrival_timestamp created_at start_time request_time request_timestamp
+time epoch_ms unixtime arrival arrivals arrival_s arrival_ms arrival_us arrival_time arrival_time_s arrival_time_ms arrival_ts
+time arrived_at arrival_timestamp created_at start_time request_time request_timestamp
 input_tokens ContextTokens input_tokens input_length input_len prompt_tokens prompt_length prompt_len prefill_tokens
 input_tokens num_prefill_tokens request_tokens n_prompt_tokens tokens_in
 output_tokens GeneratedTokens output_tokens output_length output_len completion_tokens completion_length decode_tokens
