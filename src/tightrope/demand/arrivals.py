@@ -20,8 +20,8 @@ def draw_arrivals(demand: Demand, start_s: float, end_s: float, seed: int) -> Ar
     """Return the requests in [start_s, end_s): those of the trace where it lists them, else a draw.
 
     The draw is a renewal process in operational time (the integral of the rate), so that the rate of every bin and
-    ``interarrival_cv`` both hold: Gamma gaps, Poisson where the cv is 1, even where it is 0. Sizes are drawn from the joint sample.
-    Raises ``ValueError`` outside the trace.
+    ``interarrival_cv`` both hold: Gamma gaps, which are Poisson's where the cv is 1, and all alike where it is 0. Sizes are drawn
+    from the joint sample. Raises ``ValueError`` outside the trace.
     """
     if not 0 <= start_s < end_s <= demand.duration_s * (1 + 1e-12):
         msg = f"got [{start_s:g}, {end_s:g}) s, expected a stretch of [0, {demand.duration_s:g}) s"
@@ -41,18 +41,18 @@ def _times(demand: Demand, start_s: float, end_s: float, generator: np.random.Ge
     expected = np.concatenate([[0.0], np.cumsum(demand.rate_per_s * demand.bin_s)])
     begin, end = np.interp([start_s, end_s], edges, expected)
     points = begin + _renewals(float(end - begin), demand.interarrival_cv, generator)
-    rising = np.concatenate([[True], np.diff(expected) > 0])
-    rising[:-1] |= rising[1:]
-    return np.clip(np.interp(points, expected[rising], edges[rising]), start_s, np.nextafter(end_s, start_s))
+    return np.clip(np.interp(points, expected, edges), start_s, np.nextafter(end_s, start_s))
 
 
 def _renewals(length: float, cv: float, generator: np.random.Generator) -> FloatArray:
     """Return the points in [0, length) of a stationary renewal process of rate 1 whose gaps have this cv.
 
-    The first point follows the forward recurrence time: a uniform share of a length-biased gap, Gamma(k + 1) where gaps are Gamma(k).
+    The first point follows the forward recurrence time: a uniform share of a length-biased gap, which is Gamma(k + 1) where gaps
+    are Gamma(k) (Cox, Renewal Theory, 1962, section 5.4).
     """
     if cv == 0:
-        return generator.random() + np.arange(np.ceil(length))
+        points = generator.random() + np.arange(np.ceil(length))
+        return points[points < length]
     shape = 1 / cv**2
     parts = [np.array([generator.random() * generator.gamma(shape + 1) / shape])]
     reached = float(parts[0][0])

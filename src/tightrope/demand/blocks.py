@@ -73,7 +73,7 @@ def weekly_blocks(demand: Demand, horizon_lead_s: float) -> Blocks:
     mean, peak = _hourly(demand, horizon_lead_s)
     hours = np.arange(HOURS_PER_WEEK)
     weekly_mean, weekly_peak = (np.full(HOURS_PER_WEEK, np.nan) for _ in range(2))
-    period = HOURS_PER_WEEK if len(mean) >= HOURS_PER_WEEK else 24 if len(mean) >= 24 else len(mean)
+    period = HOURS_PER_WEEK if len(mean) >= HOURS_PER_WEEK else min(24, len(mean))
     for hour in range(period):
         same = slice(hour, None, period)
         weekly_mean[hours % period == hour] = mean[same].mean()

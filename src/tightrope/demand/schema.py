@@ -4,6 +4,7 @@ Every number that could be read two ways needs its unit (``250 ms``, ``40 %``). 
 here, with its meaning.
 """
 
+import json
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -367,5 +368,19 @@ def _each_once(values: list[str]) -> list[str]:
 
 def workload_schema() -> dict[str, Any]:
     """Return the JSON schema of ``workload.yaml``, for editors."""
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Tightrope workload"}
-    return head | {key: value for key, value in WorkloadFile.model_json_schema().items() if key != "title"}
+    found = WorkloadFile.model_json_schema()
+    for entry in found["$defs"].values():
+        for stated in entry["properties"].values():
+            _state_unit(stated)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found | {"title": "Tightrope workload"}
+
+
+def _state_unit(stated: dict[str, Any]) -> None:
+    """Write a quantity's default with its unit, as a workload would."""
+    if stated.get("type") == "string" and isinstance(stated.get("default"), float):
+        stated["default"] = f"{stated['default']:g} {stated['examples'][0].split()[-1]}"
+
+
+def schema_page() -> str:
+    """Return ``docs/reference/workload.schema.json``."""
+    return json.dumps(workload_schema(), indent=2, ensure_ascii=False) + "\n"
