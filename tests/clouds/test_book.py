@@ -36,6 +36,15 @@ def test_newest_row_seen_by_the_day_is_in_force(small: Callable[..., PriceBook])
     assert small(date(2026, 2, 28)).newest_seen == date(2026, 2, 1)
 
 
+def test_the_order_of_rows_does_not_matter(small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write) -> None:
+    prices = "cloud,region,machine,offer,usd_per_hour,zones,interruptions_per_month,basis,source,seen\n"
+    prices += (
+        "here,town,box.small,on-demand,0.3,3,,list,shop,2026-03-01\nhere,town,box.small,on-demand,0.2,3,,list,shop,2026-02-01\n"
+    )
+    own = write_catalogue(tmp_path / "own", machines=None, prices=prices, unit_prices=None, sources=None)
+    assert _price(small(directory=own)) == Decimal("0.3")
+
+
 def test_a_day_before_any_price_is_an_error(small: Callable[..., PriceBook]) -> None:
     with pytest.raises(InputError, match=r"no price was seen by 2025-12-31\nResolve: ask for a day from 2026-01-01 on"):
         small(date(2025, 12, 31))

@@ -69,6 +69,8 @@ def test_column_order_and_byte_order_mark_do_not_matter(tmp_path: Path, write_ca
         ("prices", "0.10", "sNaN", 2, "got 'sNaN', expected a price"),
         ("prices", "0.10", "1E-400", 2, "expected a price"),
         ("prices", "0.10", "free", 2, "got 'free', expected a price"),
+        ("prices", "0.10,3", "0.10,-3", 2, "got '-3', expected a whole number of 0 or more"),
+        ("prices", "0.20", "-0.1", 4, "got '-0.1', expected a share"),
         ("prices", "0.20", "1.0", 4, "got '1.0', expected a share"),
         ("prices", "list,shop", "guess,shop", 2, "got 'guess', expected list or derived"),
         ("prices", "2026-01-01", "2026-02-30", 2, "expected a date such as"),

@@ -1,12 +1,14 @@
 """The whole bill: commitments first, nothing left unpaid."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tightrope.base import registry
 from tightrope.base.errors import InputError, UnknownNameError
 from tightrope.base.records import BillLine, Usage
 from tightrope.offers.bill import charge_fleet
@@ -27,6 +29,26 @@ def test_commitments_come_before_pay_as_you_go(make_rates: Make, make_usage: Mak
         ("compute", "pool 1", "spot"),
     ]
     assert [line.usd for line in bill] == pytest.approx([1.2 * 730, 0.0, 1.5 * 730, 2 * 730, 1.5 * 730])
+
+
+@dataclass(frozen=True)
+class _Recorder:
+    """A commitment that pays nothing and notes that it was asked."""
+
+    name: str
+    asked: list[str]
+    kind: str = "commitment"
+
+    def charge(self, usage: Usage, _prices: object, commitment_usd_per_hour: float) -> tuple[tuple[BillLine, ...], Usage]:
+        self.asked.append(f"{self.name} {commitment_usd_per_hour}")
+        return (), usage
+
+
+def test_commitments_apply_in_the_sellers_order(make_rates: Make, make_usage: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(registry, "find_offer", lambda name: _Recorder(name, asked))
+    charge_fleet(make_usage([], [], [730.0]), make_rates(RATES), {"b": 1.0, "a": 2.0, NAME: 3.0})
+    assert asked == [f"{NAME} 3.0", "a 2.0", "b 1.0"]
 
 
 def test_unpaid_hours_are_an_error(make_rates: Make, make_usage: Make) -> None:
