@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,9 @@ def test_every_row_names_its_source_and_belongs_to_a_chip() -> None:
 def test_only_chips_with_a_fit_or_its_sibling_call_themselves_calibrated() -> None:
     fitted = {chip.accelerator for chip in FITTED}
     assert {chip.accelerator for chip in accelerators() if chip.basis == "calibrated"} == fitted
+
+
+def test_the_documentation_states_the_bands_of_the_table() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "explanation", "profiles.md").read_text(encoding="utf-8")
+    for chip in accelerators():
+        assert f"| {chip.accelerator} | ±{100 * chip.error_band:.0f} % |" in page
