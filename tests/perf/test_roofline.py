@@ -115,6 +115,12 @@ def test_a_machine_with_more_chips_runs_more_engines_or_one_split_model(
     assert alone.weights_s / 2 < engine_of(split).weights_s < alone.weights_s
 
 
+def test_a_machine_with_no_whole_chip_is_refused(
+    machine: Callable[..., MachineType], token_variant: Callable[..., ModelVariant]
+) -> None:
+    assert isinstance(PROFILES.profile(token_variant("int8"), machine("g6f.large", "l4", 0, 24)), Refusal)
+
+
 def test_extrapolated_chips_say_so_and_have_the_wider_bands() -> None:
     widest = max(row.error_band for row in accelerators() if row.basis == "calibrated")
     guessed = [row for row in accelerators() if row.basis == "extrapolated"]

@@ -115,7 +115,7 @@ def _chip_for(variant: ModelVariant, machine: MachineType) -> Accelerator | str:
 
 def _on_chips(variant: ModelVariant, architecture: Architecture, machine: MachineType, chip: Accelerator) -> Profile | str:
     """Return the profile with the fewest chips per model; the machine runs as many such engines as it has groups."""
-    splits = [n for n in (1, 2, 4, 8, 16) if machine.accelerators % n == 0]
+    splits = [n for n in (1, 2, 4, 8, 16) if n <= machine.accelerators and machine.accelerators % n == 0]
     fits = [n for n in splits if _kv_tokens(variant, architecture, chip, n) >= MIN_KV_TOKENS]
     if not fits:
         return _too_large(variant, architecture, chip, machine.accelerators)
