@@ -5,14 +5,14 @@ Values follow YAML 1.2's core schema: ``22:00`` and ``on`` stay text. Duplicate 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 import yaml
 
-from tightrope.base.errors import InputError, Where
+from tightrope.base.errors import InputError, Where, unknown_name
 
 MAX_BYTES = 5_000_000
 MAX_VALUES = 200_000
@@ -74,6 +74,13 @@ def _read_text(path: Path) -> str:
         raise InputError(
             what, resolve="correct the path; `tightrope init` writes a first workload", where=Where(str(path))
         ) from error
+
+
+def check_name(name: str, kind: str, known: Iterable[str], where: Where) -> None:
+    """Refuse a name that is not known."""
+    known = list(known)
+    if name not in known:
+        raise unknown_name(name, kind=kind, known=known, where=where)
 
 
 def scalar(text: str) -> Value:

@@ -69,12 +69,13 @@ def _quantity(parse: Callable[[str], float], units: dict[str, float], example: s
 
 def _fraction(value: object) -> float:
     """Return a fraction from ``"25 %"`` or 0.25."""
-    if isinstance(value, str):
-        return parse_quantity(value, {"%": 1.0, "": 100.0}) / 100
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
-    msg = f"got {value!r}, expected a fraction such as '25 %' or 0.25"
-    raise ValueError(msg)
+    try:
+        return parse_quantity(str(value), {"%": 1.0, "": 100.0}) / 100
+    except ValueError as error:
+        msg = f"got {value!r}, expected a fraction such as '25 %' or 0.25"
+        raise ValueError(msg) from error
 
 
 def _with_unit(example: str) -> WithJsonSchema:

@@ -5,9 +5,9 @@ here, with its meaning.
 """
 
 import json
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tightrope.base.errors import near_names
@@ -193,6 +193,12 @@ class BatchLine(Strict):
     per_item: NotNegative
 
 
+ServiceTime: TypeAlias = Annotated[
+    Annotated[BatchLine, Tag("line")] | Annotated[list[Positive], Tag("points")],
+    Discriminator(lambda value: "line" if isinstance(value, (dict, BatchLine)) else "points"),
+]
+
+
 class Steps(Strict):
     """A measured continuous-batching engine.
 
@@ -212,7 +218,7 @@ class ProfileEntry(Strict):
     """How a variant behaves on a machine, as you measured it."""
 
     machine: str
-    service_ms: BatchLine | list[Positive] | None = Field(None, description="Time of a batch of 1, 2, 3, … items, or a line.")
+    service_ms: ServiceTime | None = Field(None, description="Time of a batch of 1, 2, 3, … items, or a line.")
     max_batch: Annotated[int, Field(ge=1, le=4096)] | None = Field(None, description="Largest batch, where service_ms is a line.")
     steps: Steps | None = Field(None, description="The measured step times of a token engine.")
     load: Seconds = Field(description="Time from a booted machine to a model that answers.")
