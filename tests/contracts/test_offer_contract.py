@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tightrope.base import registry
 from tightrope.base.contracts import Offer
-from tightrope.base.records import BillLine, FloatArray, Refusal, Usage, UsageLine
+from tightrope.base.records import BillLine, FloatArray, PriceRow, Refusal, Usage, UsageLine
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.offers.bill import charge_fleet
 
@@ -31,17 +31,21 @@ def book() -> PriceBook:
     return load_price_book()
 
 
+def _sold(book: PriceBook, offer: Offer) -> list[PriceRow]:
+    """Return the on-demand rows of what the offer sells too."""
+    rows = (row for row in book.rows.values() if row.offer == "on-demand")
+    return [row for row in rows if not isinstance(offer.terms(row.machine, row.region, book), Refusal)]
+
+
 def _lines(book: PriceBook, offer: Offer) -> tuple[UsageLine, ...]:
-    """Return lines of three machines that the offer has a price for, under every pay-as-you-go offer they are sold in."""
-    sold = [(row.machine, row.region, row.cloud) for row in book.rows.values() if row.offer == offer.name]
-    assert sold
-    some = sold[:: max(1, len(sold) // 3)][:3]
-    ways = [name for name, way in registry.offers().items() if way.kind == "pay-as-you-go"]
+    """Return lines of three machines that the offer sells, under every pay-as-you-go offer they are sold in."""
+    sold = _sold(book, offer)
+    ways = [way for way in registry.offers().values() if way.kind == "pay-as-you-go"]
     return tuple(
-        UsageLine(f"{machine} {way}", cloud, region, machine, way)
-        for machine, region, cloud in some
+        UsageLine(f"{row.machine} {way.name}", row.cloud, row.region, row.machine, way.name)
+        for row in sold[:: max(1, len(sold) // 3)][:3]
         for way in ways
-        if book.find(machine, region, way)
+        if not isinstance(way.terms(row.machine, row.region, book), Refusal)
     )
 
 
@@ -62,15 +66,17 @@ def test_it_travels_between_processes(offer: Offer) -> None:
     assert pickle.loads(pickle.dumps(offer)) == offer  # noqa: S301 - made in this line
 
 
-def test_terms_are_the_row_in_force_or_a_reason(offer: Offer, book: PriceBook) -> None:
+def test_terms_rest_on_a_row_in_force_or_give_a_reason(offer: Offer, book: PriceBook) -> None:
+    assert _sold(book, offer)
     for machine, region in {(machine, region) for machine, region, _ in book.rows}:
-        terms, row = offer.terms(machine, region, book), book.find(machine, region, offer.name)
+        terms = offer.terms(machine, region, book)
         if isinstance(terms, Refusal):
             assert terms.reason
             assert machine in terms.what
             continue
-        assert (terms.offer, terms.machine, terms.region, terms.row) == (offer.name, machine, region, row)
-        assert terms.usd_per_hour == pytest.approx(float(terms.row.usd_per_hour))
+        assert (terms.offer, terms.machine, terms.region) == (offer.name, machine, region)
+        assert terms.row == book.find(machine, region, terms.row.offer)
+        assert 0 < terms.usd_per_hour <= float(terms.row.usd_per_hour)
         assert 0 <= terms.interruptions_per_hour < math.inf
         assert terms.zones == terms.row.zones
 
