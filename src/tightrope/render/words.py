@@ -35,6 +35,15 @@ def usd(amount: float, digits: int = 0) -> str:
     return f"−{size}" if amount < 0 and size.strip("$0.") else size
 
 
+def signed_usd(amount: float) -> str:
+    """Return a change in US dollars with its sign.
+
+    >>> signed_usd(-97.0), signed_usd(11.4), signed_usd(0.0)
+    ('−$97', '+$11', '$0')
+    """
+    return f"+{usd(amount)}" if amount > 0 and usd(amount) != "$0" else usd(amount)
+
+
 def percent(fraction: float, digits: int = 1) -> str:
     """Return a fraction of 1 as a percentage; what is short of 100 % never reads 100 %.
 
@@ -205,9 +214,7 @@ def missed(plan: Plan) -> str:
 def proof(plan: Plan) -> str:
     """Return what the proof is: the traffic replayed, its seeds and the replay's own bill; and how today's fleet fares."""
     windows = ", ".join(dict.fromkeys(item.window for item in plan.evidence))
-    seeds = len({seed for item in plan.evidence for seed in item.seeds})
-    said = [
-        f"{plan.status}: replayed on {windows}, {seeds} seed{'' if seeds == 1 else 's'}, bill {usd(plan.replay_monthly_cost_usd)} a month"
-    ]
+    seeds = {seed for item in plan.evidence for seed in item.seeds}
+    said = [f"{plan.status}: replayed on {windows}, {count(seeds, 'seed')}, bill {usd(plan.replay_monthly_cost_usd)} a month"]
     good, of = kept(plan.today_evidence)
     return "; ".join([*said, f"today's fleet keeps {good} of {of}"] if of else said)

@@ -1,0 +1,223 @@
+"""The report's charts as Vega-Lite specifications: plain dictionaries, data inside.
+
+Each takes the width it is drawn for: the report carries a wide and a narrow drawing and shows the one that fits. Layout never
+depends on how wide a font sets a word (no automatic sizes, no legends, labels cut by length), so the drawing is the same on every
+machine. Ink and grid are recoloured by the page's style sheet for dark mode; the colours of marks suit both.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+from tightrope.base.records import Plan
+from tightrope.render import words
+
+Spec: TypeAlias = dict[str, Any]
+
+WIDE, NARROW = 960, 360
+"""Widths of the two drawings, in CSS pixels."""
+TODAY, PLANNED, SAVES, COSTS, INK = "#94a3b8", "#3b82f6", "#22a06b", "#e5534b", "#111111"
+POOLS = ("#3b82f6", "#f59e0b", "#22a06b", "#a78bfa", "#e5534b", "#22b8cf", "#d6649f", "#8d9b2d", "#94a3b8", "#b08968")
+"""Colours of pools, in order, then again from the first."""
+ROW = 26
+"""Height of a bar's row in CSS pixels."""
+DAY = 24
+
+AXIS: Spec = {
+    "domain": False,
+    "ticks": False,
+    "labelPadding": 6,
+    "labelFontSize": 12,
+    "labelColor": INK,
+    "title": None,
+    "labelLimit": 0,
+}
+CONFIG: Spec = {"background": None, "aria": False, "view": {"stroke": None}, "axis": AXIS | {"labelOverlap": False}}
+_LITERAL: Spec = {"field": "colour", "type": "nominal", "scale": None}
+_DAYS = {WIDE: "'day ' + (datum.value / 24 + 1)", NARROW: "'d' + (datum.value / 24 + 1)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One chart: what it shows in words, its two drawings, and its legend as (colour, name)."""
+
+    alt: str
+    wide: Spec
+    narrow: Spec
+    legend: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar: its row's name, both ends, the amount as said, its colour."""
+
+    name: str
+    start_usd: float
+    end_usd: float
+    label: str
+    colour: str
+
+
+def _frame(width: int, height: int, room: Spec, layers: list[Spec], values: list[Spec]) -> Spec:
+    """Return a chart of a fixed size with its data inside; ``room`` is what its labels need around it."""
+    size = {"width": width - room["left"] - room["right"], "height": height}
+    return {**size, "padding": room, "autosize": "none", "config": CONFIG, "data": {"values": values}, "layer": layers}
+
+
+def _bars(bars: list[Bar], width: int, per_row: int) -> Spec:
+    """Return horizontal bars, ``per_row`` of them in a row, each with its amount written behind its larger end."""
+    names = [_short(bar.name, width) for bar in bars[::per_row]]
+    values = [
+        {"row": index // per_row, "slot": index % per_row, "far": max(bar.start_usd, bar.end_usd), **asdict(bar)}
+        for index, bar in enumerate(bars)
+    ]
+    # Rows are numbers and their names a JSON literal: two names cut to the same text stay two rows, and no name is code.
+    axis = {"labelExpr": f"{json.dumps(names)}[datum.value]"}
+    place = {"y": {"field": "row", "type": "ordinal", "axis": axis, "scale": {"paddingInner": 0.3 if per_row > 1 else 0.25}}}
+    place |= {"yOffset": {"field": "slot", "type": "ordinal"}} if per_row > 1 else {}
+    x = {"type": "quantitative", "axis": {"labels": False, "tickCount": 4, "gridColor": INK}}
+    bar = {
+        "mark": {"type": "bar", "cornerRadius": 2},
+        "encoding": {**place, "x": x | {"field": "start_usd"}, "x2": {"field": "end_usd"}, "color": _LITERAL},
+    }
+    text = {
+        "mark": {"type": "text", "align": "left", "dx": 6, "fontSize": 12, "color": INK},
+        "encoding": {**place, "x": x | {"field": "far"}, "text": {"field": "label"}},
+    }
+    room = {"left": _label_room(width), "right": 64, "top": 2, "bottom": 2}
+    return _frame(width, len(bars) * ROW, room, [bar, text], values)
+
+
+def _label_room(width: int) -> int:
+    """Return how many pixels the labels of bars get."""
+    return 160 if width == WIDE else 120
+
+
+def _short(text: str, width: int) -> str:
+    """Return a label that fits its room, at about eight pixels a character."""
+    most = _label_room(width) // 8
+    text = words.clean(text)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def bill(plan: Plan) -> Chart:
+    """Return the bill by cost driver, today beside the plan."""
+    today = words.has_today(plan)
+    bars: list[Bar] = []
+    for driver, now, planned in words.by_driver(plan):
+        bars += [Bar(driver, 0.0, now, words.usd(now), TODAY)] * today + [Bar(driver, 0.0, planned, words.usd(planned), PLANNED)]
+    legend = [(TODAY, "today")] * today + [(PLANNED, "this plan")]
+    return _chart("dollars a month by cost driver, as in the table below", lambda width: _bars(bars, width, 1 + today), legend)
+
+
+def waterfall(plan: Plan) -> Chart:
+    """Return the way from today's bill to the plan's, lever by lever; what no lever explains is a step of its own."""
+    level = plan.today_monthly_cost_usd
+    bars = [Bar("today", 0.0, level, words.usd(level), TODAY)]
+    for name, saving, _ in steps(plan):
+        colour = SAVES if saving >= 0 else COSTS
+        bars.append(Bar(name, level, level - saving, words.signed_usd(-saving), colour))
+        level -= saving
+    bars.append(Bar("this plan", 0.0, plan.monthly_cost_usd, words.usd(plan.monthly_cost_usd), PLANNED))
+    legend = [(SAVES, "takes off the bill"), (COSTS, "adds to it")]
+    return _chart("from today's bill to the plan's in the steps of the table below", lambda width: _bars(bars, width, 1), legend)
+
+
+def steps(plan: Plan) -> list[tuple[str, float, str]]:
+    """Return (lever, saving in $ a month, note); what the levers leave unexplained comes last."""
+    said = [(lever.name, lever.saving_usd, lever.note) for lever in plan.levers]
+    rest = plan.today_monthly_cost_usd - plan.monthly_cost_usd - sum(saving for _, saving, _ in said)
+    return said if abs(rest) < words.NOTHING_USD else [*said, ("everything else", rest, "not one lever's alone")]
+
+
+def capacity(plan: Plan) -> Chart | None:
+    """Return what the pools sustain within the promises, stacked, under the week's demand; None where no series is given."""
+    areas, demand = _series(plan, "capacity:"), _series(plan, "demand:")
+    if not areas or not demand:
+        return None
+    line = [sum(block) for block in zip(*demand.values(), strict=False)]
+    alt = f"requests a second over {len(line)} hours: demand up to {max(line):.3g}, capacity stacked by pool"
+    return _chart(alt, lambda width: _week(areas, line, width), [*_legend(areas), (INK, "demand")])
+
+
+def machines(plan: Plan) -> Chart | None:
+    """Return the machines planned in every block, stacked by pool; None where there is no schedule."""
+    areas = {pool.name: [float(count) for count in pool.schedule] for pool in plan.pools if pool.schedule}
+    if not areas:
+        return None
+    total = [sum(block) for block in zip(*areas.values(), strict=False)]
+    alt = f"machines over {len(total)} hours, between {min(total):g} and {max(total):g}, stacked by pool"
+    return _chart(alt, lambda width: _week(areas, [], width), _legend(areas))
+
+
+def _series(plan: Plan, kind: str) -> dict[str, list[float]]:
+    """Return name → series of one kind, pools in the plan's order, then by name."""
+    order = {pool.name: index for index, pool in enumerate(plan.pools)}
+    found = {key.removeprefix(kind): series for key, series in plan.charts.items() if key.startswith(kind) and series}
+    return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+
+
+def _legend(areas: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the colour of each pool."""
+    return [(POOLS[index % len(POOLS)], name) for index, name in enumerate(areas)]
+
+
+def _week(areas: dict[str, list[float]], line: list[float], width: int) -> Spec:
+    """Return stacked steps over the blocks and, where given, a line of steps over them."""
+    blocks = max(map(len, areas.values()))
+    hours = {
+        "field": "block",
+        "type": "quantitative",
+        "scale": {"domain": [0, blocks], "nice": False},
+        "axis": {
+            "values": list(range(0, blocks, DAY)),
+            "grid": True,
+            "gridColor": INK,
+            "labelAlign": "left",
+            "labelExpr": _DAYS[width],
+        },
+    }
+    height = {"type": "quantitative", "axis": {"tickCount": 5, "gridColor": INK, "format": "~s"}}
+    area = {
+        "transform": [{"filter": "datum.pool >= 0"}],
+        "mark": {"type": "area", "interpolate": "step-after", "opacity": 0.85},
+        "encoding": {
+            "x": hours,
+            "y": height | {"field": "top"},
+            "y2": {"field": "foot"},
+            "detail": {"field": "pool"},
+            "color": _LITERAL,
+        },
+    }
+    demand = {
+        "transform": [{"filter": "datum.pool < 0"}],
+        "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1.75},
+        "encoding": {"x": hours, "y": height | {"field": "top"}, "color": _LITERAL},
+    }
+    room = {"left": 44, "right": 10, "top": 8, "bottom": 24}
+    values = [*_stack(areas), *_steps(-1, INK, [0.0] * len(line), line)]
+    return _frame(width, 240 if width == WIDE else 200, room, [area, demand] if line else [area], values)
+
+
+def _stack(areas: dict[str, list[float]]) -> list[Spec]:
+    """Return the values of areas one above the other."""
+    feet = [0.0] * max(map(len, areas.values()))
+    values: list[Spec] = []
+    for index, ((colour, _), series) in enumerate(zip(_legend(areas), areas.values(), strict=True)):
+        tops = [foot + figure for foot, figure in zip(feet, series, strict=False)]
+        values += _steps(index, colour, feet, tops)
+        feet = tops
+    return values
+
+
+def _steps(pool: int, colour: str, feet: list[float], tops: list[float]) -> list[Spec]:
+    """Return a series as steps, the last one as long as the others."""
+    ends = [*zip(feet, tops, strict=False)][-1:]
+    pairs = [*zip(feet, tops, strict=False), *ends]
+    return [{"pool": pool, "colour": colour, "block": block, "foot": foot, "top": top} for block, (foot, top) in enumerate(pairs)]
+
+
+def _chart(alt: str, draw: Callable[[int], Spec], legend: list[tuple[str, str]]) -> Chart:
+    """Return a chart in its two widths."""
+    return Chart(alt, draw(WIDE), draw(NARROW), tuple(legend))
