@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 SHOWN = re.compile(
     r"<!-- generated: \$ (?P<command>[^\n]+) -->\n```console\n\$ (?P=command)\n(?P<printed>.*?)\n```\n<!-- /gen", re.DOTALL
 )
-TIMING = re.compile(r"\b(in|after|took) \d[\d.,]* (ms|s|min)\b")
+TIMING = re.compile(r"\b(in|after|took)\s+\d[\d.,]* (ms|s|min)\b")
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = [match for page in PAGES for match in SHOWN.finditer(page.read_text(encoding="utf-8"))]
 
