@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tightrope.perf.calibration import TokenBenchmark, relative_error, token_benchmarks
+from tightrope.perf.roofline import PRECISION_MARGIN
 from tightrope.perf.tables import Accelerator, accelerators
 
 
@@ -24,12 +25,18 @@ def loss(chip: Accelerator) -> float:
 FITTED = [chip for chip in accelerators() if rows_of(chip, "fit")]
 
 
+def band_of(row: TokenBenchmark, chip: Accelerator) -> float:
+    return chip.error_band + PRECISION_MARGIN.get(row.precision, 0.0)
+
+
 @pytest.mark.parametrize(
-    "row", token_benchmarks(), ids=lambda row: f"{row.accelerator}-{row.precision}-{row.metric}-{row.value:g}"
+    "row",
+    token_benchmarks(),
+    ids=lambda row: f"{row.accelerator}-{row.precision}-{row.metric}-{row.sequences}-{row.input_tokens}-{row.value:g}",
 )
-def test_every_published_figure_lies_within_the_band(row: TokenBenchmark) -> None:
+def test_a_published_figure_lies_within_the_band_or_is_listed_as_outside(row: TokenBenchmark) -> None:
     chip = next(chip for chip in accelerators() if row in rows_of(chip))
-    assert abs(relative_error(row, chip)) <= chip.error_band
+    assert (abs(relative_error(row, chip)) > band_of(row, chip)) == (row.role == "outside")
 
 
 @pytest.mark.parametrize("chip", FITTED, ids=lambda chip: chip.accelerator)

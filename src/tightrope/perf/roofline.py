@@ -20,7 +20,8 @@ ENGINE_START_S = 45.0
 
 
 PRECISION_MARGIN = {"int8": 0.05, "int4": 0.15}
-"""Added to a chip's error band: int8 kernels were calibrated through fp8, int4 kernels not at all."""
+"""Added to a chip's error band, a judgement: int8 kernels were calibrated through fp8, int4 kernels not at all."""
+PRECISION_NOTE = {"int4": "; with slow int4 kernels steps were measured twice as long at 64 sequences, outside this band"}
 
 
 def kv_bytes_per_token(architecture: Architecture) -> int:
@@ -78,7 +79,7 @@ def _too_large(variant: ModelVariant, architecture: Architecture, chip: Accelera
 def _provenance(chip: Accelerator, variant: ModelVariant, split: int) -> Provenance:
     """Return where the figures come from: the datasheet, and whether token rates of this chip were ever compared."""
     spread = f"; one model over {split} chips" if split > 1 else ""
-    note = f"{chip.basis}: {chip.calibration}{spread}; {variant.precision} weights, fp16 KV cache"
+    note = f"{chip.basis}: {chip.calibration}{spread}; {variant.precision} weights, fp16 KV cache{PRECISION_NOTE.get(variant.precision, '')}"
     band = chip.error_band + PRECISION_MARGIN.get(variant.precision, 0.0)
     return Provenance("model", f"roofline on {chip.source}", round(band, 3), note)
 
