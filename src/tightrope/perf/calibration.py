@@ -1,8 +1,8 @@
 """Compares the roofline with published token rates (``data/token_benchmarks.csv``): how far each chip's factors may be trusted.
 
 The factors of ``data/accelerators.csv`` were fitted to the rows whose role is ``fit`` (least squares of log ratios on a grid);
-rows with the role ``held-out`` were not in that sum, and the chip's ``error_band`` was set afterwards so that it covers them. Rows with
-the role ``outside`` contradict the model: they lie outside the band and are kept for that reason.
+rows with the role ``held-out`` were not in that sum, and the chip's ``error_band`` was set afterwards so that it covers them.
+Rows with the role ``outside`` contradict the model: they lie outside the band and are kept for that reason.
 """
 
 from dataclasses import dataclass
