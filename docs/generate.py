@@ -19,10 +19,22 @@ from pathlib import Path
 import typer
 
 from tightrope.cli import app
+from tightrope.demand.schema import schema_page
+from tightrope.plan.constraints import FAMILIES
 from tightrope.render.plan_json.reference import plan_reference
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = 110
+FORMULATION = """# Formulation
+
+What the optimiser must keep, one family of constraints a row. An infeasible workload is answered with the family's name and the
+field of `workload.yaml` that loosens it. How it is solved: [why the problem is cut into hours](../explanation/why-decompose.md).
+
+Letters: `p` a pool option (variant, machine, region and pay-as-you-go offer), `c` an interactive class, `w` a window of work that
+can wait, `t` an hour of the week, `v` a variant, `q` a quota. Decided: `n[p,t]` machines, whole; `f[c,p,t]` the share of a class
+that a pool answers; `g[w,p,t]` the share of a window's work done; `covered[p,t]` machines paid by the commitment; `commitment` US
+dollars an hour. Given: `rate[c,t]` planned requests/s, `mu[c,p,t]` requests/s that one machine sustains within the promises.
+"""
 BLOCK = re.compile(r"(?<=<!-- generated: )(?P<name>[^\n]+)(?P<open> -->\n)(?P<body>.*?)(?=<!-- /generated -->)", re.DOTALL)
 
 
@@ -58,6 +70,13 @@ def cli_reference() -> str:
     return "\n".join([head, *(console(command) for command in commands)])
 
 
+def formulation() -> str:
+    """Return the page of the constraint families: one name each, the same in infeasibility reports."""
+    rows = [f"| `{family.name}` | {family.meaning} | `{family.formula}` | `{family.fix}` |" for family in FAMILIES.values()]
+    table = "\n".join(["| family | says | formula | loosened by |", "|---|---|---|---|", *rows])
+    return f"{FORMULATION}\n{table}\n"
+
+
 def layers() -> str:
     """Return the picture of the layers that exist, in the order the import rules give, with each one's first line."""
     rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
@@ -78,7 +97,9 @@ def _layer(name: str) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_reference,
+    "docs/reference/formulation.md": formulation,
     "docs/reference/plan-json.md": plan_reference,
+    "docs/reference/workload.schema.json": schema_page,
 }
 BLOCKS: dict[str, Callable[[], str]] = {"layers": layers}
 
