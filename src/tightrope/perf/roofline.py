@@ -79,7 +79,8 @@ def _too_large(variant: ModelVariant, architecture: Architecture, chip: Accelera
 def _provenance(chip: Accelerator, variant: ModelVariant, split: int) -> Provenance:
     """Return where the figures come from: the datasheet, and whether token rates of this chip were ever compared."""
     spread = f"; one model over {split} chips" if split > 1 else ""
-    note = f"{chip.basis}: {chip.calibration}{spread}; {variant.precision} weights, fp16 KV cache{PRECISION_NOTE.get(variant.precision, '')}"
+    caveat = PRECISION_NOTE.get(variant.precision, "")
+    note = f"{chip.basis}: {chip.calibration}{spread}; {variant.precision} weights, fp16 KV cache{caveat}"
     band = chip.error_band + PRECISION_MARGIN.get(variant.precision, 0.0)
     return Provenance("model", f"roofline on {chip.source}", round(band, 3), note)
 
