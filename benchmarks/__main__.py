@@ -53,6 +53,9 @@ def main() -> int:
     except TightropeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except subprocess.CalledProcessError as error:
+        print(f"error: {error}\n{error.output.decode(errors='replace')}", file=sys.stderr)
+        return 1
     print(json.dumps(result) if options.json else as_line(result))
     return 0
 
