@@ -58,7 +58,8 @@ class Book(Protocol):
 def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = None) -> Workload:
     """Return the workload of a YAML file with its traces loaded; names are checked against ``book`` and ``offers``.
 
-    ``offers`` is name → kind, by default of every discovered offer. Raises ``InputError`` (``UnknownNameError``, ``TraceError``) with file and line.
+    ``offers`` is name → kind, by default of every discovered offer. Raises ``InputError`` (also as ``UnknownNameError`` and
+    ``TraceError``) with file and line.
     """
     document = read_document(path)
     stated = validated(document)
@@ -194,7 +195,7 @@ def _check_serving(document: Document, classes: tuple[TrafficClass, ...], varian
             raise InputError(what, resolve=f"add `sizes:` to traffic.{traffic.name}", where=where)
 
 
-# ----------------------------------------------------------------------------------------------------- where, how to buy, today, proof
+# ------------------------------------------------------------------------------------------- where, how to buy, today, proof
 
 
 def _where(document: Document, stated: schema.Places, book: Book) -> WherePolicy:
