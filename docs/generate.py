@@ -1,8 +1,8 @@
 """Write the generated parts of the documentation, or say which are stale: ``python -m docs.generate [--check]``.
 
 Two kinds: whole pages (``PAGES``) and blocks between ``<!-- generated: NAME -->`` and ``<!-- /generated -->`` in any page. A
-block whose name is a command (``$ tightrope …``) holds what that command prints; those run the planner, so ``--check`` leaves
-them to ``tests/docs/test_readme.py``. To extend: add a row to a table.
+block whose name is a command (``$ tightrope …``) holds what that command prints, run in the page's order in a folder that has
+only ``examples/``; that takes a while, so ``--check`` leaves it to ``tests/docs/test_readme.py``. To extend: add a row to a table.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -57,9 +58,9 @@ def printed_by(command: str, cwd: Path = ROOT) -> str:
     return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
 
 
-def console(command: str) -> str:
+def console(command: str, cwd: Path = ROOT) -> str:
     """Return a fenced block of a command and what it prints."""
-    return f"```console\n$ {command}\n{printed_by(command)}\n```\n"
+    return f"```console\n$ {command}\n{printed_by(command, cwd)}\n```\n"
 
 
 def cli_reference() -> str:
@@ -104,18 +105,28 @@ PAGES: dict[str, Callable[[], str]] = {
 BLOCKS: dict[str, Callable[[], str]] = {"layers": layers}
 
 
-def with_blocks(page: str, *, commands: bool) -> str:
-    """Return a page with its blocks renewed; those of commands only where asked for. An unknown name raises ``KeyError``."""
+def with_blocks(page: str, cwd: Path | None = None) -> str:
+    """Return a page with its blocks renewed; those of commands only where there is a ``cwd`` to run them in.
+
+    A name that nothing writes raises ``KeyError``.
+    """
 
     def renewed(match: re.Match[str]) -> str:
         name, body = match["name"], match["body"]
         if not name.startswith("$ "):
             body = BLOCKS[name]()
-        elif commands:
-            body = console(name[2:])
+        elif cwd:
+            body = console(name[2:], cwd)
         return f"{name}{match['open']}{body}"
 
     return BLOCK.sub(renewed, page)
+
+
+def with_commands(page: str) -> str:
+    """Return a page with every block renewed, its commands run in a folder of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "examples").symlink_to(ROOT / "examples")
+        return with_blocks(page, Path(folder))
 
 
 def pages() -> list[Path]:
@@ -123,11 +134,11 @@ def pages() -> list[Path]:
     return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def stale(*, commands: bool) -> dict[Path, str]:
-    """Return path → right content of every page that is not as it should be."""
+def stale(renew: Callable[[str], str]) -> dict[Path, str]:
+    """Return path → right content of every page that is not as it should be; ``renew`` mends the blocks of one."""
     right = {ROOT / name: write() for name, write in PAGES.items()}
     for page in set(pages()) - set(right):
-        right[page] = with_blocks(page.read_text(encoding="utf-8"), commands=commands)
+        right[page] = renew(page.read_text(encoding="utf-8"))
     return {page: text for page, text in right.items() if not page.exists() or page.read_text(encoding="utf-8") != text}
 
 
@@ -136,7 +147,7 @@ def main() -> int:
     parser = argparse.ArgumentParser("docs.generate", description="Renew the generated parts of the documentation.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail and list what is stale")
     check = parser.parse_args().check
-    found = stale(commands=not check)
+    found = stale(with_blocks if check else with_commands)
     for page, text in found.items():
         sys.stdout.write(f"{'stale' if check else 'wrote'} {page.relative_to(ROOT)}\n")
         if not check:

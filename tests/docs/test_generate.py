@@ -18,18 +18,18 @@ def page_with(name: str, body: str) -> str:
 def test_a_block_is_renewed_and_its_surroundings_kept(generate: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(generate.BLOCKS, "one", lambda: "new\n")
     page = page_with("one", "old\n") + page_with("one", "")
-    assert generate.with_blocks(page, commands=False) == 2 * page_with("one", "new\n")
+    assert generate.with_blocks(page) == 2 * page_with("one", "new\n")
 
 
 def test_a_block_that_nothing_writes_is_an_error(generate: ModuleType) -> None:
     with pytest.raises(KeyError, match="invented"):
-        generate.with_blocks(page_with("invented", ""), commands=False)
+        generate.with_blocks(page_with("invented", ""))
 
 
 def test_a_command_runs_only_when_asked_for(generate: ModuleType) -> None:
     page = page_with("$ tightrope --help", "old\n")
-    assert generate.with_blocks(page, commands=False) == page
-    renewed = generate.with_blocks(page, commands=True)
+    assert generate.with_blocks(page) == page
+    renewed = generate.with_commands(page)
     assert "```console\n$ tightrope --help\n" in renewed
     assert "Usage: tightrope" in renewed
 
@@ -58,7 +58,7 @@ def test_stale_pages_are_listed_with_their_right_content(
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "same.md").write_text("same\n")
     (tmp_path / "README.md").write_text(page_with("one", "wrong\n"))
-    assert generate.stale(commands=False) == {
+    assert generate.stale(generate.with_blocks) == {
         tmp_path / "docs" / "new.md": "new\n",
         tmp_path / "README.md": page_with("one", "right\n"),
     }
