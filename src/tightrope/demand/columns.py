@@ -42,7 +42,7 @@ def find_column(table: Table, role: str, chosen: Mapping[str, str]) -> str | Non
     fits = [name for name in table.columns if _plain(name) in KNOWN[role]]
     if len(fits) > 1:
         what = f"{len(fits)} columns could be the {role}: {', '.join(fits)}"
-        raise TraceError(what, resolve=f"say which: `columns: {{{role}: {fits[0]}}}`", where=table.where())
+        raise TraceError(what, resolve=_say(role, fits[0]), where=table.where())
     return fits[0] if fits else None
 
 
@@ -55,7 +55,7 @@ def require_column(table: Table, roles: Iterable[str], chosen: Mapping[str, str]
     wanted = " or ".join(roles)
     near = near_names(roles[0], table.columns) or [table.columns[-1]]
     what = f"no {wanted} column, got the columns {', '.join(map(repr, table.columns[:12]))}"
-    raise TraceError(what, resolve=f"say which: `columns: {{{roles[-1]}: {near[0]}}}`", where=table.where())
+    raise TraceError(what, resolve=_say(roles[-1], near[0]), where=table.where())
 
 
 def time_factor(table: Table, column: str, unit: str) -> float:
@@ -78,7 +78,7 @@ def _by_magnitude(table: Table, column: str) -> float:
         if first >= bound:
             return UNITS[unit]
     what = f"time column {column!r} begins at {text!r}: seconds and milliseconds look alike"
-    raise TraceError(what, resolve="say which: `time_unit: s` (or ms, us, ns)", where=table.where())
+    raise TraceError(what, resolve="say which: `time_unit: s`, or ms, us, ns (init: --time-unit s)", where=table.where())
 
 
 def _chosen(table: Table, role: str, column: str) -> str:
@@ -88,3 +88,8 @@ def _chosen(table: Table, role: str, column: str) -> str:
         what = f"the {role} column {column!r} is not in the file"
         raise TraceError(what, resolve=f"use {' or '.join(map(repr, near))}", where=table.where())
     return column
+
+
+def _say(role: str, column: str) -> str:
+    """Return how to state a column, in the workload and on the command line."""
+    return f"say which: `columns: {{{role}: {column}}}` (init: --column {role}={column})"

@@ -29,6 +29,7 @@ FORMATS: dict[str, Format] = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
 }  # fmt: skip
 _LINE = re.compile(r"\bline:? (\d+)", re.IGNORECASE)
+_PLACE = re.compile(r'^[A-Z][A-Za-z ]* Error: | in file ".*?", (at byte \d+ )?in line \d+')
 _TOLD = ("Error when", "Expected Number", "Malformed", "Value with", "Invalid unicode")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|[+-]?(nan|inf(inity)?)", re.IGNORECASE)
@@ -182,7 +183,7 @@ def _open_parquet(path: Path, form: Format, head: bytes) -> Table:
     if form != "parquet" or not head.startswith(b"PAR1"):
         what = "the content is Parquet, the name is not" if form != "parquet" else "the name says Parquet, the content is not"
         raise TraceError(what, resolve="rename the file by its content", where=Where(path))
-    first = _query(f"SELECT * FROM read_parquet({_quoted(path)}) LIMIT 1", path)  # noqa: S608 - quoted
+    first = _query(f"SELECT * FROM read_parquet({_quoted(path)}) LIMIT 1", Table(path, "parquet", (), {}))  # noqa: S608 - quoted
     if not all(len(values) for values in first.values()):
         what = "the file has no rows"
         raise TraceError(what, resolve="give a file with at least one row", where=Where(path))
@@ -196,7 +197,7 @@ def read_columns(table: Table, columns: list[str]) -> list[FloatArray]:
     """Return the columns as float64[rows], calendar times as seconds since 1970; an empty cell, NaN or text is an error."""
     picked = ", ".join(_expression(table, column, f"c{number}") for number, column in enumerate(columns))
     sql = f"SELECT {picked} FROM {_source(table, set(columns))} LIMIT {MAX_ROWS + 1}"  # noqa: S608 - every name is quoted
-    found = _query(sql, table.path)
+    found = _query(sql, table)
     arrays: list[FloatArray] = []
     for number, column in enumerate(columns):
         arrays.append(_checked(table, column, found.pop(f"c{number}")))
@@ -230,7 +231,7 @@ def _checked(table: Table, column: str, values: Any) -> FloatArray:  # noqa: ANN
 def _expression(table: Table, column: str, alias: str) -> str:
     """Return the SQL of one column as a double named ``alias``."""
     name = _name(column)
-    number = f"epoch_us(CAST({name} AS TIMESTAMP)) / 1e6" if table.is_time(column) else f"CAST({name} AS DOUBLE)"
+    number = f"epoch_us(CAST({name} AS TIMESTAMPTZ)) / 1e6" if table.is_time(column) else f"CAST({name} AS DOUBLE)"
     return f"{number} AS {alias}"
 
 
@@ -240,7 +241,7 @@ def _source(table: Table, wanted: set[str]) -> str:
     if table.format == "parquet":
         return f"read_parquet({path})"
     names = table.columns if table.format == "csv" else [name for name in table.columns if name in wanted]
-    kinds = {name: ("TIMESTAMP" if table.is_time(name) else "DOUBLE") if name in wanted else "VARCHAR" for name in names}
+    kinds = {name: ("TIMESTAMPTZ" if table.is_time(name) else "DOUBLE") if name in wanted else "VARCHAR" for name in names}
     typed = "{" + ", ".join(f"{_text_literal(name)}: '{kind}'" for name, kind in kinds.items()) + "}"
     if table.format == "jsonl":
         return f"read_json({path}, format='newline_delimited', columns={typed})"
@@ -248,7 +249,7 @@ def _source(table: Table, wanted: set[str]) -> str:
     return f"""read_csv({path}, auto_detect=false, header=true, delim={delimiter}, quote='"', escape='"', columns={typed})"""
 
 
-def _query(sql: str, path: Path) -> dict[str, Any]:
+def _query(sql: str, table: Table) -> dict[str, Any]:
     """Return the answer's columns; a failure is a ``TraceError`` with the line that DuckDB names."""
     import duckdb  # noqa: PLC0415 - heavy, and only needed once a file is really read
 
@@ -260,18 +261,25 @@ def _query(sql: str, path: Path) -> dict[str, Any]:
     }
     try:
         with duckdb.connect(config=settings) as connection:
+            connection.execute("SET TimeZone = 'UTC'")  # a time without a zone is UTC's, wherever this runs
             return dict(connection.execute(sql).fetchnumpy())
     except (duckdb.Error, ValueError, RuntimeError) as error:
-        raise _explained(str(error), path) from error
+        raise _explained(str(error), table) from error
 
 
-def _explained(message: str, path: Path) -> TraceError:
-    """Return DuckDB's message in one line, with its line number as a place."""
+def _explained(message: str, table: Table) -> TraceError:
+    """Return DuckDB's message in one line, with its line as a place.
+
+    For JSON lines DuckDB counts records and not lines, and one too many for what is no JSON at all.
+    """
     number = _LINE.search(message)
     lines = [line.strip() for line in message.splitlines()]
     told = next((line for line in lines if line.startswith(_TOLD)), lines[0])
-    what = f"a row can not be read: {re.sub(r'^[A-Z][A-Za-z ]* Error: ', '', told)[:200]}"
-    return TraceError(what, resolve="correct or remove the row", where=Where(path, int(number[1]) if number else None))
+    line = int(number[1]) if number else None
+    if line is not None and table.format == "jsonl":
+        line = _line_of_row(table, line - (2 if "Malformed" in message else 1))
+    what = f"a row can not be read: {_PLACE.sub('', told)[:200]}"
+    return TraceError(what, resolve="correct or remove the row", where=Where(table.path, line))
 
 
 def _line_of_row(table: Table, row: int) -> int:
