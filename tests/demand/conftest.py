@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tightrope.base.errors import Where, unknown_name
@@ -40,7 +41,7 @@ proof: {heldout: 4 days, seeds: [1]}
 
 def machine(name: str, accelerator: str = "", memory_gib: float = 0.0) -> MachineType:
     return MachineType(
-        "aws", name, name.split(".")[0], 4, 16.0, "x86_64", accelerator, int(bool(accelerator)), memory_gib, "test", SEEN
+        "aws", name, name.split(".", 1)[0], 4, 16.0, "x86_64", accelerator, int(bool(accelerator)), memory_gib, "test", SEEN
     )
 
 
@@ -52,21 +53,25 @@ class FakeBook:
     regions: tuple[str, ...] = ("us-east-1", "us-west-2")
 
     def machine(self, name: str, where: Where | None = None) -> MachineType:
+        """Return one machine."""
         return self.machines([name], where)[0]
 
     def machines(self, families: Iterable[str] = (), where: Where | None = None) -> tuple[MachineType, ...]:
+        """Return the machines of a family or name."""
         for name in families:
             if not any(name in {found.name, found.family} for found in self.known):
                 raise unknown_name(name, kind="machine", known=[found.name for found in self.known], where=where)
         return tuple(found for found in self.known if {found.name, found.family} & set(families))
 
     def check_region(self, cloud: str, region: str, where: Where | None = None) -> None:
+        """Refuse an unknown cloud or region."""
         if cloud != "aws":
             raise unknown_name(cloud, kind="cloud", known=["aws"], where=where)
         if region not in self.regions:
             raise unknown_name(region, kind="region", known=self.regions, where=where)
 
     def find(self, machine: str, region: str, offer: str) -> PriceRow | None:
+        """Return a price of the first region."""
         if region != "us-east-1" or offer != "on-demand":
             return None
         return PriceRow("aws", region, machine, offer, Decimal(1), 3, None, "list", "test", SEEN)
@@ -91,7 +96,6 @@ def small() -> str:
 @pytest.fixture(scope="session")
 def rates_of() -> Callable[..., Demand]:
     """Return a function that makes a demand of rates."""
-    import numpy as np
 
     def make(rate_per_s: FloatArray, bin_s: float = 600.0, cv: float = 1.0) -> Demand:
         sizes = np.arange(1, 4, dtype=np.int64)

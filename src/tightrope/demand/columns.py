@@ -7,9 +7,8 @@ from tightrope.base.errors import TraceError, near_names
 from tightrope.demand.tables import Table, is_number
 
 _NAMES = """
-time timestamp timestamps ts t time times t_s t_ms time_s time_ms time_us time_ns time_sec time_seconds datetime date epoch
-time epoch_ms unixtime arrival arrivals arrival_s arrival_ms arrival_us arrival_time arrival_time_s arrival_time_ms arrival_ts
-time arrived_at arrival_timestamp created_at start_time request_time request_timestamp
+time timestamp timestamps ts t time times datetime date epoch unixtime arrival arrivals arrival_time arrival_ts arrival_timestamp
+time arrived_at created_at start_time request_time request_timestamp
 input_tokens ContextTokens input_tokens input_length input_len prompt_tokens prompt_length prompt_len prefill_tokens
 input_tokens num_prefill_tokens request_tokens n_prompt_tokens tokens_in
 output_tokens GeneratedTokens output_tokens output_length output_len completion_tokens completion_length decode_tokens
@@ -39,7 +38,7 @@ def find_column(table: Table, role: str, chosen: Mapping[str, str]) -> str | Non
     """
     if role in chosen:
         return _chosen(table, role, chosen[role])
-    fits = [name for name in table.columns if _plain(name) in KNOWN[role]]
+    fits = [name for name in table.columns if {_plain(name), _plain(_split_unit(name)[0])} & KNOWN[role]]
     if len(fits) > 1:
         what = f"{len(fits)} columns could be the {role}: {', '.join(fits)}"
         raise TraceError(what, resolve=_say(role, fits[0]), where=table.where())
@@ -64,10 +63,16 @@ def time_factor(table: Table, column: str, unit: str) -> float:
         return 1.0
     if unit:
         return UNITS[unit]
-    words = re.split(r"[^a-z]+|(?<=[a-z])(?=[A-Z])", column.lower())
-    if len(words) > 1 and words[-1] in _SUFFIX:
-        return UNITS[_SUFFIX[words[-1]]]
+    if stated := _split_unit(column)[1]:
+        return UNITS[stated]
     return _by_magnitude(table, column)
+
+
+def _split_unit(name: str) -> tuple[str, str]:
+    """Return a name without its unit, and the unit: ``("arrival", "ms")`` for ``arrival_ms``; no unit is empty."""
+    words = re.findall(r"[A-Za-z]+|\d+", name)
+    unit = _SUFFIX.get(words[-1].lower(), "") if len(words) > 1 else ""
+    return (" ".join(words[:-1]), unit) if unit else (name, "")
 
 
 def _by_magnitude(table: Table, column: str) -> float:
