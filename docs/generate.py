@@ -1,8 +1,8 @@
 """Write the generated parts of the documentation, or say which are stale: ``python -m docs.generate [--check]``.
 
 Two kinds: whole pages (``PAGES``) and blocks between ``<!-- generated: NAME -->`` and ``<!-- /generated -->`` in any page. A
-block whose name is a command (``$ tightrope …``) holds what that command prints, run in the page's order in a folder that has
-only ``examples/``; that takes a while, so ``--check`` leaves it to ``tests/docs/test_readme.py``. To extend: add a row to a table.
+block whose name is a command (``$ tightrope …``) holds what that command prints, run in the page's order in a folder with nothing
+but ``examples/``; that takes a while: ``--check`` leaves it to ``tests/docs/test_readme.py``. To extend: add a row to a table.
 """
 
 import argparse
