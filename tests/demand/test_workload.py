@@ -1,0 +1,237 @@
+"""A workload: what it loads as, and every mistake with its line and remedy."""
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tightrope.base.errors import InputError, UnknownNameError
+from tightrope.base.records import Deferral, RequestEngine, Slo, TokenEngine, Workload
+from tightrope.demand.workload import Book, load_workload
+
+Load = Callable[[str], Workload]
+
+
+@pytest.fixture
+def load(tmp_path: Path, book: Book, offers: dict[str, str]) -> Load:
+    """Return a function that loads a workload's text."""
+
+    def read(text: str) -> Workload:
+        path = tmp_path / "workload.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load_workload(path, book, offers)
+
+    return read
+
+
+def test_a_small_workload_is_what_it_says(load: Load, small: str) -> None:
+    workload = load(small)
+    (chat,) = workload.classes
+    assert chat.slos == (Slo("ttft", 0.95, 3.0), Slo("tpot", 0.95, 0.12))
+    assert chat.demand.duration_s == 14 * 86_400
+    assert (chat.demand.input_tokens.tolist(), chat.demand.output_tokens.tolist()) == ([100], [20])
+    (variant,) = workload.variants
+    assert (variant.name, variant.size_bytes, variant.serves) == ("llm/fp16", 14e9, {"chat": 1.0})
+    assert workload.where.regions == {"aws": ("us-east-1",)}
+    assert workload.where.quotas == {"g4dn": 8}
+    assert workload.heldout_share == pytest.approx(4 / 14)
+    assert workload.today[0].name == "today-1"
+    assert workload.today[0].cloud == "aws"
+
+
+def test_every_default_that_moves_money_is_a_named_field(load: Load, small: str) -> None:
+    workload = load(small)
+    assert (workload.purchase.max_spot_share, workload.purchase.spot_zone_loss_share, workload.purchase.max_pools) == (
+        0.5,
+        0.7,
+        6,
+    )
+    scaling = workload.scaling
+    assert (scaling.enabled, scaling.target_utilisation, scaling.max_surge, scaling.tolerance) == (True, 0.8, 1.5, 0.1)
+    assert (scaling.sync_s, scaling.metric_lag_s, scaling.downscale_stabilization_s, scaling.machine_start_s) == (
+        15,
+        30,
+        300,
+        120,
+    )
+    assert (workload.classes[0].growth, workload.classes[0].surge, workload.classes[0].quality_floor) == (0, 0, 0)
+
+
+def test_work_that_can_wait_lasts_as_long_as_the_traces(load: Load, small: str, tmp_path: Path) -> None:
+    rows = "\n".join(f"{3600 * hour},{1 + hour % 5}" for hour in range(72))
+    (tmp_path / "rates.csv").write_text(f"t_s,rate_per_s\n{rows}\n", encoding="utf-8")
+    night = 'nightly: {per_day: 90, release: "22:00", deadline: 06:00}\n    sizes: {input_tokens: 9, output_tokens: 9}'
+    text = small.replace("traffic:", f"traffic:\n  night:\n    {night}").replace(
+        "constant: {rate_per_s: 2}", "rates: {file: rates.csv, scale: 2}"
+    )
+    workload = load(text.replace("4 days", "1 day").replace("chat: 100 %", "chat: 100 %, night: 100 %"))
+    nightly, chat = workload.classes
+    assert nightly.deferral == Deferral(22.0, 6.0)
+    assert nightly.demand.requests == pytest.approx(270)
+    assert chat.demand.duration_s == nightly.demand.duration_s == 72 * 3600
+    assert chat.demand.rate_per_s.max() == 10
+    assert "rates × 2" in chat.demand.source
+
+
+def test_recorded_requests_keep_their_times_and_get_sizes(load: Load, small: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("time_s\n" + "\n".join(str(i / 2) for i in range(400)), encoding="utf-8")
+    (tmp_path / "sizes.csv").write_text("input_tokens,output_tokens\n5,50\n6,60\n", encoding="utf-8")
+    text = small.replace("constant: {rate_per_s: 2}", "requests: {file: a.csv}").replace("4 days", "30 %")
+    demand = load(text.replace("{input_tokens: 100, output_tokens: 20}", "{file: sizes.csv}")).classes[0].demand
+    assert len(demand.arrival_s) == len(demand.input_tokens) == 400
+    assert (demand.output_tokens == 10 * demand.input_tokens).all()
+    scaled = load(text.replace("a.csv}", "a.csv, scale: 3}")).classes[0].demand
+    assert len(scaled.arrival_s) == 0
+    assert scaled.requests == pytest.approx(1200)
+
+
+def test_measured_profiles_become_engines(load: Load, small: str) -> None:
+    faq = """
+  faq:
+    engine: request
+    variants:
+      int8:
+        precision: int8
+        quality: 0.9
+        size: 23 MB
+        serves: {chat: 40 %}
+        profiles:
+          - {machine: c6i.large, service_ms: {batch_1: 14, per_item: 13}, max_batch: 3, load: 8 s, source: ours, error_band: 10 %}
+          - {machine: g4dn.xlarge, service_ms: [2, 3], load: 9 s, source: ours, error_band: 0.2, replicas_per_machine: 2}
+where:"""
+    steps = "overhead_ms: 4, weights_ms: 50, per_token_us: 300, per_cached_token_ns: 200"
+    steps += ", kv_capacity_tokens: 20000, max_sequences: 64, chunk_tokens: 512"
+    profile = f"{{machine: g4dn.xlarge, load: 1 min, source: ours, error_band: 5 %, steps: {{{steps}}}}}"
+    measured = f"fp16: {{precision: fp16, quality: 1.0, serves: {{chat: 100 %}}, profiles: [{profile}]}}"
+    llm, faq_variant = load(re.sub(r"fp16: \{.*\}", measured, small).replace("\nwhere:", faq)).variants
+    assert llm.declared[0].engine == TokenEngine(0.004, 0.05, 300 / 1e6, 200 / 1e9, 20_000, 64, 512, 60.0)
+    line, points = faq_variant.declared
+    assert line.engine == RequestEngine((0.014, 0.027, 0.04), 8.0)
+    assert points.engine == RequestEngine((0.002, 0.003), 9.0)
+    assert points.replicas_per_machine == 2
+    assert line.provenance.kind == "measured"
+    assert line.provenance.note == "declared in workload.yaml:22"
+
+
+DAILY = "daily: {mean_per_s: 1, peak_per_s: 5, peak_hour: 3}"
+MISTAKES = [
+    # what is written → what is written instead, line, what is said, remedy
+    ("p95 <= 3 s", "p95 <= 3", 6, "got '3', expected a number with one of the units us, ms, s", "traffic.chat.slo.0"),
+    ("ttft p95", "tfft p95", 6, "metric 'tfft', expected ttft", "slo"),
+    ("slo: [", "slos: [", 6, "unknown key 'slos'", "use slo"),
+    ("    slo: [ttft p95 <= 3 s, tpot p95 <= 120 ms]\n", "", 3, "no promise", "traffic.chat"),
+    ("rate_per_s: 2", "rate_per_s: .nan", 4, "got nan", "rate_per_s"),
+    ("rate_per_s: 2", "rate_per_s: -2", 4, "got -2", "rate_per_s"),
+    ("rate_per_s: 2", "rate_per_s: two", 4, "got 'two'", "rate_per_s"),
+    ("rate_per_s: 2", "rate_per_s: true", 4, "got True", "rate_per_s"),
+    ("    constant:", f"    {DAILY.replace('5', '2')}\n    constant:", 3, "got constant and daily", "traffic.chat"),
+    ("constant: {rate_per_s: 2}", DAILY, 4, "twice it (1 to 2)", "daily"),
+    ("constant: {rate_per_s: 2}", "rates: {file: none.csv}", 4, "'none.csv' does not exist", "relative to the workload"),
+    ("    sizes: {input_tokens: 100, output_tokens: 20}\n", "", 3, "have no tokens", "add `sizes:`"),
+    ("input_tokens: 100, ", "", 5, "expected either file, or input_tokens and output_tokens", "sizes"),
+    ("    architecture: {parameters: 7.0e9, layers: 32, kv_heads: 4, head_dim: 128}\n", "", 8, "needs its architecture", "llm"),
+    ("engine: token", "engine: request", 8, "needs its size", "llm"),
+    ("engine: token", "engine: tokens", 9, "got 'tokens'", "engine"),
+    ("precision: fp16", "precision: fp17", 12, "got 'fp17'", "precision"),
+    ("chat: 100 %}}", "chta: 100 %}}", 12, "unknown traffic class 'chta'", "use chat"),
+    ("chat: 100 %}}", "chat: 90 %}}", 3, "may answer 90 %", "chat: 100 %"),
+    ("quality: 1.0, serves", "serves", 12, "quality is missing", "add `quality:`"),
+    ("us-east-1]", "us-esat-1]", 14, "unknown region 'us-esat-1'", "use us-east-1"),
+    ("aws:", "asw:", 14, "unknown cloud 'asw'", "use aws"),
+    ("  aws: [us-east-1]\n", "", 13, "names no cloud", "aws: [us-east-1]"),
+    ("families:", "familes:", 15, "unknown key 'familes'", "use families"),
+    ("families: [g4dn]", "families: [g4nd]", 15, "unknown machine 'g4nd'", "g4dn.xlarge"),
+    ("{g4dn: 8}", "{g4nd: 8}", 16, "unknown machine 'g4nd'", "g4dn.xlarge"),
+    ("{g4dn: 8}", "{g4dn: 8.5}", 16, "got 8.5", "quotas.g4dn"),
+    ("spot]", "sptt]", 18, "unknown offer 'sptt'", "use spot"),
+    ("offers: [on-demand, spot]", "max_pools: 3", 17, "offers is missing", "add `offers:`"),
+    ("machine: g4dn.xlarge", "machine: g4dn.large", 20, "unknown machine 'g4dn.large'", "use g4dn.xlarge"),
+    ("region: us-east-1", "region: us-west-2", 20, "no price is known for g4dn.xlarge in us-west-2", "correct"),
+    ("variant: llm/fp16", "variant: llm/int8", 20, "unknown variant 'llm/int8'", "use llm/fp16"),
+    ("machines: 3", "machines: 3, offer: plan-1y", 20, "unknown pay-as-you-go offer 'plan-1y'", "on-demand, spot"),
+    ("classes: [chat]", "classes: [chta]", 20, "unknown traffic class of llm/fp16 'chta'", "use chat"),
+    ("4 days", "40 days", 21, "heldout is 40 days, the traffic lasts 14.00 days", "hold out less"),
+    ("seeds: [1]", "seeds: []", 21, "at least 1 item", "seeds"),
+    ("name: small", "name: ../small", 1, "'../small'", "name"),
+    ("name: small", "name: small\nname: other", 2, "appears twice, first in line 1", "remove"),
+    ("where:", "werhe:", 13, "unknown key 'werhe'", "use where"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "line", "said", "remedy"), MISTAKES)
+def test_a_mistake_is_told_with_its_line_and_remedy(
+    load: Load, small: str, tmp_path: Path, old: str, new: str, line: int, said: str, remedy: str
+) -> None:
+    assert old in small
+    with pytest.raises(InputError, match=re.escape(said)) as caught:
+        load(small.replace(old, new, 1))
+    assert caught.value.where is not None
+    assert (caught.value.where.path, caught.value.where.line) == (tmp_path / "workload.yaml", line)
+    assert remedy in caught.value.resolve
+    assert caught.value.exit_code == 2
+
+
+def test_several_mistakes_are_all_told(load: Load, small: str) -> None:
+    with pytest.raises(InputError, match=r"(?s)got -2.*also .*workload.yaml:12: .*got 'fp17'"):
+        load(small.replace("rate_per_s: 2", "rate_per_s: -2").replace("fp16, q", "fp17, q"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "small", "name: x\n"])
+def test_what_is_no_workload_is_refused(load: Load, text: str) -> None:
+    with pytest.raises(InputError, match=r"expected a mapping with the keys name|traffic is missing"):
+        load(text)
+
+
+def test_traces_of_different_length_are_refused(load: Load, small: str, tmp_path: Path) -> None:
+    for name, hours in (("short", 48), ("long", 72)):
+        rows = "\n".join(f"{3600 * hour},1" for hour in range(hours))
+        (tmp_path / f"{name}.csv").write_text(f"t_s,rate_per_s\n{rows}\n", encoding="utf-8")
+    other = "rates: {file: long.csv}\n    sizes: {input_tokens: 1, output_tokens: 9}\n    slo: [latency p99 <= 1 s]"
+    text = small.replace("constant: {rate_per_s: 2}", "rates: {file: short.csv}").replace(
+        "models:", f"  other:\n    {other}\nmodels:"
+    )
+    with pytest.raises(InputError, match=r"'other' lasts 3\.00 days, that of 'chat' 2\.00") as caught:
+        load(text)
+    assert caught.value.where is not None
+    assert caught.value.where.line == 3
+
+
+def test_sizes_stated_twice_are_refused(load: Load, small: str, tmp_path: Path) -> None:
+    rows = "\n".join(f"{i / 2},9,9" for i in range(400))
+    (tmp_path / "a.csv").write_text(f"time_s,input_tokens,output_tokens\n{rows}\n", encoding="utf-8")
+    with pytest.raises(InputError, match="have token columns, and sizes are stated as well"):
+        load(small.replace("constant: {rate_per_s: 2}", "requests: {file: a.csv}"))
+
+
+def test_offers_are_those_discovered_where_none_are_given(tmp_path: Path, book: Book, small: str) -> None:
+    path = tmp_path / "workload.yaml"
+    path.write_text(small.replace("spot]", "sp0t]"), encoding="utf-8")
+    with pytest.raises(UnknownNameError, match="use spot"):
+        load_workload(path, book)
+
+
+SCRAPS = st.sampled_from(
+    ["", "[]", "{}", "~", ".nan", "-1", "x", "1e999", "'", "[chat]", "{chat: 1}", "50 %", "*a", "!!x", "\t", "3 s"]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_workload_with_anything_in_it_loads_or_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, book: Book, offers: dict[str, str], small: str, data: st.DataObject
+) -> None:
+    """Replace a word, or drop a line, of a workload that loads."""
+    words = [match.span() for match in re.finditer(r"[^\s{}\[\],:]+", small)]
+    start, end = data.draw(st.sampled_from(words))
+    text = small[:start] + data.draw(SCRAPS | st.text(max_size=6)) + small[end:]
+    lines = text.splitlines(keepends=True)
+    if data.draw(st.booleans()):
+        lines.pop(data.draw(st.integers(0, len(lines) - 1)))
+    path = tmp_path_factory.getbasetemp() / "fuzz-workload.yaml"
+    path.write_bytes("".join(lines).encode("utf-8", "surrogatepass"))
+    with suppress(InputError):
+        load_workload(path, book, offers)
