@@ -190,6 +190,9 @@ def test_gaps_are_filled_as_told(write: Write, gaps: str, zeros: str, expected: 
         (lines("t_s,rps", "0,1", "0,1", "0,1"), 3, "most rows have the time of the row before"),
         (lines("t_s,rps", "0,1", "60,1", "30,1"), 4, "goes backwards"),
         (lines("t_s,rps", "0,1", "60,-1"), 3, "got -1, expected a rate of 0 or more"),
+        (lines("t_s,rps", "0,1", "60,1e99"), 3, "got 1e\\+99, expected a rate"),
+        (lines("t_s,rps", "0,1", "60,1", "1e12,1"), 2, "days in bins of 60 s"),
+        (lines("t_s,rps", "0,1", "0.000001,1", "1000000,1"), 2, "in bins of 1e-06 s"),
         (lines("t_s,value", "0,1", "60,1"), None, "no rate or count column"),
     ],
 )

@@ -37,7 +37,7 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|[+-]?(nan|inf
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file whose head was read: its format, its columns, and the first row as text (None where the type says it all)."""
+    """A file whose head was read: its format, its columns, and the first row as text."""
 
     path: Path
     format: Format

@@ -23,7 +23,9 @@ ARRIVAL_BIN_S = 60.0
 """Width of the bins into which single requests are counted."""
 DAY_S = 86_400.0
 MAX_DAYS = 800.0
+MAX_BINS = 10_000_000
 MAX_TOKENS = 1e8
+MAX_RATE = 1e12
 UNIX_S = 1e8
 """A time beyond this many seconds (1973-03-03) is a calendar time, and not one since the trace's start."""
 NO_COLUMNS: Mapping[str, str] = {}
@@ -51,7 +53,7 @@ def load_arrivals(path: Path, *, columns: Mapping[str, str] = NO_COLUMNS, time_u
     tokens = _token_columns(table, columns)
     arrays = read_columns(table, [time, *tokens])
     arrival_s, clock = _on_the_clock(table, time, arrays[0], time_unit, step_s=ARRIVAL_BIN_S, quiet_start=True)
-    _check_length(table, float(arrival_s[-1] - arrival_s[0]), "requests")
+    _check_length(table, float(arrival_s[-1] - arrival_s[0]))
     sizes = [_as_tokens(table, name, values)[clock.first_row :] for name, values in zip(tokens, arrays[1:], strict=True)]
     del arrays
     first, second = sizes or [np.ones(len(arrival_s), dtype=np.int64)] * 2
@@ -124,9 +126,10 @@ def load_rates(
     _, time = require_column(table, ["time"], columns)
     role, value = require_column(table, ["rate", "count"], columns)
     raw_time, values = read_columns(table, [time, value])
-    if (values < 0).any():
-        row = int(np.argmax(values < 0))
-        what = f"column {value!r}, row {row + 1}: got {values[row]:g}, expected a rate of 0 or more"
+    bad = (values < 0) | (values > MAX_RATE)
+    if bad.any():
+        row = int(np.argmax(bad))
+        what = f"column {value!r}, row {row + 1}: got {values[row]:g}, expected a rate of 0 or more (and less than {MAX_RATE:g})"
         raise TraceError(what, resolve="correct the cell", where=table.where(row))
     _check_order(table, raw_time)
     step_s = bin_s or _common_step(table, raw_time * time_factor(table, time, time_unit))
@@ -154,6 +157,9 @@ def _common_step(table: Table, time_s: FloatArray) -> float:
 
 def _on_the_grid(table: Table, time_s: FloatArray, rate_per_s: FloatArray, step_s: float, skipped: int) -> FloatArray:
     """Return float64[bins] with NaN where no row is; rows between the bins' starts and two rows in one bin raise."""
+    if time_s[-1] - time_s[0] > min(MAX_DAYS * DAY_S, MAX_BINS * step_s):
+        what = f"the rows span {(time_s[-1] - time_s[0]) / DAY_S:,.0f} days in bins of {step_s:g} s"
+        raise TraceError(what, resolve="check `time_unit`, `bin`, and the first and the last row", where=table.where(skipped))
     position = (time_s - time_s[0]) / step_s
     index = np.round(position).astype(np.int64)
     bad = np.abs(position - index) > 0.01
@@ -224,11 +230,11 @@ def _check_order(table: Table, time: FloatArray) -> None:
         raise TraceError(what, resolve="sort the rows by time", where=table.where(row))
 
 
-def _check_length(table: Table, length_s: float, rows: str) -> None:
+def _check_length(table: Table, length_s: float) -> None:
     """Refuse a trace too short to have a rate, and one so long that its times can not be right."""
     if length_s < ARRIVAL_BIN_S:
-        what = f"the {rows} span {length_s:g} s: less than a minute says nothing about a rate"
+        what = f"the requests span {length_s:g} s: less than a minute says nothing about a rate"
         raise TraceError(what, resolve="give a longer trace, or check `time_unit`", where=table.where())
     if length_s > MAX_DAYS * DAY_S:
-        what = f"the {rows} span {length_s / DAY_S:,.0f} days, more than {MAX_DAYS:g}"
+        what = f"the requests span {length_s / DAY_S:,.0f} days, more than {MAX_DAYS:g}"
         raise TraceError(what, resolve="check `time_unit`, and the first and the last row", where=table.where())
