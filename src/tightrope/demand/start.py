@@ -104,7 +104,7 @@ def draw_chart(rate_per_s: FloatArray, width: int) -> str:
     """Return the rates as a row of at most ``width`` bars, each the largest of its stretch.
 
     >>> draw_chart(np.array([0.0, 1.0, 2.0, 4.0]), 4)
-    '▁▃▄█'
+    '▁▂▄█'
     """
     stretches = np.array_split(rate_per_s, min(width, len(rate_per_s)))
     heights = np.array([stretch.max() for stretch in stretches]) / max(float(rate_per_s.max()), 1e-300)
