@@ -200,6 +200,14 @@ def test_traces_of_different_length_are_refused(load: Load, small: str, tmp_path
     assert caught.value.where.line == 3
 
 
+def test_a_trace_of_one_bin_leaves_nothing_to_prove_on(load: Load, small: str, tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("t_s,rate_per_s\n0,1\n", encoding="utf-8")
+    with pytest.raises(InputError, match="has one bin") as caught:
+        load(small.replace("constant: {rate_per_s: 2}", "rates: {file: one.csv, bin: 1 h}"))
+    assert caught.value.where is not None
+    assert caught.value.where.line == 3
+
+
 def test_sizes_stated_twice_are_refused(load: Load, small: str, tmp_path: Path) -> None:
     rows = "\n".join(f"{i / 2},9,9" for i in range(400))
     (tmp_path / "a.csv").write_text(f"time_s,input_tokens,output_tokens\n{rows}\n", encoding="utf-8")

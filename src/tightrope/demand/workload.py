@@ -67,7 +67,6 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
     variants = _variants(document, stated, book)
     _check_serving(document, classes, variants)
     known_offers = {name: offer.kind for name, offer in registry.offers().items()} if offers is None else offers
-    duration_s = max(found.demand.duration_s for found in classes)
     return Workload(
         name=stated.name,
         classes=classes,
@@ -76,7 +75,7 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
         purchase=_purchase(document, stated.purchase, known_offers),
         scaling=_scaling(stated.scaling),
         today=_today(document, stated, variants, book, known_offers),
-        heldout_share=_heldout_share(document, stated.proof.heldout, duration_s),
+        heldout_share=_heldout_share(document, stated.proof.heldout, classes),
         seeds=tuple(stated.proof.seeds),
         source=str(path),
     )
@@ -275,8 +274,13 @@ def _pool(number: int, cloud: str, entry: schema.Today) -> TodayPool:
     )
 
 
-def _heldout_share(document: Document, heldout: float | str, duration_s: float) -> float:
-    """Return the held-out part as a share of the longest trace."""
+def _heldout_share(document: Document, heldout: float | str, classes: tuple[TrafficClass, ...]) -> float:
+    """Return the held-out part as a share of the longest trace; every trace must have two bins to be cut between."""
+    single = next((traffic.name for traffic in classes if len(traffic.demand.rate_per_s) < 2), None)
+    if single is not None:
+        what = f"the trace of {single!r} has one bin: none is left to prove the plan on"
+        raise InputError(what, resolve="give a longer trace, or finer bins", where=document.where("traffic", single))
+    duration_s = max(traffic.demand.duration_s for traffic in classes)
     share = heldout if isinstance(heldout, float) else parse_quantity(heldout, DURATIONS) / duration_s
     if not 0 < share < 1:
         what = f"proof.heldout is {heldout}, the traffic lasts {duration_s / 86400:.2f} days"
