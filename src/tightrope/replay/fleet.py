@@ -3,11 +3,11 @@
 from tightrope.base.records import FloatArray
 from tightrope.policy.route import expected_wait, pick_by_share
 from tightrope.policy.scale import desired_replicas
+from tightrope.replay.compiled import jit
 from tightrope.replay.slots import (
     cut_decoding,
     end_batch,
     end_tokens,
-    jit,
     pop,
     pop_running,
     pop_waiting,

@@ -1,8 +1,8 @@
 """The event loop: ends of engine steps, arrivals and rounds of the control loop, in time order. Compiled by numba."""
 
 from tightrope.base.records import FloatArray
+from tightrope.replay.compiled import jit
 from tightrope.replay.fleet import block_of, control, end_slot, route, start_machine, start_slot, stop_if_drained, stop_machine
-from tightrope.replay.slots import jit
 from tightrope.replay.state import NEVER, NONE, OFF, READY, World
 
 LATEST_S = 86400.0

@@ -1,14 +1,13 @@
 """One engine at a time: end what it did, start what it does next. Compiled by numba; rows are those of ``state``."""
 
-import numba
 import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.policy.admit import may_admit, may_start_deferrable
 from tightrope.policy.batch import batch_size
+from tightrope.replay.compiled import jit
 from tightrope.replay.state import BATCHING, DECODING, IDLE, NEVER, NONE, STEPPING, WAITING, Row, Rows
 
-jit = numba.njit(cache=True, error_model="numpy", nogil=True)
 admit = jit(may_admit)
 start_deferrable = jit(may_start_deferrable)
 next_batch = jit(batch_size)

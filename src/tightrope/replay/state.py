@@ -31,14 +31,14 @@ POOL = _dtype(
     "first_machine end_machine first_slot end_slot",
     "overhead_s weights_s per_token_s per_cached_token_s max_wait_s weight start_s interruptions_per_s capacity_per_s",
 )
-"""``classes`` has a bit per deferrable class the pool may run; ``weight`` and ``capacity_per_s`` are requests/s of a slot and of a
-machine."""
+"""``classes`` has a bit per deferrable class the pool may run; ``weight`` and ``capacity_per_s`` are requests/s of a slot and
+of a machine."""
 SLOT = _dtype(
     "pool machine mode head tail waiting sequences step cached reserved progress prefilled steps closed",
     "begin_s base_s growth_s busy_s",
 )
-"""``step`` counts decode steps, ``cached`` the tokens of decoding sequences, ``progress`` the head's prefilled tokens, ``prefilled``
-the prompts that end in the running step; ``steps``, ``base_s`` and ``growth_s`` describe the running decode run; ``closed`` says
+"""``step`` counts decode steps, ``cached`` the tokens of decoding sequences, ``progress`` the head's prefilled tokens,
+``prefilled`` the prompts that end in the running step; ``steps``, ``base_s`` and ``growth_s`` describe the running decode run; ``closed`` says
 that the machine drains."""
 MACHINE = _dtype("pool state zone", "ready_s interrupt_s kill_s on_since_s")
 REQUEST = _dtype("traffic_class input_tokens output_tokens pool next", "time_s first_s finish_s")

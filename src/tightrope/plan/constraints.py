@@ -1,0 +1,232 @@
+"""The constraint families: one function each, under one name that documentation, duals and infeasibility reports share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tightrope.base.records import FloatArray, IntArray
+from tightrope.base.units import SECONDS_PER_HOUR
+from tightrope.plan.model import INFINITY, Model
+from tightrope.plan.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class ConstraintFamily:
+    """What a family says, in a formula and in words, and which field of the workload loosens it."""
+
+    name: str
+    formula: str
+    meaning: str
+    fix: str
+
+
+FAMILIES: dict[str, ConstraintFamily] = {
+    family.name: family
+    for family in (
+        ConstraintFamily(
+            "demand", "sum_p f[c,p,t] = 1", "every request of every class is answered by some pool", "traffic.<class>.slo or models"
+        ),
+        ConstraintFamily(
+            "capacity",
+            "sum_c f[c,p,t] * rate[c,t] / mu[c,p,t] + sum_w g[w,p,t] * work[w] / (3600 * work_per_s[p]) <= n[p,t]",
+            "no machine carries more than it sustains within the promises",
+            "where.families",
+        ),
+        ConstraintFamily(
+            "routing-share",
+            "sum_{p of v} f[c,p,t] <= share_cap[c,v]",
+            "a variant answers at most the share of a class that it is able to",
+            "models.<model>.variants.<variant>.serves",
+        ),
+        ConstraintFamily(
+            "quality-floor",
+            "sum_p f[c,p,t] * quality[p] >= quality_floor[c]",
+            "the mean quality of a class's answers stays above its floor",
+            "traffic.<class>.quality_floor",
+        ),
+        ConstraintFamily(
+            "spot-share",
+            "sum_{p spot} f[c,p,t] <= max_spot_share",
+            "at most this share of an interactive class rests on machines that may be taken away",
+            "purchase.max_spot_share",
+        ),
+        ConstraintFamily(
+            "spot-zone-loss",
+            "spot_zone_loss_share * sum_c f[c,p,t] * rate[c,t] / mu[c,p,t] <= n[p,t] - lost[p,t], lost >= n / zones",
+            "a spot pool that loses its largest zone still carries this share of its interactive load",
+            "purchase.spot_zone_loss_share",
+        ),
+        ConstraintFamily("quota", "sum_{p in q} n[p,t] <= machines[q]", "no more machines than the account may run", "where.quotas"),
+        ConstraintFamily(
+            "commitment",
+            "sum_p covered_usd[p] * covered[p,t] <= commitment, covered <= n",
+            "a savings plan covers fractions of on-demand machine-hours up to what is committed each hour",
+            "purchase.offers",
+        ),
+        ConstraintFamily(
+            "deadline",
+            "sum_{t in window, p} g[w,p,t] = 1",
+            "deferrable work is done between its release and its deadline",
+            "traffic.<class>.nightly",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BlockColumns:
+    """The columns of one block: machines, lost machines and covered machine-hours int64[P], shares int64[C, P], work int64[D, P].
+
+    ``work`` rows exist for the windows that are open in the block; ``open_windows`` are their indices.
+    """
+
+    machines: IntArray
+    lost: IntArray
+    covered: IntArray
+    share: IntArray
+    work: IntArray
+    open_windows: tuple[int, ...]
+
+
+def add_block(
+    model: Model, problem: Problem, block: int, hours: float, covered_usd: FloatArray | None, *, deferrable: bool
+) -> BlockColumns:
+    """Add the columns and every family's rows of one block, its costs times ``hours``.
+
+    ``covered_usd`` is what a covered machine-hour still costs (float64[P]); None leaves commitments out. Work that can wait joins
+    where ``deferrable``.
+    """
+    count = len(problem.options)
+    serves = problem.mu[:, :, block] > 0.0
+    openings = tuple(w for w, window in enumerate(problem.windows) if block in window.blocks) if deferrable else ()
+    coverable = np.isfinite(problem.covered_usd_per_hour)
+    save = np.zeros(count) if covered_usd is None else np.where(coverable, covered_usd - problem.usd_per_hour, 0.0)
+    columns = BlockColumns(
+        machines=model.add_columns(hours * problem.usd_per_hour, integer=True),
+        lost=model.add_columns(np.zeros(count), np.where(problem.interruptible, INFINITY, 0.0), integer=True),
+        covered=model.add_columns(hours * save, np.where(coverable & (covered_usd is not None), INFINITY, 0.0)),
+        share=np.stack([model.add_columns(np.zeros(count), allowed.astype(np.float64)) for allowed in serves])
+        if len(serves)
+        else np.zeros((0, count), dtype=np.int64),
+        work=np.array([model.add_columns(np.zeros(count), _may_work(problem, w)) for w in openings], dtype=np.int64).reshape(-1, count),
+        open_windows=openings,
+    )
+    for add_family in BLOCK_FAMILIES:
+        add_family(model, problem, block, columns)
+    return columns
+
+
+def _may_work(problem: Problem, window: int) -> FloatArray:
+    """Return 1 where the option can do the window's work, else 0, float64[P]."""
+    return (problem.work_per_s[problem.windows[window].traffic_class] > 0.0).astype(np.float64)
+
+
+def _load(problem: Problem, block: int) -> FloatArray:
+    """Return the machines a whole class would keep busy on each option, float64[C, P]; 0 where it may not be served there."""
+    mu = problem.mu[:, :, block]
+    return np.divide(problem.rate[:, block][:, None], mu, out=np.zeros_like(mu), where=mu > 0.0)
+
+
+def work_hours(problem: Problem, window: int) -> FloatArray:
+    """Return the machine-hours that all of a window's work takes on each option, float64[P]; 0 where it can not."""
+    opened = problem.windows[window]
+    per_hour = SECONDS_PER_HOUR * problem.work_per_s[opened.traffic_class]
+    return np.divide(opened.requests, per_hour, out=np.zeros_like(per_hour), where=per_hour > 0.0)
+
+
+def demand(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+    """Every request of every class with any demand is answered."""
+    for c in range(len(problem.interactive)):
+        if problem.rate[c, block] > 0.0:
+            model.add_row("demand", columns.share[c], np.ones(len(problem.options)), 1.0, 1.0)
+
+
+def capacity(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+    """No machine carries more than it sustains."""
+    load = _load(problem, block)
+    work = [work_hours(problem, w) for w in columns.open_windows]
+    for p in range(len(problem.options)):
+        indices = np.concatenate([columns.share[:, p], columns.work[:, p], columns.machines[p : p + 1]])
+        values = np.concatenate([load[:, p], [hours[p] for hours in work], [-1.0]])
+        model.add_row("capacity", indices, values, -INFINITY, 0.0)
+
+
+def routing_share(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+    """A variant answers at most the share of a class that it is able to."""
+    for c in range(len(problem.interactive)):
+        for v in np.flatnonzero(problem.share_cap[c] < 1.0):
+            mask = (problem.variant_of == v).astype(np.float64)
+            if mask.any():
+                model.add_row("routing-share", columns.share[c], mask, -INFINITY, problem.share_cap[c, v])
+
+
+def quality_floor(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+    """The mean quality of a class's answers stays above its floor."""
+    quality = problem.quality[problem.variant_of]
+    for c in range(len(problem.interactive)):
+        if problem.rate[c, block] > 0.0 and quality.min(initial=np.inf) < problem.quality_floor[c]:
+            model.add_row("quality-floor", columns.share[c], quality, problem.quality_floor[c], INFINITY)
+
+
+def spot_share(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+    """At most this share of an interactive class rests on machines that may be taken away."""
+    if problem.interruptible.any() and problem.max_spot_share < 1.0:
+        for c in range(len(problem.interactive)):
+            model.add_row("spot-share", columns.share[c], problem.interruptible.astype(float), -INFINITY, problem.max_spot_share)
+
+
+def spot_zone_loss(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+    """A spot pool that loses its largest zone still carries its share of the interactive load."""
+    if problem.spot_zone_loss_share <= 0.0 or not len(problem.interactive):
+        return
+    load = problem.spot_zone_loss_share * _load(problem, block)
+    for p in np.flatnonzero(problem.interruptible):
+        pair = np.array([columns.machines[p], columns.lost[p]])
+        model.add_row("spot-zone-loss", pair, np.array([-1.0 / max(problem.zones[p], 1), 1.0]), 0.0, INFINITY)
+        indices = np.concatenate([columns.share[:, p], pair])
+        model.add_row("spot-zone-loss", indices, np.concatenate([load[:, p], [-1.0, 1.0]]), -INFINITY, 0.0)
+
+
+def quota(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+    """No more machines than the account may run."""
+    for limit in problem.quotas:
+        if limit.mask.any():
+            model.add_row("quota", columns.machines, limit.mask.astype(np.float64), -INFINITY, float(limit.machines))
+
+
+def covered(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+    """A savings plan covers no more machine-hours than there are (the commitment itself couples blocks: ``add_commitment``)."""
+    for p in np.flatnonzero(np.isfinite(problem.covered_usd_per_hour)):
+        pair = np.array([columns.covered[p], columns.machines[p]])
+        model.add_row("commitment", pair, np.array([1.0, -1.0]), -INFINITY, 0.0)
+
+
+def add_commitment(model: Model, problem: Problem, columns: BlockColumns, commitment: IntArray | float) -> int:
+    """Cap what a block covers by a commitment in US dollars an hour: a fixed amount, or one column shared by all blocks."""
+    coverable = np.isfinite(problem.covered_usd_per_hour)
+    indices, values = columns.covered[coverable], problem.covered_usd_per_hour[coverable]
+    if isinstance(commitment, float):
+        return model.add_row("commitment", indices, values, -INFINITY, commitment)
+    return model.add_row("commitment", np.append(indices, commitment), np.append(values, -1.0), -INFINITY, 0.0)
+
+
+def add_deadline(model: Model, problem: Problem, window: int, blocks: dict[int, BlockColumns]) -> int:
+    """All of a window's work is done in its blocks."""
+    parts = [
+        blocks[b].work[blocks[b].open_windows.index(window)] for b in np.unique(problem.windows[window].blocks) if b in blocks
+    ]
+    indices = np.concatenate(parts)
+    return model.add_row("deadline", indices, np.ones(len(indices)), 1.0, 1.0)
+
+
+BLOCK_FAMILIES: tuple[Callable[[Model, Problem, int, BlockColumns], None], ...] = (
+    demand,
+    capacity,
+    routing_share,
+    quality_floor,
+    spot_share,
+    spot_zone_loss,
+    quota,
+    covered,
+)

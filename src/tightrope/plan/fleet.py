@@ -1,0 +1,225 @@
+"""The plan as the replay sees it: pools with schedules and ceilings, routing shares, and the traffic of a stretch of the trace."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tightrope.base.records import IntArray, RequestEngine, TokenEngine, TrafficClass, Workload
+from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
+from tightrope.clouds.book import PriceBook
+from tightrope.demand.arrivals import draw_arrivals
+from tightrope.demand.blocks import DAY_S, split_demand
+from tightrope.perf.find import find_profile, limit_batch
+from tightrope.plan.capacity import CapacityTable
+from tightrope.plan.problem import PoolOption
+from tightrope.plan.solve import Solution
+from tightrope.replay.run import Fleet, FleetPool, Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPool:
+    """One pool the plan opens: its option, its place among the problem's options, its name."""
+
+    name: str
+    option: PoolOption
+    index: int
+
+
+def open_pools(solution: Solution) -> tuple[OpenPool, ...]:
+    """Return the pools in use, dearest first; names are ``machine-variant-offer``, numbered where two would be alike."""
+    problem = solution.problem
+    used = np.flatnonzero(solution.machines.any(axis=1))
+    spend = problem.usd_per_hour * solution.machines.sum(axis=1)
+    names: list[OpenPool] = []
+    for p in sorted(used, key=lambda p: (-float(spend[p]), int(p))):
+        option = problem.options[p]
+        base = f"{option.machine.name.replace('.', '-')}-{option.variant.name.split('/')[-1]}-{option.terms.offer}"
+        taken = sum(pool.name == base or pool.name.startswith(f"{base}-") for pool in names)
+        names.append(OpenPool(base if not taken else f"{base}-{taken + 1}", option, int(p)))
+    return tuple(names)
+
+
+def _class_order(workload: Workload) -> tuple[list[TrafficClass], list[TrafficClass]]:
+    """Return interactive classes and deferrable ones, in the problem's order."""
+    interactive = [item for item in workload.classes if item.deferral is None]
+    return interactive, [item for item in workload.classes if item.deferral is not None]
+
+
+def _pool_rate(solution: Solution, pool: OpenPool) -> float:
+    """Return requests/s that one machine of the pool sustains of what the plan routes to it, over the week."""
+    problem, p = solution.problem, pool.index
+    routed = solution.share[:, p] * problem.rate
+    load = np.divide(routed, problem.mu[:, p], out=np.zeros_like(routed), where=problem.mu[:, p] > 0.0)
+    if load.sum() > 0.0:
+        return float(routed.sum() / load.sum())
+    return float(max(problem.work_per_s[:, p].max(initial=0.0), 1e-9))
+
+
+def plan_fleet(workload: Workload, solution: Solution, table: CapacityTable) -> Fleet:
+    """Return the fleet that the solution describes, with the workload's autoscaler."""
+    interactive, deferrable = _class_order(workload)
+    pools = open_pools(solution)
+    indices = [pool.index for pool in pools]
+    groups = tuple(dict.fromkeys(pool.option.variant.name for pool in pools))
+    share = np.zeros((len(workload.classes), len(groups), HOURS_PER_WEEK))
+    order = [item.name for item in (*interactive, *deferrable)]
+    for c in range(len(interactive)):
+        for pool in pools:
+            share[c, groups.index(pool.option.variant.name)] += _all_blocks(solution.share[c, pool.index])
+    return Fleet(
+        pools=tuple(_fleet_pool(workload, solution, table, pool, interactive) for pool in pools),
+        classes=tuple(order),
+        deferrable=(False,) * len(interactive) + (True,) * len(deferrable),
+        groups=groups,
+        share=np.clip(share, 0.0, 1.0),
+        allowed=_allowed(solution, indices, len(interactive), len(deferrable)),
+        scaling=workload.scaling,
+    )
+
+
+def _all_blocks(values: np.ndarray) -> np.ndarray:
+    """Repeat a single block's value for the whole week, [168]."""
+    return np.broadcast_to(values, (HOURS_PER_WEEK,)) if len(values) == 1 else values
+
+
+def _allowed(solution: Solution, indices: list[int], interactive: int, deferrable: int) -> np.ndarray:
+    """Return which pool may do which deferrable class: those the plan gave any of its work; bool[classes, pools]."""
+    allowed = np.zeros((interactive + deferrable, len(indices)), dtype=bool)
+    for w, window in enumerate(solution.problem.windows):
+        allowed[interactive + window.traffic_class] |= solution.work[w][indices].any(axis=1)
+    return allowed
+
+
+def _fleet_pool(
+    workload: Workload, solution: Solution, table: CapacityTable, pool: OpenPool, interactive: list[TrafficClass]
+) -> FleetPool:
+    """Return one pool; a pool without interactive load never scales beyond its schedule."""
+    option, schedule = pool.option, _all_blocks(solution.machines[pool.index])
+    engine, largest = option.profile.engine, int(schedule.max())
+    served = [item for c, item in enumerate(interactive) if solution.share[c, pool.index].any()]
+    if served:
+        limit = min(table.find(engine, item).concurrency for item in served)
+    else:
+        limit = engine.max_sequences if isinstance(engine, TokenEngine) else engine.max_batch
+    return FleetPool(
+        name=pool.name,
+        group=option.variant.name,
+        engine=engine,
+        engines_per_machine=option.profile.replicas_per_machine,
+        requests_per_s=_pool_rate(solution, pool),
+        start_s=workload.scaling.machine_start_s + engine.load_s,
+        zones=option.terms.zones,
+        interruptions_per_hour=option.terms.interruptions_per_hour,
+        schedule=np.ascontiguousarray(schedule, dtype=np.int64),
+        ceiling=int(np.ceil(largest * workload.scaling.max_surge)) if served else largest,
+        deferrable_limit=limit,
+    )
+
+
+def today_fleet(workload: Workload, book: PriceBook) -> Fleet | None:
+    """Return the fleet that runs now, fixed around the clock; None where none is stated or a profile of it is missing."""
+    interactive, deferrable = _class_order(workload)
+    order = [item.name for item in (*interactive, *deferrable)]
+    variants = {variant.name: variant for variant in workload.variants}
+    pools = []
+    for stated in workload.today:
+        profile = find_profile(variants[stated.variant], book.machine(stated.machine))
+        if isinstance(profile, tuple):
+            return None
+        engine = limit_batch(profile, stated.max_batch).engine
+        pools.append(
+            FleetPool(
+                name=stated.name,
+                group=stated.name,
+                engine=engine,
+                engines_per_machine=profile.replicas_per_machine,
+                requests_per_s=1.0,
+                start_s=0.0,
+                zones=1,
+                interruptions_per_hour=0.0,
+                schedule=np.full(HOURS_PER_WEEK, stated.machines),
+                ceiling=stated.machines,
+                deferrable_limit=engine.max_batch if isinstance(engine, RequestEngine) else engine.max_sequences,
+            )
+        )
+    if not pools:
+        return None
+    return _today(workload, tuple(pools), order, len(interactive))
+
+
+def _today(workload: Workload, pools: tuple[FleetPool, ...], order: list[str], interactive: int) -> Fleet | None:
+    """Return today's fleet with every class split evenly, by machines, over the pools that serve it; None where one is unserved."""
+    share = np.zeros((len(order), len(pools), HOURS_PER_WEEK))
+    allowed = np.zeros((len(order), len(pools)), dtype=bool)
+    for g, stated in enumerate(workload.today):
+        for name in stated.classes:
+            share[order.index(name), g] = stated.machines
+            allowed[order.index(name), g] = True
+    if not allowed.any(axis=1).all():
+        return None
+    share /= share.sum(axis=1, keepdims=True)
+    deferrable = tuple(c >= interactive for c in range(len(order)))
+    scaling = replace(workload.scaling, enabled=False)
+    return Fleet(pools, tuple(order), deferrable, tuple(pool.group for pool in pools), share, allowed, scaling)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of the held-out trace: seconds from the start of the whole trace."""
+
+    start_s: float
+    end_s: float
+
+    @property
+    def words(self) -> str:
+        """Say which days, such as ``days 10–14``."""
+        first, last = int(self.start_s // DAY_S) + 1, int(np.ceil(self.end_s / DAY_S))
+        if self.end_s - self.start_s < DAY_S - 1:
+            clock = [f"{int(t % DAY_S // SECONDS_PER_HOUR):02d}:{int(t % SECONDS_PER_HOUR // 60):02d}" for t in (self.start_s, self.end_s)]
+            return f"day {first}, {clock[0]}–{clock[1]}"
+        return f"day {first}" if first == last else f"days {first}–{last}"
+
+
+def heldout_stretch(workload: Workload) -> Stretch:
+    """Return the part of the trace that sizing never saw."""
+    split = [split_demand(item.demand, workload.heldout_share) for item in workload.classes]
+    start_s = max(part.heldout_start_s for part in split)
+    return Stretch(start_s, min(part.heldout_start_s + part.heldout.duration_s for part in split))
+
+
+def draw_traffic(workload: Workload, stretch: Stretch, seed: int) -> Traffic:
+    """Return all classes' requests of a stretch, merged in time from 0, growth included; the same seed gives the same bytes.
+
+    Classes are in the order of the fleet: interactive ones first.
+    """
+    interactive, deferrable = _class_order(workload)
+    parts = []
+    for index, item in enumerate((*interactive, *deferrable)):
+        grown = grow(item, 1.0 + item.growth)
+        drawn = draw_arrivals(grown.demand, stretch.start_s, stretch.end_s, seed * 1000 + index)
+        parts.append((drawn.time_s - stretch.start_s, np.full(len(drawn.time_s), index), drawn.input_tokens, drawn.output_tokens))
+    times, classes, inputs, outputs = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(times, kind="stable")
+    return Traffic(times[order], classes[order], inputs[order], outputs[order])
+
+
+def grow(item: TrafficClass, factor: float) -> TrafficClass:
+    """Return the class with ``factor`` times its rate; single recorded requests become a draw at the higher rate."""
+    if factor == 1.0:
+        return item
+    return replace(item, demand=replace(item.demand, rate_per_s=item.demand.rate_per_s * factor, arrival_s=np.zeros(0)))
+
+
+def busiest(workload: Workload, stretch: Stretch, length_s: float) -> Stretch:
+    """Return the part of the stretch, of about ``length_s``, with the most interactive requests."""
+    interactive, _ = _class_order(workload)
+    best, best_requests = stretch, -1.0
+    starts: IntArray = np.arange(int(stretch.start_s), max(int(stretch.end_s - length_s) + 1, int(stretch.start_s) + 1), 3600)
+    for start_s in starts:
+        requests = 0.0
+        for item in interactive:
+            edges = np.clip(np.array([start_s, start_s + length_s]) / item.demand.bin_s, 0, len(item.demand.rate_per_s)).astype(int)
+            requests += float(item.demand.rate_per_s[edges[0] : edges[1]].sum() * item.demand.bin_s)
+        if requests > best_requests:
+            best, best_requests = Stretch(float(start_s), min(float(start_s) + length_s, stretch.end_s)), requests
+    return best

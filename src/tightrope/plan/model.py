@@ -1,0 +1,100 @@
+"""A thin layer over HiGHS: columns in named blocks, rows under the name of their constraint family."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import highspy
+import numpy as np
+
+from tightrope.base.records import FloatArray, IntArray
+
+INFINITY = highspy.kHighsInf
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the solver found; ``values`` is float64[columns], ``duals`` float64[rows] (of an LP), empty where there is none."""
+
+    status: Literal["optimal", "infeasible", "limit"]
+    objective: float
+    bound: float
+    """What no solution can cost less than."""
+    values: FloatArray
+    duals: FloatArray
+
+
+@dataclass(slots=True)
+class Model:
+    """A minimisation that grows by columns and rows."""
+
+    cost: list[FloatArray] = field(default_factory=list)
+    lower: list[FloatArray] = field(default_factory=list)
+    upper: list[FloatArray] = field(default_factory=list)
+    integer: list[bool] = field(default_factory=list)
+    columns: int = 0
+    families: list[str] = field(default_factory=list)
+    row_lower: list[float] = field(default_factory=list)
+    row_upper: list[float] = field(default_factory=list)
+    row_columns: list[IntArray] = field(default_factory=list)
+    row_values: list[FloatArray] = field(default_factory=list)
+
+    def add_columns(self, cost: FloatArray, upper: FloatArray | float = INFINITY, *, integer: bool = False) -> IntArray:
+        """Add one column per entry of ``cost`` (float64[k]), each from 0 to ``upper``; return their indices, int64[k]."""
+        size = len(cost)
+        self.cost.append(np.asarray(cost, dtype=np.float64))
+        self.lower.append(np.zeros(size))
+        self.upper.append(np.broadcast_to(np.asarray(upper, dtype=np.float64), (size,)))
+        self.integer += [integer] * size
+        self.columns += size
+        return np.arange(self.columns - size, self.columns)
+
+    def add_row(self, family: str, columns: IntArray, values: FloatArray, lower: float, upper: float) -> int:
+        """Add ``lower <= values @ columns <= upper`` under its family's name; return its index. Zero coefficients are left out."""
+        kept = values != 0.0
+        self.families.append(family)
+        self.row_columns.append(columns[kept])
+        self.row_values.append(values[kept])
+        self.row_lower.append(lower)
+        self.row_upper.append(upper)
+        return len(self.families) - 1
+
+    def solve(self, *, relaxed: bool = False, gap: float = 1e-4, seconds: float = 60.0) -> Result:
+        """Solve it, as an LP where ``relaxed``; stop within the relative ``gap`` or after ``seconds`` with what is known then."""
+        solver = highspy.Highs()
+        solver.silent()
+        solver.setOptionValue("threads", 1)
+        solver.setOptionValue("mip_rel_gap", gap)
+        solver.setOptionValue("time_limit", seconds)
+        solver.passModel(self._lp(relaxed=relaxed))
+        solver.run()
+        return _result(solver, mip=not relaxed and any(self.integer))
+
+    def _lp(self, *, relaxed: bool) -> highspy.HighsLp:
+        """Return the model in HiGHS's own form, rows first."""
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = self.columns, len(self.families)
+        lp.col_cost_ = np.concatenate(self.cost)
+        lp.col_lower_, lp.col_upper_ = np.concatenate(self.lower), np.concatenate(self.upper)
+        lp.row_lower_, lp.row_upper_ = np.array(self.row_lower), np.array(self.row_upper)
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum([len(row) for row in self.row_columns])]).astype(np.int32)
+        lp.a_matrix_.index_ = np.concatenate(self.row_columns).astype(np.int32)
+        lp.a_matrix_.value_ = np.concatenate(self.row_values)
+        if not relaxed:
+            kinds = {True: highspy.HighsVarType.kInteger, False: highspy.HighsVarType.kContinuous}
+            lp.integrality_ = [kinds[whole] for whole in self.integer]
+        return lp
+
+
+def _result(solver: highspy.Highs, *, mip: bool) -> Result:
+    """Read HiGHS's answer; an unbounded-or-infeasible model of ours is infeasible, since every column costs something or nothing."""
+    status, info, solution = solver.getModelStatus(), solver.getInfo(), solver.getSolution()
+    infeasible = {highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible}
+    if status in infeasible:
+        return Result("infeasible", np.inf, np.inf, np.zeros(0), np.zeros(0))
+    optimal = status == highspy.HighsModelStatus.kOptimal
+    bound = info.mip_dual_bound if mip else (info.objective_function_value if optimal else -np.inf)
+    found = np.array(solution.col_value) if solution.value_valid else np.zeros(0)
+    objective = info.objective_function_value if solution.value_valid else np.inf
+    duals = np.array(solution.row_dual) if solution.dual_valid else np.zeros(0)
+    return Result("optimal" if optimal else "limit", objective, bound, found, duals)

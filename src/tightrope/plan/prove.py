@@ -1,0 +1,179 @@
+"""The proof: replay the fleet on traffic that sizing never saw, and size again until every promise holds."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tightrope.base.errors import InfeasibleError
+from tightrope.base.records import Evidence, FloatArray, Workload
+from tightrope.clouds.book import PriceBook
+from tightrope.plan.build import build_problem
+from tightrope.plan.capacity import CapacityTable
+from tightrope.plan.fleet import Stretch, busiest, draw_traffic, heldout_stretch, plan_fleet
+from tightrope.plan.infeasible import explain_infeasible
+from tightrope.plan.problem import Problem
+from tightrope.plan.solve import Infeasible, Solution, solve
+from tightrope.replay.evidence import judge
+from tightrope.replay.run import Fleet, Outcome, ZoneLoss, replay_fleet
+
+MAX_ROUNDS = 5
+RAISE = 1.12
+"""A class that misses a promise is planned for this much more, and again, until it holds."""
+LOWER = 0.92
+"""A class with room to spare is planned for this much less, once a round, never below ``LEAST_HEADROOM``."""
+LEAST_HEADROOM = 0.85
+ROOM = 0.6
+"""Room to spare: the interval's lower end is past the target by this share of what is left to 100 %."""
+MAX_REPLAYED_REQUESTS = 4_000_000
+"""Where the held-out part holds more, its busiest stretch of about so many requests is replayed; the evidence names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A solution and what the replay of it showed."""
+
+    problem: Problem
+    solution: Solution
+    fleet: Fleet
+    stretch: Stretch
+    outcomes: list[Outcome]
+    evidence: tuple[Evidence, ...]
+    headroom: dict[str, float]
+    rounds: int = 1
+
+    @property
+    def proven(self) -> bool:
+        """Whether every promise held."""
+        return all(item.verdict == "proven" for item in self.evidence)
+
+    @property
+    def machine_hours(self) -> FloatArray:
+        """Machine-hours a billing hour, mean over the replays, float64[pools, hours]."""
+        return np.mean([outcome.machine_hours for outcome in self.outcomes], axis=0)
+
+
+@dataclass(slots=True)
+class Bench:
+    """What stays the same from round to round: the workload, prices, measured capacities, the traffic already drawn."""
+
+    workload: Workload
+    book: PriceBook
+    table: CapacityTable = field(default_factory=CapacityTable)
+
+    def problem(self, headroom: dict[str, float]) -> Problem:
+        """Return the decision at this headroom."""
+        return build_problem(self.workload, self.book, self.table, headroom)
+
+    def solve(self, problem: Problem, *, spread_work: bool = False) -> Solution:
+        """Return the cheapest plan found; raise ``InfeasibleError`` that names what stands in the way."""
+        try:
+            return solve(problem, self.book, spread_work=spread_work)
+        except Infeasible as stuck:
+            raise explain_infeasible(problem, stuck.block) from None
+
+
+def proof_stretch(workload: Workload) -> Stretch:
+    """Return what the proof replays: the held-out part, or its busiest stretch where that is all that can be replayed in reason."""
+    whole = heldout_stretch(workload)
+    expected = sum(item.demand.requests / item.demand.duration_s for item in workload.classes) * (whole.end_s - whole.start_s)
+    if expected <= MAX_REPLAYED_REQUESTS:
+        return whole
+    length_s = max(600.0, (whole.end_s - whole.start_s) * MAX_REPLAYED_REQUESTS / expected / 2.0)
+    return busiest(workload, whole, length_s)
+
+
+def replay_seeds(fleet: Fleet, workload: Workload, stretch: Stretch, zone_loss: ZoneLoss | None = None) -> list[Outcome]:
+    """Replay the fleet on one draw of the stretch per seed; compiled code runs outside Python's lock, so seeds run side by side."""
+
+    def one(seed: int) -> Outcome:
+        traffic = draw_traffic(workload, stretch, seed)
+        return replay_fleet(
+            fleet, traffic, duration_s=stretch.end_s - stretch.start_s, block_offset_s=stretch.start_s, seed=seed, zone_loss=zone_loss
+        )
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return list(pool.map(one, workload.seeds))
+
+
+def gather_evidence(workload: Workload, fleet: Fleet, outcomes: list[Outcome], stretch: Stretch) -> tuple[Evidence, ...]:
+    """Judge every promise of every class."""
+    classes = {item.name: item for item in workload.classes}
+    found = []
+    for index, name in enumerate(fleet.classes):
+        item = classes[name]
+        for promise in item.slos if item.deferral is None else (item.deferral,):
+            evidence = judge(
+                outcomes, index, name, promise, start_s=stretch.start_s, window=stretch.words, seeds=workload.seeds
+            )
+            if evidence is not None:
+                found.append(evidence)
+    return tuple(found)
+
+
+def prove(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Proof:
+    """Return the cheapest proven plan of the rounds, or the best that was not proven.
+
+    A miss raises the headroom of its class and plans again; room to spare lowers it. A lower headroom that fails is not tried further.
+    """
+    stretch, headroom = proof_stretch(bench.workload), dict.fromkeys((item.name for item in bench.workload.classes), 1.0)
+    best: Proof | None = None
+    for number in range(1, MAX_ROUNDS + 1):
+        progress(f"round {number}: solve")
+        try:
+            proof = _attempt(bench, headroom, stretch, number, progress)
+        except InfeasibleError:
+            if best is None:
+                raise
+            break
+        lowered = best is not None and best.proven
+        if best is None or _better(proof, best):
+            best = proof
+        if proof.proven:
+            headroom = {name: _lower(value, name, proof) for name, value in headroom.items()}
+            if headroom == proof.headroom:
+                break
+        elif lowered:
+            break
+        else:
+            headroom = {name: value * (RAISE if _missed(name, proof) else 1.0) for name, value in headroom.items()}
+    assert best is not None  # noqa: S101 - the loop runs at least once
+    return best
+
+
+def _attempt(bench: Bench, headroom: dict[str, float], stretch: Stretch, number: int, progress: Callable[[str], None]) -> Proof:
+    """Solve at one headroom and replay the result."""
+    problem = bench.problem(headroom)
+    solution = bench.solve(problem)
+    fleet = plan_fleet(bench.workload, solution, bench.table)
+    progress(f"round {number}: replay {stretch.words}")
+    outcomes = replay_seeds(fleet, bench.workload, stretch)
+    evidence = gather_evidence(bench.workload, fleet, outcomes, stretch)
+    return Proof(problem, solution, fleet, stretch, outcomes, evidence, dict(headroom), number)
+
+
+def _better(new: Proof, old: Proof) -> bool:
+    """Return whether a proof is worth more: proven before not, then cheaper, then (unproven) nearer to its promises."""
+    if new.proven != old.proven:
+        return new.proven
+    if new.proven:
+        return new.solution.usd_per_month < old.solution.usd_per_month
+    return sum(_shortfall(new)) < sum(_shortfall(old))
+
+
+def _shortfall(proof: Proof) -> Iterator[float]:
+    """Yield by how much each promise is missed."""
+    return (max(0.0, item.target - item.attainment_low) for item in proof.evidence)
+
+
+def _missed(name: str, proof: Proof) -> bool:
+    """Return whether the class misses a promise."""
+    return any(item.traffic_class == name and item.verdict != "proven" for item in proof.evidence)
+
+
+def _lower(value: float, name: str, proof: Proof) -> float:
+    """Return a lower headroom where every promise of an interactive class has room to spare."""
+    mine = [item for item in proof.evidence if item.traffic_class == name and item.target < 1.0]
+    roomy = all(item.attainment_low >= item.target + ROOM * (1.0 - item.target) for item in mine)
+    return max(LEAST_HEADROOM, value * LOWER) if mine and roomy else value

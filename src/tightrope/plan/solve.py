@@ -1,0 +1,323 @@
+"""The decision: relax, choose pools, solve blocks apart, place the work that waits, size the commitment; and the certified bound.
+
+Blocks are coupled only by the commitment, the pools that are open and deferrable work. The linear relaxation of the whole week
+prices those; integer programs of single blocks do the rest (docs/explanation/why-decompose.md).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightrope.base.contracts import Prices
+from tightrope.base.records import FloatArray, IntArray
+from tightrope.base.units import HOURS_PER_MONTH
+from tightrope.offers.compute_savings_plan import best_commitment_usd_per_hour
+from tightrope.plan.constraints import BlockColumns, add_block, add_commitment, add_deadline, work_hours
+from tightrope.plan.model import Model
+from tightrope.plan.problem import Problem, restrict, take_blocks, usage_of
+
+SAMPLED_BLOCKS = 12
+"""Blocks on which sets of pools are compared; they stand for the week in order of load."""
+COMMITMENT_ROUNDS = 3
+POOL_WORTH = 0.01
+"""A pool stays open only where the plan without it costs more by this share: every pool is something to run."""
+SPARE_WORK = 0.1
+"""Share of machine time left free where deferrable work is placed: interruptions and restarts cost some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxation:
+    """The week's linear relaxation: ``commitment`` in US dollars/h, ``machines`` float64[P, B], and the prices of what couples blocks."""
+
+    usd_per_month: float
+    commitment_usd_per_hour: float
+    machines: FloatArray
+    cover_price: FloatArray
+    """float64[B]: what a dollar an hour of commitment is worth in each block, US dollars an hour."""
+    work_price: FloatArray
+    """float64[windows]: US dollars that doing all of a window's work is worth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Machines and who serves what: ``machines`` int64[P, B], ``share`` float64[C, P, B], ``work`` float64[windows, P, B]."""
+
+    problem: Problem
+    machines: IntArray
+    share: FloatArray
+    work: FloatArray
+    commitment_usd_per_hour: float
+    usd_per_month: float
+
+
+class Infeasible(Exception):  # noqa: N818 - caught inside plan/, users see InfeasibleError
+    """Some block has no solution."""
+
+    def __init__(self, block: int) -> None:
+        """Name the block."""
+        self.block = block
+        super().__init__(f"block {block}")
+
+
+def relax(problem: Problem) -> Relaxation:
+    """Solve the week's linear relaxation; raise ``Infeasible`` where it has no solution."""
+    model, hours = Model(), problem.block_hours
+    commitment = model.add_columns(np.array([hours.sum()]))
+    disk = np.full(len(problem.options), problem.disk_usd_per_hour)
+    blocks = {b: add_block(model, problem, b, hours[b], disk, deferrable=True) for b in range(problem.blocks)}
+    cover_rows = [add_commitment(model, problem, columns, commitment) for columns in blocks.values()]
+    work_rows = [add_deadline(model, problem, w, blocks) for w in range(len(problem.windows))]
+    result = model.solve(relaxed=True)
+    if result.status != "optimal":
+        raise Infeasible(0)
+    return Relaxation(
+        usd_per_month=result.objective,
+        commitment_usd_per_hour=float(result.values[commitment[0]]),
+        machines=np.stack([result.values[columns.machines] for columns in blocks.values()], axis=1),
+        cover_price=np.maximum(-result.duals[cover_rows] / hours, 0.0),
+        work_price=np.maximum(result.duals[work_rows], 0.0) if work_rows else np.zeros(0),
+    )
+
+
+def solve_block(problem: Problem, block: int, commitment_usd_per_hour: float) -> tuple[IntArray, FloatArray, float]:
+    """Return one block's cheapest machines int64[P], shares float64[C, P] and cost in US dollars/h (the commitment apart)."""
+    model = Model()
+    disk = np.full(len(problem.options), problem.disk_usd_per_hour)
+    columns = add_block(model, problem, block, 1.0, disk, deferrable=False)
+    add_commitment(model, problem, columns, float(commitment_usd_per_hour))
+    result = model.solve()
+    if not len(result.values):
+        raise Infeasible(block)
+    machines = np.rint(result.values[columns.machines]).astype(np.int64)
+    return machines, result.values[columns.share], result.objective
+
+
+def solve_blocks(problem: Problem, commitment_usd_per_hour: float) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Solve every block (equal ones once); return machines int64[P, B], shares float64[C, P, B] and costs float64[B] in US dollars/h."""
+    solved: dict[bytes, tuple[IntArray, FloatArray, float]] = {}
+    found = []
+    for block in range(problem.blocks):
+        key = problem.rate[:, block].tobytes()
+        if key not in solved:
+            solved[key] = solve_block(problem, block, commitment_usd_per_hour)
+        found.append(solved[key])
+    return (
+        np.stack([machines for machines, _, _ in found], axis=1),
+        np.stack([share for _, share, _ in found], axis=2),
+        np.array([cost for _, _, cost in found]),
+    )
+
+
+def choose_pools(problem: Problem, relaxation: Relaxation) -> NDArray[np.bool_]:
+    """Return bool[P], the options to open: what integer solutions of sampled blocks use, less those that are missed least.
+
+    Pools are dropped one by one while there are more than ``max_pools``, or while one saves less than ``POOL_WORTH`` of the cost.
+    """
+    small = take_blocks(problem, _sample_blocks(problem))
+    commitment = relaxation.commitment_usd_per_hour
+    machines, _, costs = solve_blocks(small, commitment)
+    keep, cost = machines.any(axis=1), float(costs.sum())
+    while keep.sum() > 1:
+        trial = _without_least(small, keep, machines, commitment)
+        if trial is None or (keep.sum() <= problem.max_pools and trial[0] > (1.0 + POOL_WORTH) * cost):
+            return keep
+        cost, keep, machines = trial
+    return keep
+
+
+def _without_least(
+    small: Problem, keep: NDArray[np.bool_], machines: IntArray, commitment: float
+) -> tuple[float, NDArray[np.bool_], IntArray] | None:
+    """Return the cheapest outcome of closing one of the three pools least spent on: cost, pools and machines; None where none may."""
+    spend = small.usd_per_hour * machines.sum(axis=1)
+    best: tuple[float, NDArray[np.bool_], IntArray] | None = None
+    for p in sorted(np.flatnonzero(keep), key=lambda p: float(spend[p]))[:3]:
+        trial = keep & (np.arange(len(keep)) != p)
+        try:
+            some, _, costs = solve_blocks(restrict(small, trial), commitment)
+        except Infeasible:
+            continue
+        if best is None or costs.sum() < best[0]:
+            found = np.zeros_like(machines)
+            found[trial] = some
+            best = (float(costs.sum()), trial, found)
+    return best
+
+
+def _sample_blocks(problem: Problem) -> IntArray:
+    """Return blocks spread evenly over the order of load, the busiest included."""
+    order = np.argsort(problem.rate.sum(axis=0), kind="stable")
+    picks = np.unique(np.linspace(0, problem.blocks - 1, min(SAMPLED_BLOCKS, problem.blocks)).round().astype(np.int64))
+    return order[picks]
+
+
+def solve(problem: Problem, prices: Prices, *, spread_work: bool = False) -> Solution:
+    """Return the cheapest plan found; raise ``Infeasible`` where some block has none.
+
+    ``spread_work`` does deferrable work evenly over its window on machines of its own, as a fleet without that lever would.
+    """
+    relaxation = relax(problem)
+    keep = choose_pools(problem, relaxation) if len(problem.interactive) else np.zeros(len(problem.options), dtype=bool)
+    place = spread_deferrable if spread_work else place_deferrable
+    best: Solution | None = None
+    commitment = relaxation.commitment_usd_per_hour
+    for _ in range(COMMITMENT_ROUNDS):
+        solution = _with_commitment(problem, prices, keep, commitment, place)
+        if best is not None and solution.usd_per_month >= best.usd_per_month - 1e-9:
+            break
+        best, commitment = solution, solution.commitment_usd_per_hour
+    assert best is not None  # noqa: S101 - the loop runs at least once
+    return best
+
+
+def _with_commitment(
+    problem: Problem,
+    prices: Prices,
+    keep: NDArray[np.bool_],
+    commitment: float,
+    place: Callable[[Problem, IntArray, FloatArray, NDArray[np.bool_]], tuple[IntArray, FloatArray]],
+) -> Solution:
+    """Solve the blocks as if ``commitment`` were bought, place the work, then buy what the machines found really deserve."""
+    machines = np.zeros((len(problem.options), problem.blocks), dtype=np.int64)
+    share = np.zeros((len(problem.interactive), *machines.shape))
+    if keep.any():
+        machines[keep], share[:, keep], _ = solve_blocks(restrict(problem, keep), commitment)
+    machines, work = place(problem, machines, share, keep)
+    usage = usage_of(problem, machines, [option.label for option in problem.options])
+    coverable = bool(np.isfinite(problem.covered_usd_per_hour).any())
+    best = best_commitment_usd_per_hour(usage, prices) if coverable else 0.0
+    return Solution(problem, machines, share, work, best, monthly_usd(problem, machines, best))
+
+
+def monthly_usd(problem: Problem, machines: IntArray, commitment_usd_per_hour: float) -> float:
+    """Return what the machines cost in a month, US dollars: the optimiser's own arithmetic, independent of ``offers``.
+
+    In each block the commitment covers the usage that saves most per dollar committed first.
+    """
+    hours = problem.block_hours
+    total = float(problem.usd_per_hour @ machines @ hours) + commitment_usd_per_hour * HOURS_PER_MONTH
+    on_demand = problem.usd_per_hour - problem.disk_usd_per_hour
+    left = np.full(problem.blocks, commitment_usd_per_hour)
+    coverable = np.flatnonzero(np.isfinite(problem.covered_usd_per_hour))
+    ratio = on_demand[coverable] / problem.covered_usd_per_hour[coverable]
+    for p in coverable[np.lexsort((problem.covered_usd_per_hour[coverable], -ratio))]:
+        spent = np.minimum(left, machines[p] * problem.covered_usd_per_hour[p])
+        left = left - spent
+        total -= float((spent / problem.covered_usd_per_hour[p] * on_demand[p]) @ hours)
+    return total
+
+
+def idle_machines(problem: Problem, machines: IntArray, share: FloatArray) -> FloatArray:
+    """Return the machines that interactive work leaves free, float64[P, B]."""
+    load = np.divide(problem.rate[:, None, :], problem.mu, out=np.zeros_like(problem.mu), where=problem.mu > 0.0)
+    return np.maximum(machines - (share * load).sum(axis=0), 0.0)
+
+
+def place_deferrable(
+    problem: Problem, machines: IntArray, share: FloatArray, keep: NDArray[np.bool_]
+) -> tuple[IntArray, FloatArray]:
+    """Fill the valleys of open pools first, then add the cheapest machines for what is left; return machines and work done.
+
+    ``work`` is float64[windows, P, B], the fraction of each window's work done where and when.
+    """
+    machines, work = machines.copy(), np.zeros((len(problem.windows), *machines.shape))
+    free = (1.0 - SPARE_WORK) * idle_machines(problem, machines, share)
+    for w, window in enumerate(problem.windows):
+        hours = work_hours(problem, w)
+        left = 1.0
+        for block in window.blocks[:-1] if len(window.blocks) > 1 else window.blocks:
+            for p in np.flatnonzero(keep & (hours > 0.0)):
+                part = min(left, free[p, block] / hours[p])
+                free[p, block] -= part * hours[p]
+                work[w, p, block] += part
+                left -= part
+        if left > 1e-9:
+            _buy_work(problem, w, left, machines, work, keep)
+    return machines, work
+
+
+def _buy_work(
+    problem: Problem, w: int, left: float, machines: IntArray, work: FloatArray, keep: NDArray[np.bool_]
+) -> None:
+    """Add machines for the part ``left`` of a window's work: whole machine-hours of the cheapest option, as early as they fit.
+
+    The last hour of the window stays free, for restarts after interruptions. Changes ``machines`` and ``work`` in place.
+    """
+    window, hours = problem.windows[w], work_hours(problem, w)
+    usable = len(window.blocks) - 1 if len(window.blocks) > 1 else 1
+    needed_hours = left * hours / (1.0 - SPARE_WORK)
+    cost = np.where(hours > 0.0, np.ceil(needed_hours) * problem.usd_per_hour + 1e-6 * needed_hours, np.inf)
+    if keep.sum() >= problem.max_pools:
+        opened = keep | machines.any(axis=1)
+        extra = np.isfinite(cost) & ~opened & problem.interruptible
+        cost = np.where(opened | extra, cost, np.inf)
+    p = int(np.argmin(cost))
+    if not np.isfinite(cost[p]):
+        raise Infeasible(int(window.blocks[0]))
+    needed = int(np.ceil(left * hours[p] / (1.0 - SPARE_WORK) - 1e-9))
+    per_block, part = -(-needed // usable), left / needed
+    for block in window.blocks[:usable]:
+        added = min(per_block, needed)
+        machines[p, block] += added
+        work[w, p, block] += part * added
+        needed -= added
+
+
+def spread_deferrable(
+    problem: Problem, machines: IntArray, share: FloatArray, keep: NDArray[np.bool_]
+) -> tuple[IntArray, FloatArray]:
+    """Do each window's work evenly over its blocks, on machines of its own: the fleet without the lever of waiting."""
+    del share, keep
+    machines, work = machines.copy(), np.zeros((len(problem.windows), *machines.shape))
+    for w, window in enumerate(problem.windows):
+        hours = work_hours(problem, w)
+        each = np.where(hours > 0.0, np.ceil(hours / (1.0 - SPARE_WORK) / len(window.blocks)) * problem.usd_per_hour, np.inf)
+        p = int(np.argmin(each))
+        if not np.isfinite(each[p]):
+            raise Infeasible(int(window.blocks[0]))
+        machines[p, window.blocks] += int(np.ceil(hours[p] / (1.0 - SPARE_WORK) / len(window.blocks)))
+        work[w, p, window.blocks] = 1.0 / len(window.blocks)
+    return machines, work
+
+
+def lower_bound(problem: Problem, relaxation: Relaxation, *, seconds_per_block: float = 0.5) -> float:
+    """Return US dollars a month that no plan of this problem can cost less than (Lagrangian relaxation with the LP's prices).
+
+    Pricing the commitment at ``cover_price`` and each window's work at ``work_price`` takes the blocks apart; each is bounded by its
+    own integer program. Any prices give a valid bound as long as a dollar of commitment is not worth more than it costs over the
+    month, which the scaling below ensures; limits on the number of pools are left out, which only lowers the bound.
+    """
+    hours = problem.block_hours
+    price = relaxation.cover_price
+    price = price / max(1.0, float(price @ hours) / HOURS_PER_MONTH)
+    total = float(relaxation.work_price.sum())
+    solved: dict[tuple[bytes, float, bytes], float] = {}
+    for block in range(problem.blocks):
+        openings = tuple(w for w, window in enumerate(problem.windows) if block in window.blocks)
+        rewards = relaxation.work_price[list(openings)] / hours[block]
+        key = (problem.rate[:, block].tobytes(), float(price[block]), rewards.tobytes())
+        if key not in solved:
+            solved[key] = _block_bound(problem, block, float(price[block]), rewards, seconds_per_block)
+        total += solved[key] * float(hours[block])
+    return total
+
+
+def _block_bound(problem: Problem, block: int, price: float, rewards: FloatArray, seconds: float) -> float:
+    """Return what one block costs at least, US dollars/h, with covered hours and deferrable work at their prices."""
+    model = Model()
+    covered = price * np.where(np.isfinite(problem.covered_usd_per_hour), problem.covered_usd_per_hour, 0.0)
+    columns: BlockColumns = add_block(model, problem, block, 1.0, covered + problem.disk_usd_per_hour, deferrable=True)
+    for reward, row in zip(rewards, columns.work, strict=True):
+        model.cost.append(np.zeros(0))
+        _add_cost(model, row, -float(reward))
+        model.add_row("deadline", row, np.ones(len(row)), -np.inf, 1.0)
+    return model.solve(gap=1e-3, seconds=seconds).bound
+
+
+def _add_cost(model: Model, columns: IntArray, cost: float) -> None:
+    """Set the cost of existing columns."""
+    flat = np.concatenate(model.cost)
+    flat[columns] += cost
+    model.cost[:] = [flat]

@@ -1,0 +1,39 @@
+"""How the replay's functions are compiled: by numba, once per version of their source.
+
+Numba notices a change of the file a function stands in, not of the functions it calls; so machine code is kept in a folder named
+after the text of everything that is compiled, under the user's cache folder.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import numba
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
+
+COMPILED_FOLDERS = ("policy", "replay")
+
+
+@cache
+def cache_folder() -> Path:
+    """Return the folder for machine code of this version of the source."""
+    package = Path(__file__).parents[1]
+    files = sorted(path for folder in COMPILED_FOLDERS for path in (package / folder).glob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "tightrope" / f"compiled-{digest}"
+
+
+def jit(function: Callable[Params, Result]) -> Callable[Params, Result]:
+    """Return the function compiled on first call, or loaded from the cache folder; numba's own settings are left as they were."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_folder())
+    try:
+        return numba.njit(cache=True, error_model="numpy", nogil=True)(function)
+    finally:
+        numba.config.CACHE_DIR = before
