@@ -315,7 +315,7 @@ class Scaling(Strict):
 
     enabled: bool = True
     target_utilisation: Annotated[Share, Field(gt=0)] = Field(
-        0.8, description="Load per replica, as a share of what it sustains, steered to."
+        0.95, description="Load per replica, as a share of what it sustains, steered to."
     )
     max_surge: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] = Field(
         1.5, description="Largest fleet, as a multiple of the largest scheduled one."

@@ -21,7 +21,9 @@ from tightrope.plan.problem import Problem, restrict, take_blocks, usage_of
 SAMPLED_BLOCKS = 12
 """Blocks on which sets of pools are compared; they stand for the week in order of load."""
 COMMITMENT_ROUNDS = 3
-POOL_WORTH = 0.01
+NEW_POOL_SHARE = 0.5
+"""Deferrable work opens a pool of its own only where that costs at most this share of what open pools would."""
+POOL_WORTH = 0.02
 """A pool stays open only where the plan without it costs more by this share: every pool is something to run."""
 SPARE_WORK = 0.1
 """Share of machine time left free where deferrable work is placed: interruptions and restarts cost some."""
@@ -249,11 +251,10 @@ def _buy_work(
     usable = len(window.blocks) - 1 if len(window.blocks) > 1 else 1
     needed_hours = left * hours / (1.0 - SPARE_WORK)
     cost = np.where(hours > 0.0, np.ceil(needed_hours) * problem.usd_per_hour + 1e-6 * needed_hours, np.inf)
-    if keep.sum() >= problem.max_pools:
-        opened = keep | machines.any(axis=1)
-        extra = np.isfinite(cost) & ~opened & problem.interruptible
-        cost = np.where(opened | extra, cost, np.inf)
-    p = int(np.argmin(cost))
+    opened = keep | machines.any(axis=1)
+    own = np.where(opened, cost, np.inf)
+    full = opened.sum() >= problem.max_pools and np.isfinite(own).any()
+    p = int(np.argmin(own if full or own.min() * NEW_POOL_SHARE <= cost.min() else cost))
     if not np.isfinite(cost[p]):
         raise Infeasible(int(window.blocks[0]))
     needed = int(np.ceil(left * hours[p] / (1.0 - SPARE_WORK) - 1e-9))

@@ -179,6 +179,12 @@ def close_slots(world: World, machine: int, closed: int) -> None:
 
 
 @jit
+def zone_is_lost(pool: Row, settings: Row, now_s: float) -> bool:
+    """Return whether the drill has taken the pool's first zone: it takes machines that may be interrupted."""
+    return pool.interruptions_per_s > 0.0 and settings.zone_loss_s <= now_s < settings.zone_loss_end_s
+
+
+@jit
 def start_machine(world: World, p: int, now_s: float, ready_s: float) -> bool:
     """Ask for one more machine, in the next zone that is up; return whether a machine slot was free."""
     pool, settings = world.pools[p], world.settings[0]
@@ -187,7 +193,7 @@ def start_machine(world: World, p: int, now_s: float, ready_s: float) -> bool:
         if machine.state == OFF:
             zones = max(pool.zones, 1)
             machine.zone = settings.started % zones
-            if machine.zone == 0 and zones > 1 and settings.zone_loss_s <= now_s < settings.zone_loss_end_s:
+            if machine.zone == 0 and zones > 1 and zone_is_lost(pool, settings, now_s):
                 machine.zone = 1
             draw = world.lifetimes[settings.started % len(world.lifetimes)]
             settings.started += 1
@@ -282,14 +288,14 @@ def count_machines(pool: Row, machines: Rows, state: int) -> int:
 
 @jit
 def wanted_machines(world: World, p: int, now_s: float) -> int:
-    """Return the machines the pool should have: the schedule's floor, raised by the autoscaler up to the ceiling.
+    """Return the machines the pool should have: the schedule's floor, raised by the autoscaler up to the ceiling; none where it is 0.
 
     The metric is the request rate of the last ``window_syncs`` periods that are older than the metric lag; a scale-down follows
     the highest recommendation of the stabilisation window.
     """
     pool, settings = world.pools[p], world.settings[0]
     floor = world.floor[p, block_of(settings, now_s)]
-    if not settings.autoscale:
+    if not settings.autoscale or floor == 0:
         return floor
     kept, newest = world.arrivals.shape[1], settings.sync - 1 - settings.lag_syncs
     total = 0
@@ -328,7 +334,7 @@ def scale_pool(world: World, p: int, now_s: float) -> None:
 def age_machine(world: World, index: int, now_s: float) -> None:
     """Move one machine along its life: zone lost, taken away, notice received, ready."""
     machine, settings = world.machines[index], world.settings[0]
-    lost = machine.zone == 0 and settings.zone_loss_s <= now_s < settings.zone_loss_end_s
+    lost = machine.zone == 0 and zone_is_lost(world.pools[machine.pool], settings, now_s)
     if lost or machine.kill_s <= now_s:
         kill_machine(world, index, now_s)
     elif machine.interrupt_s <= now_s and machine.kill_s == NEVER:

@@ -63,7 +63,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class ZoneLoss:
-    """A drill: the first zone of every pool is gone from ``start_s`` to ``end_s``, without notice."""
+    """A drill: the first zone of every interruptible pool is gone from ``start_s`` to ``end_s``, without notice."""
 
     start_s: float
     end_s: float
