@@ -46,7 +46,9 @@ def size_classes(workload: Workload, headroom: dict[str, float], lead_s: float) 
     for item in workload.classes:
         blocks: Blocks = weekly_blocks(split_demand(item.demand, workload.heldout_share).sizing, lead_s)
         factor = (1.0 + item.growth) * (1.0 + item.surge) * headroom.get(item.name, 1.0)
-        sized.append(Sized(item, _round_up(blocks.peak_rate_per_s * factor), blocks.mean_rate_per_s * (1.0 + item.growth), blocks.note))
+        sized.append(
+            Sized(item, _round_up(blocks.peak_rate_per_s * factor), blocks.mean_rate_per_s * (1.0 + item.growth), blocks.note)
+        )
     return tuple(sized)
 
 

@@ -99,8 +99,6 @@ def _replay(engine: EngineModel, engines: int, draws: _Draws, rate_per_s: float)
     return replay_fleet(fleet, traffic, duration_s=max(float(times[-1]), 1.0), block_offset_s=0.0, seed=0)
 
 
-
-
 def _settled(values: FloatArray) -> FloatArray:
     """Drop the warm-up."""
     return values[int(WARM_UP * len(values)) :]

@@ -25,7 +25,10 @@ FAMILIES: dict[str, ConstraintFamily] = {
     family.name: family
     for family in (
         ConstraintFamily(
-            "demand", "sum_p f[c,p,t] = 1", "every request of every class is answered by some pool", "traffic.<class>.slo or models"
+            "demand",
+            "sum_p f[c,p,t] = 1",
+            "every request of every class is answered by some pool",
+            "traffic.<class>.slo or models",
         ),
         ConstraintFamily(
             "capacity",
@@ -57,7 +60,9 @@ FAMILIES: dict[str, ConstraintFamily] = {
             "a spot pool that loses its largest zone still carries this share of its interactive load",
             "purchase.spot_zone_loss_share",
         ),
-        ConstraintFamily("quota", "sum_{p in q} n[p,t] <= machines[q]", "no more machines than the account may run", "where.quotas"),
+        ConstraintFamily(
+            "quota", "sum_{p in q} n[p,t] <= machines[q]", "no more machines than the account may run", "where.quotas"
+        ),
         ConstraintFamily(
             "commitment",
             "sum_p covered_usd[p] * covered[p,t] <= commitment, covered <= n",
@@ -109,7 +114,9 @@ def add_block(
         share=np.stack([model.add_columns(np.zeros(count), allowed.astype(np.float64)) for allowed in serves])
         if len(serves)
         else np.zeros((0, count), dtype=np.int64),
-        work=np.array([model.add_columns(np.zeros(count), _may_work(problem, w)) for w in openings], dtype=np.int64).reshape(-1, count),
+        work=np.array([model.add_columns(np.zeros(count), _may_work(problem, w)) for w in openings], dtype=np.int64).reshape(
+            -1, count
+        ),
         open_windows=openings,
     )
     for add_family in BLOCK_FAMILIES:

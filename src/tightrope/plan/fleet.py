@@ -175,7 +175,10 @@ class Stretch:
         """Say which days, such as ``days 10–14``."""
         first, last = int(self.start_s // DAY_S) + 1, int(np.ceil(self.end_s / DAY_S))
         if self.end_s - self.start_s < DAY_S - 1:
-            clock = [f"{int(t % DAY_S // SECONDS_PER_HOUR):02d}:{int(t % SECONDS_PER_HOUR // 60):02d}" for t in (self.start_s, self.end_s)]
+            clock = [
+                f"{int(t % DAY_S // SECONDS_PER_HOUR):02d}:{int(t % SECONDS_PER_HOUR // 60):02d}"
+                for t in (self.start_s, self.end_s)
+            ]
             return f"day {first}, {clock[0]}–{clock[1]}"
         return f"day {first}" if first == last else f"days {first}–{last}"
 
@@ -218,7 +221,9 @@ def busiest(workload: Workload, stretch: Stretch, length_s: float) -> Stretch:
     for start_s in starts:
         requests = 0.0
         for item in interactive:
-            edges = np.clip(np.array([start_s, start_s + length_s]) / item.demand.bin_s, 0, len(item.demand.rate_per_s)).astype(int)
+            edges = np.clip(np.array([start_s, start_s + length_s]) / item.demand.bin_s, 0, len(item.demand.rate_per_s)).astype(
+                int
+            )
             requests += float(item.demand.rate_per_s[edges[0] : edges[1]].sum() * item.demand.bin_s)
         if requests > best_requests:
             best, best_requests = Stretch(float(start_s), min(float(start_s) + length_s, stretch.end_s)), requests

@@ -47,7 +47,9 @@ def explain_infeasible(problem: Problem, block: int) -> InfeasibleError:
     place = f"{DAYS[block // 24 % 7]} {block % 24:02d}:00"
     if len(problem.interactive) == 0 or np.isfinite(_cost(problem, block)[0]):
         msg = f"deadline: no allowed machine can do the deferrable work of the window around {place}"
-        return InfeasibleError(msg, resolve="allow larger machines in where.families, or a longer window in traffic.<class>.nightly")
+        return InfeasibleError(
+            msg, resolve="allow larger machines in where.families, or a longer window in traffic.<class>.nightly"
+        )
     for name, loose in _loosened(problem).items():
         cost, machines = _cost(loose, block)
         if np.isfinite(cost):
@@ -55,7 +57,9 @@ def explain_infeasible(problem: Problem, block: int) -> InfeasibleError:
                 f"{name}: no plan keeps it in block {place} ({FAMILIES[name].meaning})", resolve=_fix(problem, name, machines)
             )
     msg = f"demand: no plan serves block {place}, and no single limit of the workload is in the way"
-    return InfeasibleError(msg, resolve="loosen several of where.quotas, purchase.offers, quality floors and shares served, or the promises")
+    return InfeasibleError(
+        msg, resolve="loosen several of where.quotas, purchase.offers, quality floors and shares served, or the promises"
+    )
 
 
 def _fix(problem: Problem, name: str, machines: np.ndarray) -> str:
@@ -65,7 +69,10 @@ def _fix(problem: Problem, name: str, machines: np.ndarray) -> str:
         short = [f"{q.name}: {needs[q.name]}" for q in problem.quotas if needs[q.name] > q.machines]
         return f"raise where.quotas to at least {{{', '.join(short)}}} (now {{{', '.join(f'{q.name}: {q.machines}' for q in problem.quotas)}}})"
     if name == "quality-floor":
-        best = [float(problem.quality[problem.variant_of[problem.mu[c].any(axis=1)]].max(initial=0.0)) for c in range(len(problem.interactive))]
+        best = [
+            float(problem.quality[problem.variant_of[problem.mu[c].any(axis=1)]].max(initial=0.0))
+            for c in range(len(problem.interactive))
+        ]
         stated = ", ".join(f"traffic.{c}.quality_floor to {q:g}" for c, q in zip(problem.interactive, best, strict=True))
         return f"lower {stated} or less, or add a better variant"
     return f"loosen {FAMILIES[name].fix}"

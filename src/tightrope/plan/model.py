@@ -23,6 +23,15 @@ class Result:
     duals: FloatArray
 
 
+class _Solver(highspy.Highs):
+    """HiGHS without Python callbacks: registering them prints a banner and serves nothing here."""
+
+    def __init__(self) -> None:
+        """Start silent."""
+        super(highspy.Highs, self).__init__()
+        self.setOptionValue("output_flag", "false")
+
+
 @dataclass(slots=True)
 class Model:
     """A minimisation that grows by columns and rows."""
@@ -60,8 +69,7 @@ class Model:
 
     def solve(self, *, relaxed: bool = False, gap: float = 1e-4, seconds: float = 60.0) -> Result:
         """Solve it, as an LP where ``relaxed``; stop within the relative ``gap`` or after ``seconds`` with what is known then."""
-        solver = highspy.Highs()
-        solver.silent()
+        solver = _Solver()
         solver.setOptionValue("threads", 1)
         solver.setOptionValue("mip_rel_gap", gap)
         solver.setOptionValue("time_limit", seconds)

@@ -21,11 +21,6 @@ from tightrope.replay.run import Fleet, Outcome, ZoneLoss, replay_fleet
 MAX_ROUNDS = 5
 RAISE = 1.12
 """A class that misses a promise is planned for this much more, and again, until it holds."""
-LOWER = 0.92
-"""A class with room to spare is planned for this much less, once a round, never below ``LEAST_HEADROOM``."""
-LEAST_HEADROOM = 0.85
-ROOM = 0.6
-"""Room to spare: the interval's lower end is past the target by this share of what is left to 100 %."""
 MAX_REPLAYED_REQUESTS = 4_000_000
 """Where the held-out part holds more, its busiest stretch of about so many requests is replayed; the evidence names it."""
 
@@ -90,7 +85,12 @@ def replay_seeds(fleet: Fleet, workload: Workload, stretch: Stretch, zone_loss: 
     def one(seed: int) -> Outcome:
         traffic = draw_traffic(workload, stretch, seed)
         return replay_fleet(
-            fleet, traffic, duration_s=stretch.end_s - stretch.start_s, block_offset_s=stretch.start_s, seed=seed, zone_loss=zone_loss
+            fleet,
+            traffic,
+            duration_s=stretch.end_s - stretch.start_s,
+            block_offset_s=stretch.start_s,
+            seed=seed,
+            zone_loss=zone_loss,
         )
 
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -104,19 +104,14 @@ def gather_evidence(workload: Workload, fleet: Fleet, outcomes: list[Outcome], s
     for index, name in enumerate(fleet.classes):
         item = classes[name]
         for promise in item.slos if item.deferral is None else (item.deferral,):
-            evidence = judge(
-                outcomes, index, name, promise, start_s=stretch.start_s, window=stretch.words, seeds=workload.seeds
-            )
+            evidence = judge(outcomes, index, name, promise, start_s=stretch.start_s, window=stretch.words, seeds=workload.seeds)
             if evidence is not None:
                 found.append(evidence)
     return tuple(found)
 
 
 def prove(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Proof:
-    """Return the cheapest proven plan of the rounds, or the best that was not proven.
-
-    A miss raises the headroom of its class and plans again; room to spare lowers it. A lower headroom that fails is not tried further.
-    """
+    """Return the first proven plan, or the best of ``MAX_ROUNDS``: a class that misses a promise is planned for more each round."""
     stretch, headroom = proof_stretch(bench.workload), dict.fromkeys((item.name for item in bench.workload.classes), 1.0)
     best: Proof | None = None
     for number in range(1, MAX_ROUNDS + 1):
@@ -127,17 +122,11 @@ def prove(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Pro
             if best is None:
                 raise
             break
-        lowered = best is not None and best.proven
-        if best is None or _better(proof, best):
+        if best is None or proof.proven or sum(_shortfall(proof)) < sum(_shortfall(best)):
             best = proof
         if proof.proven:
-            headroom = {name: _lower(value, name, proof) for name, value in headroom.items()}
-            if headroom == proof.headroom:
-                break
-        elif lowered:
             break
-        else:
-            headroom = {name: value * (RAISE if _missed(name, proof) else 1.0) for name, value in headroom.items()}
+        headroom = {name: value * (RAISE if _missed(name, proof) else 1.0) for name, value in headroom.items()}
     assert best is not None  # noqa: S101 - the loop runs at least once
     return best
 
@@ -153,15 +142,6 @@ def _attempt(bench: Bench, headroom: dict[str, float], stretch: Stretch, number:
     return Proof(problem, solution, fleet, stretch, outcomes, evidence, dict(headroom), number)
 
 
-def _better(new: Proof, old: Proof) -> bool:
-    """Return whether a proof is worth more: proven before not, then cheaper, then (unproven) nearer to its promises."""
-    if new.proven != old.proven:
-        return new.proven
-    if new.proven:
-        return new.solution.usd_per_month < old.solution.usd_per_month
-    return sum(_shortfall(new)) < sum(_shortfall(old))
-
-
 def _shortfall(proof: Proof) -> Iterator[float]:
     """Yield by how much each promise is missed."""
     return (max(0.0, item.target - item.attainment_low) for item in proof.evidence)
@@ -170,10 +150,3 @@ def _shortfall(proof: Proof) -> Iterator[float]:
 def _missed(name: str, proof: Proof) -> bool:
     """Return whether the class misses a promise."""
     return any(item.traffic_class == name and item.verdict != "proven" for item in proof.evidence)
-
-
-def _lower(value: float, name: str, proof: Proof) -> float:
-    """Return a lower headroom where every promise of an interactive class has room to spare."""
-    mine = [item for item in proof.evidence if item.traffic_class == name and item.target < 1.0]
-    roomy = all(item.attainment_low >= item.target + ROOM * (1.0 - item.target) for item in mine)
-    return max(LEAST_HEADROOM, value * LOWER) if mine and roomy else value

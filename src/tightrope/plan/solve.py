@@ -5,7 +5,9 @@ prices those; integer programs of single blocks do the rest (docs/explanation/wh
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,10 @@ from tightrope.plan.constraints import BlockColumns, add_block, add_commitment, 
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Problem, restrict, take_blocks, usage_of
 
+Key = TypeVar("Key")
+Answer = TypeVar("Answer")
+
+WORKERS = 2
 SAMPLED_BLOCKS = 12
 """Blocks on which sets of pools are compared; they stand for the week in order of load."""
 COMMITMENT_ROUNDS = 3
@@ -98,18 +104,22 @@ def solve_block(problem: Problem, block: int, commitment_usd_per_hour: float) ->
 
 def solve_blocks(problem: Problem, commitment_usd_per_hour: float) -> tuple[IntArray, FloatArray, FloatArray]:
     """Solve every block (equal ones once); return machines int64[P, B], shares float64[C, P, B] and costs float64[B] in US dollars/h."""
-    solved: dict[bytes, tuple[IntArray, FloatArray, float]] = {}
-    found = []
-    for block in range(problem.blocks):
-        key = problem.rate[:, block].tobytes()
-        if key not in solved:
-            solved[key] = solve_block(problem, block, commitment_usd_per_hour)
-        found.append(solved[key])
+    keys = [problem.rate[:, block].tobytes() for block in range(problem.blocks)]
+    solved = _solve_apart(
+        {key: block for block, key in enumerate(keys)}, lambda block: solve_block(problem, block, commitment_usd_per_hour)
+    )
+    found = [solved[key] for key in keys]
     return (
         np.stack([machines for machines, _, _ in found], axis=1),
         np.stack([share for _, share, _ in found], axis=2),
         np.array([cost for _, _, cost in found]),
     )
+
+
+def _solve_apart(blocks: dict[Key, int], solve_one: Callable[[int], Answer]) -> dict[Key, Answer]:
+    """Return ``solve_one`` of every block by its key, two at a time: HiGHS works outside Python's lock."""
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        return dict(zip(blocks, pool.map(solve_one, blocks.values()), strict=True))
 
 
 def choose_pools(problem: Problem, relaxation: Relaxation) -> NDArray[np.bool_]:
@@ -155,18 +165,20 @@ def _sample_blocks(problem: Problem) -> IntArray:
     return order[picks]
 
 
-def solve(problem: Problem, prices: Prices, *, spread_work: bool = False) -> Solution:
+def solve(problem: Problem, prices: Prices, *, spread_work: bool = False, pools: NDArray[np.bool_] | None = None) -> Solution:
     """Return the cheapest plan found; raise ``Infeasible`` where some block has none.
 
     ``spread_work`` does deferrable work evenly over its window on machines of its own, as a fleet without that lever would.
+    ``pools`` (bool[P]) opens these and no others for interactive work, instead of choosing.
     """
     relaxation = relax(problem)
-    keep = choose_pools(problem, relaxation) if len(problem.interactive) else np.zeros(len(problem.options), dtype=bool)
+    if pools is None:
+        pools = choose_pools(problem, relaxation) if len(problem.interactive) else np.zeros(len(problem.options), dtype=bool)
     place = spread_deferrable if spread_work else place_deferrable
     best: Solution | None = None
     commitment = relaxation.commitment_usd_per_hour
     for _ in range(COMMITMENT_ROUNDS):
-        solution = _with_commitment(problem, prices, keep, commitment, place)
+        solution = _with_commitment(problem, prices, pools, commitment, place)
         if best is not None and solution.usd_per_month >= best.usd_per_month - 1e-9:
             break
         best, commitment = solution, solution.commitment_usd_per_hour
@@ -240,9 +252,7 @@ def place_deferrable(
     return machines, work
 
 
-def _buy_work(
-    problem: Problem, w: int, left: float, machines: IntArray, work: FloatArray, keep: NDArray[np.bool_]
-) -> None:
+def _buy_work(problem: Problem, w: int, left: float, machines: IntArray, work: FloatArray, keep: NDArray[np.bool_]) -> None:
     """Add machines for the part ``left`` of a window's work: whole machine-hours of the cheapest option, as early as they fit.
 
     The last hour of the window stays free, for restarts after interruptions. Changes ``machines`` and ``work`` in place.
@@ -293,16 +303,16 @@ def lower_bound(problem: Problem, relaxation: Relaxation, *, seconds_per_block: 
     hours = problem.block_hours
     price = relaxation.cover_price
     price = price / max(1.0, float(price @ hours) / HOURS_PER_MONTH)
-    total = float(relaxation.work_price.sum())
-    solved: dict[tuple[bytes, float, bytes], float] = {}
-    for block in range(problem.blocks):
-        openings = tuple(w for w, window in enumerate(problem.windows) if block in window.blocks)
-        rewards = relaxation.work_price[list(openings)] / hours[block]
-        key = (problem.rate[:, block].tobytes(), float(price[block]), rewards.tobytes())
-        if key not in solved:
-            solved[key] = _block_bound(problem, block, float(price[block]), rewards, seconds_per_block)
-        total += solved[key] * float(hours[block])
-    return total
+    rewards = [
+        relaxation.work_price[[w for w, window in enumerate(problem.windows) if block in window.blocks]] / hours[block]
+        for block in range(problem.blocks)
+    ]
+    keys = [(problem.rate[:, b].tobytes(), float(price[b]), rewards[b].tobytes()) for b in range(problem.blocks)]
+    solved = _solve_apart(
+        {key: block for block, key in enumerate(keys)},
+        lambda block: _block_bound(problem, block, float(price[block]), rewards[block], seconds_per_block),
+    )
+    return float(relaxation.work_price.sum()) + sum(solved[key] * float(hour) for key, hour in zip(keys, hours, strict=True))
 
 
 def _block_bound(problem: Problem, block: int, price: float, rewards: FloatArray, seconds: float) -> float:

@@ -1,0 +1,68 @@
+"""A month's bill by cost driver: machines through ``offers``, split into used and idle time, then disks, artefacts and egress."""
+
+import numpy as np
+
+from tightrope.base.records import BillLine, FloatArray, Usage, Workload
+from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
+from tightrope.clouds.book import PriceBook
+from tightrope.demand.blocks import split_demand
+from tightrope.offers.bill import charge_fleet
+from tightrope.plan.problem import Problem
+
+BYTES_PER_GB = 1e9
+
+
+def machine_lines(
+    usage: Usage, book: PriceBook, commitments: dict[str, float], used: dict[str, float], disk_usd_per_hour: float
+) -> tuple[BillLine, ...]:
+    """Return what the machines cost in a month, the part of each pool's time in ``used`` (0..1) apart from the idle rest."""
+    lines: list[BillLine] = []
+    for line in charge_fleet(usage, book, commitments):
+        share = used.get(line.pool, 1.0)
+        if line.driver != "compute":
+            lines.append(line)
+            continue
+        lines.append(BillLine("compute", line.pool, line.offer, share * line.usd))
+        lines.append(BillLine("idle", line.pool, line.offer, (1.0 - share) * line.usd))
+    hours = usage.machine_hours @ usage.hours_per_month
+    lines += [
+        BillLine("storage", line.pool, "block-storage", float(disk_usd_per_hour * h))
+        for line, h in zip(usage.lines, hours, strict=True)
+    ]
+    return tuple(line for line in lines if abs(line.usd) > 1e-9)
+
+
+def constant_lines(workload: Workload, book: PriceBook, variants: set[str]) -> tuple[BillLine, ...]:
+    """Return what does not depend on the machines: egress of the answers and object storage of the models' artefacts.
+
+    Egress is priced at the first tier, so large volumes come out dear rather than cheap.
+    """
+    cloud, region = next((cloud, regions[0]) for cloud, regions in workload.where.regions.items() if regions)
+    egress = float(book.unit_price(cloud, region, "internet-egress").usd)
+    stored = float(book.unit_price(cloud, region, "object-storage").usd)
+    lines = []
+    for item in workload.classes:
+        sizing = split_demand(item.demand, workload.heldout_share).sizing
+        per_s = sizing.requests / sizing.duration_s * (1.0 + item.growth)
+        sent_gb = per_s * HOURS_PER_MONTH * SECONDS_PER_HOUR * item.egress_bytes_per_request / BYTES_PER_GB
+        lines.append(BillLine("egress", "", item.name, egress * sent_gb))
+    size_gb = sum(variant.size_bytes for variant in workload.variants if variant.name in variants) / BYTES_PER_GB
+    lines.append(BillLine("storage", "", "object-storage", stored * size_gb))
+    return tuple(line for line in lines if line.usd > 0.0)
+
+
+def used_share(
+    problem: Problem, machines: np.ndarray, share: FloatArray, work: FloatArray, hours_of_work: list[FloatArray]
+) -> FloatArray:
+    """Return the expected part of each option's paid time that it serves, float64[P]: mean demand over what it sustains."""
+    load = np.divide(problem.mean_rate[:, None, :], problem.mu, out=np.zeros_like(problem.mu), where=problem.mu > 0.0)
+    busy = (share * load).sum(axis=0).sum(axis=1)
+    for w, hours in enumerate(hours_of_work):
+        busy = busy + hours * work[w].sum(axis=1)
+    paid = machines.sum(axis=1)
+    return np.clip(np.divide(busy, paid, out=np.zeros(len(paid)), where=paid > 0), 0.0, 1.0)
+
+
+def total_usd(lines: tuple[BillLine, ...]) -> float:
+    """Return the sum of a bill."""
+    return float(sum(line.usd for line in lines))

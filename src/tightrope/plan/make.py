@@ -1,0 +1,234 @@
+"""The main job: workload and prices in, proven plan out."""
+
+from collections.abc import Callable
+from datetime import date
+
+import numpy as np
+
+from tightrope.base.records import (
+    BillLine,
+    Commitment,
+    Evidence,
+    FloatArray,
+    Plan,
+    Pool,
+    PriceRow,
+    RequestEngine,
+    RoutingRule,
+    Usage,
+    UsageLine,
+    Workload,
+)
+from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK
+from tightrope.clouds.book import PriceBook
+from tightrope.offers import compute_savings_plan
+from tightrope.perf.find import describe
+from tightrope.plan.bill import constant_lines, machine_lines, total_usd, used_share
+from tightrope.plan.build import lead_seconds, size_classes
+from tightrope.plan.explain import find_binding, find_levers, find_sensitivities
+from tightrope.plan.fleet import OpenPool, open_pools
+from tightrope.plan.problem import usage_of
+from tightrope.plan.prove import Bench, Proof, prove
+from tightrope.plan.solve import Solution, lower_bound, relax, work_hours
+from tightrope.plan.today import today_evidence, today_lines
+from tightrope.plan.warn import find_warnings
+
+Progress = Callable[[str], None]
+
+
+def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progress = lambda _: None) -> Plan:
+    """Return the cheapest plan found that the replay proves, with its bound, evidence and explanation.
+
+    ``today`` dates the warnings about old prices. Raises ``InfeasibleError`` where no plan keeps the promises; a plan that is not
+    proven is returned with that status.
+    """
+    bench = Bench(workload, book)
+    proof = prove(bench, progress)
+    solution, problem = proof.solution, proof.problem
+    pools = open_pools(solution)
+    variants = {pool.option.variant.name for pool in pools}
+    constant = constant_lines(workload, book, variants)
+    lines = plan_lines(solution, pools, book) + constant
+    progress("today's fleet")
+    now = today_lines(workload, book, bench.table, problem.disk_usd_per_hour)
+    now_evidence = today_evidence(workload, book)
+    progress("lower bound")
+    bound = min(lower_bound(problem, relax(problem)), solution.usd_per_month) + total_usd(constant)
+    cost, before = total_usd(lines), total_usd(now)
+    levers = find_levers(bench, proof, before, total_usd(constant), progress)
+    replayed = replay_usd(proof, pools, book) + total_usd(constant)
+    return Plan(
+        workload=workload.name,
+        horizon="one month of the typical week of the trace's sizing part, growth included",
+        status="proven" if proof.proven else "not proven",
+        monthly_cost_usd=cost,
+        today_monthly_cost_usd=before,
+        saving_fraction=1.0 - cost / before if before > 0.0 else 0.0,
+        lower_bound_monthly_usd=bound,
+        gap_fraction=max(0.0, 1.0 - bound / cost) if cost > 0.0 else 0.0,
+        cost_lines=lines,
+        today_cost_lines=now,
+        pools=tuple(_pool(workload, proof, pool) for pool in pools),
+        routing=_routing(solution, pools),
+        commitments=_commitments(solution, pools, book),
+        levers=levers,
+        evidence=proof.evidence,
+        replay_monthly_cost_usd=replayed,
+        today_evidence=now_evidence,
+        provenance=tuple(dict.fromkeys(describe(pool.option.profile) for pool in pools)),
+        price_sources=_price_sources(pools, book),
+        binding=find_binding(problem),
+        sensitivities=find_sensitivities(bench, proof, progress),
+        refusals=problem.refusals,
+        warnings=find_warnings(workload, book, proof, pools, cost, replayed, today, now_evidence),
+        charts=_charts(workload, solution, pools, proof.headroom),
+    )
+
+
+def plan_lines(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[BillLine, ...]:
+    """Return the machines' monthly bill of the plan's schedule, through ``offers``: the second road to the optimiser's cost."""
+    problem = solution.problem
+    hours = [work_hours(problem, w) for w in range(len(problem.windows))]
+    used = used_share(problem, solution.machines, solution.share, solution.work, hours)
+    usage = _usage(solution, pools)
+    return machine_lines(
+        usage, book, commitments_of(solution), {pool.name: float(used[pool.index]) for pool in pools}, problem.disk_usd_per_hour
+    )
+
+
+def commitments_of(solution: Solution) -> dict[str, float]:
+    """Return what is committed, offer → US dollars an hour."""
+    usd = solution.commitment_usd_per_hour
+    return {compute_savings_plan.NAME: usd} if usd > 0.0 else {}
+
+
+def _usage(solution: Solution, pools: tuple[OpenPool, ...]) -> Usage:
+    """Return the schedule's machine-hours, one line a pool."""
+    names = [""] * len(solution.problem.options)
+    for pool in pools:
+        names[pool.index] = pool.name
+    usage = usage_of(solution.problem, solution.machines, names)
+    rows = [pool.index for pool in pools]
+    return Usage(tuple(usage.lines[row] for row in rows), usage.machine_hours[rows], usage.hours_per_month)
+
+
+def replay_usd(proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> float:
+    """Return the replay's machine bill at the scale of a month: what the autoscaler really ran on the held-out traffic."""
+    hours = proof.machine_hours
+    per_month = np.full(hours.shape[1], HOURS_PER_MONTH / ((proof.stretch.end_s - proof.stretch.start_s) / 3600.0))
+    lines = tuple(
+        UsageLine(pool.name, pool.option.machine.cloud, pool.option.region, pool.option.machine.name, pool.option.terms.offer)
+        for pool in pools
+    )
+    bill = machine_lines(
+        Usage(lines, hours, per_month), book, commitments_of(proof.solution), {}, proof.problem.disk_usd_per_hour
+    )
+    return total_usd(bill)
+
+
+def _pool(workload: Workload, proof: Proof, pool: OpenPool) -> Pool:
+    """Return the pool as plan.json shows it."""
+    option = pool.option
+    seen = next(item for item in proof.fleet.pools if item.name == pool.name)
+    engine = option.profile.engine
+    batching = (
+        {"max_batch": float(engine.max_batch)}
+        if isinstance(engine, RequestEngine)
+        else {
+            "max_sequences": float(engine.max_sequences),
+            "chunk_tokens": float(engine.chunk_tokens),
+            "kv_capacity_tokens": float(engine.kv_capacity_tokens),
+        }
+    )
+    return Pool(
+        name=pool.name,
+        cloud=option.machine.cloud,
+        region=option.region,
+        zones=option.terms.zones,
+        machine=option.machine.name,
+        variant=option.variant.name,
+        offer=option.terms.offer,
+        min_replicas=int(seen.schedule.min()),
+        max_replicas=max(seen.ceiling, int(seen.schedule.max())),
+        schedule=tuple(int(count) for count in seen.schedule),
+        batching=batching,
+        autoscaling={
+            "target_requests_per_s": workload.scaling.target_utilisation * seen.requests_per_s,
+            "target_utilisation": workload.scaling.target_utilisation,
+            "downscale_stabilization_s": workload.scaling.downscale_stabilization_s,
+            "start_s": seen.start_s,
+        },
+    )
+
+
+def _routing(solution: Solution, pools: tuple[OpenPool, ...]) -> tuple[RoutingRule, ...]:
+    """Return who answers what: interactive shares weighted by demand, deferrable ones by work done."""
+    problem, rules = solution.problem, []
+    for c, name in enumerate(problem.interactive):
+        for pool in pools:
+            by_block = solution.share[c, pool.index]
+            mean = float(by_block @ problem.mean_rate[c]) / max(float(problem.mean_rate[c].sum()), 1e-12)
+            if mean > 1e-9:
+                rules.append(RoutingRule(name, pool.name, mean, tuple(float(value) for value in by_block)))
+    for d, name in enumerate(problem.deferrable):
+        windows = [w for w, window in enumerate(problem.windows) if window.traffic_class == d]
+        for pool in pools:
+            done = solution.work[windows, pool.index].sum(axis=0) / max(len(windows), 1)
+            if done.sum() > 1e-9:
+                rules.append(RoutingRule(name, pool.name, float(done.sum()), tuple(float(value) for value in done)))
+    return tuple(rules)
+
+
+def _commitments(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[Commitment, ...]:
+    """Return what to commit to, with the share of it that the schedule uses."""
+    offer = compute_savings_plan.OFFER
+    usage = _usage(solution, pools)
+    return tuple(
+        Commitment(
+            name, offer.scope, offer.term_years, offer.payment, usd, compute_savings_plan.commitment_utilisation(usage, book, usd)
+        )
+        for name, usd in commitments_of(solution).items()
+    )
+
+
+def _price_sources(pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[str, ...]:
+    """Return the sources of every machine price the plan rests on."""
+    rows: list[PriceRow] = [pool.option.terms.row for pool in pools]
+    for pool in pools:
+        plan = book.find(pool.option.machine.name, pool.option.region, compute_savings_plan.NAME)
+        if plan is not None and pool.option.terms.offer == "on-demand":
+            rows.append(plan)
+    return book.sources(rows)
+
+
+def _charts(
+    workload: Workload, solution: Solution, pools: tuple[OpenPool, ...], headroom: dict[str, float]
+) -> dict[str, list[float]]:
+    """Return demand per class and capacity per pool in each block of the week, in requests/s of the mix routed to the pool."""
+    problem = solution.problem
+    charts = {
+        f"demand:{item.traffic_class.name}": _floats(item.planned)
+        for item in size_classes(workload, headroom, lead_seconds(workload))
+        if item.traffic_class.deferral is None
+    }
+    for pool in pools:
+        routed = (solution.share[:, pool.index] * problem.rate).sum(axis=0)
+        load = np.divide(
+            solution.share[:, pool.index] * problem.rate,
+            problem.mu[:, pool.index],
+            out=np.zeros_like(problem.rate),
+            where=problem.mu[:, pool.index] > 0.0,
+        ).sum(axis=0)
+        per_machine = np.divide(routed, load, out=np.zeros(HOURS_PER_WEEK), where=load > 0.0)
+        charts[f"capacity:{pool.name}"] = _floats(per_machine * solution.machines[pool.index])
+    return charts
+
+
+def _floats(values: FloatArray) -> list[float]:
+    """Return an array as plain floats."""
+    return [float(value) for value in values]
+
+
+def evidence_holds(evidence: tuple[Evidence, ...]) -> bool:
+    """Return whether every promise is proven."""
+    return all(item.verdict == "proven" for item in evidence)

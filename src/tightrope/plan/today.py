@@ -1,0 +1,59 @@
+"""The fleet that runs now: its bill, and what the replay says of its promises."""
+
+import numpy as np
+
+from tightrope.base.records import BillLine, Evidence, Usage, UsageLine, Workload
+from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
+from tightrope.clouds.book import PriceBook
+from tightrope.demand.blocks import DAY_S, split_demand
+from tightrope.perf.find import find_profile, limit_batch
+from tightrope.plan.bill import constant_lines, machine_lines
+from tightrope.plan.capacity import CapacityTable
+from tightrope.plan.fleet import busiest, heldout_stretch, today_fleet
+from tightrope.plan.prove import MAX_REPLAYED_REQUESTS, gather_evidence, replay_seeds
+
+
+def today_lines(workload: Workload, book: PriceBook, table: CapacityTable, disk_usd_per_hour: float) -> tuple[BillLine, ...]:
+    """Return today's monthly bill; empty where no fleet is stated."""
+    if not workload.today:
+        return ()
+    lines = tuple(UsageLine(pool.name, pool.cloud, pool.region, pool.machine, pool.offer) for pool in workload.today)
+    hours = np.array([[float(pool.machines)] for pool in workload.today])
+    usage = Usage(lines, hours, np.array([HOURS_PER_MONTH]))
+    variants = {pool.variant for pool in workload.today}
+    used = _used(workload, book, table)
+    return machine_lines(usage, book, {}, used, disk_usd_per_hour) + constant_lines(workload, book, variants)
+
+
+def _used(workload: Workload, book: PriceBook, table: CapacityTable) -> dict[str, float]:
+    """Return the mean share of each pool's capacity that its classes need; 1 where it has no profile."""
+    variants = {variant.name: variant for variant in workload.variants}
+    found = {}
+    for pool in workload.today:
+        profile = find_profile(variants[pool.variant], book.machine(pool.machine))
+        if isinstance(profile, tuple):
+            continue
+        engine, engines = limit_batch(profile, pool.max_batch).engine, pool.machines * profile.replicas_per_machine
+        busy = 0.0
+        for item in workload.classes:
+            serving = sum(other.machines for other in workload.today if item.name in other.classes)
+            if item.name in pool.classes:
+                capacity = table.find(engine, item)
+                sizing = split_demand(item.demand, workload.heldout_share).sizing
+                rate = sizing.requests / sizing.duration_s * pool.machines / serving
+                limit = float(capacity.per_engine(np.array(float(engines)))) if item.deferral is None else capacity.raw_per_s
+                busy += rate / (engines * limit) if limit > 0.0 else 1.0
+        found[pool.name] = min(1.0, busy)
+    return found
+
+
+def today_evidence(workload: Workload, book: PriceBook) -> tuple[Evidence, ...]:
+    """Return what today's fleet makes of the busiest held-out day (or as much of it as is replayed in reason)."""
+    fleet = today_fleet(workload, book)
+    if fleet is None:
+        return ()
+    whole = heldout_stretch(workload)
+    rate = sum(item.demand.requests / item.demand.duration_s for item in workload.classes)
+    length_s = min(DAY_S, max(SECONDS_PER_HOUR, MAX_REPLAYED_REQUESTS / 8.0 / max(rate, 1e-9)))
+    stretch = busiest(workload, whole, length_s)
+    return gather_evidence(workload, fleet, replay_seeds(fleet, workload, stretch), stretch)

@@ -1,0 +1,104 @@
+"""What to watch out for: everything a reader should know before money moves."""
+
+from datetime import date
+
+import numpy as np
+
+from tightrope.base.records import Evidence, Workload
+from tightrope.base.units import SECONDS_PER_HOUR
+from tightrope.clouds.book import PriceBook
+from tightrope.demand.blocks import split_demand
+from tightrope.plan.build import lead_seconds, size_classes
+from tightrope.plan.fleet import OpenPool, Stretch, busiest
+from tightrope.plan.prove import Proof, gather_evidence, replay_seeds
+from tightrope.replay.run import ZoneLoss
+
+OLD_PRICE_DAYS = 90
+WIDE_BAND = 0.3
+DRILL_S = 600.0
+"""How long the drilled zone stays away."""
+
+
+def find_warnings(
+    workload: Workload,
+    book: PriceBook,
+    proof: Proof,
+    pools: tuple[OpenPool, ...],
+    cost_usd: float,
+    replayed_usd: float,
+    today: date,
+    now_evidence: tuple[Evidence, ...],
+) -> tuple[str, ...]:
+    """Return the warnings of a plan, the gravest first."""
+    del book
+    found = [
+        f"not proven: {item.traffic_class} {item.slo} attains {item.attainment:.2%}"
+        for item in proof.evidence
+        if item.verdict != "proven"
+    ]
+    found += _traffic(workload)
+    if abs(replayed_usd - cost_usd) > 0.05 * cost_usd:
+        found.append(
+            f"on the held-out days the autoscaler's fleet cost ${replayed_usd:,.0f} at month scale, the plan's week ${cost_usd:,.0f}"
+        )
+    found += _drill(workload, proof)
+    found += [
+        f"{pool.option.profile.variant} on {pool.option.machine.name} is {pool.option.profile.provenance.kind}led, "
+        f"±{pool.option.profile.provenance.error_band:.0%}: measure it before you commit"
+        for pool in pools
+        if pool.option.profile.provenance.kind == "model" and pool.option.profile.provenance.error_band >= WIDE_BAND
+    ]
+    found += _prices(pools, today)
+    found += [
+        f"today's fleet misses {item.traffic_class} {item.slo}: {item.attainment:.1%} on {item.window}"
+        for item in now_evidence
+        if item.verdict != "proven"
+    ]
+    notes = {item.note for item in size_classes(workload, {}, lead_seconds(workload)) if item.note}
+    return tuple(dict.fromkeys([*found, *sorted(notes)]))
+
+
+def _traffic(workload: Workload) -> list[str]:
+    """Say where the held-out traffic went beyond what sizing saw."""
+    found = []
+    for item in workload.classes:
+        split = split_demand(item.demand, workload.heldout_share)
+        seen, proved = (float(part.requests / part.duration_s) for part in (split.sizing, split.heldout))
+        if item.deferral is None and seen > 0.0 and abs(proved / seen - 1.0) > 0.1:
+            peaks = [float(part.rate_per_s.max(initial=0.0)) for part in (split.sizing, split.heldout)]
+            found.append(
+                f"{item.name}: the held-out days carry {proved / seen - 1.0:+.0%} traffic and a peak of {peaks[1] / peaks[0]:.2f} times "
+                "what sizing saw"
+            )
+    return found
+
+
+def _drill(workload: Workload, proof: Proof) -> list[str]:
+    """Say what the loss of the largest spot zone, without notice, does at the busiest hour of the held-out traffic."""
+    if not any(pool.interruptions_per_hour > 0.0 and pool.zones > 0 for pool in proof.fleet.pools):
+        return []
+    peak = busiest(workload, proof.stretch, SECONDS_PER_HOUR)
+    stretch = Stretch(max(proof.stretch.start_s, peak.start_s - SECONDS_PER_HOUR), peak.end_s)
+    loss_s = peak.start_s - stretch.start_s
+    outcomes = replay_seeds(proof.fleet, workload, stretch, ZoneLoss(loss_s, loss_s + DRILL_S))
+    evidence = gather_evidence(workload, proof.fleet, outcomes, Stretch(stretch.start_s, stretch.end_s))
+    worst = [item for item in evidence if item.target < 1.0]
+    lost = int(np.sum([outcome.retries for outcome in outcomes]))
+    return [
+        f"losing the largest spot zone without notice at the held-out peak ({peak.words}), for {DRILL_S / 60:.0f} minutes: "
+        f"{item.traffic_class} {item.slo} attains {item.attainment:.1%} over these hours, {lost} requests start again"
+        for item in sorted(worst, key=lambda item: item.attainment - item.target)[:1]
+    ]
+
+
+def _prices(pools: tuple[OpenPool, ...], today: date) -> list[str]:
+    """Say which prices are old, one line an offer."""
+    oldest: dict[str, date] = {}
+    for pool in pools:
+        row = pool.option.terms.row
+        oldest[row.offer] = min(row.seen, oldest.get(row.offer, row.seen))
+    return [
+        f"{offer} prices are up to {(today - seen).days} days old (seen {seen})"
+        for offer, seen in sorted(oldest.items())
+        if (today - seen).days > OLD_PRICE_DAYS
+    ]
