@@ -105,7 +105,7 @@ def plan(
 ) -> None:
     """Find the cheapest way to serve a workload, prove it by replay, and write plan.json and report.html."""
     import time  # noqa: PLC0415 - loads only where it is needed
-    from datetime import datetime, timezone  # noqa: PLC0415
+    from datetime import UTC, datetime  # noqa: PLC0415
 
     from rich.console import Console  # noqa: PLC0415
 
@@ -122,7 +122,7 @@ def plan(
     with errors.status("read the workload") as status:
         book = load_price_book(directory=catalogue)
         asked = load_workload(workload, book)
-        made = make_plan(asked, book, datetime.now(tz=timezone.utc).date(), lambda step: status.update(step))
+        made = make_plan(asked, book, datetime.now(tz=UTC).date(), status.update)
         status.update("write the report")
         target = out or Path("out") / asked.name
         write_files(target, PLAN_JSON.render(made) | REPORT.render(made))

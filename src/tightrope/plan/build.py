@@ -73,7 +73,8 @@ def find_deployments(
     workload: Workload, book: PriceBook, table: CapacityTable, sized: tuple[Sized, ...], max_batch: int = 0
 ) -> tuple[list[Deployment], list[Refusal]]:
     """Return every deployment that can serve some class, and why the others can not."""
-    found, refusals = [], []
+    found: list[Deployment] = []
+    refusals: list[Refusal] = []
     for machine in book.machines(workload.where.families):
         for variant in workload.variants:
             profile = find_profile(variant, machine)
@@ -81,7 +82,10 @@ def find_deployments(
                 answer = _deployment(variant, machine, limit_batch(profile, max_batch), table, sized)
             else:
                 answer = Refusal(f"{variant.name} on {machine.name}", "; ".join(refusal.reason for refusal in profile))
-            (refusals if isinstance(answer, Refusal) else found).append(answer)
+            if isinstance(answer, Refusal):
+                refusals.append(answer)
+            else:
+                found.append(answer)
     return found, refusals
 
 
@@ -91,7 +95,8 @@ def _deployment(
     """Measure one deployment for every class that its variant serves."""
     label = f"{variant.name} on {machine.name}"
     served = [item for item in sized if variant.serves.get(item.traffic_class.name, 0.0) > 0.0]
-    capacity, reasons = {}, []
+    capacity: dict[str, Capacity] = {}
+    reasons: list[str] = []
     for item in served:
         reason = _too_long(profile, item.traffic_class)
         measured = None if reason else table.find(profile.engine, item.traffic_class)
@@ -142,7 +147,9 @@ def _check_served(sized: tuple[Sized, ...], deployments: list[Deployment], refus
             why = [f"  {refusal.what}: {refusal.reason}" for refusal in refusals if f"{name}:" in refusal.reason]
             shown = "\n".join(why[:6]) or "\n".join(f"  {refusal.what}: {refusal.reason}" for refusal in refusals[:6])
             msg = f"demand: no machine keeps the promises of class {name!r}\n{shown}"
-            resolve = f"loosen traffic.{name}.slo beyond the figures above, allow larger machines in where.families, or add a smaller variant"
+            resolve = (
+                f"loosen traffic.{name}.slo beyond the figures above, allow larger machines in where.families, or add a variant"
+            )
             raise InfeasibleError(msg, resolve=resolve)
 
 
@@ -152,7 +159,8 @@ def _options(
     """Return a pool option per deployment, region and allowed pay-as-you-go offer, and what is not sold."""
     offers = [find_offer(name) for name in workload.purchase.offers]
     pay, plans = ([offer for offer in offers if offer.kind == kind] for kind in ("pay-as-you-go", "commitment"))
-    options, refusals = [], []
+    options: list[tuple[Deployment, PoolOption]] = []
+    refusals: list[Refusal] = []
     for deployment in deployments:
         for region in workload.where.regions.get(deployment.machine.cloud, ()):
             for offer in pay:
@@ -214,25 +222,26 @@ def _drop_dominated(
 def _dominates(rival: tuple[Deployment, PoolOption], mine: tuple[Deployment, PoolOption], rules: Rules) -> bool:
     """Return whether copies of the rival's machine do everything that one of mine does, for no more."""
     (rival_deployment, other), (deployment, option) = rival, mine
-    if other.terms.offer != option.terms.offer or other.terms.zones < option.terms.zones:
-        return False
-    if not _may_replace(other.variant, option.variant, deployment.capacity, rules):
-        return False
-    engines_wanted = 1 if _one_covers(rival, rules) else option.profile.replicas_per_machine
-    copies = -(-engines_wanted // other.profile.replicas_per_machine)
-    if copies > 1 and rules.limited & {other.machine.family, other.machine.name}:
-        return False
+    covers = _one_covers(rival, rules)
+    copies = 1 if covers else -(-option.profile.replicas_per_machine // other.profile.replicas_per_machine)
+    engines = copies * other.profile.replicas_per_machine / option.profile.replicas_per_machine
+    return (
+        other.terms.offer == option.terms.offer
+        and other.terms.zones >= option.terms.zones
+        and (copies == 1 or not rules.limited & {other.machine.family, other.machine.name})
+        and deployment.capacity.keys() <= rival_deployment.capacity.keys()
+        and _may_replace(other.variant, option.variant, deployment.capacity, rules)
+        and _no_dearer(other, option, copies)
+        and (covers or all(_sustains(rival_deployment.capacity[name], own, engines) for name, own in deployment.capacity.items()))
+    )
+
+
+def _no_dearer(other: PoolOption, option: PoolOption, copies: int) -> bool:
+    """Return whether ``copies`` of the other cost no more, on the offer and on the plan; at equal cost, interruptions decide."""
     price, plan = copies * other.terms.usd_per_hour, copies * other.plan_usd_per_hour
     if price > option.terms.usd_per_hour or plan > option.plan_usd_per_hour:
         return False
-    if price == option.terms.usd_per_hour and other.terms.interruptions_per_hour > option.terms.interruptions_per_hour:
-        return False
-    if not deployment.capacity.keys() <= rival_deployment.capacity.keys():
-        return False
-    engines = copies * other.profile.replicas_per_machine / option.profile.replicas_per_machine
-    return _one_covers(rival, rules) or all(
-        _sustains(rival_deployment.capacity[name], own, engines) for name, own in deployment.capacity.items()
-    )
+    return price < option.terms.usd_per_hour or other.terms.interruptions_per_hour <= option.terms.interruptions_per_hour
 
 
 def _may_replace(other: ModelVariant, mine: ModelVariant, classes: dict[str, Capacity], rules: Rules) -> bool:

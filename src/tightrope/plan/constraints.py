@@ -160,7 +160,7 @@ def capacity(model: Model, problem: Problem, block: int, columns: BlockColumns) 
 
 
 def routing_share(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
-    """A variant answers at most the share of a class that it is able to."""
+    """Cap what a variant answers at the share of a class that it is able to."""
     for c in range(len(problem.interactive)):
         for v in np.flatnonzero(problem.share_cap[c] < 1.0):
             mask = (problem.variant_of == v).astype(np.float64)
@@ -169,7 +169,7 @@ def routing_share(model: Model, problem: Problem, block: int, columns: BlockColu
 
 
 def quality_floor(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
-    """The mean quality of a class's answers stays above its floor."""
+    """Keep the mean quality of a class's answers above its floor."""
     quality = problem.quality[problem.variant_of]
     for c in range(len(problem.interactive)):
         if problem.rate[c, block] > 0.0 and quality.min(initial=np.inf) < problem.quality_floor[c]:
@@ -184,7 +184,7 @@ def spot_share(model: Model, problem: Problem, block: int, columns: BlockColumns
 
 
 def spot_zone_loss(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
-    """A spot pool that loses its largest zone still carries its share of the interactive load."""
+    """Make a spot pool that loses its largest zone carry its share of the interactive load still."""
     if problem.spot_zone_loss_share <= 0.0 or not len(problem.interactive):
         return
     load = problem.spot_zone_loss_share * _load(problem, block)
@@ -203,7 +203,7 @@ def quota(model: Model, problem: Problem, block: int, columns: BlockColumns) -> 
 
 
 def covered(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
-    """A savings plan covers no more machine-hours than there are (the commitment itself couples blocks: ``add_commitment``)."""
+    """Let a savings plan cover no more machine-hours than there are (``add_commitment`` caps the spend)."""
     for p in np.flatnonzero(np.isfinite(problem.covered_usd_per_hour)):
         pair = np.array([columns.covered[p], columns.machines[p]])
         model.add_row("commitment", pair, np.array([1.0, -1.0]), -INFINITY, 0.0)

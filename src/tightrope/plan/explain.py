@@ -58,12 +58,20 @@ def _stage_workload(workload: Workload, stage: Stage) -> Workload:
     return replace(workload, variants=tuple(allowed), purchase=replace(workload.purchase, offers=tuple(offers)))
 
 
-def stage_usd(bench: Bench, stage: Stage, headroom: dict[str, float]) -> float:
+def _region(proof: Proof) -> dict[str, tuple[str, ...]]:
+    """Return the region of the plan, as a workload states it."""
+    option = proof.problem.options[0]
+    return {option.machine.cloud: (option.region,)}
+
+
+def stage_usd(bench: Bench, stage: Stage, proof: Proof) -> float:
     """Return what the machines of the cheapest plan of a stage cost a month; infinite where the stage has no plan."""
-    workload = _stage_workload(bench.workload, stage)
+    where = replace(bench.workload.where, regions=_region(proof))
+    workload = replace(_stage_workload(bench.workload, stage), where=where)
     limits = [pool.max_batch for pool in workload.today if pool.max_batch]
+    max_batch = 0 if stage.batches else max(limits, default=0)
     try:
-        problem = build_problem(workload, bench.book, bench.table, headroom, 0 if stage.batches or not limits else max(limits))
+        problem = build_problem(workload, bench.book, bench.table, proof.headroom, max_batch)
         problem = problem if stage.scales else static(problem)
         problem = problem if stage.commits else without_commitment(problem)
         return solve(problem, bench.book, spread_work=not stage.defers).usd_per_month
@@ -81,13 +89,14 @@ def find_levers(
     """
     if today_usd <= 0.0:
         return ()
-    levers, before = [], today_usd
+    levers: list[Lever] = []
+    before = today_usd
     batched = any(pool.max_batch for pool in bench.workload.today)
     for stage in STAGES:
         if stage.lever == "batch" and not batched:
             continue
         progress(f"explain: {stage.lever}")
-        after = stage_usd(bench, stage, proof.headroom) + constant_usd
+        after = stage_usd(bench, stage, proof) + constant_usd
         if np.isfinite(after):
             levers.append(Lever(stage.lever, before - after))
             before = after
@@ -117,7 +126,7 @@ def find_binding(problem: Problem) -> tuple[str, ...]:
     }
     units["quality-floor"] = (-0.01, "one point less")
     families = np.array(model.families)
-    found = []
+    found: list[str] = []
     for name, (step, words) in units.items():
         saved = -step * float(result.duals[families == name].sum())
         if saved > 0.01:
@@ -127,9 +136,9 @@ def find_binding(problem: Problem) -> tuple[str, ...]:
 
 def find_sensitivities(bench: Bench, proof: Proof, progress: Callable[[str], None]) -> tuple[str, ...]:
     """Return what the machines would cost a month, planned again with the same pools, if the world were different."""
-    pools = proof.solution.share.any(axis=(0, 2))
+    pools = np.asarray(proof.solution.share.any(axis=(0, 2)))
     base = proof.solution.usd_per_month
-    found = []
+    found: list[str] = []
     for words, problem in _worlds(proof.problem):
         progress(f"explain: {words}")
         try:

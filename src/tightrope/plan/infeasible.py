@@ -65,9 +65,10 @@ def explain_infeasible(problem: Problem, block: int) -> InfeasibleError:
 def _fix(problem: Problem, name: str, machines: np.ndarray) -> str:
     """Return the smallest change of the family's field that lets the block through."""
     if name == "quota":
-        needs = {q.name: int(round(float(machines[q.mask].sum()))) for q in problem.quotas}
+        needs = {q.name: round(float(machines[q.mask].sum())) for q in problem.quotas}
         short = [f"{q.name}: {needs[q.name]}" for q in problem.quotas if needs[q.name] > q.machines]
-        return f"raise where.quotas to at least {{{', '.join(short)}}} (now {{{', '.join(f'{q.name}: {q.machines}' for q in problem.quotas)}}})"
+        now = [f"{q.name}: {q.machines}" for q in problem.quotas]
+        return f"raise where.quotas to at least {{{', '.join(short)}}} (now {{{', '.join(now)}}})"
     if name == "quality-floor":
         best = [
             float(problem.quality[problem.variant_of[problem.mu[c].any(axis=1)]].max(initial=0.0))

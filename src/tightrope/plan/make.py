@@ -19,7 +19,7 @@ from tightrope.base.records import (
     UsageLine,
     Workload,
 )
-from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK
+from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.offers import compute_savings_plan
 from tightrope.perf.find import describe
@@ -27,11 +27,13 @@ from tightrope.plan.bill import constant_lines, machine_lines, total_usd, used_s
 from tightrope.plan.build import lead_seconds, size_classes
 from tightrope.plan.explain import find_binding, find_levers, find_sensitivities
 from tightrope.plan.fleet import OpenPool, open_pools
-from tightrope.plan.problem import usage_of
+from tightrope.plan.problem import Problem, usage_of
 from tightrope.plan.prove import Bench, Proof, prove
-from tightrope.plan.solve import Solution, lower_bound, relax, work_hours
+from tightrope.plan.solve import Infeasible, Solution, lower_bound, relax, work_hours
 from tightrope.plan.today import today_evidence, today_lines
 from tightrope.plan.warn import find_warnings
+
+HOURS_PER_DAY = 24.0
 
 Progress = Callable[[str], None]
 
@@ -53,7 +55,7 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
     now = today_lines(workload, book, bench.table, problem.disk_usd_per_hour)
     now_evidence = today_evidence(workload, book)
     progress("lower bound")
-    bound = min(lower_bound(problem, relax(problem)), solution.usd_per_month) + total_usd(constant)
+    bound = min(solution.usd_per_month, *(_bound(region) for region in (problem, *proof.others))) + total_usd(constant)
     cost, before = total_usd(lines), total_usd(now)
     levers = find_levers(bench, proof, before, total_usd(constant), progress)
     replayed = replay_usd(proof, pools, book) + total_usd(constant)
@@ -85,6 +87,14 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
     )
 
 
+def _bound(problem: Problem) -> float:
+    """Return what no plan in this problem's region can cost less than; infinite where it has none."""
+    try:
+        return lower_bound(problem, relax(problem))
+    except Infeasible:
+        return float("inf")
+
+
 def plan_lines(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[BillLine, ...]:
     """Return the machines' monthly bill of the plan's schedule, through ``offers``: the second road to the optimiser's cost."""
     problem = solution.problem
@@ -113,9 +123,18 @@ def _usage(solution: Solution, pools: tuple[OpenPool, ...]) -> Usage:
 
 
 def replay_usd(proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> float:
-    """Return the replay's machine bill at the scale of a month: what the autoscaler really ran on the held-out traffic."""
-    hours = proof.machine_hours
-    per_month = np.full(hours.shape[1], HOURS_PER_MONTH / ((proof.stretch.end_s - proof.stretch.start_s) / 3600.0))
+    """Return the replay's machine bill at the scale of a month: what the autoscaler really ran on the held-out traffic.
+
+    A stretch shorter than a day is no picture of a month: then the schedule's bill is scaled by what was run over what was scheduled.
+    """
+    hours, length_h = proof.machine_hours, (proof.stretch.end_s - proof.stretch.start_s) / SECONDS_PER_HOUR
+    if length_h < HOURS_PER_DAY:
+        scheduled = scheduled_hours(proof)
+        rate = (
+            np.array([option.usd_per_hour for option in (pool.option.terms for pool in pools)]) + proof.problem.disk_usd_per_hour
+        )
+        return proof.solution.usd_per_month * float(rate @ hours.sum(axis=1)) / float(rate @ scheduled.sum(axis=1))
+    per_month = np.full(hours.shape[1], HOURS_PER_MONTH / length_h)
     lines = tuple(
         UsageLine(pool.name, pool.option.machine.cloud, pool.option.region, pool.option.machine.name, pool.option.terms.offer)
         for pool in pools
@@ -124,6 +143,15 @@ def replay_usd(proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> fl
         Usage(lines, hours, per_month), book, commitments_of(proof.solution), {}, proof.problem.disk_usd_per_hour
     )
     return total_usd(bill)
+
+
+def scheduled_hours(proof: Proof) -> FloatArray:
+    """Return the machine-hours that the schedule alone makes of the replayed stretch, float64[pools, hours]."""
+    first_h, length_h = proof.stretch.start_s / SECONDS_PER_HOUR, (proof.stretch.end_s - proof.stretch.start_s) / SECONDS_PER_HOUR
+    hours = np.arange(proof.machine_hours.shape[1])
+    parts = np.clip(length_h - hours, 0.0, 1.0)
+    blocks = (int(first_h) + hours) % HOURS_PER_WEEK
+    return np.stack([pool.schedule[blocks] * parts for pool in proof.fleet.pools])
 
 
 def _pool(workload: Workload, proof: Proof, pool: OpenPool) -> Pool:
@@ -163,7 +191,8 @@ def _pool(workload: Workload, proof: Proof, pool: OpenPool) -> Pool:
 
 def _routing(solution: Solution, pools: tuple[OpenPool, ...]) -> tuple[RoutingRule, ...]:
     """Return who answers what: interactive shares weighted by demand, deferrable ones by work done."""
-    problem, rules = solution.problem, []
+    problem = solution.problem
+    rules: list[RoutingRule] = []
     for c, name in enumerate(problem.interactive):
         for pool in pools:
             by_block = solution.share[c, pool.index]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.fleet import Stretch, busiest, draw_traffic, heldout_stretch, plan_fleet
 from tightrope.plan.infeasible import explain_infeasible
 from tightrope.plan.problem import Problem
-from tightrope.plan.solve import Infeasible, Solution, solve
+from tightrope.plan.solve import Infeasible, Solution, relax, solve
 from tightrope.replay.evidence import judge
 from tightrope.replay.run import Fleet, Outcome, ZoneLoss, replay_fleet
 
@@ -30,6 +30,8 @@ class Proof:
     """A solution and what the replay of it showed."""
 
     problem: Problem
+    others: tuple[Problem, ...]
+    """The decision in the regions not chosen."""
     solution: Solution
     fleet: Fleet
     stretch: Stretch
@@ -57,16 +59,45 @@ class Bench:
     book: PriceBook
     table: CapacityTable = field(default_factory=CapacityTable)
 
-    def problem(self, headroom: dict[str, float]) -> Problem:
-        """Return the decision at this headroom."""
-        return build_problem(self.workload, self.book, self.table, headroom)
+    def regions(self, headroom: dict[str, float]) -> list[Problem]:
+        """Return the decision in each allowed region, the one with the cheapest relaxation first.
 
-    def solve(self, problem: Problem, *, spread_work: bool = False) -> Solution:
+        A plan stays in one region: what users and data between regions cost is not known here, and unknown is not zero. Raises
+        ``InfeasibleError`` where no region can serve.
+        """
+        found: list[tuple[float, Problem]] = []
+        refused: list[InfeasibleError] = []
+        for workload in one_region_each(self.workload):
+            try:
+                problem = build_problem(workload, self.book, self.table, headroom)
+                found.append((relaxed_usd(problem), problem))
+            except InfeasibleError as error:
+                refused.append(error)
+        if not found:
+            raise refused[0]
+        return [problem for _, problem in sorted(found, key=lambda pair: pair[0])]
+
+    def solve(self, problem: Problem) -> Solution:
         """Return the cheapest plan found; raise ``InfeasibleError`` that names what stands in the way."""
         try:
-            return solve(problem, self.book, spread_work=spread_work)
+            return solve(problem, self.book)
         except Infeasible as stuck:
             raise explain_infeasible(problem, stuck.block) from None
+
+
+def one_region_each(workload: Workload) -> Iterator[Workload]:
+    """Yield the workload once for each of its regions, in the order stated."""
+    for cloud, regions in workload.where.regions.items():
+        for region in regions:
+            yield replace(workload, where=replace(workload.where, regions={cloud: (region,)}))
+
+
+def relaxed_usd(problem: Problem) -> float:
+    """Return what the problem's linear relaxation costs a month; infinite where it has no solution."""
+    try:
+        return relax(problem).usd_per_month
+    except Infeasible:
+        return float("inf")
 
 
 def proof_stretch(workload: Workload) -> Stretch:
@@ -133,13 +164,13 @@ def prove(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Pro
 
 def _attempt(bench: Bench, headroom: dict[str, float], stretch: Stretch, number: int, progress: Callable[[str], None]) -> Proof:
     """Solve at one headroom and replay the result."""
-    problem = bench.problem(headroom)
+    problem, *others = bench.regions(headroom)
     solution = bench.solve(problem)
     fleet = plan_fleet(bench.workload, solution, bench.table)
     progress(f"round {number}: replay {stretch.words}")
     outcomes = replay_seeds(fleet, bench.workload, stretch)
     evidence = gather_evidence(bench.workload, fleet, outcomes, stretch)
-    return Proof(problem, solution, fleet, stretch, outcomes, evidence, dict(headroom), number)
+    return Proof(problem, tuple(others), solution, fleet, stretch, outcomes, evidence, dict(headroom), number)
 
 
 def _shortfall(proof: Proof) -> Iterator[float]:

@@ -130,7 +130,7 @@ def choose_pools(problem: Problem, relaxation: Relaxation) -> NDArray[np.bool_]:
     small = take_blocks(problem, _sample_blocks(problem))
     commitment = relaxation.commitment_usd_per_hour
     machines, _, costs = solve_blocks(small, commitment)
-    keep, cost = machines.any(axis=1), float(costs.sum())
+    keep, cost = np.asarray(machines.any(axis=1)), float(costs.sum())
     while keep.sum() > 1:
         trial = _without_least(small, keep, machines, commitment)
         if trial is None or (keep.sum() <= problem.max_pools and trial[0] > (1.0 + POOL_WORTH) * cost):

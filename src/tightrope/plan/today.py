@@ -3,7 +3,7 @@
 import numpy as np
 
 from tightrope.base.records import BillLine, Evidence, Usage, UsageLine, Workload
-from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
+from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S, split_demand
 from tightrope.perf.find import find_profile, limit_batch
@@ -11,6 +11,9 @@ from tightrope.plan.bill import constant_lines, machine_lines
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.fleet import busiest, heldout_stretch, today_fleet
 from tightrope.plan.prove import MAX_REPLAYED_REQUESTS, gather_evidence, replay_seeds
+
+LEAST_S = 300.0
+"""Today's fleet is replayed for at least so long, however much traffic there is."""
 
 
 def today_lines(workload: Workload, book: PriceBook, table: CapacityTable, disk_usd_per_hour: float) -> tuple[BillLine, ...]:
@@ -54,6 +57,6 @@ def today_evidence(workload: Workload, book: PriceBook) -> tuple[Evidence, ...]:
         return ()
     whole = heldout_stretch(workload)
     rate = sum(item.demand.requests / item.demand.duration_s for item in workload.classes)
-    length_s = min(DAY_S, max(SECONDS_PER_HOUR, MAX_REPLAYED_REQUESTS / 8.0 / max(rate, 1e-9)))
+    length_s = min(DAY_S, max(LEAST_S, MAX_REPLAYED_REQUESTS / 8.0 / max(rate, 1e-9)))
     stretch = busiest(workload, whole, length_s)
     return gather_evidence(workload, fleet, replay_seeds(fleet, workload, stretch), stretch)

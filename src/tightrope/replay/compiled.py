@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numba
 
@@ -35,9 +35,11 @@ def jit(function: Callable[Params, Result]) -> Callable[Params, Result]:
     Nothing here allocates, so numba's reference counting is off: counting every array of a ``World`` at every call took three
     quarters of a replay's time.
     """
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_folder())
+    settings: Any = numba.config
+    compile_with: Any = numba.njit
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(cache_folder())
     try:
-        return numba.njit(cache=True, error_model="numpy", nogil=True, _nrt=False)(function)
+        return compile_with(cache=True, error_model="numpy", nogil=True, _nrt=False)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before

@@ -60,7 +60,9 @@ def judge(
     seeds: tuple[int, ...],
 ) -> Evidence | None:
     """Return the evidence for one promise of one class over several replays of the same stretch; None where it had no requests."""
-    values, kept, hours = [], [], []
+    values: list[FloatArray] = []
+    kept: list[np.ndarray] = []
+    hours: list[IntArray] = []
     for run, outcome in enumerate(outcomes):
         mine = outcome.traffic.traffic_class == class_index
         time_s = outcome.traffic.time_s[mine]
