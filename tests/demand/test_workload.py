@@ -39,7 +39,7 @@ def test_a_small_workload_is_what_it_says(load: Load, small: str) -> None:
     assert workload.where.regions == {"aws": ("us-east-1",)}
     assert workload.where.quotas == {"g4dn": 8}
     assert workload.heldout_share == pytest.approx(4 / 14)
-    assert workload.today[0].name == "today-1"
+    assert "×" in workload.today[0].name
     assert workload.today[0].cloud == "aws"
 
 
@@ -51,7 +51,7 @@ def test_every_default_that_moves_money_is_a_named_field(load: Load, small: str)
         6,
     )
     scaling = workload.scaling
-    assert (scaling.enabled, scaling.target_utilisation, scaling.max_surge, scaling.tolerance) == (True, 0.8, 1.5, 0.1)
+    assert (scaling.enabled, scaling.target_utilisation, scaling.max_surge, scaling.tolerance) == (True, 0.95, 1.5, 0.1)
     assert (scaling.sync_s, scaling.metric_lag_s, scaling.downscale_stabilization_s, scaling.machine_start_s) == (
         15,
         30,

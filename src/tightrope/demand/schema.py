@@ -330,7 +330,7 @@ class Scaling(Strict):
 class Today(Strict):
     """Part of the fleet that runs now, around the clock."""
 
-    name: Name | None = Field(None, description="`today-1`, `today-2`, … where left out.")
+    name: Name | None = Field(None, description="`33 × g4dn.xlarge for chat` where left out.")
     machine: str
     region: str
     variant: str = Field(description="model/variant")

@@ -255,14 +255,24 @@ def _today(
         if book.find(entry.machine, entry.region, entry.offer) is None:
             what = f"no price is known for {entry.machine} in {entry.region} under {entry.offer}"
             raise InputError(what, resolve="correct machine, region or offer", where=document.where(*place))
-        pools.append(_pool(number, machine.cloud, entry))
+        pools.append(_pool(machine.cloud, entry))
+    _check_today_names(document, pools)
     return tuple(pools)
 
 
-def _pool(number: int, cloud: str, entry: schema.Today) -> TodayPool:
+def _check_today_names(document: Document, pools: list[TodayPool]) -> None:
+    """Raise where two pools of today's fleet have one name: their bills could not be told apart."""
+    names = [pool.name for pool in pools]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            what = f"two pools of today's fleet are called {name!r}"
+            raise InputError(what, resolve="give one of them a name", where=document.where("today", number))
+
+
+def _pool(cloud: str, entry: schema.Today) -> TodayPool:
     """Return one pool of today's fleet."""
     return TodayPool(
-        name=entry.name or f"today-{number + 1}",
+        name=entry.name or f"{entry.machines} × {entry.machine} for {', '.join(entry.classes)}",
         cloud=cloud,
         region=entry.region,
         machine=entry.machine,

@@ -26,15 +26,16 @@ class OpenPool:
 
 
 def open_pools(solution: Solution) -> tuple[OpenPool, ...]:
-    """Return the pools in use, dearest first; names are ``machine-variant-offer``, numbered where two would be alike."""
+    """Return the pools in use, dearest first; names are such as ``int8-g4dn-xlarge-spot``, numbered where two would be alike."""
     problem = solution.problem
     used = np.flatnonzero(solution.machines.any(axis=1))
     spend = problem.usd_per_hour * solution.machines.sum(axis=1)
     names: list[OpenPool] = []
     for p in sorted(used, key=lambda p: (-float(spend[p]), int(p))):
         option = problem.options[p]
-        base = f"{option.machine.name.replace('.', '-')}-{option.variant.name.split('/')[-1]}-{option.terms.offer}"
-        taken = sum(pool.name == base or pool.name.startswith(f"{base}-") for pool in names)
+        offer = "" if option.terms.offer == "on-demand" else f"-{option.terms.offer}"
+        base = f"{option.variant.name.split('/')[-1]}-{option.machine.name}{offer}".replace(".", "-").lower()
+        taken = sum(pool.name == base or pool.name.removeprefix(f"{base}-").isdigit() for pool in names)
         names.append(OpenPool(base if not taken else f"{base}-{taken + 1}", option, int(p)))
     return tuple(names)
 

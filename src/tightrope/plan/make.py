@@ -26,7 +26,7 @@ from tightrope.perf.find import describe
 from tightrope.plan.bill import constant_lines, machine_lines, total_usd, used_share
 from tightrope.plan.build import lead_seconds, size_classes
 from tightrope.plan.explain import find_binding, find_levers, find_sensitivities
-from tightrope.plan.fleet import OpenPool, open_pools
+from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.problem import Problem, usage_of
 from tightrope.plan.prove import Bench, Proof, prove
 from tightrope.plan.solve import Infeasible, Solution, lower_bound, relax, work_hours
@@ -61,7 +61,7 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
     replayed = replay_usd(proof, pools, book) + total_usd(constant)
     return Plan(
         workload=workload.name,
-        horizon="one month of the typical week of the trace's sizing part, growth included",
+        horizon=_horizon(workload),
         status="proven" if proof.proven else "not proven",
         monthly_cost_usd=cost,
         today_monthly_cost_usd=before,
@@ -84,6 +84,19 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
         refusals=problem.refusals,
         warnings=find_warnings(workload, book, proof, pools, cost, replayed, today, now_evidence),
         charts=_charts(workload, solution, pools, proof.headroom),
+    )
+
+
+def _horizon(workload: Workload) -> str:
+    """Say what was planned for, in a line: classes, variants, the trace and its parts, the regions allowed."""
+    longest = max(workload.classes, key=lambda item: item.demand.duration_s)
+    days, heldout = (longest.demand.duration_s / 86_400.0, heldout_stretch(workload))
+    held = (heldout.end_s - heldout.start_s) / 86_400.0
+    millions = sum(item.demand.requests for item in workload.classes) / 1e6
+    places = ", ".join(f"{cloud} {', '.join(regions)}" for cloud, regions in workload.where.regions.items())
+    return (
+        f"{len(workload.classes)} classes · {len(workload.variants)} variants · {days:.3g} days, {millions:.3g} M requests, "
+        f"the last {held:.3g} days held out · {places}"
     )
 
 

@@ -50,7 +50,8 @@ def find_warnings(
     ]
     found += _prices(pools, today)
     found += [
-        f"today's fleet misses {item.traffic_class} {item.slo}: {item.attainment:.1%} on {item.window}"
+        f"today's fleet {'misses' if item.attainment < item.target else 'keeps, but only just,'} {item.traffic_class} {item.slo}: "
+        f"{item.attainment:.1%} on {item.window}"
         for item in now_evidence
         if item.verdict != "proven"
     ]

@@ -140,7 +140,7 @@ def _reasons(plan: Plan, elapsed_s: float | None, report: Path | None) -> Table:
     )
     _add(table, "promises", proof)
     _add(table, "rests on", map(_say, _first(f"{use.profile}: {words.band(use)}" for use in plan.provenance)))
-    _add(table, "prices", map(_say, _first(plan.price_sources)))
+    _add(table, "prices", [_say(f"{words.seen_dates(plan.price_sources)}; each is in the report")] if plan.price_sources else [])
     _add(
         table, "watch out", [_say(text, "yellow") for text in plan.warnings] + [_say(text) for text in _first(plan.sensitivities)]
     )

@@ -1,5 +1,6 @@
 """How figures are said, the same in the report and on the terminal."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sized
 from math import isfinite
@@ -181,11 +182,23 @@ def count(things: Sized, name: str) -> str:
     return f"{len(things):,} {name}{'' if len(things) == 1 else 's'}"
 
 
+MOST_POOLS_NAMED = 3
+
+
+def seen_dates(sources: Iterable[str]) -> str:
+    """Return how many price sources there are and between which dates they were seen."""
+    sources = list(sources)
+    dates = sorted(found for text in sources for found in re.findall(r"seen (\d{4}-\d{2}-\d{2})", text))
+    span = f", seen {dates[0]} to {dates[-1]}" if dates else ""
+    return f"{count(sources, 'source')}{span}" if sources else ""
+
+
 def fleet_of(lines: Iterable[BillLine]) -> str:
-    """Return which pools a bill pays for and how, such as ``1 pool, on-demand``."""
-    lines = [line for line in lines if line.pool]
-    pools, offers = {line.pool for line in lines}, sorted({line.offer for line in lines} - {""})
-    return ", ".join([count(pools, "pool"), *offers]) if pools else ""
+    """Return which pools a bill pays for and how, such as ``33 × g4dn.xlarge for chat; on-demand``."""
+    lines = [line for line in lines if line.pool and line.driver in {"compute", "idle"}]
+    pools, offers = list(dict.fromkeys(line.pool for line in lines)), sorted({line.offer for line in lines} - {""})
+    named = ", ".join(pools) if len(pools) <= MOST_POOLS_NAMED else count(pools, "pool")
+    return "; ".join([named, *offers]) if pools else ""
 
 
 def routes(plan: Plan) -> list[str]:
