@@ -21,6 +21,7 @@ class Stage:
     """One step from today's fleet to the plan: what is allowed so far."""
 
     lever: str
+    words: str
     models: str
     """``variant`` (today's variants), ``model`` (every variant of today's models) or ``all``."""
     batches: bool
@@ -31,13 +32,53 @@ class Stage:
 
 
 STAGES = (
-    Stage("right-size", "variant", batches=False, scales=False, spot=False, commits=False, defers=False),
-    Stage("autoscale", "variant", batches=False, scales=True, spot=False, commits=False, defers=False),
-    Stage("batch", "variant", batches=True, scales=True, spot=False, commits=False, defers=False),
-    Stage("quantise", "model", batches=True, scales=True, spot=False, commits=False, defers=False),
-    Stage("route", "all", batches=True, scales=True, spot=False, commits=False, defers=False),
-    Stage("spot", "all", batches=True, scales=True, spot=True, commits=False, defers=False),
-    Stage("commit", "all", batches=True, scales=True, spot=True, commits=True, defers=False),
+    Stage(
+        "right-size",
+        "the cheapest fixed fleet for today's variants, sized for the week's peak",
+        "variant",
+        batches=False,
+        scales=False,
+        spot=False,
+        commits=False,
+        defers=False,
+    ),
+    Stage(
+        "autoscale",
+        "machines by the hour instead of for the peak",
+        "variant",
+        batches=False,
+        scales=True,
+        spot=False,
+        commits=False,
+        defers=False,
+    ),
+    Stage(
+        "batch",
+        "batches as large as the promises allow",
+        "variant",
+        batches=True,
+        scales=True,
+        spot=False,
+        commits=False,
+        defers=False,
+    ),
+    Stage(
+        "quantise", "every variant of today's models", "model", batches=True, scales=True, spot=False, commits=False, defers=False
+    ),
+    Stage(
+        "route",
+        "every model, each answering the share that it may",
+        "all",
+        batches=True,
+        scales=True,
+        spot=False,
+        commits=False,
+        defers=False,
+    ),
+    Stage("spot", "machines that may be taken away", "all", batches=True, scales=True, spot=True, commits=False, defers=False),
+    Stage(
+        "commit", "a savings plan for what always runs", "all", batches=True, scales=True, spot=True, commits=True, defers=False
+    ),
 )
 """In the order of the waterfall; the last lever, ``defer``, is the plan itself."""
 
@@ -98,11 +139,11 @@ def find_levers(
         progress(f"explain: {stage.lever}")
         after = stage_usd(bench, stage, proof) + constant_usd
         if np.isfinite(after):
-            levers.append(Lever(stage.lever, before - after))
+            levers.append(Lever(stage.lever, before - after, stage.words))
             before = after
         else:
             levers.append(Lever(stage.lever, 0.0, "no plan with this lever alone"))
-    levers.append(Lever("defer", before - (proof.solution.usd_per_month + constant_usd)))
+    levers.append(Lever("defer", before - (proof.solution.usd_per_month + constant_usd), "work that can wait, in the valleys"))
     return tuple(levers)
 
 

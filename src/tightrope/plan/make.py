@@ -246,7 +246,10 @@ def _price_sources(pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[str, .
 def _charts(
     workload: Workload, solution: Solution, pools: tuple[OpenPool, ...], headroom: dict[str, float]
 ) -> dict[str, list[float]]:
-    """Return demand per class and capacity per pool in each block of the week, in requests/s of the mix routed to the pool."""
+    """Return demand per class and capacity per pool in each block of the week, in requests/s of the mix routed to the pool.
+
+    A pool counts for no more than its variant may answer, so that the stack shows what can be used.
+    """
     problem = solution.problem
     charts = {
         f"demand:{item.traffic_class.name}": _floats(item.planned)
@@ -262,7 +265,8 @@ def _charts(
             where=problem.mu[:, pool.index] > 0.0,
         ).sum(axis=0)
         per_machine = np.divide(routed, load, out=np.zeros(HOURS_PER_WEEK), where=load > 0.0)
-        charts[f"capacity:{pool.name}"] = _floats(per_machine * solution.machines[pool.index])
+        most = (problem.share_cap[:, problem.variant_of[pool.index], None] * problem.rate).sum(axis=0)
+        charts[f"capacity:{pool.name}"] = _floats(np.minimum(per_machine * solution.machines[pool.index], most))
     return charts
 
 

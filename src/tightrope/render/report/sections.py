@@ -142,6 +142,18 @@ def levers(plan: Plan) -> Html:
     return _section("What saves", _chart(charts.waterfall(plan)), body, note=note)
 
 
+SETTINGS = {
+    "max_batch": "batches of {:g} at most",
+    "max_sequences": "{:g} sequences at once",
+    "chunk_tokens": "steps of {:g} tokens",
+    "target_requests_per_s": "a machine per {:.3g} requests/s",
+    "start_s": "ready after {:.0f} s",
+}
+"""How a pool's settings are said; the others by their names."""
+UNSAID_SETTINGS = {"downscale_stabilization_s", "kv_capacity_tokens", "target_utilisation"}
+"""Settings that plan.json has and people do not ask for."""
+
+
 def pools(plan: Plan) -> Html:
     """Return what runs."""
     heads = ("pool", "machine", "region", "variant", "offer", ">replicas", "when", "settings")
@@ -151,8 +163,10 @@ def pools(plan: Plan) -> Html:
 
 def _pool(pool: Pool) -> tuple[str, ...]:
     """Return a pool's cells."""
-    settings = ", ".join(
-        f"{name.replace('_', ' ')} {figure:g}" for name, figure in sorted((pool.batching | pool.autoscaling).items())
+    settings = "; ".join(
+        SETTINGS.get(name, name.replace("_", " ") + " {:g}").format(figure)
+        for name, figure in sorted((pool.batching | pool.autoscaling).items())
+        if name not in UNSAID_SETTINGS
     )
     zones = f"{pool.region}, {words.count(range(pool.zones), 'zone')}" if pool.zones else pool.region
     machine = f"{pool.cloud} {pool.machine}"
