@@ -9,11 +9,9 @@ from tightrope.base.errors import InfeasibleError
 from tightrope.base.records import Lever, Workload
 from tightrope.base.registry import find_offer
 from tightrope.plan.build import build_problem
-from tightrope.plan.constraints import add_block, add_commitment, add_deadline
-from tightrope.plan.model import Model
 from tightrope.plan.problem import Problem, static, without_commitment
 from tightrope.plan.prove import Bench, Proof
-from tightrope.plan.solve import Infeasible, solve
+from tightrope.plan.solve import Infeasible, Relaxation, solve
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,32 +145,19 @@ def find_levers(
     return tuple(levers)
 
 
-def find_binding(problem: Problem) -> tuple[str, ...]:
-    """Return which stated limits cost money, and what loosening each by a point (or a machine) saves a month: the LP's duals."""
-    model, hours = Model(), problem.block_hours
-    commitment = model.add_columns(np.array([hours.sum()]))
-    disk = np.full(len(problem.options), problem.disk_usd_per_hour)
-    blocks = {b: add_block(model, problem, b, hours[b], disk, deferrable=True) for b in range(problem.blocks)}
-    for columns in blocks.values():
-        add_commitment(model, problem, columns, commitment)
-    for w in range(len(problem.windows)):
-        add_deadline(model, problem, w, blocks)
-    result = model.solve(relaxed=True)
-    if not len(result.duals):
-        return ()
-    units = {
-        "routing-share": (0.01, "one point more"),
-        "spot-share": (0.01, "one point more"),
-        "quota": (1.0, "one machine more"),
-    }
-    units["quality-floor"] = (-0.01, "one point less")
-    families = np.array(model.families)
-    found: list[str] = []
-    for name, (step, words) in units.items():
-        saved = -step * float(result.duals[families == name].sum())
-        if saved > 0.01:
-            found.append(f"{name}: {words} saves about ${saved:,.0f} a month")
-    return tuple(found)
+LOOSENED = {
+    "routing-share": (0.01, "one point more"),
+    "spot-share": (0.01, "one point more"),
+    "quota": (1.0, "one machine more"),
+    "quality-floor": (-0.01, "one point less"),
+}
+"""Stated limits: the step by which each is loosened, and its words."""
+
+
+def find_binding(relaxation: Relaxation) -> tuple[str, ...]:
+    """Return which stated limits cost money, and what loosening each by a step saves a month: the relaxation's duals."""
+    saved = {name: -step * relaxation.family_price[name] for name, (step, _) in LOOSENED.items()}
+    return tuple(f"{name}: {LOOSENED[name][1]} saves about ${usd:,.2f} a month" for name, usd in saved.items() if usd > 0.01)
 
 
 def find_sensitivities(bench: Bench, proof: Proof, progress: Callable[[str], None]) -> tuple[str, ...]:

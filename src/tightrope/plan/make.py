@@ -79,7 +79,7 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
         today_evidence=now_evidence,
         provenance=tuple(dict.fromkeys(describe(pool.option.profile) for pool in pools)),
         price_sources=_price_sources(pools, book),
-        binding=find_binding(problem),
+        binding=find_binding(relax(problem)),
         sensitivities=find_sensitivities(bench, proof, progress),
         refusals=problem.refusals,
         warnings=find_warnings(workload, book, proof, pools, cost, replayed, today, now_evidence),

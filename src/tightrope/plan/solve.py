@@ -16,7 +16,7 @@ from tightrope.base.contracts import Prices
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.offers.compute_savings_plan import best_commitment_usd_per_hour
-from tightrope.plan.constraints import BlockColumns, add_block, add_commitment, add_deadline, work_hours
+from tightrope.plan.constraints import FAMILIES, BlockColumns, add_block, add_commitment, add_deadline, work_hours
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Problem, restrict, take_blocks, usage_of
 
@@ -46,6 +46,8 @@ class Relaxation:
     """float64[B]: what a dollar an hour of commitment is worth in each block, US dollars an hour."""
     work_price: FloatArray
     """float64[windows]: US dollars that doing all of a window's work is worth."""
+    family_price: dict[str, float]
+    """Constraint family → the sum of its rows' duals: US dollars a month that one more on each right-hand side costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +82,14 @@ def relax(problem: Problem) -> Relaxation:
     result = model.solve(relaxed=True)
     if result.status != "optimal":
         raise Infeasible(0)
+    families = np.array(model.families)
     return Relaxation(
         usd_per_month=result.objective,
         commitment_usd_per_hour=float(result.values[commitment[0]]),
         machines=np.stack([result.values[columns.machines] for columns in blocks.values()], axis=1),
         cover_price=np.maximum(-result.duals[cover_rows] / hours, 0.0),
         work_price=np.maximum(result.duals[work_rows], 0.0) if work_rows else np.zeros(0),
+        family_price={name: float(result.duals[families == name].sum()) for name in FAMILIES},
     )
 
 
