@@ -183,7 +183,7 @@ def start_tokens(pool: Row, slot: Row, heap: IntArray, requests: Rows, queues: R
 
 @jit
 def cut_decoding(pool: Row, slot: Row, requests: Rows, now_s: float, event_s: float) -> float:
-    """End a decode run at the first step boundary from ``now_s`` on if the queue's head can join there; return the run's end."""
+    """End a decode run at the first step boundary after ``now_s`` if the queue's head can join there; return the run's end."""
     need = requests[slot.head].input_tokens + requests[slot.head].output_tokens
     if not admit(need, slot.reserved, pool.kv_capacity, slot.sequences, pool.max_sequences):
         return event_s
@@ -194,9 +194,9 @@ def cut_decoding(pool: Row, slot: Row, requests: Rows, now_s: float, event_s: fl
     else:
         root = elapsed_s / slot.base_s
     steps = min(max(1, int(np.ceil(root))), slot.steps)
-    while steps > 1 and run_s(slot, steps - 1) >= elapsed_s:
+    while steps > 1 and run_s(slot, steps - 1) > elapsed_s:
         steps -= 1
-    while steps < slot.steps and run_s(slot, steps) < elapsed_s:
+    while steps < slot.steps and run_s(slot, steps) <= elapsed_s:
         steps += 1
     slot.busy_s -= event_s - slot.begin_s
     slot.steps = steps
@@ -247,11 +247,11 @@ def start_batch(
     if slot.waiting == 0:
         slot.mode = IDLE
         return NEVER
-    arrived_s = requests[slot.head].time_s
-    size = next_batch(slot.waiting, now_s - arrived_s + 1e-12, pool.max_batch, pool.max_wait_s)
+    due_s = requests[slot.head].time_s + pool.max_wait_s
+    size = next_batch(slot.waiting, pool.max_batch, now_s, due_s)
     if size == 0:
         slot.mode = WAITING
-        return arrived_s + pool.max_wait_s
+        return due_s
     slot.sequences = size
     for i in range(size):
         heap[1, i] = pop_waiting(slot, requests)
