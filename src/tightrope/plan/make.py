@@ -27,7 +27,7 @@ from tightrope.plan.bill import constant_lines, machine_lines, total_usd, used_s
 from tightrope.plan.build import lead_seconds, size_classes
 from tightrope.plan.explain import find_binding, find_levers, find_sensitivities
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
-from tightrope.plan.problem import Problem, usage_of
+from tightrope.plan.problem import usage_of
 from tightrope.plan.prove import Bench, Proof, prove
 from tightrope.plan.solve import Infeasible, Solution, lower_bound, relax, work_hours
 from tightrope.plan.today import today_evidence, today_lines
@@ -55,7 +55,7 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
     now = today_lines(workload, book, bench.table, problem.disk_usd_per_hour)
     now_evidence = today_evidence(workload, book)
     progress("lower bound")
-    bound = min(solution.usd_per_month, *(_bound(region) for region in (problem, *proof.others))) + total_usd(constant)
+    bound = _bound(proof) + total_usd(constant)
     cost, before = total_usd(lines), total_usd(now)
     levers = find_levers(bench, proof, before, total_usd(constant), progress)
     replayed = replay_usd(proof, pools, book) + total_usd(constant)
@@ -100,12 +100,20 @@ def _horizon(workload: Workload) -> str:
     )
 
 
-def _bound(problem: Problem) -> float:
-    """Return what no plan in this problem's region can cost less than; infinite where it has none."""
-    try:
-        return lower_bound(problem, relax(problem))
-    except Infeasible:
-        return float("inf")
+def _bound(proof: Proof) -> float:
+    """Return what no plan of these promises can cost less than, in any allowed region: US dollars a month of machines.
+
+    A region whose relaxation alone costs more than the plan needs no closer look.
+    """
+    bound = known_usd = proof.solution.usd_per_month
+    for problem in (proof.problem, *proof.others):
+        try:
+            relaxation = relax(problem)
+        except Infeasible:
+            continue
+        if relaxation.usd_per_month < bound:
+            bound = min(bound, lower_bound(problem, relaxation, known_usd, enough_usd=bound))
+    return bound
 
 
 def plan_lines(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[BillLine, ...]:

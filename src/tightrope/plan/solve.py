@@ -16,7 +16,7 @@ from tightrope.base.contracts import Prices
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.offers.compute_savings_plan import best_commitment_usd_per_hour
-from tightrope.plan.constraints import FAMILIES, BlockColumns, add_block, add_commitment, add_deadline, work_hours
+from tightrope.plan.constraints import FAMILIES, add_block, add_commitment, add_deadline, work_hours
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Problem, restrict, take_blocks, usage_of
 
@@ -24,6 +24,8 @@ Key = TypeVar("Key")
 Answer = TypeVar("Answer")
 
 WORKERS = 2
+ASCENTS = 2
+"""Steps that sharpen the lower bound: each costs as much as the first bound."""
 SAMPLED_BLOCKS = 12
 """Blocks on which sets of pools are compared; they stand for the week in order of load."""
 COMMITMENT_ROUNDS = 3
@@ -297,16 +299,52 @@ def spread_deferrable(
     return machines, work
 
 
-def lower_bound(problem: Problem, relaxation: Relaxation, *, seconds_per_block: float = 0.5) -> float:
-    """Return US dollars a month that no plan of this problem can cost less than (Lagrangian relaxation with the LP's prices).
+def lower_bound(
+    problem: Problem,
+    relaxation: Relaxation,
+    known_usd: float = np.inf,
+    *,
+    enough_usd: float = np.inf,
+    seconds_per_block: float = 0.5,
+) -> float:
+    """Return US dollars a month that no plan of this problem can cost less than (Lagrangian relaxation).
 
-    Pricing the commitment at ``cover_price`` and each window's work at ``work_price`` takes the blocks apart; each is bounded by its
+    Pricing the commitment in each block, and each window's work at ``work_price``, takes the blocks apart; each is bounded by its
     own integer program. Any prices give a valid bound as long as a dollar of commitment is not worth more than it costs over the
-    month, which the scaling below ensures; limits on the number of pools are left out, which only lowers the bound.
+    month, which ``_affordable`` ensures; limits on the number of pools are left out, which only lowers the bound. The relaxation's
+    prices are the start; where a plan of ``known_usd`` is at hand, ``ASCENTS`` subgradient steps towards it raise the bound (Polyak,
+    USSR Computational Mathematics and Mathematical Physics 9(3), 1969): blocks that would commit more than the mean pay more. It
+    stops at ``enough_usd``.
     """
+    price = _affordable(problem, relaxation.cover_price)
+    best = -np.inf
+    for step in range(1 + (ASCENTS if np.isfinite(known_usd) and price.any() else 0)):
+        value, spend = _priced_apart(problem, relaxation, price, seconds_per_block)
+        best = max(best, value)
+        uneven = spend - np.average(spend, weights=problem.block_hours)
+        length = float(uneven**2 @ problem.block_hours)
+        if best >= min(known_usd, enough_usd) or length <= 0.0 or step == ASCENTS:
+            break
+        price = _affordable(problem, price + (known_usd - value) / length * uneven)
+    return best
+
+
+def _affordable(problem: Problem, price: FloatArray) -> FloatArray:
+    """Return prices of 0 or more whose month's sum is no more than a committed dollar an hour costs, shifted down where needed."""
+    price = np.maximum(price, 0.0)
+    for _ in range(100):
+        over = float(price @ problem.block_hours) / HOURS_PER_MONTH - 1.0
+        if over <= 1e-12:
+            return price
+        price = np.maximum(price - over, 0.0)
+    return price / (float(price @ problem.block_hours) / HOURS_PER_MONTH)
+
+
+def _priced_apart(
+    problem: Problem, relaxation: Relaxation, price: FloatArray, seconds_per_block: float
+) -> tuple[float, FloatArray]:
+    """Return the bound that these prices give, and what each block would commit at them, float64[B] US dollars an hour."""
     hours = problem.block_hours
-    price = relaxation.cover_price
-    price = price / max(1.0, float(price @ hours) / HOURS_PER_MONTH)
     rewards = [
         relaxation.work_price[[w for w, window in enumerate(problem.windows) if block in window.blocks]] / hours[block]
         for block in range(problem.blocks)
@@ -316,19 +354,20 @@ def lower_bound(problem: Problem, relaxation: Relaxation, *, seconds_per_block: 
         {key: block for block, key in enumerate(keys)},
         lambda block: _block_bound(problem, block, float(price[block]), rewards[block], seconds_per_block),
     )
-    return float(relaxation.work_price.sum()) + sum(solved[key] * float(hour) for key, hour in zip(keys, hours, strict=True))
+    bounds, spend = (np.array(column) for column in zip(*(solved[key] for key in keys), strict=True))
+    return float(relaxation.work_price.sum() + bounds @ hours), spend
 
 
-def _block_bound(problem: Problem, block: int, price: float, rewards: FloatArray, seconds: float) -> float:
-    """Return what one block costs at least, US dollars/h, with covered hours and deferrable work at their prices."""
+def _block_bound(problem: Problem, block: int, price: float, rewards: FloatArray, seconds: float) -> tuple[float, float]:
+    """Return what one block costs at least with covered hours and work at their prices, and what it commits; US dollars/h."""
     model = Model()
-    covered = price * np.where(np.isfinite(problem.covered_usd_per_hour), problem.covered_usd_per_hour, 0.0)
-    columns: BlockColumns = add_block(model, problem, block, 1.0, covered + problem.disk_usd_per_hour, deferrable=True)
+    covered = np.where(np.isfinite(problem.covered_usd_per_hour), problem.covered_usd_per_hour, 0.0)
+    columns = add_block(model, problem, block, 1.0, price * covered + problem.disk_usd_per_hour, deferrable=True)
     for reward, row in zip(rewards, columns.work, strict=True):
-        model.cost.append(np.zeros(0))
         _add_cost(model, row, -float(reward))
         model.add_row("deadline", row, np.ones(len(row)), -np.inf, 1.0)
-    return model.solve(gap=1e-3, seconds=seconds).bound
+    result = model.solve(gap=1e-3, seconds=seconds)
+    return result.bound, float(covered @ result.values[columns.covered]) if len(result.values) else 0.0
 
 
 def _add_cost(model: Model, columns: IntArray, cost: float) -> None:
