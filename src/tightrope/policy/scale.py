@@ -10,16 +10,18 @@ import math
 from tightrope.base.records import IntArray
 
 
-def desired_replicas(ready: int, utilisation: float, target_utilisation: float, tolerance: float) -> int:
-    """Return the replicas that bring ``utilisation`` (per ready replica) to its target; ``ready`` itself within the tolerance.
+def desired_replicas(current: int, utilisation: float, target_utilisation: float, tolerance: float) -> int:
+    """Return the replicas that bring ``utilisation`` (per current replica) to its target; ``current`` itself within the tolerance.
+
+    For a metric of the whole pool, such as its request rate, ``current`` counts every replica, ready or not.
 
     >>> desired_replicas(4, 0.9, 0.6, 0.1), desired_replicas(4, 0.63, 0.6, 0.1), desired_replicas(4, 0.3, 0.6, 0.1)
     (6, 4, 2)
     """
     ratio = utilisation / target_utilisation
     if abs(ratio - 1.0) <= tolerance:
-        return ready
-    return math.ceil(ready * ratio - 1e-9)
+        return current
+    return math.ceil(current * ratio - 1e-9)
 
 
 def stabilised(recommendations: IntArray) -> int:

@@ -2,7 +2,7 @@
 
 from tightrope.base.records import FloatArray
 from tightrope.policy.route import expected_wait, pick_by_share
-from tightrope.policy.scale import desired_replicas
+from tightrope.policy.scale import desired_replicas, stabilised
 from tightrope.replay.compiled import jit
 from tightrope.replay.slots import (
     cut_decoding,
@@ -39,6 +39,7 @@ BLOCK_S = 3600.0
 pick_group = jit(pick_by_share)
 wait_of = jit(expected_wait)
 hpa = jit(desired_replicas)
+stable = jit(stabilised)
 
 
 @jit
@@ -97,6 +98,16 @@ def group_can_hold(pools: Rows, group: int, tokens: int) -> bool:
 
 
 @jit
+def class_can_run(pools: Rows, traffic_class: int, tokens: int) -> bool:
+    """Return whether any pool that does this deferrable class, ready or not, may run and has a KV cache for the request."""
+    for p in range(len(pools)):
+        pool = pools[p]
+        if (pool.classes >> traffic_class) & 1 and pool.ceiling > 0 and (not pool.token_engine or pool.kv_capacity >= tokens):
+            return True
+    return False
+
+
+@jit
 def route_to(world: World, request: int, group: int, now_s: float) -> None:
     """Give a request to a replica of the group, hold it until one is ready, or leave it failed where none ever could."""
     row = world.requests[request]
@@ -117,12 +128,13 @@ def route_to(world: World, request: int, group: int, now_s: float) -> None:
 
 @jit
 def route(world: World, request: int, now_s: float) -> None:
-    """Route one request by its class's shares; deferrable work joins its class's queue and wakes idle replicas."""
+    """Route one request by its class's shares; deferrable work that some pool can do joins its class's queue and wakes replicas."""
     settings, row = world.settings[0], world.requests[request]
     queue = world.queues[settings.groups + row.traffic_class]
     if queue.deferrable:
-        push(queue, world.requests, request)
-        wake_idle(world, now_s)
+        if class_can_run(world.pools, row.traffic_class, row.input_tokens + row.output_tokens):
+            push(queue, world.requests, request)
+            wake_idle(world, now_s)
         return
     group = pick_group(queue.count, world.share[row.traffic_class, :, block_of(settings, now_s)])
     queue.count += 1
@@ -186,14 +198,17 @@ def zone_is_lost(pool: Row, settings: Row, now_s: float) -> bool:
 
 @jit
 def start_machine(world: World, p: int, now_s: float, ready_s: float) -> bool:
-    """Ask for one more machine, in the next zone that is up; return whether a machine slot was free."""
+    """Ask for one more machine, in the next zone that is up; return whether there was such a zone and a machine slot free."""
     pool, settings = world.pools[p], world.settings[0]
+    zones = max(pool.zones, 1)
+    lost = zone_is_lost(pool, settings, now_s)
+    if lost and zones == 1:
+        return False
     for index in range(pool.first_machine, pool.end_machine):
         machine = world.machines[index]
         if machine.state == OFF:
-            zones = max(pool.zones, 1)
             machine.zone = settings.started % zones
-            if machine.zone == 0 and zones > 1 and zone_is_lost(pool, settings, now_s):
+            if lost and machine.zone == 0:
                 machine.zone = 1
             draw = world.lifetimes[settings.started % len(world.lifetimes)]
             settings.started += 1
@@ -266,14 +281,13 @@ def retry(world: World, request: int, now_s: float) -> None:
     """Send a request that lost its replica to another one."""
     settings, row = world.settings[0], world.requests[request]
     settings.retries += 1
-    row.first_s = NEVER
+    group = world.pools[row.pool].group
+    row.first_s, row.pool = NEVER, NONE
     queue = world.queues[settings.groups + row.traffic_class]
     if queue.deferrable:
         push(queue, world.requests, request)
         wake_idle(world, now_s)
     else:
-        group = world.pools[row.pool].group
-        row.pool = NONE
         route_to(world, request, group, now_s)
 
 
@@ -290,25 +304,23 @@ def count_machines(pool: Row, machines: Rows, state: int) -> int:
 def wanted_machines(world: World, p: int, now_s: float) -> int:
     """Return the machines the pool should have: the schedule's floor, raised by the autoscaler up to the ceiling; none where it is 0.
 
-    The metric is the request rate of the last ``window_syncs`` periods that are older than the metric lag; a scale-down follows
-    the highest recommendation of the stabilisation window.
+    The metric is the request rate of the last ``window_syncs`` periods that ended before the metric lag, per machine the pool has,
+    ready or not; a scale-down follows the highest recommendation of the stabilisation window.
     """
     pool, settings = world.pools[p], world.settings[0]
     floor = world.floor[p, block_of(settings, now_s)]
     if not settings.autoscale or floor == 0:
         return floor
-    kept, newest = world.arrivals.shape[1], settings.sync - 1 - settings.lag_syncs
+    kept, newest = world.arrivals.shape[1], settings.sync - settings.lag_syncs
     total = 0
     for i in range(max(newest - settings.window_syncs + 1, 0), newest + 1):
         total += world.arrivals[p, i % kept]
-    ready = count_machines(pool, world.machines, READY)
-    capacity = ready * pool.capacity_per_s * settings.window_syncs * settings.sync_s
-    desired = ready if capacity <= 0.0 else hpa(ready, total / capacity, settings.target_utilisation, settings.tolerance)
-    world.recommended[p, settings.sync % kept] = min(max(desired, floor), max(pool.ceiling, floor))
-    best = floor
-    for i in range(max(settings.sync - settings.stabilization_syncs, 0), settings.sync + 1):
-        best = max(best, world.recommended[p, i % kept])
-    return best
+    current = count_machines(pool, world.machines, READY) + count_machines(pool, world.machines, STARTING)
+    capacity = current * pool.capacity_per_s * settings.window_syncs * settings.sync_s
+    desired = current if capacity <= 0.0 else hpa(current, total / capacity, settings.target_utilisation, settings.tolerance)
+    recommended = world.recommended[p]
+    recommended[settings.sync % len(recommended)] = min(max(desired, floor), max(pool.ceiling, floor))
+    return max(floor, stable(recommended))
 
 
 @jit
@@ -357,7 +369,6 @@ def control(world: World, now_s: float) -> None:
     for p in range(len(world.pools)):
         scale_pool(world, p, now_s)
     settings.sync += 1
-    kept = world.arrivals.shape[1]
     for p in range(len(world.pools)):
-        world.arrivals[p, settings.sync % kept] = 0
-        world.recommended[p, settings.sync % kept] = 0
+        world.arrivals[p, settings.sync % world.arrivals.shape[1]] = 0
+        world.recommended[p, settings.sync % world.recommended.shape[1]] = 0

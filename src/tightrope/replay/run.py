@@ -117,7 +117,6 @@ def replay_fleet(
         autoscale=fleet.scaling.enabled,
         lag_syncs=round(fleet.scaling.metric_lag_s / fleet.scaling.sync_s),
         window_syncs=max(1, round(RATE_WINDOW_S / fleet.scaling.sync_s)),
-        stabilization_syncs=round(fleet.scaling.downscale_stabilization_s / fleet.scaling.sync_s),
         groups=len(fleet.groups),
         target_utilisation=fleet.scaling.target_utilisation,
         tolerance=fleet.scaling.tolerance,
@@ -155,7 +154,8 @@ def _world(fleet: Fleet, traffic: Traffic, duration_s: float) -> World:
     pools = _pools(fleet)
     machines, slots = _machines(pools), _slots(pools)
     width = int(max(pools.max_sequences.max(), pools.max_batch.max(), 1)) + 1
-    kept = round((scaling.metric_lag_s + RATE_WINDOW_S + scaling.downscale_stabilization_s) / scaling.sync_s) + 4
+    measured = round((scaling.metric_lag_s + RATE_WINDOW_S) / scaling.sync_s) + 4
+    stabilised = round(scaling.downscale_stabilization_s / scaling.sync_s) + 1
     return World(
         settings=rows(SETTINGS, 1),
         pools=pools,
@@ -170,8 +170,8 @@ def _world(fleet: Fleet, traffic: Traffic, duration_s: float) -> World:
         share=np.ascontiguousarray(fleet.share, dtype=np.float64),
         lifetimes=np.zeros(LIFETIMES),
         hours=np.zeros((count, max(1, int(np.ceil(duration_s / SECONDS_PER_HOUR))))),
-        arrivals=np.zeros((count, kept), dtype=np.int64),
-        recommended=np.zeros((count, kept), dtype=np.int64),
+        arrivals=np.zeros((count, measured), dtype=np.int64),
+        recommended=np.zeros((count, stabilised), dtype=np.int64),
     )
 
 

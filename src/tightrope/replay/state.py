@@ -45,7 +45,7 @@ REQUEST = _dtype("traffic_class input_tokens output_tokens pool next", "time_s f
 QUEUE = _dtype("deferrable head tail count", "")
 """One row a variant group (requests that wait for its first replica), then one a class (deferrable work; requests routed)."""
 SETTINGS = _dtype(
-    "autoscale lag_syncs window_syncs stabilization_syncs groups started interrupted retries sync",
+    "autoscale lag_syncs window_syncs groups started interrupted retries sync",
     "target_utilisation tolerance sync_s notice_s block_offset_s zone_loss_s zone_loss_end_s end_s",
 )
 
@@ -72,4 +72,4 @@ class World(NamedTuple):
     lifetimes: FloatArray  # unit exponential draws, consumed in order
     hours: FloatArray  # [pools, billing hours] machine-hours
     arrivals: IntArray  # [pools, sync periods kept] requests routed
-    recommended: IntArray  # [pools, sync periods kept] the autoscaler's recommendations
+    recommended: IntArray  # [pools, rounds of the stabilisation window] the autoscaler's recommendations
