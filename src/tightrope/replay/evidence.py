@@ -1,7 +1,8 @@
 """From latencies to evidence: attainment of each promise with a confidence interval that respects bursts.
 
 Requests close in time succeed and fail together, so the interval comes from resampling whole hours (block bootstrap; Künsch, Annals
-of Statistics 17(3), 1989), not single requests.
+of Statistics 17(3), 1989), not single requests. Where few requests missed, or few hours were seen, resampling knows too little: the
+interval is never narrower than that of as many independent requests (Wilson, JASA 22(158), 1927).
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from tightrope.replay.run import Outcome
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+NORMAL_QUANTILE = 1.959963984540054
+"""Of ``CONFIDENCE``, two-sided."""
 DAY_S = 86_400.0
 
 
@@ -40,13 +43,29 @@ def attained(kept: np.ndarray, hour: IntArray) -> Interval:
     draws = np.random.default_rng(0).multinomial(len(groups), np.full(len(groups), 1.0 / len(groups)), size=RESAMPLES)
     shares = (draws @ good) / np.maximum(draws @ total, 1)
     low, high = np.quantile(shares, [(1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0])
-    return Interval(share, min(float(low), share), max(float(high), share))
+    independent = wilson(share, len(kept))
+    return Interval(share, min(float(low), independent.low), max(float(high), independent.high))
+
+
+def wilson(share: float, requests: int) -> Interval:
+    """Return the score interval of a share among independent requests; it is never empty, not even at a share of 0 or 1.
+
+    >>> wilson(1.0, 100)
+    Interval(share=1.0, low=0.963005145101899, high=1.0)
+    """
+    spread = NORMAL_QUANTILE**2 / requests
+    middle = (share + spread / 2.0) / (1.0 + spread)
+    half = np.sqrt(share * (1.0 - share) * spread + spread**2 / 4.0) / (1.0 + spread)
+    return Interval(share, float(min(middle - half, share)), float(max(middle + half, share)))
 
 
 def deadlines_s(time_s: FloatArray, start_s: float, deferral: Deferral) -> FloatArray:
-    """Return when each request released at ``time_s`` is due, float64[requests]; ``start_s`` is the clock's offset from midnight."""
-    since_release_s = (time_s + start_s - deferral.release_h * SECONDS_PER_HOUR) % DAY_S
-    return time_s - since_release_s + deferral.window_h * SECONDS_PER_HOUR
+    """Return the next deadline after each ``time_s``, float64[requests]; ``start_s`` is the clock's offset from midnight.
+
+    What comes outside the window, after one deadline and before the next release, is due with the next window's work.
+    """
+    left_s = (deferral.deadline_h * SECONDS_PER_HOUR - start_s - time_s) % DAY_S
+    return time_s + np.where(left_s == 0.0, DAY_S, left_s)
 
 
 def judge(
@@ -59,7 +78,10 @@ def judge(
     window: str,
     seeds: tuple[int, ...],
 ) -> Evidence | None:
-    """Return the evidence for one promise of one class over several replays of the same stretch; None where it had no requests."""
+    """Return the evidence for one promise of one class over several replays of the same stretch; None where it had no requests.
+
+    A latency promise is proven where the whole interval lies at or above its percentile; a deadline where every request met it.
+    """
     values: list[FloatArray] = []
     kept: list[np.ndarray] = []
     hours: list[IntArray] = []
@@ -78,7 +100,7 @@ def judge(
     if not len(flat):
         return None
     interval = attained(ok, np.concatenate(hours))
-    target = promise.percentile if isinstance(promise, Slo) else 1.0
+    target, reached = (promise.percentile, interval.low) if isinstance(promise, Slo) else (1.0, interval.share)
     p50, p95, p99 = (1000.0 * float(q) for q in np.quantile(_finite(flat), [0.5, 0.95, 0.99]))
     return Evidence(
         traffic_class=name,
@@ -93,7 +115,7 @@ def judge(
         p95_ms=p95,
         p99_ms=p99,
         seeds=seeds,
-        verdict="proven" if interval.low >= target else "not proven",
+        verdict="proven" if reached >= target else "not proven",
     )
 
 
