@@ -189,10 +189,7 @@ def cut_decoding(pool: Row, slot: Row, requests: Rows, now_s: float, event_s: fl
         return event_s
     elapsed_s, growth_s = now_s - slot.begin_s, slot.growth_s
     half_s = slot.base_s - 0.5 * growth_s
-    if growth_s > 0.0:
-        root = (np.sqrt(half_s * half_s + 2.0 * growth_s * elapsed_s) - half_s) / growth_s
-    else:
-        root = elapsed_s / slot.base_s
+    root = 2.0 * elapsed_s / (half_s + np.sqrt(half_s * half_s + 2.0 * growth_s * elapsed_s))
     steps = min(max(1, int(np.ceil(root))), slot.steps)
     while steps > 1 and run_s(slot, steps - 1) > elapsed_s:
         steps -= 1

@@ -38,8 +38,8 @@ SLOT = _dtype(
     "begin_s base_s growth_s busy_s",
 )
 """``step`` counts decode steps, ``cached`` the tokens of decoding sequences, ``progress`` the head's prefilled tokens,
-``prefilled`` the prompts that end in the running step; ``steps``, ``base_s`` and ``growth_s`` describe the running decode run; ``closed`` says
-that the machine drains."""
+``prefilled`` the prompts that end in the running step; ``steps``, ``base_s`` and ``growth_s`` describe the running decode run;
+``closed`` says that the machine drains."""
 MACHINE = _dtype("pool state zone", "ready_s interrupt_s kill_s on_since_s")
 REQUEST = _dtype("traffic_class input_tokens output_tokens pool next", "time_s first_s finish_s")
 QUEUE = _dtype("deferrable head tail count", "")
