@@ -25,7 +25,7 @@ from tightrope.plan.constraints import FAMILIES
 from tightrope.render.plan_json.reference import plan_reference
 
 ROOT = Path(__file__).parents[1]
-COLUMNS = 110
+COLUMNS = 118
 FORMULATION = """# Formulation
 
 What the optimiser must keep, one family of constraints a row. An infeasible workload is answered with the family's name and the
@@ -36,6 +36,8 @@ can wait, `t` an hour of the week, `v` a variant, `q` a quota. Decided: `n[p,t]`
 that a pool answers; `g[w,p,t]` the share of a window's work done; `covered[p,t]` machines paid by the commitment; `commitment` US
 dollars an hour. Given: `rate[c,t]` planned requests/s, `mu[c,p,t]` requests/s that one machine sustains within the promises.
 """
+PASSING = re.compile(r"(?<=planned in)( +)[\d.,]+(?= s\b)|(?<= )\d+(?= days old\b)")
+"""How long planning took and how old the prices are: what differs from run to run and from day to day."""
 BLOCK = re.compile(r"(?<=<!-- generated: )(?P<name>[^\n]+)(?P<open> -->\n)(?P<body>.*?)(?=<!-- /generated -->)", re.DOTALL)
 
 
@@ -108,15 +110,15 @@ BLOCKS: dict[str, Callable[[], str]] = {"layers": layers}
 def with_blocks(page: str, cwd: Path | None = None) -> str:
     """Return a page with its blocks renewed; those of commands only where there is a ``cwd`` to run them in.
 
-    A name that nothing writes raises ``KeyError``.
+    A block that differs only in what passes with time stays as it is. A name that nothing writes raises ``KeyError``.
     """
 
     def renewed(match: re.Match[str]) -> str:
         name, body = match["name"], match["body"]
         if not name.startswith("$ "):
             body = BLOCKS[name]()
-        elif cwd:
-            body = console(name[2:], cwd)
+        elif cwd and PASSING.sub("", printed := console(name[2:], cwd)) != PASSING.sub("", body):
+            body = printed
         return f"{name}{match['open']}{body}"
 
     return BLOCK.sub(renewed, page)

@@ -34,6 +34,13 @@ def test_a_command_runs_only_when_asked_for(generate: ModuleType) -> None:
     assert "Usage: tightrope" in renewed
 
 
+def test_only_what_passes_with_time_may_differ(generate: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = page_with("$ tightrope plan x", "planned in  9.9 s\nspot prices are 1 days old\nsaved 5 %\n")
+    for printed, renewed in (("planned in   12.0 s\nspot prices are 200 days old\nsaved 5 %\n", False), ("saved 6 %\n", True)):
+        monkeypatch.setattr(generate, "console", lambda *_, printed=printed: printed)
+        assert (generate.with_blocks(page, tmp_path) != page) is renewed
+
+
 def test_what_is_printed_has_neither_colours_nor_this_terminals_width(
     generate: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
