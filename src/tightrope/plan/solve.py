@@ -323,7 +323,7 @@ def lower_bound(
         best = max(best, value)
         uneven = spend - np.average(spend, weights=problem.block_hours)
         length = float(uneven**2 @ problem.block_hours)
-        if best >= min(known_usd, enough_usd) or length <= 0.0 or step == ASCENTS:
+        if best >= min(known_usd, enough_usd) or length <= 1e-12 * float(spend**2 @ problem.block_hours) or step == ASCENTS:
             break
         price = _affordable(problem, price + (known_usd - value) / length * uneven)
     return best
