@@ -317,13 +317,13 @@ def lower_bound(
     stops at ``enough_usd``.
     """
     price = _affordable(problem, relaxation.cover_price)
-    best = -np.inf
-    for step in range(1 + (ASCENTS if np.isfinite(known_usd) and price.any() else 0)):
+    best, steps = -np.inf, ASCENTS if np.isfinite(known_usd) and price.any() else 0
+    for step in range(1 + steps):
         value, spend = _priced_apart(problem, relaxation, price, seconds_per_block)
         best = max(best, value)
         uneven = spend - np.average(spend, weights=problem.block_hours)
         length = float(uneven**2 @ problem.block_hours)
-        if best >= min(known_usd, enough_usd) or length <= 1e-12 * float(spend**2 @ problem.block_hours) or step == ASCENTS:
+        if best >= min(known_usd, enough_usd) or length <= 1e-9 or step == steps:
             break
         price = _affordable(problem, price + (known_usd - value) / length * uneven)
     return best
