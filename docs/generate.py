@@ -44,7 +44,7 @@ BLOCK = re.compile(r"(?<=<!-- generated: )(?P<name>[^\n]+)(?P<open> -->\n)(?P<bo
 def printed_by(command: str, cwd: Path = ROOT) -> str:
     """Return what a ``tightrope`` command prints, errors included, without colours and ``COLUMNS`` wide."""
     program, *arguments = shlex.split(command)
-    env = {name: os.environ[name] for name in ("PATH", "HOME", "NUMBA_CACHE_DIR") if name in os.environ}
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_CACHE_HOME") if name in os.environ}
     env |= {"COLUMNS": str(COLUMNS), "TERMINAL_WIDTH": str(COLUMNS), "NO_COLOR": "1", "TERM": "dumb", "PYTHONUTF8": "1"}
     path = Path(sys.executable).with_name(program)
     done = subprocess.run(  # noqa: S603 - the commands are the documentation's own
