@@ -191,6 +191,12 @@ def close_slots(world: World, machine: int, closed: int) -> None:
 
 
 @jit
+def is_lost(world: World, machine: Row, now_s: float) -> bool:
+    """Return whether a machine stands in a zone that the drill has taken."""
+    return machine.zone == 0 and zone_is_lost(world.pools[machine.pool], world.settings[0], now_s)
+
+
+@jit
 def zone_is_lost(pool: Row, settings: Row, now_s: float) -> bool:
     """Return whether the drill has taken the pool's first zone: it takes machines that may be interrupted."""
     return pool.interruptions_per_s > 0.0 and settings.zone_loss_s <= now_s < settings.zone_loss_end_s
@@ -343,11 +349,10 @@ def scale_pool(world: World, p: int, now_s: float) -> None:
 
 
 @jit
-def age_machine(world: World, index: int, now_s: float) -> None:
-    """Move one machine along its life: zone lost, taken away, notice received, ready."""
+def age_machine(world: World, index: int, now_s: float) -> bool:
+    """Move one machine along its life: zone lost, taken away, notice received, ready; return whether it became ready."""
     machine, settings = world.machines[index], world.settings[0]
-    lost = machine.zone == 0 and zone_is_lost(world.pools[machine.pool], settings, now_s)
-    if lost or machine.kill_s <= now_s:
+    if is_lost(world, machine, now_s) or machine.kill_s <= now_s:
         kill_machine(world, index, now_s)
     elif machine.interrupt_s <= now_s and machine.kill_s == NEVER:
         settings.interrupted += 1
@@ -355,17 +360,29 @@ def age_machine(world: World, index: int, now_s: float) -> None:
         drain(world, index, now_s)
     elif machine.state == STARTING and machine.ready_s <= now_s:
         machine.state = READY
-        release_held(world, world.pools[machine.pool].group, now_s)
-        wake_idle(world, now_s)
+        return True
+    return False
 
 
 @jit
 def control(world: World, now_s: float) -> None:
-    """One round of the control loop: ages of machines first, then every pool's size."""
+    """One round of the control loop: ages of machines first, then work for those that became ready, then every pool's size.
+
+    A zone is lost all at once: none of its machines is given what the others lose. Machines become ready all at once too. Idle
+    engines look again every round: what did not fit them may have left the head of its queue.
+    """
     settings = world.settings[0]
     for index in range(len(world.machines)):
-        if world.machines[index].state != OFF:
-            age_machine(world, index, now_s)
+        if world.machines[index].state == READY and is_lost(world, world.machines[index], now_s):
+            world.machines[index].state = DRAINING
+    ready = False
+    for index in range(len(world.machines)):
+        if world.machines[index].state != OFF and age_machine(world, index, now_s):
+            ready = True
+    if ready:
+        for group in range(settings.groups):
+            release_held(world, group, now_s)
+    wake_idle(world, now_s)
     for p in range(len(world.pools)):
         scale_pool(world, p, now_s)
     settings.sync += 1
