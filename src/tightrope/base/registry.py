@@ -16,6 +16,7 @@ from tightrope.base.errors import InputError, unknown_name
 Kind: TypeAlias = Literal["clouds", "offers", "render", "perf"]
 
 ATTRIBUTES: dict[str, str] = {"clouds": "CLOUD", "offers": "OFFER", "render": "RENDERER", "perf": "PROFILES"}
+CONTRACTS: dict[str, type] = {"clouds": Cloud, "offers": Offer, "render": Renderer, "perf": ProfileSource}
 
 
 def _built_in(kind: str) -> list[object]:
@@ -32,9 +33,12 @@ def _discover(kind: str) -> dict[str, object]:
     found: dict[str, object] = {}
     plugged = (point.load() for point in sorted(entry_points(group=f"tightrope.{kind}")))
     for part in [*_built_in(kind), *plugged]:
-        name = str(getattr(part, "name"))  # noqa: B009 - the contract says it has one
+        name, contract = str(getattr(part, "name", part)), CONTRACTS[kind].__name__
+        if not isinstance(part, CONTRACTS[kind]):
+            msg = f"{name!r} of tightrope.{kind} does not satisfy the contract {contract}"
+            raise InputError(msg, resolve=f"give it every attribute and method of base.contracts.{contract}")
         if name in found:
-            msg = f"two {kind} are called {name!r}: {found[name]!r} and {part!r}"
+            msg = f"two parts of tightrope.{kind} are called {name!r}: {found[name]!r} and {part!r}"
             raise InputError(msg, resolve="uninstall one of the packages that provide it")
         found[name] = part
     return found

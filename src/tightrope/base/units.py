@@ -4,6 +4,7 @@ Time is seconds, size is bytes (or GiB where a name says so), money is US dollar
 A month is 730 hours (8,760 hours of a year / 12), the convention of the vendors' own price pages.
 """
 
+import math
 import re
 
 HOURS_PER_MONTH = 730.0
@@ -24,7 +25,7 @@ BYTES = {
     "GiB": 2.0**30,
     "TiB": 2.0**40,
 }
-_QUANTITY = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z%]*)\s*")
+_QUANTITY = re.compile(r"\s*([+-]?(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z%]*)\s*")
 
 
 def parse_quantity(text: str, units: dict[str, float]) -> float:
@@ -34,10 +35,11 @@ def parse_quantity(text: str, units: dict[str, float]) -> float:
     0.25
     """
     match = _QUANTITY.fullmatch(text)
-    if match is None or match[2] not in units:
-        msg = f"got {text!r}, expected a number with one of the units {', '.join(units)}"
+    value = float(match[1]) * units.get(match[2], math.nan) if match else math.nan
+    if not math.isfinite(value):
+        msg = f"got {text!r}, expected a number with one of the units {', '.join(unit or 'none' for unit in units)}"
         raise ValueError(msg)
-    return float(match[1]) * units[match[2]]
+    return value
 
 
 def parse_seconds(text: str) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from tightrope.base.records import FloatArray, IntArray
 
 INFINITY = highspy.kHighsInf
+MOST_NODES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,15 @@ class Model:
         self.row_upper.append(upper)
         return len(self.families) - 1
 
-    def solve(self, *, relaxed: bool = False, gap: float = 1e-4, seconds: float = 60.0) -> Result:
-        """Solve it, as an LP where ``relaxed``; stop within the relative ``gap`` or after ``seconds`` with what is known then."""
+    def solve(self, *, relaxed: bool = False, gap: float = 1e-4, nodes: int = MOST_NODES) -> Result:
+        """Solve it, as an LP where ``relaxed``; stop within the relative ``gap`` or after ``nodes`` branches with what is known then.
+
+        No clock decides, so that the same model gives the same answer on any machine.
+        """
         solver = _Solver()
         solver.setOptionValue("threads", 1)
         solver.setOptionValue("mip_rel_gap", gap)
-        solver.setOptionValue("time_limit", seconds)
+        solver.setOptionValue("mip_max_nodes", nodes)
         solver.passModel(self._lp(relaxed=relaxed))
         solver.run()
         return _result(solver, mip=not relaxed and any(self.integer))

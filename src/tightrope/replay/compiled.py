@@ -6,6 +6,7 @@ after the text of everything that is compiled, under the user's cache folder.
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,12 +22,16 @@ COMPILED_FOLDERS = ("policy", "replay")
 
 @cache
 def cache_folder() -> Path:
-    """Return the folder for machine code of this version of the source."""
+    """Return the folder for machine code of this version of the source; a fresh one for this process where none can be kept."""
     package = Path(__file__).parents[1]
     files = sorted(path for folder in COMPILED_FOLDERS for path in (package / folder).glob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "tightrope" / f"compiled-{digest}"
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tightrope" / f"compiled-{digest}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="tightrope-"))
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="tightrope-"))
 
 
 def jit(function: Callable[Params, Result]) -> Callable[Params, Result]:
