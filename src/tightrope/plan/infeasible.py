@@ -5,21 +5,20 @@ from dataclasses import replace
 import numpy as np
 
 from tightrope.base.errors import InfeasibleError
-from tightrope.plan.constraints import FAMILIES, add_block, add_commitment
+from tightrope.plan.constraints import FAMILIES, add_block
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Problem
+from tightrope.plan.solve import Infeasible, place_deferrable, solve_block, solve_blocks
 
 DAYS = ("day 1", "day 2", "day 3", "day 4", "day 5", "day 6", "day 7")
 
 
-def _cost(problem: Problem, block: int) -> tuple[float, np.ndarray]:
-    """Return the cheapest cost of one block and its machines; infinite and empty where there is none."""
-    model = Model()
-    disk = np.full(len(problem.options), problem.disk_usd_per_hour)
-    columns = add_block(model, problem, block, 1.0, disk, deferrable=False)
-    add_commitment(model, problem, columns, 0.0)
-    result = model.solve()
-    return (result.objective, result.values[columns.machines]) if len(result.values) else (np.inf, np.zeros(0))
+def _cost(problem: Problem, block: int) -> float:
+    """Return the cheapest cost of one block; infinite where there is none."""
+    try:
+        return solve_block(problem, block, 0.0)[2]
+    except Infeasible:
+        return np.inf
 
 
 def _loosened(problem: Problem) -> dict[str, Problem]:
@@ -35,38 +34,92 @@ def _loosened(problem: Problem) -> dict[str, Problem]:
 
 def _worst_block(problem: Problem, block: int) -> int:
     """Return the busiest block that has no solution, else the one given."""
-    for candidate in np.argsort(-problem.rate.sum(axis=0), kind="stable")[:3]:
-        if not np.isfinite(_cost(problem, int(candidate))[0]):
+    busiest = np.argsort(-problem.rate.sum(axis=0), kind="stable")[:3]
+    for candidate in [*busiest, *problem.rate.argmax(axis=1)]:
+        if not np.isfinite(_cost(problem, int(candidate))):
             return int(candidate)
     return block
 
 
-def explain_infeasible(problem: Problem, block: int) -> InfeasibleError:
+def explain_infeasible(problem: Problem, stuck: Infeasible) -> InfeasibleError:
     """Return the error that names the family in the way of the block and what to change."""
-    block = _worst_block(problem, block)
+    if stuck.pools:
+        msg = f"pools: no plan with {problem.max_pools} found, the promises and the work that waits need {stuck.pools}"
+        return InfeasibleError(msg, resolve=f"raise purchase.max_pools to {stuck.pools}, or let one variant serve more classes")
+    block = _worst_block(problem, stuck.block)
     place = f"{DAYS[block // 24 % 7]} {block % 24:02d}:00"
-    if len(problem.interactive) == 0 or np.isfinite(_cost(problem, block)[0]):
-        msg = f"deadline: no allowed machine can do the deferrable work of the window around {place}"
-        return InfeasibleError(
-            msg, resolve="allow larger machines in where.families, or a longer window in traffic.<class>.nightly"
-        )
+    if len(problem.interactive) == 0 or np.isfinite(_cost(problem, block)):
+        return _explain_work(problem, block, place)
     for name, loose in _loosened(problem).items():
-        cost, machines = _cost(loose, block)
-        if np.isfinite(cost):
-            return InfeasibleError(
-                f"{name}: no plan keeps it in block {place} ({FAMILIES[name].meaning})", resolve=_fix(problem, name, machines)
-            )
+        if np.isfinite(_cost(loose, block)):
+            msg = f"{name}: no plan keeps it in block {place} ({FAMILIES[name].meaning})"
+            return InfeasibleError(msg, resolve=_fix(problem, name, block))
     msg = f"demand: no plan serves block {place}, and no single limit of the workload is in the way"
     return InfeasibleError(
         msg, resolve="loosen several of where.quotas, purchase.offers, quality floors and shares served, or the promises"
     )
 
 
-def _fix(problem: Problem, name: str, machines: np.ndarray) -> str:
+def _explain_work(problem: Problem, block: int, place: str) -> InfeasibleError:
+    """Return the error for deferrable work that does not fit its window: the quotas are in the way, or nothing can do it."""
+    loose = replace(problem, quotas=())
+    if problem.quotas and first_stuck(loose) is None:
+        msg = f"quota: the deferrable work of the window around {place} does not fit ({FAMILIES['quota'].meaning})"
+        return InfeasibleError(msg, resolve=_fix(problem, "quota", block))
+    msg = f"deadline: no allowed machine can do the deferrable work of the window around {place}"
+    return InfeasibleError(msg, resolve="allow larger machines in where.families, or a longer window in traffic.<class>.nightly")
+
+
+def first_stuck(problem: Problem) -> int | None:
+    """Return a block in which no plan fits, None where all options together serve every block and do the work that waits."""
+    keep = np.ones(len(problem.options), dtype=bool)
+    machines = np.zeros((len(problem.options), problem.blocks), dtype=np.int64)
+    share = np.zeros((len(problem.interactive), *machines.shape))
+    try:
+        if len(problem.interactive):
+            machines, share, _ = solve_blocks(problem, 0.0)
+        place_deferrable(problem, machines, share, keep)
+    except Infeasible as stuck:
+        return stuck.block
+    return None
+
+
+def _enough_quotas(problem: Problem, block: int | None) -> Problem:
+    """Return the problem with its quotas raised by as few machines as it takes, from the block that is stuck on."""
+    while block is not None:
+        raised = _raised(problem, block)
+        if [quota.machines for quota in raised.quotas] == [quota.machines for quota in problem.quotas]:
+            raised = replace(problem, quotas=tuple(replace(quota, machines=quota.machines + 1) for quota in problem.quotas))
+        problem, block = raised, first_stuck(raised)
+    return problem
+
+
+def _raised(problem: Problem, block: int) -> Problem:
+    """Return the problem with its quotas raised by the fewest machines with which the block's interactive work fits."""
+    model = Model()
+    columns = add_block(model, replace(problem, quotas=()), block, 1e-6, None, deferrable=False)
+    beyond = model.add_columns(np.ones(len(problem.quotas)), integer=True)
+    for quota, column in zip(problem.quotas, beyond, strict=True):
+        model.add_row(
+            "quota",
+            np.append(columns.machines, column),
+            np.append(quota.mask.astype(np.float64), -1.0),
+            -np.inf,
+            float(quota.machines),
+        )
+    more = np.rint(model.solve().values[beyond]).astype(int)
+    return replace(
+        problem, quotas=tuple(replace(q, machines=q.machines + int(k)) for q, k in zip(problem.quotas, more, strict=True))
+    )
+
+
+def _fix(problem: Problem, name: str, block: int) -> str:
     """Return the smallest change of the family's field that lets the block through."""
     if name == "quota":
-        needs = {q.name: round(float(machines[q.mask].sum())) for q in problem.quotas}
-        short = [f"{q.name}: {needs[q.name]}" for q in problem.quotas if needs[q.name] > q.machines]
+        needs = _enough_quotas(problem, block)
+        short = [
+            f"{q.name}: {q.machines}" for q, now in zip(needs.quotas, problem.quotas, strict=True) if q.machines > now.machines
+        ]
         now = [f"{q.name}: {q.machines}" for q in problem.quotas]
         return f"raise where.quotas to at least {{{', '.join(short)}}} (now {{{', '.join(now)}}})"
     if name == "quality-floor":

@@ -24,12 +24,13 @@ from tightrope.clouds.book import PriceBook
 from tightrope.offers import compute_savings_plan
 from tightrope.perf.find import describe
 from tightrope.plan.bill import constant_lines, machine_lines, total_usd, used_share
+from tightrope.plan.bound import lower_bound
 from tightrope.plan.build import lead_seconds, size_classes
 from tightrope.plan.explain import find_binding, find_levers, find_sensitivities
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.problem import usage_of
 from tightrope.plan.prove import Bench, Proof, prove
-from tightrope.plan.solve import Infeasible, Solution, lower_bound, relax, work_hours
+from tightrope.plan.solve import Infeasible, Solution, relax, work_hours
 from tightrope.plan.today import today_evidence, today_lines
 from tightrope.plan.warn import find_warnings
 

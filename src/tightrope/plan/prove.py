@@ -82,7 +82,7 @@ class Bench:
         try:
             return solve(problem, self.book)
         except Infeasible as stuck:
-            raise explain_infeasible(problem, stuck.block) from None
+            raise explain_infeasible(problem, stuck) from None
 
 
 def one_region_each(workload: Workload) -> Iterator[Workload]:

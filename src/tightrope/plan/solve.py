@@ -1,4 +1,4 @@
-"""The decision: relax, choose pools, solve blocks apart, place the work that waits, size the commitment; and the certified bound.
+"""The decision: relax, choose pools, solve blocks apart, place the work that waits, size the commitment.
 
 Blocks are coupled only by the commitment, the pools that are open and deferrable work. The linear relaxation of the whole week
 prices those; integer programs of single blocks do the rest (docs/explanation/why-decompose.md).
@@ -24,8 +24,6 @@ Key = TypeVar("Key")
 Answer = TypeVar("Answer")
 
 WORKERS = 2
-ASCENTS = 2
-"""Steps that sharpen the lower bound: each costs as much as the first bound."""
 SAMPLED_BLOCKS = 12
 """Blocks on which sets of pools are compared; they stand for the week in order of load."""
 COMMITMENT_ROUNDS = 3
@@ -65,11 +63,11 @@ class Solution:
 
 
 class Infeasible(Exception):  # noqa: N818 - caught inside plan/, users see InfeasibleError
-    """Some block has no solution."""
+    """Some block has no solution, or none with so few pools as are allowed."""
 
-    def __init__(self, block: int) -> None:
-        """Name the block."""
-        self.block = block
+    def __init__(self, block: int, pools: int = 0) -> None:
+        """Name the block, and how many pools would do where their number is in the way."""
+        self.block, self.pools = block, pools
         super().__init__(f"block {block}")
 
 
@@ -111,7 +109,7 @@ def solve_block(problem: Problem, block: int, commitment_usd_per_hour: float) ->
 def solve_blocks(problem: Problem, commitment_usd_per_hour: float) -> tuple[IntArray, FloatArray, FloatArray]:
     """Solve every block (equal ones once); return machines int64[P, B], shares float64[C, P, B] and costs float64[B] in US dollars/h."""
     keys = [problem.rate[:, block].tobytes() for block in range(problem.blocks)]
-    solved = _solve_apart(
+    solved = solve_apart(
         {key: block for block, key in enumerate(keys)}, lambda block: solve_block(problem, block, commitment_usd_per_hour)
     )
     found = [solved[key] for key in keys]
@@ -122,7 +120,7 @@ def solve_blocks(problem: Problem, commitment_usd_per_hour: float) -> tuple[IntA
     )
 
 
-def _solve_apart(blocks: dict[Key, int], solve_one: Callable[[int], Answer]) -> dict[Key, Answer]:
+def solve_apart(blocks: dict[Key, int], solve_one: Callable[[int], Answer]) -> dict[Key, Answer]:
     """Return ``solve_one`` of every block by its key, two at a time: HiGHS works outside Python's lock."""
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         return dict(zip(blocks, pool.map(solve_one, blocks.values()), strict=True))
@@ -132,6 +130,7 @@ def choose_pools(problem: Problem, relaxation: Relaxation) -> NDArray[np.bool_]:
     """Return bool[P], the options to open: what integer solutions of sampled blocks use, less those that are missed least.
 
     Pools are dropped one by one while there are more than ``max_pools``, or while one saves less than ``POOL_WORTH`` of the cost.
+    Where that leads nowhere, other options may still do with fewer. Raises ``Infeasible`` where none do.
     """
     small = take_blocks(problem, _sample_blocks(problem))
     commitment = relaxation.commitment_usd_per_hour
@@ -140,9 +139,25 @@ def choose_pools(problem: Problem, relaxation: Relaxation) -> NDArray[np.bool_]:
     while keep.sum() > 1:
         trial = _without_least(small, keep, machines, commitment)
         if trial is None or (keep.sum() <= problem.max_pools and trial[0] > (1.0 + POOL_WORTH) * cost):
-            return keep
+            break
         cost, keep, machines = trial
-    return keep
+    return keep if keep.sum() <= problem.max_pools else _few_pools(small, int(keep.sum()))
+
+
+def _few_pools(small: Problem, would_do: int) -> NDArray[np.bool_]:
+    """Return bool[P], at most ``max_pools`` options that serve all blocks, by one integer program over them."""
+    model = Model()
+    opened = model.add_columns(np.zeros(len(small.options)), 1.0, integer=True)
+    model.add_row("pools", opened, np.ones(len(opened)), -np.inf, float(small.max_pools))
+    for block in range(small.blocks):
+        columns = add_block(model, small, block, 1.0, None, deferrable=False)
+        for share in columns.share:
+            for p, column in enumerate(share):
+                model.add_row("pools", np.array([column, opened[p]]), np.array([1.0, -1.0]), -np.inf, 0.0)
+    result = model.solve(gap=POOL_WORTH)
+    if not len(result.values):
+        raise Infeasible(0, pools=would_do)
+    return np.asarray(result.values[opened] > 0.5)
 
 
 def _without_least(
@@ -165,10 +180,10 @@ def _without_least(
 
 
 def _sample_blocks(problem: Problem) -> IntArray:
-    """Return blocks spread evenly over the order of load, the busiest included."""
+    """Return blocks spread evenly over the order of load, the busiest included, and the busiest of every class."""
     order = np.argsort(problem.rate.sum(axis=0), kind="stable")
     picks = np.unique(np.linspace(0, problem.blocks - 1, min(SAMPLED_BLOCKS, problem.blocks)).round().astype(np.int64))
-    return order[picks]
+    return np.unique(np.concatenate([order[picks], problem.rate.argmax(axis=1)]))
 
 
 def solve(problem: Problem, prices: Prices, *, spread_work: bool = False, pools: NDArray[np.bool_] | None = None) -> Solution:
@@ -253,33 +268,51 @@ def place_deferrable(
                 free[p, block] -= part * hours[p]
                 work[w, p, block] += part
                 left -= part
-        if left > 1e-9:
-            _buy_work(problem, w, left, machines, work, keep)
+        while left > 1e-9:
+            left -= _buy_work(problem, w, left, machines, work, keep)
     return machines, work
 
 
-def _buy_work(problem: Problem, w: int, left: float, machines: IntArray, work: FloatArray, keep: NDArray[np.bool_]) -> None:
-    """Add machines for the part ``left`` of a window's work: whole machine-hours of the cheapest option, as early as they fit.
+def _room(problem: Problem, machines: IntArray) -> IntArray:
+    """Return how many more machines of each option the quotas allow, int64[P, B]."""
+    room = np.full(machines.shape, np.iinfo(np.int32).max, dtype=np.int64)
+    for quota in problem.quotas:
+        room[quota.mask] = np.minimum(room[quota.mask], quota.machines - machines[quota.mask].sum(axis=0))
+    return room
 
-    The last hour of the window stays free, for restarts after interruptions. Changes ``machines`` and ``work`` in place.
+
+def _buy_work(problem: Problem, w: int, left: float, machines: IntArray, work: FloatArray, keep: NDArray[np.bool_]) -> float:
+    """Add machines for the part ``left`` of a window's work, and return how much of it they do.
+
+    Whole machine-hours of the cheapest option, as early as they fit; where the quotas leave no option room for all of it, as much
+    as the cheapest with any room can do. The last hour of the window stays free, for restarts after interruptions. Changes
+    ``machines`` and ``work`` in place.
     """
     window, hours = problem.windows[w], work_hours(problem, w)
-    usable = len(window.blocks) - 1 if len(window.blocks) > 1 else 1
+    usable = window.blocks[:-1] if len(window.blocks) > 1 else window.blocks
+    room = _room(problem, machines)[:, usable]
     needed_hours = left * hours / (1.0 - SPARE_WORK)
-    cost = np.where(hours > 0.0, np.ceil(needed_hours) * problem.usd_per_hour + 1e-6 * needed_hours, np.inf)
     opened = keep | machines.any(axis=1)
+    full = opened.sum() >= problem.max_pools
+    may = (hours > 0.0) & (opened if full else True)
+    fits = may & (room.sum(axis=1) >= needed_hours)
+    some = fits if fits.any() else may & room.any(axis=1)
+    if not some.any():
+        raise Infeasible(int(window.blocks[0]), pools=int(opened.sum()) + 1 if full and not (opened & (hours > 0.0)).any() else 0)
+    cost = np.where(some, np.ceil(needed_hours) * problem.usd_per_hour + 1e-6 * needed_hours, np.inf)
     own = np.where(opened, cost, np.inf)
-    full = opened.sum() >= problem.max_pools and np.isfinite(own).any()
-    p = int(np.argmin(own if full or own.min() * NEW_POOL_SHARE <= cost.min() else cost))
-    if not np.isfinite(cost[p]):
-        raise Infeasible(int(window.blocks[0]))
-    needed = int(np.ceil(left * hours[p] / (1.0 - SPARE_WORK) - 1e-9))
-    per_block, part = -(-needed // usable), left / needed
-    for block in window.blocks[:usable]:
-        added = min(per_block, needed)
+    p = int(np.argmin(own if own.min() * NEW_POOL_SHARE <= cost.min() and np.isfinite(own).any() else cost))
+    needed = min(int(np.ceil(needed_hours[p] - 1e-9)), int(room[p].sum()))
+    done = min(left, needed * (1.0 - SPARE_WORK) / hours[p])
+    per_block, part = -(-needed // len(usable)), done / needed
+    while np.minimum(room[p], per_block).sum() < needed:
+        per_block += 1
+    for block, most in zip(usable, room[p], strict=True):
+        added = min(per_block, int(most), needed)
         machines[p, block] += added
         work[w, p, block] += part * added
         needed -= added
+    return done
 
 
 def spread_deferrable(
@@ -297,81 +330,3 @@ def spread_deferrable(
         machines[p, window.blocks] += int(np.ceil(hours[p] / (1.0 - SPARE_WORK) / len(window.blocks)))
         work[w, p, window.blocks] = 1.0 / len(window.blocks)
     return machines, work
-
-
-def lower_bound(
-    problem: Problem,
-    relaxation: Relaxation,
-    known_usd: float = np.inf,
-    *,
-    enough_usd: float = np.inf,
-    seconds_per_block: float = 0.5,
-) -> float:
-    """Return US dollars a month that no plan of this problem can cost less than (Lagrangian relaxation).
-
-    Pricing the commitment in each block, and each window's work at ``work_price``, takes the blocks apart; each is bounded by its
-    own integer program. Any prices give a valid bound as long as a dollar of commitment is not worth more than it costs over the
-    month, which ``_affordable`` ensures; limits on the number of pools are left out, which only lowers the bound. The relaxation's
-    prices are the start; where a plan of ``known_usd`` is at hand, ``ASCENTS`` subgradient steps towards it raise the bound (Polyak,
-    USSR Computational Mathematics and Mathematical Physics 9(3), 1969): blocks that would commit more than the mean pay more. It
-    stops at ``enough_usd``.
-    """
-    price = _affordable(problem, relaxation.cover_price)
-    best, steps = -np.inf, ASCENTS if np.isfinite(known_usd) and price.any() else 0
-    for step in range(1 + steps):
-        value, spend = _priced_apart(problem, relaxation, price, seconds_per_block)
-        best = max(best, value)
-        uneven = spend - np.average(spend, weights=problem.block_hours)
-        length = float(uneven**2 @ problem.block_hours)
-        if best >= min(known_usd, enough_usd) or length <= 1e-9 or step == steps:
-            break
-        price = _affordable(problem, price + (known_usd - value) / length * uneven)
-    return best
-
-
-def _affordable(problem: Problem, price: FloatArray) -> FloatArray:
-    """Return prices of 0 or more whose month's sum is no more than a committed dollar an hour costs, shifted down where needed."""
-    price = np.maximum(price, 0.0)
-    for _ in range(100):
-        over = float(price @ problem.block_hours) / HOURS_PER_MONTH - 1.0
-        if over <= 1e-12:
-            return price
-        price = np.maximum(price - over, 0.0)
-    return price / (float(price @ problem.block_hours) / HOURS_PER_MONTH)
-
-
-def _priced_apart(
-    problem: Problem, relaxation: Relaxation, price: FloatArray, seconds_per_block: float
-) -> tuple[float, FloatArray]:
-    """Return the bound that these prices give, and what each block would commit at them, float64[B] US dollars an hour."""
-    hours = problem.block_hours
-    rewards = [
-        relaxation.work_price[[w for w, window in enumerate(problem.windows) if block in window.blocks]] / hours[block]
-        for block in range(problem.blocks)
-    ]
-    keys = [(problem.rate[:, b].tobytes(), float(price[b]), rewards[b].tobytes()) for b in range(problem.blocks)]
-    solved = _solve_apart(
-        {key: block for block, key in enumerate(keys)},
-        lambda block: _block_bound(problem, block, float(price[block]), rewards[block], seconds_per_block),
-    )
-    bounds, spend = (np.array(column) for column in zip(*(solved[key] for key in keys), strict=True))
-    return float(relaxation.work_price.sum() + bounds @ hours), spend
-
-
-def _block_bound(problem: Problem, block: int, price: float, rewards: FloatArray, seconds: float) -> tuple[float, float]:
-    """Return what one block costs at least with covered hours and work at their prices, and what it commits; US dollars/h."""
-    model = Model()
-    covered = np.where(np.isfinite(problem.covered_usd_per_hour), problem.covered_usd_per_hour, 0.0)
-    columns = add_block(model, problem, block, 1.0, price * covered + problem.disk_usd_per_hour, deferrable=True)
-    for reward, row in zip(rewards, columns.work, strict=True):
-        _add_cost(model, row, -float(reward))
-        model.add_row("deadline", row, np.ones(len(row)), -np.inf, 1.0)
-    result = model.solve(gap=1e-3, seconds=seconds)
-    return result.bound, float(covered @ result.values[columns.covered]) if len(result.values) else 0.0
-
-
-def _add_cost(model: Model, columns: IntArray, cost: float) -> None:
-    """Set the cost of existing columns."""
-    flat = np.concatenate(model.cost)
-    flat[columns] += cost
-    model.cost[:] = [flat]

@@ -1,0 +1,201 @@
+"""Two roads to the decision: the decomposed solver, and trying every fleet of tiny problems.
+
+What is tried is in ``tests/plan/brute_force.py``, written from the formulas of ``constraints.FAMILIES`` without its code.
+"""
+
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from tightrope.plan.bound import lower_bound
+from tightrope.plan.constraints import FAMILIES
+from tightrope.plan.solve import Infeasible, Solution, relax, solve, solve_block
+
+PATH = Path(__file__).parents[1] / "plan" / "brute_force.py"
+
+
+def load_brute_force() -> ModuleType:
+    if "plan_brute_force" in sys.modules:
+        return sys.modules["plan_brute_force"]
+    spec = importlib.util.spec_from_file_location("plan_brute_force", PATH)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+BRUTE: Any = load_brute_force()
+Case, Sold = BRUTE.Case, BRUTE.Sold
+MOST = 4
+"""Machines of an option, at most, in what is tried."""
+CLOSE = 2e-4
+"""The solver stops within 1e-4 of the optimum."""
+BOUNDED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+
+
+@BOUNDED
+@given(case=BRUTE.cases(blocks=1), cents=st.integers(0, 120))
+def test_a_block_costs_what_trying_every_fleet_finds(case: Any, cents: int) -> None:
+    problem, commitment = case.problem, cents / 100
+    tried = BRUTE.cheapest_hour_usd(problem, 0, commitment, MOST)
+    try:
+        machines, _, cost = solve_block(problem, 0, commitment)
+    except Infeasible:
+        assert tried == np.inf
+        return
+    assert cost <= tried * (1.0 + CLOSE) + 1e-9
+    if machines.max(initial=0) <= MOST:
+        assert cost == pytest.approx(tried, rel=CLOSE)
+        assert cost == pytest.approx(float(BRUTE.hourly_usd(problem, machines[None], commitment)[0]), abs=1e-6)
+        assert BRUTE.may_serve(problem, 0, machines)
+
+
+@BOUNDED
+@given(case=BRUTE.cases())
+def test_the_bound_is_below_every_plan_and_the_plan_keeps_every_promise(case: Any) -> None:
+    problem = case.problem
+    tried = BRUTE.cheapest_month_usd(problem, MOST)
+    try:
+        relaxation = relax(problem)
+        solution = solve(problem, case.prices)
+    except Infeasible:
+        assert tried == np.inf or needs_more_pools(case)
+        return
+    broken = {name: by for name, by in BRUTE.violations(solution).items() if by > BRUTE.TOLERANCE}
+    assert not broken
+    assert solution.usd_per_month == pytest.approx(BRUTE.month_usd(solution), rel=1e-9)
+    assert relaxation.usd_per_month <= tried * (1.0 + 1e-9)
+    for known in (np.inf, solution.usd_per_month):
+        bound = lower_bound(problem, relaxation, known)
+        assert bound <= min(tried, solution.usd_per_month) * (1.0 + 1e-9)
+        assert bound >= relaxation.usd_per_month * (1.0 - 1e-6)
+    if solution.machines.max(initial=0) <= MOST:
+        assert solution.usd_per_month >= tried * (1.0 - 1e-9)
+
+
+def needs_more_pools(case: Any) -> bool:
+    """Return whether the limit on pools stands in the way: brute force does not know it."""
+    try:
+        solve(replace(case, max_pools=9).problem, case.prices)
+    except Infeasible:
+        return False
+    return True
+
+
+@settings(BOUNDED, max_examples=25)
+@given(
+    loads=st.lists(st.sampled_from([0.0, 0.4, 1.0, 1.5]), min_size=2, max_size=4),
+    first=st.sets(st.integers(0, 3), min_size=1),
+    second=st.sets(st.integers(0, 3)),
+    hours=st.lists(st.floats(0.05, 2.0), min_size=2, max_size=2),
+    quota=st.none() | st.integers(1, 3),
+)
+def test_work_that_waits_is_done_in_time_and_bounded_from_below(
+    loads: list[float], first: set[int], second: set[int], hours: list[float], quota: int | None
+) -> None:
+    windows = [
+        (tuple(sorted(b for b in blocks if b < len(loads))), 3600.0 * h) for blocks, h in zip((first, second), hours, strict=True)
+    ]
+    windows = [window for window in windows if window[0]]
+    assume(windows)
+    case = Case(
+        sold=(Sold("m0.0", "0.30", (1.0,), work=1.0),),
+        rate=(tuple(loads),),
+        windows=tuple(windows),
+        quotas={} if quota is None else {"m0": quota},
+    )
+    problem = case.problem
+    tried = BRUTE.cheapest_with_work_usd(problem, 4)
+    try:
+        solution = solve(problem, case.prices)
+    except Infeasible:
+        assert quota is not None
+        spare = replace(case, windows=tuple((blocks[:-1] or blocks, requests / 0.9) for blocks, requests in windows))
+        assert len(windows) > 1 or BRUTE.cheapest_with_work_usd(spare.problem, 4) == np.inf
+        return
+    broken = {name: by for name, by in BRUTE.violations(solution).items() if by > BRUTE.TOLERANCE}
+    assert not broken
+    assert solution.usd_per_month >= tried * (1.0 - 1e-9)
+    assert lower_bound(problem, relax(problem), solution.usd_per_month) <= tried * (1.0 + 1e-9)
+
+
+# ------------------------------------------------------------------------------------------------- each family where it binds
+
+CHEAP, DEAR = Sold("m0.0", "0.10", (1.0,), variant=0), Sold("m1.0", "0.25", (1.0,), variant=1)
+TWO = {"sold": (CHEAP, DEAR), "rate": ((1.8,),), "quality": (0.9, 1.0)}
+SPOT = Sold("m0.0", "0.10", (1.0,), spot=True)
+FIXED = Sold("m1.0", "0.25", (1.0,))
+BINDING = {
+    # family: the case, its cheapest machines, the case without the family, its cheapest machines
+    "demand": (Case((CHEAP,), ((1.8,),)), [2], Case((CHEAP,), ((0.0,),)), [0]),
+    "capacity": (Case((CHEAP,), ((2.1,),)), [3], Case((replace(CHEAP, mu=(2.1,)),), ((2.1,),)), [1]),
+    "routing-share": (Case(**TWO, share_cap=((0.5, 1.0),)), [1, 1], Case(**TWO), [2, 0]),
+    "quality-floor": (Case(**TWO, quality_floor=(0.95,)), [1, 1], Case(**TWO), [2, 0]),
+    "spot-share": (Case((SPOT, FIXED), ((1.8,),), max_spot_share=0.5), [1, 1], Case((SPOT, FIXED), ((1.8,),)), [2, 0]),
+    "spot-zone-loss": (Case((SPOT,), ((1.8,),), spot_zone_loss_share=1.0), [3], Case((SPOT,), ((1.8,),)), [2]),
+    "quota": (Case((CHEAP, DEAR), ((1.8,),), quality=(1.0, 1.0), quotas={"m0": 1}), [1, 1], Case(**TWO), [2, 0]),
+    "commitment": (
+        Case((replace(CHEAP, plan="0.06"),), ((1.8,),)),
+        [2],
+        Case((CHEAP,), ((1.8,),)),
+        [2],
+    ),
+    "deadline": (
+        Case((replace(CHEAP, work=1.0),), ((0.0,),), windows=(((0,), 1800.0),)),
+        [1],
+        Case((CHEAP,), ((0.0,),)),
+        [0],
+    ),
+}
+
+
+def test_every_family_has_a_case_where_it_binds() -> None:
+    assert BINDING.keys() == FAMILIES.keys()
+
+
+@pytest.mark.parametrize("family", BINDING)
+def test_the_family_binds(family: str) -> None:
+    case, machines, loose_case, loose_machines = BINDING[family]
+    bound, loose = (solve(one.problem, one.prices) for one in (case, loose_case))
+    assert bound.machines[:, 0].tolist() == machines
+    assert loose.machines[:, 0].tolist() == loose_machines
+    assert worst(bound) <= BRUTE.TOLERANCE
+    assert worst(loose) <= BRUTE.TOLERANCE
+    assert bound.usd_per_month != pytest.approx(loose.usd_per_month)
+    crossed = replace(loose, problem=case.problem)
+    if family == "commitment":
+        assert bound.commitment_usd_per_hour == pytest.approx(2 * 0.06)
+        assert bound.usd_per_month == pytest.approx(730.0 * 2 * (0.06 + BRUTE.DISK_USD_PER_HOUR))
+    elif family == "deadline":
+        assert BRUTE.violations(replace(crossed, work=np.zeros((1, 1, 1))))[family] == 1.0
+    elif family == "demand":
+        assert BRUTE.violations(crossed)[family] == 1.0
+    else:
+        assert BRUTE.violations(crossed)[family] > 0.0
+
+
+def worst(solution: Solution) -> float:
+    """Return the worst violation of any family."""
+    return max(BRUTE.violations(solution).values())
+
+
+def test_a_hand_reckoned_month() -> None:
+    # two blocks of 365 h: 1 and 3 machines at $0.30 + disk $0.01, plan at $0.20; committing for 1 saves 0.10 × 730, for 2 more
+    # saves 0.30 × 365 − 0.20 × 730 an hour each: less than nothing.
+    case = Case((Sold("m0.0", "0.30", (1.0,), plan="0.20"),), ((1.0, 3.0),))
+    solution = solve(case.problem, case.prices)
+    assert solution.commitment_usd_per_hour == pytest.approx(0.20)
+    by_hand = 730 * 0.20 + 365 * 2 * 0.30 + 365 * 4 * 0.01
+    assert solution.usd_per_month == pytest.approx(by_hand)
+    assert BRUTE.cheapest_month_usd(case.problem) == pytest.approx(by_hand)
+    assert lower_bound(case.problem, relax(case.problem), solution.usd_per_month) == pytest.approx(by_hand, rel=1e-3)
