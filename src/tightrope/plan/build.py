@@ -228,12 +228,19 @@ def _dominates(rival: tuple[Deployment, PoolOption], mine: tuple[Deployment, Poo
     return (
         other.terms.offer == option.terms.offer
         and other.terms.zones >= option.terms.zones
-        and (copies == 1 or not rules.limited & {other.machine.family, other.machine.name})
+        and other.interruptible <= option.interruptible
+        and _counts_no_more(other, option, copies, rules)
         and deployment.capacity.keys() <= rival_deployment.capacity.keys()
         and _may_replace(other.variant, option.variant, deployment.capacity, rules)
         and _no_dearer(other, option, copies)
         and (covers or all(_sustains(rival_deployment.capacity[name], own, engines) for name, own in deployment.capacity.items()))
     )
+
+
+def _counts_no_more(other: PoolOption, option: PoolOption, copies: int, rules: Rules) -> bool:
+    """Return whether ``copies`` of the other count no more towards any quota than one of mine does."""
+    theirs, mine = (rules.limited & {one.machine.family, one.machine.name} for one in (other, option))
+    return not theirs or (copies == 1 and theirs <= mine)
 
 
 def _no_dearer(other: PoolOption, option: PoolOption, copies: int) -> bool:
@@ -245,10 +252,10 @@ def _no_dearer(other: PoolOption, option: PoolOption, copies: int) -> bool:
 
 
 def _may_replace(other: ModelVariant, mine: ModelVariant, classes: dict[str, Capacity], rules: Rules) -> bool:
-    """Return whether the other variant may answer in the place of mine, for every class that mine serves."""
+    """Return whether the other variant may answer in the place of mine, for every class that mine serves, beside its own share."""
     if other.name == mine.name:
         return True
-    equal = all(other.serves.get(name, 0.0) >= mine.serves.get(name, 0.0) for name in classes)
+    equal = all(other.serves.get(name, 0.0) >= 1.0 for name in classes)
     return equal and (other.quality >= mine.quality or classes.keys() <= rules.any_quality)
 
 
