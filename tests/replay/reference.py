@@ -26,8 +26,8 @@ class Reference(Engines):
         self, fleet: Fleet, traffic: Traffic, *, duration_s: float, block_offset_s: float, seed: int, zone_loss: ZoneLoss | None
     ) -> None:
         """Lay everything out, all machines off."""
-        super().__init__(fleet)
-        self.traffic, self.duration_s, self.offset_s = traffic, duration_s, block_offset_s
+        super().__init__(fleet, duration_s)
+        self.traffic, self.offset_s = traffic, block_offset_s
         self.zone_loss, self.scaling = zone_loss, fleet.scaling
         columns = (traffic.time_s, traffic.traffic_class, traffic.input_tokens, traffic.output_tokens)
         rows = zip(*(column.tolist() for column in columns), strict=True)
@@ -225,7 +225,7 @@ class Reference(Engines):
         self.stop(machine, now_s)
         for engine in machine.engines:
             if engine.doing in {"batch", "decode", "prefill"}:
-                self.busy_s[machine.pool] -= engine.end_s - now_s
+                self.busy_s[machine.pool] -= self.within(now_s, engine.end_s)
             if engine.doing != "batch":
                 engine.running.sort(key=lambda r: (r.left, r.index))
             again = [*engine.running, *engine.waiting]

@@ -73,9 +73,9 @@ class Machine:
 class Engines:
     """Every engine of a fleet, the work that can wait, and when each engine's work ends."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, duration_s: float) -> None:
         """Lay the engines out, all machines off."""
-        self.fleet, self.pools = fleet, fleet.pools
+        self.fleet, self.pools, self.duration_s = fleet, fleet.pools, duration_s
         self.machines: list[list[Machine]] = []
         self.engines: list[Engine] = []
         for p, pool in enumerate(fleet.pools):
@@ -104,8 +104,12 @@ class Engines:
         """Set the engine to work."""
         engine.doing, engine.end_s = doing, now_s + duration_s
         if doing != "wait":
-            self.busy_s[engine.machine.pool] += duration_s
+            self.busy_s[engine.machine.pool] += self.within(now_s, engine.end_s)
         heapq.heappush(self.ends, (engine.end_s, engine.number))
+
+    def within(self, from_s: float, to_s: float) -> float:
+        """Return how much of a stretch of time lies before the end of the traffic: only that is billed, or counted as work."""
+        return max(0.0, min(to_s, self.duration_s) - from_s)
 
     def rest(self, engine: Engine) -> None:
         """Let the engine idle."""

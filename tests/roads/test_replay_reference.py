@@ -155,6 +155,7 @@ def check_alike(fast: Outcome, slow: Outcome) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(fast.machine_hours, slow.machine_hours, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(fast.busy_hours, slow.busy_hours, rtol=1e-6, atol=1e-9)
+    assert (fast.busy_hours <= fast.machine_hours.sum(axis=1) + 1e-9).all()
 
 
 @settings(

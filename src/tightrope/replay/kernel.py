@@ -3,7 +3,7 @@
 from tightrope.base.records import FloatArray
 from tightrope.replay.compiled import jit
 from tightrope.replay.fleet import block_of, control, end_slot, route, start_machine, start_slot, stop_if_drained, stop_machine
-from tightrope.replay.state import NEVER, NONE, OFF, READY, World
+from tightrope.replay.state import BATCHING, DECODING, NEVER, NONE, OFF, READY, STEPPING, World
 
 LATEST_S = 86400.0
 """A replay goes on after its traffic until everything is answered, at most so long."""
@@ -31,6 +31,15 @@ def unfinished(world: World) -> bool:
 
 
 @jit
+def close_books(world: World) -> None:
+    """Note how busy every engine was until the traffic's end: what follows is not billed, and not counted either."""
+    for index in range(len(world.slots)):
+        slot = world.slots[index]
+        over_s = world.event_s[index] - world.settings[0].end_s if slot.mode in (DECODING, STEPPING, BATCHING) else 0.0
+        slot.billed_busy_s = slot.busy_s - over_s
+
+
+@jit
 def warm_start(world: World) -> None:
     """Begin with the schedule's first machines ready."""
     block = block_of(world.settings[0], 0.0)
@@ -50,12 +59,15 @@ def run(world: World) -> None:
     """
     settings, requests, event_s = world.settings[0], world.requests, world.event_s
     warm_start(world)
-    request, rounds = 0, 0
+    request, rounds, closed = 0, 0, False
     while True:
         index = next_slot(event_s)
         end_s = event_s[index]
         arrival_s = requests[request].time_s if request < len(requests) else NEVER
         control_s = rounds * settings.sync_s
+        if not closed and min(end_s, arrival_s, control_s) >= settings.end_s:
+            close_books(world)
+            closed = True
         if end_s <= arrival_s and end_s <= control_s:
             end_slot(world, index, end_s)
             start_slot(world, index, end_s)

@@ -79,7 +79,7 @@ class Outcome:
     pool: IntArray
     machine_hours: FloatArray
     busy_hours: FloatArray
-    """float64[pools]: engine-hours busy, divided by the engines of a machine (machine-hours of work)."""
+    """float64[pools]: engine-hours busy until the traffic's end, divided by the engines of a machine (machine-hours of work)."""
     interruptions: int
     retries: int
 
@@ -129,7 +129,7 @@ def replay_fleet(
     )
     world.lifetimes[:] = np.random.default_rng(seed).exponential(size=len(world.lifetimes))
     run(world)
-    busy_s = np.bincount(world.slots.pool, weights=world.slots.busy_s, minlength=len(fleet.pools))
+    busy_s = np.bincount(world.slots.pool, weights=world.slots.billed_busy_s, minlength=len(fleet.pools))
     return Outcome(
         traffic=traffic,
         first_s=world.requests.first_s.copy(),

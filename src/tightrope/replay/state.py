@@ -35,11 +35,11 @@ POOL = _dtype(
 of a machine."""
 SLOT = _dtype(
     "pool machine mode head tail waiting sequences step cached reserved progress prefilled steps closed",
-    "begin_s base_s growth_s busy_s",
+    "begin_s base_s growth_s busy_s billed_busy_s",
 )
 """``step`` counts decode steps, ``cached`` the tokens of decoding sequences, ``progress`` the head's prefilled tokens,
 ``prefilled`` the prompts that end in the running step; ``steps``, ``base_s`` and ``growth_s`` describe the running decode run;
-``closed`` says that the machine drains."""
+``closed`` says that the machine drains; ``billed_busy_s`` is ``busy_s`` as it stood when the traffic ended."""
 MACHINE = _dtype("pool state zone", "ready_s interrupt_s kill_s on_since_s")
 REQUEST = _dtype("traffic_class input_tokens output_tokens pool next", "time_s first_s finish_s")
 QUEUE = _dtype("deferrable head tail count", "")
