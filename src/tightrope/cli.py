@@ -4,6 +4,7 @@ Exit codes: 0 done, 2 bad input, 3 infeasible, 4 not proven.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -144,3 +145,12 @@ def main() -> None:
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if DEBUG["on"]:
+            raise
+        what = f"{type(error).__name__}: {error}"
+        typer.echo(f"error: this is a defect of Tightrope: {what}\nResolve: report it with what --debug shows", err=True)
+        sys.exit(1)

@@ -1,6 +1,6 @@
 """From a workload and a price book to a ``Problem``: every variant on every machine, kept with its figures or refused with a reason."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,11 +32,16 @@ DISK_GB = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """One class's planned week, headroom included, and its expected one; rates in requests/s, float64[168]."""
+    """One class, its demand cut to the part that sizing may see, and its week; rates in requests/s, float64[168].
+
+    ``planned`` is the peak within each block, growth, surge and headroom included; ``expected`` the mean, growth included; ``work``
+    the mean with everything that ``planned`` includes, for work that waits.
+    """
 
     traffic_class: TrafficClass
     planned: FloatArray
     expected: FloatArray
+    work: FloatArray
     note: str
 
 
@@ -44,10 +49,17 @@ def size_classes(workload: Workload, headroom: dict[str, float], lead_s: float) 
     """Return every class's week from the part of the trace that may be seen: peak within each block, growth and surge on top."""
     sized = []
     for item in workload.classes:
-        blocks: Blocks = weekly_blocks(split_demand(item.demand, workload.heldout_share).sizing, lead_s)
+        seen = split_demand(item.demand, workload.heldout_share).sizing
+        blocks: Blocks = weekly_blocks(seen, lead_s)
         factor = (1.0 + item.growth) * (1.0 + item.surge) * headroom.get(item.name, 1.0)
         sized.append(
-            Sized(item, _round_up(blocks.peak_rate_per_s * factor), blocks.mean_rate_per_s * (1.0 + item.growth), blocks.note)
+            Sized(
+                traffic_class=replace(item, demand=seen),
+                planned=_round_up(blocks.peak_rate_per_s * factor),
+                expected=blocks.mean_rate_per_s * (1.0 + item.growth),
+                work=blocks.mean_rate_per_s * factor,
+                note=blocks.note,
+            )
         )
     return tuple(sized)
 
@@ -129,6 +141,9 @@ def build_problem(
     deployments, refusals = find_deployments(workload, book, table, sized, max_batch)
     _check_served(sized, deployments, refusals)
     options, unsold = _options(workload, book, deployments)
+    if not options:
+        msg = f"offers: none of {', '.join(workload.purchase.offers)} runs a machine that could serve here"
+        raise InfeasibleError(msg, resolve="allow on-demand in purchase.offers, or another region in where")
     refusals += unsold
     kept, dominated = _drop_dominated(options, comparison_rules(workload, sized))
     return _arrays(workload, book, sized, kept, tuple(refusals + dominated))
@@ -297,7 +312,9 @@ def _arrays(
         mean_rate=np.stack([item.expected for item in interactive]) if interactive else rate,
         mu=_mu(interactive, options),
         work_per_s=_work_per_s(deferrable, options),
-        share_cap=np.array([[v.serves.get(item.traffic_class.name, 0.0) for v in workload.variants] for item in interactive]),
+        share_cap=np.array(
+            [[v.serves.get(item.traffic_class.name, 0.0) for v in workload.variants] for item in interactive]
+        ).reshape(len(interactive), len(variants)),
         quality=np.array([variant.quality for variant in workload.variants]),
         quality_floor=np.array([item.traffic_class.quality_floor for item in interactive]),
         variant_of=np.array([variants.index(option.variant.name) for _, option in options]),
@@ -347,11 +364,17 @@ def _windows(index: int, item: Sized) -> list[Window]:
     """Return the week's windows of one deferrable class: what arrives within a day of each release is due by the next deadline."""
     deferral = item.traffic_class.deferral
     assert deferral is not None  # noqa: S101 - the caller chose deferrable classes
-    first, span = int(np.ceil(deferral.release_h - 1e-9)), max(1, int(deferral.window_h + 1e-9))
+    first = int(np.ceil(deferral.release_h - 1e-9))
+    span = int(deferral.release_h + deferral.window_h + 1e-9) - first
+    if span < 1:
+        msg = (
+            f"deadline: the window of {item.traffic_class.name!r}, {deferral.window_h:g} h long, holds no whole hour to plan with"
+        )
+        raise InfeasibleError(msg, resolve=f"release traffic.{item.traffic_class.name} earlier or let it be done later")
     windows = []
     for day in range(HOURS_PER_WEEK // 24):
         hours = (24 * day + int(deferral.release_h) + np.arange(24)) % HOURS_PER_WEEK
-        requests = float(item.expected[hours].sum() * SECONDS_PER_HOUR)
+        requests = float(item.work[hours].sum() * SECONDS_PER_HOUR)
         if requests > 0.0:
             windows.append(Window(index, (24 * day + first + np.arange(span)) % HOURS_PER_WEEK, requests))
     return windows

@@ -165,8 +165,8 @@ class CapacityTable:
         self._classes: dict[str, TrafficClass] = {}
 
     def find(self, engine: EngineModel, traffic_class: TrafficClass) -> Capacity:
-        """Return the capacity of one engine for the class."""
-        self._classes[traffic_class.name] = traffic_class
+        """Return the capacity of one engine for the class, with the demand that the class was first asked for with."""
+        self._classes.setdefault(traffic_class.name, traffic_class)
         return self._measure(_without_load(engine), traffic_class.name)
 
     def _measured(self, engine: EngineModel, name: str) -> Capacity:
