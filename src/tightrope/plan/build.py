@@ -194,10 +194,10 @@ def _options(
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What comparing options needs to know: families and types under a quota, planned peaks, classes where quality never binds."""
+    """What comparing options needs to know: families and types under a quota, planned weeks, classes where quality never binds."""
 
     limited: frozenset[str]
-    peak_per_s: dict[str, float]
+    planned_per_s: dict[str, FloatArray]
     any_quality: frozenset[str]
 
 
@@ -214,8 +214,8 @@ def comparison_rules(workload: Workload, sized: tuple[Sized, ...]) -> Rules:
             mean, left = mean + part * variant.quality, left - part
         if left <= 1e-9 and mean >= item.traffic_class.quality_floor:
             any_quality.add(name)
-    peaks = {item.traffic_class.name: float(item.planned.max()) for item in sized}
-    return Rules(frozenset(workload.where.quotas), peaks, frozenset(any_quality))
+    planned = {item.traffic_class.name: item.planned for item in sized}
+    return Rules(frozenset(workload.where.quotas), planned, frozenset(any_quality))
 
 
 def _drop_dominated(
@@ -248,7 +248,7 @@ def _dominates(rival: tuple[Deployment, PoolOption], mine: tuple[Deployment, Poo
         and deployment.capacity.keys() <= rival_deployment.capacity.keys()
         and _may_replace(other.variant, option.variant, deployment.capacity, rules)
         and _no_dearer(other, option, copies)
-        and (covers or all(_sustains(rival_deployment.capacity[name], own, engines) for name, own in deployment.capacity.items()))
+        and (covers or all(_sustains(rival_deployment, deployment, name, engines, rules) for name in deployment.capacity))
     )
 
 
@@ -259,9 +259,13 @@ def _counts_no_more(other: PoolOption, option: PoolOption, copies: int, rules: R
 
 
 def _no_dearer(other: PoolOption, option: PoolOption, copies: int) -> bool:
-    """Return whether ``copies`` of the other cost no more, on the offer and on the plan; at equal cost, interruptions decide."""
+    """Return whether ``copies`` of the other cost no more, on the offer and on the plan; at equal cost, interruptions decide.
+
+    What a plan covers is beaten by what it covers too: a commitment is there in quiet hours as well, on-demand is paid.
+    """
     price, plan = copies * other.terms.usd_per_hour, copies * other.plan_usd_per_hour
-    if price > option.terms.usd_per_hour or plan > option.plan_usd_per_hour:
+    covered, others = (one.plan_usd_per_hour < one.terms.usd_per_hour for one in (option, other))
+    if price > option.terms.usd_per_hour or plan > option.plan_usd_per_hour or covered > others:
         return False
     return price < option.terms.usd_per_hour or other.terms.interruptions_per_hour <= option.terms.interruptions_per_hour
 
@@ -280,13 +284,14 @@ def _one_covers(option: tuple[Deployment, PoolOption], rules: Rules) -> bool:
     if len(deployment.capacity) != 1:
         return False
     ((name, capacity),) = deployment.capacity.items()
-    return capacity.single_per_s * pool.profile.replicas_per_machine >= rules.peak_per_s[name] * pool.variant.serves[name]
+    needed_per_s = float(rules.planned_per_s[name].max()) * pool.variant.serves[name]
+    return capacity.single_per_s * pool.profile.replicas_per_machine >= needed_per_s
 
 
-def _sustains(rival: Capacity, own: Capacity, engines: float) -> bool:
-    """Return whether ``engines`` engines of the rival sustain as much as one of the own, alone and in large fleets."""
-    pairs = ((rival.single_per_s, own.single_per_s), (rival.limit_per_s, own.limit_per_s), (rival.raw_per_s, own.raw_per_s))
-    return all(engines * theirs >= mine for theirs, mine in pairs)
+def _sustains(rival: Deployment, mine: Deployment, name: str, engines: float, rules: Rules) -> bool:
+    """Return whether ``engines`` engines of the rival sustain as much of a class as one of mine, in every block and flat out."""
+    theirs, own, planned = rival.capacity[name], mine.capacity[name], rules.planned_per_s[name]
+    return engines * theirs.raw_per_s >= own.raw_per_s and bool((engines * theirs.at(planned) >= own.at(planned)).all())
 
 
 def _arrays(
@@ -344,9 +349,8 @@ def _mu(interactive: list[Sized], options: list[tuple[Deployment, PoolOption]]) 
     for c, item in enumerate(interactive):
         for p, (deployment, option) in enumerate(options):
             capacity = deployment.capacity.get(item.traffic_class.name)
-            if capacity is not None and capacity.limit_per_s > 0.0:
-                needed = item.planned / capacity.limit_per_s
-                mu[c, p] = capacity.per_engine(needed) * option.profile.replicas_per_machine
+            if capacity is not None:
+                mu[c, p] = capacity.at(item.planned) * option.profile.replicas_per_machine
     return mu
 
 

@@ -46,6 +46,12 @@ class Capacity:
         reserve = self.limit_per_s - self.single_per_s
         return self.limit_per_s - reserve / np.sqrt(np.maximum(engines, 1.0))
 
+    def at(self, rate_per_s: FloatArray) -> FloatArray:
+        """Return requests/s per engine in the fleet that each of ``rate_per_s`` (float64[...]) needs at least."""
+        if self.limit_per_s <= 0.0:
+            return np.zeros_like(rate_per_s)
+        return self.per_engine(rate_per_s / self.limit_per_s)
+
 
 @dataclass(frozen=True, slots=True)
 class _Draws:
