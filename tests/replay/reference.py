@@ -15,7 +15,7 @@ from reference_engines import Engine, Engines, Machine, Request, holds
 from tightrope.replay.run import Fleet, FleetPool, Outcome, Traffic, ZoneLoss
 
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
-NOTICE_S, RATE_WINDOW_S, LATEST_S, HOUR_S = 120.0, 60.0, 86_400.0, 3600.0
+NOTICE_S, LATEST_S, HOUR_S = 120.0, 86_400.0, 3600.0
 LIFETIMES = 4096
 
 
@@ -292,7 +292,7 @@ class Reference(Engines):
         if not scaling.enabled or floor == 0:
             self.recommended[p].append(0)
             return floor
-        lag, window = round(scaling.metric_lag_s / scaling.sync_s), max(1, round(RATE_WINDOW_S / scaling.sync_s))
+        lag, window = round(scaling.metric_lag_s / scaling.sync_s), max(1, round(scaling.metric_window_s / scaling.sync_s))
         newest = rounds - lag
         seen = self.counts[p][max(0, newest - window + 1) : max(0, newest + 1)]
         rate_per_s = sum(seen) / (window * scaling.sync_s)

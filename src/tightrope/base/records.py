@@ -282,6 +282,8 @@ class ScalingPolicy:
     downscale_stabilization_s: float
     machine_start_s: float
     """Seconds from asking for a machine to a booted node, before the model loads."""
+    metric_window_s: float = 60.0
+    """The metric is the request rate over this window; short windows of little traffic are noise, which buys machines."""
 
 
 @dataclass(frozen=True, slots=True)

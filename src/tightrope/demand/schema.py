@@ -322,6 +322,9 @@ class Scaling(Strict):
     )
     tolerance: Share = Field(0.1, description="Deviation from the target that changes nothing.")
     sync: Seconds = Field(15.0, description="Time between two looks at the metric.")
+    metric_window: Annotated[Seconds, Field(gt=0)] = Field(
+        300.0, description="Stretch over which the request rate is measured; short stretches of little traffic are noise."
+    )
     metric_lag: Seconds = Field(30.0, description="Age of the metric when it is read.")
     downscale_stabilization: Seconds = Field(300.0, description="Time for which the highest wish holds before scaling in.")
     machine_start: Seconds = Field(120.0, description="From asking for a machine to a booted node.")

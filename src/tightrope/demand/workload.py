@@ -234,6 +234,7 @@ def _scaling(stated: schema.Scaling) -> ScalingPolicy:
         metric_lag_s=stated.metric_lag,
         downscale_stabilization_s=stated.downscale_stabilization,
         machine_start_s=stated.machine_start,
+        metric_window_s=stated.metric_window,
     )
 
 

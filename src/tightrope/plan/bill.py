@@ -32,12 +32,15 @@ def machine_lines(
     return tuple(line for line in lines if abs(line.usd) > 1e-9)
 
 
-def constant_lines(workload: Workload, book: PriceBook, variants: set[str]) -> tuple[BillLine, ...]:
+NOT_BILLED = "load balancers, the Kubernetes control plane, NAT and traffic between zones, logs, support and tax"
+"""What a real bill has and this one does not: said in every plan."""
+
+
+def constant_lines(workload: Workload, book: PriceBook, variants: set[str], cloud: str, region: str) -> tuple[BillLine, ...]:
     """Return what does not depend on the machines: egress of the answers and object storage of the models' artefacts.
 
     Egress is priced at the first tier, so large volumes come out dear rather than cheap.
     """
-    cloud, region = next((cloud, regions[0]) for cloud, regions in workload.where.regions.items() if regions)
     egress = float(book.unit_price(cloud, region, "internet-egress").usd)
     stored = float(book.unit_price(cloud, region, "object-storage").usd)
     lines = []

@@ -149,6 +149,13 @@ def build_problem(
     return _arrays(workload, book, sized, kept, tuple(refusals + dominated))
 
 
+def may_commit(workload: Workload) -> bool:
+    """Return whether sizing sees a week or more of the longest trace: less is no ground to commit a year on."""
+    longest = max(workload.classes, key=lambda item: item.demand.duration_s)
+    seen = split_demand(longest.demand, workload.heldout_share).sizing
+    return seen.duration_s >= HOURS_PER_WEEK * SECONDS_PER_HOUR - 1.0
+
+
 def lead_seconds(workload: Workload) -> float:
     """Return how long a rise waits for new machines: the metric's lag, one look of the autoscaler and a machine's start."""
     return workload.scaling.metric_lag_s + workload.scaling.sync_s + workload.scaling.machine_start_s
@@ -172,7 +179,9 @@ def _options(
     workload: Workload, book: PriceBook, deployments: list[Deployment]
 ) -> tuple[list[tuple[Deployment, PoolOption]], list[Refusal]]:
     """Return a pool option per deployment, region and allowed pay-as-you-go offer, and what is not sold."""
-    offers = [find_offer(name) for name in workload.purchase.offers]
+    offers = [
+        find_offer(name) for name in workload.purchase.offers if may_commit(workload) or find_offer(name).kind != "commitment"
+    ]
     pay, plans = ([offer for offer in offers if offer.kind == kind] for kind in ("pay-as-you-go", "commitment"))
     options: list[tuple[Deployment, PoolOption]] = []
     refusals: list[Refusal] = []

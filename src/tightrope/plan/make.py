@@ -1,6 +1,6 @@
 """The main job: workload and prices in, proven plan out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from datetime import date
 
 import numpy as np
@@ -15,6 +15,7 @@ from tightrope.base.records import (
     PriceRow,
     RequestEngine,
     RoutingRule,
+    UnitPrice,
     Usage,
     UsageLine,
     Workload,
@@ -50,7 +51,8 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
     solution, problem = proof.solution, proof.problem
     pools = open_pools(solution)
     variants = {pool.option.variant.name for pool in pools}
-    constant = constant_lines(workload, book, variants)
+    place = problem.options[0]
+    constant = constant_lines(workload, book, variants, place.machine.cloud, place.region)
     lines = plan_lines(solution, pools, book) + constant
     progress("today's fleet")
     now = today_lines(workload, book, bench.table, problem.disk_usd_per_hour)
@@ -66,7 +68,7 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
         status="proven" if proof.proven else "not proven",
         monthly_cost_usd=cost,
         today_monthly_cost_usd=before,
-        saving_fraction=1.0 - cost / before if before > 0.0 else 0.0,
+        saving_fraction=1.0 - max(cost, replayed) / before if before > 0.0 else 0.0,
         lower_bound_monthly_usd=bound,
         gap_fraction=max(0.0, 1.0 - bound / cost) if cost > 0.0 else 0.0,
         cost_lines=lines,
@@ -79,13 +81,18 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
         replay_monthly_cost_usd=replayed,
         today_evidence=now_evidence,
         provenance=tuple(dict.fromkeys(describe(pool.option.profile) for pool in pools)),
-        price_sources=_price_sources(pools, book),
+        price_sources=_price_sources(workload, pools, book),
         binding=find_binding(relax(problem)),
         sensitivities=find_sensitivities(bench, proof, progress),
         refusals=problem.refusals,
         warnings=find_warnings(workload, book, proof, pools, cost, replayed, today, now_evidence),
         charts=_charts(workload, solution, pools, proof.headroom),
     )
+
+
+def _count(items: Sized, one: str, many: str) -> str:
+    """Return how many there are, in words."""
+    return f"{len(items)} {one if len(items) == 1 else many}"
 
 
 def _horizon(workload: Workload) -> str:
@@ -96,8 +103,8 @@ def _horizon(workload: Workload) -> str:
     millions = sum(item.demand.requests for item in workload.classes) / 1e6
     places = ", ".join(f"{cloud} {', '.join(regions)}" for cloud, regions in workload.where.regions.items())
     return (
-        f"{len(workload.classes)} classes · {len(workload.variants)} variants · {days:.3g} days, {millions:.3g} M requests, "
-        f"the last {held:.3g} days held out · {places}"
+        f"{_count(workload.classes, 'class', 'classes')} · {_count(workload.variants, 'variant', 'variants')} · {days:.3g} days, "
+        f"{millions:.3g} M requests, the last {held:.3g} days held out · {places}"
     )
 
 
@@ -152,10 +159,9 @@ def replay_usd(proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> fl
     hours, length_h = proof.machine_hours, (proof.stretch.end_s - proof.stretch.start_s) / SECONDS_PER_HOUR
     if length_h < HOURS_PER_DAY:
         scheduled = scheduled_hours(proof)
-        rate = (
-            np.array([option.usd_per_hour for option in (pool.option.terms for pool in pools)]) + proof.problem.disk_usd_per_hour
-        )
-        return proof.solution.usd_per_month * float(rate @ hours.sum(axis=1)) / float(rate @ scheduled.sum(axis=1))
+        rate = np.array([pool.option.terms.usd_per_hour for pool in pools]) + proof.problem.disk_usd_per_hour
+        planned, ran = float(rate @ scheduled.sum(axis=1)), float(rate @ hours.sum(axis=1))
+        return proof.solution.usd_per_month * (ran / planned if planned > 0.0 else 1.0)
     per_month = np.full(hours.shape[1], HOURS_PER_MONTH / length_h)
     lines = tuple(
         UsageLine(pool.name, pool.option.machine.cloud, pool.option.region, pool.option.machine.name, pool.option.terms.offer)
@@ -242,9 +248,17 @@ def _commitments(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBoo
     )
 
 
-def _price_sources(pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[str, ...]:
-    """Return the sources of every machine price the plan rests on."""
-    rows: list[PriceRow] = [pool.option.terms.row for pool in pools]
+def _price_sources(workload: Workload, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[str, ...]:
+    """Return the sources of every price that either bill rests on."""
+    rows: list[PriceRow | UnitPrice] = [pool.option.terms.row for pool in pools]
+    found = (book.find(stated.machine, stated.region, stated.offer) for stated in workload.today)
+    rows += [row for row in found if row is not None]
+    places = {(pool.option.machine.cloud, pool.option.region) for pool in pools} | {(s.cloud, s.region) for s in workload.today}
+    rows += [
+        book.unit_price(*place, item)
+        for place in sorted(places)
+        for item in ("block-storage", "internet-egress", "object-storage")
+    ]
     for pool in pools:
         plan = book.find(pool.option.machine.name, pool.option.region, compute_savings_plan.NAME)
         if plan is not None and pool.option.terms.offer == "on-demand":

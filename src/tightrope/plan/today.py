@@ -25,7 +25,9 @@ def today_lines(workload: Workload, book: PriceBook, table: CapacityTable, disk_
     usage = Usage(lines, hours, np.array([HOURS_PER_MONTH]))
     variants = {pool.variant for pool in workload.today}
     used = _used(workload, book, table)
-    return machine_lines(usage, book, {}, used, disk_usd_per_hour) + constant_lines(workload, book, variants)
+    first = workload.today[0]
+    constant = constant_lines(workload, book, variants, first.cloud, first.region)
+    return machine_lines(usage, book, {}, used, disk_usd_per_hour) + constant
 
 
 def _used(workload: Workload, book: PriceBook, table: CapacityTable) -> dict[str, float]:

@@ -8,7 +8,8 @@ from tightrope.base.records import Evidence, Workload
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import split_demand
-from tightrope.plan.build import lead_seconds, size_classes
+from tightrope.plan.bill import NOT_BILLED
+from tightrope.plan.build import lead_seconds, may_commit, size_classes
 from tightrope.plan.fleet import OpenPool, Stretch, busiest
 from tightrope.plan.prove import Proof, gather_evidence, replay_seeds
 from tightrope.replay.run import ZoneLoss
@@ -41,6 +42,7 @@ def find_warnings(
         found.append(
             f"on the held-out days the autoscaler's fleet cost ${replayed_usd:,.0f} at month scale, the plan's week ${cost_usd:,.0f}"
         )
+    found += _interruptions(proof)
     found += _drill(workload, proof)
     found += [
         f"{pool.option.profile.variant} on {pool.option.machine.name} is {pool.option.profile.provenance.kind}led, "
@@ -50,13 +52,38 @@ def find_warnings(
     ]
     found += _prices(pools, today)
     found += [
-        f"today's fleet {'misses' if item.attainment < item.target else 'keeps, but only just,'} {item.traffic_class} {item.slo}: "
-        f"{item.attainment:.1%} on {item.window}"
+        f"today's fleet{_grown(workload, item)} {'misses' if item.attainment < item.target else 'keeps, but only just,'} "
+        f"{item.traffic_class} {item.slo}: {item.attainment:.1%} on {item.window}"
         for item in now_evidence
         if item.verdict != "proven"
     ]
+    if not may_commit(workload):
+        found.append("no commitment is considered: sizing sees less than a week of traffic")
+    found += _unserved(workload)
+    found += [f"not in either bill: {NOT_BILLED}"]
     notes = {item.note for item in size_classes(workload, {}, lead_seconds(workload)) if item.note}
     return tuple(dict.fromkeys([*found, *sorted(notes)]))
+
+
+def _unserved(workload: Workload) -> list[str]:
+    """Say which classes today's fleet does not serve: the saving then compares different work."""
+    served = {name for pool in workload.today for name in pool.classes}
+    missing = [item.name for item in workload.classes if item.name not in served] if workload.today else []
+    return [f"today's fleet does not serve {', '.join(missing)}: the saving compares different work"] if missing else []
+
+
+def _interruptions(proof: Proof) -> list[str]:
+    """Say how many spot interruptions the proof saw: none is no proof of surviving one."""
+    if not any(pool.interruptions_per_hour > 0.0 for pool in proof.fleet.pools):
+        return []
+    seen = sum(outcome.interruptions for outcome in proof.outcomes)
+    return [f"the replays drew {seen} spot interruption{'' if seen == 1 else 's'} at the published rates; the drill forces more"]
+
+
+def _grown(workload: Workload, evidence: Evidence) -> str:
+    """Say that the traffic of an evidence was grown beyond today's."""
+    growth = next(item.growth for item in workload.classes if item.name == evidence.traffic_class)
+    return f", at {growth:+.0%} traffic," if growth else ""
 
 
 def _traffic(workload: Workload) -> list[str]:

@@ -64,9 +64,11 @@ def _headline(plan: Plan) -> Table:
         _month(plan.monthly_cost_usd, "bold"),
         Text(words.change(plan), colour),
     )
+    if plan.replay_monthly_cost_usd > 0:
+        table.add_row("as it ran", "scaled by traffic never sized on", _month(plan.replay_monthly_cost_usd), "")
     table.add_row(
         "lower bound",
-        "the promises can't be kept for less",
+        "no schedule for this demand costs less",
         _month(plan.lower_bound_monthly_usd),
         f"gap {words.percent(plan.gap_fraction)}",
     )

@@ -3,7 +3,7 @@
 from tightrope.base.records import FloatArray
 from tightrope.replay.compiled import jit
 from tightrope.replay.fleet import block_of, control, end_slot, route, start_machine, start_slot, stop_if_drained, stop_machine
-from tightrope.replay.state import BATCHING, DECODING, NEVER, NONE, OFF, READY, STEPPING, World
+from tightrope.replay.state import NEVER, NONE, OFF, READY, World
 
 LATEST_S = 86400.0
 """A replay goes on after its traffic until everything is answered, at most so long."""
@@ -31,15 +31,6 @@ def unfinished(world: World) -> bool:
 
 
 @jit
-def close_books(world: World) -> None:
-    """Note how busy every engine was until the traffic's end: what follows is not billed, and not counted either."""
-    for index in range(len(world.slots)):
-        slot = world.slots[index]
-        over_s = world.event_s[index] - world.settings[0].end_s if slot.mode in (DECODING, STEPPING, BATCHING) else 0.0
-        slot.billed_busy_s = slot.busy_s - over_s
-
-
-@jit
 def warm_start(world: World) -> None:
     """Begin with the schedule's first machines ready."""
     block = block_of(world.settings[0], 0.0)
@@ -52,22 +43,20 @@ def warm_start(world: World) -> None:
 
 
 @jit
-def run(world: World) -> None:
-    """Replay the requests on the fleet until all are answered; results are left in the arrays.
+def run(world: World, until_s: float) -> None:
+    """Replay what happens up to ``until_s``, or without end until every request is answered; called again, it goes on.
 
     At equal times the order is: ends of engine steps by slot, then arrivals, then control.
     """
     settings, requests, event_s = world.settings[0], world.requests, world.event_s
-    warm_start(world)
-    request, rounds, closed = 0, 0, False
+    request = settings.arrived
     while True:
         index = next_slot(event_s)
         end_s = event_s[index]
         arrival_s = requests[request].time_s if request < len(requests) else NEVER
-        control_s = rounds * settings.sync_s
-        if not closed and min(end_s, arrival_s, control_s) >= settings.end_s:
-            close_books(world)
-            closed = True
+        control_s = settings.sync * settings.sync_s
+        if control_s > until_s and end_s > until_s and arrival_s > until_s:
+            break
         if end_s <= arrival_s and end_s <= control_s:
             end_slot(world, index, end_s)
             start_slot(world, index, end_s)
@@ -80,7 +69,12 @@ def run(world: World) -> None:
             if late and (control_s >= settings.end_s + LATEST_S or not unfinished(world)):
                 break
             control(world, control_s)
-            rounds += 1
+    settings.arrived = request
+
+
+@jit
+def stop_all(world: World) -> None:
+    """Give every machine back at the traffic's end, as the bill has it."""
     for index in range(len(world.machines)):
         if world.machines[index].state != OFF:
-            stop_machine(world, index, settings.end_s)
+            stop_machine(world, index, world.settings[0].end_s)

@@ -6,12 +6,10 @@ import numpy as np
 
 from tightrope.base.records import EngineModel, FloatArray, IntArray, RequestEngine, ScalingPolicy, TokenEngine
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
-from tightrope.replay.state import IDLE, MACHINE, NEVER, NONE, POOL, QUEUE, REQUEST, SETTINGS, SLOT, Rows, World, rows
+from tightrope.replay.state import IDLE, MACHINE, NEVER, NONE, POOL, QUEUE, REQUEST, SETTINGS, SLOT, WORKING, Rows, World, rows
 
 SPOT_NOTICE_S = 120.0
 """Warning before a spot machine is taken away (AWS EC2 User Guide, "Spot Instance interruption notices": two minutes)."""
-RATE_WINDOW_S = 60.0
-"""The autoscaler's metric is the request rate over this window, as a one-minute Prometheus rate would be."""
 LIFETIMES = 4096
 """Draws of spot machines' lifetimes; a replay that starts more machines goes round."""
 SPARE_MACHINES = 4
@@ -109,14 +107,14 @@ def replay_fleet(
 
     ``block_offset_s`` is the time of the week at which the replay starts, ``seed`` draws the spot machines' lifetimes.
     """
-    from tightrope.replay.kernel import run  # noqa: PLC0415 - numba loads when first used
+    from tightrope.replay.kernel import run, stop_all, warm_start  # noqa: PLC0415 - numba loads when first used
 
     world = _world(fleet, traffic, duration_s)
     _set(
         world.settings,
         autoscale=fleet.scaling.enabled,
         lag_syncs=round(fleet.scaling.metric_lag_s / fleet.scaling.sync_s),
-        window_syncs=max(1, round(RATE_WINDOW_S / fleet.scaling.sync_s)),
+        window_syncs=max(1, round(fleet.scaling.metric_window_s / fleet.scaling.sync_s)),
         groups=len(fleet.groups),
         target_utilisation=fleet.scaling.target_utilisation,
         tolerance=fleet.scaling.tolerance,
@@ -128,8 +126,13 @@ def replay_fleet(
         end_s=duration_s,
     )
     world.lifetimes[:] = np.random.default_rng(seed).exponential(size=len(world.lifetimes))
-    run(world)
-    busy_s = np.bincount(world.slots.pool, weights=world.slots.billed_busy_s, minlength=len(fleet.pools))
+    warm_start(world)
+    run(world, duration_s)
+    slots = world.slots
+    ahead_s = np.where(np.isin(slots.mode, WORKING), world.event_s - duration_s, 0.0)
+    busy_s = np.bincount(slots.pool, weights=slots.busy_s - ahead_s, minlength=len(fleet.pools))
+    run(world, NEVER)
+    stop_all(world)
     return Outcome(
         traffic=traffic,
         first_s=world.requests.first_s.copy(),
@@ -154,7 +157,7 @@ def _world(fleet: Fleet, traffic: Traffic, duration_s: float) -> World:
     pools = _pools(fleet)
     machines, slots = _machines(pools), _slots(pools)
     width = int(max(pools.max_sequences.max(), pools.max_batch.max(), 1)) + 1
-    measured = round((scaling.metric_lag_s + RATE_WINDOW_S) / scaling.sync_s) + 4
+    measured = round((scaling.metric_lag_s + scaling.metric_window_s) / scaling.sync_s) + 4
     stabilised = round(scaling.downscale_stabilization_s / scaling.sync_s) + 1
     return World(
         settings=rows(SETTINGS, 1),

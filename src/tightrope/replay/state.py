@@ -17,6 +17,7 @@ Rows: TypeAlias = np.recarray
 
 OFF, STARTING, READY, DRAINING = 0, 1, 2, 3
 IDLE, DECODING, STEPPING, BATCHING, WAITING = 0, 1, 2, 3, 4
+WORKING = (DECODING, STEPPING, BATCHING)
 NONE = -1
 NEVER = np.inf
 
@@ -35,17 +36,17 @@ POOL = _dtype(
 of a machine."""
 SLOT = _dtype(
     "pool machine mode head tail waiting sequences step cached reserved progress prefilled steps closed",
-    "begin_s base_s growth_s busy_s billed_busy_s",
+    "begin_s base_s growth_s busy_s",
 )
 """``step`` counts decode steps, ``cached`` the tokens of decoding sequences, ``progress`` the head's prefilled tokens,
 ``prefilled`` the prompts that end in the running step; ``steps``, ``base_s`` and ``growth_s`` describe the running decode run;
-``closed`` says that the machine drains; ``billed_busy_s`` is ``busy_s`` as it stood when the traffic ended."""
+``closed`` says that the machine drains."""
 MACHINE = _dtype("pool state zone", "ready_s interrupt_s kill_s on_since_s")
 REQUEST = _dtype("traffic_class input_tokens output_tokens pool next", "time_s first_s finish_s")
 QUEUE = _dtype("deferrable head tail count", "")
 """One row a variant group (requests that wait for its first replica), then one a class (deferrable work; requests routed)."""
 SETTINGS = _dtype(
-    "autoscale lag_syncs window_syncs groups started interrupted retries sync",
+    "autoscale lag_syncs window_syncs groups arrived started interrupted retries sync",
     "target_utilisation tolerance sync_s notice_s block_offset_s zone_loss_s zone_loss_end_s end_s",
 )
 

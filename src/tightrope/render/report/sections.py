@@ -63,7 +63,7 @@ def _facts(plan: Plan) -> Iterable[Html]:
         (f"{good} of {of} proven" if of else "none replayed", "promises on held-out traffic"),
         (
             words.usd(plan.lower_bound_monthly_usd),
-            f"lower bound: the promises can't be kept for less; gap {words.percent(plan.gap_fraction)}",
+            f"lower bound: no schedule for this demand costs less; gap {words.percent(plan.gap_fraction)}",
         ),
         (words.usd(plan.replay_monthly_cost_usd), "the replay's own bill, a month"),
     ]
