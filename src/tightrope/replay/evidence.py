@@ -80,22 +80,25 @@ def judge(
 ) -> Evidence | None:
     """Return the evidence for one promise of one class over several replays of the same stretch; None where it had no requests.
 
+    Replays of one stretch share its rates, so an hour is one group over all of them.
     A latency promise is proven where the whole interval lies at or above its percentile; a deadline where every request met it.
     """
     values: list[FloatArray] = []
     kept: list[np.ndarray] = []
     hours: list[IntArray] = []
-    for run, outcome in enumerate(outcomes):
+    for outcome in _distinct(outcomes):
         mine = outcome.traffic.traffic_class == class_index
         time_s = outcome.traffic.time_s[mine]
         if isinstance(promise, Slo):
-            value = metric_s(outcome, promise.metric)[mine]
+            has = mine & _has_metric(outcome, promise.metric)
+            time_s = outcome.traffic.time_s[has]
+            value = metric_s(outcome, promise.metric)[has]
             kept.append(value <= promise.limit_s)
         else:
             value = outcome.latency_s[mine]
             kept.append(outcome.finish_s[mine] <= deadlines_s(time_s, start_s, promise))
         values.append(value)
-        hours.append((time_s // SECONDS_PER_HOUR).astype(np.int64) + run * 100_000)
+        hours.append((time_s // SECONDS_PER_HOUR).astype(np.int64))
     flat, ok = np.concatenate(values), np.concatenate(kept)
     if not len(flat):
         return None
@@ -117,6 +120,27 @@ def judge(
         seeds=seeds,
         verdict="proven" if reached >= target else "not proven",
     )
+
+
+def _has_metric(outcome: Outcome, metric: str) -> np.ndarray:
+    """Return which requests the metric says anything about, bool[requests].
+
+    Time per output token is for answers of two tokens or more that were written token by token; what came at once, from a server
+    that writes no tokens, would only thin the misses out. What never came counts.
+    """
+    if metric != "tpot":
+        return np.ones(len(outcome.finish_s), dtype=bool)
+    at_once = np.isfinite(outcome.finish_s) & (outcome.finish_s == outcome.first_s)
+    return ((outcome.traffic.output_tokens > 1) | ~np.isfinite(outcome.finish_s)) & ~at_once
+
+
+def _distinct(outcomes: list[Outcome]) -> list[Outcome]:
+    """Return the replays that differ in what they show: one recorded trace replayed twice alike is no more evidence than once."""
+    kept: list[Outcome] = []
+    for outcome in outcomes:
+        if not any(np.array_equal(outcome.finish_s, other.finish_s) for other in kept):
+            kept.append(outcome)
+    return kept
 
 
 def _finite(values: FloatArray) -> FloatArray:
