@@ -1,0 +1,139 @@
+"""The plan as the replay sees it: names, shares, ceilings, and the traffic of a stretch."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from tightrope.base.records import Workload
+from tightrope.clouds.book import PriceBook
+from tightrope.plan.fleet import Stretch, busiest, draw_traffic, grow, heldout_stretch, open_pools, plan_fleet, today_fleet
+from tightrope.plan.prove import Bench, Proof
+from tightrope.plan.solve import solve
+
+Load = Callable[..., Workload]
+
+
+def test_pools_are_the_options_in_use_each_with_a_name_of_its_own(proof: Proof) -> None:
+    pools = open_pools(proof.solution)
+    assert len({pool.name for pool in pools}) == len(pools)
+    assert sorted(pool.index for pool in pools) == np.flatnonzero(proof.solution.machines.any(axis=1)).tolist()
+    spend = [proof.problem.usd_per_hour[pool.index] * proof.solution.machines[pool.index].sum() for pool in pools]
+    assert spend == sorted(spend, reverse=True)
+
+
+def test_pools_alike_are_numbered(brute: ModuleType) -> None:
+    sold = tuple(brute.Sold(f"m{p}.0", "0.10", tuple(float(c == p) for c in range(3))) for p in range(3))
+    case = brute.Case(sold, ((0.5,),) * 3)
+    alike = tuple(replace(option, machine=case.problem.options[0].machine) for option in case.problem.options)
+    solution = replace(solve(case.problem, case.prices), problem=replace(case.problem, options=alike))
+    assert sorted(pool.name for pool in open_pools(solution)) == ["v0-m0-0", "v0-m0-0-2", "v0-m0-0-3"]
+
+
+def test_shares_add_up_wherever_there_is_traffic_and_work_goes_where_it_was_placed(bench: Bench, proof: Proof) -> None:
+    fleet, (web, night) = proof.fleet, (0, 1)
+    assert fleet.classes == ("web", "night")
+    assert fleet.deferrable == (False, True)
+    assert fleet.share[web].sum(axis=0) == pytest.approx(np.ones(168))
+    assert not fleet.share[night].any()
+    assert not fleet.allowed[web].any()
+    placed = [pool.name for pool in open_pools(proof.solution) if proof.solution.work[:, pool.index].any()]
+    assert [pool.name for pool, may in zip(fleet.pools, fleet.allowed[night], strict=True) if may] == placed
+
+
+def test_a_pool_scales_up_to_its_ceiling_and_never_below_its_schedule(bench: Bench, proof: Proof) -> None:
+    surge = bench.workload.scaling.max_surge
+    for pool, opened in zip(proof.fleet.pools, open_pools(proof.solution), strict=True):
+        assert pool.schedule.tolist() == proof.solution.machines[opened.index].tolist()
+        assert pool.ceiling in {pool.schedule.max(), int(np.ceil(surge * pool.schedule.max()))}
+        assert pool.start_s == bench.workload.scaling.machine_start_s + pool.engine.load_s
+        assert pool.requests_per_s > 0.0
+        mine = proof.problem.mu[0, opened.index]
+        assert mine.min() <= pool.requests_per_s <= mine.max() + 1e-9
+
+
+def test_a_single_block_is_a_whole_week(brute: ModuleType, workload: Workload, bench: Bench, proof: Proof) -> None:
+    one = replace(
+        proof.solution,
+        problem=replace(proof.problem, rate=proof.problem.rate[:, :1], mu=proof.problem.mu[:, :, :1], windows=()),
+        machines=proof.solution.machines[:, :1],
+        share=proof.solution.share[:, :, :1],
+        work=np.zeros((0, len(proof.problem.options), 1)),
+    )
+    fleet = plan_fleet(workload, one, bench.table)
+    assert all(len(pool.schedule) == 168 and (pool.schedule == pool.schedule[0]).all() for pool in fleet.pools)
+
+
+# ------------------------------------------------------------------------------------------------------------------- today
+
+
+def test_todays_fleet_is_fixed_and_shared_evenly(workload: Workload, book: PriceBook) -> None:
+    fleet = today_fleet(workload, book)
+    assert fleet is not None
+    (pool,) = fleet.pools
+    assert (pool.schedule == 40).all()
+    assert pool.ceiling == 40
+    assert pool.engine.max_batch == 1  # type: ignore[union-attr]
+    assert not fleet.scaling.enabled
+    assert fleet.share.sum(axis=1) == pytest.approx(np.ones((2, 168)))
+
+
+def test_todays_pools_share_by_machines(load: Load, book: PriceBook) -> None:
+    more = "{machine: c6i.xlarge, region: us-east-1, variant: big/fp32, machines: 10, classes: [web]}"
+    fleet = today_fleet(load(("max_batch: 1}", f"max_batch: 1}}\n  - {more}")), book)
+    assert fleet is not None
+    assert fleet.share[0, :, 0].tolist() == [0.8, 0.2]
+    assert fleet.share[1, :, 0].tolist() == [1.0, 0.0]
+
+
+def test_a_fleet_that_leaves_a_class_unserved_is_not_replayed(load: Load, book: PriceBook) -> None:
+    assert today_fleet(load(("classes: [web, night]", "classes: [web]")), book) is None
+
+
+def test_a_fleet_without_a_profile_is_not_replayed(load: Load, book: PriceBook) -> None:
+    gpu = ("today:\n  - {machine: c6i.large", "today:\n  - {machine: g4dn.xlarge")
+    assert today_fleet(load(gpu), book) is None
+
+
+# ------------------------------------------------------------------------------------------------------------------- traffic
+
+
+def test_the_held_out_stretch_is_the_end_of_the_trace(workload: Workload) -> None:
+    stretch = heldout_stretch(workload)
+    assert (stretch.start_s, stretch.end_s) == (13 * 86_400.0, 14 * 86_400.0)
+    assert stretch.words == "day 14"
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "words"),
+    [(0.0, 86_400.0, "day 1"), (86_400.0, 4 * 86_400.0, "days 2–4"), (90_000.0, 91_800.0, "day 2, 01:00–01:30")],
+)
+def test_stretches_are_named_as_people_do(start_s: float, end_s: float, words: str) -> None:
+    assert Stretch(start_s, end_s).words == words
+
+
+def test_the_busiest_stretch_is_around_the_peak(workload: Workload) -> None:
+    found = busiest(workload, heldout_stretch(workload), 3600.0)
+    assert found.end_s - found.start_s == 3600.0
+    assert found.start_s % 86_400.0 / 3600.0 in {19.0, 20.0}
+
+
+def test_traffic_is_merged_in_time_and_the_same_for_the_same_seed(workload: Workload) -> None:
+    stretch = Stretch(13 * 86_400.0, 13.2 * 86_400.0)
+    one, again, other = (draw_traffic(workload, stretch, seed) for seed in (1, 1, 2))
+    assert (np.diff(one.time_s) >= 0.0).all()
+    assert 0.0 <= one.time_s[0] <= one.time_s[-1] < stretch.end_s - stretch.start_s
+    assert one.time_s.tobytes() == again.time_s.tobytes()
+    assert one.time_s.tobytes() != other.time_s.tobytes()
+
+
+def test_growth_brings_more_requests(workload: Workload) -> None:
+    web = workload.classes[0]
+    assert grow(web, 1.0) is web
+    assert grow(web, 1.5).demand.requests == pytest.approx(1.5 * web.demand.requests)
+    stretch = heldout_stretch(workload)
+    grown = replace(workload, classes=(replace(web, growth=0.5), *workload.classes[1:]))
+    counts = [np.count_nonzero(draw_traffic(w, stretch, 1).traffic_class == 0) for w in (workload, grown)]
+    assert counts[1] == pytest.approx(1.5 * counts[0], rel=0.02)
