@@ -224,6 +224,7 @@ class ProfileEntry(Strict):
     load: Seconds = Field(description="Time from a booted machine to a model that answers.")
     replicas_per_machine: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="Engines side by side on one machine.")
     source: Annotated[str, Field(min_length=1)] = Field(description="Where the figures come from.")
+    kind: Literal["measured", "model"] = Field("measured", description="model: scaled or derived, not measured on this machine.")
     error_band: Annotated[Share, Field(gt=0)] = Field(description="Half-width of the band around the figures.")
 
     @model_validator(mode="after")

@@ -154,9 +154,9 @@ def _variant(
 
 
 def _profile(variant: str, entry: schema.ProfileEntry, book: Book, where: Where) -> Profile:
-    """Return a profile the user measured."""
+    """Return a profile the user states."""
     book.machine(entry.machine, where)
-    provenance = Provenance("measured", entry.source, entry.error_band, f"declared in {Where(Path(where.path).name, where.line)}")
+    provenance = Provenance(entry.kind, entry.source, entry.error_band, f"declared in {Where(Path(where.path).name, where.line)}")
     return Profile(variant, entry.machine, _engine(entry), entry.replicas_per_machine, provenance)
 
 

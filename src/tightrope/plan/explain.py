@@ -183,8 +183,9 @@ def _worlds(problem: Problem) -> list[tuple[str, Problem]]:
     slow = np.array([1.0 / (1.0 + option.profile.provenance.error_band) for option in problem.options])
     spot_dearer = np.where(problem.interruptible, 1.5, 1.0)
     own = problem.usd_per_hour - problem.disk_usd_per_hour
+    more_work = tuple(replace(window, requests=window.requests * 1.25) for window in problem.windows)
     return [
-        ("traffic +25 %", replace(problem, rate=problem.rate * 1.25)),
+        ("traffic +25 %", replace(problem, rate=problem.rate * 1.25, windows=more_work)),
         (
             "every profile slower by its error band",
             replace(problem, mu=problem.mu * slow[None, :, None], work_per_s=problem.work_per_s * slow),

@@ -9,6 +9,7 @@ import numpy as np
 from tightrope.base.errors import InfeasibleError
 from tightrope.base.records import Evidence, FloatArray, Workload
 from tightrope.clouds.book import PriceBook
+from tightrope.demand.blocks import DAY_S
 from tightrope.plan.build import build_problem
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.fleet import Stretch, busiest, draw_traffic, heldout_stretch, plan_fleet
@@ -169,8 +170,20 @@ def _attempt(bench: Bench, headroom: dict[str, float], stretch: Stretch, number:
     fleet = plan_fleet(bench.workload, solution, bench.table)
     progress(f"round {number}: replay {stretch.words}")
     outcomes = replay_seeds(fleet, bench.workload, stretch)
-    evidence = gather_evidence(bench.workload, fleet, outcomes, stretch)
+    evidence = gather_evidence(bench.workload, fleet, outcomes, stretch) + surge_evidence(bench.workload, fleet, stretch)
     return Proof(problem, tuple(others), solution, fleet, stretch, outcomes, evidence, dict(headroom), number)
+
+
+def surge_evidence(workload: Workload, fleet: Fleet, stretch: Stretch) -> tuple[Evidence, ...]:
+    """Judge the promises of interactive classes on the stretch's busiest day with every class's surge on top; none without one."""
+    if not any(item.surge for item in workload.classes):
+        return ()
+    surged = replace(
+        workload, classes=tuple(replace(item, growth=(1.0 + item.growth) * (1.0 + item.surge) - 1.0) for item in workload.classes)
+    )
+    peak = busiest(workload, stretch, min(DAY_S, stretch.end_s - stretch.start_s))
+    found = gather_evidence(surged, fleet, replay_seeds(fleet, surged, peak), peak)
+    return tuple(replace(item, window=f"{item.window}, surge on top") for item in found if item.target < 1.0)
 
 
 def _shortfall(proof: Proof) -> Iterator[float]:

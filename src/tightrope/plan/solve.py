@@ -7,7 +7,7 @@ prices those; integer programs of single blocks do the rest (docs/explanation/wh
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from tightrope.plan.constraints import FAMILIES, add_block, add_commitment, add_
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Problem, restrict, take_blocks, usage_of
 
+Placing: TypeAlias = Callable[[Problem, IntArray, FloatArray, NDArray[np.bool_]], tuple[IntArray, FloatArray]]
 Key = TypeVar("Key")
 Answer = TypeVar("Answer")
 
@@ -193,11 +194,35 @@ def solve(problem: Problem, prices: Prices, *, spread_work: bool = False, pools:
     ``pools`` (bool[P]) opens these and no others for interactive work, instead of choosing.
     """
     relaxation = relax(problem)
-    if pools is None:
-        pools = choose_pools(problem, relaxation) if len(problem.interactive) else np.zeros(len(problem.options), dtype=bool)
     place = spread_deferrable if spread_work else place_deferrable
+    sets = [pools] if pools is not None else _pool_sets(problem, relaxation)
+    found = [_settle(problem, prices, keep, relaxation.commitment_usd_per_hour, place) for keep in sets]
+    return min(found, key=lambda solution: solution.usd_per_month)
+
+
+def _pool_sets(problem: Problem, relaxation: Relaxation) -> list[NDArray[np.bool_]]:
+    """Return the sets of pools worth solving in full, bool[P] each: chosen from all options, and from those never taken away.
+
+    Dropping pools one by one may paint itself into a corner; what may not be chosen by itself can still be the better start.
+    """
+    if not len(problem.interactive):
+        return [np.zeros(len(problem.options), dtype=bool)]
+    sets = [choose_pools(problem, relaxation)]
+    firm = ~problem.interruptible
+    if firm.any() and (sets[0] & problem.interruptible).any():
+        try:
+            kept = restrict(problem, firm)
+            alone = np.zeros(len(firm), dtype=bool)
+            alone[firm] = choose_pools(kept, relax(kept))
+            sets.append(alone)
+        except Infeasible:
+            pass
+    return sets
+
+
+def _settle(problem: Problem, prices: Prices, pools: NDArray[np.bool_], commitment: float, place: Placing) -> Solution:
+    """Solve with these pools, buying what the machines found deserve, until that no longer lowers the bill."""
     best: Solution | None = None
-    commitment = relaxation.commitment_usd_per_hour
     for _ in range(COMMITMENT_ROUNDS):
         solution = _with_commitment(problem, prices, pools, commitment, place)
         if best is not None and solution.usd_per_month >= best.usd_per_month - 1e-9:
@@ -212,7 +237,7 @@ def _with_commitment(
     prices: Prices,
     keep: NDArray[np.bool_],
     commitment: float,
-    place: Callable[[Problem, IntArray, FloatArray, NDArray[np.bool_]], tuple[IntArray, FloatArray]],
+    place: Placing,
 ) -> Solution:
     """Solve the blocks as if ``commitment`` were bought, place the work, then buy what the machines found really deserve."""
     machines = np.zeros((len(problem.options), problem.blocks), dtype=np.int64)

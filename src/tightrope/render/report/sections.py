@@ -138,7 +138,8 @@ def levers(plan: Plan) -> Html:
         for name, saving, note in charts.steps(plan)
     ]
     body = table("What each lever saves, dollars a month", ("lever", ">saves", ">of today's bill", "how"), rows, class_="stack")
-    note = "Levers are pulled one after the other in this order: each is counted on top of those before it."
+    note = "Levers are pulled one after the other in this order: each is counted on top of those before it; only the last "
+    note += "step, the plan, is replayed."
     return _section("What saves", _chart(charts.waterfall(plan)), body, note=note)
 
 
