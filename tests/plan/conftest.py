@@ -20,12 +20,12 @@ SMALL = """\
 name: small
 traffic:
   web:
-    daily: {mean_per_s: 6, peak_per_s: 11, peak_hour: 20}
+    daily: {mean_per_s: 3, peak_per_s: 5, peak_hour: 20}
     slo: [latency p95 <= 900 ms]
     quality_floor: 0.9
     egress_per_request: 20 kB
   night:
-    nightly: {per_day: 27000, release: "22:00", deadline: "04:00"}
+    nightly: {per_day: 13500, release: "22:00", deadline: "04:00"}
 models:
   big:
     engine: request
@@ -63,7 +63,7 @@ purchase:
   offers: [on-demand, spot, compute-savings-plan-1y-no-upfront]
   max_pools: 4
 today:
-  - {machine: c6i.large, region: us-east-1, variant: big/fp32, machines: 40, classes: [web, night], max_batch: 1}
+  - {machine: c6i.large, region: us-east-1, variant: big/fp32, machines: 20, classes: [web, night], max_batch: 1}
 proof: {heldout: 1 day, seeds: [1]}
 """
 

@@ -73,15 +73,15 @@ def test_todays_fleet_is_fixed_and_shared_evenly(workload: Workload, book: Price
     fleet = today_fleet(workload, book)
     assert fleet is not None
     (pool,) = fleet.pools
-    assert (pool.schedule == 40).all()
-    assert pool.ceiling == 40
+    assert (pool.schedule == 20).all()
+    assert pool.ceiling == 20
     assert pool.engine.max_batch == 1  # type: ignore[union-attr]
     assert not fleet.scaling.enabled
     assert fleet.share.sum(axis=1) == pytest.approx(np.ones((2, 168)))
 
 
 def test_todays_pools_share_by_machines(load: Load, book: PriceBook) -> None:
-    more = "{machine: c6i.xlarge, region: us-east-1, variant: big/fp32, machines: 10, classes: [web]}"
+    more = "{machine: c6i.xlarge, region: us-east-1, variant: big/fp32, machines: 5, classes: [web]}"
     fleet = today_fleet(load(("max_batch: 1}", f"max_batch: 1}}\n  - {more}")), book)
     assert fleet is not None
     assert fleet.share[0, :, 0].tolist() == [0.8, 0.2]

@@ -112,10 +112,10 @@ def test_a_workload_whose_quota_is_raised_as_told_plans(load: Load, book: PriceB
     def planned(c6i: int, c7i: int) -> Bench:
         return Bench(load((where, where + quota.format(c6i, c7i))), book, bench.table)
 
-    tight = planned(1, 0)
+    tight = planned(0, 1)
     with pytest.raises(InfeasibleError) as caught:
         tight.solve(tight.regions({})[0])
-    enough = {"c6i": 1, "c7i": 0} | quotas_named(caught.value)
+    enough = {"c6i": 0, "c7i": 1} | quotas_named(caught.value)
     roomy = planned(enough["c6i"], enough["c7i"])
     solution = roomy.solve(roomy.regions({})[0])
     for quota_of in solution.problem.quotas:

@@ -26,10 +26,10 @@ def test_todays_bill_is_machines_times_hours_times_price(workload: Workload, boo
     row = book.find("c6i.large", "us-east-1", "on-demand")
     assert row is not None
     found = by_driver(lines)
-    assert found["compute"] + found["idle"] == pytest.approx(40 * 730 * float(row.usd_per_hour))
+    assert found["compute"] + found["idle"] == pytest.approx(20 * 730 * float(row.usd_per_hour))
     stored = 2.0 * float(book.unit_price("aws", "us-east-1", "object-storage").usd)  # fp32 holds 2 GB
-    assert found["storage"] == pytest.approx(40 * 730 * DISK_USD_PER_HOUR + stored)
-    sent_gb = 6 * 3600 * 730 * 20e3 / 1e9
+    assert found["storage"] == pytest.approx(20 * 730 * DISK_USD_PER_HOUR + stored)
+    sent_gb = 3 * 3600 * 730 * 20e3 / 1e9
     assert found["egress"] == pytest.approx(sent_gb * float(book.unit_price("aws", "us-east-1", "internet-egress").usd), rel=1e-3)
     assert set(found) == {"compute", "idle", "storage", "egress"}
     assert 0.0 < found["compute"] < found["idle"]
@@ -37,14 +37,14 @@ def test_todays_bill_is_machines_times_hours_times_price(workload: Workload, boo
 
 def test_twice_the_machines_are_twice_as_idle_not_twice_as_used(load: Load, book: PriceBook, bench: Bench) -> None:
     one, two = (
-        by_driver(today_lines(load(("machines: 40", f"machines: {count}")), book, bench.table, 0.0)) for count in (40, 80)
+        by_driver(today_lines(load(("machines: 20", f"machines: {count}")), book, bench.table, 0.0)) for count in (20, 40)
     )
     assert two["compute"] == pytest.approx(one["compute"], rel=0.1)
     assert two["compute"] + two["idle"] == pytest.approx(2 * (one["compute"] + one["idle"]))
 
 
 def test_no_fleet_has_no_bill_and_no_evidence(load: Load, book: PriceBook, bench: Bench) -> None:
-    text = "today:\n  - {machine: c6i.large, region: us-east-1, variant: big/fp32, machines: 40, classes: [web, night], max_batch: 1}\n"
+    text = "today:\n  - {machine: c6i.large, region: us-east-1, variant: big/fp32, machines: 20, classes: [web, night], max_batch: 1}\n"
     nothing = load((text, ""))
     assert today_lines(nothing, book, bench.table, DISK_USD_PER_HOUR) == ()
     assert total_usd(()) == 0.0
@@ -54,6 +54,6 @@ def test_no_fleet_has_no_bill_and_no_evidence(load: Load, book: PriceBook, bench
 def test_too_small_a_fleet_misses_and_a_large_one_keeps(load: Load, book: PriceBook, workload: Workload) -> None:
     kept = {item.slo: item.verdict for item in today_evidence(workload, book)}
     assert kept["latency p95 ≤ 900 ms"] == "proven"
-    short = {item.slo: item for item in today_evidence(load(("machines: 40", "machines: 3")), book)}
+    short = {item.slo: item for item in today_evidence(load(("machines: 20", "machines: 1")), book)}
     assert short["latency p95 ≤ 900 ms"].verdict == "not proven"
     assert short["latency p95 ≤ 900 ms"].attainment < 0.5

@@ -1,0 +1,97 @@
+"""Warnings: everything a reader should know before money moves, and nothing where there is nothing."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from tightrope.base.records import Plan, Provenance
+from tightrope.plan.fleet import open_pools
+from tightrope.plan.prove import Bench, Proof
+from tightrope.plan.warn import OLD_PRICE_DAYS, find_warnings
+
+
+@pytest.fixture(scope="session")
+def warned(bench: Bench, proof: Proof) -> Any:
+    """Return a function that finds the warnings of the small plan, some of its arguments replaced."""
+    pools = open_pools(proof.solution)
+    newest = max(pool.option.terms.row.seen for pool in pools)
+
+    def find(**changed: Any) -> tuple[str, ...]:
+        given = {
+            "workload": bench.workload,
+            "book": bench.book,
+            "proof": proof,
+            "pools": pools,
+            "cost_usd": 100.0,
+            "replayed_usd": 100.0,
+            "today": newest,
+            "now_evidence": (),
+        }
+        return find_warnings(**(given | changed))
+
+    return find
+
+
+def about(warnings: tuple[str, ...], words: str) -> list[str]:
+    return [warning for warning in warnings if words in warning]
+
+
+def test_a_promise_that_is_not_proven_comes_first(warned: Any, proof: Proof) -> None:
+    missed = replace(proof.evidence[0], verdict="not proven", attainment=0.9)
+    found = warned(proof=replace(proof, evidence=(missed, *proof.evidence[1:])))
+    assert found[0] == "not proven: web latency p95 ≤ 900 ms attains 90.00%"
+    assert not about(warned(), "not proven")
+
+
+def test_a_replay_that_costs_more_than_the_plan_is_said(warned: Any) -> None:
+    assert about(warned(replayed_usd=106.0), "$106 at month scale, the plan's week $100")
+    assert not about(warned(replayed_usd=104.0), "at month scale")
+
+
+def test_held_out_traffic_beyond_what_sizing_saw_is_said(warned: Any, bench: Bench) -> None:
+    web = bench.workload.classes[0]
+    louder = web.demand.rate_per_s.copy()
+    louder[-len(louder) // 14 :] *= 1.5
+    changed = replace(web, demand=replace(web.demand, rate_per_s=louder))
+    found = warned(workload=replace(bench.workload, classes=(changed, *bench.workload.classes[1:])))
+    assert about(found, "web: the held-out days carry +50% traffic and a peak of 1.50 times what sizing saw")
+    assert not about(warned(), "the held-out days carry")
+
+
+def test_wide_models_are_to_be_measured_first(warned: Any, proof: Proof) -> None:
+    def pools(kind: Any, band: float) -> tuple[Any, ...]:
+        provenance = Provenance(kind, "roofline", band)
+        return tuple(
+            replace(pool, option=replace(pool.option, profile=replace(pool.option.profile, provenance=provenance)))
+            for pool in open_pools(proof.solution)
+        )
+
+    assert about(warned(pools=pools("model", 0.4)), "modelled, ±40%: measure it before you commit")
+    assert not about(warned(pools=pools("model", 0.2)), "measure it")
+    assert not about(warned(pools=pools("measured", 0.4)), "measure it")
+
+
+@pytest.mark.parametrize("days", [OLD_PRICE_DAYS + 1, 400])
+def test_old_prices_say_their_age(warned: Any, proof: Proof, days: int) -> None:
+    (oldest,) = {min(pool.option.terms.row.seen for pool in open_pools(proof.solution))}
+    assert about(warned(today=oldest + timedelta(days=days)), f"prices are up to {days} days old (seen {oldest})")
+    assert not about(warned(today=date(oldest.year, oldest.month, oldest.day)), "days old")
+
+
+@pytest.mark.parametrize(("attainment", "words"), [(0.5, "misses web"), (0.951, "keeps, but only just, web")])
+def test_todays_misses_are_said(warned: Any, proof: Proof, attainment: float, words: str) -> None:
+    today = replace(proof.evidence[0], verdict="not proven", attainment=attainment)
+    assert about(warned(now_evidence=(today,)), f"today's fleet {words} latency p95 ≤ 900 ms: {attainment:.1%} on day 14")
+
+
+def test_losing_a_spot_zone_is_drilled_only_where_there_is_spot(warned: Any, proof: Proof) -> None:
+    safe = tuple(replace(pool, interruptions_per_hour=0.0) for pool in proof.fleet.pools)
+    risky = tuple(replace(pool, interruptions_per_hour=0.001, zones=3) for pool in proof.fleet.pools)
+    assert not about(warned(proof=replace(proof, fleet=replace(proof.fleet, pools=safe))), "for 10 minutes: web latency p95")
+    assert about(warned(proof=replace(proof, fleet=replace(proof.fleet, pools=risky))), "for 10 minutes: web latency p95")
+
+
+def test_no_warning_is_said_twice(plan: Plan) -> None:
+    assert len(set(plan.warnings)) == len(plan.warnings)
