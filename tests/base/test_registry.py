@@ -81,7 +81,7 @@ def test_built_ins_and_plugged_in_parts_are_found_the_same_way(parts: dict[str, 
 
 def test_two_parts_of_one_name_are_an_error_that_shows_both(parts: dict[str, list[object]]) -> None:
     parts["built_in"], parts["plugged"] = [FlatFile("one")], [FlatFile("one")]
-    with pytest.raises(InputError, match=r"two render are called 'one'.*FlatFile") as caught:
+    with pytest.raises(InputError, match=r"two parts of tightrope.render are called 'one'.*FlatFile") as caught:
         registry.renderers()
     assert "uninstall" in caught.value.resolve
 
@@ -117,3 +117,13 @@ def test_a_built_in_is_a_module_that_carries_the_attribute(tmp_path: Path, monke
 
 def test_every_kind_has_its_attribute() -> None:
     assert set(get_args(registry.Kind)) == set(registry.ATTRIBUTES)
+
+
+def test_a_part_that_misses_its_contract_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_built_in", lambda _kind: [types.SimpleNamespace(name="half")])
+    registry._discover.cache_clear()
+    try:
+        with pytest.raises(InputError, match=r"'half' of tightrope\.render does not satisfy the contract Renderer"):
+            registry.renderers()
+    finally:
+        registry._discover.cache_clear()
