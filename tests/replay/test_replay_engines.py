@@ -72,7 +72,7 @@ def test_a_request_engine_does_each_request_once_and_no_faster_than_profiled(see
     service_s = np.cumsum(random.uniform(0.2, 1.0, random.integers(1, 6)))
     best_per_s = max((b + 1) / time_s for b, time_s in enumerate(service_s))
     time_s = poisson(load * machines * best_per_s, 400, seed)
-    outcome = replay(fleet(pool(engine(*service_s), machines)), traffic(time_s))
+    outcome = replay(fleet(pool(engine(*service_s), machines)), traffic(time_s), 3.0)
     assert np.isfinite(outcome.finish_s).all()
     assert (outcome.latency_s >= service_s[0] - 1e-9).all()
     done_s, busy_s = np.sort(outcome.finish_s), float(outcome.busy_hours[0]) * 3600.0

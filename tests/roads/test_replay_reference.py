@@ -118,7 +118,17 @@ def a_fleet(case: Case, random: Random) -> Fleet:
         groups=tuple(f"group {g}" for g in range(case.groups)),
         share=share,
         allowed=random.random((classes, len(case.token))) < 0.8,
-        scaling=ScalingPolicy(case.hpa, random.uniform(0.4, 0.8), 2.0, 0.1, 15.0, float(random.choice([0, 30])), 120.0, 0.0),
+        scaling=ScalingPolicy(
+            enabled=case.hpa,
+            target_utilisation=random.uniform(0.4, 0.8),
+            max_surge=2.0,
+            tolerance=0.1,
+            sync_s=15.0,
+            metric_lag_s=float(random.choice([0, 30])),
+            downscale_stabilization_s=120.0,
+            machine_start_s=0.0,
+            metric_window_s=float(random.choice([60, 300])),
+        ),
     )
 
 
