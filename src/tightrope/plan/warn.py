@@ -2,8 +2,6 @@
 
 from datetime import date
 
-import numpy as np
-
 from tightrope.base.records import Evidence, Workload
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
@@ -113,15 +111,18 @@ def _drill(workload: Workload, proof: Proof) -> list[str]:
     loss_s = peak.start_s - stretch.start_s
     if loss_s <= 0.0 or stretch.end_s - peak.start_s < DRILL_S:
         return []
-    outcomes = replay_seeds(proof.fleet, workload, stretch, ZoneLoss(loss_s, loss_s + DRILL_S))
-    evidence = gather_evidence(workload, proof.fleet, outcomes, Stretch(stretch.start_s, stretch.end_s))
-    worst = [item for item in evidence if item.target < 1.0]
-    lost = int(np.sum([outcome.retries for outcome in outcomes]))
-    return [
-        f"losing one zone of the spot pools without notice at the held-out peak ({peak.words}), for {DRILL_S / 60:.0f} minutes: "
-        f"{item.traffic_class} {item.slo} attains {item.attainment:.1%} over these hours, {lost} requests start again"
-        for item in sorted(worst, key=lambda item: item.attainment - item.target)[:1]
-    ]
+    zones = max(pool.zones for pool in proof.fleet.pools if pool.interruptions_per_hour > 0.0)
+    drills: list[tuple[Evidence, int]] = []
+    for zone in range(max(zones, 1)):
+        outcomes = replay_seeds(proof.fleet, workload, stretch, ZoneLoss(loss_s, loss_s + DRILL_S, zone))
+        retried = sum(outcome.retries for outcome in outcomes)
+        drills += [(item, retried) for item in gather_evidence(workload, proof.fleet, outcomes, stretch) if item.target < 1.0]
+    if not drills:
+        return []
+    worst, retried = min(drills, key=lambda drill: (drill[0].attainment - drill[0].target, -drill[1]))
+    place = f"at the held-out peak ({peak.words}), for {DRILL_S / 60:.0f} minutes"
+    effect = f"{worst.traffic_class} {worst.slo} attains {worst.attainment:.1%} over these hours, {retried} requests start again"
+    return [f"losing the worst zone of the spot pools without notice {place}: {effect}"]
 
 
 def _prices(pools: tuple[OpenPool, ...], today: date) -> list[str]:

@@ -193,13 +193,14 @@ def close_slots(world: World, machine: int, closed: int) -> None:
 @jit
 def is_lost(world: World, machine: Row, now_s: float) -> bool:
     """Return whether a machine stands in a zone that the drill has taken."""
-    return machine.zone == 0 and zone_is_lost(world.pools[machine.pool], world.settings[0], now_s)
+    return machine.zone == world.settings[0].lost_zone and zone_is_lost(world.pools[machine.pool], world.settings[0], now_s)
 
 
 @jit
 def zone_is_lost(pool: Row, settings: Row, now_s: float) -> bool:
-    """Return whether the drill has taken the pool's first zone: it takes machines that may be interrupted."""
-    return pool.interruptions_per_s > 0.0 and settings.zone_loss_s <= now_s < settings.zone_loss_end_s
+    """Return whether the drill has taken a zone of the pool: it takes machines that may be interrupted."""
+    drilled = settings.lost_zone < max(pool.zones, 1) and settings.zone_loss_s <= now_s < settings.zone_loss_end_s
+    return pool.interruptions_per_s > 0.0 and drilled
 
 
 @jit
@@ -214,8 +215,8 @@ def start_machine(world: World, p: int, now_s: float, ready_s: float) -> bool:
         machine = world.machines[index]
         if machine.state == OFF:
             machine.zone = settings.started % zones
-            if lost and machine.zone == 0:
-                machine.zone = 1
+            if lost and machine.zone == settings.lost_zone:
+                machine.zone = (machine.zone + 1) % zones
             draw = world.lifetimes[settings.started % len(world.lifetimes)]
             settings.started += 1
             machine.state = STARTING

@@ -61,10 +61,11 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class ZoneLoss:
-    """A drill: the first zone of every interruptible pool is gone from ``start_s`` to ``end_s``, without notice."""
+    """A drill: one zone of every interruptible pool is gone from ``start_s`` to ``end_s``, without notice."""
 
     start_s: float
     end_s: float
+    zone: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ def replay_fleet(
         sync_s=fleet.scaling.sync_s,
         notice_s=SPOT_NOTICE_S,
         block_offset_s=block_offset_s % (HOURS_PER_WEEK * SECONDS_PER_HOUR),
+        lost_zone=zone_loss.zone if zone_loss else 0,
         zone_loss_s=zone_loss.start_s if zone_loss else NEVER,
         zone_loss_end_s=zone_loss.end_s if zone_loss else NEVER,
         end_s=duration_s,

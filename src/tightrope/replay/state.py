@@ -46,7 +46,7 @@ REQUEST = _dtype("traffic_class input_tokens output_tokens pool next", "time_s f
 QUEUE = _dtype("deferrable head tail count", "")
 """One row a variant group (requests that wait for its first replica), then one a class (deferrable work; requests routed)."""
 SETTINGS = _dtype(
-    "autoscale lag_syncs window_syncs groups arrived started interrupted retries sync",
+    "autoscale lag_syncs window_syncs groups lost_zone arrived started interrupted retries sync",
     "target_utilisation tolerance sync_s notice_s block_offset_s zone_loss_s zone_loss_end_s end_s",
 )
 
