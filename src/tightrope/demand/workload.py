@@ -28,6 +28,7 @@ from tightrope.base.records import (
 )
 from tightrope.base.units import parse_quantity
 from tightrope.demand import schema
+from tightrope.demand.blocks import split_demand
 from tightrope.demand.classes import define_classes
 from tightrope.demand.document import Document, check_name, read_document
 from tightrope.demand.quantities import DURATIONS
@@ -296,4 +297,17 @@ def _heldout_share(document: Document, heldout: float | str, classes: tuple[Traf
     if not 0 < share < 1:
         what = f"proof.heldout is {heldout}, the traffic lasts {duration_s / 86400:.2f} days"
         raise InputError(what, resolve="hold out less, such as `heldout: 30 %`", where=document.where("proof", "heldout"))
+    for traffic in classes:
+        _check_requests(document, traffic, share)
     return share
+
+
+def _check_requests(document: Document, traffic: TrafficClass, heldout_share: float) -> None:
+    """Refuse a trace without requests to size on, or without any to prove a promise on."""
+    sizing, heldout, _ = split_demand(traffic.demand, heldout_share)
+    for part, words in ((sizing, "to size on"), (heldout, "held out, to prove the plan on")):
+        if part.requests <= 0.0:
+            what = f"the part of the traffic of {traffic.name!r} {words} has no requests"
+            raise InputError(
+                what, resolve="give a longer trace, or change proof.heldout", where=document.where("traffic", traffic.name)
+            )
