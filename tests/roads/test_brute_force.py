@@ -115,18 +115,18 @@ def test_work_that_waits_is_done_in_time_and_bounded_from_below(
         quotas={} if quota is None else {"m0": quota},
     )
     problem = case.problem
-    tried = BRUTE.cheapest_with_work_usd(problem, 4)
+    tried = BRUTE.cheapest_with_work_usd(problem, MOST)
     try:
         solution = solve(problem, case.prices)
     except Infeasible:
         assert quota is not None
         spare = replace(case, windows=tuple((blocks[:-1] or blocks, requests / 0.9) for blocks, requests in windows))
-        assert len(windows) > 1 or BRUTE.cheapest_with_work_usd(spare.problem, 4) == np.inf
+        assert len(windows) > 1 or BRUTE.cheapest_with_work_usd(spare.problem, MOST) == np.inf
         return
     broken = {name: by for name, by in BRUTE.violations(solution).items() if by > BRUTE.TOLERANCE}
     assert not broken
-    assert solution.usd_per_month >= tried * (1.0 - 1e-9)
-    assert lower_bound(problem, relax(problem), solution.usd_per_month) <= tried * (1.0 + 1e-9)
+    assert solution.usd_per_month >= tried * (1.0 - 1e-9) or solution.machines.max() > MOST
+    assert lower_bound(problem, relax(problem), solution.usd_per_month) <= min(tried, solution.usd_per_month) * (1.0 + 1e-9)
 
 
 # ------------------------------------------------------------------------------------------------- each family where it binds
