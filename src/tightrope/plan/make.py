@@ -104,7 +104,7 @@ def _horizon(workload: Workload) -> str:
     places = ", ".join(f"{cloud} {', '.join(regions)}" for cloud, regions in workload.where.regions.items())
     return (
         f"{_count(workload.classes, 'class', 'classes')} · {_count(workload.variants, 'variant', 'variants')} · {days:.3g} days, "
-        f"{millions:.3g} M requests, the last {held:.3g} days held out · {places}"
+        f"{millions:.3g} M requests, the last {held:.3g} held out · {places}"
     )
 
 
