@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from reference_engines import Engine, Engines, Machine, Request, holds
 
-from tightrope.replay.run import Fleet, FleetPool, Outcome, Traffic, ZoneLoss
+from tightrope.replay.run import Fleet, Outcome, Traffic, ZoneLoss
 
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 NOTICE_S, LATEST_S, HOUR_S = 120.0, 86_400.0, 3600.0
@@ -185,20 +185,22 @@ class Reference(Engines):
         """Return the schedule's machines."""
         return int(self.pools[p].schedule[self.block(now_s)])
 
-    def lost(self, pool: FleetPool, now_s: float) -> bool:
-        """Return whether the drill has taken the pool's first zone."""
+    def lost(self, p: int, zone: int, now_s: float) -> bool:
+        """Return whether the drill has taken this zone of the pool."""
         drill = self.zone_loss
-        return drill is not None and pool.interruptions_per_hour > 0.0 and drill.start_s <= now_s < drill.end_s
+        if drill is None or self.pools[p].interruptions_per_hour == 0.0:
+            return False
+        return zone == drill.zone and drill.start_s <= now_s < drill.end_s
 
     def ask(self, p: int, now_s: float, ready_s: float) -> bool:
         """Ask for a machine in the lowest free place, zones by turns over all machines ever asked for."""
         pool, zones = self.pools[p], max(1, self.pools[p].zones)
         free = [machine for machine in self.machines[p] if machine.state == "off"]
-        lost = self.lost(pool, now_s)
-        if not free or (lost and zones == 1):
+        up = [zone for zone in range(zones) if not self.lost(p, zone, now_s)]
+        if not free or not up:
             return False
-        machine, zone = free[0], self.started % zones
-        machine.zone = 1 if lost and zone == 0 else zone
+        machine, turn = free[0], self.started % zones
+        machine.zone = turn if turn in up else (turn + 1) % zones
         machine.state, machine.asked_s, machine.ready_s, machine.taken_s = "starting", now_s, ready_s, math.inf
         machine.interrupt_s = math.inf
         if pool.interruptions_per_hour > 0.0:
@@ -251,7 +253,7 @@ class Reference(Engines):
     def control(self, rounds: int, now_s: float) -> None:
         """Age every machine (a lost zone closes first), give those that are ready what waits, then size every pool."""
         for machine in self.all_machines():
-            if machine.state == "ready" and machine.zone == 0 and self.lost(self.pools[machine.pool], now_s):
+            if machine.state == "ready" and self.lost(machine.pool, machine.zone, now_s):
                 machine.state = "draining"
         for machine in self.all_machines():
             if machine.state != "off":
@@ -266,8 +268,7 @@ class Reference(Engines):
 
     def age(self, machine: Machine, now_s: float) -> None:
         """Let what is due happen to a machine: taken, notice, ready; one of them a round."""
-        pool = self.pools[machine.pool]
-        if (machine.zone == 0 and self.lost(pool, now_s)) or machine.taken_s <= now_s:
+        if self.lost(machine.pool, machine.zone, now_s) or machine.taken_s <= now_s:
             self.take(machine, now_s)
         elif machine.interrupt_s <= now_s and math.isinf(machine.taken_s):
             self.interrupted += 1

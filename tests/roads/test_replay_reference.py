@@ -153,7 +153,7 @@ def replays(case: Case) -> tuple[Outcome, Outcome]:
     random = np.random.default_rng(case.seed)
     fleet, traffic = a_fleet(case, random), some_traffic(case, random)
     duration_s = case.hours * 3600.0
-    drill = ZoneLoss(0.3 * duration_s, 0.6 * duration_s) if case.drill else None
+    drill = ZoneLoss(0.3 * duration_s, 0.6 * duration_s, int(random.integers(0, 3))) if case.drill else None
     arguments = {"duration_s": duration_s, "block_offset_s": random.uniform(0.0, 604800.0), "seed": 7, "zone_loss": drill}
     return replay_fleet(fleet, traffic, **arguments), REFERENCE.replay_slowly(fleet, traffic, **arguments)
 
