@@ -11,7 +11,7 @@ from tightrope.plan.solve import Relaxation, solve_apart
 
 BLOCK_NODES = 500
 """Branches spent on one block of the bound at most: what is known then is a bound too."""
-ASCENTS = 2
+ASCENTS = 1
 """Steps that sharpen the lower bound: each costs as much as the first bound."""
 
 

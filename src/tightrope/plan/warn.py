@@ -1,5 +1,6 @@
 """What to watch out for: everything a reader should know before money moves."""
 
+from dataclasses import replace
 from datetime import date
 
 from tightrope.base.records import Evidence, Workload
@@ -112,11 +113,12 @@ def _drill(workload: Workload, proof: Proof) -> list[str]:
     if loss_s <= 0.0 or stretch.end_s - peak.start_s < DRILL_S:
         return []
     zones = max(pool.zones for pool in proof.fleet.pools if pool.interruptions_per_hour > 0.0)
+    one_seed = replace(workload, seeds=workload.seeds[:1])
     drills: list[tuple[Evidence, int]] = []
     for zone in range(max(zones, 1)):
-        outcomes = replay_seeds(proof.fleet, workload, stretch, ZoneLoss(loss_s, loss_s + DRILL_S, zone))
+        outcomes = replay_seeds(proof.fleet, one_seed, stretch, ZoneLoss(loss_s, loss_s + DRILL_S, zone))
         retried = sum(outcome.retries for outcome in outcomes)
-        drills += [(item, retried) for item in gather_evidence(workload, proof.fleet, outcomes, stretch) if item.target < 1.0]
+        drills += [(item, retried) for item in gather_evidence(one_seed, proof.fleet, outcomes, stretch) if item.target < 1.0]
     if not drills:
         return []
     worst, retried = min(drills, key=lambda drill: (drill[0].attainment - drill[0].target, -drill[1]))
