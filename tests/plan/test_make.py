@@ -83,7 +83,7 @@ def test_provenance_and_sources_are_those_of_the_pools(plan: Plan) -> None:
 
 def test_the_horizon_says_what_was_planned_for(plan: Plan) -> None:
     assert plan.horizon.startswith("2 classes · 3 variants · 14 days, ")
-    assert plan.horizon.endswith("the last 1 days held out · aws us-east-1, us-west-2")
+    assert plan.horizon.endswith("the last 1 held out · aws us-east-1, us-west-2")
 
 
 def test_the_replays_bill_is_at_least_the_schedules(proof: Proof, book: PriceBook) -> None:
