@@ -188,7 +188,7 @@ def surge_evidence(workload: Workload, fleet: Fleet, stretch: Stretch) -> tuple[
 
 def _shortfall(proof: Proof) -> Iterator[float]:
     """Yield by how much each promise is missed."""
-    return (max(0.0, item.target - item.attainment_low) for item in proof.evidence)
+    return (max(0.0, item.target - item.attainment_low) for item in proof.evidence if item.verdict != "proven")
 
 
 def _missed(name: str, proof: Proof) -> bool:
