@@ -457,19 +457,6 @@ class ProfileUse:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayReport:
-    """What one replay of a fleet on traffic showed: the bill at month scale, evidence per promise, utilisation per pool."""
-
-    window: str
-    monthly_cost_usd: float
-    evidence: tuple[Evidence, ...]
-    pool_utilisation: dict[str, float]
-    pool_share: dict[str, dict[str, float]]
-    interruptions: int
-    requests: int
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """The answer, as written to ``plan.json``: the fields of one stable, versioned schema."""
 

@@ -8,7 +8,6 @@ import numpy as np
 from tightrope.base.records import (
     BillLine,
     Commitment,
-    Evidence,
     FloatArray,
     Plan,
     Pool,
@@ -296,8 +295,3 @@ def _charts(
 def _floats(values: FloatArray) -> list[float]:
     """Return an array as plain floats."""
     return [float(value) for value in values]
-
-
-def evidence_holds(evidence: tuple[Evidence, ...]) -> bool:
-    """Return whether every promise is proven."""
-    return all(item.verdict == "proven" for item in evidence)
