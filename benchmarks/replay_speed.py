@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tightrope.base.records import ScalingPolicy, TokenEngine
-from tightrope.replay.run import Fleet, FleetPool, Outcome, Traffic, replay_fleet
+from tightrope.replay.records import Fleet, FleetClass, FleetPool, Outcome, Traffic
+from tightrope.replay.run import replay_fleet
 
 NAME = "replay-speed"
 DOC = "token-level requests replayed a second on 40 replicas with autoscaling and spot, compiled code cached; target 100,000"
@@ -92,4 +93,4 @@ def fleet() -> Fleet:
         for interruptions in (0.0, 0.2)
     )
     scaling = ScalingPolicy(True, 0.7, 1.5, 0.1, 15.0, 30.0, 300.0, 90.0)
-    return Fleet(pools, ("chat",), (False,), ("chat",), np.ones((1, 1, 168)), np.ones((1, 2), dtype=bool), scaling)
+    return Fleet(pools, (FleetClass("chat"),), ("chat",), np.ones((1, 1, 168)), np.ones((1, 2), dtype=bool), scaling)

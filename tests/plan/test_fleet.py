@@ -34,8 +34,7 @@ def test_pools_alike_are_numbered(brute: ModuleType) -> None:
 
 def test_shares_add_up_wherever_there_is_traffic_and_work_goes_where_it_was_placed(bench: Bench, proof: Proof) -> None:
     fleet, (web, night) = proof.fleet, (0, 1)
-    assert fleet.classes == ("web", "night")
-    assert fleet.deferrable == (False, True)
+    assert [(item.name, item.deferrable) for item in fleet.classes] == [("web", False), ("night", True)]
     assert fleet.share[web].sum(axis=0) == pytest.approx(np.ones(168))
     assert not fleet.share[night].any()
     assert not fleet.allowed[web].any()

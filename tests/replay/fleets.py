@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tightrope.base.records import EngineModel, FloatArray, RequestEngine, ScalingPolicy, TokenEngine
-from tightrope.replay.run import Fleet, FleetPool, Outcome, Traffic, ZoneLoss, replay_fleet
+from tightrope.replay.records import Drill, Fleet, FleetClass, FleetPool, Outcome, Traffic
+from tightrope.replay.run import replay_fleet
 
 HOURS = 168
 FIXED = ScalingPolicy(False, 1.0, 1.0, 0.1, 15.0, 0.0, 0.0, 0.0)
@@ -47,9 +48,9 @@ def pool(model: EngineModel, machines: int | Sequence[int] = 1, **fields: object
 def fleet(*pools: FleetPool, deferrable: Sequence[bool] = (False,), scaling: ScalingPolicy = FIXED) -> Fleet:
     """Return a fleet whose classes go to every group alike, and whose pools do all work that can wait."""
     groups = tuple(dict.fromkeys(item.group for item in pools))
-    names = tuple(f"class {c}" for c in range(len(deferrable)))
-    share = np.full((len(names), len(groups), HOURS), 1.0 / len(groups))
-    return Fleet(pools, names, tuple(deferrable), groups, share, np.ones((len(names), len(pools)), dtype=bool), scaling)
+    classes = tuple(FleetClass(f"class {c}", waits) for c, waits in enumerate(deferrable))
+    share = np.full((len(classes), len(groups), HOURS), 1.0 / len(groups))
+    return Fleet(pools, classes, groups, share, np.ones((len(classes), len(pools)), dtype=bool), scaling)
 
 
 def traffic(time_s: Sequence[float] | FloatArray, sizes: Sequence[tuple[int, int]] = (), kinds: Sequence[int] = ()) -> Traffic:
@@ -65,6 +66,6 @@ def poisson(rate_per_s: float, requests: int, seed: int = 1) -> FloatArray:
 
 
 def replay(
-    what: Fleet, requests: Traffic, hours: float = 1.0, *, offset_s: float = 0.0, seed: int = 0, drill: ZoneLoss | None = None
+    what: Fleet, requests: Traffic, hours: float = 1.0, *, offset_s: float = 0.0, seed: int = 0, drill: Drill | None = None
 ) -> Outcome:
-    return replay_fleet(what, requests, duration_s=3600.0 * hours, block_offset_s=offset_s, seed=seed, zone_loss=drill)
+    return replay_fleet(what, requests, duration_s=3600.0 * hours, block_offset_s=offset_s, seed=seed, drill=drill)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from reference_engines import Engine, Engines, Machine, Request, holds
 
-from tightrope.replay.run import Fleet, Outcome, Traffic, ZoneLoss
+from tightrope.replay.records import ANSWERED, UNANSWERED, Drill, Fleet, Outcome, Traffic
 
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 NOTICE_S, LATEST_S, HOUR_S = 120.0, 86_400.0, 3600.0
@@ -23,12 +23,12 @@ class Reference(Engines):
     """A whole replay; ``run`` gives the outcome."""
 
     def __init__(
-        self, fleet: Fleet, traffic: Traffic, *, duration_s: float, block_offset_s: float, seed: int, zone_loss: ZoneLoss | None
+        self, fleet: Fleet, traffic: Traffic, *, duration_s: float, block_offset_s: float, seed: int, drill: Drill | None
     ) -> None:
         """Lay everything out, all machines off."""
         super().__init__(fleet, duration_s)
         self.traffic, self.offset_s = traffic, block_offset_s
-        self.zone_loss, self.scaling = zone_loss, fleet.scaling
+        self.drill, self.scaling = drill, fleet.scaling
         columns = (traffic.time_s, traffic.traffic_class, traffic.input_tokens, traffic.output_tokens)
         rows = zip(*(column.tolist() for column in columns), strict=True)
         self.requests = [Request(i, t, kind, max(1, p), max(1, a)) for i, (t, kind, p, a) in enumerate(rows)]
@@ -113,6 +113,9 @@ class Reference(Engines):
             busy_hours=np.array(self.busy_s) / engines / HOUR_S,
             interruptions=self.interrupted,
             retries=self.retries,
+            begin_s=np.array([row.first_s for row in rows]),
+            ended=np.array([UNANSWERED if math.isinf(row.finish_s) else ANSWERED for row in rows]),
+            prefix_tokens=np.zeros(len(rows), dtype=np.int64),
         )
 
     def all_machines(self) -> Iterator[Machine]:
@@ -125,7 +128,7 @@ class Reference(Engines):
     def arrive(self, request: Request, now_s: float) -> None:
         """Send a request to its class's queue, or to the variant that its turn among the shares gives."""
         kind = request.kind
-        if self.fleet.deferrable[kind]:
+        if self.fleet.classes[kind].deferrable:
             pools = [pool for pool, may in zip(self.pools, self.fleet.allowed[kind], strict=True) if may]
             if any(pool.ceiling > 0 and holds(pool, request) for pool in pools):
                 self.deferred[kind].append(request)
@@ -187,7 +190,7 @@ class Reference(Engines):
 
     def lost(self, p: int, zone: int, now_s: float) -> bool:
         """Return whether the drill has taken this zone of the pool."""
-        drill = self.zone_loss
+        drill = self.drill
         if drill is None or self.pools[p].interruptions_per_hour == 0.0:
             return False
         return zone == drill.zone and drill.start_s <= now_s < drill.end_s
@@ -242,7 +245,7 @@ class Reference(Engines):
         self.retries += 1
         group = self.pools[request.pool].group
         request.first_s, request.pool, request.prefilled, request.left = math.inf, -1, 0, 0
-        if self.fleet.deferrable[request.kind]:
+        if self.fleet.classes[request.kind].deferrable:
             self.deferred[request.kind].append(request)
             self.wake(now_s)
         else:
@@ -306,8 +309,8 @@ class Reference(Engines):
 
 
 def replay_slowly(
-    fleet: Fleet, traffic: Traffic, *, duration_s: float, block_offset_s: float, seed: int, zone_loss: ZoneLoss | None = None
+    fleet: Fleet, traffic: Traffic, *, duration_s: float, block_offset_s: float, seed: int, drill: Drill | None = None
 ) -> Outcome:
     """Return what ``replay.run.replay_fleet`` should return."""
-    reference = Reference(fleet, traffic, duration_s=duration_s, block_offset_s=block_offset_s, seed=seed, zone_loss=zone_loss)
+    reference = Reference(fleet, traffic, duration_s=duration_s, block_offset_s=block_offset_s, seed=seed, drill=drill)
     return reference.run()

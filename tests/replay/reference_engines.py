@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from tightrope.base.records import TokenEngine
-from tightrope.replay.run import Fleet, FleetPool
+from tightrope.replay.records import Fleet, FleetPool
 
 SPARE_PLACES = 4
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tightrope.base.records import Deferral, Evidence, FloatArray, Slo
 from tightrope.replay.evidence import attained, deadlines_s, judge, metric_s, wilson
-from tightrope.replay.run import Outcome
+from tightrope.replay.records import Outcome, Traffic
 
 HOUR_S = 3600.0
 
@@ -18,9 +18,14 @@ HOUR_S = 3600.0
 def an_outcome(time_s: FloatArray, latency_s: FloatArray) -> Outcome:
     """Return an outcome in which each request took so long; half of that to its first token."""
     requests = traffic(time_s, [(1, 2)] * len(time_s))
-    nothing = np.zeros((1, 1))
     first_s = np.where(np.isfinite(latency_s), time_s + 0.5 * latency_s, np.inf)
-    return Outcome(requests, first_s, time_s + latency_s, np.zeros(len(time_s), dtype=np.int64), nothing, nothing[0], 0, 0)
+    return outcome_of(requests, first_s, time_s + latency_s)
+
+
+def outcome_of(requests: Traffic, first_s: FloatArray, finish_s: FloatArray) -> Outcome:
+    """Return an outcome of which nothing but these times is asked."""
+    none, hours = np.zeros(len(first_s), dtype=np.int64), np.zeros((1, 1))
+    return Outcome(requests, first_s, finish_s, none, hours, hours[0], 0, 0, first_s, none, none)
 
 
 def judged(outcome: Outcome, promise: Slo | Deferral, start_s: float = 0.0) -> Evidence:
@@ -126,11 +131,8 @@ def test_a_class_without_requests_has_no_evidence() -> None:
 
 def test_figures_are_those_of_the_class_alone_over_all_replays() -> None:
     requests = traffic([0.0, 1.0, 2.0, 3.0], [(1, 3)] * 4, [0, 1, 0, 1])
-    nothing = np.zeros((1, 1))
     outcomes = [
-        Outcome(
-            requests, requests.time_s + shift, requests.time_s + 3 * shift, np.zeros(4, dtype=np.int64), nothing, nothing[0], 0, 0
-        )
+        outcome_of(requests, requests.time_s + shift, requests.time_s + 3 * shift)
         for shift in (np.array([1.0, 50.0, 2.0, 50.0]), np.array([3.0, 50.0, 4.0, 50.0]))
     ]
     ttft = judge(outcomes, 0, "chat", Slo("ttft", 0.5, 2.5), start_s=0.0, window="", seeds=(1, 2))

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tightrope.base.records import ScalingPolicy
-from tightrope.replay.run import SPOT_NOTICE_S, Fleet, Outcome, Traffic, ZoneLoss, replay_fleet
+from tightrope.replay.records import SPOT_NOTICE_S, Drill, Fleet, Outcome, Traffic
+from tightrope.replay.run import replay_fleet
 
 HPA = ScalingPolicy(True, 0.5, 1.0, 0.1, 15.0, 0.0, 60.0, 0.0)
 SYNC_S = 15.0
@@ -140,7 +141,7 @@ def test_lifetimes_are_exponential_with_the_stated_rate() -> None:
 
 def test_the_only_zone_is_lost_and_comes_back() -> None:
     what = fleet(pool(engine(100.0), 2, interruptions_per_hour=1e-9))
-    outcome = replay(what, traffic([3550.0, 4000.0]), 3.0, drill=ZoneLoss(3600.0, 7200.0))
+    outcome = replay(what, traffic([3550.0, 4000.0]), 3.0, drill=Drill("spot-zone-loss", 3600.0, 7200.0))
     assert outcome.machine_hours[0] == pytest.approx([2.0, 0.0, 2.0], abs=1e-9)
     assert outcome.retries == 1
     assert outcome.finish_s == pytest.approx([7315.0, 7315.0])
@@ -148,14 +149,14 @@ def test_the_only_zone_is_lost_and_comes_back() -> None:
 
 def test_machines_are_replaced_in_the_zones_that_are_left() -> None:
     what = fleet(pool(engine(0.1), 4, interruptions_per_hour=1e-9, zones=2, start_s=300.0))
-    outcome = replay(what, traffic(poisson(1.0, 7000)), 2.0, drill=ZoneLoss(1800.0, 3600.0))
+    outcome = replay(what, traffic(poisson(1.0, 7000)), 2.0, drill=Drill("spot-zone-loss", 1800.0, 3600.0))
     assert np.isfinite(outcome.finish_s).all()
     assert outcome.machine_hours.sum() == pytest.approx(8.0)
 
 
 def test_the_drill_spares_machines_that_are_never_interrupted() -> None:
     what, requests = fleet(pool(engine(1.0), 2)), traffic(poisson(0.5, 1500))
-    assert digest(replay(what, requests, drill=ZoneLoss(600.0, 1200.0))) == digest(replay(what, requests))
+    assert digest(replay(what, requests, drill=Drill("spot-zone-loss", 600.0, 1200.0))) == digest(replay(what, requests))
 
 
 # -------------------------------------------------------------------------------------------------------- the whole fleet

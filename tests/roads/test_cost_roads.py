@@ -27,7 +27,8 @@ from tightrope.plan.make import commitments_of, make_plan, plan_lines
 from tightrope.plan.problem import Problem, usage_of
 from tightrope.plan.prove import Bench
 from tightrope.plan.solve import Solution, monthly_usd, relax
-from tightrope.replay.run import Fleet, Outcome, Traffic, replay_fleet
+from tightrope.replay.records import Fleet, Outcome, Traffic
+from tightrope.replay.run import replay_fleet
 
 ROOT = Path(__file__).parents[2]
 EXACT = 1e-6

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tightrope.base.records import EngineModel, FloatArray, RequestEngine, ScalingPolicy, TokenEngine
-from tightrope.replay.run import Fleet, FleetPool, Traffic, replay_fleet
+from tightrope.replay.records import Fleet, FleetClass, FleetPool, Traffic
+from tightrope.replay.run import replay_fleet
 
 REQUESTS, REPLAYS, BATCHES = 1_250_000, 4, 15
 """Requests of one replay, replays of one case, batches of one replay."""
@@ -30,7 +31,7 @@ def waits_s(model: EngineModel, servers: int, rate_per_s: float, seed: int, one_
     arrival_s = np.cumsum(random.exponential(1.0 / rate_per_s, REQUESTS))
     service_s = whole_tokens(random.gamma(cv**-2, cv**2, REQUESTS)) if cv else np.ones(REQUESTS)
     pool = FleetPool("", "", model, 1, 1.0, 0.0, 1, 0.0, np.full(168, servers), servers, 1)
-    fleet = Fleet((pool,), ("",), (one_queue,), ("",), np.ones((1, 1, 168)), np.ones((1, 1), dtype=bool), FIXED)
+    fleet = Fleet((pool,), (FleetClass("", one_queue),), ("",), np.ones((1, 1, 168)), np.ones((1, 1), dtype=bool), FIXED)
     prompts, ones = np.rint(service_s * TOKENS_PER_S).astype(np.int64), np.ones(REQUESTS, dtype=np.int64)
     traffic = Traffic(arrival_s, ones - 1, prompts, ones)
     outcome = replay_fleet(fleet, traffic, duration_s=float(arrival_s[-1]), block_offset_s=0.0, seed=0)

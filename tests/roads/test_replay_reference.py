@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tightrope.base.records import EngineModel, RequestEngine, ScalingPolicy, TokenEngine
-from tightrope.replay.run import Fleet, FleetPool, Outcome, Traffic, ZoneLoss, replay_fleet
+from tightrope.replay.records import Drill, Fleet, FleetClass, FleetPool, Outcome, Traffic
+from tightrope.replay.run import replay_fleet
 
 sys.path.append(str(Path(__file__).parents[1] / "replay"))
 REFERENCE = importlib.import_module("reference")
@@ -113,8 +114,7 @@ def a_fleet(case: Case, random: Random) -> Fleet:
     share[random.random(share.shape) < 0.2] = 0.0
     return Fleet(
         pools=tuple(a_pool(case, p, random) for p in range(len(case.token))),
-        classes=tuple(f"class {c}" for c in range(classes)),
-        deferrable=case.deferrable,
+        classes=tuple(FleetClass(f"class {c}", waits) for c, waits in enumerate(case.deferrable)),
         groups=tuple(f"group {g}" for g in range(case.groups)),
         share=share,
         allowed=random.random((classes, len(case.token))) < 0.8,
@@ -153,8 +153,8 @@ def replays(case: Case) -> tuple[Outcome, Outcome]:
     random = np.random.default_rng(case.seed)
     fleet, traffic = a_fleet(case, random), some_traffic(case, random)
     duration_s = case.hours * 3600.0
-    drill = ZoneLoss(0.3 * duration_s, 0.6 * duration_s, int(random.integers(0, 3))) if case.drill else None
-    arguments = {"duration_s": duration_s, "block_offset_s": random.uniform(0.0, 604800.0), "seed": 7, "zone_loss": drill}
+    drill = Drill("spot-zone-loss", 0.3 * duration_s, 0.6 * duration_s, int(random.integers(0, 3))) if case.drill else None
+    arguments = {"duration_s": duration_s, "block_offset_s": random.uniform(0.0, 604800.0), "seed": 7, "drill": drill}
     return replay_fleet(fleet, traffic, **arguments), REFERENCE.replay_slowly(fleet, traffic, **arguments)
 
 

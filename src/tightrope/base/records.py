@@ -268,8 +268,28 @@ class PurchasePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class ScalingRule:
+    """A limit on change, as in the HorizontalPodAutoscaler's ``behavior``: so many pods, or per cent of them, in a period."""
+
+    kind: Literal["pods", "percent"]
+    value: float
+    period_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingLimit:
+    """The rules of one direction; ``select`` says which holds: the one that allows most or least change, or that none may be."""
+
+    rules: tuple[ScalingRule, ...]
+    select: Literal["max", "min", "disabled"] = "max"
+
+
+@dataclass(frozen=True, slots=True)
 class ScalingPolicy:
-    """The autoscaler's numbers, named as in the Kubernetes HorizontalPodAutoscaler (v2), plus the start-up time."""
+    """The autoscaler's numbers, named as in the Kubernetes HorizontalPodAutoscaler (v2), plus the start-up time.
+
+    The limits on change are the defaults of Kubernetes 1.34 (documentation, "Horizontal Pod Autoscaling", read 2026-11).
+    """
 
     enabled: bool
     target_utilisation: float
@@ -284,6 +304,11 @@ class ScalingPolicy:
     """Seconds from asking for a machine to a booted node, before the model loads."""
     metric_window_s: float = 60.0
     """The metric is the request rate over this window; short windows of little traffic are noise, which buys machines."""
+    metric: Literal["rate", "concurrency"] = "rate"
+    """What is followed: the pool's request rate (an external metric), or the requests on each machine (a metric of pods)."""
+    scale_up: ScalingLimit = ScalingLimit((ScalingRule("pods", 4, 15.0), ScalingRule("percent", 100, 15.0)))
+    scale_down: ScalingLimit = ScalingLimit((ScalingRule("percent", 100, 15.0),))
+    upscale_stabilization_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

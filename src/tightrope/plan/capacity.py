@@ -13,7 +13,8 @@ import numpy as np
 from tightrope.base.records import EngineModel, FloatArray, RequestEngine, ScalingPolicy, Slo, TrafficClass
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.replay.evidence import metric_s
-from tightrope.replay.run import Fleet, FleetPool, Outcome, Traffic, replay_fleet
+from tightrope.replay.records import Fleet, FleetClass, FleetPool, Outcome, Traffic
+from tightrope.replay.run import replay_fleet
 
 SAMPLE_REQUESTS = 2500
 """Requests of one capacity replay; the first ``WARM_UP`` of them are not counted."""
@@ -99,7 +100,7 @@ def _replay(engine: EngineModel, engines: int, draws: _Draws, rate_per_s: float)
         ceiling=engines,
         deferrable_limit=0,
     )
-    fleet = Fleet((pool,), ("",), (False,), ("",), np.ones((1, 1, HOURS_PER_WEEK)), np.ones((1, 1), dtype=bool), FIXED)
+    fleet = Fleet((pool,), (FleetClass(""),), ("",), np.ones((1, 1, HOURS_PER_WEEK)), np.ones((1, 1), dtype=bool), FIXED)
     times = np.cumsum(draws.gaps) / rate_per_s if np.isfinite(rate_per_s) else np.zeros_like(draws.gaps)
     traffic = Traffic(times, np.zeros(len(times), dtype=np.int64), draws.input_tokens, draws.output_tokens)
     return replay_fleet(fleet, traffic, duration_s=max(float(times[-1]), 1.0), block_offset_s=0.0, seed=0)

@@ -13,7 +13,7 @@ from tightrope.perf.find import find_profile, limit_batch
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.problem import PoolOption
 from tightrope.plan.solve import Solution
-from tightrope.replay.run import Fleet, FleetPool, Traffic
+from tightrope.replay.records import Fleet, FleetClass, FleetPool, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ def _class_order(workload: Workload) -> tuple[list[TrafficClass], list[TrafficCl
     return interactive, [item for item in workload.classes if item.deferral is not None]
 
 
+def _fleet_classes(interactive: list[TrafficClass], deferrable: list[TrafficClass]) -> tuple[FleetClass, ...]:
+    """Return how the replay treats each class, in the fleet's order."""
+    return tuple(FleetClass(item.name, item.deferral is not None) for item in (*interactive, *deferrable))
+
+
 def _pool_rate(solution: Solution, pool: OpenPool) -> float:
     """Return requests/s that one machine of the pool sustains of what the plan routes to it, over the week."""
     problem, p = solution.problem, pool.index
@@ -63,14 +68,12 @@ def plan_fleet(workload: Workload, solution: Solution, table: CapacityTable) -> 
     indices = [pool.index for pool in pools]
     groups = tuple(dict.fromkeys(pool.option.variant.name for pool in pools))
     share = np.zeros((len(workload.classes), len(groups), HOURS_PER_WEEK))
-    order = [item.name for item in (*interactive, *deferrable)]
     for c in range(len(interactive)):
         for pool in pools:
             share[c, groups.index(pool.option.variant.name)] += _all_blocks(solution.share[c, pool.index])
     return Fleet(
         pools=tuple(_fleet_pool(workload, solution, table, pool, interactive) for pool in pools),
-        classes=tuple(order),
-        deferrable=(False,) * len(interactive) + (True,) * len(deferrable),
+        classes=_fleet_classes(interactive, deferrable),
         groups=groups,
         share=np.clip(share, 0.0, 1.0),
         allowed=_allowed(solution, indices, len(interactive), len(deferrable)),
@@ -120,7 +123,6 @@ def _fleet_pool(
 def today_fleet(workload: Workload, book: PriceBook) -> Fleet | None:
     """Return the fleet that runs now, fixed around the clock; None where none is stated or a profile of it is missing."""
     interactive, deferrable = _class_order(workload)
-    order = [item.name for item in (*interactive, *deferrable)]
     variants = {variant.name: variant for variant in workload.variants}
     pools = []
     for stated in workload.today:
@@ -145,11 +147,12 @@ def today_fleet(workload: Workload, book: PriceBook) -> Fleet | None:
         )
     if not pools:
         return None
-    return _today(workload, tuple(pools), order, len(interactive))
+    return _today(workload, tuple(pools), _fleet_classes(interactive, deferrable))
 
 
-def _today(workload: Workload, pools: tuple[FleetPool, ...], order: list[str], interactive: int) -> Fleet | None:
+def _today(workload: Workload, pools: tuple[FleetPool, ...], classes: tuple[FleetClass, ...]) -> Fleet | None:
     """Return today's fleet with every class split evenly, by machines, over the pools that serve it; None where one is unserved."""
+    order = [item.name for item in classes]
     share = np.zeros((len(order), len(pools), HOURS_PER_WEEK))
     allowed = np.zeros((len(order), len(pools)), dtype=bool)
     for g, stated in enumerate(workload.today):
@@ -159,9 +162,8 @@ def _today(workload: Workload, pools: tuple[FleetPool, ...], order: list[str], i
     if not allowed.any(axis=1).all():
         return None
     share /= share.sum(axis=1, keepdims=True)
-    deferrable = tuple(c >= interactive for c in range(len(order)))
     scaling = replace(workload.scaling, enabled=False)
-    return Fleet(pools, tuple(order), deferrable, tuple(pool.group for pool in pools), share, allowed, scaling)
+    return Fleet(pools, classes, tuple(pool.group for pool in pools), share, allowed, scaling)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from tightrope.plan.infeasible import explain_infeasible
 from tightrope.plan.problem import Problem
 from tightrope.plan.solve import Infeasible, Solution, relax, solve
 from tightrope.replay.evidence import judge
-from tightrope.replay.run import Fleet, Outcome, ZoneLoss, replay_fleet
+from tightrope.replay.records import Drill, Fleet, Outcome
+from tightrope.replay.run import replay_fleet
 
 MAX_ROUNDS = 5
 RAISE = 1.12
@@ -111,7 +112,7 @@ def proof_stretch(workload: Workload) -> Stretch:
     return busiest(workload, whole, length_s)
 
 
-def replay_seeds(fleet: Fleet, workload: Workload, stretch: Stretch, zone_loss: ZoneLoss | None = None) -> list[Outcome]:
+def replay_seeds(fleet: Fleet, workload: Workload, stretch: Stretch, drill: Drill | None = None) -> list[Outcome]:
     """Replay the fleet on one draw of the stretch per seed; compiled code runs outside Python's lock, so seeds run side by side."""
 
     def one(seed: int) -> Outcome:
@@ -122,7 +123,7 @@ def replay_seeds(fleet: Fleet, workload: Workload, stretch: Stretch, zone_loss: 
             duration_s=stretch.end_s - stretch.start_s,
             block_offset_s=stretch.start_s,
             seed=seed,
-            zone_loss=zone_loss,
+            drill=drill,
         )
 
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -133,7 +134,7 @@ def gather_evidence(workload: Workload, fleet: Fleet, outcomes: list[Outcome], s
     """Judge every promise of every class."""
     classes = {item.name: item for item in workload.classes}
     found = []
-    for index, name in enumerate(fleet.classes):
+    for index, name in enumerate(item.name for item in fleet.classes):
         item = classes[name]
         for promise in item.slos if item.deferral is None else (item.deferral,):
             evidence = judge(outcomes, index, name, promise, start_s=stretch.start_s, window=stretch.words, seeds=workload.seeds)

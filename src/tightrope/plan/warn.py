@@ -11,7 +11,7 @@ from tightrope.plan.bill import NOT_BILLED
 from tightrope.plan.build import lead_seconds, may_commit, size_classes
 from tightrope.plan.fleet import OpenPool, Stretch, busiest
 from tightrope.plan.prove import Proof, gather_evidence, replay_seeds
-from tightrope.replay.run import ZoneLoss
+from tightrope.replay.records import Drill
 
 OLD_PRICE_DAYS = 90
 WIDE_BAND = 0.3
@@ -116,7 +116,7 @@ def _drill(workload: Workload, proof: Proof) -> list[str]:
     one_seed = replace(workload, seeds=workload.seeds[:1])
     drills: list[tuple[Evidence, int]] = []
     for zone in range(max(zones, 1)):
-        outcomes = replay_seeds(proof.fleet, one_seed, stretch, ZoneLoss(loss_s, loss_s + DRILL_S, zone))
+        outcomes = replay_seeds(proof.fleet, one_seed, stretch, Drill("spot-zone-loss", loss_s, loss_s + DRILL_S, zone))
         retried = sum(outcome.retries for outcome in outcomes)
         drills += [(item, retried) for item in gather_evidence(one_seed, proof.fleet, outcomes, stretch) if item.target < 1.0]
     if not drills:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tightrope.base.records import Deferral, Evidence, FloatArray, IntArray, Slo
 from tightrope.base.units import SECONDS_PER_HOUR
-from tightrope.replay.run import Outcome
+from tightrope.replay.records import Outcome
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95

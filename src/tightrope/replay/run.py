@@ -1,108 +1,20 @@
 """The door to the replay: a fleet and arrivals in, what became of every request and machine out."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from tightrope.base.records import EngineModel, FloatArray, IntArray, RequestEngine, ScalingPolicy, TokenEngine
+from tightrope.base.records import FloatArray, RequestEngine, TokenEngine
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
+from tightrope.replay.records import SPOT_NOTICE_S, UNANSWERED, Drill, Fleet, Outcome, Traffic
 from tightrope.replay.state import IDLE, MACHINE, NEVER, NONE, POOL, QUEUE, REQUEST, SETTINGS, SLOT, WORKING, Rows, World, rows
 
-SPOT_NOTICE_S = 120.0
-"""Warning before a spot machine is taken away (AWS EC2 User Guide, "Spot Instance interruption notices": two minutes)."""
 LIFETIMES = 4096
 """Draws of spot machines' lifetimes; a replay that starts more machines goes round."""
 SPARE_MACHINES = 4
 """Machine slots of a pool beyond its ceiling: replacements start while interrupted machines still drain."""
 
 
-@dataclass(frozen=True, slots=True)
-class FleetPool:
-    """One pool as the replay sees it; ``schedule`` is int64[168] machines per hour of the week."""
-
-    name: str
-    group: str
-    engine: EngineModel
-    engines_per_machine: int
-    requests_per_s: float
-    """What one machine sustains within the SLO: the weight for routing and the autoscaler's 100 %."""
-    start_s: float
-    zones: int
-    interruptions_per_hour: float
-    schedule: IntArray
-    ceiling: int
-    deferrable_limit: int
-    """Concurrent requests per engine up to which deferrable work may join."""
-    max_wait_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """Pools, and who may be answered where: ``share`` is float64[classes, groups, 168], ``allowed`` bool[classes, pools]."""
-
-    pools: tuple[FleetPool, ...]
-    classes: tuple[str, ...]
-    deferrable: tuple[bool, ...]
-    groups: tuple[str, ...]
-    share: FloatArray
-    allowed: np.ndarray
-    scaling: ScalingPolicy
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """Requests ascending in time: all arrays [requests]; ``traffic_class`` indexes ``Fleet.classes``."""
-
-    time_s: FloatArray
-    traffic_class: IntArray
-    input_tokens: IntArray
-    output_tokens: IntArray
-
-
-@dataclass(frozen=True, slots=True)
-class ZoneLoss:
-    """A drill: one zone of every interruptible pool is gone from ``start_s`` to ``end_s``, without notice."""
-
-    start_s: float
-    end_s: float
-    zone: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What happened; first and finish are float64[requests] (inf: never), ``machine_hours`` float64[pools, hours]."""
-
-    traffic: Traffic
-    first_s: FloatArray
-    finish_s: FloatArray
-    pool: IntArray
-    machine_hours: FloatArray
-    busy_hours: FloatArray
-    """float64[pools]: engine-hours busy until the traffic's end, divided by the engines of a machine (machine-hours of work)."""
-    interruptions: int
-    retries: int
-
-    @property
-    def ttft_s(self) -> FloatArray:
-        """Time to first token (to the answer, where there are no tokens), float64[requests]."""
-        return self.first_s - self.traffic.time_s
-
-    @property
-    def latency_s(self) -> FloatArray:
-        """Time to the whole answer, float64[requests]."""
-        return self.finish_s - self.traffic.time_s
-
-    @property
-    def tpot_s(self) -> FloatArray:
-        """Mean time per output token after the first, float64[requests]; 0 with at most one token, inf if unanswered."""
-        steps = np.maximum(self.traffic.output_tokens - 1, 1)
-        with np.errstate(invalid="ignore"):
-            tpot = (self.finish_s - self.first_s) / steps
-        return np.where(np.isfinite(self.finish_s), tpot, np.inf)
-
-
 def replay_fleet(
-    fleet: Fleet, traffic: Traffic, *, duration_s: float, block_offset_s: float, seed: int, zone_loss: ZoneLoss | None = None
+    fleet: Fleet, traffic: Traffic, *, duration_s: float, block_offset_s: float, seed: int, drill: Drill | None = None
 ) -> Outcome:
     """Return what the fleet makes of the traffic; the same arguments give the same bytes.
 
@@ -122,9 +34,9 @@ def replay_fleet(
         sync_s=fleet.scaling.sync_s,
         notice_s=SPOT_NOTICE_S,
         block_offset_s=block_offset_s % (HOURS_PER_WEEK * SECONDS_PER_HOUR),
-        lost_zone=zone_loss.zone if zone_loss else 0,
-        zone_loss_s=zone_loss.start_s if zone_loss else NEVER,
-        zone_loss_end_s=zone_loss.end_s if zone_loss else NEVER,
+        lost_zone=drill.zone if drill else 0,
+        zone_loss_s=drill.start_s if drill else NEVER,
+        zone_loss_end_s=drill.end_s if drill else NEVER,
         end_s=duration_s,
     )
     world.lifetimes[:] = np.random.default_rng(seed).exponential(size=len(world.lifetimes))
@@ -144,6 +56,9 @@ def replay_fleet(
         busy_hours=busy_s / world.pools.engines / SECONDS_PER_HOUR,
         interruptions=int(world.settings.interrupted[0]),
         retries=int(world.settings.retries[0]),
+        begin_s=world.requests.first_s.copy(),
+        ended=np.where(np.isfinite(world.requests.finish_s), 0, UNANSWERED).astype(np.int64),
+        prefix_tokens=np.zeros(len(world.requests), dtype=np.int64),
     )
 
 
@@ -196,7 +111,7 @@ def _pools(fleet: Fleet) -> Rows:
         row["start_s"], row["ceiling"] = pool.start_s, pool.ceiling
         row["weight"], row["capacity_per_s"] = pool.requests_per_s / pool.engines_per_machine, pool.requests_per_s
         row["interruptions_per_s"] = pool.interruptions_per_hour / SECONDS_PER_HOUR
-        row["classes"] = sum(1 << c for c, may in enumerate(allowed) if may and fleet.deferrable[c])
+        row["classes"] = sum(1 << c for c, may in enumerate(allowed) if may and fleet.classes[c].deferrable)
         row["first_machine"], row["first_slot"] = machine, slot
         machine, slot = machine + machines, slot + machines * pool.engines_per_machine
         row["end_machine"], row["end_slot"] = machine, slot
@@ -257,5 +172,5 @@ def _queues(fleet: Fleet) -> Rows:
     table = rows(QUEUE, len(fleet.groups) + len(fleet.classes))
     _set(table, head=NONE, tail=NONE)
     table["deferrable"][: len(fleet.groups)] = NONE
-    table["deferrable"][len(fleet.groups) :] = fleet.deferrable
+    table["deferrable"][len(fleet.groups) :] = [item.deferrable for item in fleet.classes]
     return table
