@@ -12,7 +12,8 @@ import pytest
 
 from tightrope.base import registry
 from tightrope.base.errors import InputError, UnknownNameError
-from tightrope.base.records import ModelVariant, Plan, Profile, Refusal
+from tightrope.base.plan import Plan, Refusal
+from tightrope.base.records import ModelVariant, Profile
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tightrope.base.records import Plan
+from tightrope.base.plan import Plan
 from tightrope.render.plan_json.load import load_plan
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tightrope.base import registry
 from tightrope.base.contracts import Offer
-from tightrope.base.records import BillLine, FloatArray, PriceRow, Refusal, Usage, UsageLine
+from tightrope.base.plan import BillLine, Refusal, Usage, UsageLine
+from tightrope.base.records import FloatArray, PriceRow
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.offers.bill import charge_fleet
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tightrope.base import registry
 from tightrope.base.errors import InputError, UnknownNameError
-from tightrope.base.records import BillLine, Usage
+from tightrope.base.plan import BillLine, Usage
 from tightrope.offers.bill import charge_fleet
 from tightrope.offers.compute_savings_plan import NAME
 

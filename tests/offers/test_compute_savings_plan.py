@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightrope.base.contracts import Prices
-from tightrope.base.records import OfferTerms, Refusal, Usage
+from tightrope.base.plan import OfferTerms, Refusal, Usage
 from tightrope.offers.bill import charge_fleet
 from tightrope.offers.compute_savings_plan import NAME, OFFER, best_commitment_usd_per_hour, commitment_utilisation
 

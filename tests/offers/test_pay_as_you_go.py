@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.base.records import OfferTerms, Refusal
+from tightrope.base.plan import OfferTerms, Refusal
 from tightrope.offers import on_demand, spot
 from tightrope.offers.pay_as_you_go import interruptions_per_hour
 

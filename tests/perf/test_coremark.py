@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tightrope.base.records import MachineType, ModelVariant, Profile, Provenance, Refusal, RequestEngine
+from tightrope.base.plan import Refusal
+from tightrope.base.records import MachineType, ModelVariant, Profile, Provenance, RequestEngine
 from tightrope.perf.coremark import OTHER_ARCH_BAND, PROFILES, SCALING_BAND, coremarks
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tightrope.base.records import MachineType, ModelVariant, Profile, Refusal, RequestEngine
+from tightrope.base.plan import Refusal
+from tightrope.base.records import MachineType, ModelVariant, Profile, RequestEngine
 from tightrope.perf.published import PROFILES, PublishedRow, published_rows
 
 CHECKED = [row for row in published_rows() if row.check_batch]

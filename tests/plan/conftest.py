@@ -9,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from tightrope.base.records import Plan, Workload
+from tightrope.base.plan import Plan
+from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.demand.workload import load_workload
 from tightrope.plan.make import make_plan

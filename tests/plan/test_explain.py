@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tightrope.base.records import Plan
+from tightrope.base.plan import Plan
 from tightrope.plan.explain import (
     LOOSENED,
     STAGES,

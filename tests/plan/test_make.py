@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tightrope.base.records import Plan, TokenEngine, Workload
+from tightrope.base.plan import Plan
+from tightrope.base.records import TokenEngine, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill import total_usd

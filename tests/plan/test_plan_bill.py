@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.base.records import Usage, UsageLine, Workload
+from tightrope.base.plan import Usage, UsageLine
+from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.offers.bill import charge_fleet
 from tightrope.plan.bill import constant_lines, machine_lines, total_usd, used_share

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tightrope.base.records import Plan, Provenance
+from tightrope.base.plan import Plan
+from tightrope.base.records import Provenance
 from tightrope.plan.fleet import open_pools
 from tightrope.plan.prove import Bench, Proof
 from tightrope.plan.warn import OLD_PRICE_DAYS, find_warnings

@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from tightrope.base.records import BillLine, Commitment, Evidence, Lever, Plan, Pool, ProfileUse, Refusal, RoutingRule
+from tightrope.base.plan import BillLine, Commitment, Evidence, Lever, Plan, Pool, ProfileUse, Refusal, RoutingRule
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("TIGHTROPE_UPDATE_GOLDEN") == "1"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from plan_fixture import VARIATIONS, check_golden, make_plan
 
 from tightrope.base.errors import InputError
-from tightrope.base.records import Plan
+from tightrope.base.plan import Plan
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.dump import plan_as_dict
 from tightrope.render.plan_json.load import load_plan

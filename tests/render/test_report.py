@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_fixture import SHARES, VARIATIONS, check_golden, make_plan
 
-from tightrope.base.records import BillLine, Lever, Plan
+from tightrope.base.plan import BillLine, Lever, Plan
 from tightrope.render.report import RENDERER, charts
 from tightrope.render.report.draw import draw_chart
 from tightrope.render.report.html import join, raw, table, tag

@@ -8,7 +8,7 @@ from plan_fixture import VARIATIONS, check_golden, make_plan
 from rich.cells import cell_len
 from rich.console import Console
 
-from tightrope.base.records import Plan
+from tightrope.base.plan import Plan
 from tightrope.render.summary import print_summary
 
 REPORT = Path("out/report.html")

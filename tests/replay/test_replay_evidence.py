@@ -8,7 +8,8 @@ from fleets import engine, fleet, pool, replay, traffic
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.base.records import Deferral, Evidence, FloatArray, Slo
+from tightrope.base.plan import Evidence
+from tightrope.base.records import Deferral, FloatArray, Slo
 from tightrope.replay.evidence import attained, deadlines_s, judge, metric_s, wilson
 from tightrope.replay.records import Outcome, Traffic
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tightrope.base.records import Usage, UsageLine
+from tightrope.base.plan import Usage, UsageLine
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import load_price_book
 from tightrope.demand.workload import load_workload

@@ -8,18 +8,8 @@ raises at run time.
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
-from tightrope.base.records import (
-    BillLine,
-    MachineType,
-    ModelVariant,
-    OfferTerms,
-    Plan,
-    PriceRow,
-    Profile,
-    Refusal,
-    UnitPrice,
-    Usage,
-)
+from tightrope.base.plan import BillLine, OfferTerms, Plan, Refusal, Usage
+from tightrope.base.records import MachineType, ModelVariant, PriceRow, Profile, UnitPrice
 
 Face: TypeAlias = Literal["machines", "prices", "spot", "commitments", "unit_prices"]
 

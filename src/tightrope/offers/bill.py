@@ -10,7 +10,7 @@ import numpy as np
 from tightrope.base import registry
 from tightrope.base.contracts import Offer, Prices
 from tightrope.base.errors import InputError
-from tightrope.base.records import BillLine, Usage
+from tightrope.base.plan import BillLine, Usage
 
 APPLICATION_ORDER = ("compute-savings-plan-1y-no-upfront",)
 """Commitments in the order in which the seller applies them; any other comes after, by name."""

@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 
 from tightrope.base.contracts import Prices
-from tightrope.base.records import BillLine, FloatArray, IntArray, OfferTerms, Refusal, Usage
+from tightrope.base.plan import BillLine, OfferTerms, Refusal, Usage
+from tightrope.base.records import FloatArray, IntArray
 
 NAME = "compute-savings-plan-1y-no-upfront"
 ELIGIBLE_OFFER = "on-demand"

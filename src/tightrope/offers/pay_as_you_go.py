@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tightrope.base.contracts import Prices
-from tightrope.base.records import BillLine, OfferTerms, PriceRow, Refusal, Usage
+from tightrope.base.plan import BillLine, OfferTerms, Refusal, Usage
+from tightrope.base.records import PriceRow
 from tightrope.base.units import HOURS_PER_MONTH
 
 

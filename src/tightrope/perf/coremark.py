@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 
-from tightrope.base.records import MachineType, ModelVariant, Profile, Provenance, Refusal, RequestEngine
+from tightrope.base.plan import Refusal
+from tightrope.base.records import MachineType, ModelVariant, Profile, Provenance, RequestEngine
 from tightrope.perf.tables import read_table
 
 SCALING_BAND = 0.20

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from tightrope.base.records import MachineType, ModelVariant, Profile, Refusal
+from tightrope.base.plan import Refusal
+from tightrope.base.records import MachineType, ModelVariant, Profile
 
 
 @dataclass(frozen=True, slots=True)

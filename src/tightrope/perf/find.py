@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from tightrope.base.records import MachineType, ModelVariant, Profile, ProfileUse, Refusal, RequestEngine
+from tightrope.base.plan import ProfileUse, Refusal
+from tightrope.base.records import MachineType, ModelVariant, Profile, RequestEngine
 from tightrope.base.registry import profile_sources
 
 

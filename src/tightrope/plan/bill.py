@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tightrope.base.records import BillLine, FloatArray, Usage, Workload
+from tightrope.base.plan import BillLine, Usage
+from tightrope.base.records import FloatArray, Workload
 from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import split_demand

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tightrope.base.errors import InfeasibleError
-from tightrope.base.records import Lever, Workload
+from tightrope.base.plan import Lever
+from tightrope.base.records import Workload
 from tightrope.base.registry import find_offer
 from tightrope.plan.build import build_problem
 from tightrope.plan.problem import Problem, static, without_commitment

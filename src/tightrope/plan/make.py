@@ -5,20 +5,8 @@ from datetime import date
 
 import numpy as np
 
-from tightrope.base.records import (
-    BillLine,
-    Commitment,
-    FloatArray,
-    Plan,
-    Pool,
-    PriceRow,
-    RequestEngine,
-    RoutingRule,
-    UnitPrice,
-    Usage,
-    UsageLine,
-    Workload,
-)
+from tightrope.base.plan import BillLine, Commitment, Plan, Pool, RoutingRule, Usage, UsageLine
+from tightrope.base.records import FloatArray, PriceRow, RequestEngine, UnitPrice, Workload
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.offers import compute_savings_plan

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tightrope.base.errors import InfeasibleError
-from tightrope.base.records import Evidence, FloatArray, Workload
+from tightrope.base.plan import Evidence
+from tightrope.base.records import FloatArray, Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S
 from tightrope.plan.build import build_problem

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tightrope.base.records import BillLine, Evidence, Usage, UsageLine, Workload
+from tightrope.base.plan import BillLine, Evidence, Usage, UsageLine
+from tightrope.base.records import Workload
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S, split_demand

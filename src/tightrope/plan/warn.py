@@ -3,7 +3,8 @@
 from dataclasses import replace
 from datetime import date
 
-from tightrope.base.records import Evidence, Workload
+from tightrope.base.plan import Evidence
+from tightrope.base.records import Workload
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import split_demand

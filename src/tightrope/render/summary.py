@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tightrope.base.records import Evidence, Plan
+from tightrope.base.plan import Evidence, Plan
 from tightrope.render import words
 
 LABEL_WIDTH = 11

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sized
 from math import isfinite
 
-from tightrope.base.records import BillLine, Evidence, Plan, Pool, ProfileUse
+from tightrope.base.plan import BillLine, Evidence, Plan, Pool, ProfileUse
 
 UNKNOWN = "unknown"
 KINDS = {"measured": "measured", "published": "published", "model": "modelled"}

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tightrope.base.records import Deferral, Evidence, FloatArray, IntArray, Slo
+from tightrope.base.plan import Evidence
+from tightrope.base.records import Deferral, FloatArray, IntArray, Slo
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.replay.records import Outcome
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tightrope.base.contracts import Prices
-from tightrope.base.records import BillLine, OfferTerms, Refusal, Usage
+from tightrope.base.plan import BillLine, OfferTerms, Refusal, Usage
 
 DISCOUNT = 0.10
 """Fraction off the on-demand price."""

@@ -6,7 +6,8 @@ workload's ``profiles:`` instead.
 
 from dataclasses import dataclass
 
-from tightrope.base.records import MachineType, ModelVariant, Profile, Provenance, Refusal, RequestEngine
+from tightrope.base.plan import Refusal
+from tightrope.base.records import MachineType, ModelVariant, Profile, Provenance, RequestEngine
 
 MODEL, PRECISION, MACHINE = "resnet50", "int8", "c6i.large"
 SERVICE_S = (0.0152, 0.0287, 0.0419, 0.0555)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from tightrope.base.errors import InputError
-from tightrope.base.records import Plan
+from tightrope.base.plan import Plan
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | None"
 DECIMALS = 9

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NoReturn, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from tightrope.base.errors import InputError, Where, near_names
-from tightrope.base.records import Plan
+from tightrope.base.plan import Plan
 
 Some = TypeVar("Some")
 

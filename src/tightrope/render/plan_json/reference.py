@@ -7,7 +7,7 @@ import textwrap
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
-from tightrope.base.records import Plan
+from tightrope.base.plan import Plan
 
 UNITS = {
     "_usd_per_hour": "US dollars an hour",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
-from tightrope.base.records import Plan
+from tightrope.base.plan import Plan
 from tightrope.render import words
 
 Spec: TypeAlias = dict[str, Any]

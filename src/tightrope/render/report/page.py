@@ -3,7 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
-from tightrope.base.records import Plan
+from tightrope.base.plan import Plan
 from tightrope.render import words
 from tightrope.render.report import sections
 from tightrope.render.report.html import Html, join, raw, tag

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tightrope.base.records import Evidence, Plan, Pool
+from tightrope.base.plan import Evidence, Plan, Pool
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.render import words
 from tightrope.render.report import charts

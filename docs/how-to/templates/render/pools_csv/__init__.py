@@ -8,7 +8,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from tightrope.base.records import Plan
+from tightrope.base.plan import Plan
 
 COLUMNS = ("pool", "cloud", "region", "machine", "variant", "offer", "block", "machines")
 

@@ -1,0 +1,177 @@
+"""The answers that cross stages: usage, bills, offers' terms, and the plan itself, as ``plan.json`` holds it.
+
+Every number's name carries its unit; money is float64 US dollars.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tightrope.base.records import FloatArray, PriceRow
+
+# ------------------------------------------------------------------------------------------------------------------ usage
+
+
+@dataclass(frozen=True, slots=True)
+class UsageLine:
+    """Whose machine-hours one row of ``Usage`` holds."""
+
+    pool: str
+    cloud: str
+    region: str
+    machine: str
+    offer: str
+    """The pay-as-you-go offer the machines run under: commitments apply to it, they are not run under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Machine-hours, float64[lines, periods]; ``hours_per_month``, float64[periods], weighs each billing hour."""
+
+    lines: tuple[UsageLine, ...]
+    machine_hours: FloatArray
+    hours_per_month: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """One amount of a monthly bill; ``driver`` is a cost driver of the guide (compute, idle, egress, storage)."""
+
+    driver: str
+    pool: str
+    offer: str
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class OfferTerms:
+    """What one machine-hour costs under one offer, and how often it is taken away."""
+
+    offer: str
+    machine: str
+    region: str
+    usd_per_hour: float
+    interruptions_per_hour: float
+    zones: int
+    row: PriceRow
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A candidate that can not be used, and why: nothing is silently filtered."""
+
+    what: str
+    reason: str
+
+
+# ------------------------------------------------------------------------------------------------------------------- plan
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """A promise to spend: ``usd_per_hour`` at the offer's own rates, used or not."""
+
+    offer: str
+    scope: str
+    term_years: int
+    payment: str
+    usd_per_hour: float
+    utilisation: float
+    """Share of the commitment that the planned usage consumes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Identical machines running one variant under one offer, with the machines wanted in every block of the week."""
+
+    name: str
+    cloud: str
+    region: str
+    zones: int
+    machine: str
+    variant: str
+    offer: str
+    min_replicas: int
+    max_replicas: int
+    schedule: tuple[int, ...]
+    batching: dict[str, float]
+    autoscaling: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingRule:
+    """Which share of a class a pool answers, over the week and in each block (tuple[blocks])."""
+
+    traffic_class: str
+    pool: str
+    share: float
+    share_by_block: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the replay measured about one promise on held-out traffic."""
+
+    traffic_class: str
+    slo: str
+    window: str
+    requests: int
+    attainment: float
+    attainment_low: float
+    attainment_high: float
+    target: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    seeds: tuple[int, ...]
+    verdict: Literal["proven", "not proven"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """What one lever takes off the monthly bill, in the order of the waterfall."""
+
+    name: str
+    saving_usd: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileUse:
+    """A profile the plan rests on, with its provenance in words."""
+
+    profile: str
+    kind: str
+    source: str
+    error_band: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer, as written to ``plan.json``: the fields of one stable, versioned schema."""
+
+    workload: str
+    horizon: str
+    status: Literal["proven", "not proven"]
+    monthly_cost_usd: float
+    today_monthly_cost_usd: float
+    saving_fraction: float
+    lower_bound_monthly_usd: float
+    gap_fraction: float
+    cost_lines: tuple[BillLine, ...]
+    today_cost_lines: tuple[BillLine, ...]
+    pools: tuple[Pool, ...]
+    routing: tuple[RoutingRule, ...]
+    commitments: tuple[Commitment, ...]
+    levers: tuple[Lever, ...]
+    evidence: tuple[Evidence, ...]
+    replay_monthly_cost_usd: float
+    today_evidence: tuple[Evidence, ...]
+    provenance: tuple[ProfileUse, ...]
+    price_sources: tuple[str, ...]
+    binding: tuple[str, ...]
+    sensitivities: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
+    warnings: tuple[str, ...]
+    charts: dict[str, list[float]] = field(default_factory=dict)
+    """Series the report draws, float per block of the week: demand per class, capacity per pool."""
+    schema_version: int = 1
