@@ -80,7 +80,7 @@ def test_names_with_quotes_and_patterns_are_only_names(write: Write) -> None:
     [
         ("a.csv", "", None, "is empty"),
         ("a.csv", "\n\n", 1, "is blank"),
-        ("a.csv", "a,b\n", 2, "header and no rows"),
+        ("a.csv", "a,b\n", 2, "has no rows"),
         ("a.csv", "1,2\n3,4\n", 1, "values, not column names"),
         ("a.csv", "a,a\n1,2\n", 1, "twice"),
         ("a.csv", "a,,b\n1,2,3\n", 1, "no name"),

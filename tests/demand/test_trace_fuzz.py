@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,27 @@ from hypothesis import strategies as st
 
 from tightrope.base.errors import InputError
 from tightrope.base.records import Demand
+from tightrope.demand.requests import Requests, load_requests
 from tightrope.demand.trace import load_arrivals, load_rates, load_sizes
 
-NAMES = st.sampled_from(["time_s", "timestamp", "rps", "count", "input_tokens", "output_tokens", "x", 'a"b', "a'b", "", "é"])
+NAMES = st.sampled_from(
+    [
+        "time_s",
+        "timestamp",
+        "rps",
+        "count",
+        "input_tokens",
+        "output_tokens",
+        "class",
+        "key",
+        "hash_ids",
+        "x",
+        'a"b',
+        "a'b",
+        "",
+        "é",
+    ]
+)
 CELLS = st.one_of(
     st.integers(-10, 10**13).map(str),
     st.floats().map(str),
@@ -33,10 +52,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def try_all(path: Path) -> None:
     """Load a file every way; what comes out must be sound."""
-    loaders: list[Callable[[Path], Demand | tuple[np.ndarray, np.ndarray]]] = [load_arrivals, load_rates, load_sizes]
+    loaders: list[Callable[[Path], Demand | Requests | tuple[np.ndarray, np.ndarray]]] = [
+        load_arrivals,
+        load_rates,
+        load_sizes,
+        partial(load_requests, classes=("x", "a")),
+    ]
     for load in loaders:
         with suppress(InputError):
             found = load(path)
+            if isinstance(found, Requests):
+                assert (np.diff(found.time_s) >= 0).all()
+                assert found.block_start is None or (np.diff(found.block_start) >= 0).all()
             if isinstance(found, Demand):
                 assert (found.rate_per_s >= 0).all()
                 assert len(found.arrival_s) == 0 or (np.diff(found.arrival_s) >= 0).all()

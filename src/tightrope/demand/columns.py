@@ -15,7 +15,13 @@ output_tokens GeneratedTokens output_tokens output_length output_len completion_
 output_tokens num_decode_tokens response_tokens n_output_tokens tokens_out
 rate rate_per_s rate_rps rps qps requests_per_second requests_per_s req_per_s
 count count counts requests request_count num_requests n_requests hits invocations
+class class traffic_class class_name request_class
+model model model_name
+key key cache_key prompt_hash prompt_key request_hash content_hash
+blocks hash_ids block_hashes prefix_hashes block_ids
 """
+DEMAND_ROLES = ("time", "input_tokens", "output_tokens", "rate", "count")
+REQUEST_ROLES = ("time", "input_tokens", "output_tokens", "class", "key", "blocks")
 UNITS: dict[str, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _SUFFIX: dict[str, str] = {"s": "s", "sec": "s", "secs": "s", "seconds": "s", "ms": "ms", "millis": "ms", "us": "us", "ns": "ns"}
 
@@ -27,17 +33,17 @@ def _plain(name: str) -> str:
 
 KNOWN: dict[str, frozenset[str]] = {
     role: frozenset(_plain(name) for line in _NAMES.split("\n") for name in line.split()[1:] if line.split()[0] == role)
-    for role in ("time", "input_tokens", "output_tokens", "rate", "count")
+    for role in (*DEMAND_ROLES, "class", "model", "key", "blocks")
 }
 
 
 def find_column(table: Table, role: str, chosen: Mapping[str, str]) -> str | None:
     """Return the column that plays ``role``, None where no name fits; two that fit, or a chosen one that is absent, raise.
 
-    ``chosen`` is the user's own role → column and wins.
+    ``chosen`` is the user's own role → column and wins; an empty name there says that no column plays the role.
     """
     if role in chosen:
-        return _chosen(table, role, chosen[role])
+        return _chosen(table, role, chosen[role]) if chosen[role] else None
     fits = [name for name in table.columns if {_plain(name), _plain(_split_unit(name)[0])} & KNOWN[role]]
     if len(fits) > 1:
         what = f"{len(fits)} columns could be the {role}: {', '.join(fits)}"
@@ -83,7 +89,9 @@ def _by_magnitude(table: Table, column: str) -> float:
         if first >= bound:
             return UNITS[unit]
     what = f"time column {column!r} begins at {text!r}: seconds and milliseconds look alike"
-    raise TraceError(what, resolve="say which: `time_unit: s`, or ms, us, ns (init: --time-unit s)", where=table.where())
+    raise TraceError(
+        what, resolve="say which: `time_unit: s`, or ms, us, ns (on the command line: --time-unit s)", where=table.where()
+    )
 
 
 def _chosen(table: Table, role: str, column: str) -> str:
@@ -97,4 +105,4 @@ def _chosen(table: Table, role: str, column: str) -> str:
 
 def _say(role: str, column: str) -> str:
     """Return how to state a column, in the workload and on the command line."""
-    return f"say which: `columns: {{{role}: {column}}}` (init: --column {role}={column})"
+    return f"say which: `columns: {{{role}: {column}}}` (on the command line: --column {role}={column})"

@@ -21,7 +21,7 @@ from tightrope.base.errors import InputError, Where, unknown_name
 from tightrope.base.records import Demand, FloatArray
 from tightrope.base.units import GIB
 from tightrope.demand.blocks import weekly_blocks
-from tightrope.demand.columns import KNOWN, find_column
+from tightrope.demand.columns import DEMAND_ROLES, find_column
 from tightrope.demand.quantities import parse_slo
 from tightrope.demand.tables import open_table
 from tightrope.demand.trace import Gaps, load_arrivals, load_rates
@@ -250,9 +250,9 @@ def _today_section(asked: Asked, model: str, row: Mapping[str, str], book: Book)
 def _pairs(stated: Sequence[str]) -> dict[str, str]:
     """Return role → column from ``role=column``."""
     pairs = dict(text.split("=", 1) for text in stated if "=" in text)
-    unknown = next((role for role in pairs if role not in KNOWN), None)
+    unknown = next((role for role in pairs if role not in DEMAND_ROLES), None)
     if unknown is not None:
-        raise unknown_name(unknown, kind="column role", known=KNOWN)
+        raise unknown_name(unknown, kind="column role", known=DEMAND_ROLES)
     if len(pairs) < len(stated):
         what = f"got --column {' '.join(stated)}, expected each as role=column, each role once"
         raise InputError(what, resolve="write it as '--column time=started_at'")

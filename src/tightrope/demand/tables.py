@@ -9,6 +9,7 @@ import gzip
 import json
 import re
 import zlib
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -45,6 +46,11 @@ class Table:
     first_row: dict[str, str]
     delimiter: str = ","
 
+    @property
+    def empty(self) -> bool:
+        """Whether the file has no rows; only ``open_table(…, may_be_empty=True)`` lets one through."""
+        return not self.first_row
+
     def where(self, row: int | None = None) -> Where:
         """Return the place of data row ``row`` (from 0): its line, or the file alone for Parquet."""
         return Where(self.path, None if row is None or self.format == "parquet" else _line_of_row(self, row))
@@ -62,14 +68,24 @@ def is_number(text: str) -> bool:
 # ---------------------------------------------------------------------------------------------------------------- the head
 
 
-def open_table(path: Path) -> Table:
-    """Return the file's format, columns and first row, judged by its head; raise ``InputError`` for what is no table."""
+def open_table(path: Path, *, may_be_empty: bool = False) -> Table:
+    """Return the file's format, columns and first row, judged by its head; raise ``InputError`` for what is no table.
+
+    ``may_be_empty`` lets a file without rows through; JSON lines have no columns then.
+    """
     if not path.is_file():
         what = "the path is a folder, not a file" if path.is_dir() else "the file does not exist"
         raise InputError(what, resolve="correct the path (relative to the workload's folder)", where=Where(path))
-    form = _format_of(path)
-    head = _head(path)
-    if not head:
+    table = _opened(path, _format_of(path), _head(path))
+    if table.empty and not may_be_empty:
+        what, line = "the file has no rows", {"csv": 2, "jsonl": 1, "parquet": None}[table.format]
+        raise TraceError(what, resolve="give a file with at least one row", where=Where(path, line))
+    return table
+
+
+def _opened(path: Path, form: Format, head: bytes) -> Table:
+    """Return the table of a file with this head."""
+    if not head and form != "jsonl":
         what = "the file is empty"
         raise TraceError(what, resolve="give a file with a header and rows", where=Where(path))
     if form == "parquet" or head.startswith(b"PAR1"):
@@ -136,8 +152,7 @@ def _open_csv(path: Path, text: str) -> Table:
     header = tuple(cell.strip() for cell in rows[0])
     _check_header(path, header)
     if len(rows) == 1:
-        what = "the file has a header and no rows"
-        raise TraceError(what, resolve="give a file with at least one row", where=Where(path, 2))
+        return Table(path, "csv", header, {}, delimiter)
     return Table(path, "csv", header, dict.fromkeys(header, "") | dict(zip(header, rows[1], strict=False)), delimiter)
 
 
@@ -165,8 +180,7 @@ def _open_jsonl(path: Path, text: str) -> Table:
     """Return the keys of the first record of a JSON-lines file."""
     first = next(((number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()), None)
     if first is None:
-        what = "the file is blank"
-        raise TraceError(what, resolve="give one JSON object per line", where=Where(path, 1))
+        return Table(path, "jsonl", (), {})
     try:
         record = json.loads(first[1])
     except (ValueError, RecursionError) as error:
@@ -184,10 +198,7 @@ def _open_parquet(path: Path, form: Format, head: bytes) -> Table:
         what = "the content is Parquet, the name is not" if form != "parquet" else "the name says Parquet, the content is not"
         raise TraceError(what, resolve="rename the file by its content", where=Where(path))
     first = _query(f"SELECT * FROM read_parquet({_quoted(path)}) LIMIT 1", Table(path, "parquet", (), {}))  # noqa: S608 - quoted
-    if not all(len(values) for values in first.values()):
-        what = "the file has no rows"
-        raise TraceError(what, resolve="give a file with at least one row", where=Where(path))
-    return Table(path, "parquet", tuple(first), {name: str(values[0]) for name, values in first.items()})
+    return Table(path, "parquet", tuple(first), {name: str(values[0]) for name, values in first.items() if len(values)})
 
 
 # ---------------------------------------------------------------------------------------------------------------- the rows
@@ -195,14 +206,38 @@ def _open_parquet(path: Path, form: Format, head: bytes) -> Table:
 
 def read_columns(table: Table, columns: list[str]) -> list[FloatArray]:
     """Return the columns as float64[rows], calendar times as seconds since 1970; an empty cell, NaN or text is an error."""
-    picked = ", ".join(_expression(table, column, f"c{number}") for number, column in enumerate(columns))
-    sql = f"SELECT {picked} FROM {_source(table, set(columns))} LIMIT {MAX_ROWS + 1}"  # noqa: S608 - every name is quoted
+    found = read_picks(table, [number_of(table, column) for column in columns])
+    return [checked(table, column, found.pop(0)) for column in columns]
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """One value of each row: the column, the SQL type it is read as, and the SQL of the value, ``{}`` standing for the column."""
+
+    column: str
+    kind: str
+    value: str
+
+
+def number_of(table: Table, column: str) -> Pick:
+    """Return the pick of a column's numbers, calendar times as seconds since 1970."""
+    if table.is_time(column):
+        return Pick(column, "TIMESTAMPTZ", "epoch_us(CAST({} AS TIMESTAMPTZ)) / 1e6")
+    return Pick(column, "DOUBLE", "CAST({} AS DOUBLE)")
+
+
+def read_picks(table: Table, picks: list[Pick], offset: int = 0, limit: int | None = None) -> list[Any]:
+    """Return one array [rows] per pick, masked where SQL gives NULL; all rows, or ``limit`` of them from row ``offset`` on."""
+    chosen = ", ".join(f"{pick.value.format(_name(pick.column))} AS c{number}" for number, pick in enumerate(picks))
+    kinds: dict[str, str] = {}
+    for pick in picks:
+        kinds[pick.column] = pick.kind if kinds.get(pick.column, pick.kind) == pick.kind else "VARCHAR"
+    most = MAX_ROWS + 1 if limit is None else limit
+    sql = f"SELECT {chosen} FROM {_source(table, kinds)} LIMIT {most} OFFSET {offset}"  # noqa: S608 - every name is quoted
     found = _query(sql, table)
-    arrays: list[FloatArray] = []
-    for number, column in enumerate(columns):
-        arrays.append(_checked(table, column, found.pop(f"c{number}")))
-    _check_count(table, len(arrays[0]))
-    return arrays
+    if limit is None:
+        _check_count(table, len(found["c0"]))
+    return [found[f"c{number}"] for number in range(len(picks))]
 
 
 def _check_count(table: Table, rows: int) -> None:
@@ -215,7 +250,7 @@ def _check_count(table: Table, rows: int) -> None:
         raise TraceError(what, resolve="give a file with at least one row", where=table.where())
 
 
-def _checked(table: Table, column: str, values: Any) -> FloatArray:  # noqa: ANN401 - numpy's masked or plain array
+def checked(table: Table, column: str, values: Any) -> FloatArray:  # noqa: ANN401 - numpy's masked or plain array
     """Return the column without a mask, or the error for its first empty or infinite cell."""
     bad = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else ~np.isfinite(values)
     if not bad.any() and np.ma.isMaskedArray(values):
@@ -228,21 +263,13 @@ def _checked(table: Table, column: str, values: Any) -> FloatArray:  # noqa: ANN
     return np.asarray(values, dtype=np.float64)
 
 
-def _expression(table: Table, column: str, alias: str) -> str:
-    """Return the SQL of one column as a double named ``alias``."""
-    name = _name(column)
-    number = f"epoch_us(CAST({name} AS TIMESTAMPTZ)) / 1e6" if table.is_time(column) else f"CAST({name} AS DOUBLE)"
-    return f"{number} AS {alias}"
-
-
-def _source(table: Table, wanted: set[str]) -> str:
-    """Return the SQL table function that reads the file with the columns' types stated, nothing guessed."""
+def _source(table: Table, wanted: Mapping[str, str]) -> str:
+    """Return the SQL table function that reads the file; the types of the ``wanted`` columns are stated, nothing is guessed."""
     path = _quoted(table.path)
     if table.format == "parquet":
         return f"read_parquet({path})"
     names = table.columns if table.format == "csv" else [name for name in table.columns if name in wanted]
-    kinds = {name: ("TIMESTAMPTZ" if table.is_time(name) else "DOUBLE") if name in wanted else "VARCHAR" for name in names}
-    typed = "{" + ", ".join(f"{_text_literal(name)}: '{kind}'" for name, kind in kinds.items()) + "}"
+    typed = "{" + ", ".join(f"{_text_literal(name)}: '{wanted.get(name, 'VARCHAR')}'" for name in names) + "}"
     if table.format == "jsonl":
         return f"read_json({path}, format='newline_delimited', columns={typed})"
     delimiter = _text_literal(table.delimiter)

@@ -1,11 +1,9 @@
 """A trace as a ``Demand``: single requests, or rates per bin. What can not be trusted raises ``TraceError`` with its line.
 
-Hour 0 of a ``Demand`` is 00:00 of its first day. A calendar trace that begins later in the day and lasts is cut to its first
-midnight (the note in ``Demand.source`` says how much was left out).
+Hour 0 of a ``Demand`` is 00:00 of its first day (``clock.py``); a note in ``Demand.source`` says how much was left out for it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -13,6 +11,7 @@ import numpy as np
 
 from tightrope.base.errors import TraceError
 from tightrope.base.records import Demand, FloatArray, IntArray
+from tightrope.demand.clock import DAY_S, MAX_DAYS, NO_COLUMNS, check_order, check_span, on_the_clock
 from tightrope.demand.columns import find_column, require_column, time_factor
 from tightrope.demand.tables import Table, open_table, read_columns
 
@@ -21,23 +20,9 @@ Zeros: TypeAlias = Literal["keep", "gap"]
 
 ARRIVAL_BIN_S = 60.0
 """Width of the bins into which single requests are counted."""
-DAY_S = 86_400.0
-MAX_DAYS = 800.0
 MAX_BINS = 10_000_000
 MAX_TOKENS = 1e8
 MAX_RATE = 1e12
-UNIX_S = 1e8
-"""A time beyond this many seconds (1973-03-03) is a calendar time, and not one since the trace's start."""
-NO_COLUMNS: Mapping[str, str] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    """Where a trace's hour 0 lies: ``shift_s`` is subtracted, rows before ``first_row`` are left out, ``note`` says why."""
-
-    shift_s: float
-    first_row: int
-    note: str
 
 
 # ---------------------------------------------------------------------------------------------------------- single requests
@@ -50,16 +35,16 @@ def load_arrivals(path: Path, *, columns: Mapping[str, str] = NO_COLUMNS, time_u
     """
     table = open_table(path)
     _, time = require_column(table, ["time"], columns)
-    tokens = _token_columns(table, columns)
+    tokens = token_columns(table, columns)
     arrays = read_columns(table, [time, *tokens])
-    arrival_s, clock = _on_the_clock(table, time, arrays[0], time_unit, step_s=ARRIVAL_BIN_S, quiet_start=True)
+    arrival_s, clock = on_the_clock(table, time, arrays[0], time_unit, step_s=ARRIVAL_BIN_S, quiet_start=True)
     _check_length(table, float(arrival_s[-1] - arrival_s[0]))
-    sizes = [_as_tokens(table, name, values)[clock.first_row :] for name, values in zip(tokens, arrays[1:], strict=True)]
+    sizes = [as_tokens(table, name, values)[clock.first_row :] for name, values in zip(tokens, arrays[1:], strict=True)]
     del arrays
     first, second = sizes or [np.ones(len(arrival_s), dtype=np.int64)] * 2
     rate = np.bincount((arrival_s / ARRIVAL_BIN_S).astype(np.int64)) / ARRIVAL_BIN_S
     cv, cv_note = _measured_cv(arrival_s, rate)
-    source = _said(f"{path.name}: {len(arrival_s):,} requests", clock.note, cv_note)
+    source = said(f"{path.name}: {len(arrival_s):,} requests", clock.note, cv_note)
     return Demand(ARRIVAL_BIN_S, rate, first, second, cv, arrival_s, source)
 
 
@@ -67,16 +52,16 @@ def load_sizes(path: Path, *, columns: Mapping[str, str] = NO_COLUMNS) -> tuple[
     """Return a joint sample of input and output tokens, int64[samples] each."""
     table = open_table(path)
     names = [require_column(table, [role], columns)[1] for role in ("input_tokens", "output_tokens")]
-    first, second = (_as_tokens(table, name, values) for name, values in zip(names, read_columns(table, names), strict=True))
+    first, second = (as_tokens(table, name, values) for name, values in zip(names, read_columns(table, names), strict=True))
     return first, second
 
 
-def _said(*notes: str) -> str:
+def said(*notes: str) -> str:
     """Return the notes that say something as one line."""
     return "; ".join(note for note in notes if note)
 
 
-def _token_columns(table: Table, columns: Mapping[str, str]) -> list[str]:
+def token_columns(table: Table, columns: Mapping[str, str]) -> list[str]:
     """Return the input and output token columns, none where the file has neither; one without the other raises."""
     found = [find_column(table, role, columns) for role in ("input_tokens", "output_tokens")]
     names = [name for name in found if name is not None]
@@ -86,7 +71,7 @@ def _token_columns(table: Table, columns: Mapping[str, str]) -> list[str]:
     return names
 
 
-def _as_tokens(table: Table, column: str, values: FloatArray) -> IntArray:
+def as_tokens(table: Table, column: str, values: FloatArray) -> IntArray:
     """Return whole token counts of at least 1."""
     bad = (values < 1) | (values > MAX_TOKENS) | (values != np.floor(values))
     if bad.any():
@@ -103,6 +88,14 @@ def _measured_cv(arrival_s: FloatArray, rate_per_s: FloatArray) -> tuple[float, 
     gaps = np.diff(arrival_s)
     gaps *= rate_per_s[(arrival_s[:-1] / ARRIVAL_BIN_S).astype(np.int64)]
     return float(gaps.std() / gaps.mean()), ""
+
+
+def _check_length(table: Table, length_s: float) -> None:
+    """Refuse a trace too short to have a rate, and one too long."""
+    if length_s < ARRIVAL_BIN_S:
+        what = f"the requests span {length_s:g} s: less than a minute says nothing about a rate"
+        raise TraceError(what, resolve="give a longer trace, or check `time_unit`", where=table.where())
+    check_span(table, length_s)
 
 
 # ------------------------------------------------------------------------------------------------------------ rates per bin
@@ -131,13 +124,13 @@ def load_rates(
         row = int(np.argmax(bad))
         what = f"column {value!r}, row {row + 1}: got {values[row]:g}, expected a rate of 0 or more (and less than {MAX_RATE:g})"
         raise TraceError(what, resolve="correct the cell", where=table.where(row))
-    _check_order(table, raw_time)
+    check_order(table, raw_time)
     step_s = bin_s or _common_step(table, raw_time * time_factor(table, time, time_unit))
-    time_s, clock = _on_the_clock(table, time, raw_time, time_unit, step_s=step_s, quiet_start=False)
+    time_s, clock = on_the_clock(table, time, raw_time, time_unit, step_s=step_s, quiet_start=False)
     grid = _on_the_grid(table, time_s, values[clock.first_row :] / (step_s if role == "count" else 1.0), step_s, clock.first_row)
     rate, gap_note = _without_gaps(table, np.where(grid == 0, np.nan, grid) if zeros == "gap" else grid, step_s, gaps)
     one = np.ones(1, dtype=np.int64)
-    source = _said(f"{path.name}: {len(rate):,} bins of {step_s:g} s", clock.note, gap_note)
+    source = said(f"{path.name}: {len(rate):,} bins of {step_s:g} s", clock.note, gap_note)
     return Demand(step_s, rate, one, one, 1.0, np.empty(0), source)
 
 
@@ -190,51 +183,3 @@ def _without_gaps(table: Table, grid: FloatArray, step_s: float, gaps: Gaps) -> 
         at = np.arange(len(grid))
         filled = np.interp(at, at[~missing], grid[~missing])
     return np.where(missing, filled, grid), f"{missing.sum()} missing bins filled ({gaps})"
-
-
-# ---------------------------------------------------------------------------------------------------------------- the clock
-
-
-def _on_the_clock(
-    table: Table, column: str, values: FloatArray, time_unit: str, *, step_s: float, quiet_start: bool
-) -> tuple[FloatArray, _Clock]:
-    """Return times in seconds from 00:00 of the first day kept (in place), ascending, and how they came about."""
-    values *= time_factor(table, column, time_unit)
-    _check_order(table, values)
-    if values[0] < 0:
-        what = f"column {column!r} begins at {values[0]:g} s, before its own zero"
-        raise TraceError(what, resolve="give times from 0 on, or calendar times", where=table.where(0))
-    clock = _clock(values, step_s, known_start=quiet_start and values[0] < UNIX_S and not table.is_time(column))
-    values -= clock.shift_s
-    return values[clock.first_row :], clock
-
-
-def _clock(time_s: FloatArray, step_s: float, *, known_start: bool) -> _Clock:
-    """Return where hour 0 lies; with ``known_start`` the time before the first row was quiet, else it is unknown."""
-    midnight = float(np.floor(time_s[0] / DAY_S) * DAY_S)
-    if known_start or time_s[0] - midnight <= step_s:
-        return _Clock(midnight, 0, "")
-    if time_s[-1] + step_s >= midnight + 2 * DAY_S:
-        row = int(np.searchsorted(time_s, midnight + DAY_S))
-        lost_h = (time_s[row] - time_s[0]) / 3600
-        return _Clock(midnight + DAY_S, row, f"the {row:,} rows of the {lost_h:.1f} h before the first midnight are left out")
-    return _Clock(float(time_s[0]), 0, "holds no whole day from midnight, so hours are counted from its start")
-
-
-def _check_order(table: Table, time: FloatArray) -> None:
-    """Refuse a time that goes backwards, by its line."""
-    back = time[1:] < time[:-1]
-    if back.any():
-        row = int(np.argmax(back)) + 1
-        what = f"time goes backwards in row {row + 1}: {time[row]:.15g} comes after {time[row - 1]:.15g}"
-        raise TraceError(what, resolve="sort the rows by time", where=table.where(row))
-
-
-def _check_length(table: Table, length_s: float) -> None:
-    """Refuse a trace too short to have a rate, and one so long that its times can not be right."""
-    if length_s < ARRIVAL_BIN_S:
-        what = f"the requests span {length_s:g} s: less than a minute says nothing about a rate"
-        raise TraceError(what, resolve="give a longer trace, or check `time_unit`", where=table.where())
-    if length_s > MAX_DAYS * DAY_S:
-        what = f"the requests span {length_s / DAY_S:,.0f} days, more than {MAX_DAYS:g}"
-        raise TraceError(what, resolve="check `time_unit`, and the first and the last row", where=table.where())
