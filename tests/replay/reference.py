@@ -1,93 +1,78 @@
 """A slow replay in plain Python, written from ``docs/explanation/replay-rules.md``: the fast engine must agree with it event for event.
 
-It shares the records of ``replay.run`` with the fast engine and nothing else: no policy, no queue, no clock. Decode steps are taken
-one by one, machines and requests are objects, queues are deques. What engines do stands in ``reference_engines.py``.
+It shares the records of ``replay.records`` and ``base.records`` with the fast engine and nothing else: no policy, no queue, no clock.
+Decode steps are taken one by one, machines and requests are objects, queues are lists. Here are the clock and the control loop;
+``reference_parts.py`` has the objects, ``reference_engines.py`` what engines do, ``reference_machines.py`` how requests find
+machines and how machines come and go, ``reference_scale.py`` how many there should be.
 """
 
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator
 
 import numpy as np
-from reference_engines import Engine, Engines, Machine, Request, holds
+from reference_machines import HOUR_S, NOTICE_S, Machines
+from reference_parts import Engine, Machine, Request
+from reference_scale import Autoscaler, Seen
 
-from tightrope.replay.records import ANSWERED, UNANSWERED, Drill, Fleet, Outcome, Traffic
+from tightrope.replay.records import CACHED, Drill, Fleet, Outcome, Traffic
 
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
-NOTICE_S, LATEST_S, HOUR_S = 120.0, 86_400.0, 3600.0
-LIFETIMES = 4096
+LATEST_S = 86_400.0
 
 
-class Reference(Engines):
+class Reference(Machines):
     """A whole replay; ``run`` gives the outcome."""
 
     def __init__(
         self, fleet: Fleet, traffic: Traffic, *, duration_s: float, block_offset_s: float, seed: int, drill: Drill | None
     ) -> None:
         """Lay everything out, all machines off."""
-        super().__init__(fleet, duration_s)
-        self.traffic, self.offset_s = traffic, block_offset_s
-        self.drill, self.scaling = drill, fleet.scaling
-        columns = (traffic.time_s, traffic.traffic_class, traffic.input_tokens, traffic.output_tokens)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        self.requests = [Request(i, t, kind, max(1, p), max(1, a)) for i, (t, kind, p, a) in enumerate(rows)]
-        self.held: dict[str, deque[Request]] = {group: deque() for group in fleet.groups}
+        super().__init__(fleet, duration_s, block_offset_s=block_offset_s, seed=seed, drill=drill)
+        self.traffic, self.sync_s = traffic, fleet.scaling.sync_s
+        self.requests = the_requests(fleet, traffic)
         self.routed = [0] * len(fleet.classes)
-        self.counts: list[list[int]] = [[0] for _ in fleet.pools]
-        self.recommended: list[list[int]] = [[] for _ in fleet.pools]
-        self.draws = np.random.default_rng(seed).exponential(size=LIFETIMES).tolist()
-        self.started = self.interrupted = self.retries = 0
-        self.hours = np.zeros((len(fleet.pools), max(1, math.ceil(duration_s / HOUR_S))))
+        self.scalers = [Autoscaler(pool, fleet.scaling, self.floor(p, 0.0)) for p, pool in enumerate(fleet.pools)]
+        self.lag = round(fleet.scaling.metric_lag_s / self.sync_s)
+        self.snapshots: list[dict[int, int]] = []
 
     # ------------------------------------------------------------------------------------------------------------ the clock
 
     def run(self) -> Outcome:
-        """Replay: at equal times ends of work come first (by place), then arrivals, then the control loop."""
+        """Replay: at equal times ends of work first (by place), then arrivals, clients that ask again, and the control loop."""
         self.warm_up()
         coming, rounds = deque(self.requests), 0
         while True:
-            end_s, control_s = self.next_end(), rounds * self.scaling.sync_s
+            end_s, control_s = self.next_end(), rounds * self.sync_s
             arrival_s = coming[0].time_s if coming else math.inf
-            if end_s <= arrival_s and end_s <= control_s:
+            again_s, kind = min((queue[0][0] if queue else math.inf, kind) for kind, queue in enumerate(self.again))
+            now_s = min(end_s, arrival_s, again_s, control_s)
+            if end_s == now_s:
                 self.end(self.engines[heapq.heappop(self.ends)[1]], end_s)
-            elif arrival_s <= control_s:
+            elif arrival_s == now_s:
                 self.arrive(coming.popleft(), arrival_s)
-            elif not coming and control_s >= self.duration_s and (self.all_done() or control_s >= self.duration_s + LATEST_S):
+            elif again_s == now_s:
+                self.arrive(self.again[kind].popleft()[1], again_s)
+            elif self.is_over(control_s, bool(coming)):
                 break
             else:
-                self.control(rounds, control_s)
+                self.control(control_s)
                 rounds += 1
-        for machine in self.all_machines():
-            if machine.state != "off":
-                self.stop(machine, self.duration_s)
+        self.close()
         return self.outcome()
 
     def warm_up(self) -> None:
-        """Begin with the schedule's first machines ready."""
+        """Begin with the schedule's machines ready."""
         for p in range(len(self.pools)):
             for _ in range(self.floor(p, 0.0)):
-                self.ask(p, 0.0, 0.0)
+                if self.can_ask(p, 0.0):
+                    self.ask(p, 0.0)
         for machine in self.all_machines():
-            if machine.state != "off":
-                machine.state = "ready"
-
-    def end(self, engine: Engine, now_s: float) -> None:
-        """Take in what ends now, and go on."""
-        engine.end_s = math.inf
-        again = False
-        if engine.doing == "batch":
-            for request in engine.running:
-                request.first_s = request.finish_s = now_s
-            engine.running.clear()
-        elif engine.doing in {"decode", "prefill"}:
-            again = self.end_step(engine, now_s)
-        if again:
-            self.decode_step(engine, now_s)
-        else:
-            self.begin(engine, now_s)
-        if engine.machine.state == "draining" and not engine.machine.outstanding:
-            self.stop(engine.machine, now_s)
+            if machine.there:
+                self.become_ready(machine, 0.0)
+                machine.ready_s = 0.0
+            for engine in machine.engines:
+                self.rest(engine)
 
     def next_end(self) -> float:
         """Return when the next work ends; entries that were overtaken are dropped."""
@@ -95,15 +80,41 @@ class Reference(Engines):
             heapq.heappop(self.ends)
         return self.ends[0][0] if self.ends else math.inf
 
-    def all_done(self) -> bool:
-        """Return whether nothing waits or runs anywhere."""
-        queued = any(self.held.values()) or any(self.deferred)
-        return not queued and not any(engine.outstanding for engine in self.engines)
+    def is_over(self, now_s: float, coming: bool) -> bool:
+        """Return whether the replay ends before this round: the traffic has, and every request, or a day has gone by."""
+        if now_s < self.duration_s:
+            return False
+        waits = coming or any(self.held.values()) or any(self.deferred) or any(self.again)
+        return now_s >= self.duration_s + LATEST_S or not (waits or any(engine.outstanding for engine in self.engines))
+
+    def close(self) -> None:
+        """Count the work and the machines that are still there."""
+        for engine in self.engines:
+            self.count_busy(engine, self.duration_s)
+        for machine in self.all_machines():
+            if machine.there:
+                self.stop(machine, self.duration_s)
+
+    def end(self, engine: Engine, now_s: float) -> None:
+        """Take in what ends now, and go on."""
+        machine = engine.machine
+        self.count_busy(engine, now_s)
+        if engine.doing == "start" and not machine.ready:
+            self.become_ready(machine, now_s)
+        if engine.doing in {"step", "run"}:
+            self.end_step(engine, now_s)
+        else:
+            if engine.doing == "batch":
+                self.end_batch(engine, now_s)
+            self.begin(engine, now_s)
+        if not machine.outstanding:
+            machine.idle_s = now_s
+            if machine.going:
+                self.stop(machine, now_s)
 
     def outcome(self) -> Outcome:
         """Return what happened."""
-        rows = self.requests
-        engines = np.array([pool.engines_per_machine for pool in self.pools])
+        rows, engines = self.requests, np.array([pool.engines_per_machine for pool in self.pools])
         return Outcome(
             traffic=self.traffic,
             first_s=np.array([row.first_s for row in rows]),
@@ -111,34 +122,31 @@ class Reference(Engines):
             pool=np.array([row.pool for row in rows], dtype=np.int64),
             machine_hours=self.hours,
             busy_hours=np.array(self.busy_s) / engines / HOUR_S,
-            interruptions=self.interrupted,
+            interruptions=self.interruptions,
             retries=self.retries,
-            begin_s=np.array([row.first_s for row in rows]),
-            ended=np.array([UNANSWERED if math.isinf(row.finish_s) else ANSWERED for row in rows]),
-            prefix_tokens=np.zeros(len(rows), dtype=np.int64),
+            begin_s=np.array([row.begin_s for row in rows]),
+            ended=np.array([row.ended for row in rows], dtype=np.int64),
+            prefix_tokens=np.array([row.prefix_tokens for row in rows], dtype=np.int64),
+            preemptions=self.preemptions,
+            failures=self.failures,
+            cold_starts=self.cold_starts,
+            attempts_shed=self.attempts_shed,
         )
 
-    def all_machines(self) -> Iterator[Machine]:
-        """Yield every place, pool by pool."""
-        for places in self.machines:
-            yield from places
-
-    # -------------------------------------------------------------------------------------------------------------- routing
+    # ------------------------------------------------------------------------------------------------------------- arrivals
 
     def arrive(self, request: Request, now_s: float) -> None:
-        """Send a request to its class's queue, or to the variant that its turn among the shares gives."""
+        """Answer a request from the cache, or send it to its class's queue, or to the variant whose turn it is."""
         kind = request.kind
-        if self.fleet.classes[kind].deferrable:
-            pools = [pool for pool, may in zip(self.pools, self.fleet.allowed[kind], strict=True) if may]
-            if any(pool.ceiling > 0 and holds(pool, request) for pool in pools):
-                self.deferred[kind].append(request)
-                self.wake(now_s)
-            return
-        group = self.turn(self.routed[kind], self.fleet.share[kind, :, self.block(now_s)].tolist())
-        self.routed[kind] += 1
-        self.send(request, group, now_s)
-        if request.pool >= 0:
-            self.counts[request.pool][-1] += 1
+        if self.answers.has(request, now_s):
+            request.ended, request.first_s = CACHED, now_s + self.fleet.cache.hit_s
+            request.finish_s = request.first_s
+        elif self.fleet.classes[kind].deferrable:
+            self.defer(request, now_s)
+        else:
+            group = self.turn(self.routed[kind], self.fleet.share[kind, :, self.block(now_s)].tolist())
+            self.routed[kind] += 1
+            self.send(request, group, now_s, arrives=True)
 
     def turn(self, number: int, shares: list[float]) -> str:
         """Return the group in whose part of [0, 1) the number's multiple of the golden ratio falls."""
@@ -151,34 +159,11 @@ class Reference(Engines):
                     break
         return self.fleet.groups[chosen]
 
-    def send(self, request: Request, group: str, now_s: float) -> None:
-        """Queue a request on the group's emptiest ready engine, for its capacity; hold it where none is ready."""
-        pools = [p for p, pool in enumerate(self.pools) if pool.group == group and holds(pool, request)]
-        ready = [e for p in pools for m in self.machines[p] if m.state == "ready" for e in m.engines]
-        if not ready:
-            if any(self.pools[p].ceiling > 0 for p in pools):
-                self.held[group].append(request)
-            return
-        engine = min(ready, key=lambda e: (e.outstanding + 1) / self.weight(e))
-        request.pool = engine.machine.pool
-        engine.waiting.append(request)
-        if engine.doing in {"nothing", "wait"}:
-            self.begin(engine, now_s)
-        elif engine.doing == "decode" and len(engine.waiting) == 1:
-            engine.called = self.fits(engine, request, len(engine.running))
+    def count_arrival(self, p: int) -> None:
+        """Tell the pool's autoscaler that a request was routed to it as it arrived."""
+        self.scalers[p].count_arrival()
 
-    def weight(self, engine: Engine) -> float:
-        """Return requests/s of one engine."""
-        pool = self.pools[engine.machine.pool]
-        return pool.requests_per_s / pool.engines_per_machine
-
-    def wake(self, now_s: float) -> None:
-        """Let idle engines look for work that can wait."""
-        for engine in self.engines:
-            if engine.doing == "nothing" and engine.machine.state == "ready":
-                self.begin(engine, now_s)
-
-    # ------------------------------------------------------------------------------------------------------------- machines
+    # -------------------------------------------------------------------------------------------------------- control loop
 
     def block(self, now_s: float) -> int:
         """Return the hour of the week."""
@@ -188,124 +173,107 @@ class Reference(Engines):
         """Return the schedule's machines."""
         return int(self.pools[p].schedule[self.block(now_s)])
 
-    def lost(self, p: int, zone: int, now_s: float) -> bool:
-        """Return whether the drill has taken this zone of the pool."""
-        drill = self.drill
-        if drill is None or self.pools[p].interruptions_per_hour == 0.0:
-            return False
-        return zone == drill.zone and drill.start_s <= now_s < drill.end_s
-
-    def ask(self, p: int, now_s: float, ready_s: float) -> bool:
-        """Ask for a machine in the lowest free place, zones by turns over all machines ever asked for."""
-        pool, zones = self.pools[p], max(1, self.pools[p].zones)
-        free = [machine for machine in self.machines[p] if machine.state == "off"]
-        up = [zone for zone in range(zones) if not self.lost(p, zone, now_s)]
-        if not free or not up:
-            return False
-        machine, turn = free[0], self.started % zones
-        machine.zone = turn if turn in up else (turn + 1) % zones
-        machine.state, machine.asked_s, machine.ready_s, machine.taken_s = "starting", now_s, ready_s, math.inf
-        machine.interrupt_s = math.inf
-        if pool.interruptions_per_hour > 0.0:
-            machine.interrupt_s = now_s + HOUR_S * self.draws[self.started % LIFETIMES] / pool.interruptions_per_hour
-        self.started += 1
-        return True
-
-    def stop(self, machine: Machine, now_s: float) -> None:
-        """Give a machine back; its life is billed by the hours of the clock, until the end of the traffic."""
-        machine.state = "off"
-        row, until_s = self.hours[machine.pool], min(now_s, self.duration_s)
-        for hour in range(len(row)):
-            close_s = math.inf if hour == len(row) - 1 else (hour + 1) * HOUR_S
-            row[hour] += max(0.0, min(until_s, close_s) - max(machine.asked_s, hour * HOUR_S)) / HOUR_S
-
-    def drain(self, machine: Machine, now_s: float) -> None:
-        """Let a machine finish what it has."""
-        machine.state = "draining"
-        if not machine.outstanding:
-            self.stop(machine, now_s)
-
-    def take(self, machine: Machine, now_s: float) -> None:
-        """Take a machine away: what ran on it is sent again first, those nearest their end first; then what waited."""
-        self.stop(machine, now_s)
-        for engine in machine.engines:
-            if engine.doing in {"batch", "decode", "prefill"}:
-                self.busy_s[machine.pool] -= self.within(now_s, engine.end_s)
-            if engine.doing != "batch":
-                engine.running.sort(key=lambda r: (r.left, r.index))
-            again = [*engine.running, *engine.waiting]
-            engine.running, engine.ending = [], 0
-            engine.waiting.clear()
-            self.rest(engine)
-            for request in again:
-                self.retry(request, now_s)
-
-    def retry(self, request: Request, now_s: float) -> None:
-        """Send a request that lost its machine again, within its group."""
-        self.retries += 1
-        group = self.pools[request.pool].group
-        request.first_s, request.pool, request.prefilled, request.left = math.inf, -1, 0, 0
-        if self.fleet.classes[request.kind].deferrable:
-            self.deferred[request.kind].append(request)
-            self.wake(now_s)
-        else:
-            self.send(request, group, now_s)
-
-    # -------------------------------------------------------------------------------------------------------- control loop
-
-    def control(self, rounds: int, now_s: float) -> None:
+    def control(self, now_s: float) -> None:
         """Age every machine (a lost zone closes first), give those that are ready what waits, then size every pool."""
+        self.snapshots.append({m.number: m.outstanding for m in self.all_machines() if m.there and m.ready})
         for machine in self.all_machines():
-            if machine.state == "ready" and self.lost(machine.pool, machine.zone, now_s):
-                machine.state = "draining"
+            serverless = self.pools[machine.pool].keep_alive_s is not None
+            if machine.there and (machine.ready or serverless) and self.lost(machine.pool, machine.zone, now_s):
+                machine.going = True
         for machine in self.all_machines():
-            if machine.state != "off":
+            if machine.there:
                 self.age(machine, now_s)
         for group, held in self.held.items():
             for request in [held.popleft() for _ in range(len(held))]:
                 self.send(request, group, now_s)
         self.wake(now_s)
-        for p in range(len(self.pools)):
-            self.resize(p, rounds, now_s)
-            self.counts[p].append(0)
+        for p, pool in enumerate(self.pools):
+            if pool.keep_alive_s is None:
+                self.resize(p, now_s)
+            else:
+                self.resize_serverless(p, pool.keep_alive_s, now_s)
+            self.scalers[p].next_round()
 
     def age(self, machine: Machine, now_s: float) -> None:
-        """Let what is due happen to a machine: taken, notice, ready; one of them a round."""
-        if self.lost(machine.pool, machine.zone, now_s) or machine.taken_s <= now_s:
+        """Let the first of what is due happen to a machine: taken, notice, ready."""
+        p = machine.pool
+        if self.lost(p, machine.zone, now_s) or machine.taken_s <= now_s:
             self.take(machine, now_s)
-        elif machine.interrupt_s <= now_s and math.isinf(machine.taken_s):
-            self.interrupted += 1
+        elif machine.fail_s <= now_s:
+            self.failures += 1
+            self.take(machine, now_s)
+        elif math.isinf(machine.taken_s) and (machine.interrupt_s <= now_s or self.storm(p, now_s)):
+            self.interruptions += 1
             machine.taken_s = now_s + NOTICE_S
-            self.drain(machine, now_s)
-        elif machine.state == "starting" and machine.ready_s <= now_s:
-            machine.state = "ready"
+            self.tell_to_go(machine, now_s)
+        elif not machine.ready and machine.ready_s <= now_s and self.pools[p].keep_alive_s is None:
+            self.become_ready(machine, now_s)
 
-    def resize(self, p: int, rounds: int, now_s: float) -> None:
-        """Start machines, or drain those still starting and then the least loaded, until the pool has what it should."""
-        here = [machine for machine in self.machines[p] if machine.state in {"starting", "ready"}]
-        want = self.wanted(p, len(here), rounds, now_s)
+    def resize(self, p: int, now_s: float) -> None:
+        """Ask for machines, or tell those still starting and then the least loaded to go, until the pool has what it should."""
+        blind = self.on(("metrics-loss",), now_s)
+        want = self.scalers[p].decide(self.floor(p, now_s), None if blind else self.seen(p, now_s))
+        want += self.stands_in_for(p)
+        here = [machine for machine in self.machines[p] if machine.stays]
         for _ in range(want - len(here)):
-            self.ask(p, now_s, now_s + self.pools[p].start_s)
-        order = sorted(here, key=lambda machine: machine.outstanding if machine.state == "ready" else -1)
+            if self.can_ask(p, now_s):
+                self.ask(p, now_s)
+        order = sorted(here, key=lambda machine: machine.outstanding if machine.ready else -1)
         for machine in order[: max(0, len(here) - want)]:
-            self.drain(machine, now_s)
+            self.tell_to_go(machine, now_s)
 
-    def wanted(self, p: int, current: int, rounds: int, now_s: float) -> int:
-        """Return the machines the pool should have: the schedule, raised by the autoscaler's rule."""
-        floor, scaling, pool = self.floor(p, now_s), self.scaling, self.pools[p]
-        if not scaling.enabled or floor == 0:
-            self.recommended[p].append(0)
-            return floor
-        lag, window = round(scaling.metric_lag_s / scaling.sync_s), max(1, round(scaling.metric_window_s / scaling.sync_s))
-        newest = rounds - lag
-        seen = self.counts[p][max(0, newest - window + 1) : max(0, newest + 1)]
-        rate_per_s = sum(seen) / (window * scaling.sync_s)
-        desired = current
-        if current and abs(rate_per_s / (current * pool.requests_per_s * scaling.target_utilisation) - 1.0) > scaling.tolerance:
-            desired = math.ceil(rate_per_s / (pool.requests_per_s * scaling.target_utilisation) - 1e-9)
-        self.recommended[p].append(min(max(desired, floor), max(pool.ceiling, floor)))
-        remembered = round(scaling.downscale_stabilization_s / scaling.sync_s) + 1
-        return max(floor, *self.recommended[p][-remembered:])
+    def stands_in_for(self, p: int) -> int:
+        """Return how many machines the pool that this one backs wants and has not ready."""
+        number = 0
+        for other, pool in enumerate(self.pools):
+            if pool.name == self.pools[p].backs:
+                ready = sum(machine.open for machine in self.machines[other])
+                number += max(0, self.scalers[other].wanted - ready)
+        return number
+
+    def seen(self, p: int, now_s: float) -> Seen:
+        """Return what a metric of pods sees of the pool's machines: as they were at the beginning of an earlier round."""
+        then = len(self.snapshots) - 1 - self.lag
+        requests, seen = (self.snapshots[then] if then >= 0 else {}), Seen()
+        for machine in self.machines[p]:
+            if not machine.stays:
+                continue
+            if not machine.ready and now_s < machine.ready_s - self.pools[p].load_s:
+                seen.unready += 1
+            elif machine.ready and machine.number in requests:
+                seen.requests.append(requests[machine.number])
+            else:
+                seen.missing += 1
+        return seen
+
+    def resize_serverless(self, p: int, keep_alive_s: float, now_s: float) -> None:
+        """Keep the schedule's instances warm, and give others back that nobody has needed for long enough."""
+        floor = self.floor(p, now_s)
+        here = [machine for machine in self.machines[p] if machine.stays]
+        for _ in range(floor - len(here)):
+            if self.can_ask(p, now_s):
+                self.ask(p, now_s)
+                self.cold_starts += 1
+        for machine in [row for row in here if row.ready and not row.outstanding and now_s - row.idle_s >= keep_alive_s]:
+            if sum(row.stays for row in self.machines[p]) > floor:
+                self.tell_to_go(machine, now_s)
+
+
+def the_requests(fleet: Fleet, traffic: Traffic) -> list[Request]:
+    """Lay the traffic out; an empty prompt or answer counts as one token."""
+    requests = []
+    for i, time_s in enumerate(traffic.time_s.tolist()):
+        kind = int(traffic.traffic_class[i])
+        request = Request(i, time_s, kind, max(1, int(traffic.input_tokens[i])), max(1, int(traffic.output_tokens[i])))
+        request.priority = fleet.classes[kind].priority
+        if traffic.key is not None and len(traffic.key):
+            request.key = int(traffic.key[i])
+        if traffic.deadline_s is not None and len(traffic.deadline_s):
+            request.deadline_s = float(traffic.deadline_s[i])
+        if traffic.block_start is not None and traffic.blocks is not None and len(traffic.block_start):
+            request.hashes = tuple(traffic.blocks[traffic.block_start[i] : traffic.block_start[i + 1]].tolist())
+        requests.append(request)
+    return requests
 
 
 def replay_slowly(

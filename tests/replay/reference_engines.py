@@ -3,71 +3,13 @@
 import heapq
 import math
 from collections import deque
-from dataclasses import dataclass, field
+
+from reference_parts import Answers, Blocks, Engine, Machine, Request, holds, step_s
 
 from tightrope.base.records import TokenEngine
-from tightrope.replay.records import Fleet, FleetPool
+from tightrope.replay.records import ANSWERED, Fleet, FleetPool
 
 SPARE_PLACES = 4
-
-
-@dataclass(eq=False, slots=True)
-class Request:
-    """One request; ``prefilled`` and ``left`` are what its engine has done and has to do."""
-
-    index: int
-    time_s: float
-    kind: int
-    prompt: int
-    answer: int
-    first_s: float = math.inf
-    finish_s: float = math.inf
-    pool: int = -1
-    prefilled: int = 0
-    left: int = 0
-
-    @property
-    def tokens(self) -> int:
-        """KV cache that it takes in the end."""
-        return self.prompt + self.answer
-
-
-@dataclass(eq=False, slots=True)
-class Engine:
-    """One engine of a machine: ``running`` are decoding sequences or the batch, ``ending`` the prompts that the step completes."""
-
-    number: int
-    machine: "Machine"
-    waiting: deque[Request] = field(default_factory=deque)
-    running: list[Request] = field(default_factory=list)
-    ending: int = 0
-    doing: str = "nothing"
-    called: bool = False
-    end_s: float = math.inf
-
-    @property
-    def outstanding(self) -> int:
-        """Requests on it."""
-        return len(self.waiting) + len(self.running)
-
-
-@dataclass(eq=False, slots=True)
-class Machine:
-    """One place of a pool, and the machine in it."""
-
-    pool: int
-    engines: list[Engine] = field(default_factory=list)
-    state: str = "off"
-    zone: int = 0
-    asked_s: float = 0.0
-    ready_s: float = 0.0
-    interrupt_s: float = math.inf
-    taken_s: float = math.inf
-
-    @property
-    def outstanding(self) -> int:
-        """Requests on it."""
-        return sum(engine.outstanding for engine in self.engines)
 
 
 class Engines:
@@ -76,21 +18,28 @@ class Engines:
     def __init__(self, fleet: Fleet, duration_s: float) -> None:
         """Lay the engines out, all machines off."""
         self.fleet, self.pools, self.duration_s = fleet, fleet.pools, duration_s
-        self.machines: list[list[Machine]] = []
         self.engines: list[Engine] = []
-        for p, pool in enumerate(fleet.pools):
-            places = max(pool.ceiling, int(pool.schedule.max())) + SPARE_PLACES
-            self.machines.append([self._place(p, pool) for _ in range(places)])
+        self.machines = [[self._place(p, pool) for _ in range(self._places(pool))] for p, pool in enumerate(fleet.pools)]
         self.deferred: list[deque[Request]] = [deque() for _ in fleet.classes]
+        self.answers = Answers(fleet.cache)
         self.busy_s = [0.0] * len(fleet.pools)
         self.ends: list[tuple[float, int]] = []
+        self.turns = self.preemptions = 0
+
+    def _places(self, pool: FleetPool) -> int:
+        """Return how many machines of a pool may be there at once, those that finish and those they make way for."""
+        stands_in_for = [other for other in self.pools if other.name == pool.backs]
+        return SPARE_PLACES + sum(max(row.ceiling, int(row.schedule.max())) for row in [pool, *stands_in_for])
 
     def _place(self, p: int, pool: FleetPool) -> Machine:
+        """Return a place with its engines, which are numbered in the order of pools and places."""
         machine = Machine(p)
         for _ in range(pool.engines_per_machine):
-            machine.engines.append(Engine(len(self.engines), machine))
+            machine.engines.append(Engine(len(self.engines), machine, Blocks(pool.prefix_block_tokens)))
             self.engines.append(machine.engines[-1])
         return machine
+
+    # ---------------------------------------------------------------------------------------------------------- engine work
 
     def begin(self, engine: Engine, now_s: float) -> None:
         """Start what the engine does next, or let it idle."""
@@ -100,113 +49,190 @@ class Engines:
         else:
             self.begin_batch(engine, pool, now_s)
 
-    def work(self, engine: Engine, doing: str, now_s: float, duration_s: float) -> None:
-        """Set the engine to work."""
-        engine.doing, engine.end_s = doing, now_s + duration_s
-        if doing != "wait":
-            self.busy_s[engine.machine.pool] += self.within(now_s, engine.end_s)
-        heapq.heappush(self.ends, (engine.end_s, engine.number))
-
-    def within(self, from_s: float, to_s: float) -> float:
-        """Return how much of a stretch of time lies before the end of the traffic: only that is billed, or counted as work."""
-        return max(0.0, min(to_s, self.duration_s) - from_s)
+    def work(self, engine: Engine, doing: str, now_s: float, end_s: float) -> None:
+        """Set the engine to work, or let it wait, until a moment."""
+        engine.doing, engine.begun_s, engine.end_s, engine.called = doing, now_s, end_s, False
+        heapq.heappush(self.ends, (end_s, engine.number))
 
     def rest(self, engine: Engine) -> None:
         """Let the engine idle."""
         engine.doing, engine.end_s = "nothing", math.inf
 
+    def count_busy(self, engine: Engine, now_s: float) -> None:
+        """Count what the engine has worked since it began, up to the end of the traffic."""
+        if engine.working:
+            self.busy_s[engine.machine.pool] += max(0.0, min(now_s, self.duration_s) - engine.begun_s)
+
+    def take_up(self, engine: Engine, request: Request, now_s: float) -> None:
+        """Note that an engine begins a request."""
+        request.pool, request.begin_s = engine.machine.pool, min(request.begin_s, now_s)
+        self.turns += 1
+        request.turn = self.turns
+
+    def answer(self, request: Request, now_s: float) -> None:
+        """End a request that is complete."""
+        request.finish_s, request.ended = now_s, ANSWERED
+        self.answers.keep(request, now_s)
+
+    # --------------------------------------------------------------------------------------------------------------- batches
+
     def begin_batch(self, engine: Engine, pool: FleetPool, now_s: float) -> None:
-        """Start a batch: full at once, else when its first request has waited long enough."""
-        largest = len(pool.engine.service_s)
-        while len(engine.waiting) < largest and self.pull(engine, len(engine.waiting)):
-            pass
-        if not engine.waiting:
+        """Start a batch if a full or a partial one is due, filled up with work that can wait where nobody else is left."""
+        times_s = pool.engine.service_s
+        if 0 < len(engine.queue) < len(times_s) and now_s < self.batch_due_s(engine, pool):
+            self.work(engine, "wait", now_s, self.batch_due_s(engine, pool))
+            return
+        while engine.queue and len(engine.running) < len(times_s):
+            engine.running.append(engine.queue.pop())
+        while not engine.queue and len(engine.running) < len(times_s):
+            request = self.pull(engine)
+            if request is None:
+                break
+            engine.running.append(request)
+        if not engine.running:
             self.rest(engine)
             return
-        due_s = engine.waiting[0].time_s + pool.max_wait_s
-        if len(engine.waiting) < largest and now_s < due_s:
-            self.rest(engine)
-            engine.doing, engine.end_s = "wait", due_s
-            heapq.heappush(self.ends, (due_s, engine.number))
-            return
-        engine.running = [engine.waiting.popleft() for _ in range(min(largest, len(engine.waiting)))]
-        self.work(engine, "batch", now_s, pool.engine.service_s[len(engine.running) - 1])
+        for request in engine.running:
+            self.take_up(engine, request, now_s)
+        self.work(engine, "batch", now_s, now_s + times_s[len(engine.running) - 1])
+
+    def batch_due_s(self, engine: Engine, pool: FleetPool) -> float:
+        """Return when a batch that is not full starts: its first request has waited long enough, or would be late with one more."""
+        first, one_more_s = engine.queue.first, pool.engine.service_s[len(engine.queue)]
+        late_s = first.time_s + self.fleet.classes[first.kind].answer_within_s - one_more_s
+        return min(first.time_s + pool.max_wait_s, late_s)
+
+    def end_batch(self, engine: Engine, now_s: float) -> None:
+        """Answer all of a batch."""
+        for request in engine.running:
+            request.first_s = now_s
+            self.answer(request, now_s)
+        engine.running = []
+
+    # ----------------------------------------------------------------------------------------------------------------- steps
 
     def begin_step(self, engine: Engine, model: TokenEngine, now_s: float) -> None:
-        """Start a step: prompts or parts of them in the order of the queue, and one token for each running sequence."""
-        cached = sum(r.prompt + r.answer - 1 - r.left for r in engine.running)
-        cached += engine.waiting[0].prefilled if engine.waiting else 0
-        sequences, budget, place, taken = len(engine.running), model.chunk_tokens - len(engine.running), 0, 0
-        engine.ending, engine.called = 0, False
-        while budget > 0 and (place < len(engine.waiting) or self.pull(engine, sequences)):
-            request = engine.waiting[place]
-            if request.prefilled == 0 and not self.fits(engine, request, sequences):
+        """Start a step: memory for the sequences that decode, then prompts or parts of them in the order of the queue."""
+        preempted = self.make_room(engine, model)
+        cached = sum(row.cached for row in engine.running) + sum(row.read for row in engine.reading)
+        budget = model.chunk_tokens - len(engine.running)
+        parts = [self.read(row, budget) for row in engine.reading]
+        while budget > sum(parts) and not preempted:
+            request = self.next_to_begin(engine, model)
+            if request is None:
                 break
-            part = min(budget, request.prompt - request.prefilled)
-            request.prefilled += part
-            budget, taken, sequences, place = budget - part, taken + part, sequences + 1, place + 1
-            engine.ending += request.prefilled == request.prompt
-        if taken:
-            self.work(engine, "prefill", now_s, step_s(model, taken, len(engine.running), cached))
-        elif engine.running:
-            self.work(engine, "decode", now_s, step_s(model, 0, len(engine.running), cached))
-        else:
+            cached += self.begin_request(engine, model, request, now_s)
+            parts.append(self.read(request, budget - sum(parts)))
+        if not engine.running and not engine.reading:
             self.rest(engine)
+            return
+        duration_s = step_s(model, sum(parts), len(engine.running), cached)
+        self.work(engine, "step" if engine.reading else "run", now_s, now_s + duration_s)
 
-    def decode_step(self, engine: Engine, now_s: float) -> None:
-        """Go on with a run of decode steps: nobody joins."""
-        model = self.pools[engine.machine.pool].engine
-        cached = sum(r.prompt + r.answer - 1 - r.left for r in engine.running)
-        cached += engine.waiting[0].prefilled if engine.waiting else 0
-        self.work(engine, "decode", now_s, step_s(model, 0, len(engine.running), cached))
+    def read(self, request: Request, budget: int) -> int:
+        """Read what the step has left for a prompt; return how many tokens that is."""
+        part = max(0, min(budget, request.to_read - request.read))
+        request.read += part
+        return part
 
-    def end_step(self, engine: Engine, now_s: float) -> bool:
-        """Take a step in; return whether it is one in a run of decode steps that goes on."""
-        for request in engine.running:
-            request.left -= 1
-            if request.left == 0:
-                request.finish_s = now_s
-        going = [request for request in engine.running if request.left > 0]
-        none_ended = len(going) == len(engine.running)
-        engine.running = going
-        for _ in range(engine.ending):
-            request = engine.waiting.popleft()
-            request.first_s, request.left = now_s, request.answer - 1
-            if request.left:
-                engine.running.append(request)
-            else:
-                request.finish_s = now_s
-        engine.ending = 0
-        return engine.doing == "decode" and none_ended and not engine.called
+    def occupied(self, engine: Engine) -> int:
+        """Return the tokens in use: blocks in use once, and of each request what its blocks do not hold."""
+        own = sum(row.cached for row in engine.running) + sum(row.to_read for row in engine.reading)
+        in_blocks = sum(len(row.blocks) for row in [*engine.running, *engine.reading])
+        return engine.blocks.occupied + own - engine.blocks.tokens * in_blocks
 
-    def fits(self, engine: Engine, request: Request, sequences: int) -> bool:
-        """Return whether a request may join: a sequence free, and KV cache for all of its tokens beside all that is promised."""
-        model = self.pools[engine.machine.pool].engine
-        promised = sum(r.tokens for r in engine.running) + sum(r.tokens for r in engine.waiting if r.prefilled)
-        return sequences < model.max_sequences and promised + request.tokens <= model.kv_capacity_tokens
+    def short_of_memory(self, engine: Engine, model: TokenEngine) -> bool:
+        """Return whether one token more for each decoding sequence does not fit."""
+        return self.occupied(engine) + len(engine.running) > model.kv_capacity_tokens
 
-    def pull(self, engine: Engine, sequences: int) -> bool:
-        """Move the first work that can wait and fits to the engine; return whether there was any."""
-        pool, p = self.pools[engine.machine.pool], engine.machine.pool
-        if engine.machine.state in {"draining", "off"} or sequences >= pool.deferrable_limit:
+    def shrink(self, engine: Engine, model: TokenEngine) -> None:
+        """Give up idle blocks that do not fit beside what is occupied and the tokens of this step."""
+        engine.blocks.shrink(model.kv_capacity_tokens - self.occupied(engine) - len(engine.running))
+
+    def make_room(self, engine: Engine, model: TokenEngine) -> bool:
+        """Preempt until the tokens of the step fit; return whether anybody was."""
+        preempted = False
+        while self.short_of_memory(engine, model):
+            victim = min([*engine.running, *engine.reading], key=lambda row: (row.priority, -row.turn))
+            (engine.running if victim in engine.running else engine.reading).remove(victim)
+            engine.blocks.let_go(victim)
+            victim.read = 0
+            engine.queue.return_to_front(victim)
+            self.preemptions += 1
+            preempted = True
+        self.shrink(engine, model)
+        return preempted
+
+    def next_to_begin(self, engine: Engine, model: TokenEngine) -> Request | None:
+        """Take who begins next out of the queue, or of the work that can wait."""
+        if not engine.queue:
+            return self.pull(engine)
+        return engine.queue.pop() if self.fits(engine, model, engine.queue.first) else None
+
+    def fits(self, engine: Engine, model: TokenEngine, request: Request) -> bool:
+        """Return whether a request may begin: a sequence is free, and its prompt fits beside all that is occupied."""
+        if len(engine.running) + len(engine.reading) >= model.max_sequences:
             return False
-        for kind, queue in enumerate(self.deferred):
-            if not queue or not self.fleet.allowed[kind, p]:
-                continue
-            if isinstance(pool.engine, TokenEngine) and not self.fits(engine, queue[0], sequences):
-                continue
-            queue[0].pool = p
-            engine.waiting.append(queue.popleft())
-            return True
-        return False
+        tokens = self.occupied(engine) + len(engine.running) + engine.blocks.need(request)
+        return tokens <= model.kv_capacity_tokens
 
+    def begin_request(self, engine: Engine, model: TokenEngine, request: Request, now_s: float) -> int:
+        """Begin a request; return the tokens that the prefix cache spares it."""
+        self.take_up(engine, request, now_s)
+        for block in engine.blocks.found(request):
+            engine.blocks.hold(request, block)
+        request.read = request.prefix_tokens = engine.blocks.tokens * len(request.blocks)
+        engine.reading.append(request)
+        self.shrink(engine, model)
+        return request.read
 
-def holds(pool: FleetPool, request: Request) -> bool:
-    """Return whether the pool's KV cache, if it has one, is large enough for the request alone."""
-    return not isinstance(pool.engine, TokenEngine) or request.tokens <= pool.engine.kv_capacity_tokens
+    def end_step(self, engine: Engine, now_s: float) -> None:
+        """Take a step in, and begin the next: in the run, if it goes on."""
+        model = self.pools[engine.machine.pool].engine
+        sequences = len(engine.running)
+        for request in sorted(engine.running, key=lambda row: row.index):
+            self.write(engine, request, now_s)
+        goes_on = len(engine.running) == sequences
+        for request in [row for row in engine.reading if row.read == row.to_read]:
+            engine.reading.remove(request)
+            engine.running.append(request)
+            engine.blocks.keep(request)
+            self.write(engine, request, now_s)
+        if engine.doing == "run" and goes_on and not engine.called and not self.short_of_memory(engine, model):
+            self.shrink(engine, model)
+            cached = sum(row.cached for row in engine.running)
+            self.work(engine, "run", now_s, now_s + step_s(model, 0, len(engine.running), cached))
+        else:
+            self.begin_step(engine, model, now_s)
 
+    def write(self, engine: Engine, request: Request, now_s: float) -> None:
+        """Give a decoding sequence one more token; it leaves if that is the last."""
+        request.written += 1
+        request.first_s = min(request.first_s, now_s)
+        if request.written == request.answer:
+            engine.running.remove(request)
+            engine.blocks.let_go(request)
+            self.answer(request, now_s)
 
-def step_s(model: TokenEngine, prefill: int, decode: int, cached: int) -> float:
-    """Return the time of one step."""
-    dense_s = max(model.weights_s, (prefill + decode) * model.per_token_s)
-    return model.overhead_s + dense_s + cached * model.per_cached_token_s
+    # --------------------------------------------------------------------------------------------------- work that can wait
+
+    def pull(self, engine: Engine) -> Request | None:
+        """Take the first of the class whose first request is due first, of those that fit; None if there is none to take."""
+        p = engine.machine.pool
+        pool = self.pools[p]
+        if not engine.machine.open or len(engine.running) + len(engine.reading) >= pool.deferrable_limit:
+            return None
+        queues = [
+            queue
+            for kind, queue in enumerate(self.deferred)
+            if queue and self.may_defer(kind, p) and holds(pool, queue[0]) and self.fits_now(engine, pool, queue[0])
+        ]
+        return min(queues, key=lambda queue: queue[0].deadline_s).popleft() if queues else None
+
+    def may_defer(self, kind: int, p: int) -> bool:
+        """Return whether a pool does a class's work that can wait: serverless ones do none."""
+        return bool(self.fleet.allowed[kind, p]) and self.pools[p].keep_alive_s is None
+
+    def fits_now(self, engine: Engine, pool: FleetPool, request: Request) -> bool:
+        """Return whether the engine could begin the request in this step, or batch."""
+        return not isinstance(pool.engine, TokenEngine) or self.fits(engine, pool.engine, request)
