@@ -252,6 +252,26 @@ def test_priorities_wait_as_cobham_says(load: float, cv: float, priorities: tupl
         found.check(f"mean wait of class {kind}", theory)
 
 
+def waits_by_priority_s(seen: Sample) -> list[float]:
+    """Return the waits at one server that takes the most urgent first, of equals the first that came."""
+    queue: list[tuple[int, int]] = []
+    wait_s, coming, free_s = [0.0] * len(seen.kind), 0, 0.0
+    for _ in wait_s:
+        free_s = max(free_s, float(seen.arrival_s[coming])) if not queue else free_s
+        while coming < len(wait_s) and seen.arrival_s[coming] <= free_s:
+            heapq.heappush(queue, (int(seen.kind[coming]), coming))
+            coming += 1
+        _, request = heapq.heappop(queue)
+        wait_s[request] = free_s - float(seen.arrival_s[request])
+        free_s += float(seen.service_s[request])
+    return wait_s
+
+
+def test_every_single_wait_by_priority_is_a_heaps() -> None:
+    seen = sample(Queue(BY_PROMPT, 0.9, cv=1.5, priorities=(0.2, 0.3, 0.5)), 5, 50_000)
+    np.testing.assert_allclose(seen.wait_s, waits_by_priority_s(seen), rtol=0.0, atol=1e-6)
+
+
 @pytest.mark.parametrize(("load", "cv"), [(0.5, 0.5), (0.7, 1.0), (0.7, 1.5)])
 def test_tokens_by_turns_take_as_long_as_processor_sharing(load: float, cv: float) -> None:
     """Continuous batching whose steps grow with their sequences is processor sharing, whose mean stay is S / (1 - load).
