@@ -4,6 +4,7 @@ from dataclasses import fields
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tightrope.base.plan import Plan
@@ -12,8 +13,9 @@ from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill import total_usd
 from tightrope.plan.fleet import open_pools
-from tightrope.plan.make import make_plan, replay_usd, scheduled_hours
+from tightrope.plan.make import make_plan, replay_usd
 from tightrope.plan.prove import Proof
+from tightrope.plan.ran import scheduled_hours
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.load import load_plan
 
@@ -91,6 +93,8 @@ def test_the_replays_bill_is_at_least_the_schedules(proof: Proof, book: PriceBoo
     # the autoscaler only adds to the schedule, but for the moments in which interrupted machines are replaced
     pools = open_pools(proof.solution)
     assert replay_usd(proof, pools, book) > 0.0
-    assert scheduled_hours(proof).shape == proof.machine_hours.shape == (len(pools), 24)
-    assert proof.machine_hours.sum() >= 0.98 * scheduled_hours(proof).sum()
+    schedule = np.stack([pool.schedule for pool in proof.fleet.pools])
+    scheduled = scheduled_hours(schedule, proof.stretch.start_s, proof.stretch.end_s - proof.stretch.start_s)
+    assert scheduled.shape == proof.machine_hours.shape == (len(pools), 24)
+    assert proof.machine_hours.sum() >= 0.98 * scheduled.sum()
     assert not any(isinstance(pool.engine, TokenEngine) for pool in proof.fleet.pools)

@@ -4,7 +4,22 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from tightrope.base.plan import BillLine, Commitment, Evidence, Lever, Plan, Pool, ProfileUse, Refusal, RoutingRule
+from tightrope.base.plan import (
+    AnswerCache,
+    BillLine,
+    Commitment,
+    Evidence,
+    Lever,
+    Plan,
+    Pool,
+    ProfileUse,
+    Refusal,
+    RoutingRule,
+    ServedClass,
+    Serving,
+    VariantShare,
+)
+from tightrope.base.records import Deferral, RequestEngine, ScalingPolicy, Slo, TokenEngine
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("TIGHTROPE_UPDATE_GOLDEN") == "1"
@@ -54,6 +69,36 @@ def make_evidence(name: str, slo: str, attainment: float, target: float, request
     )
 
 
+LLM = Serving(
+    engine=TokenEngine(0.004, 0.021, 0.00013, 4.369066666666667e-07, 61_234, 64, 2048, 42.0),
+    engines_per_machine=1,
+    requests_per_s=0.62,
+    concurrency=7.5,
+    start_s=132.0,
+    load_s=42.0,
+    interruptions_per_hour=0.0,
+    deferrable_limit=24,
+    deferrable_classes=("summary",),
+)
+CLASSIFIER = replace(
+    LLM,
+    engine=RequestEngine((0.0121, 0.0182, 0.0251), 8.0),
+    engines_per_machine=2,
+    requests_per_s=0.9,
+    concurrency=2.0,
+    start_s=98.0,
+    load_s=8.0,
+    deferrable_limit=1,
+    deferrable_classes=(),
+    max_wait_s=0.005,
+    prefix_block_tokens=0,
+)
+CLASSES = (
+    ServedClass("chat", (Slo("ttft", 0.95, 1.0), Slo("tpot", 0.95, 0.12)), 12_000.0, priority=1, shed_wait_s=8.0, retries=1),
+    ServedClass("summary", (), 4_000.0, deferral=Deferral(22.0, 6.0)),
+)
+SCALING = ScalingPolicy(True, 0.8, 1.5, 0.1, 15.0, 30.0, 300.0, 90.0)
+
 BASE = Pool(
     name="chat-base",
     cloud="aws",
@@ -67,6 +112,7 @@ BASE = Pool(
     schedule=(3,) * 168,
     batching={"max_batch": 48.0},
     autoscaling={},
+    serving=LLM,
 )
 PEAK = replace(
     BASE,
@@ -79,6 +125,7 @@ PEAK = replace(
     schedule=schedule(6, 0),
     batching={"max_batch": 16.0},
     autoscaling={"target_utilisation": 0.8, "tolerance": 0.1},
+    serving=replace(LLM, interruptions_per_hour=0.00021347),
 )
 SIMPLE = replace(
     BASE,
@@ -90,6 +137,7 @@ SIMPLE = replace(
     schedule=schedule(4, 1),
     batching={"max_batch": 8.0},
     autoscaling={"target_utilisation": 0.8, "tolerance": 0.1},
+    serving=CLASSIFIER,
 )
 CAPACITY = {"chat-base": 0.62, "chat-peak": 0.38, "simple": 0.9}
 """Requests a second that one replica of the pool sustains."""
@@ -187,6 +235,13 @@ def make_plan(**changes: object) -> Plan:
         ),
         refusals=REFUSALS,
         warnings=("losing the largest zone at the peak: ttft p95 reaches 1.4 s for 6 minutes",),
+        classes=CLASSES,
+        variant_shares=(
+            VariantShare("chat", "assistant-7b/int8", (0.62,) * 168),
+            VariantShare("chat", "faq/int8", (1 / 3,) * 168),
+        ),
+        scaling=SCALING,
+        cache=AnswerCache(5000, 3600.0, 0.002),
         charts={
             "demand:chat": demand,
             "demand:summary": [0.4 if hour % 24 < 6 else 0.0 for hour in range(168)],
@@ -219,7 +274,7 @@ def _no_today() -> Plan:
 def _bare() -> Plan:
     nothing = ("routing", "commitments", "levers", "evidence", "today_evidence", "provenance", "price_sources", "binding")
     empty = dict.fromkeys((*nothing, "sensitivities", "refusals", "warnings"), ())
-    return make_plan(charts={}, **empty)
+    return make_plan(charts={}, cache=None, **empty)
 
 
 def _hostile() -> Plan:

@@ -6,7 +6,10 @@ Every number's name carries its unit; money is float64 US dollars.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tightrope.base.records import FloatArray, PriceRow
+from tightrope.base.records import Deferral, EngineModel, FloatArray, PriceRow, ScalingPolicy, Slo
+
+EXACT = {"exact": True}
+"""Marks a field that ``plan.json`` holds to the last bit, so that a replay of the file gives the same bytes."""
 
 # ------------------------------------------------------------------------------------------------------------------ usage
 
@@ -80,6 +83,36 @@ class Commitment:
 
 
 @dataclass(frozen=True, slots=True)
+class Serving:
+    """How one machine of a pool serves: what a replay needs to know of it beside the pool's own fields."""
+
+    engine: EngineModel
+    engines_per_machine: int
+    requests_per_s: float
+    """What one machine sustains within the promises: its weight in routing, and the autoscaler's 100 % of the request rate."""
+    concurrency: float
+    """Requests on one machine at that rate: the autoscaler's 100 % where it follows concurrency."""
+    start_s: float
+    """From asking for a machine to its first request, the loading of the model included."""
+    load_s: float
+    """Last part of ``start_s``, in which the model loads."""
+    interruptions_per_hour: float
+    deferrable_limit: int
+    """Requests on one engine up to which work that can wait may join."""
+    deferrable_classes: tuple[str, ...]
+    """Classes whose work that can wait this pool may do."""
+    max_wait_s: float = 0.0
+    """Longest time that a partial batch waits for more."""
+    failures_per_hour: float = 0.0
+    backs: str = ""
+    """Pool whose missing machines this one stands in for."""
+    keep_alive_s: float | None = None
+    """Where given, the pool is serverless: an instance goes after being idle for so long."""
+    prefix_block_tokens: int = 0
+    """Tokens in a block of the prefix cache; 0 is no such cache."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Identical machines running one variant under one offer, with the machines wanted in every block of the week."""
 
@@ -93,8 +126,10 @@ class Pool:
     min_replicas: int
     max_replicas: int
     schedule: tuple[int, ...]
+    """Block 0 is the hour from 00:00 of the first day of the traffic planned for, so block 30 is 06:00 of the second day."""
     batching: dict[str, float]
     autoscaling: dict[str, float]
+    serving: Serving = field(metadata=EXACT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +140,45 @@ class RoutingRule:
     pool: str
     share: float
     share_by_block: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VariantShare:
+    """Which share of an interactive class the pools of one variant answer together, in each hour of the week from block 0."""
+
+    traffic_class: str
+    variant: str
+    share_by_block: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedClass:
+    """What is promised to one class, and how its requests are treated; interactive classes come first in a plan."""
+
+    name: str
+    slos: tuple[Slo, ...]
+    egress_bytes_per_request: float
+    deferral: Deferral | None = None
+    """Where given, the class is work that can wait."""
+    priority: int = 0
+    """Larger goes first in every queue."""
+    answer_within_s: float | None = None
+    """A partial batch goes no later than its first request needs to be answered in this time."""
+    shed_wait_s: float | None = None
+    """A request whose expected wait is longer is turned away."""
+    retries: int = 0
+    """How often a client whose request was turned away asks again."""
+    retry_after_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCache:
+    """A cache of whole answers by their exact key; the least recently used goes first."""
+
+    entries: int
+    ttl_s: float
+    hit_s: float = 0.0
+    """Time that an answer from the cache takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +246,10 @@ class Plan:
     sensitivities: tuple[str, ...]
     refusals: tuple[Refusal, ...]
     warnings: tuple[str, ...]
+    classes: tuple[ServedClass, ...] = field(metadata=EXACT)
+    variant_shares: tuple[VariantShare, ...] = field(metadata=EXACT)
+    scaling: ScalingPolicy = field(metadata=EXACT)
+    cache: AnswerCache | None = None
     charts: dict[str, list[float]] = field(default_factory=dict)
     """Series the report draws, float per block of the week: demand per class, capacity per pool."""
-    schema_version: int = 1
+    schema_version: int = 2

@@ -307,8 +307,8 @@ class ScalingPolicy:
     """The metric is the request rate over this window; short windows of little traffic are noise, which buys machines."""
     metric: Literal["rate", "concurrency"] = "rate"
     """What is followed: the pool's request rate (an external metric), or the requests on each machine (a metric of pods)."""
-    scale_up: ScalingLimit = ScalingLimit((ScalingRule("pods", 4, 15.0), ScalingRule("percent", 100, 15.0)))
-    scale_down: ScalingLimit = ScalingLimit((ScalingRule("percent", 100, 15.0),))
+    scale_up: ScalingLimit = ScalingLimit((ScalingRule("pods", 4.0, 15.0), ScalingRule("percent", 100.0, 15.0)))
+    scale_down: ScalingLimit = ScalingLimit((ScalingRule("percent", 100.0, 15.0),))
     upscale_stabilization_s: float = 0.0
 
 

@@ -11,6 +11,13 @@ from tightrope.offers.bill import charge_fleet
 from tightrope.plan.problem import Problem
 
 BYTES_PER_GB = 1e9
+DISK_GB = 100.0
+"""Root volume of every machine, billed as block storage: system, container image and model artefacts."""
+
+
+def disk_usd_per_hour(book: PriceBook, cloud: str, region: str) -> float:
+    """Return what a machine's root volume costs an hour, US dollars."""
+    return float(book.unit_price(cloud, region, "block-storage").usd) * DISK_GB / HOURS_PER_MONTH
 
 
 def machine_lines(

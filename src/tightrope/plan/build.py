@@ -8,17 +8,16 @@ from tightrope.base.errors import InfeasibleError
 from tightrope.base.plan import OfferTerms, Refusal
 from tightrope.base.records import FloatArray, MachineType, ModelVariant, Profile, TokenEngine, TrafficClass, Workload
 from tightrope.base.registry import find_offer
-from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
+from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import Blocks, split_demand, weekly_blocks
 from tightrope.perf.find import find_profile, limit_batch
+from tightrope.plan.bill import disk_usd_per_hour
 from tightrope.plan.capacity import Capacity, CapacityTable
 from tightrope.plan.problem import PoolOption, Problem, Quota, Window
 
 RATE_STEP = 0.02
 """Planned rates are rounded up to steps of this size, so that hours alike are equal and solved once."""
-DISK_GB = 100.0
-"""Root volume of every machine, billed as block storage: system, container image and model artefacts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +339,7 @@ def _arrays(
 def _disk_usd_per_hour(workload: Workload, book: PriceBook) -> float:
     """Return what a machine's root volume costs an hour: the dearest of the allowed regions, so that no plan is short."""
     pairs = [(cloud, region) for cloud, regions in workload.where.regions.items() for region in regions]
-    return max(float(book.unit_price(*pair, "block-storage").usd) for pair in pairs) * DISK_GB / HOURS_PER_MONTH
+    return max(disk_usd_per_hour(book, *pair) for pair in pairs)
 
 
 def _mu(interactive: list[Sized], options: list[tuple[Deployment, PoolOption]]) -> FloatArray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from tightrope.base.plan import BillLine, Commitment, Plan, Pool, RoutingRule, Usage, UsageLine
 from tightrope.base.records import FloatArray, PriceRow, RequestEngine, UnitPrice, Workload
-from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
+from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
 from tightrope.offers import compute_savings_plan
 from tightrope.perf.find import describe
@@ -18,11 +18,11 @@ from tightrope.plan.explain import find_binding, find_levers, find_sensitivities
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.problem import usage_of
 from tightrope.plan.prove import Bench, Proof, prove
+from tightrope.plan.ran import Ran, month_usd
 from tightrope.plan.solve import Infeasible, Solution, relax, work_hours
 from tightrope.plan.today import today_evidence, today_lines
 from tightrope.plan.warn import find_warnings
-
-HOURS_PER_DAY = 24.0
+from tightrope.plan.written import answer_cache, served_classes, serving_of, variant_shares
 
 Progress = Callable[[str], None]
 
@@ -73,6 +73,10 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
         sensitivities=find_sensitivities(bench, proof, progress),
         refusals=problem.refusals,
         warnings=find_warnings(workload, book, proof, pools, cost, replayed, today, now_evidence),
+        classes=served_classes(workload, proof.fleet),
+        variant_shares=variant_shares(proof.fleet),
+        scaling=workload.scaling,
+        cache=answer_cache(proof.fleet),
         charts=_charts(workload, solution, pools, proof.headroom),
     )
 
@@ -139,40 +143,30 @@ def _usage(solution: Solution, pools: tuple[OpenPool, ...]) -> Usage:
 
 
 def replay_usd(proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> float:
-    """Return the replay's machine bill at the scale of a month: what the autoscaler really ran on the held-out traffic.
-
-    A stretch shorter than a day is no picture of a month: then the schedule's bill is scaled by what was run over what was scheduled.
-    """
-    hours, length_h = proof.machine_hours, (proof.stretch.end_s - proof.stretch.start_s) / SECONDS_PER_HOUR
-    if length_h < HOURS_PER_DAY:
-        scheduled = scheduled_hours(proof)
-        rate = np.array([pool.option.terms.usd_per_hour for pool in pools]) + proof.problem.disk_usd_per_hour
-        planned, ran = float(rate @ scheduled.sum(axis=1)), float(rate @ hours.sum(axis=1))
-        return proof.solution.usd_per_month * (ran / planned if planned > 0.0 else 1.0)
-    per_month = np.full(hours.shape[1], HOURS_PER_MONTH / length_h)
-    lines = tuple(
-        UsageLine(pool.name, pool.option.machine.cloud, pool.option.region, pool.option.machine.name, pool.option.terms.offer)
-        for pool in pools
+    """Return the replay's machine bill at the scale of a month: what the autoscaler really ran on the held-out traffic."""
+    disk_usd_per_hour = proof.problem.disk_usd_per_hour
+    ran = Ran(
+        lines=tuple(
+            UsageLine(pool.name, pool.option.machine.cloud, pool.option.region, pool.option.machine.name, pool.option.terms.offer)
+            for pool in pools
+        ),
+        schedule=np.stack([pool.schedule for pool in proof.fleet.pools]),
+        usd_per_hour=np.array([pool.option.terms.usd_per_hour for pool in pools]) + disk_usd_per_hour,
+        machine_hours=proof.machine_hours,
+        start_s=proof.stretch.start_s,
+        duration_s=proof.stretch.end_s - proof.stretch.start_s,
+        commitments=commitments_of(proof.solution),
+        disk_usd_per_hour=disk_usd_per_hour,
+        scheduled_usd_per_month=total_usd(plan_lines(proof.solution, pools, book)),
     )
-    bill = machine_lines(
-        Usage(lines, hours, per_month), book, commitments_of(proof.solution), {}, proof.problem.disk_usd_per_hour
-    )
-    return total_usd(bill)
-
-
-def scheduled_hours(proof: Proof) -> FloatArray:
-    """Return the machine-hours that the schedule alone makes of the replayed stretch, float64[pools, hours]."""
-    first_h, length_h = proof.stretch.start_s / SECONDS_PER_HOUR, (proof.stretch.end_s - proof.stretch.start_s) / SECONDS_PER_HOUR
-    hours = np.arange(proof.machine_hours.shape[1])
-    parts = np.clip(length_h - hours, 0.0, 1.0)
-    blocks = (int(first_h) + hours) % HOURS_PER_WEEK
-    return np.stack([pool.schedule[blocks] * parts for pool in proof.fleet.pools])
+    return month_usd(ran, book)
 
 
 def _pool(workload: Workload, proof: Proof, pool: OpenPool) -> Pool:
     """Return the pool as plan.json shows it."""
     option = pool.option
-    seen = next(item for item in proof.fleet.pools if item.name == pool.name)
+    place = next(at for at, item in enumerate(proof.fleet.pools) if item.name == pool.name)
+    seen = proof.fleet.pools[place]
     engine = option.profile.engine
     batching = (
         {"max_batch": float(engine.max_batch)}
@@ -201,6 +195,7 @@ def _pool(workload: Workload, proof: Proof, pool: OpenPool) -> Pool:
             "downscale_stabilization_s": workload.scaling.downscale_stabilization_s,
             "start_s": seen.start_s,
         },
+        serving=serving_of(proof.fleet, place),
     )
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import MISSING, fields, is_dataclass
 from math import isfinite
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Literal, NoReturn, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from tightrope.base.errors import InputError, Where, near_names
@@ -11,12 +12,14 @@ from tightrope.base.plan import Plan
 
 Some = TypeVar("Some")
 
-VERSION = 1
+VERSION = 2
 """The ``schema_version`` this release reads and writes."""
+OLDER = (1,)
 MOST_BYTES = 64 * 2**20
 """Largest file that is read: a plan is far below a megabyte."""
 GIVE = "give the plan.json that `tightrope plan` wrote"
 REDO = "write it again with `tightrope plan`"
+AGAIN = "plan again: `tightrope plan workload.yaml`"
 
 
 def load_plan(path: Path) -> Plan:
@@ -86,8 +89,13 @@ def _check_version(document: object) -> None:
     """Refuse what is no plan, or a plan of another version."""
     if not isinstance(document, dict) or "schema_version" not in document:
         _refuse("the file has no schema_version: this is not a plan", resolve=GIVE)
-    if document["schema_version"] != VERSION or isinstance(document["schema_version"], bool | float):
-        _wrong("schema_version", document["schema_version"], f"{VERSION}, the version this release reads")
+    version = document["schema_version"]
+    if version in OLDER and not isinstance(version, bool | float):
+        _refuse(
+            f"schema_version is {version}: an older release wrote this plan, and it holds too little to replay", resolve=AGAIN
+        )
+    if version != VERSION or isinstance(version, bool | float):
+        _wrong("schema_version", version, f"{VERSION}, the version this release reads")
 
 
 def _read(kind: object, value: object, at: str) -> object:
@@ -100,11 +108,26 @@ def _read(kind: object, value: object, at: str) -> object:
         return tuple(items) if origin is tuple else items
     if origin is dict:
         return {key: _read(args[1], item, f"{at}.{key}") for key, item in _expect(dict, value, at, "an object").items()}
+    if origin is UnionType:
+        return _either([part for part in args if part is not NoneType], value, at)
     if isinstance(kind, type) and is_dataclass(kind):
         return _record(kind, value, at)
+    return _bare(kind, value, at)
+
+
+def _bare(kind: object, value: object, at: str) -> object:
+    """Return ``value`` as text, truth or a number."""
     if kind is str:
         return _expect(str, value, at, "text")
-    return _number(value, at, whole=kind is int)
+    return _expect(bool, value, at, "true or false") if kind is bool else _number(value, at, whole=kind is int)
+
+
+def _either(kinds: list[type], value: object, at: str) -> object:
+    """Return ``value`` as the one of several records that it shares most fields with; a field that is not known is left out."""
+    if len(kinds) == 1:
+        return _read(kinds[0], value, at)
+    given = _expect(dict, value, at, "an object")
+    return _record(max(kinds, key=lambda kind: len(given.keys() & {field.name for field in fields(kind)})), given, at)
 
 
 def _record(kind: type, value: object, at: str) -> object:

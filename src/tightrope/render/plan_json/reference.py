@@ -5,6 +5,7 @@ import inspect
 import re
 import textwrap
 from dataclasses import MISSING, Field, fields, is_dataclass
+from types import NoneType, UnionType
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from tightrope.base.plan import Plan
@@ -17,6 +18,13 @@ UNITS = {
     "_fraction": "fraction of 1",
     "_ms": "milliseconds",
     "_years": "years",
+    "_s": "seconds",
+    "_h": "hours of the day",
+    "_per_s": "per second",
+    "_per_hour": "per hour",
+    "_tokens": "tokens",
+    "percentile": "fraction of 1",
+    "egress_bytes_per_request": "bytes",
     "share": "fraction of 1",
     "share_by_block": "fraction of 1",
     "utilisation": "fraction of 1",
@@ -32,9 +40,11 @@ UNITS = {
 """End of a field's name → its unit; the longest end that fits is used."""
 HEAD = """# plan.json
 
-`tightrope plan` writes it. Keys come in this order; figures are exact to a billionth; two equal plans have equal bytes.
-There is no `null` and no `NaN`: an unknown figure is an error, never a zero. A month has 730 hours. The version rises when
-a field changes its meaning or goes; a reader refuses a version it does not know.
+`tightrope plan` writes it, [`tightrope replay`](../how-to/replay-a-plan.md) reads it: the file is all that a replay needs. Keys
+come in this order; figures are exact to a billionth, and what the replay computes with (`serving`, `classes`, `variant_shares`,
+`scaling`) to the last bit; two equal plans have equal bytes. There is no `null` and no `NaN`: an unknown figure is an error, never
+a zero. A month has 730 hours. A week has 168 blocks of an hour; block 0 begins at 00:00 of the first day of the traffic that was
+planned for. The version rises when a field changes its meaning or goes; a reader refuses a version it does not know.
 """
 
 
@@ -62,17 +72,17 @@ def _section(record: type) -> str:
     """Return the heading and table of one record."""
     hints, notes = get_type_hints(record), _notes(record)
     rows = [
-        f"| `{field.name}` | {_type(hints[field.name])} | {unit(field.name)} | {notes.get(field.name) or _optional(field)} |\n"
+        f"| `{field.name}` | {_type(hints[field.name])} | {unit(field.name)} | {_note(field, notes)} |\n"
         for field in sorted(fields(record), key=lambda field: field.name != "schema_version")
     ]
     about = " ".join(inspect.cleandoc(record.__doc__ or "").split())
     return f"## {record.__name__}\n\n{_code(about)}\n\n| field | type | unit | note |\n|---|---|---|---|\n" + "".join(rows)
 
 
-def _optional(field: Field[object]) -> str:
-    """Return a note where a file may leave the field out; the version is always there."""
+def _note(field: Field[object], notes: dict[str, str]) -> str:
+    """Return what is to be known of a field, and whether a file may leave it out; the version is always there."""
     given = field.name == "schema_version" or (field.default is MISSING and field.default_factory is MISSING)
-    return "" if given else "may be left out"
+    return " ".join(part for part in (notes.get(field.name, ""), "" if given else "May be left out.") if part)
 
 
 def unit(name: str) -> str:
@@ -94,9 +104,11 @@ def _type(hint: object) -> str:
         return f"list of {_type(args[0])}"
     if origin is dict:
         return f"object of {_type(args[1])}"
+    if origin is UnionType:
+        return " or ".join(_type(arg) for arg in args if arg is not NoneType)
     if isinstance(hint, type) and is_dataclass(hint):
         return f"[{hint.__name__}](#{hint.__name__.lower()})"
-    return {str: "text", int: "whole number", float: "number"}[hint]  # type: ignore[index]
+    return {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}[hint]  # type: ignore[index]
 
 
 def _notes(record: type) -> dict[str, str]:

@@ -1,0 +1,124 @@
+"""What ran, charged: machine-hours of a replay as a bill of the stretch, and at the scale of a month.
+
+The plan's own ``replay_monthly_cost_usd`` and every later replay of its file come from here.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tightrope.base.errors import InputError
+from tightrope.base.plan import BillLine, OfferTerms, Plan, Pool, Usage, UsageLine
+from tightrope.base.records import FloatArray, IntArray
+from tightrope.base.registry import find_offer
+from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
+from tightrope.clouds.book import PriceBook
+from tightrope.plan.bill import disk_usd_per_hour, machine_lines, total_usd
+
+HOURS_PER_DAY = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """Machine-hours and how they are paid for."""
+
+    lines: tuple[UsageLine, ...]
+    """One for each pool."""
+    schedule: IntArray
+    """int64[pools, 168]."""
+    usd_per_hour: FloatArray
+    """float64[pools]: the offer's rate, disk included."""
+    machine_hours: FloatArray
+    """float64[pools, hours of the replay's clock]."""
+    start_s: float
+    """Time of the plan's week at which the replay starts."""
+    duration_s: float
+    commitments: dict[str, float]
+    disk_usd_per_hour: float
+    scheduled_usd_per_month: float
+    """What the schedule's machines cost in a month."""
+
+
+def ran_of(plan: Plan, book: PriceBook, machine_hours: FloatArray, start_s: float, duration_s: float) -> Ran:
+    """Return what ran of a plan's fleet; raise ``InputError`` where the catalogue does not sell it."""
+    disk = max(disk_usd_per_hour(book, pool.cloud, pool.region) for pool in plan.pools)
+    return Ran(
+        lines=tuple(UsageLine(pool.name, pool.cloud, pool.region, pool.machine, pool.offer) for pool in plan.pools),
+        schedule=np.array([pool.schedule for pool in plan.pools], dtype=np.int64),
+        usd_per_hour=np.array([_usd_per_hour(pool, book) for pool in plan.pools]) + disk,
+        machine_hours=machine_hours,
+        start_s=start_s,
+        duration_s=duration_s,
+        commitments={item.offer: item.usd_per_hour for item in plan.commitments},
+        disk_usd_per_hour=disk,
+        scheduled_usd_per_month=total_usd(tuple(line for line in plan.cost_lines if not _is_fixed(line))),
+    )
+
+
+def _usd_per_hour(pool: Pool, book: PriceBook) -> float:
+    """Return the rate of a pool's offer."""
+    terms = find_offer(pool.offer).terms(pool.machine, pool.region, book)
+    if isinstance(terms, OfferTerms):
+        return terms.usd_per_hour
+    msg = f"pool {pool.name!r} can not be billed: {terms.what}: {terms.reason}"
+    raise InputError(msg, resolve="give the catalogue that the plan was made with: --catalogue, or plan again")
+
+
+def _is_fixed(line: BillLine) -> bool:
+    """Return whether a line of the plan's bill does not depend on its machines."""
+    return not line.pool and line.driver in {"egress", "storage"}
+
+
+def fixed_usd(plan: Plan) -> float:
+    """Return what of the plan's monthly bill does not depend on its machines: egress, and storage of the models."""
+    return total_usd(tuple(line for line in plan.cost_lines if _is_fixed(line)))
+
+
+def scheduled_hours(schedule: IntArray, start_s: float, duration_s: float) -> FloatArray:
+    """Return the machine-hours that the schedule alone makes of a stretch, float64[pools, hours of the replay's clock].
+
+    >>> week = np.arange(168)[None, :]
+    >>> scheduled_hours(week, 1.5 * 3600, 2.25 * 3600).tolist()
+    [[1.5, 2.5, 0.75]]
+    """
+    first_h, length_h = start_s / SECONDS_PER_HOUR, duration_s / SECONDS_PER_HOUR
+    hours = np.arange(max(1, int(np.ceil(length_h))))
+    parts = np.clip(length_h - hours, 0.0, 1.0)
+    early = np.minimum(parts, 1.0 - first_h % 1.0)
+    block = (int(first_h) + hours) % HOURS_PER_WEEK
+    return schedule[:, block] * early + schedule[:, (block + 1) % HOURS_PER_WEEK] * (parts - early)
+
+
+def month_usd(ran: Ran, book: PriceBook) -> float:
+    """Return the machines' bill at the scale of a month, US dollars: what the autoscaler really ran.
+
+    A stretch shorter than a day is no picture of a month: then the schedule's bill is scaled by what was run over what was scheduled.
+    """
+    length_h = ran.duration_s / SECONDS_PER_HOUR
+    if length_h < HOURS_PER_DAY:
+        scheduled = scheduled_hours(ran.schedule, ran.start_s, ran.duration_s)
+        planned, cost = (float(ran.usd_per_hour @ hours.sum(axis=1)) for hours in (scheduled, ran.machine_hours))
+        return ran.scheduled_usd_per_month * (cost / planned if planned > 0.0 else 1.0)
+    return total_usd(_charged(ran, book, np.full(ran.machine_hours.shape[1], HOURS_PER_MONTH / length_h)))
+
+
+def stretch_lines(ran: Ran, book: PriceBook) -> tuple[BillLine, ...]:
+    """Return the machines' bill of the stretch itself; a commitment is paid for every hour begun."""
+    return _charged(ran, book, np.ones(ran.machine_hours.shape[1]))
+
+
+def hourly_usd(ran: Ran, book: PriceBook) -> dict[str, list[float]]:
+    """Return what each pool costs in each hour of the stretch, and under ``""`` what a commitment pays unused."""
+    hours = ran.machine_hours.shape[1]
+    found = {name: [0.0] * hours for name in (*(line.pool for line in ran.lines), "")}
+    for hour in range(hours):
+        weights = np.zeros(hours)
+        weights[hour] = 1.0
+        for line in _charged(ran, book, weights):
+            found[line.pool][hour] += line.usd
+    return found
+
+
+def _charged(ran: Ran, book: PriceBook, weights: FloatArray) -> tuple[BillLine, ...]:
+    """Return the bill with each hour counted ``weights`` times, float64[hours]."""
+    return machine_lines(Usage(ran.lines, ran.machine_hours, weights), book, ran.commitments, {}, ran.disk_usd_per_hour)

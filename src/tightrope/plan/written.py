@@ -1,0 +1,211 @@
+"""The proven fleet as ``plan.json`` holds it, and back: a replay of the file is a replay of what was proven, to the byte."""
+
+import math
+from collections.abc import Collection
+
+import numpy as np
+
+from tightrope.base.errors import InputError
+from tightrope.base.plan import AnswerCache, Plan, Pool, ServedClass, Serving, VariantShare
+from tightrope.base.records import RequestEngine, TokenEngine, Workload
+from tightrope.base.units import HOURS_PER_WEEK
+from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache
+
+REDO = "plan again, or correct the file"
+
+# ------------------------------------------------------------------------------------------------------------- fleet to plan
+
+
+def serving_of(fleet: Fleet, place: int) -> Serving:
+    """Return what the plan says of the fleet's pool at ``place``, beside what ``Pool`` says already."""
+    pool = fleet.pools[place]
+    return Serving(
+        engine=pool.engine,
+        engines_per_machine=pool.engines_per_machine,
+        requests_per_s=pool.requests_per_s,
+        concurrency=pool.concurrency,
+        start_s=pool.start_s,
+        load_s=pool.load_s,
+        interruptions_per_hour=pool.interruptions_per_hour,
+        deferrable_limit=pool.deferrable_limit,
+        deferrable_classes=tuple(item.name for item, may in zip(fleet.classes, fleet.allowed[:, place], strict=True) if may),
+        max_wait_s=pool.max_wait_s,
+        failures_per_hour=pool.failures_per_hour,
+        backs=pool.backs,
+        keep_alive_s=pool.keep_alive_s,
+        prefix_block_tokens=pool.prefix_block_tokens,
+    )
+
+
+def served_classes(workload: Workload, fleet: Fleet) -> tuple[ServedClass, ...]:
+    """Return what is promised to each class and how it is treated, in the fleet's order."""
+    stated = {item.name: item for item in workload.classes}
+    return tuple(
+        ServedClass(
+            name=item.name,
+            slos=stated[item.name].slos,
+            egress_bytes_per_request=stated[item.name].egress_bytes_per_request,
+            deferral=stated[item.name].deferral,
+            priority=item.priority,
+            answer_within_s=_finite(item.answer_within_s),
+            shed_wait_s=_finite(item.shed_wait_s),
+            retries=item.retries,
+            retry_after_s=item.retry_after_s,
+        )
+        for item in fleet.classes
+    )
+
+
+def variant_shares(fleet: Fleet) -> tuple[VariantShare, ...]:
+    """Return who answers what by variant, one record for each class and variant with any share."""
+    return tuple(
+        VariantShare(item.name, group, tuple(float(share) for share in fleet.share[c, g]))
+        for c, item in enumerate(fleet.classes)
+        for g, group in enumerate(fleet.groups)
+        if fleet.share[c, g].any()
+    )
+
+
+def answer_cache(fleet: Fleet) -> AnswerCache | None:
+    """Return the fleet's cache of answers, None where it has none."""
+    cache = fleet.cache
+    return AnswerCache(cache.entries, cache.ttl_s, cache.hit_s) if cache is not None else None
+
+
+def _finite(seconds: float) -> float | None:
+    """Return a time that may never come as the plan writes it."""
+    return seconds if math.isfinite(seconds) else None
+
+
+# ------------------------------------------------------------------------------------------------------------- plan to fleet
+
+
+def rebuild_fleet(plan: Plan) -> Fleet:
+    """Return the fleet that the plan describes; raise ``InputError`` naming the field where no replay could run on it."""
+    _check(plan)
+    groups = tuple(dict.fromkeys(pool.variant for pool in plan.pools))
+    names = [item.name for item in plan.classes]
+    share = np.zeros((len(names), len(groups), HOURS_PER_WEEK))
+    for rule in plan.variant_shares:
+        share[names.index(rule.traffic_class), groups.index(rule.variant)] = rule.share_by_block
+    return Fleet(
+        pools=tuple(_fleet_pool(pool) for pool in plan.pools),
+        classes=tuple(_fleet_class(item) for item in plan.classes),
+        groups=groups,
+        share=share,
+        allowed=np.array([[name in pool.serving.deferrable_classes for pool in plan.pools] for name in names], dtype=bool),
+        scaling=plan.scaling,
+        cache=ResponseCache(plan.cache.entries, plan.cache.ttl_s, plan.cache.hit_s) if plan.cache else None,
+    )
+
+
+def _fleet_pool(pool: Pool) -> FleetPool:
+    """Return one pool as the replay sees it."""
+    serving = pool.serving
+    return FleetPool(
+        name=pool.name,
+        group=pool.variant,
+        engine=serving.engine,
+        engines_per_machine=serving.engines_per_machine,
+        requests_per_s=serving.requests_per_s,
+        start_s=serving.start_s,
+        zones=pool.zones,
+        interruptions_per_hour=serving.interruptions_per_hour,
+        schedule=np.array(pool.schedule, dtype=np.int64),
+        ceiling=pool.max_replicas,
+        deferrable_limit=serving.deferrable_limit,
+        max_wait_s=serving.max_wait_s,
+        load_s=serving.load_s,
+        concurrency=serving.concurrency,
+        failures_per_hour=serving.failures_per_hour,
+        backs=serving.backs,
+        keep_alive_s=serving.keep_alive_s,
+        prefix_block_tokens=serving.prefix_block_tokens,
+    )
+
+
+def _fleet_class(item: ServedClass) -> FleetClass:
+    """Return how the replay treats one class."""
+    return FleetClass(
+        name=item.name,
+        deferrable=item.deferral is not None,
+        priority=item.priority,
+        answer_within_s=math.inf if item.answer_within_s is None else item.answer_within_s,
+        shed_wait_s=math.inf if item.shed_wait_s is None else item.shed_wait_s,
+        retries=item.retries,
+        retry_after_s=item.retry_after_s,
+    )
+
+
+# -------------------------------------------------------------------------------------------------------------------- checks
+
+
+def _refuse(at: str, got: object, expected: str) -> None:
+    """Raise: the plan's field ``at`` holds what no fleet can have."""
+    msg = f"plan.{at} is {got!r}, expected {expected}"
+    raise InputError(msg, resolve=REDO)
+
+
+def _check(plan: Plan) -> None:
+    """Raise where the plan's parts do not fit together."""
+    if not plan.pools or not plan.classes:
+        _refuse("pools" if not plan.pools else "classes", (), "at least one")
+    pools, classes = [pool.name for pool in plan.pools], [item.name for item in plan.classes]
+    for at, names in (("pools", pools), ("classes", classes)):
+        if len(set(names)) < len(names):
+            _refuse(at, names, "each name once")
+    for number, pool in enumerate(plan.pools):
+        _check_pool(f"pools[{number}]", pool, pools, classes)
+    variants = {pool.variant for pool in plan.pools}
+    for number, rule in enumerate(plan.variant_shares):
+        at = f"variant_shares[{number}]"
+        _among(f"{at}.traffic_class", rule.traffic_class, classes)
+        _among(f"{at}.variant", rule.variant, variants)
+        _check_week(f"{at}.share_by_block", rule.share_by_block, 1.0)
+    if plan.scaling.sync_s <= 0.0:
+        _refuse("scaling.sync_s", plan.scaling.sync_s, "more than 0 s")
+
+
+def _check_pool(at: str, pool: Pool, pools: list[str], classes: list[str]) -> None:
+    """Raise where one pool can not be."""
+    serving = pool.serving
+    _check_week(f"{at}.schedule", pool.schedule, float(pool.max_replicas))
+    for name in ("requests_per_s", "engines_per_machine"):
+        if getattr(serving, name) <= 0:
+            _refuse(f"{at}.serving.{name}", getattr(serving, name), "more than 0")
+    for name in ("start_s", "load_s", "interruptions_per_hour", "failures_per_hour", "max_wait_s", "prefix_block_tokens"):
+        if getattr(serving, name) < 0:
+            _refuse(f"{at}.serving.{name}", getattr(serving, name), "0 or more")
+    for number, name in enumerate(serving.deferrable_classes):
+        _among(f"{at}.serving.deferrable_classes[{number}]", name, classes)
+    if serving.backs:
+        _among(f"{at}.serving.backs", serving.backs, pools)
+    _check_engine(f"{at}.serving.engine", serving.engine)
+
+
+def _check_engine(at: str, engine: RequestEngine | TokenEngine) -> None:
+    """Raise where an engine would never finish anything."""
+    if isinstance(engine, RequestEngine):
+        if not engine.service_s or min(engine.service_s) <= 0.0:
+            _refuse(f"{at}.service_s", engine.service_s, "times of more than 0 s")
+        return
+    for name in ("kv_capacity_tokens", "max_sequences", "chunk_tokens"):
+        if getattr(engine, name) < 1:
+            _refuse(f"{at}.{name}", getattr(engine, name), "1 or more")
+    coefficients = (engine.overhead_s, engine.weights_s, engine.per_token_s, engine.per_cached_token_s)
+    if min(coefficients) < 0.0 or max(coefficients[:3]) <= 0.0:
+        _refuse(at, coefficients, "coefficients of 0 s or more, and steps that take time")
+
+
+def _check_week(at: str, values: tuple[float, ...], most: float) -> None:
+    """Raise unless there is a value between 0 and ``most`` for each hour of the week."""
+    if len(values) != HOURS_PER_WEEK:
+        _refuse(at, f"{len(values)} values", f"{HOURS_PER_WEEK}, one for each hour of the week")
+    if min(values) < 0 or max(values) > most:
+        _refuse(at, [min(values), max(values)], f"values from 0 to {most:g}")
+
+
+def _among(at: str, name: str, known: Collection[str]) -> None:
+    """Raise unless the name is known."""
+    if name not in known:
+        _refuse(at, name, f"one of {', '.join(map(repr, sorted(known)))}")
