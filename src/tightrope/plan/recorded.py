@@ -1,0 +1,223 @@
+"""The traffic of recorded requests, as a plan's fleet meets it: files in, one ``Traffic`` out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tightrope.base.errors import InputError, TraceError, Where, unknown_name
+from tightrope.base.plan import Plan
+from tightrope.base.records import FloatArray, IntArray, TokenEngine
+from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
+from tightrope.demand.clock import DAY_S, NO_COLUMNS
+from tightrope.demand.requests import Requests, load_requests
+from tightrope.replay.evidence import deadlines_s
+from tightrope.replay.records import Traffic
+
+MINUTE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A trace as the command line names it: a file, and the class of its requests where it is stated."""
+
+    path: Path
+    traffic_class: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Traffic from its first whole minute on; ``start_s`` is that minute in the plan's week, ``clock_s`` on the trace's clock."""
+
+    traffic: Traffic
+    start_s: float
+    clock_s: float
+    duration_s: float
+    sources: tuple[str, ...]
+
+    cut_s: float = 0.0
+    """By how much later than the first request this begins, where it is a part only."""
+
+    @property
+    def window(self) -> str:
+        """Say which part of the trace it is, such as ``day 1, 18:15–19:12``."""
+        first, last = int(self.clock_s // DAY_S) + 1, int(np.ceil((self.clock_s + self.duration_s) / DAY_S))
+        if first == last:
+            return f"day {first}" if self.duration_s == DAY_S else self.clock(0.0, self.duration_s)
+        return f"days {first}–{last}"
+
+    def clock(self, from_s: float, to_s: float) -> str:
+        """Say which part of a day of the trace lies between two times of the replay."""
+        ends = (self.clock_s + from_s, self.clock_s + to_s)
+        first, last = (f"{int(t % DAY_S // SECONDS_PER_HOUR):02d}:{int(t % SECONDS_PER_HOUR // MINUTE_S):02d}" for t in ends)
+        return f"day {int(ends[0] // DAY_S) + 1}, {first}–{'24:00' if last == '00:00' else last}"
+
+
+def parse_trace(text: str, plan: Plan) -> Asked:
+    """Return the file and class of ``[CLASS=]FILE``; raise ``UnknownNameError`` for a class that the plan does not have."""
+    name, mark, file = text.partition("=")
+    names = [item.name for item in plan.classes]
+    if mark and name in names:
+        return Asked(Path(file), name)
+    if mark and not Path(text).exists():
+        raise unknown_name(name, kind="traffic class", known=names, where=Where(f"--trace {text}"))
+    return Asked(Path(text))
+
+
+def load_traffic(
+    plan: Plan,
+    traces: Sequence[Asked],
+    *,
+    columns: Mapping[str, str] = NO_COLUMNS,
+    time_unit: str = "",
+    week_hour: float = 0.0,
+) -> Recorded:
+    """Return the requests of all files, merged in time; ``week_hour`` is the hour of the plan's week at the traces' hour 0.
+
+    Raises ``InputError`` for a file that can not be read or trusted, that has no requests, that does not say whose requests they
+    are, or that has no token counts where the plan's engines read tokens.
+    """
+    parts = [_load(plan, asked, columns, time_unit) for asked in traces]
+    traffic = _merged([part for part, _ in parts], len(plan.classes))
+    clock_s = float(np.floor(traffic.time_s[0] / MINUTE_S) * MINUTE_S)
+    duration_s = max(MINUTE_S, float(np.ceil((traffic.time_s[-1] - clock_s) / MINUTE_S) * MINUTE_S))
+    start_s = (clock_s + week_hour * SECONDS_PER_HOUR) % (HOURS_PER_WEEK * SECONDS_PER_HOUR)
+    placed = replace(traffic, time_s=traffic.time_s - clock_s)
+    placed = replace(placed, deadline_s=_deadlines_s(plan, placed, start_s))
+    return Recorded(placed, start_s, clock_s, duration_s, tuple(source for _, source in parts))
+
+
+def _load(plan: Plan, asked: Asked, columns: Mapping[str, str], time_unit: str) -> tuple[Traffic, str]:
+    """Return one file's requests, on the file's own clock."""
+    names = [item.name for item in plan.classes]
+    classes = () if asked.traffic_class or len(names) == 1 else names
+    found = load_requests(asked.path, columns=columns, time_unit=time_unit, classes=classes)
+    if not len(found.time_s):
+        what = "the trace has no requests: there is nothing to replay"
+        raise TraceError(what, resolve="give a trace with at least one request", where=Where(asked.path))
+    index = found.class_index if found.class_index is not None else _stated_class(plan, asked, len(found.time_s))
+    _check_tokens(plan, asked, found)
+    key = None if found.key is None else np.where(found.key >= 0, found.key * len(names) + index, -1)
+    traffic = Traffic(
+        found.time_s, index, found.input_tokens, found.output_tokens, key=key, block_start=found.block_start, blocks=found.blocks
+    )
+    return traffic, found.source
+
+
+def _stated_class(plan: Plan, asked: Asked, requests: int) -> IntArray:
+    """Return the class of a file without a class column: the one stated, or the only interactive one."""
+    names = [item.name for item in plan.classes]
+    interactive = [item.name for item in plan.classes if item.deferral is None]
+    name = asked.traffic_class or (names[0] if len(names) == 1 else interactive[0] if len(interactive) == 1 else "")
+    if not name:
+        what = f"the trace does not say whose requests these are: it has no class column, and the plan has {', '.join(names)}"
+        resolve = f"say it: --trace {names[0]}={asked.path}, or name the column: --column class=NAME"
+        raise TraceError(what, resolve=resolve, where=Where(asked.path))
+    return np.full(requests, names.index(name), dtype=np.int64)
+
+
+def _check_tokens(plan: Plan, asked: Asked, found: Requests) -> None:
+    """Refuse a trace without sizes for engines that read and write tokens: every prompt would be one token long."""
+    token_pools = [pool.name for pool in plan.pools if isinstance(pool.serving.engine, TokenEngine)]
+    if token_pools and int(found.input_tokens.max()) == 1 and int(found.output_tokens.max()) == 1:
+        what = f"the trace has no columns of input and output tokens, and pool {token_pools[0]!r} of the plan reads tokens"
+        resolve = "add them, or name them: --column input_tokens=NAME --column output_tokens=NAME"
+        raise TraceError(what, resolve=resolve, where=Where(asked.path))
+
+
+def parse_columns(stated: Sequence[str]) -> dict[str, str]:
+    """Return role → column of ``ROLE=COLUMN`` entries."""
+    for text in stated:
+        if "=" not in text:
+            msg = f"--column {text!r} says no column"
+            raise InputError(msg, resolve="write it as role=column, such as --column time=started_at")
+    return {role: column for role, _, column in (text.partition("=") for text in stated)}
+
+
+def _deadlines_s(plan: Plan, traffic: Traffic, start_s: float) -> FloatArray | None:
+    """Return when each request is due, float64[requests], inf where it can not wait; None where no class can."""
+    if all(item.deferral is None for item in plan.classes):
+        return None
+    due_s = np.full(len(traffic.time_s), np.inf)
+    for index, item in enumerate(plan.classes):
+        if item.deferral is not None:
+            mine = traffic.traffic_class == index
+            due_s[mine] = deadlines_s(traffic.time_s[mine], start_s, item.deferral)
+    return due_s
+
+
+# ------------------------------------------------------------------------------------------------------------ many requests
+
+
+def _merged(parts: list[Traffic], classes: int) -> Traffic:
+    """Return several files' requests in order of time; keys and blocks of different files are different."""
+    if len(parts) == 1:
+        return parts[0]
+    block_start, blocks = _joined_blocks(parts)
+    joined = Traffic(
+        time_s=np.concatenate([part.time_s for part in parts]),
+        traffic_class=np.concatenate([part.traffic_class for part in parts]),
+        input_tokens=np.concatenate([part.input_tokens for part in parts]),
+        output_tokens=np.concatenate([part.output_tokens for part in parts]),
+        key=_joined_keys(parts, classes),
+        block_start=block_start,
+        blocks=blocks,
+    )
+    return take_requests(joined, np.argsort(joined.time_s, kind="stable"))
+
+
+def _joined_keys(parts: list[Traffic], classes: int) -> IntArray | None:
+    """Return all keys, one file's beyond the last one's; a multiple of ``classes`` apart, so that they still tell the class."""
+    if all(part.key is None for part in parts):
+        return None
+    keys: list[IntArray] = []
+    first = 0
+    for part in parts:
+        key = np.full(len(part.time_s), -1, dtype=np.int64) if part.key is None else part.key
+        keys.append(np.where(key >= 0, key + first, -1))
+        first += (int(key.max(initial=-1)) // classes + 1) * classes
+    return np.concatenate(keys)
+
+
+def _joined_blocks(parts: list[Traffic]) -> tuple[IntArray | None, IntArray | None]:
+    """Return where each request's blocks begin and all blocks, one file's numbered beyond the last one's."""
+    sizes: list[IntArray] = []
+    blocks: list[IntArray] = []
+    first = 0
+    for part in parts:
+        if part.blocks is None or part.block_start is None:
+            sizes.append(np.zeros(len(part.time_s), dtype=np.int64))
+            continue
+        numbers = np.unique(part.blocks, return_inverse=True)[1].astype(np.int64)
+        sizes.append(np.diff(part.block_start))
+        blocks.append(numbers + first)
+        first += int(numbers.max(initial=-1)) + 1
+    if not blocks:
+        return None, None
+    return _starts(np.concatenate(sizes)), np.concatenate(blocks)
+
+
+def _starts(sizes: IntArray) -> IntArray:
+    """Return where lists of these sizes begin one after another, int64[sizes + 1]."""
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def take_requests(traffic: Traffic, rows: IntArray) -> Traffic:
+    """Return the requests at ``rows``, int64[requests], in that order; a row may come more than once."""
+    block_start, blocks = traffic.block_start, traffic.blocks
+    if block_start is not None and blocks is not None:
+        sizes = np.diff(block_start)[rows]
+        start = _starts(sizes)
+        blocks = blocks[np.repeat(block_start[:-1][rows] - start[:-1], sizes) + np.arange(start[-1])]
+        block_start = start
+    return Traffic(
+        time_s=traffic.time_s[rows],
+        traffic_class=traffic.traffic_class[rows],
+        input_tokens=traffic.input_tokens[rows],
+        output_tokens=traffic.output_tokens[rows],
+        key=None if traffic.key is None else traffic.key[rows],
+        deadline_s=None if traffic.deadline_s is None else traffic.deadline_s[rows],
+        block_start=block_start,
+        blocks=blocks,
+    )

@@ -1,0 +1,249 @@
+"""Try a plan on recorded traffic: ``plan.json`` and requests in, what became of them and what it cost out.
+
+The fleet is rebuilt from the plan, replayed once a seed as the traffic was recorded, and again in the scenario asked for.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tightrope.base.plan import BillLine, Plan
+from tightrope.base.replayed import Replayed, RunOutcome
+from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
+from tightrope.clouds.book import PriceBook
+from tightrope.plan.bill import BYTES_PER_GB, total_usd
+from tightrope.plan.measure import class_outcomes, drill_evidence, evidence_of, pool_outcomes
+from tightrope.plan.ran import fixed_usd, hourly_usd, month_usd, ran_of, stretch_lines
+from tightrope.plan.recorded import DAY_S, Recorded
+from tightrope.plan.scenario import AS_RECORDED, Scenario, cut_around, place_drills, surged, without_cache
+from tightrope.plan.series import series_of
+from tightrope.plan.written import rebuild_fleet
+from tightrope.replay.records import ANSWERED, CACHED, Drill, Fleet, Outcome
+from tightrope.replay.run import replay_fleet
+
+AROUND_S = 3600.0
+"""Each zone's loss is tried on the drill and so much before and after it; the worst one is then replayed on everything."""
+THREADS = 2
+"""Compiled code runs outside Python's lock, so seeds run side by side; each needs the memory of a whole replay."""
+
+Progress: TypeAlias = Callable[[str, int], None]
+"""Called after each replay with what it was and how many requests it had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """The report, and the first seed's outcome of its last run."""
+
+    report: Replayed
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One way of replaying the traffic."""
+
+    fleet: Fleet
+    recorded: Recorded
+    seeds: tuple[int, ...]
+    scenario: Scenario = AS_RECORDED
+    drill: Drill | None = None
+    log_s: float = 0.0
+
+    def replay(self, seed: int) -> Outcome:
+        """Return the outcome of one seed; the work of engines is noted for the first."""
+        traffic = surged(self.recorded.traffic, self.scenario.surge, self.recorded.duration_s, seed)
+        noted: dict[str, Any] = {"log_s": self.log_s} if self.log_s > 0.0 and seed == self.seeds[0] else {}
+        return replay_fleet(
+            self.fleet,
+            traffic,
+            duration_s=self.recorded.duration_s,
+            block_offset_s=self.recorded.start_s,
+            seed=seed,
+            drill=self.drill,
+            **noted,
+        )
+
+
+def count_replays(seeds: tuple[int, ...], scenario: Scenario) -> int:
+    """Return how many replays ``try_plan`` makes, for a progress bar; the zones tried are short and not counted."""
+    return len(seeds) * (1 if scenario == AS_RECORDED else 2)
+
+
+def try_plan(
+    plan: Plan,
+    recorded: Recorded,
+    book: PriceBook,
+    *,
+    seeds: tuple[int, ...],
+    scenario: Scenario = AS_RECORDED,
+    log_s: float = 0.0,
+    progress: Progress = lambda _what, _requests: None,
+) -> Tried:
+    """Return what the plan's fleet makes of the traffic, as recorded and in the scenario where one is asked for.
+
+    ``log_s`` is until when the first seed's engines are to note their work, in the last run. Raises ``InputError`` where the plan
+    does not describe a fleet, or where the catalogue does not sell what it runs on.
+    """
+    jobs = [_Job(rebuild_fleet(plan), recorded, seeds)]
+    if scenario != AS_RECORDED:
+        progress("as recorded", 0)
+        jobs.append(_changed(plan, jobs[0], scenario))
+    jobs[-1] = replace(jobs[-1], log_s=log_s)
+    runs: list[RunOutcome] = []
+    for job in jobs:
+        outcomes = _replays(job, progress)
+        runs.append(_run(plan, job, outcomes, book))
+    return Tried(_report(plan, recorded, seeds, tuple(runs)), outcomes[0])
+
+
+def _replays(job: _Job, progress: Progress) -> list[Outcome]:
+    """Return one outcome a seed, in their order."""
+
+    def one(seed: int) -> Outcome:
+        outcome = job.replay(seed)
+        progress(str(job.scenario) or "as recorded", len(outcome.finish_s))
+        return outcome
+
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        return list(pool.map(one, job.seeds))
+
+
+def _changed(plan: Plan, job: _Job, scenario: Scenario) -> _Job:
+    """Return the job in a scenario; of the zones that a drill may take, the one whose loss is worst."""
+    fleet = without_cache(job.fleet) if scenario.no_cache else job.fleet
+    found = replace(job, fleet=fleet, scenario=scenario)
+    if scenario.drill is None:
+        return found
+    drills = place_drills(scenario.drill, fleet, job.recorded)
+    worst = drills[0] if len(drills) == 1 else min(drills, key=lambda drill: _kept_in(plan, found, drill))
+    return replace(found, drill=worst)
+
+
+def _kept_in(plan: Plan, job: _Job, drill: Drill) -> tuple[float, int]:
+    """Return how well the promises hold around a drill, worst first: by how much the worst is kept, then the fewest retries."""
+    part = cut_around(job.recorded, drill, AROUND_S)
+    moved = replace(drill, start_s=drill.start_s - part.cut_s, end_s=drill.end_s - part.cut_s)
+    outcome = replace(job, recorded=part, drill=moved).replay(job.seeds[0])
+    kept = drill_evidence(plan, [outcome], moved, part.start_s)
+    return min((item.attainment - item.target for item in kept), default=0.0), -outcome.retries
+
+
+def _run(plan: Plan, job: _Job, outcomes: list[Outcome], book: PriceBook) -> RunOutcome:
+    """Return the figures of one way of replaying."""
+    recorded = job.recorded
+    ran = ran_of(
+        plan, book, np.mean([outcome.machine_hours for outcome in outcomes], axis=0), recorded.start_s, recorded.duration_s
+    )
+    first = replace(ran, machine_hours=outcomes[0].machine_hours)
+    lines = stretch_lines(ran, book) + _egress_lines(plan, outcomes, book)
+    return RunOutcome(
+        scenario=str(job.scenario),
+        notes=_notes(job, recorded),
+        evidence=evidence_of(plan, outcomes, start_s=recorded.start_s, window=recorded.window, seeds=job.seeds),
+        drill_evidence=drill_evidence(plan, outcomes, job.drill, recorded.start_s),
+        classes=class_outcomes(plan, outcomes),
+        pools=pool_outcomes(plan, outcomes),
+        interruptions=_mean(outcomes, "interruptions"),
+        failures=_mean(outcomes, "failures"),
+        retries=_mean(outcomes, "retries"),
+        cold_starts=_mean(outcomes, "cold_starts"),
+        preemptions=_mean(outcomes, "preemptions"),
+        attempts_shed=_mean(outcomes, "attempts_shed"),
+        cost_lines=lines,
+        stretch_cost_usd=total_usd(lines),
+        monthly_cost_usd=month_usd(ran, book) + _fixed_usd(plan, lines, recorded.duration_s),
+        series=series_of(plan, outcomes[0], recorded.duration_s, recorded.clock_s, hourly_usd(first, book)),
+        drill_start_h=_clock_h(recorded, job.drill.start_s) if job.drill else None,
+        drill_end_h=_clock_h(recorded, job.drill.end_s) if job.drill else None,
+    )
+
+
+def _mean(outcomes: list[Outcome], name: str) -> float:
+    """Return the mean of a count over the seeds."""
+    return float(np.mean([getattr(outcome, name) for outcome in outcomes]))
+
+
+def _clock_h(recorded: Recorded, time_s: float) -> float:
+    """Return a time of the replay as an hour of the trace's clock."""
+    return (recorded.clock_s + time_s) / SECONDS_PER_HOUR
+
+
+def _egress_lines(plan: Plan, outcomes: list[Outcome], book: PriceBook) -> tuple[BillLine, ...]:
+    """Return what the stretch's answers cost to send, at the first tier's price as in the plan."""
+    usd_per_gb = float(book.unit_price(plan.pools[0].cloud, plan.pools[0].region, "internet-egress").usd)
+    lines = []
+    for index, item in enumerate(plan.classes):
+        answered = np.mean(
+            [np.count_nonzero((one.traffic.traffic_class == index) & np.isin(one.ended, (ANSWERED, CACHED))) for one in outcomes]
+        )
+        lines.append(
+            BillLine("egress", "", item.name, usd_per_gb * float(answered) * item.egress_bytes_per_request / BYTES_PER_GB)
+        )
+    return tuple(line for line in lines if line.usd > 0.0)
+
+
+def _fixed_usd(plan: Plan, lines: tuple[BillLine, ...], duration_s: float) -> float:
+    """Return what does not depend on the machines, US dollars a month; a stretch of less than a day says nothing of it."""
+    if duration_s < DAY_S:
+        return fixed_usd(plan)
+    stored = sum(line.usd for line in plan.cost_lines if not line.pool and line.driver == "storage")
+    sent = sum(line.usd for line in lines if line.driver == "egress")
+    return stored + sent * HOURS_PER_MONTH * SECONDS_PER_HOUR / duration_s
+
+
+def _notes(job: _Job, recorded: Recorded) -> tuple[str, ...]:
+    """Say what exactly a scenario changed."""
+    notes = []
+    if job.drill is not None:
+        notes.append(f"{_drill_words(job.fleet, job.drill)}, {recorded.clock(job.drill.start_s, job.drill.end_s)}")
+    if job.scenario.surge != 1.0:
+        notes.append(f"{job.scenario.surge:g} times the requests: each joined by copies within half a minute of it")
+    if job.scenario.no_cache:
+        notes.append("no cache of answers and no prefix cache")
+    return tuple(notes)
+
+
+def _drill_words(fleet: Fleet, drill: Drill) -> str:
+    """Say what a drill takes away."""
+    spot = any(pool.interruptions_per_hour > 0.0 for pool in fleet.pools)
+    if not spot and drill.kind in {"spot-zone-loss", "spot-storm"}:
+        return "no pool can be interrupted: nothing is taken"
+    zones = max(pool.zones for pool in fleet.pools)
+    return {
+        "zone-loss": f"zone {drill.zone + 1} of {zones} is lost without notice (the worst of them)",
+        "spot-zone-loss": f"the spot machines in zone {drill.zone + 1} of {zones} are lost without notice (the worst of them)",
+        "spot-storm": "every spot machine gets its notice and none is to be had",
+        "metrics-loss": "the autoscaler sees no metric",
+    }[drill.kind]
+
+
+def _report(plan: Plan, recorded: Recorded, seeds: tuple[int, ...], runs: tuple[RunOutcome, ...]) -> Replayed:
+    """Return the whole report."""
+    return Replayed(
+        workload=plan.workload,
+        plan_status=plan.status,
+        plan_monthly_cost_usd=plan.monthly_cost_usd,
+        plan_replay_monthly_cost_usd=plan.replay_monthly_cost_usd,
+        sources=recorded.sources,
+        window=recorded.window,
+        duration_h=recorded.duration_s / SECONDS_PER_HOUR,
+        seeds=seeds,
+        runs=runs,
+        warnings=_warnings(plan, recorded, runs),
+    )
+
+
+def _warnings(plan: Plan, recorded: Recorded, runs: tuple[RunOutcome, ...]) -> tuple[str, ...]:
+    """Return what a reader should know before believing the figures."""
+    found = []
+    missing = [item.name for item in plan.classes if item.name not in {seen.name for seen in runs[0].classes}]
+    if missing:
+        found.append(f"the trace has no requests of {', '.join(missing)}: nothing is said of what it was promised")
+    if recorded.duration_s < DAY_S:
+        found.append("less than a day of traffic: the month is the plan's schedule, scaled by what ran over what was scheduled")
+    if not any(run.evidence for run in runs):
+        found.append("no class of the trace was promised anything: nothing is proven")
+    return tuple(found)

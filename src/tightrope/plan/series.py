@@ -1,0 +1,100 @@
+"""The series of the time-line chart, from one outcome: machines, queue, latency and cost over the time of the replay."""
+
+import numpy as np
+
+from tightrope.base.plan import Plan
+from tightrope.base.records import FloatArray, IntArray
+from tightrope.base.replayed import Series
+from tightrope.base.units import SECONDS_PER_HOUR
+from tightrope.replay.evidence import metric_s
+from tightrope.replay.records import UNANSWERED, Outcome, Timeline
+
+WIDTHS_S = (60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 86_400.0)
+MOST_BINS = 300
+"""A chart of more values than this shows no more."""
+LOOKS = 10
+"""How often in each bin the queue is looked at."""
+UNUSED = "commitment unused"
+
+
+def bin_width_s(duration_s: float) -> float:
+    """Return the width of the bins: a minute where the stretch is short, wider where there would be too many."""
+    return next((width for width in WIDTHS_S if duration_s / width <= MOST_BINS), duration_s / MOST_BINS)
+
+
+def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, hourly_usd: dict[str, list[float]]) -> Series:
+    """Return the series of one replay."""
+    width_s = bin_width_s(duration_s)
+    bins = max(1, int(np.ceil(duration_s / width_s)))
+    names = [pool.name for pool in plan.pools]
+    ready, starting = _machines(outcome, bins, width_s)
+    latency = {item.name: _latency(plan, outcome, index, bins, width_s) for index, item in enumerate(plan.classes)}
+    seen = {name: both for name, both in latency.items() if any(value is not None for value in both[0])}
+    return Series(
+        start_h=clock_s / SECONDS_PER_HOUR,
+        bin_s=width_s,
+        ready={name: _floats(row) for name, row in zip(names, ready, strict=True)},
+        starting={name: _floats(row) for name, row in zip(names, starting, strict=True) if row.any()},
+        queued=_floats(queued(outcome, bins, width_s)),
+        latency_p50_ms={name: both[0] for name, both in seen.items()},
+        latency_p95_ms={name: both[1] for name, both in seen.items()},
+        usd_per_hour={name or UNUSED: tuple(values) for name, values in hourly_usd.items() if name or any(values)},
+    )
+
+
+def _floats(values: FloatArray) -> tuple[float, ...]:
+    """Return an array as plain floats."""
+    return tuple(float(value) for value in values)
+
+
+def _machines(outcome: Outcome, bins: int, width_s: float) -> tuple[FloatArray, FloatArray]:
+    """Return machines that are ready and that start, float64[pools, bins]; from the bill where no more was noted."""
+    if outcome.timeline is None:
+        at_h = np.minimum((np.arange(bins) + 0.5) * width_s / SECONDS_PER_HOUR, outcome.machine_hours.shape[1] - 0.5)
+        billed = outcome.machine_hours[:, at_h.astype(np.int64)]
+        return billed, np.zeros_like(billed)
+    return _binned(outcome.timeline, outcome.timeline.ready, bins, width_s), _binned(
+        outcome.timeline, outcome.timeline.starting, bins, width_s
+    )
+
+
+def _binned(timeline: Timeline, counts: IntArray, bins: int, width_s: float) -> FloatArray:
+    """Return the mean of the samples in each bin, float64[pools, bins]; a bin without a sample has that of the last one."""
+    index = (timeline.time_s / width_s).astype(np.int64)
+    inside = index < bins
+    number = np.bincount(index[inside], minlength=bins)
+    sums = np.stack([np.bincount(index[inside], weights=row[inside], minlength=bins) for row in counts.T])
+    last = np.maximum.accumulate(np.where(number > 0, np.arange(bins), 0))
+    return (sums / np.maximum(number, 1))[:, last]
+
+
+def queued(outcome: Outcome, bins: int, width_s: float) -> FloatArray:
+    """Return the most requests that waited for an engine at any of ``LOOKS`` looks in each bin, float64[bins].
+
+    A request waits from its arrival until an engine takes it up; one that is never answered waits to the end.
+    """
+    waits = np.isfinite(outcome.begin_s) | (outcome.ended == UNANSWERED)
+    arrived, begun = np.sort(outcome.traffic.time_s[waits]), np.sort(outcome.begin_s[waits])
+    looks_s = (np.arange(bins * LOOKS) + 1.0) * width_s / LOOKS
+    waiting = np.searchsorted(arrived, looks_s) - np.searchsorted(begun, looks_s)
+    return waiting.reshape(bins, LOOKS).max(axis=1).astype(np.float64)
+
+
+def _latency(
+    plan: Plan, outcome: Outcome, index: int, bins: int, width_s: float
+) -> tuple[tuple[float | None, ...], tuple[float | None, ...]]:
+    """Return p50 and p95 of what a class's first promise is about, in milliseconds by time of arrival; None where nobody came."""
+    slos = plan.classes[index].slos
+    rows = np.flatnonzero((outcome.traffic.traffic_class == index) & np.isfinite(outcome.finish_s))
+    value = metric_s(outcome, slos[0].metric if slos else "latency")[rows]
+    which = np.minimum((outcome.traffic.time_s[rows] / width_s).astype(np.int64), bins - 1)
+    order = np.lexsort((value, which))
+    value, count = value[order], np.bincount(which, minlength=bins)
+    first = np.cumsum(count) - count
+    return _at(value, first, count, 0.5), _at(value, first, count, 0.95)
+
+
+def _at(value: FloatArray, first: IntArray, count: IntArray, percentile: float) -> tuple[float | None, ...]:
+    """Return the percentile of each bin's sorted values, the nearest rank from above, in milliseconds."""
+    rank = np.maximum(np.ceil(count * percentile).astype(np.int64), 1) - 1
+    return tuple(1000.0 * float(value[f + r]) if n else None for f, r, n in zip(first, rank, count, strict=True))

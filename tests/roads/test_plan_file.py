@@ -1,0 +1,124 @@
+"""Two roads to the evidence: the fleet that was proven, and the fleet that ``plan.json`` describes."""
+
+import importlib.util
+import sys
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tightrope.base.plan import Plan
+from tightrope.base.records import Workload
+from tightrope.clouds.book import PriceBook, load_price_book
+from tightrope.demand.workload import load_workload
+from tightrope.plan.fleet import draw_traffic
+from tightrope.plan.make import make_plan
+from tightrope.plan.measure import evidence_of
+from tightrope.plan.prove import Bench, Proof, prove
+from tightrope.plan.ran import fixed_usd, month_usd, ran_of
+from tightrope.plan.written import rebuild_fleet
+from tightrope.render.plan_json import RENDERER
+from tightrope.render.plan_json.load import load_plan
+from tightrope.replay.records import Fleet, Outcome
+from tightrope.replay.run import replay_fleet
+
+ROOT = Path(__file__).parents[2]
+
+
+def small_workload() -> str:
+    spec = importlib.util.spec_from_file_location("plan_conftest", ROOT / "tests" / "plan" / "conftest.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return str(module.SMALL)
+
+
+@dataclass(frozen=True)
+class Roads:
+    """The same plan as it was proven, as it was made, and as its file says."""
+
+    workload: Workload
+    book: PriceBook
+    proof: Proof
+    made: Plan
+    read: Plan
+
+
+@pytest.fixture(scope="module")
+def roads(tmp_path_factory: pytest.TempPathFactory) -> Roads:
+    folder, book = tmp_path_factory.mktemp("roads"), load_price_book()
+    (folder / "workload.yaml").write_text(small_workload(), encoding="utf-8")
+    workload = load_workload(folder / "workload.yaml", book)
+    made = make_plan(workload, book, date(2026, 12, 1))
+    (folder / "plan.json").write_text(RENDERER.render(made)[Path("plan.json")], encoding="utf-8")
+    return Roads(workload, book, prove(Bench(workload, book)), made, load_plan(folder / "plan.json"))
+
+
+def check_equal(mine: object, other: object, at: str) -> None:
+    """Assert that two records are equal to the last bit, field by field."""
+    assert type(mine) is type(other), at
+    if isinstance(mine, np.ndarray):
+        assert isinstance(other, np.ndarray)
+        assert mine.dtype == other.dtype, at
+        np.testing.assert_array_equal(mine, other, err_msg=at)
+    elif isinstance(mine, tuple) and isinstance(other, tuple):
+        assert len(mine) == len(other), at
+        for place, (one, two) in enumerate(zip(mine, other, strict=True)):
+            check_equal(one, two, f"{at}[{place}]")
+    elif hasattr(mine, "__dataclass_fields__"):
+        for field in fields(mine):  # type: ignore[arg-type]
+            check_equal(getattr(mine, field.name), getattr(other, field.name), f"{at}.{field.name}")
+    else:
+        assert mine == other, at
+
+
+def test_the_fleet_rebuilt_from_the_file_is_the_fleet_proven(roads: Roads) -> None:
+    check_equal(rebuild_fleet(roads.read), roads.proof.fleet, "fleet")
+    assert any(pool.interruptions_per_hour > 0.0 for pool in rebuild_fleet(roads.read).pools)
+    assert any(pool.serving.deferrable_classes for pool in roads.read.pools)
+
+
+def replays(fleet: Fleet, roads: Roads) -> list[Outcome]:
+    stretch, workload = roads.proof.stretch, roads.workload
+    return [
+        replay_fleet(
+            fleet,
+            draw_traffic(workload, stretch, seed),
+            duration_s=stretch.end_s - stretch.start_s,
+            block_offset_s=stretch.start_s,
+            seed=seed,
+        )
+        for seed in workload.seeds
+    ]
+
+
+def test_replaying_the_file_gives_the_plans_evidence(roads: Roads) -> None:
+    stretch = roads.proof.stretch
+    outcomes = replays(rebuild_fleet(roads.read), roads)
+    found = evidence_of(roads.read, outcomes, start_s=stretch.start_s, window=stretch.words, seeds=roads.workload.seeds)
+    assert found == tuple(item for item in roads.made.evidence if "surge" not in item.window)
+    assert len(found) == 2
+
+
+def test_replaying_the_file_gives_the_plans_bill(roads: Roads) -> None:
+    stretch = roads.proof.stretch
+    hours = np.mean([outcome.machine_hours for outcome in replays(rebuild_fleet(roads.read), roads)], axis=0)
+    length_s = stretch.end_s - stretch.start_s
+    for plan, tolerance in ((roads.made, 0.0), (roads.read, 1e-6)):
+        ran = ran_of(plan, roads.book, hours, stretch.start_s, length_s)
+        assert month_usd(ran, roads.book) + fixed_usd(plan) == pytest.approx(
+            roads.made.replay_monthly_cost_usd, abs=tolerance, rel=1e-15
+        )
+
+
+def test_a_stretch_of_less_than_a_day_is_scaled_from_the_schedules_bill(roads: Roads) -> None:
+    plan, hours = roads.made, 6
+    schedule = np.array([pool.schedule for pool in plan.pools], dtype=float)[:, 10 : 10 + hours]
+    ran = ran_of(plan, roads.book, schedule, 10 * 3600.0, hours * 3600.0)
+    scheduled = plan.monthly_cost_usd - fixed_usd(plan)
+    assert month_usd(ran, roads.book) == pytest.approx(scheduled, rel=1e-9)
+    assert month_usd(replace(ran, machine_hours=1.5 * schedule), roads.book) == pytest.approx(1.5 * scheduled, rel=1e-9)
