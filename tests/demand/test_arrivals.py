@@ -1,21 +1,37 @@
-"""Arrivals: recorded ones as they are, drawn ones at their rates and with their variation.
+"""Arrivals: recorded ones as they are, drawn ones at their rates and with their variation; all at once, in chunks, by client.
 
 The statistical tests use fixed seeds and bounds of 4.5 standard deviations: a right generator fails one in 100,000.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.base.records import Demand
-from tightrope.demand.arrivals import draw_arrivals
+from tightrope.base.records import ClientMix, Demand
+from tightrope.demand import arrivals
+from tightrope.demand.arrivals import Arrivals, draw_arrivals, stream_arrivals
+from tightrope.demand.blocks import split_demand
+from tightrope.demand.clients import load_clients
 from tightrope.demand.patterns import define_nightly
 
 SIGMAS = 4.5
+SERVEGEN = Path(__file__).parent / "data" / "servegen_clients.csv"
+
+
+def joined(chunks: list[Arrivals]) -> tuple[bytes, bytes, bytes]:
+    """Return all times and sizes as bytes."""
+    parts = (
+        [chunk.time_s for chunk in chunks],
+        [chunk.input_tokens for chunk in chunks],
+        [chunk.output_tokens for chunk in chunks],
+    )
+    times, inputs, outputs = (np.concatenate(part) for part in parts)
+    return times.tobytes(), inputs.tobytes(), outputs.tobytes()
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +136,195 @@ def test_arrivals_lie_in_their_stretch_and_in_order(
 def test_a_stretch_outside_the_trace_is_refused(bumpy: Demand, start_s: float, end_s: float) -> None:
     with pytest.raises(ValueError, match="expected a stretch"):
         draw_arrivals(bumpy, start_s, end_s, 1)
+
+
+@pytest.mark.parametrize("cv", [0.4, 2.0])
+def test_weibull_gaps_vary_as_asked_and_are_no_gamma_gaps(rates_of: Callable[..., Demand], cv: float) -> None:
+    demand = replace(rates_of(np.full(100, 2.0), cv=cv), interarrival_law="weibull")
+    gaps = np.diff(draw_arrivals(demand, 0, 60_000, 5).time_s) * 2
+    assert gaps.std() == pytest.approx(cv, rel=0.06)
+    gamma = np.diff(draw_arrivals(replace(demand, interarrival_law="gamma"), 0, 60_000, 5).time_s) * 2
+    quantiles = [0.05, 0.1, 0.25]
+    assert (np.abs(np.quantile(gaps, quantiles) / np.quantile(gamma, quantiles) - 1) > 0.05).any()
+
+
+# ---------------------------------------------------------------------------------------------------------------- in chunks
+
+
+@pytest.mark.parametrize("law", ["gamma", "weibull"])
+def test_chunks_do_not_change_the_requests(bumpy: Demand, monkeypatch: pytest.MonkeyPatch, law: str) -> None:
+    monkeypatch.setattr(arrivals, "STEP", 500)
+    demand = replace(bumpy, interarrival_cv=1.5, interarrival_law=law)
+    whole = list(stream_arrivals(demand, 10, 7190, 3, 10**9))
+    for chunk in (1, 7, 499, 1000):
+        parts = list(stream_arrivals(demand, 10, 7190, 3, chunk))
+        assert all(len(part) == chunk for part in parts[:-1])
+        assert 0 < len(parts[-1]) <= chunk
+        assert joined(parts) == joined(whole)
+    assert (np.diff(whole[0].time_s) >= 0).all()
+    assert whole[0].time_s[0] >= 10
+    assert whole[0].time_s[-1] < 7190
+
+
+@pytest.mark.parametrize("factor", [0.25, 1.0, 8.0])
+def test_a_stream_has_the_rate_of_every_bin(bumpy: Demand, monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    monkeypatch.setattr(arrivals, "STEP", 300)
+    counts, runs = np.zeros(12), 40
+    for seed in range(runs):
+        for part in stream_arrivals(bumpy, 0, 7200, seed, 1000, rate_factor=factor):
+            counts += np.bincount((part.time_s // 600).astype(int), minlength=12)
+    expected = bumpy.rate_per_s * 600 * runs * factor
+    assert (np.abs(counts - expected) <= SIGMAS * np.sqrt(expected)).all()
+
+
+def test_a_stream_is_poisson_across_its_steps(rates_of: Callable[..., Demand], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts over windows of two steps: a step that ended early or late would show."""
+    monkeypatch.setattr(arrivals, "STEP", 100)
+    demand = rates_of(np.full(10, 50.0))
+    parts = list(stream_arrivals(demand, 0, 6000, 2))
+    counts = np.bincount((np.concatenate([part.time_s for part in parts]) // 4).astype(int), minlength=1500)
+    assert abs(counts.var() / counts.mean() - 1) <= SIGMAS * np.sqrt(2 / 1500)
+    assert abs(np.corrcoef(counts[1:], counts[:-1])[0, 1]) <= SIGMAS / np.sqrt(1500)
+
+
+def test_recorded_requests_are_streamed_as_they_are_unless_more_are_asked_for(rates_of: Callable[..., Demand]) -> None:
+    arrival_s, sizes = np.arange(1200) / 10, np.arange(1200)
+    demand = replace(rates_of(np.full(2, 10.0), 60.0), arrival_s=arrival_s, input_tokens=sizes, output_tokens=sizes)
+    parts = list(stream_arrivals(demand, 30, 90, 1, 250))
+    assert [len(part) for part in parts] == [250, 250, 100]
+    np.testing.assert_array_equal(np.concatenate([part.input_tokens for part in parts]), np.arange(300, 900))
+    (more,) = stream_arrivals(demand, 0, 120, 1, rate_factor=3)
+    assert abs(len(more) - 3600) <= SIGMAS * np.sqrt(3600)
+
+
+def test_a_stream_of_nothing_yields_nothing(rates_of: Callable[..., Demand]) -> None:
+    assert list(stream_arrivals(rates_of(np.zeros(3)), 0, 1800, 1)) == []
+
+
+@pytest.mark.parametrize(("chunk", "factor"), [(0, 1.0), (5, 0.0), (5, -1.0), (5, float("nan")), (5, float("inf"))])
+def test_a_stream_that_can_not_be_is_refused_at_once(bumpy: Demand, chunk: int, factor: float) -> None:
+    with pytest.raises(ValueError, match="expected both above 0"):
+        stream_arrivals(bumpy, 0, 7200, 1, chunk, rate_factor=factor)
+    with pytest.raises(ValueError, match="expected a stretch"):
+        stream_arrivals(bumpy, 0, 7201, 1)
+
+
+# ---------------------------------------------------------------------------------------------------------------- by client
+
+
+@pytest.fixture(scope="module")
+def clients() -> Demand:
+    """Return nine clients of a real service over a day, about 646,000 requests."""
+    return load_clients(SERVEGEN)
+
+
+def alone(demand: Demand, client: int) -> Demand:
+    """Return the demand with the requests of one client only."""
+    mix = demand.clients
+    assert mix is not None
+    mine = np.arange(len(mix.share)) == client
+    rate_per_s = demand.rate_per_s * mix.share[client]
+    return replace(
+        demand, rate_per_s=rate_per_s, clients=replace(mix, share=np.where(mine[:, None] & (rate_per_s > 0), 1.0, 0.0))
+    )
+
+
+def test_merged_clients_are_the_clients_requests_and_no_others(clients: Demand) -> None:
+    merged = draw_arrivals(clients, 0, 7200, 4).time_s
+    each = [draw_arrivals(alone(clients, client), 0, 7200, 4).time_s for client in range(9)]
+    np.testing.assert_allclose(np.sort(np.concatenate(each)), merged, rtol=0, atol=1e-6)
+    assert len(merged) == sum(map(len, each))
+    assert (np.diff(merged) >= 0).all()
+
+
+def test_every_client_has_its_rate_in_every_window(clients: Demand) -> None:
+    mix, runs = clients.clients, 30
+    assert mix is not None
+    for client in range(9):
+        demand, counts = alone(clients, client), np.zeros((runs, 12))
+        for seed in range(runs):
+            counts[seed] = np.bincount((draw_arrivals(demand, 0, 7200, seed).time_s // 600).astype(int), minlength=12)
+        expected = demand.rate_per_s[:12] * 600
+        deviation = np.maximum(counts.std(axis=0), np.sqrt(expected)) / np.sqrt(runs)
+        assert (np.abs(counts.mean(axis=0) - expected) <= SIGMAS * deviation + 1e-9).all()
+
+
+def test_clients_come_in_bursts_that_their_rates_alone_do_not_show(clients: Demand) -> None:
+    """The dispersion of counts over ten seconds, within windows, of ServeGen's clients and of a Poisson process at their rates."""
+
+    def dispersion(demand: Demand) -> float:
+        counts = np.bincount((draw_arrivals(demand, 0, 86_400, 1).time_s // 10).astype(int), minlength=8640).reshape(144, 60)
+        return float((counts.var(axis=1, ddof=1) / counts.mean(axis=1)).mean())
+
+    poisson = replace(clients, clients=None, interarrival_cv=1.0)
+    assert abs(dispersion(poisson) - 1) <= SIGMAS * np.sqrt(2 / 59 / 144)
+    assert dispersion(clients) > 2.5
+
+
+def test_the_gaps_of_a_client_have_its_cv(rates_of: Callable[..., Demand]) -> None:
+    mix = ClientMix(np.full((2, 4), 0.5), np.array([[0.25] * 4, [0.5] * 4]), np.array([[False] * 4, [True] * 4]))
+    demand = replace(rates_of(np.full(4, 100.0)), clients=mix)
+    for client, cv in ((0, 2.0), (1, np.sqrt(5))):
+        gaps = np.diff(draw_arrivals(alone(demand, client), 0, 2400, 8).time_s)
+        assert gaps.std() / gaps.mean() == pytest.approx(cv, rel=0.05)
+
+
+def test_a_client_whose_law_stays_is_one_process_over_all_windows(rates_of: Callable[..., Demand]) -> None:
+    """Windows of a tenth of a burst do not cut it: counts over a hundred windows are as dispersed as the law says, 16."""
+    bins = 40_000
+    mix = ClientMix(np.ones((1, bins)), np.full((1, bins), 1 / 16), np.zeros((1, bins), dtype=bool))
+    demand = replace(rates_of(np.full(bins, 1.0), 2.0), clients=mix)
+    counts = np.bincount((draw_arrivals(demand, 0, 2.0 * bins, 1).time_s // 400).astype(int), minlength=200)
+    assert counts.var() / counts.mean() == pytest.approx(16, rel=SIGMAS * np.sqrt(2 / 200) + 0.05)
+
+
+def test_chunks_and_steps_do_not_change_the_clients_requests(clients: Demand, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = draw_arrivals(clients, 300, 4000, 6)
+    parts = list(stream_arrivals(clients, 300, 4000, 6, 997))
+    assert joined(parts) == joined([whole])
+    monkeypatch.setattr(arrivals, "STEP", 50)
+    stepped = draw_arrivals(clients, 300, 4000, 6)
+    np.testing.assert_allclose(stepped.time_s, whole.time_s, rtol=0, atol=1e-6)
+    assert (np.diff(stepped.time_s) >= 0).all()
+    assert stepped.time_s[0] >= 300
+    assert stepped.time_s[-1] < 4000
+
+
+def test_more_of_the_same_clients(clients: Demand) -> None:
+    count = sum(len(part) for part in stream_arrivals(clients, 0, 14_400, 2, rate_factor=3))
+    expected = 3 * clients.rate_per_s[:24].sum() * 600
+    assert abs(count - expected) <= SIGMAS * clients.interarrival_cv * np.sqrt(expected)
+    scaled = replace(clients, rate_per_s=clients.rate_per_s * 3)
+    assert len(draw_arrivals(scaled, 0, 14_400, 2).time_s) == count
+
+
+def test_a_demand_of_clients_is_cut_with_them(clients: Demand) -> None:
+    sizing, heldout, start_s = split_demand(clients, 0.25)
+    assert sizing.clients is not None
+    assert heldout.clients is not None
+    assert sizing.clients.share.shape == (9, 108)
+    assert (heldout.clients.shape == clients.clients.shape[:, 108:]).all() if clients.clients else False
+    assert start_s == 108 * 600
+    assert (draw_arrivals(heldout, 0, 600, 1).time_s < 600).all()
+
+
+@given(
+    shares=st.lists(st.lists(st.sampled_from([0.0, 0.3, 2.0]), min_size=3, max_size=3), min_size=1, max_size=4),
+    shape=st.sampled_from([0.05, 1.0, 7.0, float("inf")]),
+    weibull=st.booleans(),
+    cut=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_clients_requests_lie_in_their_stretch_and_in_order(
+    rates_of: Callable[..., Demand], shares: list[list[float]], shape: float, weibull: bool, cut: tuple[float, float]
+) -> None:
+    rate = np.array(shares)
+    total = rate.sum(axis=0)
+    share = np.divide(rate, total, out=np.zeros_like(rate), where=total > 0)
+    mix = ClientMix(share, np.full(rate.shape, max(shape, 0.1) if weibull else shape), np.full(rate.shape, weibull))
+    demand = replace(rates_of(total, 60.0), clients=mix)
+    start_s, end_s = (part * 180.0 for part in sorted(cut))
+    if end_s > start_s:
+        drawn = draw_arrivals(demand, start_s, end_s, 3)
+        assert ((drawn.time_s >= start_s) & (drawn.time_s < end_s)).all()
+        assert (np.diff(drawn.time_s) >= 0).all()
+        assert not np.isin((drawn.time_s // 60).astype(int), np.flatnonzero(total == 0)).any()

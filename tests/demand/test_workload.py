@@ -89,6 +89,35 @@ def test_recorded_requests_keep_their_times_and_get_sizes(load: Load, small: str
     assert scaled.requests == pytest.approx(1200)
 
 
+def test_a_class_may_be_stated_by_its_clients(load: Load, small: str, tmp_path: Path) -> None:
+    rows = [f"m{m},{c},{600 * w},{1 + w % 3},2,Weibull,0.5" for m in (1, 2) for c in "ab" for w in range(288)]
+    (tmp_path / "c.csv").write_text("\n".join(["model,client,t_s,rps,cv,dist,p1", *rows]), encoding="utf-8")
+    text = small.replace("4 days", "30 %").replace(
+        "constant: {rate_per_s: 2}", "clients: {file: c.csv, scale: 3, only: {model: m2}, columns: {rate: rps}}"
+    )
+    demand = load(text).classes[0].demand
+    assert demand.clients is not None
+    assert demand.rate_per_s[:3].tolist() == [6, 12, 18]
+    assert set(demand.clients.shape.ravel()) == {0.5}
+    assert demand.interarrival_cv == pytest.approx(5**0.5)
+    assert demand.input_tokens.tolist() == [100]
+    assert "2 clients, 288 windows of 600 s; rates × 3" in demand.source
+    measured = load(text.replace("scale: 3", "variation: cv")).classes[0].demand
+    assert measured.interarrival_cv == pytest.approx(2.0)
+    with pytest.raises(InputError, match="expected no interarrival_cv or interarrival_law beside clients"):
+        load(text.replace("    sizes:", "    interarrival_cv: 1.0\n    sizes:"))
+    with pytest.raises(InputError, match=r"c\.csv: no row has model = 'm3'"):
+        load(text.replace("m2", "m3"))
+
+
+def test_the_law_between_arrivals_can_be_chosen(load: Load, small: str) -> None:
+    assert load(small).classes[0].demand.interarrival_law == "gamma"
+    chosen = (
+        load(small.replace("    sizes:", "    interarrival_cv: 2\n    interarrival_law: weibull\n    sizes:")).classes[0].demand
+    )
+    assert (chosen.interarrival_law, chosen.interarrival_cv) == ("weibull", 2.0)
+
+
 def test_measured_profiles_become_engines(load: Load, small: str) -> None:
     faq = """
   faq:
@@ -131,6 +160,9 @@ MISTAKES = [
     ("    constant:", f"    {DAILY.replace('5', '2')}\n    constant:", 3, "got constant and daily", "traffic.chat"),
     ("constant: {rate_per_s: 2}", DAILY, 4, "twice it (1 to 2)", "daily"),
     ("constant: {rate_per_s: 2}", "rates: {file: none.csv}", 4, "'none.csv' does not exist", "relative to the workload"),
+    ("constant: {rate_per_s: 2}", "clients: {file: none.csv}", 4, "'none.csv' does not exist", "relative to the workload"),
+    ("constant: {rate_per_s: 2}", "clients: {file: a, variation: p1}", 4, "got 'p1'", "variation"),
+    ("    constant", "    interarrival_law: pareto\n    constant", 4, "got 'pareto'", "interarrival_law"),
     ("    sizes: {input_tokens: 100, output_tokens: 20}\n", "", 3, "have no tokens", "add `sizes:`"),
     ("input_tokens: 100, ", "", 5, "expected either file, or input_tokens and output_tokens", "sizes"),
     ("    architecture: {parameters: 7.0e9, layers: 32, kv_heads: 4, head_dim: 128}\n", "", 8, "needs its architecture", "llm"),

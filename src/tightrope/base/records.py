@@ -105,6 +105,20 @@ class Deferral:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientMix:
+    """Who sends a demand's requests: each client is a renewal process of its own, and they are merged in time.
+
+    ``share`` is float64[clients, bins], each client's part of the bin's rate: 1 in all, 0 in a bin without requests. ``shape``,
+    float64[clients, bins], is that of the distribution of its gaps, Weibull where ``weibull``, bool[clients, bins], says so and
+    Gamma elsewhere; 1 is Poisson, infinity all gaps alike.
+    """
+
+    share: FloatArray
+    shape: FloatArray
+    weibull: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
 class Demand:
     """How much of one traffic class arrives, and how large its requests are.
 
@@ -121,6 +135,10 @@ class Demand:
     """Coefficient of variation of the time between arrivals inside a bin; 1 is Poisson."""
     arrival_s: FloatArray
     source: str
+    interarrival_law: Literal["gamma", "weibull"] = "gamma"
+    """Distribution of the time between arrivals, which has this cv."""
+    clients: ClientMix | None = None
+    """Where the requests are known by client: then these decide how they are drawn, and the cv is that of their merging."""
 
     @property
     def duration_s(self) -> float:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tightrope.base.records import Demand, FloatArray
+from tightrope.base.records import ClientMix, Demand, FloatArray
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 
 DAY_S = 86_400.0
@@ -52,7 +52,9 @@ def split_demand(demand: Demand, heldout_share: float) -> Split:
 def _part(demand: Demand, first: int, last: int) -> Demand:
     """Return the bins [first, last), with the requests in them and time counted from the first."""
     start_s, end_s = first * demand.bin_s, last * demand.bin_s
-    cut = replace(demand, rate_per_s=demand.rate_per_s[first:last])
+    mix, bins = demand.clients, np.s_[:, first:last]
+    clients = mix and ClientMix(mix.share[bins], mix.shape[bins], mix.weibull[bins])
+    cut = replace(demand, rate_per_s=demand.rate_per_s[first:last], clients=clients)
     if not len(demand.arrival_s):
         return cut
     one, other = np.searchsorted(demand.arrival_s, [start_s, end_s])

@@ -7,16 +7,18 @@ import numpy as np
 
 from tightrope.base.errors import InputError
 from tightrope.base.records import Deferral, Demand, TrafficClass
-from tightrope.demand import schema
+from tightrope.demand import schema_traffic as schema
+from tightrope.demand.clients import load_clients
 from tightrope.demand.document import Document
 from tightrope.demand.patterns import define_constant, define_daily, define_nightly
+from tightrope.demand.schema import WorkloadFile
 from tightrope.demand.trace import load_arrivals, load_rates, load_sizes
 
 DECLARED_S = 14 * 86_400.0
 """How long declared patterns last where no class has a trace."""
 
 
-def define_classes(document: Document, stated: schema.WorkloadFile) -> tuple[TrafficClass, ...]:
+def define_classes(document: Document, stated: WorkloadFile) -> tuple[TrafficClass, ...]:
     """Return the traffic classes; declared patterns last as long as the traces do."""
     recorded = {name: _recorded(document, name, entry) for name, entry in stated.traffic.items()}
     duration_s = _common_duration(document, {name: demand.duration_s for name, demand in recorded.items() if demand is not None})
@@ -42,6 +44,15 @@ def _recorded(document: Document, name: str, entry: schema.Traffic) -> Demand | 
             zeros=rates.zeros,
         )
         return _scaled(demand, rates.scale)
+    if (clients := entry.clients) is not None:
+        demand = load_clients(
+            _file(document, clients.file, name, "clients"),
+            columns=_columns(clients.columns),
+            time_unit=clients.time_unit,
+            only=clients.only,
+            variation=clients.variation,
+        )
+        return _scaled(demand, clients.scale)
     return None
 
 
@@ -70,7 +81,7 @@ def _scaled(demand: Demand, scale: float) -> Demand:
     return replace(demand, rate_per_s=demand.rate_per_s * scale, source=note)
 
 
-def _columns(columns: schema.Columns) -> dict[str, str]:
+def _columns(columns: schema.Columns | schema.ClientColumns) -> dict[str, str]:
     """Return role → column as stated."""
     return {role: name for role, name in columns.model_dump().items() if name is not None}
 
@@ -93,6 +104,8 @@ def _class(document: Document, name: str, entry: schema.Traffic, demand: Demand)
     sized = _sized(document, name, entry, demand)
     if entry.interarrival_cv is not None:
         sized = replace(sized, interarrival_cv=entry.interarrival_cv)
+    if entry.interarrival_law != sized.interarrival_law:
+        sized = replace(sized, interarrival_law=entry.interarrival_law)
     deferral = Deferral(entry.nightly.release, entry.nightly.deadline) if entry.nightly else None
     return TrafficClass(
         name, tuple(entry.slo), deferral, entry.quality_floor, entry.growth, entry.surge, entry.egress_per_request, sized

@@ -19,9 +19,14 @@ class class traffic_class class_name request_class
 model model model_name
 key key cache_key prompt_hash prompt_key request_hash content_hash
 blocks hash_ids block_hashes prefix_hashes block_ids
+client client client_id user user_id tenant tenant_id
+cv cv cv_gap interarrival_cv
+law dist distribution law interarrival_law
+shape shape p1
 """
 DEMAND_ROLES = ("time", "input_tokens", "output_tokens", "rate", "count")
 REQUEST_ROLES = ("time", "input_tokens", "output_tokens", "class", "key", "blocks")
+CLIENT_ROLES = ("client", "time", "rate", "law", "shape", "cv")
 UNITS: dict[str, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _SUFFIX: dict[str, str] = {"s": "s", "sec": "s", "secs": "s", "seconds": "s", "ms": "ms", "millis": "ms", "us": "us", "ns": "ns"}
 
@@ -33,7 +38,7 @@ def _plain(name: str) -> str:
 
 KNOWN: dict[str, frozenset[str]] = {
     role: frozenset(_plain(name) for line in _NAMES.split("\n") for name in line.split()[1:] if line.split()[0] == role)
-    for role in (*DEMAND_ROLES, "class", "model", "key", "blocks")
+    for role in {*DEMAND_ROLES, *REQUEST_ROLES, *CLIENT_ROLES, "model"}
 }
 
 

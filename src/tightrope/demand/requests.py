@@ -11,7 +11,7 @@ from tightrope.base.errors import TraceError, UnknownNameError, near_names, unkn
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.demand.clock import NO_COLUMNS, check_span, on_the_clock
 from tightrope.demand.columns import REQUEST_ROLES, find_column, require_column
-from tightrope.demand.tables import Pick, Table, checked, number_of, open_table, read_picks
+from tightrope.demand.tables import Pick, Table, checked, in_order_of_appearance, key_of, number_of, open_table, read_picks
 from tightrope.demand.trace import ARRIVAL_BIN_S, as_tokens, said, token_columns
 
 ALL_ITEMS = 2**62
@@ -105,7 +105,7 @@ def _read(table: Table, layout: _Layout, time_unit: str, classes: Sequence[str])
     """Return the requests of a file that has some."""
     numbers = [layout.time, *layout.tokens]
     texts = [_class_pick(layout.traffic_class, classes)] if layout.traffic_class else []
-    texts += [_key_pick(layout.key)] if layout.key else []
+    texts += [key_of(layout.key)] if layout.key else []
     found = read_picks(table, [*(number_of(table, column) for column in numbers), *texts])
     values = [checked(table, column, found.pop(0)) for column in numbers]
     index = _class_index(table, layout.traffic_class, found.pop(0), classes) if layout.traffic_class else None
@@ -153,26 +153,6 @@ def _class_index(table: Table, column: str, index: IntArray, classes: Sequence[s
 
 
 # ---------------------------------------------------------------------------------------------------------- keys and blocks
-
-
-def _key_pick(column: str) -> Pick:
-    """Return the pick of a key's 64-bit hash, NULL where a request has none; two of a million keys are taken for one by 3e-8."""
-    return Pick(column, "VARCHAR", "CASE WHEN {0} IS NULL THEN NULL ELSE hash(CAST({0} AS VARCHAR)) END")
-
-
-def in_order_of_appearance(values: Any) -> IntArray:  # noqa: ANN401 - numpy's masked or plain array
-    """Return int64[values]: the distinct values numbered from 0 as they first appear, -1 for masked ones.
-
-    >>> in_order_of_appearance(np.array([7, 3, 7, 9])).tolist()
-    [0, 1, 0, 2]
-    """
-    absent = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else np.zeros(len(values), dtype=bool)
-    _, first, inverse = np.unique(np.ma.getdata(values)[~absent], return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    numbers = np.full(len(values), -1, dtype=np.int64)
-    numbers[~absent] = rank[inverse]
-    return numbers
 
 
 def read_lists(table: Table, column: str) -> tuple[IntArray, IntArray]:

@@ -7,172 +7,11 @@ here, with its meaning.
 import json
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from tightrope.base.errors import near_names
-from tightrope.demand.quantities import (
-    Bytes,
-    Change,
-    Clock,
-    Heldout,
-    Name,
-    NotNegative,
-    Positive,
-    Promise,
-    Seconds,
-    Share,
-    Surge,
-    Tokens,
-)
-
-
-class Strict(BaseModel):
-    """A mapping with known keys only: a key that is not known is an error with near names."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
-    open_keys: ClassVar[bool] = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def known_keys(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
-        """Refuse the first unknown key, and say what a mapping should have been."""
-        if not isinstance(data, dict):
-            context = {"got": repr(data)[:60], "keys": ", ".join(cls.model_fields)}
-            kind, message = "mapping", "got {got}, expected a mapping with the keys {keys}"
-            raise PydanticCustomError(kind, message, context)
-        for key in data:
-            if key not in cls.model_fields and not cls.open_keys:
-                near = near_names(key, cls.model_fields) or list(cls.model_fields)
-                kind, message = "unknown_key", "unknown key {key}"
-                raise PydanticCustomError(kind, message, {"key": repr(key), "name": key, "resolve": f"use {' or '.join(near)}"})
-        return data
-
-
-# ------------------------------------------------------------------------------------------------------------------ traffic
-
-
-class Columns(Strict):
-    """Which column of a file holds what; only needed where the names do not say it."""
-
-    time: str | None = Field(None, description="Time of the request, or start of the bin.")
-    rate: str | None = Field(None, description="Requests per second.")
-    count: str | None = Field(None, description="Requests per bin.")
-    input_tokens: str | None = None
-    output_tokens: str | None = None
-
-
-class Requests(Strict):
-    """A file with one row per request."""
-
-    file: str = Field(description="CSV, JSON lines (both also .gz) or Parquet; relative to the workload.")
-    columns: Columns = Columns()
-    time_unit: Literal["", "s", "ms", "us", "ns"] = Field(
-        "", description="Unit of a numeric time column whose name does not say it."
-    )
-    scale: Positive = Field(
-        1.0, description="Factor on the rate. Other than 1, the requests are drawn anew from the scaled rates."
-    )
-
-
-class Rates(Strict):
-    """A file with one row per bin of time."""
-
-    file: str = Field(description="CSV, JSON lines (both also .gz) or Parquet; relative to the workload.")
-    columns: Columns = Columns()
-    time_unit: Literal["", "s", "ms", "us", "ns"] = Field(
-        "", description="Unit of a numeric time column whose name does not say it."
-    )
-    scale: Positive = Field(1.0, description="Factor on every rate.")
-    bin: Seconds | None = Field(None, description="Width of a bin; the most common step of the file where not stated.")
-    gaps: Literal["error", "zero", "interpolate"] = Field("error", description="What a missing bin means.")
-    zeros: Literal["keep", "gap"] = Field("keep", description="`gap` takes bins of zero as missing.")
-
-
-class Constant(Strict):
-    """The same rate all the time."""
-
-    rate_per_s: Positive
-
-
-class Daily(Strict):
-    """A rate that swings once a day, as a sine."""
-
-    mean_per_s: Positive
-    peak_per_s: Positive
-    peak_hour: Annotated[float, Field(ge=0, lt=24)] = Field(description="Hour of the day of the highest rate.")
-
-    @model_validator(mode="after")
-    def sine_stays_positive(self) -> Self:
-        """Refuse a swing below zero and a peak below the mean."""
-        if not self.mean_per_s <= self.peak_per_s <= 2 * self.mean_per_s:
-            span = f"{self.mean_per_s:g} to {2 * self.mean_per_s:g}"
-            msg = f"peak_per_s is {self.peak_per_s:g}, expected between mean_per_s and twice it ({span})"
-            raise ValueError(msg)
-        return self
-
-
-class Nightly(Strict):
-    """Work that appears once a day and is due hours later: it can wait, and can be interrupted."""
-
-    per_day: Annotated[int, Field(ge=1, le=10_000_000_000)]
-    release: Clock = Field(description="Time of day at which the work appears.")
-    deadline: Clock = Field(description="Time of day at which all of it must be done; may be the next day.")
-
-
-class Sizes(Strict):
-    """How large requests are: a file with a joint sample, or one fixed size."""
-
-    file: str | None = None
-    columns: Columns = Columns()
-    input_tokens: Tokens | None = None
-    output_tokens: Tokens | None = None
-
-    @model_validator(mode="after")
-    def file_or_fixed(self) -> Self:
-        """Want either the file or both fixed sizes."""
-        fixed = [self.input_tokens, self.output_tokens]
-        if (self.file is None and None in fixed) or (self.file is not None and fixed != [None, None]):
-            msg = "expected either file, or input_tokens and output_tokens"
-            raise ValueError(msg)
-        return self
-
-
-PATTERNS = ("requests", "rates", "constant", "daily", "nightly")
-
-
-class Traffic(Strict):
-    """One class of requests: how many come, how large they are, what they are promised."""
-
-    requests: Requests | None = None
-    rates: Rates | None = None
-    constant: Constant | None = None
-    daily: Daily | None = None
-    nightly: Nightly | None = None
-    sizes: Sizes | None = Field(None, description="Tokens per request; left out where requests have none or the file holds them.")
-    interarrival_cv: NotNegative | None = Field(
-        None, description="Coefficient of variation between arrivals: 1 is Poisson (the default where it can not be measured)."
-    )
-    slo: list[Promise] = Field(
-        default_factory=list, description="Promises, each `metric pNN <= limit`; metric is latency, ttft or tpot."
-    )
-    quality_floor: Share = Field(0.0, description="Smallest mean quality of the answers.")
-    growth: Change = Field(0.0, description="How much larger the traffic will be than the trace.")
-    surge: Surge = Field(0.0, description="How far above the trace's rate the promises must still hold.")
-    egress_per_request: Bytes = Field(0.0, description="Bytes sent to the internet per request; 0 B bills no egress.")
-
-    @model_validator(mode="after")
-    def one_pattern(self) -> Self:
-        """Want exactly one way of saying how many requests come, and promises unless the work can wait."""
-        given = [name for name in PATTERNS if getattr(self, name) is not None]
-        if len(given) != 1:
-            msg = f"got {' and '.join(given) or 'none'}, expected exactly one of {', '.join(PATTERNS)}"
-            raise ValueError(msg)
-        if not self.slo and self.nightly is None:
-            msg = "no promise: expected `slo: [latency p99 <= 100 ms]` or the like"
-            raise ValueError(msg)
-        return self
-
+from tightrope.demand.quantities import Bytes, Heldout, Name, NotNegative, Positive, Seconds, Share, Tokens
+from tightrope.demand.schema_traffic import Traffic
+from tightrope.demand.strict import Strict
 
 # ------------------------------------------------------------------------------------------------------------------- models
 
@@ -250,7 +89,7 @@ class Variant(Strict):
     size: Bytes | None = Field(None, description="Of the weights; parameters × precision where a token model leaves it out.")
     serves: dict[str, Share] = Field(description="Traffic class → largest share of it that this variant may answer.")
     profile: str | None = Field(None, description="Name under which published profiles know it; the model's where left out.")
-    profiles: list[ProfileEntry] = []
+    profiles: list[ProfileEntry] = Field(default_factory=list, description="Profiles that you measured yourself.")
 
 
 class Model(Strict):

@@ -125,7 +125,7 @@ def load_rates(
         what = f"column {value!r}, row {row + 1}: got {values[row]:g}, expected a rate of 0 or more (and less than {MAX_RATE:g})"
         raise TraceError(what, resolve="correct the cell", where=table.where(row))
     check_order(table, raw_time)
-    step_s = bin_s or _common_step(table, raw_time * time_factor(table, time, time_unit))
+    step_s = bin_s or common_step(table, raw_time * time_factor(table, time, time_unit))
     time_s, clock = on_the_clock(table, time, raw_time, time_unit, step_s=step_s, quiet_start=False)
     grid = _on_the_grid(table, time_s, values[clock.first_row :] / (step_s if role == "count" else 1.0), step_s, clock.first_row)
     rate, gap_note = _without_gaps(table, np.where(grid == 0, np.nan, grid) if zeros == "gap" else grid, step_s, gaps)
@@ -134,7 +134,7 @@ def load_rates(
     return Demand(step_s, rate, one, one, 1.0, np.empty(0), source)
 
 
-def _common_step(table: Table, time_s: FloatArray) -> float:
+def common_step(table: Table, time_s: FloatArray) -> float:
     """Return the most common distance of two rows."""
     if len(time_s) < 2:
         what = "one row does not say how long its bin is"

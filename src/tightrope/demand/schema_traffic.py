@@ -1,0 +1,166 @@
+"""What a ``workload.yaml`` may say about traffic: how many requests come, how large they are, what they are promised."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tightrope.demand.quantities import Bytes, Change, Clock, NotNegative, Positive, Promise, Seconds, Share, Surge, Tokens
+from tightrope.demand.strict import Strict
+
+
+class Columns(Strict):
+    """Which column of a file holds what; only needed where the names do not say it."""
+
+    time: str | None = Field(None, description="Time of the request, or start of the bin.")
+    rate: str | None = Field(None, description="Requests per second.")
+    count: str | None = Field(None, description="Requests per bin.")
+    input_tokens: str | None = None
+    output_tokens: str | None = None
+
+
+class Requests(Strict):
+    """A file with one row per request."""
+
+    file: str = Field(description="CSV, JSON lines (both also .gz) or Parquet; relative to the workload.")
+    columns: Columns = Columns()
+    time_unit: Literal["", "s", "ms", "us", "ns"] = Field(
+        "", description="Unit of a numeric time column whose name does not say it."
+    )
+    scale: Positive = Field(
+        1.0, description="Factor on the rate. Other than 1, the requests are drawn anew from the scaled rates."
+    )
+
+
+class Rates(Strict):
+    """A file with one row per bin of time."""
+
+    file: str = Field(description="CSV, JSON lines (both also .gz) or Parquet; relative to the workload.")
+    columns: Columns = Columns()
+    time_unit: Literal["", "s", "ms", "us", "ns"] = Field(
+        "", description="Unit of a numeric time column whose name does not say it."
+    )
+    scale: Positive = Field(1.0, description="Factor on every rate.")
+    bin: Seconds | None = Field(None, description="Width of a bin; the most common step of the file where not stated.")
+    gaps: Literal["error", "zero", "interpolate"] = Field("error", description="What a missing bin means.")
+    zeros: Literal["keep", "gap"] = Field("keep", description="`gap` takes bins of zero as missing.")
+
+
+class ClientColumns(Strict):
+    """Which column of a file of clients holds what; only needed where the names do not say it."""
+
+    client: str | None = Field(None, description="Name or number of the client.")
+    time: str | None = Field(None, description="Start of the window.")
+    rate: str | None = Field(None, description="Requests per second.")
+    law: str | None = Field(None, description="Distribution of the gaps between requests: Poisson, Gamma or Weibull.")
+    shape: str | None = Field(None, description="Shape of that distribution (`p1` in ServeGen's traces).")
+    cv: str | None = Field(None, description="Coefficient of variation of the gaps.")
+
+
+class Clients(Strict):
+    """A file with one row per client and window, as ServeGen's traces: every client sends in bursts of its own."""
+
+    file: str = Field(description="CSV, JSON lines (both also .gz) or Parquet; relative to the workload.")
+    columns: ClientColumns = ClientColumns()
+    time_unit: Literal["", "s", "ms", "us", "ns"] = Field(
+        "", description="Unit of a numeric time column whose name does not say it."
+    )
+    scale: Positive = Field(1.0, description="Factor on every rate.")
+    only: dict[str, str] = Field(
+        default_factory=dict, description="Column → text that it must hold: of a file with several models, one."
+    )
+    variation: Literal["fit", "cv"] = Field(
+        "fit",
+        description="fit: the shapes as they were fitted to the gaps; cv: those that have the measured cv, which is often larger.",
+    )
+
+
+class Constant(Strict):
+    """The same rate all the time."""
+
+    rate_per_s: Positive
+
+
+class Daily(Strict):
+    """A rate that swings once a day, as a sine."""
+
+    mean_per_s: Positive
+    peak_per_s: Positive
+    peak_hour: Annotated[float, Field(ge=0, lt=24)] = Field(description="Hour of the day of the highest rate.")
+
+    @model_validator(mode="after")
+    def sine_stays_positive(self) -> Self:
+        """Refuse a swing below zero and a peak below the mean."""
+        if not self.mean_per_s <= self.peak_per_s <= 2 * self.mean_per_s:
+            span = f"{self.mean_per_s:g} to {2 * self.mean_per_s:g}"
+            msg = f"peak_per_s is {self.peak_per_s:g}, expected between mean_per_s and twice it ({span})"
+            raise ValueError(msg)
+        return self
+
+
+class Nightly(Strict):
+    """Work that appears once a day and is due hours later: it can wait, and can be interrupted."""
+
+    per_day: Annotated[int, Field(ge=1, le=10_000_000_000)]
+    release: Clock = Field(description="Time of day at which the work appears.")
+    deadline: Clock = Field(description="Time of day at which all of it must be done; may be the next day.")
+
+
+class Sizes(Strict):
+    """How large requests are: a file with a joint sample, or one fixed size."""
+
+    file: str | None = None
+    columns: Columns = Columns()
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+
+    @model_validator(mode="after")
+    def file_or_fixed(self) -> Self:
+        """Want either the file or both fixed sizes."""
+        fixed = [self.input_tokens, self.output_tokens]
+        if (self.file is None and None in fixed) or (self.file is not None and fixed != [None, None]):
+            msg = "expected either file, or input_tokens and output_tokens"
+            raise ValueError(msg)
+        return self
+
+
+PATTERNS = ("requests", "rates", "clients", "constant", "daily", "nightly")
+
+
+class Traffic(Strict):
+    """One class of requests: how many come, how large they are, what they are promised."""
+
+    requests: Requests | None = None
+    rates: Rates | None = None
+    clients: Clients | None = None
+    constant: Constant | None = None
+    daily: Daily | None = None
+    nightly: Nightly | None = None
+    sizes: Sizes | None = Field(None, description="Tokens per request; left out where requests have none or the file holds them.")
+    interarrival_cv: NotNegative | None = Field(
+        None, description="Coefficient of variation between arrivals: 1 is Poisson (the default where it can not be measured)."
+    )
+    interarrival_law: Literal["gamma", "weibull"] = Field(
+        "gamma", description="Distribution of the time between arrivals, where they are drawn."
+    )
+    slo: list[Promise] = Field(
+        default_factory=list, description="Promises, each `metric pNN <= limit`; metric is latency, ttft or tpot."
+    )
+    quality_floor: Share = Field(0.0, description="Smallest mean quality of the answers.")
+    growth: Change = Field(0.0, description="How much larger the traffic will be than the trace.")
+    surge: Surge = Field(0.0, description="How far above the trace's rate the promises must still hold.")
+    egress_per_request: Bytes = Field(0.0, description="Bytes sent to the internet per request; 0 B bills no egress.")
+
+    @model_validator(mode="after")
+    def one_pattern(self) -> Self:
+        """Want exactly one way of saying how many requests come, and promises unless the work can wait."""
+        given = [name for name in PATTERNS if getattr(self, name) is not None]
+        if len(given) != 1:
+            msg = f"got {' and '.join(given) or 'none'}, expected exactly one of {', '.join(PATTERNS)}"
+            raise ValueError(msg)
+        if self.clients is not None and {"interarrival_cv", "interarrival_law"} & self.model_fields_set:
+            msg = "expected no interarrival_cv or interarrival_law beside clients: each client has its own"
+            raise ValueError(msg)
+        if not self.slo and self.nightly is None:
+            msg = "no promise: expected `slo: [latency p99 <= 100 ms]` or the like"
+            raise ValueError(msg)
+        return self
