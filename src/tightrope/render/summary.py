@@ -9,10 +9,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tightrope.base.plan import Evidence, Plan
+from tightrope.base.plan import Plan
 from tightrope.render import words
+from tightrope.render.terminal import add_rows, grid, labelled, promises, say
 
-LABEL_WIDTH = 11
 WIDE = 100
 """Columns from which a console has room for the notes."""
 MOST_NOTED = 4
@@ -22,7 +22,7 @@ Row: TypeAlias = "tuple[str, RenderableType]"
 
 def print_summary(plan: Plan, console: Console, elapsed_s: float | None = None, report: Path | None = None) -> None:
     """Print the plan for a person, fitted to the console's width; ``elapsed_s`` is how long planning took."""
-    console.print(_say(plan.workload, "bold"), _say(plan.horizon, "dim"), sep="  ")
+    console.print(say(plan.workload, "bold"), say(plan.horizon, "dim"), sep="  ")
     width = console.width
     sections = [_headline(plan), _drivers(plan), _pools(plan, width), _saves(plan, width), _reasons(plan, elapsed_s, report)]
     for section in sections:
@@ -31,36 +31,15 @@ def print_summary(plan: Plan, console: Console, elapsed_s: float | None = None, 
             console.print(Padding(section, (0, 0, 0, 2), expand=False))
 
 
-def _say(text: str, style: str = "") -> Text:
-    """Return a user's or our own words as they are: no markup is read in them."""
-    return Text(words.clean(text), style=style, overflow="fold")
-
-
-def _grid(*justify: str) -> Table:
-    """Return an empty table without lines, one column per justification; ``!`` marks a column that never wraps."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for side in justify:
-        right = side.startswith("right")
-        table.add_column(justify="right" if right else "left", no_wrap=side.endswith("!"), overflow="fold")
-    return table
-
-
-def _labelled(*justify: str) -> Table:
-    """Return a grid whose first column holds a section's label, as wide in every section."""
-    table = _grid("left!", *justify)
-    table.columns[0].min_width = LABEL_WIDTH
-    return table
-
-
 def _headline(plan: Plan) -> Table:
     """Return today's bill, the plan's and the bound, one under the other."""
-    table = _labelled("left", "right!", "left!")
+    table = labelled("left", "right!", "left!")
     if words.has_today(plan):
-        table.add_row("today", _say(words.fleet_of(plan.today_cost_lines)), _month(plan.today_monthly_cost_usd), "")
+        table.add_row("today", say(words.fleet_of(plan.today_cost_lines)), _month(plan.today_monthly_cost_usd), "")
     colour = "bold green" if plan.saving_fraction > 0 else "bold"
     table.add_row(
         "this plan",
-        _say(words.count(plan.pools, "pool")),
+        say(words.count(plan.pools, "pool")),
         _month(plan.monthly_cost_usd, "bold"),
         Text(words.change(plan), colour),
     )
@@ -74,7 +53,7 @@ def _headline(plan: Plan) -> Table:
     )
     if plan.status != "proven":
         table.add_row("", "", "", "")
-        table.add_row(Text("NOT PROVEN", "bold red"), _say(words.missed(plan), "red"), "", "")
+        table.add_row(Text("NOT PROVEN", "bold red"), say(words.missed(plan), "red"), "", "")
     return table
 
 
@@ -85,33 +64,33 @@ def _month(usd: float, style: str = "") -> Text:
 
 def _drivers(plan: Plan) -> Table:
     """Return the bill by cost driver, today beside the plan."""
-    table = _grid("left!", "right!", "right!")
+    table = grid("left!", "right!", "right!")
     today = words.has_today(plan)
     table.add_row(*(Text(head, "dim") for head in ("bill by driver", "today" if today else "", "this plan")))
     rows = [*words.by_driver(plan), ("total", plan.today_monthly_cost_usd, plan.monthly_cost_usd)]
     for driver, now, planned in rows:
         style = "bold" if driver == "total" else ""
-        table.add_row(_say(driver, style), Text(words.usd(now) if today else "", style), Text(words.usd(planned), style))
+        table.add_row(say(driver, style), Text(words.usd(now) if today else "", style), Text(words.usd(planned), style))
     return table
 
 
 def _pools(plan: Plan, width: int) -> Table:
     """Return what runs: one row per pool, its region below the machine where the console is narrow."""
-    table = _grid("left", "left", "left", "left", "right!", "left")
+    table = grid("left", "left", "left", "left", "right!", "left")
     table.add_row(*(Text(head, "dim") for head in ("pool", "machine", "variant", "offer", "replicas", "when")))
     for pool in plan.pools:
-        machine = Text("\n" if width < WIDE else " ").join([_say(pool.machine), _say(pool.region, "dim")])
-        cells = (_say(text) for text in (pool.variant, pool.offer, words.replicas(pool), words.when(pool)))
-        table.add_row(_say(pool.name), machine, *cells)
+        machine = Text("\n" if width < WIDE else " ").join([say(pool.machine), say(pool.region, "dim")])
+        cells = (say(text) for text in (pool.variant, pool.offer, words.replicas(pool), words.when(pool)))
+        table.add_row(say(pool.name), machine, *cells)
     return table
 
 
 def _saves(plan: Plan, width: int) -> Table:
     """Return routing, commitments and one bar per lever."""
-    table = _labelled("left")
-    _add(table, "route", map(_say, words.routes(plan)))
-    _add(table, "commit", map(_say, words.commitments(plan)))
-    _add(table, "what saves", _bars(plan, width))
+    table = labelled("left")
+    add_rows(table, "route", map(say, words.routes(plan)))
+    add_rows(table, "commit", map(say, words.commitments(plan)))
+    add_rows(table, "what saves", _bars(plan, width))
     return table
 
 
@@ -120,52 +99,37 @@ def _bars(plan: Plan, width: int) -> Iterator[RenderableType]:
     moving = [lever for lever in plan.levers if abs(lever.saving_usd) >= words.NOTHING_USD]
     idle = [lever.name for lever in plan.levers if lever not in moving]
     if moving:
-        table = _grid("left!", "right!", "left!", *(["left"] if width >= WIDE else []))
+        table = grid("left!", "right!", "left!", *(["left"] if width >= WIDE else []))
         longest, room = max(abs(lever.saving_usd) for lever in moving), max(8, min(28, width - 56))
         for lever in moving:
             bar = "▇" * max(1, round(room * abs(lever.saving_usd) / longest))
             style = "green" if lever.saving_usd > 0 else "red"
-            cells = [_say(lever.name), Text(words.usd(lever.saving_usd)), Text(bar, style), _say(lever.note, "dim")]
+            cells = [say(lever.name), Text(words.usd(lever.saving_usd)), Text(bar, style), say(lever.note, "dim")]
             table.add_row(*cells[: len(table.columns)])
         yield table
     if idle:
-        yield _say(f"nothing here: {', '.join(idle)}", "dim")
+        yield say(f"nothing here: {', '.join(idle)}", "dim")
 
 
 def _reasons(plan: Plan, elapsed_s: float | None, report: Path | None) -> Table:
     """Return the promises with their evidence, what the plan rests on, what to watch, and where to go next."""
-    table = _labelled("left")
+    table = labelled("left")
     proof = (
-        [_promises(plan.evidence), _say(words.proof(plan), "dim")]
+        [promises(plan.evidence), say(words.proof(plan), "dim")]
         if plan.evidence
-        else [_say("no promise was replayed", "bold red")]
+        else [say("no promise was replayed", "bold red")]
     )
-    _add(table, "promises", proof)
-    _add(table, "rests on", map(_say, _first(f"{use.profile}: {words.band(use)}" for use in plan.provenance)))
-    _add(table, "prices", [_say(f"{words.seen_dates(plan.price_sources)}; each is in the report")] if plan.price_sources else [])
-    _add(
-        table, "watch out", [_say(text, "yellow") for text in plan.warnings] + [_say(text) for text in _first(plan.sensitivities)]
+    add_rows(table, "promises", proof)
+    add_rows(table, "rests on", map(say, _first(f"{use.profile}: {words.band(use)}" for use in plan.provenance)))
+    add_rows(
+        table, "prices", [say(f"{words.seen_dates(plan.price_sources)}; each is in the report")] if plan.price_sources else []
     )
-    _add(table, "report", [_say(str(report), "bold")] if report else [])
-    _add(table, "planned in", [_say(f"{elapsed_s:.1f} s", "dim")] if elapsed_s is not None else [])
+    add_rows(
+        table, "watch out", [say(text, "yellow") for text in plan.warnings] + [say(text) for text in _first(plan.sensitivities)]
+    )
+    add_rows(table, "report", [say(str(report), "bold")] if report else [])
+    add_rows(table, "planned in", [say(f"{elapsed_s:.1f} s", "dim")] if elapsed_s is not None else [])
     return table
-
-
-def _promises(evidence: Iterable[Evidence]) -> Table:
-    """Return one row per promise: the verdict, what was seen, the share within it with its interval."""
-    table = _grid("left!", "left", "left", "right!", "right!", "left!")
-    for item in evidence:
-        verdict = Text("✓", "green") if item.verdict == "proven" else Text("✗", "bold red")
-        cells = (item.traffic_class, item.slo, words.seen_percentile(item), words.attained(item), words.interval(item))
-        table.add_row(verdict, *map(_say, cells))
-    return table
-
-
-def _add(table: Table, label: str, rows: Iterable[RenderableType]) -> None:
-    """Add rows of which only the first is labelled."""
-    for row in rows:
-        table.add_row(label, row)
-        label = ""
 
 
 def _first(entries: Iterable[str]) -> list[str]:

@@ -1,51 +1,17 @@
-"""The report's charts as Vega-Lite specifications: plain dictionaries, data inside.
-
-Each takes the width it is drawn for: the report carries a wide and a narrow drawing and shows the one that fits. Layout never
-depends on how wide a font sets a word (no automatic sizes, no legends, labels cut by length), so the drawing is the same on every
-machine. Ink and grid are recoloured by the page's style sheet for dark mode; the colours of marks suit both.
-"""
+"""The report's charts as Vega-Lite specifications: plain dictionaries, data inside."""
 
 import json
-from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
 
 from tightrope.base.plan import Plan
 from tightrope.render import words
+from tightrope.render.chart import INK, LITERAL, NARROW, WIDE, Chart, Spec, chart, frame, pool_legend
 
-Spec: TypeAlias = dict[str, Any]
-
-WIDE, NARROW = 960, 360
-"""Widths of the two drawings, in CSS pixels."""
-TODAY, PLANNED, SAVES, COSTS, INK = "#94a3b8", "#3b82f6", "#22a06b", "#e5534b", "#111111"
-POOLS = ("#3b82f6", "#f59e0b", "#22a06b", "#a78bfa", "#e5534b", "#22b8cf", "#d6649f", "#8d9b2d", "#94a3b8", "#b08968")
-"""Colours of pools, in order, then again from the first."""
+TODAY, PLANNED, SAVES, COSTS = "#94a3b8", "#3b82f6", "#22a06b", "#e5534b"
 ROW = 26
 """Height of a bar's row in CSS pixels."""
 DAY = 24
-
-AXIS: Spec = {
-    "domain": False,
-    "ticks": False,
-    "labelPadding": 6,
-    "labelFontSize": 12,
-    "labelColor": INK,
-    "title": None,
-    "labelLimit": 0,
-}
-CONFIG: Spec = {"background": None, "aria": False, "view": {"stroke": None}, "axis": AXIS | {"labelOverlap": False}}
-_LITERAL: Spec = {"field": "colour", "type": "nominal", "scale": None}
 _DAYS = {WIDE: "'day ' + (datum.value / 24 + 1)", NARROW: "'d' + (datum.value / 24 + 1)"}
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """One chart: what it shows in words, its two drawings, and its legend as (colour, name)."""
-
-    alt: str
-    wide: Spec
-    narrow: Spec
-    legend: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +23,6 @@ class Bar:
     end_usd: float
     label: str
     colour: str
-
-
-def _frame(width: int, height: int, room: Spec, layers: list[Spec], values: list[Spec]) -> Spec:
-    """Return a chart of a fixed size with its data inside; ``room`` is what its labels need around it."""
-    size = {"width": width - room["left"] - room["right"], "height": height}
-    return {**size, "padding": room, "autosize": "none", "config": CONFIG, "data": {"values": values}, "layer": layers}
 
 
 def _bars(bars: list[Bar], width: int, per_row: int) -> Spec:
@@ -79,14 +39,14 @@ def _bars(bars: list[Bar], width: int, per_row: int) -> Spec:
     x = {"type": "quantitative", "axis": {"labels": False, "tickCount": 4, "gridColor": INK}}
     bar = {
         "mark": {"type": "bar", "cornerRadius": 2},
-        "encoding": {**place, "x": x | {"field": "start_usd"}, "x2": {"field": "end_usd"}, "color": _LITERAL},
+        "encoding": {**place, "x": x | {"field": "start_usd"}, "x2": {"field": "end_usd"}, "color": LITERAL},
     }
     text = {
         "mark": {"type": "text", "align": "left", "dx": 6, "fontSize": 12, "color": INK},
         "encoding": {**place, "x": x | {"field": "far"}, "text": {"field": "label"}},
     }
     room = {"left": _label_room(width), "right": 64, "top": 2, "bottom": 2}
-    return _frame(width, len(bars) * ROW, room, [bar, text], values)
+    return frame(width, len(bars) * ROW, room, [bar, text], values)
 
 
 def _label_room(width: int) -> int:
@@ -108,7 +68,7 @@ def bill(plan: Plan) -> Chart:
     for driver, now, planned in words.by_driver(plan):
         bars += [Bar(driver, 0.0, now, words.usd(now), TODAY)] * today + [Bar(driver, 0.0, planned, words.usd(planned), PLANNED)]
     legend = [(TODAY, "today")] * today + [(PLANNED, "this plan")]
-    return _chart("dollars a month by cost driver, as in the table below", lambda width: _bars(bars, width, 1 + today), legend)
+    return chart("dollars a month by cost driver, as in the table below", lambda width: _bars(bars, width, 1 + today), legend)
 
 
 def waterfall(plan: Plan) -> Chart:
@@ -121,7 +81,7 @@ def waterfall(plan: Plan) -> Chart:
         level -= saving
     bars.append(Bar("this plan", 0.0, plan.monthly_cost_usd, words.usd(plan.monthly_cost_usd), PLANNED))
     legend = [(SAVES, "takes off the bill"), (COSTS, "adds to it")]
-    return _chart("from today's bill to the plan's in the steps of the table below", lambda width: _bars(bars, width, 1), legend)
+    return chart("from today's bill to the plan's in the steps of the table below", lambda width: _bars(bars, width, 1), legend)
 
 
 def steps(plan: Plan) -> list[tuple[str, float, str]]:
@@ -138,7 +98,7 @@ def capacity(plan: Plan) -> Chart | None:
         return None
     line = [sum(block) for block in zip(*demand.values(), strict=False)]
     alt = f"requests a second over {len(line)} hours: demand up to {max(line):.3g}, capacity stacked by pool"
-    return _chart(alt, lambda width: _week(areas, line, width), [*_legend(areas), (INK, "demand")])
+    return chart(alt, lambda width: _week(areas, line, width), [*pool_legend(areas), (INK, "demand")])
 
 
 def machines(plan: Plan) -> Chart | None:
@@ -148,7 +108,7 @@ def machines(plan: Plan) -> Chart | None:
         return None
     total = [sum(block) for block in zip(*areas.values(), strict=False)]
     alt = f"machines over {len(total)} hours, between {min(total):g} and {max(total):g}, stacked by pool"
-    return _chart(alt, lambda width: _week(areas, [], width), _legend(areas))
+    return chart(alt, lambda width: _week(areas, [], width), pool_legend(areas))
 
 
 def _series(plan: Plan, kind: str) -> dict[str, list[float]]:
@@ -156,11 +116,6 @@ def _series(plan: Plan, kind: str) -> dict[str, list[float]]:
     order = {pool.name: index for index, pool in enumerate(plan.pools)}
     found = {key.removeprefix(kind): series for key, series in plan.charts.items() if key.startswith(kind) and series}
     return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
-
-
-def _legend(areas: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the colour of each pool."""
-    return [(POOLS[index % len(POOLS)], name) for index, name in enumerate(areas)]
 
 
 def _week(areas: dict[str, list[float]], line: list[float], width: int) -> Spec:
@@ -187,24 +142,24 @@ def _week(areas: dict[str, list[float]], line: list[float], width: int) -> Spec:
             "y": height | {"field": "top"},
             "y2": {"field": "foot"},
             "detail": {"field": "pool"},
-            "color": _LITERAL,
+            "color": LITERAL,
         },
     }
     demand = {
         "transform": [{"filter": "datum.pool < 0"}],
         "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1.75},
-        "encoding": {"x": hours, "y": height | {"field": "top"}, "color": _LITERAL},
+        "encoding": {"x": hours, "y": height | {"field": "top"}, "color": LITERAL},
     }
     room = {"left": 44, "right": 10, "top": 8, "bottom": 24}
     values = [*_stack(areas), *_steps(-1, INK, [0.0] * len(line), line)]
-    return _frame(width, 240 if width == WIDE else 200, room, [area, demand] if line else [area], values)
+    return frame(width, 240 if width == WIDE else 200, room, [area, demand] if line else [area], values)
 
 
 def _stack(areas: dict[str, list[float]]) -> list[Spec]:
     """Return the values of areas one above the other."""
     feet = [0.0] * max(map(len, areas.values()))
     values: list[Spec] = []
-    for index, ((colour, _), series) in enumerate(zip(_legend(areas), areas.values(), strict=True)):
+    for index, ((colour, _), series) in enumerate(zip(pool_legend(areas), areas.values(), strict=True)):
         tops = [foot + figure for foot, figure in zip(feet, series, strict=False)]
         values += _steps(index, colour, feet, tops)
         feet = tops
@@ -216,8 +171,3 @@ def _steps(pool: int, colour: str, feet: list[float], tops: list[float]) -> list
     ends = [*zip(feet, tops, strict=False)][-1:]
     pairs = [*zip(feet, tops, strict=False), *ends]
     return [{"pool": pool, "colour": colour, "block": block, "foot": foot, "top": top} for block, (foot, top) in enumerate(pairs)]
-
-
-def _chart(alt: str, draw: Callable[[int], Spec], legend: list[tuple[str, str]]) -> Chart:
-    """Return a chart in its two widths."""
-    return Chart(alt, draw(WIDE), draw(NARROW), tuple(legend))

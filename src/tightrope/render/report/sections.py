@@ -2,21 +2,19 @@
 
 from collections.abc import Iterable
 
-from tightrope.base.plan import Evidence, Plan, Pool
+from tightrope.base.plan import Plan, Pool
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.render import words
+from tightrope.render.html import Html, join, listing, table, tag
+from tightrope.render.parts import NOTHING, details, evidence, figure, section, share
 from tightrope.render.report import charts
-from tightrope.render.report.draw import draw_chart
-from tightrope.render.report.html import Html, join, listing, table, tag
-
-NOTHING = Html("")
 
 
 def headline(plan: Plan) -> Html:
     """Return the answer in one look: today, the plan, how much less, and the facts that decide whether to believe it."""
     good = plan.status == "proven"
     badge = tag("span", "✓ proven by replay" if good else "✗ not proven", class_="badge good" if good else "badge bad")
-    figures = [_figure("This plan", plan.monthly_cost_usd, "big plan")]
+    figures = [_amount("This plan", plan.monthly_cost_usd, "big plan")]
     if words.has_today(plan):
         change = tag(
             "div",
@@ -25,7 +23,7 @@ def headline(plan: Plan) -> Html:
             class_=f"change {'less' if plan.saving_fraction > 0 else 'more'}",
         )
         arrow = tag("span", "→", class_="arrow", aria_hidden="true")
-        figures = [_figure("Today", plan.today_monthly_cost_usd, "big"), arrow, *figures, change]
+        figures = [_amount("Today", plan.today_monthly_cost_usd, "big"), arrow, *figures, change]
     top = tag("p", badge, " ", plan.horizon, class_="quiet")
     return tag(
         "header",
@@ -36,7 +34,7 @@ def headline(plan: Plan) -> Html:
     )
 
 
-def _figure(name: str, usd: float, class_: str) -> Html:
+def _amount(name: str, usd: float, class_: str) -> Html:
     """Return one large amount a month."""
     parts = (("label", name), ("amount", words.usd(usd)), ("label", "a month"))
     return tag("div", *(tag("span", text, class_=kind) for kind, text in parts), class_=class_)
@@ -69,8 +67,8 @@ def _facts(plan: Plan) -> Iterable[Html]:
     ]
     good, of = words.kept(plan.today_evidence)
     facts += [(f"{good} of {of} kept", "the same promises by today's fleet")] if of else []
-    for figure, meaning in facts:
-        yield tag("div", tag("dt", meaning), tag("dd", figure))
+    for amount, meaning in facts:
+        yield tag("div", tag("dt", meaning), tag("dd", amount))
 
 
 def alerts(plan: Plan) -> Html:
@@ -81,24 +79,6 @@ def alerts(plan: Plan) -> Html:
     if plan.warnings:
         boxes.append(tag("div", tag("h2", "Watch out"), listing(plan.warnings), class_="alert"))
     return join(boxes)
-
-
-def _section(title: str, *parts: str, note: str = "") -> Html:
-    """Return a section under its heading, one line of explanation first."""
-    return tag("section", tag("h2", title), *([tag("p", note, class_="quiet")] if note else []), *parts)
-
-
-def _chart(chart: charts.Chart | None) -> Html:
-    """Return a chart with its legend, in the drawing that fits the window."""
-    if chart is None:
-        return NOTHING
-    keys = (
-        tag("li", tag("i", style=f"background:{colour}", class_="ink" if colour == charts.INK else ""), name)
-        for colour, name in chart.legend
-    )
-    drawings = (tag("div", draw_chart(spec), class_=width) for spec, width in ((chart.wide, "wide"), (chart.narrow, "narrow")))
-    picture = tag("div", *drawings, role="img", aria_label=chart.alt)
-    return tag("figure", tag("ul", *keys, class_="legend"), picture)
 
 
 def bill(plan: Plan) -> Html:
@@ -114,18 +94,13 @@ def bill(plan: Plan) -> Html:
     lines = [(line.driver, line.pool or "all pools", line.offer or "—", words.usd(line.usd)) for line in plan.cost_lines]
     detail = table("The plan's bill, line by line, dollars a month", ("driver", "pool", "offer", ">amount"), lines)
     note = "A month has 730 hours. Idle is machine time that is paid for and serves nothing."
-    return _section(
+    return section(
         "The bill, by what drives it",
-        _chart(charts.bill(plan)),
+        figure(charts.bill(plan)),
         sums,
-        _details("Every line of the plan's bill", detail),
+        details("Every line of the plan's bill", detail),
         note=note,
     )
-
-
-def _details(summary: str, *parts: str) -> Html:
-    """Return parts that open on demand."""
-    return tag("details", tag("summary", summary), *parts)
 
 
 def levers(plan: Plan) -> Html:
@@ -140,7 +115,7 @@ def levers(plan: Plan) -> Html:
     body = table("What each lever saves, dollars a month", ("lever", ">saves", ">of today's bill", "how"), rows, class_="stack")
     note = "Levers are pulled one after the other in this order: each is counted on top of those before it; only the last "
     note += "step, the plan, is replayed."
-    return _section("What saves", _chart(charts.waterfall(plan)), body, note=note)
+    return section("What saves", figure(charts.waterfall(plan)), body, note=note)
 
 
 SETTINGS = {
@@ -159,7 +134,7 @@ def pools(plan: Plan) -> Html:
     """Return what runs."""
     heads = ("pool", "machine", "region", "variant", "offer", ">replicas", "when", "settings")
     body = table("Pools of identical machines", heads, map(_pool, plan.pools), class_="stack steady")
-    return _section("What runs", body if plan.pools else tag("p", "Nothing: the plan has no pool."))
+    return section("What runs", body if plan.pools else tag("p", "Nothing: the plan has no pool."))
 
 
 def _pool(pool: Pool) -> tuple[str, ...]:
@@ -176,10 +151,10 @@ def _pool(pool: Pool) -> tuple[str, ...]:
 
 def week(plan: Plan) -> Html:
     """Return demand under planned capacity, and the machines, for every block of the week."""
-    demand, machines = _chart(charts.capacity(plan)), _chart(charts.machines(plan))
+    demand, machines = figure(charts.capacity(plan)), figure(charts.machines(plan))
     parts = [tag("h3", "Requests a second: demand, and what the pools sustain within the promises"), demand] if demand else []
     parts += [tag("h3", "Machines"), machines] if machines else []
-    return _section("The week", *parts, note="Hour by hour; day 1 is the first day of the trace.") if parts else NOTHING
+    return section("The week", *parts, note="Hour by hour; day 1 is the first day of the trace.") if parts else NOTHING
 
 
 def routing(plan: Plan) -> Html:
@@ -188,21 +163,14 @@ def routing(plan: Plan) -> Html:
     for rule in plan.routing:
         blocks = rule.share_by_block or (rule.share,)
         span = f"{words.percent(min(blocks), 0)} – {words.percent(max(blocks), 0)}"
-        rows.append((rule.traffic_class, rule.pool, _share(rule.share), "steady" if min(blocks) == max(blocks) else span))
+        rows.append((rule.traffic_class, rule.pool, share(rule.share), "steady" if min(blocks) == max(blocks) else span))
     body = table(
         "Share of each traffic class that a pool answers",
         ("class", "pool", "share of the week", "over the hours"),
         rows,
         class_="stack",
     )
-    return _section("Who answers what", body) if rows else NOTHING
-
-
-def _share(fraction: float) -> Html:
-    """Return a share as a small bar with its figure."""
-    width = 100 * min(1.0, max(0.0, fraction))
-    bar = tag("span", tag("i", style=f"width:{width:.1f}%"), class_="bar", aria_hidden="true")
-    return tag("span", bar, words.percent(fraction), class_="share")
+    return section("Who answers what", body) if rows else NOTHING
 
 
 def commitments(plan: Plan) -> Html:
@@ -214,72 +182,26 @@ def commitments(plan: Plan) -> Html:
             f"{item.term_years} year{'' if item.term_years == 1 else 's'}, {item.payment}",
             words.usd(item.usd_per_hour, 3),
             words.usd(item.usd_per_hour * HOURS_PER_MONTH),
-            _share(item.utilisation),
+            share(item.utilisation),
         )
         for item in plan.commitments
     ]
     heads = ("offer", "scope", "term", ">dollars an hour", ">a month", "used")
     note = "A commitment is paid whether it is used or not."
-    return _section("Commitments", table("Commitments to buy", heads, rows, class_="stack"), note=note) if rows else NOTHING
+    return section("Commitments", table("Commitments to buy", heads, rows, class_="stack"), note=note) if rows else NOTHING
 
 
 def promises(plan: Plan) -> Html:
     """Return the evidence of every promise by the plan, and by today's fleet."""
     if not plan.evidence:
-        return _section("The promises", tag("p", "No promise was replayed: nothing here is proven."))
+        return section("The promises", tag("p", "No promise was replayed: nothing here is proven."))
     note = (
         f"{words.proof(plan)}. The bar shows the confidence interval of the share attained; the tick is the share promised. "
         "A promise is proven when the low end of the interval reaches it."
     )
-    parts = [_evidence("The plan, replayed on traffic it was not sized on", plan.evidence, "proven", "not proven")]
-    parts += (
-        [_evidence("Today's fleet on the same traffic", plan.today_evidence, "kept", "broken")] if plan.today_evidence else []
-    )
-    return _section("The promises", *parts, note=note[0].upper() + note[1:])
-
-
-def _evidence(caption: str, evidence: Iterable[Evidence], good: str, bad: str) -> Html:
-    """Return one row per promise, its verdict in the words given."""
-    heads = (
-        "class",
-        "promise",
-        "verdict",
-        ">attained [interval]",
-        "to the promise",
-        ">promised",
-        ">p50",
-        ">p95",
-        ">p99",
-        ">requests",
-    )
-    rows = []
-    for item in evidence:
-        kept = item.verdict == "proven"
-        verdict = tag("span", f"✓ {good}" if kept else f"✗ {bad}", class_="good" if kept else "bad")
-        seen = tag("span", words.attained(item), " ", tag("span", words.interval(item), class_="quiet"))
-        times = [words.duration(figure) for figure in (item.p50_ms, item.p95_ms, item.p99_ms)]
-        row = (item.traffic_class, item.slo, verdict, seen, _interval(item), words.promised(item), *times, f"{item.requests:,}")
-        rows.append(row)
-    return table(caption, heads, rows, class_="stack")
-
-
-def _interval(item: Evidence) -> Html:
-    """Return the confidence interval against the target, on a scale from a little below both to 100 %."""
-    if not item.requests:
-        return NOTHING
-    least = min(item.target, item.attainment_low)
-    floor = max(0.0, 1 - 1.25 * max(1 - least, 0.004))
-
-    def at(share: float) -> float:
-        """Return the place on the scale in per cent."""
-        return 100 * (share - floor) / (1 - floor)
-
-    low, high = at(item.attainment_low), at(item.attainment_high)
-    parts = [
-        tag("i", class_="span", style=f"left:{low:.1f}%;width:{max(high - low, 1.5):.1f}%"),
-        tag("i", class_="tick", style=f"left:{at(item.target):.1f}%"),
-    ]
-    return tag("span", *parts, class_="interval good" if item.verdict == "proven" else "interval bad", aria_hidden="true")
+    parts = [evidence("The plan, replayed on traffic it was not sized on", plan.evidence, "proven", "not proven")]
+    parts += [evidence("Today's fleet on the same traffic", plan.today_evidence, "kept", "broken")] if plan.today_evidence else []
+    return section("The promises", *parts, note=note[0].upper() + note[1:])
 
 
 def grounds(plan: Plan) -> Html:
@@ -290,7 +212,7 @@ def grounds(plan: Plan) -> Html:
     ]
     body = table("Performance profiles", ("profile", "known by", ">error band", "source"), rows, class_="stack")
     prices = [tag("h3", "Prices"), listing(plan.price_sources)] if plan.price_sources else []
-    return _section("What it rests on", *([body] if rows else []), *prices) if rows or prices else NOTHING
+    return section("What it rests on", *([body] if rows else []), *prices) if rows or prices else NOTHING
 
 
 def outlook(plan: Plan) -> Html:
@@ -298,7 +220,7 @@ def outlook(plan: Plan) -> Html:
     parts = []
     parts += [tag("h3", "What would change the answer"), listing(plan.sensitivities)] if plan.sensitivities else []
     parts += [tag("h3", "What binds"), listing(plan.binding)] if plan.binding else []
-    return _section("How firm it is", *parts) if parts else NOTHING
+    return section("How firm it is", *parts) if parts else NOTHING
 
 
 def refusals(plan: Plan) -> Html:
@@ -307,4 +229,4 @@ def refusals(plan: Plan) -> Html:
         return NOTHING
     rows = [(item.what, item.reason) for item in plan.refusals]
     body = table("Refused candidates", ("candidate", "reason"), rows)
-    return _section("What was refused", _details(f"{words.count(rows, 'candidate')} that could not be used, and why", body))
+    return section("What was refused", details(f"{words.count(rows, 'candidate')} that could not be used, and why", body))

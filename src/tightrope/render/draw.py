@@ -2,8 +2,8 @@
 
 import re
 
-from tightrope.render.report.charts import Spec
-from tightrope.render.report.html import Html, raw
+from tightrope.render.chart import Spec
+from tightrope.render.html import Html, raw
 
 VEGA_LITE = "5.20"
 """The version of the specifications, so that a newer drawing part draws the same."""
