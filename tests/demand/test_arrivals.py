@@ -270,12 +270,25 @@ def test_the_gaps_of_a_client_have_its_cv(rates_of: Callable[..., Demand]) -> No
 
 
 def test_a_client_whose_law_stays_is_one_process_over_all_windows(rates_of: Callable[..., Demand]) -> None:
-    """Windows of a tenth of a burst do not cut it: counts over a hundred windows are as dispersed as the law says, 16."""
+    """Windows of two requests do not blur an even process: counts over a hundred windows are as dispersed as the law says, 1/64."""
     bins = 40_000
-    mix = ClientMix(np.ones((1, bins)), np.full((1, bins), 1 / 16), np.zeros((1, bins), dtype=bool))
+    mix = ClientMix(np.ones((1, bins)), np.full((1, bins), 64.0), np.zeros((1, bins), dtype=bool))
     demand = replace(rates_of(np.full(bins, 1.0), 2.0), clients=mix)
-    counts = np.bincount((draw_arrivals(demand, 0, 2.0 * bins, 1).time_s // 400).astype(int), minlength=200)
-    assert counts.var() / counts.mean() == pytest.approx(16, rel=SIGMAS * np.sqrt(2 / 200) + 0.05)
+    counts = np.bincount((draw_arrivals(demand, 0, 2.0 * bins, 1).time_s // 200).astype(int), minlength=400)
+    assert counts.var() / counts.mean() == pytest.approx(1 / 64, rel=SIGMAS * np.sqrt(2 / 400) + 0.1)
+
+
+def test_clients_do_not_know_of_each_other(rates_of: Callable[..., Demand]) -> None:
+    """Of two clients that are alike, the counts are not: neither in the same window nor in the next."""
+    bins = 1000
+    mix = ClientMix(np.full((2, bins), 0.5), np.full((2, bins), 0.5), np.zeros((2, bins), dtype=bool))
+    demand = replace(rates_of(np.full(bins, 2.0), 60.0), clients=mix)
+    first, second = (
+        np.bincount((draw_arrivals(alone(demand, client), 0, 60.0 * bins, 1).time_s // 60).astype(int), minlength=bins)
+        for client in (0, 1)
+    )
+    assert abs(np.corrcoef(first, second)[0, 1]) < SIGMAS / np.sqrt(bins)
+    assert abs(np.corrcoef(first[1:], second[:-1])[0, 1]) < SIGMAS / np.sqrt(bins)
 
 
 def test_chunks_and_steps_do_not_change_the_clients_requests(clients: Demand, monkeypatch: pytest.MonkeyPatch) -> None:
