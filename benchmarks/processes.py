@@ -11,8 +11,8 @@ TIGHTROPE = str(Path(sys.executable).with_name("tightrope"))
 SAMPLE_S = 0.02
 
 
-def run_measured(command: list[str], env: dict[str, str] | None = None) -> tuple[float, float]:
-    """Return (wall seconds, peak MiB) of a command; raise ``CalledProcessError`` with its output where it fails.
+def run_measured(command: list[str], env: dict[str, str] | None = None, *, accept: tuple[int, ...] = (0,)) -> tuple[float, float]:
+    """Return (wall seconds, peak MiB) of a command; raise ``CalledProcessError`` with its output on an exit code not accepted.
 
     The peak is the larger of the kernel's figure for the largest single process (KiB, as Linux counts) and the sampled sum over
     the process tree, in which pages that processes share count once for each.
@@ -26,7 +26,7 @@ def run_measured(command: list[str], env: dict[str, str] | None = None) -> tuple
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode not in accept:
         raise subprocess.CalledProcessError(process.returncode, command, output)
     return wall_s, max(usage.ru_maxrss, *tree_kib) / 1024
 

@@ -1,0 +1,153 @@
+"""How many whole requests a second the replay gets through: one queue with twenty servers, beside SimPy; and batches, autoscaled."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import simpy
+
+from benchmarks.loads import CLOCK, HOURS, Timed, autoscaled, timed
+from tightrope.base.records import FloatArray, RequestEngine, ScalingPolicy, TokenEngine
+from tightrope.base.units import SECONDS_PER_HOUR
+from tightrope.replay.records import Fleet, FleetClass, FleetPool, Outcome, Traffic
+from tightrope.replay.run import replay_fleet
+
+NAME = "replay-request"
+DOC = "requests replayed a second in M/M/20, and in batches with autoscaling; targets 5,000,000 and 50 times SimPy"
+REQUESTS, PEER_REQUESTS = 5_000_000, 200_000
+SERVERS, LOAD = 20, 0.9
+PARTS_PER_S = 1_000_000
+"""A server works through a request in so many equal parts a second, so that any service time can be asked for."""
+TARGET_PER_S, TARGET_RATIO = 5_000_000, 50
+BATCHES = RequestEngine(tuple(0.004 + 0.001 * size for size in range(1, 33)), load_s=20.0)
+MACHINES, MACHINE_PER_S, MAX_WAIT_S = 20, 600.0, 0.005
+SWING, SWING_S = 0.35, 600.0
+"""The rate of the batches' traffic rises and falls by this share in this time, so that the autoscaler has to follow."""
+
+
+def run() -> dict:
+    """Return requests a second of M/M/20, beside SimPy on the first of the same requests; batches in detail."""
+    arrival_s, service_s = draws(REQUESTS)
+    whole = measure(queue(), parts(arrival_s, service_s))
+    few_s = (arrival_s[:PEER_REQUESTS], service_s[:PEER_REQUESTS])
+    peer = timed(lambda: simpy_waits_s(*few_s))
+    few = measure(queue(), parts(*few_s))
+    value, peer_per_s = REQUESTS / whole.cpu_s, PEER_REQUESTS / peer.cpu_s
+    return {
+        "name": NAME,
+        "value": value,
+        "unit": "requests/s",
+        "peer": f"SimPy {simpy.__version__}, M/M/{SERVERS}, {PEER_REQUESTS:,} requests",
+        "peer_value": peer_per_s,
+        "ratio": value / peer_per_s,
+        "detail": {
+            "clock": CLOCK,
+            "target_per_s": TARGET_PER_S,
+            "target_ratio": TARGET_RATIO,
+            "requests": REQUESTS,
+            "requests_per_wall_s": REQUESTS / whole.wall_s,
+            "mean_wait_s": float((whole.result.latency_s - service_s).mean()),
+            "mean_wait_of_the_peers_requests_s": float((few.result.latency_s - few_s[1]).mean()),
+            "peers_mean_wait_s": float(peer.result.mean()),
+            "batches": facts(measure(batch_fleet(), waves(REQUESTS)), peer_per_s),
+        },
+    }
+
+
+def measure(fleet: Fleet, traffic: Traffic) -> Timed[Outcome]:
+    """Time a replay, after one of a single request that compiles what is not yet compiled."""
+    one = np.ones(1, dtype=np.int64)
+    replay_fleet(fleet, Traffic(np.ones(1), one - 1, one, one), duration_s=60.0, block_offset_s=0.0, seed=1)
+    return timed(lambda: replay_fleet(fleet, traffic, duration_s=float(traffic.time_s[-1]), block_offset_s=0.0, seed=1))
+
+
+# --------------------------------------------------------------------------------------------------------------- M/M/20
+
+
+def draws(requests: int) -> tuple[FloatArray, FloatArray]:
+    """Return Poisson arrivals and exponential service times of mean 1 s, in whole parts, in seconds."""
+    random = np.random.default_rng(1)
+    arrival_s = np.cumsum(random.exponential(1.0 / (LOAD * SERVERS), requests))
+    return arrival_s, np.maximum(np.rint(random.exponential(1.0, requests) * PARTS_PER_S), 1.0) / PARTS_PER_S
+
+
+def queue() -> Fleet:
+    """Return twenty servers that take from one queue, each one request at a time."""
+    engine = TokenEngine(0.0, 0.0, 1.0 / PARTS_PER_S, 0.0, 1 << 60, 1, 1 << 60, 0.0)
+    pool = FleetPool("pool", "group", engine, 1, 1.0, 0.0, 1, 0.0, np.full(HOURS, SERVERS), SERVERS, 1)
+    fixed = ScalingPolicy(False, 1.0, 1.0, 0.1, 3600.0, 0.0, 0.0, 0.0)
+    kinds = (FleetClass("all", deferrable=True),)
+    return Fleet((pool,), kinds, ("group",), np.ones((1, 1, HOURS)), np.ones((1, 1), dtype=bool), fixed)
+
+
+def parts(arrival_s: FloatArray, service_s: FloatArray) -> Traffic:
+    """Return requests whose prompts take as long as the service."""
+    ones = np.ones(len(arrival_s), dtype=np.int64)
+    return Traffic(arrival_s, ones - 1, np.rint(service_s * PARTS_PER_S).astype(np.int64), ones)
+
+
+def simpy_per_s(requests: int) -> float:
+    """Return how many requests a second SimPy gets through here."""
+    few_s = draws(requests)
+    return requests / timed(lambda: simpy_waits_s(*few_s)).cpu_s
+
+
+def simpy_waits_s(arrival_s: FloatArray, service_s: FloatArray) -> FloatArray:
+    """Return every wait, float64[requests], by SimPy: one process a request, as its documentation writes a queue."""
+    waits_s = np.zeros(len(arrival_s))
+    environment = simpy.Environment()
+    servers = simpy.Resource(environment, capacity=SERVERS)
+
+    def served(number: int, length_s: float) -> Iterator[Any]:
+        came_s = environment.now
+        with servers.request() as turn:
+            yield turn
+            waits_s[number] = environment.now - came_s
+            yield environment.timeout(length_s)
+
+    def come() -> Iterator[Any]:
+        before_s = 0.0
+        for number, (at_s, length_s) in enumerate(zip(arrival_s.tolist(), service_s.tolist(), strict=True)):
+            yield environment.timeout(at_s - before_s)
+            before_s = at_s
+            environment.process(served(number, length_s))
+
+    environment.process(come())
+    environment.run()
+    return waits_s
+
+
+# -------------------------------------------------------------------------------------------------------------- batches
+
+
+def batch_fleet() -> Fleet:
+    """Return twenty machines, autoscaled, that answer up to 32 requests at once and wait up to 5 ms for more."""
+    return autoscaled(BATCHES, MACHINES, MACHINE_PER_S, max_wait_s=MAX_WAIT_S)
+
+
+def waves(requests: int) -> Traffic:
+    """Return arrivals whose rate rises and falls, on average at three quarters of what the scheduled machines sustain."""
+    mean_per_s = 0.75 * MACHINES * MACHINE_PER_S
+    random = np.random.default_rng(2)
+    edges_s = np.arange(0.0, 1.1 * requests / mean_per_s + 2.0 * SWING_S, 1.0)
+    swing = SWING * SWING_S / (2.0 * np.pi) * (1.0 - np.cos(2.0 * np.pi * edges_s / SWING_S))
+    time_s = np.interp(np.cumsum(random.exponential(1.0, requests)), mean_per_s * (edges_s + swing), edges_s)
+    ones = np.ones(requests, dtype=np.int64)
+    return Traffic(time_s, ones - 1, ones, ones)
+
+
+def facts(found: Timed[Outcome], peer_per_s: float) -> dict[str, float]:
+    """Return how fast the batches went, and that there was something to do: machines that came and went, engines, batches."""
+    outcome = found.result
+    requests, hours = len(outcome.finish_s), float(outcome.traffic.time_s[-1]) / SECONDS_PER_HOUR
+    return {
+        "requests_per_s": requests / found.cpu_s,
+        "requests_per_wall_s": requests / found.wall_s,
+        "target_per_s": TARGET_PER_S,
+        "ratio_to_the_peer_without_batches": requests / found.cpu_s / peer_per_s,
+        "hours_replayed": hours,
+        "machines_on_average": float(outcome.machine_hours.sum()) / hours,
+        "busy": float(outcome.busy_hours.sum() / outcome.machine_hours.sum()),
+        "requests_a_batch": requests / len(np.unique(outcome.finish_s)),
+        "latency_p99_s": float(np.quantile(outcome.latency_s, 0.99)),
+    }
