@@ -72,16 +72,13 @@ class Machines(Engines):
         return [((engine.outstanding + 1) / self.weight(p), p, engine) for engine in engines]
 
     def serverless_offer(self, p: int, now_s: float) -> list[tuple[float, int, Engine | None]]:
-        """Return the one engine that a serverless pool offers: of an idle instance, a new one, or that with the fewest requests."""
+        """Return the one engine that a serverless pool offers: the first with nothing on it, a new one, or that with the fewest."""
         here = [machine for machine in self.machines[p] if machine.stays]
-        emptiest = min(here, key=lambda machine: machine.outstanding, default=None)
+        emptiest = min((e for machine in here for e in machine.engines), key=lambda e: e.outstanding, default=None)
         idle = emptiest is not None and emptiest.outstanding == 0
         if not idle and len(here) < self.pools[p].ceiling and self.can_ask(p, now_s):
             return [(1 / self.weight(p), p, None)]
-        if emptiest is None:
-            return []
-        engine = min(emptiest.engines, key=lambda engine: engine.outstanding)
-        return [((engine.outstanding + 1) / self.weight(p), p, engine)]
+        return [((emptiest.outstanding + 1) / self.weight(p), p, emptiest)] if emptiest else []
 
     def hold(self, request: Request, group: str) -> None:
         """Hold a request until a machine is ready; end it where none of the group ever could be, or could hold it."""

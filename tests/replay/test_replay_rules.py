@@ -330,6 +330,18 @@ def test_instances_that_the_schedule_keeps_warm_are_no_cold_starts(engine: Repla
     assert outcome.cold_starts == 1
 
 
+def test_an_instance_takes_as_many_requests_as_it_has_engines(engine: Replay) -> None:
+    """Two engines an instance, two instances: 1 starts the first, 2 joins it, 3 starts the second; 4 joins that, 5 waits.
+
+    The first is ready at 31, the second at 33, where the fifth follows the first to have come: 31 + 10, all engines having one.
+    """
+    what = fleet(pool(batches(10.0), 0, ceiling=2, engines_per_machine=2, start_s=30.0, keep_alive_s=600.0))
+    outcome = engine(what, traffic([1.0, 2.0, 3.0, 4.0, 5.0]), 60.0)
+    assert outcome.begin_s == pytest.approx([31.0, 31.0, 33.0, 33.0, 41.0])
+    assert outcome.cold_starts == 2
+    assert outcome.busy_hours[0] * 3600.0 == pytest.approx((4 * 10.0 + 10.0) / 2)
+
+
 def test_a_serverless_pool_is_chosen_as_if_it_were_empty(engine: Replay) -> None:
     """A machine of 1/s stands first; with one request there, a new instance of 0.6/s is nearer (1/0.6 < 2/1), then an idle one.
 
