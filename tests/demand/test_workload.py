@@ -1,5 +1,6 @@
 """A workload: what it loads as, and every mistake with its line and remedy."""
 
+import math
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tightrope.base.errors import InputError, UnknownNameError
-from tightrope.base.records import Deferral, RequestEngine, Slo, TokenEngine, Workload
+from tightrope.base.records import CachePolicy, Deferral, RequestEngine, ScalingLimit, ScalingRule, Slo, TokenEngine, Workload
 from tightrope.demand.workload import Book, load_workload
 
 Load = Callable[[str], Workload]
@@ -59,6 +60,46 @@ def test_every_default_that_moves_money_is_a_named_field(load: Load, small: str)
         120,
     )
     assert (workload.classes[0].growth, workload.classes[0].surge, workload.classes[0].quality_floor) == (0, 0, 0)
+
+
+def test_what_the_replay_needs_has_defaults_that_do_nothing(load: Load, small: str) -> None:
+    workload = load(small)
+    chat, scaling = workload.classes[0], workload.scaling
+    assert (chat.priority, chat.shed_wait_s, chat.retries, chat.retry_after_s) == (0, math.inf, 0, 1.0)
+    assert workload.cache is None
+    assert (scaling.metric, scaling.upscale_stabilization_s) == ("rate", 0.0)
+    assert scaling.scale_up == ScalingLimit((ScalingRule("pods", 4, 15.0), ScalingRule("percent", 100, 15.0)))
+    assert scaling.scale_down == ScalingLimit((ScalingRule("percent", 100, 15.0),))
+
+
+def test_classes_may_be_shed_and_preferred(load: Load, small: str) -> None:
+    stated = "    priority: -3\n    shed_wait: 0 s\n    retries: 2\n    retry_after: 500 ms\n    sizes:"
+    chat = load(small.replace("    sizes:", stated)).classes[0]
+    assert (chat.priority, chat.shed_wait_s, chat.retries, chat.retry_after_s) == (-3, 0.0, 2, 0.5)
+
+
+def test_a_cache_of_answers(load: Load, small: str) -> None:
+    assert load(f"{small}cache: {{entries: 5000, ttl: 1 hour}}\n").cache == CachePolicy(5000, 3600.0, 0.0)
+    assert load(f"{small}cache: {{entries: 1, ttl: 1 s, hit: 2 ms}}\n").cache == CachePolicy(1, 1.0, 0.002)
+
+
+def test_limits_on_change_are_those_of_kubernetes_unless_stated(load: Load, small: str) -> None:
+    stated = """scaling:
+  metric: concurrency
+  upscale_stabilization: 30 s
+  scale_up: {select: disabled}
+  scale_down: {select: min, rules: [{pods: 2, period: 1 min}, {percent: 12.5, period: 30 min}]}
+"""
+    scaling = load(small + stated).scaling
+    assert (scaling.metric, scaling.upscale_stabilization_s) == ("concurrency", 30.0)
+    assert scaling.scale_up == ScalingLimit((ScalingRule("pods", 4, 15.0), ScalingRule("percent", 100, 15.0)), "disabled")
+    assert scaling.scale_down == ScalingLimit((ScalingRule("pods", 2, 60.0), ScalingRule("percent", 12.5, 1800.0)), "min")
+
+
+def test_work_that_can_wait_is_not_turned_away(load: Load, small: str) -> None:
+    night = 'nightly: {per_day: 90, release: "22:00", deadline: 06:00}\n    shed_wait: 3 s'
+    with pytest.raises(InputError, match="expected no shed_wait beside nightly"):
+        load(small.replace("constant: {rate_per_s: 2}", night))
 
 
 def test_work_that_can_wait_lasts_as_long_as_the_traces(load: Load, small: str, tmp_path: Path) -> None:
@@ -190,6 +231,21 @@ MISTAKES = [
     ("seeds: [1]", "seeds: []", 21, "at least 1 item", "seeds"),
     ("name: small", "name: ../small", 1, "'../small'", "name"),
     ("name: small", "name: small\nname: other", 2, "appears twice, first in line 1", "remove"),
+    ("    sizes", "    retries: 2\n    sizes", 3, "expected shed_wait beside retries", "traffic.chat"),
+    ("    sizes", "    shed_wait: 3\n    sizes", 5, "got 3 without a unit", "traffic.chat.shed_wait"),
+    ("    sizes", "    shed_wait: -3 s\n    sizes", 5, "got -3.0: input should be", "traffic.chat.shed_wait"),
+    ("    sizes", "    priority: 1.5\n    sizes", 5, "got 1.5", "traffic.chat.priority"),
+    ("    sizes", "    shed_wait: 1 s\n    retries: -1\n    sizes", 6, "got -1", "traffic.chat.retries"),
+    ("where:", "cache: {entries: 0, ttl: 1 s}\nwhere:", 13, "got 0", "cache.entries"),
+    ("where:", "cache: {entries: 10}\nwhere:", 13, "cache.ttl is missing", "add `ttl:`"),
+    ("where:", "cache: {entries: 10, tll: 1 s}\nwhere:", 13, "unknown key 'tll'", "use ttl"),
+    ("where:", "scaling: {metric: cpu}\nwhere:", 13, "got 'cpu'", "scaling.metric"),
+    ("where:", "scaling: {scale_up: {rules: []}}\nwhere:", 13, "at least 1 item", "scaling.scale_up.rules"),
+    ("where:", "scaling: {scale_up: {select: most}}\nwhere:", 13, "got 'most'", "scaling.scale_up.select"),
+    ("where:", "scaling: {scale_down: {rules: [{pods: 1, percent: 5, period: 1 s}]}}\nwhere:", 13, "exactly one of pods", "scale_down"),
+    ("where:", "scaling: {scale_down: {rules: [{pods: 1}]}}\nwhere:", 13, "period is missing", "add `period:`"),
+    ("where:", "scaling: {scale_down: {rules: [{pods: 1, period: 1 hour}]}}\nwhere:", 13, "got '1 hour'", "period"),
+    ("where:", "scaling: {upscale_stabilization: 2 hours}\nwhere:", 13, "got '2 hours'", "upscale_stabilization"),
     ("where:", "werhe:", 13, "unknown key 'werhe'", "use where"),
 ]  # fmt: skip
 

@@ -7,11 +7,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tightrope.base.records import Workload
+from tightrope.base.records import CachePolicy, Slo, Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.fleet import Stretch, busiest, draw_traffic, grow, heldout_stretch, open_pools, plan_fleet, today_fleet
 from tightrope.plan.prove import Bench, Proof
 from tightrope.plan.solve import solve
+from tightrope.replay.records import FleetClass, ResponseCache
 
 Load = Callable[..., Workload]
 
@@ -65,6 +66,34 @@ def test_a_single_block_is_a_whole_week(brute: ModuleType, workload: Workload, b
     assert all(len(pool.schedule) == 168 and (pool.schedule == pool.schedule[0]).all() for pool in fleet.pools)
 
 
+def test_the_replay_is_told_how_the_workload_treats_its_classes(workload: Workload, bench: Bench, proof: Proof) -> None:
+    web, night = workload.classes
+    told = replace(web, priority=7, shed_wait_s=1.5, retries=2, retry_after_s=0.25)
+    stated = replace(workload, classes=(told, night), cache=CachePolicy(100, 60.0, 0.002))
+    fleet = plan_fleet(stated, proof.solution, bench.table)
+    tightest = min(slo.limit_s for slo in web.slos if slo.metric in {"latency", "ttft"})
+    assert fleet.classes[0] == FleetClass("web", False, 7, tightest, 1.5, 2, 0.25)
+    assert fleet.classes[1] == FleetClass("night", True)
+    assert fleet.cache == ResponseCache(100, 60.0, 0.002)
+    assert proof.fleet.classes == (FleetClass("web", False, 0, tightest), FleetClass("night", True))
+    assert proof.fleet.cache is None
+
+
+def test_a_promise_on_time_per_token_alone_hurries_no_batch(workload: Workload, bench: Bench, proof: Proof) -> None:
+    slow = replace(workload.classes[0], slos=(Slo("tpot", 0.95, 0.1),))
+    fleet = plan_fleet(replace(workload, classes=(slow, workload.classes[1])), proof.solution, bench.table)
+    assert fleet.classes[0].answer_within_s == float("inf")
+
+
+def test_a_pool_says_how_long_it_loads_and_what_a_machine_holds(bench: Bench, proof: Proof) -> None:
+    for pool, opened in zip(proof.fleet.pools, open_pools(proof.solution), strict=True):
+        assert pool.load_s == pool.engine.load_s > 0.0
+        assert pool.concurrency == pool.deferrable_limit * opened.option.profile.replicas_per_machine
+        if proof.solution.share[0, opened.index].any():
+            held = bench.table.find(pool.engine, bench.workload.classes[0]).concurrency
+            assert pool.concurrency == held * pool.engines_per_machine
+
+
 # ------------------------------------------------------------------------------------------------------------------- today
 
 
@@ -76,6 +105,11 @@ def test_todays_fleet_is_fixed_and_shared_evenly(workload: Workload, book: Price
     assert pool.ceiling == 20
     assert pool.engine.max_batch == 1  # type: ignore[union-attr]
     assert not fleet.scaling.enabled
+    assert fleet.classes[0].answer_within_s < float("inf")
+    assert fleet.cache is None
+    cached = today_fleet(replace(workload, cache=CachePolicy(9, 5.0)), book)
+    assert cached is not None
+    assert cached.cache == ResponseCache(9, 5.0)
     assert fleet.share.sum(axis=1) == pytest.approx(np.ones((2, 168)))
 
 

@@ -166,6 +166,13 @@ class TrafficClass:
     """Fraction above the trace's rate that must still be served within the promises."""
     egress_bytes_per_request: float
     demand: Demand
+    priority: int = 0
+    """Larger goes first in every queue, as in Kubernetes."""
+    shed_wait_s: float = float("inf")
+    """A request whose expected wait is longer is turned away."""
+    retries: int = 0
+    """How often a client whose request was turned away asks again."""
+    retry_after_s: float = 1.0
 
 
 # ---------------------------------------------------------------------------------------------------- models and profiles
@@ -347,6 +354,17 @@ class TodayPool:
 
 
 @dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """Answers kept by the key of their request, the least recently used going first where ``entries`` is reached."""
+
+    entries: int
+    ttl_s: float
+    """Time from an answer's making to its end."""
+    hit_s: float = 0.0
+    """Time that an answer from the cache takes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """Everything the user states: traffic, promises, models, where and how to buy, and what runs today."""
 
@@ -361,3 +379,4 @@ class Workload:
     """Last part of the trace, as a fraction of it, that sizing never sees and the proof replays."""
     seeds: tuple[int, ...]
     source: str
+    cache: CachePolicy | None = None

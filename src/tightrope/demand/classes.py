@@ -1,5 +1,6 @@
 """The traffic classes of a workload: traces loaded, patterns declared, sizes joined to them."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,7 +109,18 @@ def _class(document: Document, name: str, entry: schema.Traffic, demand: Demand)
         sized = replace(sized, interarrival_law=entry.interarrival_law)
     deferral = Deferral(entry.nightly.release, entry.nightly.deadline) if entry.nightly else None
     return TrafficClass(
-        name, tuple(entry.slo), deferral, entry.quality_floor, entry.growth, entry.surge, entry.egress_per_request, sized
+        name=name,
+        slos=tuple(entry.slo),
+        deferral=deferral,
+        quality_floor=entry.quality_floor,
+        growth=entry.growth,
+        surge=entry.surge,
+        egress_bytes_per_request=entry.egress_per_request,
+        demand=sized,
+        priority=entry.priority,
+        shed_wait_s=math.inf if entry.shed_wait is None else entry.shed_wait,
+        retries=entry.retries,
+        retry_after_s=entry.retry_after,
     )
 
 

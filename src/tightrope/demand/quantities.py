@@ -96,6 +96,13 @@ Seconds: TypeAlias = Annotated[
     BeforeValidator(_quantity(lambda text: parse_quantity(text, DURATIONS), DURATIONS, "15 s")),
     _with_unit("15 s"),
 ]
+Wait: TypeAlias = Annotated[
+    float,
+    Field(ge=0, allow_inf_nan=False),
+    BeforeValidator(_quantity(lambda text: parse_quantity(text, DURATIONS), DURATIONS, "0 s")),
+    _with_unit("0 s"),
+]
+"""Seconds that may be none."""
 Bytes: TypeAlias = Annotated[
     float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_quantity(parse_bytes, BYTES, "23 MB")), _with_unit("23 MB")
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from tightrope.demand.quantities import Bytes, Heldout, Name, NotNegative, Positive, Seconds, Share, Tokens
+from tightrope.demand.quantities import Bytes, Heldout, Name, NotNegative, Positive, Seconds, Share, Tokens, Wait
 from tightrope.demand.schema_traffic import Traffic
 from tightrope.demand.strict import Strict
 
@@ -150,6 +150,35 @@ class Purchase(Strict):
     max_pools: Annotated[int, Field(ge=1, le=100)] = Field(6, description="Most distinct pools of machines.")
 
 
+class Rule(Strict):
+    """So much change in a period: a number of machines, or a part of those there are."""
+
+    pods: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(None, description="Machines.")
+    percent: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] | None = Field(
+        None, description="Machines as a percentage of those at the beginning of the period."
+    )
+    period: Annotated[Seconds, Field(le=1800)]
+
+    @model_validator(mode="after")
+    def one_measure(self) -> Self:
+        """Want pods or percent."""
+        if (self.pods is None) == (self.percent is None):
+            msg = "expected exactly one of pods and percent"
+            raise ValueError(msg)
+        return self
+
+
+class ScalingLimit(Strict):
+    """How fast the fleet may grow, or shrink."""
+
+    rules: Annotated[list[Rule], Field(min_length=1)] | None = Field(
+        None, description="Where left out, Kubernetes' own: up 4 pods or 100 % in 15 s, down 100 % in 15 s."
+    )
+    select: Literal["max", "min", "disabled"] = Field(
+        "max", description="The rule that holds: the one that allows most change, or least; disabled allows none."
+    )
+
+
 class Scaling(Strict):
     """The autoscaler, named as in the Kubernetes HorizontalPodAutoscaler v2."""
 
@@ -168,6 +197,24 @@ class Scaling(Strict):
     metric_lag: Seconds = Field(30.0, description="Age of the metric when it is read.")
     downscale_stabilization: Seconds = Field(300.0, description="Time for which the highest wish holds before scaling in.")
     machine_start: Seconds = Field(120.0, description="From asking for a machine to a booted node.")
+    metric: Literal["rate", "concurrency"] = Field(
+        "rate", description="What is followed: the requests per second to a pool, or the requests on each of its machines."
+    )
+    scale_up: ScalingLimit = Field(ScalingLimit(), description="How fast the fleet may grow.")
+    scale_down: ScalingLimit = Field(ScalingLimit(), description="How fast the fleet may shrink.")
+    upscale_stabilization: Annotated[Wait, Field(le=3600)] = Field(
+        0.0, description="Time for which the lowest wish holds before scaling out."
+    )
+
+
+class Cache(Strict):
+    """A cache of answers before the fleet. It acts on requests with a key, which a recorded trace may have."""
+
+    entries: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
+        description="Most answers kept; the least recently used goes first."
+    )
+    ttl: Seconds = Field(description="Time for which an answer may be given again.")
+    hit: Wait = Field(0.0, description="Time that an answer from the cache takes.")
 
 
 class Today(Strict):
@@ -203,6 +250,7 @@ class WorkloadFile(Strict):
     where: Places
     purchase: Purchase
     scaling: Scaling = Scaling()
+    cache: Cache | None = Field(None, description="A cache of answers before the fleet; none where left out.")
     today: list[Today] = Field(default_factory=list, description="What runs now, to compare with.")
     proof: Proof = Proof()
 

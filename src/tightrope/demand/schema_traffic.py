@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tightrope.demand.quantities import Bytes, Change, Clock, NotNegative, Positive, Promise, Seconds, Share, Surge, Tokens
+from tightrope.demand.quantities import Bytes, Change, Clock, NotNegative, Positive, Promise, Seconds, Share, Surge, Tokens, Wait
 from tightrope.demand.strict import Strict
 
 
@@ -149,6 +149,23 @@ class Traffic(Strict):
     growth: Change = Field(0.0, description="How much larger the traffic will be than the trace.")
     surge: Surge = Field(0.0, description="How far above the trace's rate the promises must still hold.")
     egress_per_request: Bytes = Field(0.0, description="Bytes sent to the internet per request; 0 B bills no egress.")
+    priority: Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)] = Field(
+        0, description="Larger goes first in every queue, and loses its memory last."
+    )
+    shed_wait: Wait | None = Field(None, description="A request that would wait longer is turned away; nobody is where left out.")
+    retries: Annotated[int, Field(ge=0, le=100)] = Field(0, description="How often a client that was turned away asks again.")
+    retry_after: Seconds = Field(1.0, description="When it does.")
+
+    @model_validator(mode="after")
+    def shedding_is_complete(self) -> Self:
+        """Refuse limits on work that waits by itself, and clients that come back from nowhere."""
+        if self.nightly is not None and self.shed_wait is not None:
+            msg = "expected no shed_wait beside nightly: work that can wait is never turned away"
+            raise ValueError(msg)
+        if self.shed_wait is None and {"retries", "retry_after"} & self.model_fields_set:
+            msg = "expected shed_wait beside retries and retry_after: without it nobody is turned away"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def one_pattern(self) -> Self:

@@ -1,6 +1,7 @@
 """A ``workload.yaml`` and its traces as a checked ``Workload``: every error names file, line and remedy."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from tightrope.base import registry
 from tightrope.base.errors import InputError, Where, near_names
 from tightrope.base.records import (
     Architecture,
+    CachePolicy,
     EngineModel,
     MachineType,
     ModelVariant,
@@ -19,7 +21,9 @@ from tightrope.base.records import (
     Provenance,
     PurchasePolicy,
     RequestEngine,
+    ScalingLimit,
     ScalingPolicy,
+    ScalingRule,
     TodayPool,
     TokenEngine,
     TrafficClass,
@@ -79,6 +83,7 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
         heldout_share=_heldout_share(document, stated.proof.heldout, classes),
         seeds=tuple(stated.proof.seeds),
         source=str(path),
+        cache=CachePolicy(stated.cache.entries, stated.cache.ttl, stated.cache.hit) if stated.cache else None,
     )
 
 
@@ -225,8 +230,8 @@ def _purchase(document: Document, stated: schema.Purchase, offers: Mapping[str, 
 
 
 def _scaling(stated: schema.Scaling) -> ScalingPolicy:
-    """Return the autoscaler's numbers."""
-    return ScalingPolicy(
+    """Return the autoscaler's numbers; limits on change that are not stated are the record's own, which are Kubernetes'."""
+    policy = ScalingPolicy(
         enabled=stated.enabled,
         target_utilisation=stated.target_utilisation,
         max_surge=stated.max_surge,
@@ -236,7 +241,27 @@ def _scaling(stated: schema.Scaling) -> ScalingPolicy:
         downscale_stabilization_s=stated.downscale_stabilization,
         machine_start_s=stated.machine_start,
         metric_window_s=stated.metric_window,
+        metric=stated.metric,
+        upscale_stabilization_s=stated.upscale_stabilization,
     )
+    return replace(
+        policy,
+        scale_up=_limit(stated.scale_up, policy.scale_up.rules),
+        scale_down=_limit(stated.scale_down, policy.scale_down.rules),
+    )
+
+
+def _limit(stated: schema.ScalingLimit, usual: tuple[ScalingRule, ...]) -> ScalingLimit:
+    """Return the limit on change in one direction, with the ``usual`` rules where none is stated."""
+    if stated.rules is None:
+        return ScalingLimit(usual, stated.select)
+    rules = [
+        ScalingRule("pods", float(rule.pods), rule.period)
+        if rule.pods
+        else ScalingRule("percent", rule.percent or 0.0, rule.period)
+        for rule in stated.rules
+    ]
+    return ScalingLimit(tuple(rules), stated.select)
 
 
 def _today(

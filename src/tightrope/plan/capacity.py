@@ -12,6 +12,7 @@ import numpy as np
 
 from tightrope.base.records import EngineModel, FloatArray, RequestEngine, ScalingPolicy, Slo, TrafficClass
 from tightrope.base.units import HOURS_PER_WEEK
+from tightrope.demand.renewal import law_of
 from tightrope.replay.evidence import metric_s
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, Outcome, Traffic
 from tightrope.replay.run import replay_fleet
@@ -68,8 +69,7 @@ def _draw(traffic_class: TrafficClass) -> _Draws:
     random = np.random.default_rng(SEED)
     demand = traffic_class.demand
     pick = random.integers(0, len(demand.input_tokens), SAMPLE_REQUESTS)
-    shape = 1.0 / max(demand.interarrival_cv, 0.05) ** 2
-    gaps = random.gamma(shape, 1.0 / shape, SAMPLE_REQUESTS)
+    gaps = law_of(demand.interarrival_law, max(demand.interarrival_cv, 0.05)).gaps(random, SAMPLE_REQUESTS)
     return _Draws(gaps, demand.input_tokens[pick], demand.output_tokens[pick])
 
 

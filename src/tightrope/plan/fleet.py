@@ -1,5 +1,6 @@
 """The plan as the replay sees it: pools with schedules and ceilings, routing shares, and the traffic of a stretch of the trace."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from tightrope.perf.find import find_profile, limit_batch
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.problem import PoolOption
 from tightrope.plan.solve import Solution
-from tightrope.replay.records import Fleet, FleetClass, FleetPool, Traffic
+from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,24 @@ def _class_order(workload: Workload) -> tuple[list[TrafficClass], list[TrafficCl
 
 def _fleet_classes(interactive: list[TrafficClass], deferrable: list[TrafficClass]) -> tuple[FleetClass, ...]:
     """Return how the replay treats each class, in the fleet's order."""
-    return tuple(FleetClass(item.name, item.deferral is not None) for item in (*interactive, *deferrable))
+    return tuple(
+        FleetClass(
+            name=item.name,
+            deferrable=item.deferral is not None,
+            priority=item.priority,
+            answer_within_s=min((slo.limit_s for slo in item.slos if slo.metric in {"latency", "ttft"}), default=math.inf),
+            shed_wait_s=item.shed_wait_s,
+            retries=item.retries,
+            retry_after_s=item.retry_after_s,
+        )
+        for item in (*interactive, *deferrable)
+    )
+
+
+def _response_cache(workload: Workload) -> ResponseCache | None:
+    """Return the workload's cache of answers as the replay knows it."""
+    stated = workload.cache
+    return None if stated is None else ResponseCache(stated.entries, stated.ttl_s, stated.hit_s)
 
 
 def _pool_rate(solution: Solution, pool: OpenPool) -> float:
@@ -78,6 +96,7 @@ def plan_fleet(workload: Workload, solution: Solution, table: CapacityTable) -> 
         share=np.clip(share, 0.0, 1.0),
         allowed=_allowed(solution, indices, len(interactive), len(deferrable)),
         scaling=workload.scaling,
+        cache=_response_cache(workload),
     )
 
 
@@ -100,11 +119,12 @@ def _fleet_pool(
     """Return one pool; a pool without interactive load never scales beyond its schedule."""
     option, schedule = pool.option, _all_blocks(solution.machines[pool.index])
     engine, largest = option.profile.engine, int(schedule.max())
-    served = [item for c, item in enumerate(interactive) if solution.share[c, pool.index].any()]
-    if served:
-        limit = min(table.find(engine, item).concurrency for item in served)
-    else:
-        limit = engine.max_sequences if isinstance(engine, TokenEngine) else engine.max_batch
+    served = {
+        item.name: table.find(engine, item).concurrency
+        for c, item in enumerate(interactive)
+        if solution.share[c, pool.index].any()
+    }
+    limit = min(served.values(), default=engine.max_sequences if isinstance(engine, TokenEngine) else engine.max_batch)
     return FleetPool(
         name=pool.name,
         group=option.variant.name,
@@ -117,6 +137,8 @@ def _fleet_pool(
         schedule=np.ascontiguousarray(schedule, dtype=np.int64),
         ceiling=int(np.ceil(largest * workload.scaling.max_surge)) if served else largest,
         deferrable_limit=limit,
+        load_s=engine.load_s,
+        concurrency=float(limit * option.profile.replicas_per_machine),
     )
 
 
@@ -163,7 +185,7 @@ def _today(workload: Workload, pools: tuple[FleetPool, ...], classes: tuple[Flee
         return None
     share /= share.sum(axis=1, keepdims=True)
     scaling = replace(workload.scaling, enabled=False)
-    return Fleet(pools, classes, tuple(pool.group for pool in pools), share, allowed, scaling)
+    return Fleet(pools, classes, tuple(pool.group for pool in pools), share, allowed, scaling, _response_cache(workload))
 
 
 @dataclass(frozen=True, slots=True)
