@@ -1,17 +1,20 @@
 """The command line: one verb per stage. Heavy modules load inside the verb that needs them, so ``--help`` stays fast.
 
-Exit codes: 0 done, 2 bad input, 3 infeasible, 4 not proven.
+Exit codes: 0 done, 2 bad input, 3 infeasible, 4 not proven, or a promise missed in a replay.
 """
 
 import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from tightrope.base.errors import NotProvenError, TightropeError
+
+if TYPE_CHECKING:
+    from tightrope.base.replayed import Replayed
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 DEBUG = {"on": False}
@@ -134,6 +137,83 @@ def plan(
     if made.status != "proven":
         msg = f"the plan is not proven: {made.warnings[0] if made.warnings else 'a promise was missed in the replay'}"
         raise NotProvenError(msg, resolve="loosen the promise, allow larger machines or more pools, or add growth to size for")
+
+
+@app.command()
+def replay(
+    plan_file: Annotated[Path, typer.Argument(metavar="PLAN.JSON", help="The plan.json that `tightrope plan` wrote.")],
+    trace: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[CLASS=]FILE",
+            help="Requests to replay, one a row: CSV, JSON lines or Parquet. CLASS= where the plan has several classes and the file "
+            "no class column. May be repeated.",
+        ),
+    ],
+    seed: Annotated[
+        list[str] | None, typer.Option(help="Seeds of spot interruptions and of a surge, such as 1,2,3; 1 where left out.")
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Replay it a second time with zone-loss, spot-zone-loss, spot-storm or metrics-loss, with surge=2x, with no-cache. "
+            "May be repeated."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for replay.json and replay.html.")] = None,
+    chrome_trace: Annotated[
+        Path | None, typer.Option(help="File for the engines' first minutes, for chrome://tracing or Perfetto.")
+    ] = None,
+    trace_minutes: Annotated[float, typer.Option(min=0.01, max=1440, help="How many minutes of them.")] = 2.0,
+    column: Annotated[
+        list[str] | None, typer.Option(help="role=column of the trace, such as time=started_at; may be repeated.")
+    ] = None,
+    time_unit: Annotated[Literal["", "s", "ms", "us", "ns"], typer.Option(help="Unit of a numeric time column.")] = "",
+    week_hour: Annotated[
+        float, typer.Option(min=0, max=167.999, help="Hour of the plan's week at 00:00 of the trace's first day.")
+    ] = 0.0,
+    catalogue: Annotated[Path | None, typer.Option(help="Your own folder of machine and price tables, put before ours.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
+) -> None:
+    """Replay recorded traffic on a plan's fleet: whether the promises are kept, what goes wrong, and what it costs."""
+    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+
+    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
+    from tightrope.plan.ask import Question, answer  # noqa: PLC0415
+    from tightrope.render.plan_json.load import load_plan  # noqa: PLC0415
+    from tightrope.render.progress import counting  # noqa: PLC0415
+    from tightrope.render.replayed.files import replayed_as_dict, write_replayed  # noqa: PLC0415
+    from tightrope.render.replayed.summary import print_replayed  # noqa: PLC0415
+
+    length_s = 60.0 * trace_minutes
+    question = Question(
+        traces=tuple(trace),
+        seeds=tuple(seed or ()),
+        scenarios=tuple(scenario or ()),
+        columns=tuple(column or ()),
+        time_unit=time_unit,
+        week_hour=week_hour,
+        log_s=length_s if chrome_trace else 0.0,
+    )
+    plan, book = load_plan(plan_file), load_price_book(directory=catalogue)
+    with counting(question.count_replays(), Console(stderr=True)) as counter:
+        tried = answer(question, plan, book, counter)
+    per_s = counter.per_s
+    files = write_replayed(tried, out, chrome_trace, length_s)
+    if as_json:
+        typer.echo(json.dumps(replayed_as_dict(tried.report)))
+    else:
+        print_replayed(tried.report, Console(), per_s, files)
+    check_kept(tried.report)
+
+
+def check_kept(report: "Replayed") -> None:
+    """Raise ``NotProvenError`` where the last run does not show every promise kept."""
+    from tightrope.render.replayed.said import missed, verdict  # noqa: PLC0415 - loads only where it is needed
+
+    if not report.last.kept:
+        msg = f"{verdict(report.last)}: {missed(report.last)}"
+        raise NotProvenError(msg, resolve="plan for more: add growth or surge to the workload, or plan on this trace")
 
 
 def main() -> None:

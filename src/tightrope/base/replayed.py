@@ -88,6 +88,8 @@ class Series:
     latency_p50_ms: dict[str, tuple[float | None, ...]]
     """Class → median of what its first promise is about, by time of arrival; null where nobody was answered."""
     latency_p95_ms: dict[str, tuple[float | None, ...]]
+    promised_ms: dict[str, float]
+    """Class → limit of its first promise."""
     usd_per_hour: dict[str, tuple[float, ...]]
     """Pool → what it costs in each hour from ``start_h`` on; under ``commitment unused`` what is promised and not used."""
 

@@ -5,6 +5,7 @@ import numpy as np
 from tightrope.base.plan import Evidence, Plan, ServedClass
 from tightrope.base.records import FloatArray, IntArray, TokenEngine
 from tightrope.base.replayed import ClassOutcome, DrillEvidence, PoolOutcome, Spread
+from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.replay.evidence import deadlines_s, judge, metric_s
 from tightrope.replay.records import ANSWERED, CACHED, NO_POOL, SHED, TOO_LARGE, UNANSWERED, Drill, Outcome
 
@@ -106,12 +107,12 @@ def _spread(times_s: list[FloatArray]) -> Spread | None:
     return Spread(*(1000.0 * float(value) for value in np.quantile(flat, [0.5, 0.95, 0.99])))
 
 
-def pool_outcomes(plan: Plan, outcomes: list[Outcome]) -> tuple[PoolOutcome, ...]:
-    """Return what every pool did."""
+def pool_outcomes(plan: Plan, outcomes: list[Outcome], duration_s: float) -> tuple[PoolOutcome, ...]:
+    """Return what every pool did in a stretch of that length."""
     hours = np.mean([outcome.machine_hours for outcome in outcomes], axis=0)
     busy = np.mean([outcome.busy_hours for outcome in outcomes], axis=0)
     answered = np.mean([_by_pool(outcome, len(plan.pools)) for outcome in outcomes], axis=0)
-    whole = hours[:, : max(1, hours.shape[1] - 1)]
+    machines = hours / np.clip(duration_s / SECONDS_PER_HOUR - np.arange(hours.shape[1]), 1e-9, 1.0)
     return tuple(
         PoolOutcome(
             name=pool.name,
@@ -119,8 +120,8 @@ def pool_outcomes(plan: Plan, outcomes: list[Outcome]) -> tuple[PoolOutcome, ...
             offer=pool.offer,
             requests=float(answered[place]),
             machine_hours=float(hours[place].sum()),
-            least_machines=float(whole[place].min()),
-            most_machines=float(hours[place].max()),
+            least_machines=float(machines[place].min()),
+            most_machines=float(machines[place].max()),
             utilisation=min(1.0, float(busy[place] / total)) if (total := hours[place].sum()) > 0.0 else 0.0,
         )
         for place, pool in enumerate(plan.pools)

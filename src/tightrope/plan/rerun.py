@@ -67,11 +67,6 @@ class _Job:
         )
 
 
-def count_replays(seeds: tuple[int, ...], scenario: Scenario) -> int:
-    """Return how many replays ``try_plan`` makes, for a progress bar; the zones tried are short and not counted."""
-    return len(seeds) * (1 if scenario == AS_RECORDED else 2)
-
-
 def try_plan(
     plan: Plan,
     recorded: Recorded,
@@ -145,7 +140,7 @@ def _run(plan: Plan, job: _Job, outcomes: list[Outcome], book: PriceBook) -> Run
         evidence=evidence_of(plan, outcomes, start_s=recorded.start_s, window=recorded.window, seeds=job.seeds),
         drill_evidence=drill_evidence(plan, outcomes, job.drill, recorded.start_s),
         classes=class_outcomes(plan, outcomes),
-        pools=pool_outcomes(plan, outcomes),
+        pools=pool_outcomes(plan, outcomes, recorded.duration_s),
         interruptions=_mean(outcomes, "interruptions"),
         failures=_mean(outcomes, "failures"),
         retries=_mean(outcomes, "retries"),

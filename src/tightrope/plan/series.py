@@ -38,6 +38,7 @@ def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, h
         queued=_floats(queued(outcome, bins, width_s)),
         latency_p50_ms={name: both[0] for name, both in seen.items()},
         latency_p95_ms={name: both[1] for name, both in seen.items()},
+        promised_ms={item.name: 1000.0 * item.slos[0].limit_s for item in plan.classes if item.slos and item.name in seen},
         usd_per_hour={name or UNUSED: tuple(values) for name, values in hourly_usd.items() if name or any(values)},
     )
 
