@@ -1,6 +1,7 @@
 """Small fleets and traffic made by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -69,3 +70,20 @@ def replay(
     what: Fleet, requests: Traffic, hours: float = 1.0, *, offset_s: float = 0.0, seed: int = 0, drill: Drill | None = None
 ) -> Outcome:
     return replay_fleet(what, requests, duration_s=3600.0 * hours, block_offset_s=offset_s, seed=seed, drill=drill)
+
+
+def treated(what: Fleet, *classes: dict[str, object]) -> Fleet:
+    """Return the fleet with its classes treated so."""
+    changed = [replace(item, **fields) for item, fields in zip(what.classes, classes, strict=True)]  # type: ignore[arg-type]
+    return replace(what, classes=tuple(changed))
+
+
+def with_blocks(requests: Traffic, *prompts: str) -> Traffic:
+    """Return the traffic with one block a letter."""
+    starts = np.cumsum([0, *[len(prompt) for prompt in prompts]])
+    return replace(requests, block_start=starts, blocks=np.array([ord(letter) for letter in "".join(prompts)]))
+
+
+def seconds_billed(outcome: Outcome) -> list[float]:
+    """Return the machine-seconds of each pool."""
+    return (outcome.machine_hours.sum(axis=1) * 3600.0).tolist()

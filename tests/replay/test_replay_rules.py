@@ -1,4 +1,4 @@
-"""Each rule of ``docs/explanation/replay-rules.md`` on a scenario small enough to work out on paper, for both engines.
+"""The rules of ``docs/explanation/replay-rules.md`` for requests and engines, on scenarios worked out on paper, for both replays.
 
 Steps of the token engines here take one second, or one second a token, so that every figure can be followed by hand.
 """
@@ -9,62 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fleets import engine as batches
-from fleets import fleet, pool, traffic
-from reference import replay_slowly
+from fleets import fleet, pool, seconds_billed, traffic, treated, with_blocks
 
-from tightrope.base.records import ScalingLimit, ScalingPolicy, ScalingRule, TokenEngine
-from tightrope.replay.records import (
-    ANSWERED,
-    CACHED,
-    NO_POOL,
-    SHED,
-    TOO_LARGE,
-    UNANSWERED,
-    Drill,
-    Fleet,
-    Outcome,
-    ResponseCache,
-    Traffic,
-)
-from tightrope.replay.run import replay_fleet
+from tightrope.base.records import TokenEngine
+from tightrope.replay.records import ANSWERED, CACHED, NO_POOL, SHED, TOO_LARGE, UNANSWERED, Drill, Outcome, ResponseCache
 
 Replay = Callable[..., Outcome]
 NEVER = np.inf
 A_SECOND = TokenEngine(1.0, 0.0, 0.0, 0.0, kv_capacity_tokens=10, max_sequences=4, chunk_tokens=100, load_s=0.0)
 A_SECOND_A_TOKEN = replace(A_SECOND, overhead_s=0.0, per_token_s=1.0, kv_capacity_tokens=1000)
-
-
-@pytest.fixture(params=["fast", "slow"])
-def engine(request: pytest.FixtureRequest) -> Replay:
-    """Return a replay of so many seconds."""
-    replay = {"fast": replay_fleet, "slow": replay_slowly}[request.param]
-
-    def run(what: Fleet, requests: Traffic, seconds: float = 3600.0, *, seed: int = 0, drill: Drill | None = None) -> Outcome:
-        return replay(what, requests, duration_s=seconds, block_offset_s=0.0, seed=seed, drill=drill)
-
-    return run
-
-
-def classes(what: Fleet, *treated: dict[str, object]) -> Fleet:
-    """Return the fleet with its classes treated so."""
-    changed = [replace(item, **fields) for item, fields in zip(what.classes, treated, strict=True)]  # type: ignore[arg-type]
-    return replace(what, classes=tuple(changed))
-
-
-def with_blocks(requests: Traffic, *prompts: str) -> Traffic:
-    """Return the traffic with one block a letter."""
-    starts = np.cumsum([0, *[len(prompt) for prompt in prompts]])
-    return replace(requests, block_start=starts, blocks=np.array([ord(letter) for letter in "".join(prompts)]))
-
-
-def machines_by_round(engine: Replay, what: Fleet, requests: Traffic, rounds: int, drill: Drill | None = None) -> list[int]:
-    """Return the machines billed in each of the first rounds: what one more round adds to the bill."""
-    billed = [engine(what, requests, 15.0 * n, drill=drill).machine_hours.sum() * 3600.0 for n in range(1, rounds + 1)]
-    return np.rint(np.diff(billed, prepend=0.0) / 15.0).astype(int).tolist()
-
-
-def seconds_billed(outcome: Outcome) -> list[float]:
-    return (outcome.machine_hours.sum(axis=1) * 3600.0).tolist()
 
 
 # --------------------------------------------------------------------------------------------------------- response cache
@@ -109,7 +62,7 @@ def test_clients_that_are_turned_away_ask_again_and_give_up(engine: Replay) -> N
 
     0 runs to 10. 1 finds one and waits, to 20. 2 finds two, at 7 still two: shed. 8 finds two, at 13 one: it waits, to 30.
     """
-    what = classes(fleet(pool(batches(10.0))), {"shed_wait_s": 1.5, "retries": 1, "retry_after_s": 5.0})
+    what = treated(fleet(pool(batches(10.0))), {"shed_wait_s": 1.5, "retries": 1, "retry_after_s": 5.0})
     outcome = engine(what, traffic([0.0, 1.0, 2.0, 8.0]))
     assert outcome.finish_s == pytest.approx([10.0, 20.0, NEVER, 30.0])
     assert outcome.begin_s == pytest.approx([0.0, 10.0, NEVER, 20.0])
@@ -120,7 +73,7 @@ def test_clients_that_are_turned_away_ask_again_and_give_up(engine: Replay) -> N
 
 def test_requests_that_were_held_or_lost_their_machine_are_not_turned_away(engine: Replay) -> None:
     """Two requests wait an hour for a machine, which is there at 3705 and lost at 3750; the next is asked for at 3810, there at 3915."""
-    what = classes(fleet(pool(batches(100.0), [0, 1], start_s=100.0)), {"shed_wait_s": 0.5})
+    what = treated(fleet(pool(batches(100.0), [0, 1], start_s=100.0)), {"shed_wait_s": 0.5})
     drill = Drill("zone-loss", 3740.0, 3800.0)
     outcome = engine(what, traffic([10.0, 20.0]), 7200.0, drill=drill)
     assert outcome.finish_s == pytest.approx([4015.0, 4115.0])
@@ -128,9 +81,17 @@ def test_requests_that_were_held_or_lost_their_machine_are_not_turned_away(engin
 
 
 def test_larger_priorities_go_first_and_within_one_the_first_come(engine: Replay) -> None:
-    what = classes(fleet(pool(batches(10.0)), deferrable=(False, False)), {"priority": 0}, {"priority": 1})
+    what = treated(fleet(pool(batches(10.0)), deferrable=(False, False)), {"priority": 0}, {"priority": 1})
     outcome = engine(what, traffic([0.0, 1.0, 2.0, 3.0, 4.0], kinds=[0, 0, 1, 0, 1]))
     assert outcome.finish_s == pytest.approx([10.0, 40.0, 20.0, 50.0, 30.0])
+
+
+def test_at_one_moment_ends_come_before_arrivals_and_those_before_clients_that_ask_again(engine: Replay) -> None:
+    """At 10 the engine is free, then the third request begins, then the second asks again and finds it there: it is shed."""
+    what = treated(fleet(pool(batches(10.0))), {"shed_wait_s": 0.5, "retries": 1, "retry_after_s": 8.0})
+    outcome = engine(what, traffic([0.0, 2.0, 10.0]))
+    assert outcome.finish_s == pytest.approx([10.0, NEVER, 20.0])
+    assert outcome.attempts_shed == 2
 
 
 # ----------------------------------------------------------------------------------------------------------------- batches
@@ -147,7 +108,7 @@ def test_larger_priorities_go_first_and_within_one_the_first_come(engine: Replay
 )
 def test_a_batch_goes_before_its_first_request_is_late(engine: Replay, times_s: Sequence[float], finish_s: list[float]) -> None:
     """Batches of one, two and three take 2, 3 and 4 s and might wait 100 s for more, but answers are due within 10 s."""
-    what = classes(fleet(pool(batches(2.0, 3.0, 4.0), max_wait_s=100.0)), {"answer_within_s": 10.0})
+    what = treated(fleet(pool(batches(2.0, 3.0, 4.0), max_wait_s=100.0)), {"answer_within_s": 10.0})
     outcome = engine(what, traffic(times_s))
     assert outcome.finish_s == pytest.approx(finish_s)
 
@@ -155,7 +116,7 @@ def test_a_batch_goes_before_its_first_request_is_late(engine: Replay, times_s: 
 def test_who_comes_first_in_the_queue_decides_when_a_batch_goes(engine: Replay) -> None:
     """Batches of up to three wait 20 s. At 5 one of higher priority comes, which may wait until 25; at 8 another, and they are full."""
     what = fleet(pool(batches(2.0, 3.0, 4.0), max_wait_s=20.0), deferrable=(False, False))
-    what = classes(what, {"priority": 0}, {"priority": 1})
+    what = treated(what, {"priority": 0}, {"priority": 1})
     assert engine(what, traffic([0.0, 5.0], kinds=[0, 1])).finish_s == pytest.approx([28.0, 28.0])
     assert engine(what, traffic([0.0, 5.0, 8.0], kinds=[0, 1, 1])).finish_s == pytest.approx([12.0, 12.0, 12.0])
 
@@ -179,7 +140,7 @@ def test_the_last_taken_up_gives_its_memory_back_and_reads_again(engine: Replay)
 
 def test_the_lowest_priority_is_preempted_first_whenever_it_was_taken_up(engine: Replay) -> None:
     """The same, but the second comes first: at 2 the first gives way, with two tokens written; it reads 6 at 5, and has two more by 7."""
-    what = classes(fleet(pool(A_SECOND), deferrable=(False, False)), {"priority": 0}, {"priority": 1})
+    what = treated(fleet(pool(A_SECOND), deferrable=(False, False)), {"priority": 0}, {"priority": 1})
     outcome = engine(what, traffic([0.0, 0.5], [(4, 4), (4, 4)], [0, 1]))
     assert outcome.first_s == pytest.approx([1.0, 2.0])
     assert outcome.finish_s == pytest.approx([7.0, 5.0])
@@ -209,6 +170,27 @@ def test_a_preempted_request_whose_machine_is_taken_starts_from_nothing(engine: 
     assert outcome.finish_s == pytest.approx([85.0, 115.0])
     assert (outcome.preemptions, outcome.retries) == (2, 2)
     assert outcome.busy_hours[0] * 3600.0 == pytest.approx(30.0 + 70.0)
+
+
+def test_a_prompt_that_is_being_read_may_be_preempted(engine: Replay) -> None:
+    """Ten tokens of memory, three a step. 1: the first's last token is read, and two of the second's five; 2: two more.
+
+    At 3 the first has 5 and wants one more: the second gives way. At 7 the first is complete; the second is read from 7 to 9.
+    """
+    model = replace(A_SECOND, chunk_tokens=3)
+    outcome = engine(fleet(pool(model)), traffic([0.0, 0.5], [(4, 6), (5, 1)]))
+    assert outcome.begin_s == pytest.approx([0.0, 1.0])
+    assert outcome.finish_s == pytest.approx([7.0, 9.0])
+    assert outcome.preemptions == 1
+
+
+def test_sequences_that_decode_may_leave_no_room_for_prompts(engine: Replay) -> None:
+    """Two tokens a step: the second is read from 1 to 3, one token a step; then two decode, until 7, and the third is read to 9."""
+    model = replace(A_SECOND, chunk_tokens=2, kv_capacity_tokens=100)
+    outcome = engine(fleet(pool(model)), traffic([0.0, 0.5, 2.5], [(2, 10), (2, 5), (2, 2)]))
+    assert outcome.begin_s == pytest.approx([0.0, 1.0, 7.0])
+    assert outcome.first_s == pytest.approx([1.0, 3.0, 9.0])
+    assert outcome.finish_s == pytest.approx([10.0, 7.0, 10.0])
 
 
 def test_a_request_that_comes_ends_a_run_of_steps(engine: Replay) -> None:
@@ -304,179 +286,16 @@ def test_work_that_can_wait_starts_at_once_and_fills_what_starts_anyway(engine: 
     assert outcome.finish_s == pytest.approx([10.0, 21.0, 21.0, 31.0, 161.0, 161.0])
 
 
-# ------------------------------------------------------------------------------------------------------------- serverless
+def test_work_that_can_wait_joins_sequences_up_to_a_limit_and_never_in_a_run(engine: Replay) -> None:
+    """Steps of a second, two requests at most: 0 reads the first, 1 the second; at 3 the first is complete, and the third begins.
 
-
-def test_instances_start_for_requests_and_go_when_nobody_needs_them(engine: Replay) -> None:
-    """At most two instances, 30 s to start, 60 s kept alive, requests of 10 s.
-
-    1 starts an instance, ready at 31; 2 another, ready at 32; 3 waits for the first: 41, 42, 51. 100 finds the first idle: 110. The
-    second, idle since 42, goes at 105, the first, idle since 110, at 180. 200 starts one again: 240, and that one goes at 300.
+    100: from 101 on a run, until 110; the second, which comes at 103.5, begins only then.
     """
-    what = fleet(pool(batches(10.0), 0, ceiling=2, start_s=30.0, keep_alive_s=60.0))
-    outcome = engine(what, traffic([1.0, 2.0, 3.0, 100.0, 200.0]))
-    assert outcome.finish_s == pytest.approx([41.0, 42.0, 51.0, 110.0, 240.0])
-    assert outcome.begin_s == pytest.approx([31.0, 32.0, 41.0, 100.0, 230.0])
-    assert seconds_billed(outcome) == pytest.approx([179.0 + 103.0 + 100.0])
-    assert (outcome.cold_starts, outcome.retries) == (3, 0)
-
-
-def test_instances_that_the_schedule_keeps_warm_are_no_cold_starts(engine: Replay) -> None:
-    """One is warm in the first hour, two in the second: the second is asked for at 3600 and is ready, for the request, at 3630."""
-    what = fleet(pool(batches(10.0), [1, 2], ceiling=2, start_s=30.0, keep_alive_s=60.0))
-    outcome = engine(what, traffic([100.0, 3610.0, 3611.0]), 7200.0)
-    assert outcome.finish_s == pytest.approx([110.0, 3620.0, 3640.0])
-    assert seconds_billed(outcome) == pytest.approx([7200.0 + 3600.0])
-    assert outcome.cold_starts == 1
-
-
-def test_an_instance_takes_as_many_requests_as_it_has_engines(engine: Replay) -> None:
-    """Two engines an instance, two instances: 1 starts the first, 2 joins it, 3 starts the second; 4 joins that, 5 waits.
-
-    The first is ready at 31, the second at 33, where the fifth follows the first to have come: 31 + 10, all engines having one.
-    """
-    what = fleet(pool(batches(10.0), 0, ceiling=2, engines_per_machine=2, start_s=30.0, keep_alive_s=600.0))
-    outcome = engine(what, traffic([1.0, 2.0, 3.0, 4.0, 5.0]), 60.0)
-    assert outcome.begin_s == pytest.approx([31.0, 31.0, 33.0, 33.0, 41.0])
-    assert outcome.cold_starts == 2
-    assert outcome.busy_hours[0] * 3600.0 == pytest.approx((4 * 10.0 + 10.0) / 2)
-
-
-def test_a_serverless_pool_is_chosen_as_if_it_were_empty(engine: Replay) -> None:
-    """A machine of 1/s stands first; with one request there, a new instance of 0.6/s is nearer (1/0.6 < 2/1), then an idle one.
-
-    At 3 the instance is starting, and at its ceiling: one request there is 2/0.6, the machine with one 2/1.
-    """
-    plain, instance = pool(batches(10.0)), pool(batches(10.0), 0, ceiling=1, start_s=20.0, keep_alive_s=600.0, requests_per_s=0.6)
-    outcome = engine(fleet(plain, replace(instance, name="instances")), traffic([1.0, 2.0, 3.0, 40.0, 41.0]))
-    assert outcome.pool.tolist() == [0, 1, 0, 0, 1]
-    assert outcome.finish_s == pytest.approx([11.0, 32.0, 21.0, 50.0, 51.0])
-
-
-# ---------------------------------------------------------------------------------------- machines that are taken, and fall back
-
-
-@pytest.mark.parametrize("behind_first", [False, True])
-def test_a_pool_stands_in_for_machines_that_are_not_to_be_had(engine: Replay, behind_first: bool) -> None:
-    """A storm from 100 to 1000 takes two idle spot machines at 105; two on demand are asked for then, and ready at 150.
-
-    Spot is asked for at 1005 and ready at 1050, when on demand is given back.
-    """
-    spot = pool(batches(10.0), 2, name="spot", start_s=40.0, interruptions_per_hour=1e-9)
-    behind = pool(batches(10.0), 0, name="on demand", start_s=40.0, ceiling=2, backs="spot")
-    pools = [behind, spot] if behind_first else [spot, behind]
-    outcome = engine(fleet(*pools), traffic([120.0]), drill=Drill("spot-storm", 100.0, 1000.0))
-    billed = seconds_billed(outcome)
-    assert (billed[::-1] if behind_first else billed) == pytest.approx([2 * 105.0 + 2 * 2595.0, 2 * 945.0])
-    assert outcome.finish_s == pytest.approx([160.0])
-    assert (outcome.interruptions, outcome.retries) == (2, 0)
-
-
-def test_a_storm_gives_two_minutes(engine: Replay) -> None:
-    """Notice at 105; the request of 200 s that began at 50 is lost at 225; a machine is asked for at 300, and there at 315."""
-    what = fleet(pool(batches(200.0), interruptions_per_hour=1e-9))
-    outcome = engine(what, traffic([50.0]), drill=Drill("spot-storm", 100.0, 300.0))
-    assert outcome.finish_s == pytest.approx([515.0])
-    assert seconds_billed(outcome) == pytest.approx([225.0 + 3300.0])
-    assert outcome.busy_hours[0] * 3600.0 == pytest.approx(175.0 + 200.0)
-    assert (outcome.interruptions, outcome.retries, outcome.failures) == (1, 1, 0)
-
-
-def test_a_machine_fails_when_its_draw_says(engine: Replay) -> None:
-    """The rate is such that the first machine's draw, of the second row, is 100 s: it is gone at 105, its successor there at 120."""
-    draw, next_draw = np.random.default_rng(3).exponential(size=(2, 4096))[1, :2]
-    rate_per_hour = 36.0 * draw
-    assert 3600.0 * next_draw / rate_per_hour > 100.0  # the second fails after the traffic's end
-    outcome = engine(fleet(pool(batches(50.0), failures_per_hour=rate_per_hour)), traffic([90.0]), 180.0, seed=3)
-    assert outcome.finish_s == pytest.approx([170.0])
-    assert seconds_billed(outcome) == pytest.approx([180.0])
-    assert (outcome.failures, outcome.interruptions, outcome.retries) == (1, 0, 1)
-
-
-def test_what_was_nearest_to_its_end_is_sent_again_first(engine: Replay) -> None:
-    """Steps of 10 s. A machine is lost at 60; the other, of which nobody would have made use before, takes one at a time.
-
-    31: the first is read, by 41; 41: the second, by 51, when they have 7 and 3 tokens left; 51: the third is being read at 60, and the
-    fourth, which came at 55, waits. So they go: the second until 100, the first until 190, the third until 250, the fourth until 260.
-    """
-    model = replace(A_SECOND, overhead_s=10.0, kv_capacity_tokens=1000)
-    lost = pool(model, 1, name="lost", requests_per_s=100.0, zones=2)
-    other = pool(replace(model, max_sequences=1), 1, name="other", requests_per_s=0.01, zones=2)
-    requests = traffic([31.0, 32.0, 50.0, 55.0], [(4, 9), (4, 4), (4, 6), (4, 1)])
-    outcome = engine(fleet(lost, other), requests, drill=Drill("zone-loss", 59.0, 100000.0))
-    assert outcome.pool.tolist() == [1, 1, 1, 1]
-    assert outcome.begin_s == pytest.approx([100.0, 60.0, 190.0, 250.0])
-    assert outcome.finish_s == pytest.approx([190.0, 100.0, 250.0, 260.0])
-    assert outcome.retries == 4
-
-
-# ------------------------------------------------------------------------------------------------------------- autoscaler
-
-RATE = ScalingPolicy(True, 0.5, 1.0, 0.1, 15.0, 0.0, 0.0, 0.0, metric_window_s=15.0)
-
-
-def each_second(until_s: float) -> Traffic:
-    return traffic(np.arange(int(until_s)) + 0.5)
-
-
-def rules(*rows: tuple[str, float, float], select: str = "max") -> ScalingLimit:
-    return ScalingLimit(tuple(ScalingRule(*row) for row in rows), select)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("up", "machines"),
-    [
-        (rules(("pods", 1, 30.0)), [1, 2, 2, 3, 3, 4, 4, 5, 5, 5]),  # one in any 30 s
-        (rules(("percent", 100, 30.0)), [1, 2, 2, 4, 4, 5, 5, 5, 5, 5]),  # double what was there 30 s ago
-        (rules(("pods", 1, 30.0), ("percent", 100, 30.0)), [1, 2, 2, 4, 4, 5, 5, 5, 5, 5]),  # the one that allows more
-        (rules(("pods", 1, 30.0), ("percent", 100, 30.0), select="min"), [1, 2, 2, 3, 3, 4, 4, 5, 5, 5]),
-        (rules(("percent", 10, 15.0)), [1, 2, 3, 4, 5, 5, 5, 5, 5, 5]),  # rounded up: at least one
-        (rules(("pods", 4, 15.0), select="disabled"), [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
-    ],
-)
-def test_rules_limit_how_fast_a_pool_grows(engine: Replay, up: ScalingLimit, machines: list[int]) -> None:
-    """One request a second where a machine is to have 0.2: five machines, from the first round after 15 s of traffic."""
-    what = fleet(pool(batches(0.001), 1, ceiling=9, requests_per_s=0.4), scaling=replace(RATE, scale_up=up))
-    assert machines_by_round(engine, what, each_second(150.0), len(machines)) == machines
-
-
-@pytest.mark.parametrize(
-    ("down", "machines"),
-    [
-        (rules(("pods", 1, 30.0)), [5, 4, 4, 3, 3, 2, 2, 1, 1]),
-        (rules(("percent", 50, 30.0)), [5, 2, 2, 1, 1, 1, 1, 1, 1]),  # 5 less 50 % is 2.5: 2
-        (rules(("percent", 50, 30.0), ("pods", 1, 30.0), select="min"), [5, 4, 4, 3, 3, 2, 2, 1, 1]),
-        (rules(("pods", 1, 30.0), select="disabled"), [5, 5, 5, 5, 5, 5, 5, 5, 5]),
-    ],
-)
-def test_rules_limit_how_fast_a_pool_shrinks(engine: Replay, down: ScalingLimit, machines: list[int]) -> None:
-    """The same traffic for 60 s; from the round at 75 on there is none, and one machine would do."""
-    what = fleet(pool(batches(0.001), 1, ceiling=9, requests_per_s=0.4), scaling=replace(RATE, scale_down=down))
-    assert machines_by_round(engine, what, each_second(60.0), 4 + len(machines))[4:] == machines
-
-
-def test_stabilisation_upwards_waits_for_the_lowest_of_its_window(engine: Replay) -> None:
-    """The first round asks for none, so with 45 s the round at 45, three rounds on, is the first that sees fives only."""
-    what = fleet(pool(batches(0.001), 1, ceiling=9, requests_per_s=0.4), scaling=replace(RATE, upscale_stabilization_s=45.0))
-    assert machines_by_round(engine, what, each_second(90.0), 6) == [1, 1, 1, 5, 5, 5]
-
-
-def test_without_a_metric_nothing_changes(engine: Replay) -> None:
-    """The metric is lost from 10 to 40: the round at 45 is the first that sees it."""
-    what = fleet(pool(batches(0.001), 1, ceiling=9, requests_per_s=0.4), scaling=RATE)
-    drill = Drill("metrics-loss", 10.0, 40.0)
-    assert machines_by_round(engine, what, each_second(90.0), 6, drill) == [1, 1, 1, 5, 5, 5]
-
-
-def test_a_metric_of_pods_counts_those_that_are_not_ready(engine: Replay) -> None:
-    """A machine is to have one request; three come to the first. The round at 15 sees 3 and asks for three machines.
-
-    The two new ones wait for their node (30), load (45), become ready (60, too late for that round's metric): each time they count as
-    0, so the ratio is 1. At 75 they are seen with nothing. At 80 to 82 three more come: 3, 2, 1, a mean of 2: six machines.
-    """
-    scaling = replace(RATE, metric="concurrency", metric_lag_s=0.0)
-    what = fleet(pool(batches(1000.0), 1, ceiling=9, concurrency=2.0, start_s=40.0, load_s=10.0), scaling=scaling)
-    assert machines_by_round(engine, what, traffic([1.0, 2.0, 3.0, 80.0, 81.0, 82.0]), 7) == [1, 3, 3, 3, 3, 3, 6]
+    what = fleet(pool(replace(A_SECOND, kv_capacity_tokens=100), deferrable_limit=2), deferrable=(True,))
+    times_s, sizes = [0.0, 0.1, 0.2, 100.0, 103.5], [(4, 3), (4, 3), (4, 3), (4, 10), (4, 2)]
+    outcome = engine(what, traffic(times_s, sizes))
+    assert outcome.begin_s == pytest.approx([0.0, 1.0, 3.0, 100.0, 110.0])
+    assert outcome.finish_s == pytest.approx([3.0, 4.0, 6.0, 110.0, 112.0])
 
 
 # ------------------------------------------------------------------------------------------------------- how requests end
