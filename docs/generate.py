@@ -20,6 +20,7 @@ from pathlib import Path
 import typer
 
 from tightrope.cli import app
+from tightrope.demand.columns import columns_table
 from tightrope.demand.schema import schema_page
 from tightrope.plan.constraints import FAMILIES
 from tightrope.render.plan_json.reference import plan_reference
@@ -104,7 +105,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/plan-json.md": plan_reference,
     "docs/reference/workload.schema.json": schema_page,
 }
-BLOCKS: dict[str, Callable[[], str]] = {"layers": layers}
+BLOCKS: dict[str, Callable[[], str]] = {"layers": layers, "trace columns": columns_table}
 
 
 def with_blocks(page: str, cwd: Path | None = None) -> str:

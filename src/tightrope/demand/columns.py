@@ -42,6 +42,16 @@ KNOWN: dict[str, frozenset[str]] = {
 }
 
 
+def columns_table() -> str:
+    """Return the names that are known, as a table of Markdown."""
+    names: dict[str, list[str]] = {}
+    for line in _NAMES.strip().split("\n"):
+        role, *known = line.split()
+        names.setdefault(role, []).extend(f"`{name}`" for name in known)
+    rows = [f"| {role} | {', '.join(known)} |" for role, known in names.items()]
+    return "\n".join(["| what | names |", "|---|---|", *rows, ""])
+
+
 def find_column(table: Table, role: str, chosen: Mapping[str, str]) -> str | None:
     """Return the column that plays ``role``, None where no name fits; two that fit, or a chosen one that is absent, raise.
 
