@@ -238,7 +238,7 @@ def make_plan(**changes: object) -> Plan:
         classes=CLASSES,
         variant_shares=(
             VariantShare("chat", "assistant-7b/int8", (0.62,) * 168),
-            VariantShare("chat", "faq/int8", (1 / 3,) * 168),
+            VariantShare("chat", "faq/int8", (0.38,) * 168),
         ),
         scaling=SCALING,
         cache=AnswerCache(5000, 3600.0, 0.002),

@@ -162,6 +162,9 @@ def _check(plan: Plan) -> None:
         _among(f"{at}.traffic_class", rule.traffic_class, classes)
         _among(f"{at}.variant", rule.variant, variants)
         _check_week(f"{at}.share_by_block", rule.share_by_block, 1.0)
+    for item in plan.classes:
+        if item.deferral is None and not any(rule.traffic_class == item.name for rule in plan.variant_shares):
+            _refuse("variant_shares", [], f"a share of {item.name!r} for some variant")
     if plan.scaling.sync_s <= 0.0:
         _refuse("scaling.sync_s", plan.scaling.sync_s, "more than 0 s")
 
