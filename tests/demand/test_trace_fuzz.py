@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tightrope.base.errors import InputError
 from tightrope.base.records import Demand
+from tightrope.demand.clients import load_clients
 from tightrope.demand.requests import Requests, load_requests
 from tightrope.demand.trace import load_arrivals, load_rates, load_sizes
 
@@ -56,6 +57,7 @@ def try_all(path: Path) -> None:
         load_arrivals,
         load_rates,
         load_sizes,
+        load_clients,
         partial(load_requests, classes=("x", "a")),
     ]
     for load in loaders:
@@ -67,6 +69,7 @@ def try_all(path: Path) -> None:
             if isinstance(found, Demand):
                 assert (found.rate_per_s >= 0).all()
                 assert len(found.arrival_s) == 0 or (np.diff(found.arrival_s) >= 0).all()
+                assert found.clients is None or np.isin(found.clients.share.sum(axis=0).round(9), [0, 1]).all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -102,4 +105,26 @@ def test_numbers_that_are_nearly_right(folder: Path, times: list[float], rates: 
 def test_json_lines(folder: Path, records: list[dict[str, object]]) -> None:
     path = folder / "records.jsonl"
     path.write_text("\n".join(json.dumps(record) for record in records), encoding="utf-8")
+    try_all(path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", ""]),
+            st.sampled_from(["0", "600", "1200", "900"]),
+            st.sampled_from(["0", "1", "2.5", "-1", "1e300"]),
+            st.sampled_from(["Gamma", "weibull", "Poisson", "", "Pareto"]),
+            st.sampled_from(["0.5", "1", "0", "1e9", "1e-9", "inf", ""]),
+        ),
+        min_size=2,
+        max_size=6,
+    )
+)
+def test_clients_that_are_nearly_right(folder: Path, rows: list[tuple[str, ...]]) -> None:
+    path = folder / "clients.csv"
+    path.write_text("\n".join(["client,t_s,rps,dist,p1", *map(",".join, rows)]), encoding="utf-8")
+    try_all(path)
+    path.write_text("\n".join(["client,t_s,rps,dist,cv", *map(",".join, rows)]), encoding="utf-8")
     try_all(path)
