@@ -102,6 +102,17 @@ def test_blocks_that_are_no_numbers_are_equal_where_the_text_is(write: Write) ->
     assert lists_of(found) == [[0, 1], [1, 2, 0]]
 
 
+@pytest.mark.parametrize("count", [10_000, 100_000])
+def test_the_first_prompt_may_be_long(write: Write, count: int) -> None:
+    """The first line alone is longer than the head by which a file is judged."""
+    rows = [{"time_s": at, "hash_ids": list(range(at, at + count))} for at in (0, 1)]
+    found = load_requests(write("a.jsonl", lines(*map(json.dumps, rows))))
+    assert lists_of(found) == [row["hash_ids"] for row in rows]
+    if count == 10_000:
+        plain = lines("time_s,hash_ids", *(f'{row["time_s"]},"{row["hash_ids"]}"' for row in rows))
+        assert lists_of(load_requests(write("a.csv", plain))) == [row["hash_ids"] for row in rows]
+
+
 def test_parquet_json_lines_and_csv_give_the_same_requests(write: Write, tmp_path: Path) -> None:
     rows = """SELECT i * 0.5 AS time_s, i + 1 AS input_tokens, i + 2 AS output_tokens, 'c' || (i % 3) AS class, i % 5 AS key,
         range(i % 4) AS hash_ids FROM range(50) t(i)"""
