@@ -61,19 +61,30 @@ def _machines(outcome: Outcome, bins: int, width_s: float) -> tuple[FloatArray, 
 
 def _binned(timeline: Timeline, counts: IntArray, bins: int, width_s: float) -> FloatArray:
     """Return the mean of the samples in each bin, float64[pools, bins]; a bin without a sample has that of the last one."""
-    index = (timeline.time_s / width_s).astype(np.int64)
-    inside = index < bins
+    index, inside = _bins_of(timeline, bins, width_s)
     number = np.bincount(index[inside], minlength=bins)
     sums = np.stack([np.bincount(index[inside], weights=row[inside], minlength=bins) for row in counts.T])
     last = np.maximum.accumulate(np.where(number > 0, np.arange(bins), 0))
     return (sums / np.maximum(number, 1))[:, last]
 
 
-def queued(outcome: Outcome, bins: int, width_s: float) -> FloatArray:
-    """Return the most requests that waited for an engine at any of ``LOOKS`` looks in each bin, float64[bins].
+def _bins_of(timeline: Timeline, bins: int, width_s: float) -> tuple[IntArray, np.ndarray]:
+    """Return the bin of each sample, and whether it is one of the chart's."""
+    index = (timeline.time_s / width_s).astype(np.int64)
+    return index, index < bins
 
-    A request waits from its arrival until an engine takes it up; one that is never answered waits to the end.
+
+def queued(outcome: Outcome, bins: int, width_s: float) -> FloatArray:
+    """Return the most requests that waited at one time of each bin, float64[bins].
+
+    As the samples say, where there are some; else as the requests' own times do, looked at ``LOOKS`` times a bin: there a request
+    waits from its arrival until an engine takes it up for good, and to the end where none does.
     """
+    if outcome.timeline is not None:
+        index, inside = _bins_of(outcome.timeline, bins, width_s)
+        most = np.zeros(bins)
+        np.maximum.at(most, index[inside], (outcome.timeline.queued.sum(axis=1) + outcome.timeline.held)[inside])
+        return most
     waits = np.isfinite(outcome.begin_s) | (outcome.ended == UNANSWERED)
     arrived, begun = np.sort(outcome.traffic.time_s[waits]), np.sort(outcome.begin_s[waits])
     looks_s = (np.arange(bins * LOOKS) + 1.0) * width_s / LOOKS
