@@ -1,10 +1,27 @@
 """How many token-level requests a second the replay gets through, with everything that happens to a fleet of language models."""
 
+import json
+import os
+import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
-from benchmarks.loads import CLOCK, Timed, autoscaled, conversations, llama_on_a100, percentiles_s, replay_slowly, timed
+import numpy as np
+
+from benchmarks.loads import (
+    CLOCK,
+    Timed,
+    autoscaled,
+    children_cpu_s,
+    conversations,
+    llama_on_a100,
+    percentiles_s,
+    replay_slowly,
+    timed,
+)
 from benchmarks.replay_request import simpy_per_s
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.replay.records import Fleet, Outcome, Traffic
@@ -23,7 +40,7 @@ TARGET_PER_S = {2: 200_000, 4: 200_000, 256: 100_000}
 ELSEWHERE_PER_S = {
     "Vidur at 7d47513": {1: 486.0, 4: 324.0},
     "Dynamo Replay 1.3.1": {2: 13_800.0, 4: 9_200.0},
-    "vllm-sr-sim 0.1.0.dev20260713": {24: 31_000.0},
+    "vllm-sr-sim 0.1.0.dev20260713123629": {24: 31_000.0},
 }
 """Replicas → requests/s that others reached: measured earlier, on another machine with two shared cores. Vidur with sizes drawn again;
 Dynamo Replay on this trace, by its own clock; vllm-sr-sim on drawn requests, not step by step, the best of 11,000-31,000."""
@@ -33,6 +50,10 @@ SIMPY_ELSEWHERE_PER_S, SIMPY_REQUESTS = 81_600.0, 50_000
 
 Replayed: TypeAlias = tuple[Outcome, dict[str, list[float]]]
 """What became of the requests, and the percentiles of their latencies."""
+SR_SIM = os.environ.get("TIGHTROPE_SR_SIM", "")
+"""The command ``vllm-sr-sim``, where somebody installed it (in an environment of its own): then it is timed in the same run, too."""
+SR_SIM_REQUESTS, SR_SIM_PER_S, SR_SIM_FLEET = 30_000, 200.0, {"--n-s": 19, "--n-l": 5}
+"""The fleet is that of its earlier figure: 19 GPUs for short requests, 5 for long ones."""
 
 
 def run() -> dict:
@@ -52,6 +73,9 @@ def run() -> dict:
             "clock": CLOCK,
             "traffic": load(SHOWN, REQUESTS[SHOWN])[1],
             "replicas": {str(replicas): facts(replicas, found) for replicas, found in ours.items()},
+            "vllm_sr_sim_in_this_run": beside(ours, sum(SR_SIM_FLEET.values()), sr_sim_per_s(), 1.0)
+            if SR_SIM
+            else "not installed",
             "this_machine_is_faster_by_simpy": faster,
             "others_measured_earlier_on_another_machine": {
                 name: {f"on {replicas}": beside(ours, replicas, per_s, faster) for replicas, per_s in figures.items()}
@@ -106,3 +130,21 @@ def beside(ours: dict[int, Timed[Replayed]], replicas: int, per_s: float, faster
     nearest = min(ours, key=lambda mine: abs(mine - replicas))
     ratio = REQUESTS[nearest] / ours[nearest].cpu_s / per_s
     return {"requests_per_s": per_s, "our_replicas": nearest, "ratio": ratio, "ratio_at_equal_speed": ratio / faster}
+
+
+def sr_sim_per_s() -> float:
+    """Return how many requests a second vllm-sr-sim gets through in processor time, process start taken off: not steps, but requests."""
+    traffic, _ = conversations(SR_SIM_REQUESTS, SR_SIM_PER_S)
+    sizes = np.unique(traffic.input_tokens + traffic.output_tokens, return_counts=True)
+    shares = np.cumsum(sizes[1]) / len(traffic.time_s)
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "sizes.json"
+        table.write_text(json.dumps(list(zip(sizes[0].tolist(), shares.tolist(), strict=True))))
+        fleet = [str(word) for pair in SR_SIM_FLEET.items() for word in pair]
+        spent_s = []
+        for requests in (100, SR_SIM_REQUESTS):
+            before_s = children_cpu_s()
+            command = [SR_SIM, "simulate", "--cdf", str(table), "--lam", str(SR_SIM_PER_S), "--n-req", str(requests), *fleet]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=120)
+            spent_s.append(children_cpu_s() - before_s)
+    return (SR_SIM_REQUESTS - 100) / (spent_s[1] - spent_s[0])

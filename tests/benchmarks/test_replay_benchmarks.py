@@ -185,3 +185,22 @@ def test_a_long_stream_lasts_weeks_of_rates(load: Callable[[str], ModuleType]) -
     demand, duration_s = stream.daily(10**10)
     assert duration_s == pytest.approx(10**10 / stream.MEAN_PER_S, rel=0.02)
     assert demand.duration_s >= duration_s
+
+
+def test_another_simulator_is_timed_where_it_is_installed(
+    load: Callable[[str], ModuleType], no_trace: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A stand-in keeps what it is asked: twice, so that its start can be taken off, with the sizes of the trace."""
+    token = load("replay_token")
+    command, said = tmp_path / "vllm-sr-sim", tmp_path / "said"
+    command.write_text(f'#!/bin/sh\necho "$@" >> {said}\ncp "$3" {tmp_path}/sizes.json\n')
+    command.chmod(0o755)
+    monkeypatch.setattr(token, "SR_SIM", str(command))
+    spent_s = iter([0.0, 1.0, 2.0, 5.0])
+    monkeypatch.setattr(token, "children_cpu_s", lambda: next(spent_s))
+    assert token.sr_sim_per_s() == pytest.approx((30_000 - 100) / 2.0)
+    first, second = (line.split() for line in said.read_text().splitlines())
+    assert (first[first.index("--n-req") + 1], second[second.index("--n-req") + 1]) == ("100", "30000")
+    sizes = json.loads((tmp_path / "sizes.json").read_text())
+    assert sizes == sorted(sizes)
+    assert sizes[-1][1] == pytest.approx(1.0)
