@@ -1,7 +1,7 @@
 """Columns of a user's file as numpy arrays, read by DuckDB: CSV, JSON lines (both also ``.gz``) and Parquet.
 
-A file is judged by its first 64 KiB (its first two lines, if they are longer) before anything else is read, so a gigabyte of garbage costs nothing. Every failure is
-an ``InputError`` that names the line where the format has lines.
+A file is judged by its first 64 KiB (its first two lines, if they are longer) before anything else is read, so a gigabyte of
+garbage costs nothing. Every failure is an ``InputError`` that names the line where the format has lines.
 """
 
 import csv
