@@ -47,6 +47,13 @@ def test_requests_in_flight_and_those_without_a_key_are_not_joined(engine: Repla
     assert outcome.ended.tolist() == [ANSWERED] * 4 + [CACHED]
 
 
+def test_an_answer_that_is_made_again_is_the_most_recently_used(engine: Replay) -> None:
+    """Two in flight make 1 twice, and 2 between: at 3 [2 1], so 3, at 11, takes the place of 2."""
+    what = replace(fleet(pool(batches(1.0))), cache=ResponseCache(entries=2, ttl_s=100.0))
+    outcome = engine(what, replace(traffic([0.0, 0.1, 0.2, 10.0, 20.0, 30.0]), key=np.array([1, 2, 1, 3, 1, 2])))
+    assert outcome.ended.tolist() == [ANSWERED, ANSWERED, ANSWERED, ANSWERED, CACHED, ANSWERED]
+
+
 def test_an_answer_that_is_made_again_is_young_again(engine: Replay) -> None:
     """Both requests in flight give the answer, the second at 2: it is 99.5 s old at 101.5, and 100 s at 102, when it is dropped."""
     what = replace(fleet(pool(batches(1.0))), cache=ResponseCache(entries=9, ttl_s=100.0))
@@ -92,6 +99,12 @@ def test_at_one_moment_ends_come_before_arrivals_and_those_before_clients_that_a
     outcome = engine(what, traffic([0.0, 2.0, 10.0]))
     assert outcome.finish_s == pytest.approx([10.0, NEVER, 20.0])
     assert outcome.attempts_shed == 2
+
+
+def test_an_engine_has_its_share_of_what_its_machine_sustains(engine: Replay) -> None:
+    """With one request on a machine of 1/s, 2/1 is less than the 1/0.45 of an engine of two that sustain 0.9/s together."""
+    double = pool(batches(10.0), name="double", engines_per_machine=2, requests_per_s=0.9)
+    assert engine(fleet(pool(batches(10.0)), double), traffic([0.0, 1.0, 2.0])).pool.tolist() == [0, 0, 1]
 
 
 # ----------------------------------------------------------------------------------------------------------------- batches
@@ -172,6 +185,41 @@ def test_a_preempted_request_whose_machine_is_taken_starts_from_nothing(engine: 
     assert outcome.busy_hours[0] * 3600.0 == pytest.approx(30.0 + 70.0)
 
 
+@pytest.mark.parametrize(
+    ("comes_s", "priority", "finish_s"),
+    [
+        (4.5, 0, [8.0, 13.0, 9.0, 9.0]),  # behind the preempted one: the run goes on to 8, when all begin
+        (
+            5.5,
+            3,
+            [8.0, 13.0, 9.0, 7.0],
+        ),  # before all others: the run ends at 6, where 11 of 12 are taken with it, and 3 more do not fit
+    ],
+)
+def test_nobody_begins_in_a_step_that_preempted_or_in_its_run(
+    engine: Replay, comes_s: float, priority: int, finish_s: list[float]
+) -> None:
+    """Twelve tokens of memory, steps of a second; the first of four requests decodes to 8.
+
+    The second begins at 1. At 2 the third, which goes first, finds 8 + 2, and is 3. At 4 the two that decode have 7 and 5, and two more are
+    14: the second is preempted, with three tokens. Only now would the third fit, but a run begins. At 8 it begins, and the second, which
+    reads 6 and has its other five tokens by 13.
+    """
+    what = fleet(pool(replace(A_SECOND, kv_capacity_tokens=12)), deferrable=(False,) * 4)
+    what = treated(what, {"priority": 1}, {"priority": 0}, {"priority": 2}, {"priority": priority})
+    requests = traffic([0.0, 0.5, 1.5, comes_s], [(4, 8), (3, 8), (3, 1), (1, 1)], [0, 1, 2, 3])
+    outcome = engine(what, requests)
+    assert outcome.finish_s == pytest.approx(finish_s)
+    assert outcome.preemptions == 1
+
+
+def test_who_does_not_fit_holds_up_those_behind_it_and_work_that_can_wait(engine: Replay) -> None:
+    """Ten tokens. At 1 the first has 4 and writes one more: 6 do not fit, so neither the 1 behind them nor 1 that can wait begins."""
+    what = fleet(pool(A_SECOND, deferrable_limit=4), deferrable=(False, True))
+    outcome = engine(what, traffic([0.0, 0.5, 0.6, 0.7], [(4, 4), (6, 1), (1, 1), (1, 1)], [0, 0, 0, 1]))
+    assert outcome.begin_s == pytest.approx([0.0, 4.0, 4.0, 4.0])
+
+
 def test_a_prompt_that_is_being_read_may_be_preempted(engine: Replay) -> None:
     """Ten tokens of memory, three a step. 1: the first's last token is read, and two of the second's five; 2: two more.
 
@@ -211,6 +259,17 @@ def test_prompts_share_what_a_step_may_read(engine: Replay) -> None:
     assert outcome.finish_s == pytest.approx([18.0, 17.0])
 
 
+def test_what_is_cached_costs_time(engine: Replay) -> None:
+    """Six tokens a step, a second each, half a second a cached one; prompts of 16 tokens, the first block of 8 of them shared.
+
+    The first: 6, 6 + 6/2, 4 + 12/2 s. The second is spared 8: 6 + 8/2, then 2 + 14/2 s.
+    """
+    model = replace(A_SECOND_A_TOKEN, chunk_tokens=6, per_cached_token_s=0.5)
+    requests = with_blocks(traffic([0.0, 100.0], [(16, 1), (16, 1)]), "ab", "ac")
+    outcome = engine(fleet(pool(model, prefix_block_tokens=8)), requests)
+    assert outcome.latency_s == pytest.approx([25.0, 19.0])
+
+
 # ----------------------------------------------------------------------------------------------------------- prefix cache
 
 
@@ -218,13 +277,14 @@ def test_leading_blocks_that_are_kept_are_not_read_again(engine: Replay) -> None
     """Blocks of 4 tokens, a second a token, half a second a cached one.
 
     ``abc`` (10 tokens: the third block is not full) takes 10 s. ``abd`` is spared 8, reads 2: 2 + 8/2 s. ``ab`` of 8 tokens is never spared
-    its last block: 4 + 4/2 s. ``axb`` of 12 tokens is spared 4 and reads 8. ``bb`` is a block that leads no prompt.
+    its last block: 4 + 4/2 s. ``axb`` of 12 tokens is spared 4 and reads 8: 10 s. ``yz`` is new. ``abc`` of 13 is spared 8: 9 s.
     """
     model = replace(A_SECOND_A_TOKEN, per_cached_token_s=0.5)
-    requests = traffic([0.0, 100.0, 200.0, 300.0, 400.0], [(10, 1), (10, 1), (8, 1), (12, 1), (8, 1)])
-    outcome = engine(fleet(pool(model, prefix_block_tokens=4)), with_blocks(requests, "abc", "abd", "ab", "axb", "yz"))
-    assert outcome.prefix_tokens.tolist() == [0, 8, 4, 4, 0]
-    assert outcome.latency_s == pytest.approx([10.0, 6.0, 6.0, 10.0, 8.0])
+    sizes = [(10, 1), (10, 1), (8, 1), (12, 1), (8, 1), (13, 1)]
+    requests = with_blocks(traffic([100.0 * i for i in range(6)], sizes), "abc", "abd", "ab", "axb", "yz", "abc")
+    outcome = engine(fleet(pool(model, prefix_block_tokens=4)), requests)
+    assert outcome.prefix_tokens.tolist() == [0, 8, 4, 4, 0, 8]
+    assert outcome.latency_s == pytest.approx([10.0, 6.0, 6.0, 10.0, 8.0, 9.0])
 
 
 def test_the_longest_idle_block_is_given_up_and_of_a_prompt_its_last(engine: Replay) -> None:
@@ -251,6 +311,27 @@ def test_blocks_in_use_count_once(engine: Replay) -> None:
     assert outcome.prefix_tokens.tolist() == [0, 8, 8]
     assert outcome.finish_s == pytest.approx([3.0, 2.0, 2.0])
     assert engine(fleet(pool(model)), requests).finish_s == pytest.approx([3.0, 4.0, 5.0])
+
+
+def test_blocks_are_given_up_before_the_next_request_begins(engine: Replay) -> None:
+    """28 tokens of memory, blocks of 4: ``abcd`` and ``xy`` are idle, 24. At 201 one request decodes with 2, and two begin in one step.
+
+    The 3 of the first make 29: d goes. So the second is spared ``abc`` of its 17.
+    """
+    model = replace(A_SECOND_A_TOKEN, kv_capacity_tokens=28)
+    requests = traffic([0.0, 100.0, 200.0, 200.5, 200.6], [(16, 1), (8, 1), (1, 2), (3, 1), (17, 1)])
+    outcome = engine(fleet(pool(model, prefix_block_tokens=4)), with_blocks(requests, "abcd", "xy", "", "", "abcd"))
+    assert outcome.prefix_tokens.tolist() == [0, 0, 0, 0, 12]
+    assert outcome.begin_s == pytest.approx([0.0, 100.0, 200.0, 201.0, 201.0])
+
+
+def test_idle_blocks_that_are_held_again_need_memory(engine: Replay) -> None:
+    """Twenty tokens; ``ab`` is idle, 8. One of 11 is read at 100; then 12 are taken, and of 9 tokens one would be read and 8 held: 21."""
+    model = replace(A_SECOND, kv_capacity_tokens=20)
+    requests = with_blocks(traffic([0.0, 100.0, 100.5], [(8, 1), (11, 3), (9, 1)]), "ab", "", "ab")
+    outcome = engine(fleet(pool(model, prefix_block_tokens=4)), requests)
+    assert outcome.begin_s == pytest.approx([0.0, 100.0, 103.0])
+    assert outcome.prefix_tokens.tolist() == [0, 0, 4]  # b has gone for the first one's second token, which made 21
 
 
 def test_a_prefix_cache_is_gone_with_its_machine(engine: Replay) -> None:

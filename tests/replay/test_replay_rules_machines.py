@@ -9,7 +9,7 @@ from fleets import engine as batches
 from fleets import fleet, pool, seconds_billed, traffic, treated
 
 from tightrope.base.records import ScalingLimit, ScalingPolicy, ScalingRule, TokenEngine
-from tightrope.replay.records import Drill, Fleet, Outcome, Traffic
+from tightrope.replay.records import NO_POOL, Drill, Fleet, Outcome, Traffic
 
 Replay = Callable[..., Outcome]
 
@@ -67,6 +67,11 @@ def test_a_serverless_pool_is_chosen_as_if_it_were_empty(engine: Replay) -> None
     outcome = engine(fleet(plain, replace(instance, name="instances")), traffic([1.0, 2.0, 3.0, 40.0, 41.0]))
     assert outcome.pool.tolist() == [0, 1, 0, 0, 1]
     assert outcome.finish_s == pytest.approx([11.0, 32.0, 21.0, 50.0, 51.0])
+
+
+def test_serverless_pools_do_no_work_that_can_wait(engine: Replay) -> None:
+    what = fleet(pool(batches(10.0), ceiling=2, keep_alive_s=60.0), deferrable=(True,))
+    assert engine(what, traffic([1.0])).ended.tolist() == [NO_POOL]
 
 
 def test_an_instance_with_notice_still_starts_for_what_it_has(engine: Replay) -> None:
@@ -189,6 +194,12 @@ def test_stabilisation_upwards_waits_for_the_lowest_of_its_window(engine: Replay
     assert machines_by_round(engine, what, each_second(90.0), 6) == [1, 1, 1, 5, 5, 5]
 
 
+def test_stabilisation_downwards_waits_for_the_highest_of_its_window(engine: Replay) -> None:
+    """Three machines at 0, as many as the schedule has until 15, are the recommendation of the round before: 45 s before 30."""
+    what = fleet(pool(batches(1.0), [3, 1]), scaling=replace(RATE, downscale_stabilization_s=45.0))
+    assert machines_by_round(engine, what, traffic([]), 4, block_offset_s=3585.0) == [3, 3, 1, 1]
+
+
 def test_without_a_metric_nothing_changes(engine: Replay) -> None:
     """The metric is lost from 10 to 40: the round at 45 is the first that sees it."""
     what = fleet(pool(batches(0.001), 1, ceiling=9, requests_per_s=0.4), scaling=RATE)
@@ -210,10 +221,8 @@ def test_a_metric_of_pods_counts_those_that_are_not_ready(engine: Replay) -> Non
 @pytest.mark.parametrize(
     ("load_s", "machines"),
     [
-        (
-            80.0,
-            [1, 3, 3, 2, 1],
-        ),  # loading at 45: missing ones count as the target, (0 + 1 + 1) / 3 of 3 machines is 2; then 1 of 2
+        (90.0, [1, 3, 3, 2, 1]),  # loading at 30 already: missing ones count as 0 where the rest says more
+        (80.0, [1, 3, 3, 2, 1]),  # loading at 45: missing ones count as the target, (0 + 1 + 1) / 3 of 3 is 2; then 1 of 2
         (10.0, [1, 3, 3, 1, 1]),  # waiting for their node: they do not count on the way down, 0 of 1 machine is none
     ],
 )
