@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -157,7 +158,7 @@ if __name__ == "__main__":
 """
 
 
-def until(happened: partial) -> None:
+def until(happened: Callable[[], bool]) -> None:
     """Wait for something that other processes do."""
     latest_s = time.monotonic() + HANG_S
     while not happened():
@@ -166,28 +167,33 @@ def until(happened: partial) -> None:
 
 
 def alive(pid: int) -> bool:
+    """Return whether a process runs; one that only nobody has buried yet does not."""
+    stat = Path(f"/proc/{pid}/stat")
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        state = stat.read_text() if Path("/proc/self/stat").exists() else "(python) R"
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] if Path("/proc").is_dir() else True
+    return state.rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
-def test_an_interrupt_ends_every_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "words"), [(signal.SIGINT, "KeyboardInterrupt"), (signal.SIGKILL, "")])
+def test_the_end_of_a_sweep_is_the_end_of_its_processes(tmp_path: Path, sent: signal.Signals, words: str) -> None:
     script, pids = tmp_path / "sweep.py", tmp_path / "pids"
     script.write_text(INTERRUPTED)
     pids.mkdir()
     env = os.environ | {"PYTHONPATH": str(Path(fleets.__file__).parent)}
     command = [sys.executable, str(script), str(pids)]
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
-        until(partial(lambda: len(list(pids.iterdir())) == 2))
-        process.send_signal(signal.SIGINT)
-        _, words = process.communicate(timeout=HANG_S)
-    assert "KeyboardInterrupt" in words
+        until(lambda: len(list(pids.iterdir())) == 2)
+        process.send_signal(sent)
+        _, said = process.communicate(timeout=HANG_S)
+    assert words in said
+    assert process.returncode != 0
     children = [int(path.name) for path in pids.iterdir()]
     assert len(children) == 2
-    until(partial(lambda: not any(alive(pid) for pid in children)))
+    until(lambda: not any(alive(pid) for pid in children))
 
 
 # ------------------------------------------------------------------------------------------------------- shared traffic

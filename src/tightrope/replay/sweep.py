@@ -8,11 +8,12 @@ and never travel; a case that names a function instead has its requests drawn wh
 import os
 import pickle
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -305,11 +306,20 @@ def _dismiss(hands: Sequence[_Hand]) -> None:
 def _work(pipe: Connection, summarise: Callable[[Outcome], Any] | None) -> None:
     """Answer cases until nobody asks any more; an interrupt from the keyboard is for the process that asks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, daemon=True).start()
     try:
         while True:
             pipe.send_bytes(_answered(pipe.recv_bytes(), summarise))
     except (EOFError, ConnectionError):
         return
+
+
+def _follow() -> None:
+    """End this process, in the midst of a replay, when the one that started it is gone: nobody would read the answer."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _answered(message: bytes, summarise: Callable[[Outcome], Any] | None) -> bytes:
