@@ -23,7 +23,7 @@ from tightrope.cli import app
 from tightrope.demand.columns import columns_table
 from tightrope.demand.schema import schema_page
 from tightrope.plan.constraints import FAMILIES
-from tightrope.render.plan_json.reference import plan_reference
+from tightrope.render.reference import plan_reference, replayed_reference
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = 118
@@ -70,7 +70,7 @@ def cli_reference() -> str:
     """Return the page of every verb's ``--help``."""
     verbs = sorted(getattr(typer.main.get_command(app), "commands", {}))
     commands = ["tightrope --help", *(f"tightrope {verb} --help" for verb in verbs)]
-    head = "# Command line\n\nExit codes: 0 done, 2 bad input, 3 infeasible, 4 not proven.\n"
+    head = "# Command line\n\nExit codes: 0 done, 2 bad input, 3 infeasible, 4 not proven, or a promise missed in a replay.\n"
     return "\n".join([head, *(console(command) for command in commands)])
 
 
@@ -103,6 +103,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_reference,
     "docs/reference/formulation.md": formulation,
     "docs/reference/plan-json.md": plan_reference,
+    "docs/reference/replay-json.md": replayed_reference,
     "docs/reference/workload.schema.json": schema_page,
 }
 BLOCKS: dict[str, Callable[[], str]] = {"layers": layers, "trace columns": columns_table}

@@ -151,13 +151,15 @@ def replay(
         ),
     ],
     seed: Annotated[
-        list[str] | None, typer.Option(help="Seeds of spot interruptions and of a surge, such as 1,2,3; 1 where left out.")
+        list[str] | None,
+        typer.Option(metavar="N,...", help="Seeds of spot interruptions and of a surge, such as 1,2,3; 1 where left out."),
     ] = None,
     scenario: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="NAME",
             help="Replay it a second time with zone-loss, spot-zone-loss, spot-storm or metrics-loss, with surge=2x, with no-cache. "
-            "May be repeated."
+            "May be repeated.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for replay.json and replay.html.")] = None,
@@ -166,7 +168,7 @@ def replay(
     ] = None,
     trace_minutes: Annotated[float, typer.Option(min=0.01, max=1440, help="How many minutes of them.")] = 2.0,
     column: Annotated[
-        list[str] | None, typer.Option(help="role=column of the trace, such as time=started_at; may be repeated.")
+        list[str] | None, typer.Option(metavar="ROLE=COLUMN", help="Column of a role, such as time=started_at; may be repeated.")
     ] = None,
     time_unit: Annotated[Literal["", "s", "ms", "us", "ns"], typer.Option(help="Unit of a numeric time column.")] = "",
     week_hour: Annotated[

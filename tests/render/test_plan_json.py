@@ -17,7 +17,7 @@ from tightrope.base.plan import Plan
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.dump import plan_as_dict
 from tightrope.render.plan_json.load import load_plan
-from tightrope.render.plan_json.reference import plan_reference
+from tightrope.render.reference import plan_reference
 
 FILE = Path("plan.json")
 MONEY = st.floats(-1e6, 1e6)

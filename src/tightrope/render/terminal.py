@@ -43,7 +43,7 @@ def promises(evidence: Iterable[Evidence]) -> Table:
     return table
 
 
-def add_rows(table: Table, label: str, rows: Iterable[RenderableType]) -> None:
+def add_rows(table: Table, label: RenderableType, rows: Iterable[RenderableType]) -> None:
     """Add rows of which only the first is labelled."""
     for row in rows:
         table.add_row(label, row)

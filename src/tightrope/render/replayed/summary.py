@@ -41,7 +41,7 @@ def _verdict(report: Replayed) -> Table:
     style = "bold green" if report.last.kept and of else "bold red"
     table.add_row("verdict", Text.assemble((said.verdict(report.last).upper(), style), f"  {good} of {of} promises proven"))
     for run in report.runs:
-        add_rows(table, said.run_name(run) if run.scenario else "", [say(note) for note in run.notes])
+        add_rows(table, say(said.run_name(run)), [say(note) for note in run.notes])
     return table
 
 

@@ -1,4 +1,4 @@
-"""The reference page of plan.json, drawn from the record: types, units and meanings are read, never repeated."""
+"""The reference pages of plan.json and replay.json, drawn from the records: types, units and meanings are read, never repeated."""
 
 import ast
 import inspect
@@ -9,6 +9,7 @@ from types import NoneType, UnionType
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from tightrope.base.plan import Plan
+from tightrope.base.replayed import Replayed
 
 UNITS = {
     "_usd_per_hour": "US dollars an hour",
@@ -19,7 +20,8 @@ UNITS = {
     "_ms": "milliseconds",
     "_years": "years",
     "_s": "seconds",
-    "_h": "hours of the day",
+    "_h": "hours",
+    "stretch_cost_usd": "US dollars",
     "_per_s": "per second",
     "_per_hour": "per hour",
     "_tokens": "tokens",
@@ -38,7 +40,7 @@ UNITS = {
     "max_replicas": "machines",
 }
 """End of a field's name → its unit; the longest end that fits is used."""
-HEAD = """# plan.json
+PLAN = """# plan.json
 
 `tightrope plan` writes it, [`tightrope replay`](../how-to/replay-a-plan.md) reads it: the file is all that a replay needs. Keys
 come in this order; figures are exact to a billionth, and what the replay computes with (`serving`, `classes`, `variant_shares`,
@@ -48,9 +50,22 @@ planned for. The version rises when a field changes its meaning or goes; a reade
 """
 
 
+REPLAYED = """# replay.json
+
+[`tightrope replay`](../how-to/replay-a-plan.md) writes it. Keys come in this order; figures are exact to a billionth; two equal
+replays have equal bytes. A field that says nothing is left out; in a series, `null` is a time about which nothing is known. There is
+no `NaN`. The bill (`cost_lines`) is that of the stretch, `monthly_cost_usd` that of a month of 730 hours.
+"""
+
+
 def plan_reference() -> str:
     """Return the page as Markdown: one table per record that a plan is made of."""
-    return HEAD + "".join(f"\n{_section(record)}" for record in _records(Plan))
+    return PLAN + "".join(f"\n{_section(record)}" for record in _records(Plan))
+
+
+def replayed_reference() -> str:
+    """Return the page of a replay's report."""
+    return REPLAYED + "".join(f"\n{_section(record)}" for record in _records(Replayed))
 
 
 def _records(record: type) -> list[type]:
