@@ -249,7 +249,7 @@ class Plan:
     classes: tuple[ServedClass, ...] = field(metadata=EXACT)
     variant_shares: tuple[VariantShare, ...] = field(metadata=EXACT)
     scaling: ScalingPolicy = field(metadata=EXACT)
-    cache: AnswerCache | None = None
+    cache: AnswerCache | None = field(default=None, metadata=EXACT)
     charts: dict[str, list[float]] = field(default_factory=dict)
     """Series the report draws, float per block of the week: demand per class, capacity per pool."""
     schema_version: int = 2

@@ -44,7 +44,7 @@ PLAN = """# plan.json
 
 `tightrope plan` writes it, [`tightrope replay`](../how-to/replay-a-plan.md) reads it: the file is all that a replay needs. Keys
 come in this order; figures are exact to a billionth, and what the replay computes with (`serving`, `classes`, `variant_shares`,
-`scaling`) to the last bit; two equal plans have equal bytes. There is no `null` and no `NaN`: an unknown figure is an error, never
+`scaling`, `cache`) to the last bit; two equal plans have equal bytes. There is no `null` and no `NaN`: an unknown figure is an error, never
 a zero. A month has 730 hours. A week has 168 blocks of an hour; block 0 begins at 00:00 of the first day of the traffic that was
 planned for. The version rises when a field changes its meaning or goes; a reader refuses a version it does not know.
 """
