@@ -56,7 +56,7 @@ class Request:
     def forget(self) -> None:
         """Go back to the beginning: its machine was taken."""
         self.first_s = self.begin_s = math.inf
-        self.pool, self.written, self.read = -1, 0, 0
+        self.pool, self.written, self.read, self.prefix_tokens = -1, 0, 0, 0
         self.blocks = []
 
 

@@ -35,7 +35,7 @@ def test_a_request_joins_a_decoding_batch_after_the_step_it_arrived_in() -> None
 
 def test_a_request_waits_for_kv_cache_though_a_sequence_is_free() -> None:
     model = TokenEngine(0.01, 0.02, 0.001, 0.0, 30, 4, 512, 0.0)
-    outcome = replay(fleet(pool(model)), traffic([0.0, 0.0, 0.0], [(10, 10), (10, 5), (2, 2)]))
+    outcome = replay(fleet(pool(model)), traffic([0.0, 0.0, 0.0], [(20, 10), (12, 5), (2, 2)]))
     assert outcome.first_s == pytest.approx([0.03, 0.33, 0.33])  # the third is not let past the second
     assert outcome.finish_s[0] == pytest.approx(0.03 + 9 * 0.03)
 

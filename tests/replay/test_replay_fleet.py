@@ -76,11 +76,11 @@ def test_the_autoscaler_worked_by_hand_up_and_down() -> None:
 
     Rates at the rounds 0, 15, … are 0, 5, 10, 15, 20, 20, …: of two machines' 10/s they are 0.5 (down: the floor), 1 (within 0.1), 1.5
     (3 machines), then of three's 15/s 1.33 (4 machines), and of four's 20/s 1. From 300 s on: 20, 15, 10, 5, 0: recommendations
-    4, 3, 2, 2, 2, and the highest of the last five falls to 3 at 375 s and to 2 at 390 s.
+    4, 3, 2, 2, 2, and the highest of the last four falls to 3 at 360 s and to 2 at 375 s.
     """
     what = fleet(pool(engine(0.01), 2, ceiling=8, requests_per_s=10.0), scaling=HPA)
     counts = machines_by_round(what, steady(20.0, 300.0), 30)
-    assert counts == [2] * 3 + [3] + [4] * 21 + [3] + [2] * 4
+    assert counts == [2] * 3 + [3] + [4] * 20 + [3] + [2] * 5
 
 
 def test_a_metric_lag_moves_every_decision_by_itself() -> None:

@@ -14,6 +14,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import numba
 
+import tightrope.replay.by_reference  # noqa: F401 - tells numba how to pass a World
+
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
@@ -35,10 +37,19 @@ def cache_folder() -> Path:
 
 
 def jit(function: Callable[Params, Result]) -> Callable[Params, Result]:
-    """Return the function compiled on first call, or loaded from the cache folder; numba's own settings are left as they were.
+    """Return the function compiled where another compiled one calls it.
 
     Nothing here allocates, so numba's reference counting is off: counting every array of a ``World`` at every call took three
     quarters of a replay's time.
+    """
+    compile_with: Any = numba.njit
+    return compile_with(error_model="numpy", nogil=True, _nrt=False)(function)
+
+
+def entry(function: Callable[Params, Result]) -> Callable[Params, Result]:
+    """Return a function that Python calls, compiled on first call, with all it calls, or loaded from the cache folder.
+
+    Numba's own settings are left as they were.
     """
     settings: Any = numba.config
     compile_with: Any = numba.njit

@@ -1,176 +1,158 @@
 """The door to the replay: a fleet and arrivals in, what became of every request and machine out."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
-from tightrope.base.records import FloatArray, RequestEngine, TokenEngine
-from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
-from tightrope.replay.records import SPOT_NOTICE_S, UNANSWERED, Drill, Fleet, Outcome, Traffic
-from tightrope.replay.state import IDLE, MACHINE, NEVER, NONE, POOL, QUEUE, REQUEST, SETTINGS, SLOT, WORKING, Rows, World, rows
+from tightrope.base.records import FloatArray
+from tightrope.base.units import SECONDS_PER_HOUR
+from tightrope.replay.layout import as_array, grow, lay_out
+from tightrope.replay.records import Drill, EngineWork, Fleet, Outcome, StreamOutcome, Timeline, Traffic
+from tightrope.replay.state import NEVER, WORKING, World
 
-LIFETIMES = 4096
-"""Draws of spot machines' lifetimes; a replay that starts more machines goes round."""
-SPARE_MACHINES = 4
-"""Machine slots of a pool beyond its ceiling: replacements start while interrupted machines still drain."""
+SLICES = 100
+"""How often progress is told."""
 
 
 def replay_fleet(
-    fleet: Fleet, traffic: Traffic, *, duration_s: float, block_offset_s: float, seed: int, drill: Drill | None = None
+    fleet: Fleet,
+    traffic: Traffic,
+    *,
+    duration_s: float,
+    block_offset_s: float,
+    seed: int,
+    drill: Drill | None = None,
+    log_s: float = 0.0,
+    progress: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Return what the fleet makes of the traffic; the same arguments give the same bytes.
 
-    ``block_offset_s`` is the time of the week at which the replay starts, ``seed`` draws the spot machines' lifetimes.
+    ``block_offset_s`` is the time of the week at which the replay starts, ``seed`` draws the machines' lifetimes. The work of engines
+    until ``log_s`` is logged; ``progress`` is told how many requests have arrived.
     """
-    from tightrope.replay.kernel import run, stop_all, warm_start  # noqa: PLC0415 - numba loads when first used
+    from tightrope.replay import kernel  # noqa: PLC0415 - numba loads when first used
 
-    world = _world(fleet, traffic, duration_s)
-    _set(
-        world.settings,
-        autoscale=fleet.scaling.enabled,
-        lag_syncs=round(fleet.scaling.metric_lag_s / fleet.scaling.sync_s),
-        window_syncs=max(1, round(fleet.scaling.metric_window_s / fleet.scaling.sync_s)),
-        groups=len(fleet.groups),
-        target_utilisation=fleet.scaling.target_utilisation,
-        tolerance=fleet.scaling.tolerance,
-        sync_s=fleet.scaling.sync_s,
-        notice_s=SPOT_NOTICE_S,
-        block_offset_s=block_offset_s % (HOURS_PER_WEEK * SECONDS_PER_HOUR),
-        lost_zone=drill.zone if drill else 0,
-        zone_loss_s=drill.start_s if drill else NEVER,
-        zone_loss_end_s=drill.end_s if drill else NEVER,
-        end_s=duration_s,
-    )
-    world.lifetimes[:] = np.random.default_rng(seed).exponential(size=len(world.lifetimes))
-    warm_start(world)
-    run(world, duration_s)
-    slots = world.slots
-    ahead_s = np.where(np.isin(slots.mode, WORKING), world.event_s - duration_s, 0.0)
-    busy_s = np.bincount(slots.pool, weights=slots.busy_s - ahead_s, minlength=len(fleet.pools))
-    run(world, NEVER)
-    stop_all(world)
+    world = lay_out(fleet, traffic, duration_s=duration_s, block_offset_s=block_offset_s, seed=seed, drill=drill, log_s=log_s)
+    kernel.set_up(world)
+    for until_s in np.linspace(0.0, duration_s, SLICES + 1)[1:-1] if progress else ():
+        world = _advance(world, float(until_s))
+        progress(int(world.settings.arrived[0])) if progress else None
+    world = _advance(world, duration_s)
+    busy_hours = _busy_hours(world, duration_s)
+    world = _advance(world, NEVER)
+    kernel.end_all(world)
+    results, settings = world.results, world.settings[0]
     return Outcome(
         traffic=traffic,
-        first_s=world.requests.first_s.copy(),
-        finish_s=world.requests.finish_s.copy(),
-        pool=world.requests.pool.copy(),
+        first_s=results.first_s.copy(),
+        finish_s=results.finish_s.copy(),
+        pool=results.pool.copy(),
         machine_hours=world.hours,
-        busy_hours=busy_s / world.pools.engines / SECONDS_PER_HOUR,
-        interruptions=int(world.settings.interrupted[0]),
-        retries=int(world.settings.retries[0]),
-        begin_s=world.requests.first_s.copy(),
-        ended=np.where(np.isfinite(world.requests.finish_s), 0, UNANSWERED).astype(np.int64),
-        prefix_tokens=np.zeros(len(world.requests), dtype=np.int64),
+        busy_hours=busy_hours,
+        interruptions=int(settings.interrupted),
+        retries=int(settings.retries),
+        begin_s=results.begin_s.copy(),
+        ended=results.ended.copy(),
+        prefix_tokens=results.spared.copy(),
+        preemptions=int(settings.preempted),
+        failures=int(settings.failed),
+        cold_starts=int(settings.cold_starts),
+        attempts_shed=int(settings.shed),
+        timeline=_timeline(world),
+        work=_work(world) if log_s > 0.0 else None,
     )
 
 
-def _set(target: Rows, **columns: object) -> None:
-    """Set whole columns of a structured array."""
-    for name, values in columns.items():
-        target[name] = values
+def replay_stream(
+    fleet: Fleet,
+    chunks: Iterable[Traffic],
+    *,
+    duration_s: float,
+    block_offset_s: float,
+    seed: int,
+    within_s: FloatArray | None = None,
+) -> StreamOutcome:
+    """Return counts and histograms of traffic that comes in chunks, each after the one before: memory does not grow with it.
 
+    ``within_s``, float64[classes, metrics], names a limit for each class and metric of ``METRICS``; answers within it are counted. Raises
+    ``ValueError`` for traffic with cache keys or prefix blocks, which have no numbers across chunks.
+    """
+    from tightrope.replay import kernel  # noqa: PLC0415 - numba loads when first used
+    from tightrope.replay.answers import BINS, bin_edges_s  # noqa: PLC0415
 
-def _world(fleet: Fleet, traffic: Traffic, duration_s: float) -> World:
-    """Lay fleet and traffic out: all machines off, nothing answered."""
-    scaling, count = fleet.scaling, len(fleet.pools)
-    pools = _pools(fleet)
-    machines, slots = _machines(pools), _slots(pools)
-    width = int(max(pools.max_sequences.max(), pools.max_batch.max(), 1)) + 1
-    measured = round((scaling.metric_lag_s + scaling.metric_window_s) / scaling.sync_s) + 4
-    stabilised = round(scaling.downscale_stabilization_s / scaling.sync_s) + 1
-    return World(
-        settings=rows(SETTINGS, 1),
-        pools=pools,
-        slots=slots,
-        machines=machines,
-        requests=_requests(traffic),
-        queues=_queues(fleet),
-        event_s=np.full(len(slots), NEVER),
-        heap=np.zeros((len(slots), 2, width), dtype=np.int64),
-        service_s=_service_table(fleet),
-        floor=np.stack([pool.schedule for pool in fleet.pools]).astype(np.int64),
-        share=np.ascontiguousarray(fleet.share, dtype=np.float64),
-        lifetimes=np.zeros(LIFETIMES),
-        hours=np.zeros((count, max(1, int(np.ceil(duration_s / SECONDS_PER_HOUR))))),
-        arrivals=np.zeros((count, measured), dtype=np.int64),
-        recommended=np.zeros((count, stabilised), dtype=np.int64),
+    nobody = np.zeros(0, dtype=np.int64)
+    none = Traffic(np.zeros(0), nobody, nobody, nobody)
+    world = lay_out(fleet, none, duration_s=duration_s, block_offset_s=block_offset_s, seed=seed, results=False, bins=BINS)
+    if within_s is not None:
+        world.within[:] = within_s
+    kernel.set_up(world)
+    for chunk in chunks:
+        if chunk.key is not None or chunk.blocks is not None:
+            msg = "got a stream with cache keys or prefix blocks, expected traffic without: replay it with replay_fleet"
+            raise ValueError(msg)
+        world = _advance(_with_arrivals(world, chunk), NEVER, more=True)
+    world = _advance(_with_arrivals(world, none), duration_s)
+    busy_hours = _busy_hours(world, duration_s)
+    world = _advance(world, NEVER)
+    kernel.end_all(world)
+    metrics = world.within.shape[1]
+    return StreamOutcome(
+        requests=int(world.settings.asked[0]),
+        upper_s=bin_edges_s(),
+        histogram=world.histogram,
+        within=world.counted[:, :metrics],
+        ended=world.counted[:, metrics:],
+        machine_hours=world.hours,
+        busy_hours=busy_hours,
+        timeline=_timeline(world),
     )
 
 
-def _pools(fleet: Fleet) -> Rows:
-    """Lay the pools out, with the ranges of machines and slots that are theirs."""
-    table = rows(POOL, len(fleet.pools))
-    machine = slot = 0
-    for row, pool, allowed in zip(table, fleet.pools, fleet.allowed.T, strict=True):
-        engine, machines = pool.engine, max(pool.ceiling, int(pool.schedule.max())) + SPARE_MACHINES
-        row["token_engine"] = isinstance(engine, TokenEngine)
-        for name in ("overhead_s", "weights_s", "per_token_s", "per_cached_token_s", "max_sequences", "chunk_tokens"):
-            row[name] = getattr(engine, name, 0)
-        row["kv_capacity"] = getattr(engine, "kv_capacity_tokens", 0)
-        row["max_batch"] = getattr(engine, "max_batch", 0)
-        row["max_wait_s"], row["deferrable_limit"] = pool.max_wait_s, pool.deferrable_limit
-        row["group"], row["engines"], row["zones"] = fleet.groups.index(pool.group), pool.engines_per_machine, pool.zones
-        row["start_s"], row["ceiling"] = pool.start_s, pool.ceiling
-        row["weight"], row["capacity_per_s"] = pool.requests_per_s / pool.engines_per_machine, pool.requests_per_s
-        row["interruptions_per_s"] = pool.interruptions_per_hour / SECONDS_PER_HOUR
-        row["classes"] = sum(1 << c for c, may in enumerate(allowed) if may and fleet.classes[c].deferrable)
-        row["first_machine"], row["first_slot"] = machine, slot
-        machine, slot = machine + machines, slot + machines * pool.engines_per_machine
-        row["end_machine"], row["end_slot"] = machine, slot
-    return table
-
-
-def _service_table(fleet: Fleet) -> FloatArray:
-    """Return the batch times of request engines, float64[pools, largest batch]; rows of token engines are zero."""
-    times = [pool.engine.service_s if isinstance(pool.engine, RequestEngine) else (0.0,) for pool in fleet.pools]
-    table = np.zeros((len(times), max(len(row) for row in times)))
-    for row, values in zip(table, times, strict=True):
-        row[: len(values)] = values
-    return table
-
-
-def _requests(traffic: Traffic) -> Rows:
-    """Lay the traffic out; an empty prompt or answer counts as one token."""
-    table = rows(REQUEST, len(traffic.time_s))
-    _set(
-        table,
-        time_s=traffic.time_s,
-        traffic_class=traffic.traffic_class,
-        input_tokens=np.maximum(traffic.input_tokens, 1),
-        output_tokens=np.maximum(traffic.output_tokens, 1),
-        first_s=NEVER,
-        finish_s=NEVER,
-        pool=NONE,
-        next=NONE,
+def _with_arrivals(world: World, chunk: Traffic) -> World:
+    """Return the world with a chunk's arrivals still to come."""
+    world.settings.arrived = 0
+    return world._replace(
+        time_s=as_array(chunk.time_s, np.float64),
+        traffic_class=as_array(chunk.traffic_class, np.int64),
+        input_tokens=as_array(chunk.input_tokens, np.int64),
+        output_tokens=as_array(chunk.output_tokens, np.int64),
+        deadline_s=as_array(chunk.deadline_s, np.float64),
     )
-    return table
 
 
-def _machines(pools: Rows) -> Rows:
-    """Lay the machines out, all off."""
-    table = rows(MACHINE, int(pools.end_machine[-1]))
-    _set(table, pool=np.repeat(np.arange(len(pools)), pools.end_machine - pools.first_machine), kill_s=NEVER, interrupt_s=NEVER)
-    return table
+def _advance(world: World, until_s: float, *, more: bool = False) -> World:
+    """Replay up to a moment, with as many request rows as it takes; return the world."""
+    from tightrope.replay import kernel  # noqa: PLC0415 - numba loads when first used
+
+    while kernel.run(world, until_s, more) == kernel.NEEDS_ROWS:
+        world = grow(world)
+    return world
 
 
-def _slots(pools: Rows) -> Rows:
-    """Lay the engines out, all idle."""
-    table = rows(SLOT, int(pools.end_slot[-1]))
-    per_machine = np.repeat(pools.engines, pools.end_machine - pools.first_machine)
-    _set(
-        table,
-        pool=np.repeat(np.arange(len(pools)), pools.end_slot - pools.first_slot),
-        machine=np.repeat(np.arange(len(per_machine)), per_machine),
-        mode=IDLE,
-        head=NONE,
-        tail=NONE,
-        closed=1,
-    )
-    return table
+def _busy_hours(world: World, duration_s: float) -> FloatArray:
+    """Return machine-hours of work until now, float64[pools]; work under way counts as far as it is done."""
+    slots = world.slots
+    ahead_s = np.where(np.isin(slots.mode, WORKING), world.event_s - duration_s, 0.0)
+    busy_s = np.bincount(slots.pool, weights=slots.busy_s - ahead_s, minlength=len(world.pools))
+    return busy_s / world.pools.engines / SECONDS_PER_HOUR
 
 
-def _queues(fleet: Fleet) -> Rows:
-    """Lay the queues of held requests out, all empty: the groups' first, then the classes'."""
-    table = rows(QUEUE, len(fleet.groups) + len(fleet.classes))
-    _set(table, head=NONE, tail=NONE)
-    table["deferrable"][: len(fleet.groups)] = NONE
-    table["deferrable"][len(fleet.groups) :] = [item.deferrable for item in fleet.classes]
-    return table
+def _timeline(world: World) -> Timeline:
+    """Return the samples taken."""
+    samples, settings = world.samples, world.settings[0]
+    taken = min(len(samples), -(-int(settings.sync) // int(settings.sample_every)))
+    time_s: FloatArray = np.arange(taken, dtype=np.float64) * float(settings.sync_s) * int(settings.sample_every)
+    kept = samples[:taken]
+    names = ("ready", "starting", "draining", "queued", "running")
+    return Timeline(time_s, *(np.ascontiguousarray(kept[name]) for name in names), held=kept["held"][:, 0].copy())
+
+
+def _work(world: World) -> EngineWork:
+    """Return the engines' work that was logged."""
+    log, pools = world.work[: int(world.settings.logged[0])], world.pools
+    slot = log["slot"]
+    pool = world.slots.pool[slot]
+    machine = world.slots.machine[slot] - pools.first_machine[pool]
+    engine = (slot - pools.first_slot[pool]) % pools.engines[pool]
+    columns = (log[name].copy() for name in ("begin_s", "end_s", "steps", "prompt_tokens", "sequences"))
+    return EngineWork(pool, machine, engine, *columns)

@@ -1,11 +1,11 @@
-"""The records a replay runs on: one numpy structured array per kind of thing, so that compiled functions pass a row by reference.
+"""The arrays a replay runs on: one numpy structured array per kind of thing, so that compiled functions pass a row by reference.
 
 Times are seconds from the start of the replay, tokens are counts. ``Row`` is one element of such an array: reading and setting
-its fields reads and sets the array. Engine rows live in ``slots`` (one engine of a machine); the ends of their running work live
-apart in ``event_s`` (float64[slots]), since the event loop scans them.
+its fields reads and sets the array. Requests that are somewhere in the fleet have a row in ``requests``, given back when they end;
+what became of them stands in ``results`` by their number, or in ``histogram`` where nobody keeps results.
 """
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,45 +15,77 @@ from tightrope.base.records import FloatArray, IntArray
 Row: TypeAlias = np.record
 Rows: TypeAlias = np.recarray
 
-OFF, STARTING, READY, DRAINING = 0, 1, 2, 3
-IDLE, DECODING, STEPPING, BATCHING, WAITING = 0, 1, 2, 3, 4
+
+def _code(value: int) -> int:
+    """Return an integer of numpy's: numba compiles a function anew for every one of Python's that is passed to it."""
+    code: Any = np.int64(value)
+    return code
+
+
+OFF, STARTING, READY, DRAINING = map(_code, range(4))
+IDLE, DECODING, STEPPING, BATCHING, WAITING, COLD = map(_code, range(6))
 WORKING = (DECODING, STEPPING, BATCHING)
-NONE = -1
+NO_DRILL, ZONE_LOSS, SPOT_ZONE_LOSS, SPOT_STORM, METRICS_LOSS = map(_code, range(5))
+ANSWERED, CACHED, SHED, TOO_LARGE, NO_POOL, UNANSWERED = map(_code, range(6))
+"""As in ``ENDINGS``."""
+METRICS = ("queue", "ttft", "tpot", "latency")
+QUEUE_S, TTFT_S, TPOT_S, LATENCY_S = map(_code, range(4))
+NONE, FIRST = _code(-1), _code(0)
 NEVER = np.inf
+CLOSED = _code(1 << 60)
+"""Load of an engine that takes no new requests."""
 
 
 def _dtype(whole: str, real: str) -> np.dtype:
     """Return the dtype with int64 fields named in ``whole`` and float64 fields named in ``real``."""
-    return np.dtype([(name, np.int64) for name in whole.split()] + [(name, np.float64) for name in real.split()])
+    return np.dtype([(name, np.int64) for name in whole.split()] + [(name, np.float64) for name in real.split()], align=True)
 
 
 POOL = _dtype(
-    "token_engine kv_capacity max_sequences chunk_tokens max_batch group engines zones deferrable_limit classes ceiling "
-    "first_machine end_machine first_slot end_slot",
-    "overhead_s weights_s per_token_s per_cached_token_s max_wait_s weight start_s interruptions_per_s capacity_per_s",
+    "token_engine kv_capacity max_sequences chunk_tokens block_tokens max_batch group engines zones deferrable_limit classes ceiling "
+    "serverless backs first_machine end_machine first_slot end_slot present used wanted",
+    "overhead_s weights_s per_token_s per_cached_token_s max_wait_s weight start_s load_s keep_alive_s interruptions_per_s "
+    "failures_per_s target",
 )
-"""``classes`` has a bit per deferrable class the pool may run; ``weight`` and ``capacity_per_s`` are requests/s of a slot and
-of a machine."""
+"""``classes`` has a bit per deferrable class the pool may run; ``weight`` is requests/s of an engine, ``target`` what the
+autoscaler steers a machine to; ``present`` counts machines that start or are ready, ``used`` all that are not off."""
 SLOT = _dtype(
-    "pool machine mode head tail waiting sequences step cached reserved progress prefilled steps closed",
+    "pool machine mode waiting reading sequences step steps cached occupied progress prompt_tokens spared complete read_head read_tail "
+    "closed idle_blocks idle_head idle_tail free_frame",
     "begin_s base_s growth_s busy_s",
 )
-"""``step`` counts decode steps, ``cached`` the tokens of decoding sequences, ``progress`` the head's prefilled tokens,
-``prefilled`` the prompts that end in the running step; ``steps``, ``base_s`` and ``growth_s`` describe the running decode run;
-``closed`` says that the machine drains."""
-MACHINE = _dtype("pool state zone", "ready_s interrupt_s kill_s on_since_s")
-REQUEST = _dtype("traffic_class input_tokens output_tokens pool next", "time_s first_s finish_s")
-QUEUE = _dtype("deferrable head tail count", "")
-"""One row a variant group (requests that wait for its first replica), then one a class (deferrable work; requests routed)."""
-SETTINGS = _dtype(
-    "autoscale lag_syncs window_syncs groups lost_zone arrived started interrupted retries sync",
-    "target_utilisation tolerance sync_s notice_s block_offset_s zone_loss_s zone_loss_end_s end_s",
+"""One engine. ``step`` counts decode steps, ``cached`` the tokens of decoding sequences, ``occupied`` the KV cache in use. ``reading``
+prompts are read in the running step (the list from ``read_head``), ``complete`` of them to their end, the last up to ``progress``;
+``spared`` is what the prefix cache spared them. ``steps``, ``base_s`` and ``growth_s`` describe the running decode run; ``closed``
+says that the machine drains; ``idle_…`` and ``free_frame`` head lists of prefix blocks."""
+MACHINE = _dtype("pool state zone", "ready_s interrupt_s fail_s kill_s on_since_s idle_since_s")
+REQUEST = _dtype(
+    "number traffic_class level input_tokens output_tokens written pool next order spared shared first_block listed_blocks key attempts",
+    "time_s begin_s first_s deadline_s due_s",
 )
+"""``written`` tokens of the answer were there when the prompt was begun; ``order`` numbers the beginnings; ``shared`` of its
+``listed_blocks`` prefix blocks are held; ``attempts`` counts how often it was turned away, ``due_s`` when its client asks again."""
+RESULT = _dtype("pool ended spared", "begin_s first_s finish_s")
+CLASS = _dtype("deferrable level retries routed", "answer_within_s shed_wait_s retry_after_s")
+FRAME = _dtype("block holders before after chain", "")
+"""A place for one prefix block: who holds it, its neighbours among the idle ones, the next of its bucket."""
+KEPT = _dtype("before after", "made_s")
+"""An answer in the response cache, one row a key; ``made_s`` is -inf where none is kept."""
+SAMPLE = _dtype("ready starting draining queued running held", "")
+WORK = _dtype("slot steps prompt_tokens sequences", "begin_s end_s")
+SETTINGS = _dtype(
+    "autoscale follow_pods lag_syncs window_syncs up_rounds down_rounds up_select down_select drill lost_zone levels "
+    "arrived asked started sync live free orders interrupted retries preempted failed cold_starts shed "
+    "kept_most kept_count kept_head kept_tail sample_every logged",
+    "tolerance sync_s notice_s block_offset_s drill_s drill_end_s end_s retry_s ttl_s hit_s log_s",
+)
+"""``started`` counts machines ever asked for, ``asked`` requests ever taken in, ``live`` those that have not ended; ``free`` heads
+the unused request rows; ``retry_s`` is when the next client asks again."""
 
 
-def rows(dtype: np.dtype, size: int) -> Rows:
-    """Return ``size`` zeroed rows."""
-    return np.zeros(size, dtype=dtype).view(np.recarray)
+def rows(dtype: np.dtype, *shape: int) -> Rows:
+    """Return zeroed rows."""
+    return np.zeros(shape, dtype=dtype).view(np.recarray)
 
 
 class World(NamedTuple):
@@ -63,14 +95,42 @@ class World(NamedTuple):
     pools: Rows  # [pools]
     slots: Rows  # [slots]
     machines: Rows  # [machines]
-    requests: Rows  # [requests], ascending in time
-    queues: Rows  # [groups + classes]
+    classes: Rows  # [classes]
+    requests: Rows  # [rows in use at once]
+    results: Rows  # [requests], or [0]
+    time_s: FloatArray  # [arrivals], ascending
+    traffic_class: IntArray  # [arrivals]
+    input_tokens: IntArray  # [arrivals]
+    output_tokens: IntArray  # [arrivals]
+    key: IntArray  # [arrivals], or [0]
+    deadline_s: FloatArray  # [arrivals], or [0]
+    block_start: IntArray  # [arrivals + 1], or [0]
+    blocks: IntArray  # [blocks of all prompts]
     event_s: FloatArray  # [slots] end of what the slot does now
+    event_tree: IntArray  # [2 * slots] winner tree over ``event_s``
+    load: IntArray  # [slots] requests on the slot, CLOSED where it takes none
+    load_tree: IntArray  # [2 * slots] a winner tree over ``load`` for each pool
     heap: NDArray[np.int64]  # [slots, 2, concurrent sequences]: (decode step at its end, request), a binary heap
+    lines: IntArray  # [slots, priorities, 2]: first and last of a queue
+    held: IntArray  # [groups, 2]: requests that wait for a machine
+    lost: IntArray  # [2]: requests whose machine is being taken
+    queues: IntArray  # [classes, 2]: work that can wait; of other classes, those that will ask again
     service_s: FloatArray  # [pools, largest batch]
     floor: IntArray  # [pools, blocks of the week] scheduled machines
     share: FloatArray  # [classes, groups, blocks of the week]
-    lifetimes: FloatArray  # unit exponential draws, consumed in order
+    lifetimes: FloatArray  # [2, draws] unit exponential: to interruption, to failure
     hours: FloatArray  # [pools, billing hours] machine-hours
-    arrivals: IntArray  # [pools, sync periods kept] requests routed
-    recommended: IntArray  # [pools, rounds of the stabilisation window] the autoscaler's recommendations
+    arrivals: IntArray  # [pools, rounds kept] requests routed
+    recommended: IntArray  # [pools, rounds kept] the autoscaler's recommendations
+    changed: IntArray  # [pools, rounds kept] machines added to what is wanted
+    measured: IntArray  # [machines, rounds kept] requests on each ready machine, NONE where it was not ready
+    up_rules: FloatArray  # [rules, 3]
+    down_rules: FloatArray  # [rules, 3]
+    frames: Rows  # [slots, prefix blocks]
+    buckets: IntArray  # [slots, hash buckets]
+    kept: Rows  # [keys]
+    samples: Rows  # [samples, pools]
+    work: Rows  # [log entries]
+    histogram: IntArray  # [classes, METRICS, bins]
+    within: FloatArray  # [classes, METRICS] seconds; answers within them are counted in ``counted``
+    counted: IntArray  # [classes, METRICS + endings]

@@ -1,0 +1,65 @@
+"""How compiled functions see a ``World``: by reference.
+
+Numba passes a named tuple of arrays by value, some 350 machine words at every call; that took most of a replay's time, and of its
+compilation. Here a ``World`` is a pointer to its arrays, which live on the stack of the call that came from Python, and reading a
+field loads what is needed of it. Nothing else changes: the functions are the same Python.
+"""
+
+from typing import Any
+
+from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.core.imputils import impl_ret_borrowed
+from numba.core.types import NamedTuple, Type
+from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba.core.typing.typeof import typeof
+from numba.extending import NativeValue, lower_getattr_generic, register_model, typeof_impl, unbox
+
+from tightrope.replay.state import World
+
+
+class WorldType(Type):
+    """A pointer to the arrays of a world; ``dtype`` is the named tuple of their types."""
+
+    def __init__(self, dtype: NamedTuple) -> None:
+        """Name the type after the arrays'."""
+        self.dtype = dtype
+        super().__init__(name=f"World({dtype})")
+
+
+@typeof_impl.register(World)
+def typeof_world(value: World, _: object) -> WorldType:
+    """Return the type of a world."""
+    return WorldType(NamedTuple([typeof(array) for array in value], World))
+
+
+register_model(WorldType)(models.PointerModel)
+
+
+@infer_getattr
+class WorldFields(AttributeTemplate):
+    """A world has the fields of ``World``."""
+
+    key = WorldType
+
+    # pyrefly: ignore[missing-override-decorator]
+    def generic_resolve(self, world: WorldType, name: str) -> object:
+        """Return the type of a field, None where there is none of that name."""
+        return world.dtype[World._fields.index(name)] if name in World._fields else None
+
+
+@lower_getattr_generic(WorldType)
+def load_field(context: Any, builder: Any, world: WorldType, pointer: Any, name: str) -> object:
+    """Load a field's array through the pointer."""
+    place = World._fields.index(name)
+    field = world.dtype[place]
+    address = cgutils.gep_inbounds(builder, pointer, 0, place)
+    return impl_ret_borrowed(context, builder, field, context.data_model_manager[field].load_from_data_pointer(builder, address))
+
+
+@unbox(WorldType)
+def from_python(world: WorldType, value: Any, call: Any) -> NativeValue:
+    """Unpack a world's arrays onto the stack of the call, and point to them."""
+    arrays = call.unbox(world.dtype, value)
+    pointer = cgutils.alloca_once_value(call.builder, arrays.value)
+    return NativeValue(pointer, is_error=arrays.is_error, cleanup=arrays.cleanup)
