@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 AZURE = ROOT.parent / "shared" / "data" / "traffic" / "azure_llm_2023_conv.csv.gz"
 """Conversations of one model at Azure on 2023-11-16: 19,366 requests in 57 minutes (Patel et al., Splitwise, ISCA 2024; CC BY 4.0)."""
 SIZES = ROOT / "examples" / "chatgenius" / "traffic" / "chat_tokens.csv"
-"""Sizes of requests to another model (ServeGen), which the project carries."""
+"""Every ninth of their sizes, sorted, which the project carries."""
 Result = TypeVar("Result")
 RUNS = 3
 """Each timing is the best of so many: whatever else the machine does only ever adds."""
