@@ -198,7 +198,7 @@ def replay(
         log_s=length_s if chrome_trace else 0.0,
     )
     plan, book = load_plan(plan_file), load_price_book(directory=catalogue)
-    with counting(question.count_replays(), Console(stderr=True)) as counter:
+    with counting(Console(stderr=True)) as counter:
         tried = answer(question, plan, book, counter)
     per_s = counter.per_s
     files = write_replayed(tried, out, chrome_trace, length_s)

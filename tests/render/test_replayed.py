@@ -248,9 +248,12 @@ def test_without_a_log_there_are_counters_only() -> None:
 def test_the_bar_counts_requests_and_is_silent_off_a_terminal() -> None:
     quiet, loud = io.StringIO(), io.StringIO()
     for file, terminal in ((quiet, False), (loud, True)):
-        with counting(2, Console(file=file, force_terminal=terminal, width=100)) as counter:
-            counter("as recorded", 500)
-            counter("zone-loss", 700)
+        with counting(Console(file=file, force_terminal=terminal, width=100)) as counter:
+            counter.expect(2, 700)
+            counter.arrived("as recorded", 0, 500)
+            counter.arrived("zone-loss", 1, 200)
+            counter.arrived("zone-loss", 1, 700)
+        assert counter.live is terminal
         assert counter.requests == 1200
         assert counter.per_s > 0.0
     assert quiet.getvalue() == ""

@@ -7,7 +7,7 @@ from tightrope.base.plan import Plan
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.recorded import load_traffic, parse_columns, parse_trace
 from tightrope.plan.rerun import Progress, Tried, try_plan
-from tightrope.plan.scenario import AS_RECORDED, parse_scenarios
+from tightrope.plan.scenario import parse_scenarios
 
 MOST_SEEDS = 1000
 LARGEST_SEED = 2**32 - 1
@@ -26,12 +26,8 @@ class Question:
     log_s: float = 0.0
     """Until when the engines' work is noted."""
 
-    def count_replays(self) -> int:
-        """Return how many replays of everything it takes."""
-        return len(parse_seeds(self.seeds)) * (1 if parse_scenarios(self.scenarios) == AS_RECORDED else 2)
 
-
-def answer(question: Question, plan: Plan, book: PriceBook, progress: Progress) -> Tried:
+def answer(question: Question, plan: Plan, book: PriceBook, progress: Progress | None = None) -> Tried:
     """Return what the replays show; raise ``InputError`` for whatever in the question is wrong."""
     seeds, scenario = parse_seeds(question.seeds), parse_scenarios(question.scenarios)
     traces = [parse_trace(text, plan) for text in question.traces]

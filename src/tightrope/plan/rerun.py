@@ -6,7 +6,8 @@ The fleet is rebuilt from the plan, replayed once a seed as the traffic was reco
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -29,8 +30,20 @@ AROUND_S = 3600.0
 THREADS = 2
 """Compiled code runs outside Python's lock, so seeds run side by side; each needs the memory of a whole replay."""
 
-Progress: TypeAlias = Callable[[str, int], None]
-"""Called after each replay with what it was and how many requests it had."""
+
+class Progress(Protocol):
+    """Hears how far the replays are; called from several threads."""
+
+    live: bool
+    """Whether anybody watches: then it hears of a replay while it runs, else at its end."""
+
+    def expect(self, replays: int, requests: int) -> None:
+        """Hear that so many replays of so many requests each are to come."""
+        ...
+
+    def arrived(self, what: str, replay: int, requests: int) -> None:
+        """Hear that so many requests of one replay have arrived by now."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +65,17 @@ class _Job:
     drill: Drill | None = None
     log_s: float = 0.0
 
-    def replay(self, seed: int) -> Outcome:
-        """Return the outcome of one seed; the work of engines is noted for the first."""
-        traffic = surged(self.recorded.traffic, self.scenario.surge, self.recorded.duration_s, seed)
-        noted: dict[str, Any] = {"log_s": self.log_s} if self.log_s > 0.0 and seed == self.seeds[0] else {}
+    def replay(self, seed: int, told: Callable[[int], None] | None = None) -> Outcome:
+        """Return the outcome of one seed; the work of engines is noted for the first. ``told`` hears how many requests arrived."""
         return replay_fleet(
             self.fleet,
-            traffic,
+            surged(self.recorded.traffic, self.scenario.surge, self.recorded.duration_s, seed),
             duration_s=self.recorded.duration_s,
             block_offset_s=self.recorded.start_s,
             seed=seed,
             drill=self.drill,
-            **noted,
+            log_s=self.log_s if seed == self.seeds[0] else 0.0,
+            progress=told,
         )
 
 
@@ -75,7 +87,7 @@ def try_plan(
     seeds: tuple[int, ...],
     scenario: Scenario = AS_RECORDED,
     log_s: float = 0.0,
-    progress: Progress = lambda _what, _requests: None,
+    progress: Progress | None = None,
 ) -> Tried:
     """Return what the plan's fleet makes of the traffic, as recorded and in the scenario where one is asked for.
 
@@ -84,26 +96,31 @@ def try_plan(
     """
     jobs = [_Job(rebuild_fleet(plan), recorded, seeds)]
     if scenario != AS_RECORDED:
-        progress("as recorded", 0)
         jobs.append(_changed(plan, jobs[0], scenario))
     jobs[-1] = replace(jobs[-1], log_s=log_s)
     runs: list[RunOutcome] = []
-    for job in jobs:
-        outcomes = _replays(job, progress)
+    if progress is not None:
+        progress.expect(len(jobs) * len(seeds), len(recorded.traffic.time_s))
+    for number, job in enumerate(jobs):
+        outcomes = _replays(job, number * len(seeds), progress)
         runs.append(_run(plan, job, outcomes, book))
     return Tried(_report(plan, recorded, seeds, tuple(runs)), outcomes[0])
 
 
-def _replays(job: _Job, progress: Progress) -> list[Outcome]:
-    """Return one outcome a seed, in their order."""
+def _replays(job: _Job, first: int, progress: Progress | None) -> list[Outcome]:
+    """Return one outcome a seed, in their order; ``first`` is the number of the first replay among all."""
+    what = str(job.scenario) or "as recorded"
 
-    def one(seed: int) -> Outcome:
-        outcome = job.replay(seed)
-        progress(str(job.scenario) or "as recorded", len(outcome.finish_s))
+    def one(place: int) -> Outcome:
+        if progress is None:
+            return job.replay(job.seeds[place])
+        told = partial(progress.arrived, what, first + place)
+        outcome = job.replay(job.seeds[place], told if progress.live else None)
+        told(len(outcome.finish_s))
         return outcome
 
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        return list(pool.map(one, job.seeds))
+        return list(pool.map(one, range(len(job.seeds))))
 
 
 def _changed(plan: Plan, job: _Job, scenario: Scenario) -> _Job:
