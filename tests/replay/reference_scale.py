@@ -36,7 +36,8 @@ class Autoscaler:
 
     def recent(self, history: dict[int, int], seconds: float) -> list[int]:
         """Return what was noted in earlier rounds less than so long ago."""
-        return [value for when, value in history.items() if 0 < self.round - when < self.rounds(seconds)]
+        rounds = range(self.round - self.rounds(seconds) + 1, self.round)
+        return [history[when] for when in rounds if when in history]
 
     def count_arrival(self) -> None:
         """Note that a request was routed to the pool as it arrived."""
