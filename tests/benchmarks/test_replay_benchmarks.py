@@ -15,6 +15,7 @@ FIELDS = ("name", "value", "unit", "peer", "peer_value", "ratio", "detail")
 TINY = {
     "replay_token": {"REQUESTS": {2: 300, 4: 300, 256: 300}, "PEER_REQUESTS": 50, "SIMPY_REQUESTS": 100},
     "replay_request": {"REQUESTS": 3000, "PEER_REQUESTS": 500},
+    "replay_stream": {"REQUESTS": 20_000},
     "replay_sweep": {"REQUESTS": 300, "SEEDS": 2, "SPIN": "pass", "RUNS": 1},
 }
 
@@ -178,6 +179,13 @@ def test_a_stream_has_about_the_requests_asked_for(load: Callable[[str], ModuleT
     demand, duration_s = stream.daily(50_000)
     drawn = [chunk.time_s for chunk in stream.chunks(demand, duration_s)]
     assert sum(map(len, drawn)) == pytest.approx(50_000, rel=0.03)
+
+
+def test_a_stream_answers_all_it_has(load: Callable[[str], ModuleType]) -> None:
+    stream = load("replay_stream")
+    facts = stream.stream(20_000)
+    drawn = sum(len(chunk.time_s) for chunk in stream.chunks(*stream.daily(20_000)))
+    assert facts["requests"] == facts["answered"] == drawn
 
 
 def test_a_long_stream_lasts_weeks_of_rates(load: Callable[[str], ModuleType]) -> None:
