@@ -66,12 +66,6 @@ def test_the_documentations_figures(current: int, milli: int, expected: int) -> 
     assert desired_for_total(current, current * milli, 100.0, TOLERANCE) == expected
 
 
-def test_ten_per_cent_more_is_within_a_tolerance_of_a_tenth() -> None:
-    """Source, since Kubernetes 1.33: 1.0 - tolerance <= ratio <= 1.0 + tolerance; |1.0 - 1.1| is more than 0.1 by float64's last bit."""
-    assert pods(10, *[110] * 10) == 10
-    assert desired_for_total(10, 1100, 100.0, TOLERANCE) == 10
-
-
 def test_a_metric_of_the_whole_pool_asks_for_total_over_target_whatever_there_is() -> None:
     """Source, per-pod external metrics: beyond the tolerance it is ceil(total / target); the replicas there are only set the ratio."""
     assert [desired_for_total(current, 0.95, 0.1, TOLERANCE) for current in (1, 5, 20)] == [10, 10, 10]  # ceil(9.5)
