@@ -1,0 +1,134 @@
+"""A plan tried on recorded traffic: the bill adds up, drills take the worst zone, and watching changes nothing."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from tightrope.base.errors import InputError
+from tightrope.base.plan import Plan
+from tightrope.clouds.book import PriceBook
+from tightrope.plan.ask import Question, answer, parse_seeds
+from tightrope.plan.bill import BYTES_PER_GB
+from tightrope.plan.ran import fixed_usd
+from tightrope.plan.recorded import Recorded
+from tightrope.plan.rerun import try_plan
+from tightrope.plan.scenario import Scenario
+from tightrope.replay.records import ENDINGS, Traffic
+
+HOUR_S = 3600.0
+
+
+def hours_of(length_h: float, per_s: float = 3.0, seed: int = 1) -> Recorded:
+    """Return Poisson requests of ``web`` from midnight on."""
+    random = np.random.default_rng(seed)
+    time_s = np.sort(random.uniform(0.0, length_h * HOUR_S, int(per_s * length_h * HOUR_S)))
+    ones = np.ones(len(time_s), dtype=np.int64)
+    return Recorded(Traffic(time_s, 0 * ones, ones, ones), 0.0, 0.0, length_h * HOUR_S, ("drawn",))
+
+
+@dataclass
+class Watcher:
+    """Notes what it hears."""
+
+    live: bool
+    heard: list[tuple[str, int, int]] = field(default_factory=list)
+    expected: tuple[int, int] = (0, 0)
+
+    def expect(self, replays: int, requests: int) -> None:
+        """Note how much is to come."""
+        self.expected = (replays, requests)
+
+    def arrived(self, what: str, replay: int, requests: int) -> None:
+        """Note how far a replay is."""
+        self.heard.append((what, replay, requests))
+
+
+def test_every_request_ends_once_and_the_bill_adds_up(plan: Plan, book: PriceBook) -> None:
+    recorded = hours_of(2.0)
+    (run,) = try_plan(plan, recorded, book, seeds=(1,)).report.runs
+    (web,) = run.classes
+    assert web.requests == len(recorded.traffic.time_s)
+    assert sum(getattr(web, ending.replace(" ", "_")) for ending in ENDINGS) == web.requests
+    assert run.stretch_cost_usd == pytest.approx(sum(line.usd for line in run.cost_lines))
+    egress = next(line.usd for line in run.cost_lines if line.driver == "egress")
+    assert egress == pytest.approx(0.09 * web.answered * 20_000 / BYTES_PER_GB)
+    hourly = sum(sum(values) for values in run.series.usd_per_hour.values())
+    assert hourly == pytest.approx(run.stretch_cost_usd - egress)
+
+
+def test_a_month_of_a_whole_day_scales_the_day(plan: Plan, book: PriceBook) -> None:
+    recorded = hours_of(24.0)
+    (run,) = try_plan(plan, recorded, book, seeds=(1,)).report.runs
+    stored = sum(line.usd for line in plan.cost_lines if not line.pool and line.driver == "storage")
+    assert run.monthly_cost_usd == pytest.approx(run.stretch_cost_usd * 730.0 / 24.0 + stored)
+
+
+def test_less_than_a_day_is_said_to_be_no_picture_of_a_month(plan: Plan, book: PriceBook) -> None:
+    report = try_plan(plan, hours_of(0.5), book, seeds=(1,)).report
+    assert any("less than a day" in text for text in report.warnings)
+    assert report.runs[0].monthly_cost_usd > fixed_usd(plan)
+
+
+def test_watching_changes_nothing_but_what_is_heard(plan: Plan, book: PriceBook) -> None:
+    recorded, quiet, live = hours_of(1.0), Watcher(live=False), Watcher(live=True)
+    reports = [
+        try_plan(plan, recorded, book, seeds=(1, 2), scenario=Scenario(surge=2.0), progress=watcher).report
+        for watcher in (None, quiet, live)
+    ]
+    assert reports[0] == reports[1] == reports[2]
+    requests = len(recorded.traffic.time_s)
+    assert quiet.expected == live.expected == (4, requests)
+    assert sorted(quiet.heard) == [
+        ("as recorded", 0, requests),
+        ("as recorded", 1, requests),
+        ("surge=2x", 2, 2 * requests),
+        ("surge=2x", 3, 2 * requests),
+    ]
+    assert len(live.heard) > 4 * 10
+    for number in range(4):
+        steps = [count for _, replay, count in live.heard if replay == number]
+        assert steps == sorted(steps)
+
+
+def test_the_drill_takes_the_zone_that_hurts_most(plan: Plan, book: PriceBook) -> None:
+    recorded = hours_of(3.0)
+    found = try_plan(plan, recorded, book, seeds=(1,), scenario=Scenario(drill="zone-loss")).report
+    plain, drilled = found.runs
+    assert "is lost without notice (the worst of them)" in drilled.notes[0]
+    assert (plain.drill_start_h, plain.drill_evidence) == (None, ())
+    assert drilled.drill_start_h is not None
+    assert drilled.drill_end_h == pytest.approx(drilled.drill_start_h + 0.5)
+    assert drilled.pools != plain.pools
+    assert min(item.attainment for item in drilled.drill_evidence) <= min(item.attainment for item in plain.evidence)
+
+
+def test_a_storm_on_a_fleet_without_spot_takes_nothing_and_says_so(plan: Plan, book: PriceBook) -> None:
+    pools = tuple(
+        replace(pool, offer="on-demand", serving=replace(pool.serving, interruptions_per_hour=0.0)) for pool in plan.pools
+    )
+    fixed = replace(plan, pools=pools)
+    plain, storm = try_plan(fixed, hours_of(1.0), book, seeds=(1,), scenario=Scenario(drill="spot-storm")).report.runs
+    assert storm.notes[0].startswith("no pool can be interrupted: nothing is taken")
+    assert replace(storm, scenario="", notes=(), drill_evidence=(), drill_start_h=None, drill_end_h=None) == plain
+
+
+def test_a_class_that_is_not_in_the_trace_is_named(plan: Plan, book: PriceBook) -> None:
+    report = try_plan(plan, hours_of(0.2), book, seeds=(1,)).report
+    assert any("no requests of night" in text for text in report.warnings)
+
+
+def test_the_work_of_engines_is_noted_until_then(plan: Plan, book: PriceBook) -> None:
+    noted = try_plan(plan, hours_of(0.2), book, seeds=(1,), log_s=60.0).outcome.work
+    assert noted is not None
+    assert len(noted.begin_s) > 0
+    assert (noted.begin_s < 60.0).all()
+    assert (noted.end_s > noted.begin_s).all()
+    assert try_plan(plan, hours_of(0.2), book, seeds=(1,)).outcome.work is None
+
+
+def test_a_question_is_checked_before_any_file_is_read(plan: Plan, book: PriceBook) -> None:
+    with pytest.raises(InputError, match="scenario 'flood'"):
+        answer(Question(traces=("none.csv",), scenarios=("flood",)), plan, book)
+    with pytest.raises(InputError, match="at most"):
+        parse_seeds((",".join(map(str, range(1001))),))
