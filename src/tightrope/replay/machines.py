@@ -41,6 +41,8 @@ def block_of(settings: Row, now_s: float) -> int:
 @jit
 def set_event(world: World, index: int, event_s: float) -> None:
     """Set when the slot's work ends."""
+    if event_s == world.event_s[index]:
+        return
     world.event_s[index] = event_s
     renew(world.event_tree, world.event_s, FIRST, len(world.event_s), index)
 
@@ -57,7 +59,10 @@ def set_load(world: World, index: int) -> None:
     slot = world.slots[index]
     pool, state = world.pools[slot.pool], world.machines[slot.machine].state
     takes = state == READY or (state == STARTING and pool.serverless)
-    world.load[index] = load_of(slot) if takes else CLOSED
+    load = load_of(slot) if takes else CLOSED
+    if load == world.load[index]:
+        return
+    world.load[index] = load
     renew(world.load_tree, world.load, pool.first_slot, pool.end_slot - pool.first_slot, index)
 
 
