@@ -1,6 +1,8 @@
 """Laws that every replay keeps, whatever the fleet (drawn as in ``reference_cases.py``): conservation, throughput, tokens and time."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -183,3 +185,14 @@ def test_memory_that_is_tight_does_preempt() -> None:
     model = replace(TOKENS, max_sequences=9, kv_capacity_tokens=130)
     outcome = replay(fleet(pool(model)), traffic([0.0] * 20, [(20, 60)] * 20))
     assert outcome.preemptions > 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------- the page
+
+
+def test_the_page_on_verification_names_tests_that_there_are() -> None:
+    """A test that moves must move on the page too."""
+    root = Path(__file__).parents[2]
+    named = re.findall(r"tests/[a-z_/]+\.py", (root / "docs/explanation/how-the-replay-is-verified.md").read_text("utf-8"))
+    assert len(named) > 10
+    assert [name for name in named if not (root / name).is_file()] == []
