@@ -133,6 +133,12 @@ def test_a_scenario_stands_beside_the_traffic_as_recorded(run: Run) -> None:
     assert plain == run(*GOOD, "--json").report["runs"][0]
 
 
+def test_less_traffic_is_a_scenario_too(run: Run) -> None:
+    report = run(*GOOD, "--scenario", "surge=0.25x", "--json").report
+    assert report["runs"][1]["notes"] == ["0.25 times the requests: the others are left out"]
+    assert 50 < report["runs"][1]["classes"][0]["requests"] < 150
+
+
 def test_no_cache_needs_no_cache_to_be_there(run: Run) -> None:
     report = run(*GOOD, "--scenario", "no-cache", "--json").report
     assert report["runs"][1]["notes"] == ["no cache of answers and no prefix cache"]
@@ -173,6 +179,16 @@ def test_one_interactive_class_needs_no_name(run: Run, tmp_path: Path) -> None:
     assert "does not say whose requests these are" in answer.error
     assert "--trace chat=trace.csv" in answer.error
     assert run(GOOD[0], "--trace", "search=trace.csv").code == 0
+
+
+def test_the_engines_first_minutes_are_written_where_asked_for(run: Run, tmp_path: Path) -> None:
+    answer = run(*GOOD, "--chrome-trace", "traces/engines.json", "--trace-minutes", "1")
+    assert answer.code == 0
+    assert "traces/engines.json" in answer.out
+    events = json.loads((tmp_path / "traces" / "engines.json").read_text(encoding="utf-8"))["traceEvents"]
+    slices = [event for event in events if event["ph"] == "X"]
+    assert {event["name"] for event in slices} >= {"prompts", "decode"}
+    assert max(event["ts"] for event in slices) < 60e6
 
 
 def test_the_progress_is_silent_where_nobody_watches(run: Run) -> None:

@@ -212,7 +212,8 @@ def _notes(job: _Job, recorded: Recorded) -> tuple[str, ...]:
     if job.drill is not None:
         notes.append(f"{_drill_words(job.fleet, job.drill)}, {recorded.clock(job.drill.start_s, job.drill.end_s)}")
     if job.scenario.surge != 1.0:
-        notes.append(f"{job.scenario.surge:g} times the requests: each joined by copies within half a minute of it")
+        how = "each joined by copies within half a minute of it" if job.scenario.surge > 1.0 else "the others are left out"
+        notes.append(f"{job.scenario.surge:g} times the requests: {how}")
     if job.scenario.no_cache:
         notes.append("no cache of answers and no prefix cache")
     return tuple(notes)
