@@ -54,6 +54,7 @@ def pods(current: int, *milli: float, missing: int = 0, unready: int = 0) -> int
         (4, 111, 5),  # just beyond it: ceil(4 × 1.11) = ceil(4.44)
         (4, 89, 4),  # beyond it, but ceil(4 × 0.89) = ceil(3.56) = 4
         (10, 90, 10),  # at the tolerance is within it
+        (10, 110, 10),  # also above: the source compares with 1.0 + tolerance, not the distance from 1.0
         (10, 89, 9),  # ceil(8.9)
         (1, 700, 7),
         (7, 0, 0),  # ceil(7 × 0): the floor is somebody else's

@@ -36,8 +36,11 @@ class Autoscaler:
 
     def recent(self, history: dict[int, int], seconds: float) -> list[int]:
         """Return what was noted in earlier rounds less than so long ago."""
-        rounds = range(self.round - self.rounds(seconds) + 1, self.round)
-        return [history[when] for when in rounds if when in history]
+        found, when = [], self.round - 1
+        while (self.round - when) * self.scaling.sync_s < seconds:
+            found += [history[when]] if when in history else []
+            when -= 1
+        return found
 
     def count_arrival(self) -> None:
         """Note that a request was routed to the pool as it arrived."""
@@ -99,7 +102,7 @@ class Autoscaler:
 
     def tolerates(self, ratio: float) -> bool:
         """Return whether a ratio is too near to 1 to change anything."""
-        return abs(ratio - 1.0) <= self.scaling.tolerance
+        return 1.0 - self.scaling.tolerance <= ratio <= 1.0 + self.scaling.tolerance
 
     # ---------------------------------------------------------------------------------------------------------------- limits
 

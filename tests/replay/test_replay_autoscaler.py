@@ -137,7 +137,7 @@ def predicted(what: Fleet, requests: Traffic, rounds: int) -> list[int]:
         seen = np.searchsorted(requests.time_s, until_s, "right") - np.searchsorted(requests.time_s, max(since_s, -1.0), "right")
         total = float(seen) / scaling.metric_window_s
         target = scaling.target_utilisation * item.requests_per_s
-        inside = abs(total / (target * kubernetes.replicas) - 1.0) <= scaling.tolerance
+        inside = 1.0 - scaling.tolerance <= total / (target * kubernetes.replicas) <= 1.0 + scaling.tolerance
         desired = kubernetes.replicas if inside else math.ceil(total / target - 1e-9)
         counts.append(kubernetes.reconcile(n * SYNC_S, desired))
     return counts

@@ -264,3 +264,13 @@ def test_weeks_are_all_alike(offsets: Sequence[float]) -> None:
     one, other = (replay_fleet(what, requests, duration_s=7200.0, block_offset_s=offset_s, seed=0) for offset_s in offsets)
     assert one.finish_s.tolist() == other.finish_s.tolist()
     assert one.machine_hours.tolist() == other.machine_hours.tolist()
+
+
+def test_a_prompt_that_names_a_block_twice_is_answered_like_any_other() -> None:
+    """No trace of whole prefixes has such prompts; if one does, it must not cost the engine its memory."""
+    count = 60
+    blocks = {"block_start": np.arange(0, 2 * count + 1, 2), "blocks": np.repeat(np.arange(count) % 7, 2)}
+    requests = replace(traffic(poisson(2.0, count), [(40, 5)] * count), **blocks)
+    outcome = replay(fleet(pool(replace(TOKENS, kv_capacity_tokens=100), prefix_block_tokens=16)), requests)
+    assert (outcome.ended == ANSWERED).all()
+    assert outcome.prefix_tokens.any()

@@ -24,7 +24,7 @@ def desired_for_total(current: int, total: float, target: float, tolerance: floa
     >>> [desired_for_total(4, total, 0.6, 0.1) for total in (3.6, 2.52, 1.2)]
     [6, 4, 2]
     """
-    if abs(total / (target * current) - 1.0) <= tolerance:
+    if 1.0 - tolerance <= total / (target * current) <= 1.0 + tolerance:
         return current
     return math.ceil(total / target - ROUNDING)
 
@@ -47,7 +47,7 @@ def desired_for_pods(
     ratio = measured_total / measured / target
     rising = unready > 0 and ratio > 1.0
     if not rising and missing == 0:
-        return current if abs(ratio - 1.0) <= tolerance else math.ceil(ratio * measured - ROUNDING)
+        return current if 1.0 - tolerance <= ratio <= 1.0 + tolerance else math.ceil(ratio * measured - ROUNDING)
     total, pods = measured_total, measured + missing
     if missing > 0 and ratio < 1.0:
         total += missing * target
@@ -55,7 +55,7 @@ def desired_for_pods(
         pods += unready
     sure = total / pods / target
     turned = (ratio < 1.0 < sure) or (sure < 1.0 < ratio)
-    if abs(sure - 1.0) <= tolerance or turned:
+    if 1.0 - tolerance <= sure <= 1.0 + tolerance or turned:
         return current
     wanted = math.ceil(sure * pods - ROUNDING)
     backwards = (sure < 1.0 and wanted > current) or (sure > 1.0 and wanted < current)

@@ -112,18 +112,25 @@ def give_up_beyond(world: World, index: int, occupied: int) -> None:
 
 @jit
 def leading_blocks(world: World, index: int, request: int) -> tuple[int, int]:
-    """Return how many of a prompt's leading blocks are kept (never the whole prompt), and how many of those are idle."""
+    """Return how many of a prompt's leading blocks are kept (never the whole prompt), and how many idle ones those are.
+
+    A prompt that repeats a block needs it once.
+    """
     slot, row = world.slots[index], world.requests[request]
     block_tokens = world.pools[slot.pool].block_tokens
     if block_tokens == 0 or row.listed_blocks == 0:
         return 0, 0
     most = min(row.listed_blocks, row.input_tokens // block_tokens, (row.input_tokens + row.written - 1) // block_tokens)
+    world.settings[0].looks += 1
+    look = world.settings[0].looks
     kept = idle = 0
     while kept < most:
         frame = find(world.frames[index], world.buckets[index], world.blocks[row.first_block + kept])
         if frame == NONE:
             break
-        idle += world.frames[index, frame].holders == 0
+        place = world.frames[index, frame]
+        idle += place.holders == 0 and place.seen != look
+        place.seen = look
         kept += 1
     return kept, idle
 

@@ -67,15 +67,15 @@ REQUEST = _dtype(
 ``listed_blocks`` prefix blocks are held; ``attempts`` counts how often it was turned away, ``due_s`` when its client asks again."""
 RESULT = _dtype("pool ended spared", "begin_s first_s finish_s")
 CLASS = _dtype("deferrable level retries routed", "answer_within_s shed_wait_s retry_after_s")
-FRAME = _dtype("block holders before after chain", "")
-"""A place for one prefix block: who holds it, its neighbours among the idle ones, the next of its bucket."""
+FRAME = _dtype("block holders before after chain seen", "")
+"""A place for one prefix block: who holds it, its neighbours among the idle ones, the next of its bucket, the last look at it."""
 KEPT = _dtype("before after", "made_s")
 """An answer in the response cache, one row a key; ``made_s`` is -inf where none is kept."""
 SAMPLE = _dtype("ready starting draining queued running held", "")
 WORK = _dtype("slot steps prompt_tokens sequences", "begin_s end_s")
 SETTINGS = _dtype(
     "autoscale follow_pods lag_syncs window_syncs up_rounds down_rounds up_select down_select drill lost_zone levels "
-    "arrived asked started sync live free orders interrupted retries preempted failed cold_starts shed "
+    "arrived asked started sync live free orders looks interrupted retries preempted failed cold_starts shed "
     "kept_most kept_count kept_head kept_tail sample_every logged",
     "tolerance sync_s notice_s block_offset_s drill_s drill_end_s end_s retry_s ttl_s hit_s log_s",
 )
