@@ -37,13 +37,24 @@ def test_instances_start_for_requests_and_go_when_nobody_needs_them(engine: Repl
     assert (outcome.cold_starts, outcome.retries) == (3, 0)
 
 
-def test_instances_that_the_schedule_keeps_warm_are_no_cold_starts(engine: Replay) -> None:
-    """One is warm in the first hour, two in the second: the second is asked for at 3600 and is ready, for the request, at 3630."""
+def test_instances_that_the_schedule_keeps_warm_are_cold_starts_but_the_first(engine: Replay) -> None:
+    """One is warm in the first hour, two in the second: the second is asked for at 3570, 30 s before, and takes a request at 3611."""
     what = fleet(pool(batches(10.0), [1, 2], ceiling=2, start_s=30.0, keep_alive_s=60.0))
     outcome = engine(what, traffic([100.0, 3610.0, 3611.0]), 7200.0)
-    assert outcome.finish_s == pytest.approx([110.0, 3620.0, 3640.0])
-    assert seconds_billed(outcome) == pytest.approx([7200.0 + 3600.0])
+    assert outcome.finish_s == pytest.approx([110.0, 3620.0, 3621.0])
+    assert seconds_billed(outcome) == pytest.approx([7200.0 + 3630.0])
     assert outcome.cold_starts == 1
+
+
+def test_machines_are_there_when_their_hour_begins(engine: Replay) -> None:
+    """They take 100 s: at 3510, the first round after 3500, the two of the next hour are asked for; the third hour has one again.
+
+    The machine that goes at 7200 does so then and no sooner; requests of the second hour find two at once.
+    """
+    what = fleet(pool(batches(10.0), [0, 2, 1], start_s=100.0))
+    outcome = engine(what, traffic([3590.0, 3616.0, 3617.0]), 3 * 3600.0)
+    assert outcome.finish_s == pytest.approx([3625.0, 3626.0, 3635.0])
+    assert outcome.machine_hours[0] * 3600.0 == pytest.approx([2 * 90.0, 7200.0, 3600.0])
 
 
 def test_an_instance_takes_as_many_requests_as_it_has_engines(engine: Replay) -> None:
