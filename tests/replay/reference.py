@@ -32,7 +32,7 @@ class Reference(Machines):
         self.traffic, self.sync_s = traffic, fleet.scaling.sync_s
         self.requests = the_requests(fleet, traffic)
         self.routed = [0] * len(fleet.classes)
-        self.scalers = [Autoscaler(pool, fleet.scaling, self.floor(p, 0.0)) for p, pool in enumerate(fleet.pools)]
+        self.scalers = [Autoscaler(pool, fleet.scaling, self.figure(p, 0.0)) for p, pool in enumerate(fleet.pools)]
         self.lag = round(fleet.scaling.metric_lag_s / self.sync_s)
         self.snapshots: list[dict[int, int]] = []
 
@@ -64,7 +64,7 @@ class Reference(Machines):
     def warm_up(self) -> None:
         """Begin with the schedule's machines ready."""
         for p in range(len(self.pools)):
-            for _ in range(self.floor(p, 0.0)):
+            for _ in range(self.figure(p, 0.0)):
                 if self.can_ask(p, 0.0):
                     self.ask(p, 0.0)
         for machine in self.all_machines():
@@ -169,9 +169,13 @@ class Reference(Machines):
         """Return the hour of the week."""
         return int((now_s + self.offset_s) // HOUR_S) % 168
 
-    def floor(self, p: int, now_s: float) -> int:
-        """Return the schedule's machines."""
+    def figure(self, p: int, now_s: float) -> int:
+        """Return the schedule's machines of the hour at hand."""
         return int(self.pools[p].schedule[self.block(now_s)])
+
+    def floor(self, p: int, now_s: float) -> int:
+        """Return the schedule's machines, or those of the hour in which machines asked for now are ready, if they are more."""
+        return max(self.figure(p, now_s), self.figure(p, now_s + self.pools[p].start_s))
 
     def control(self, now_s: float) -> None:
         """Age every machine (a lost zone closes first), give those that are ready what waits, then size every pool."""

@@ -107,10 +107,18 @@ def follow(world: World, p: int, floor: int, most: int, now_s: float) -> int:
 
 
 @jit
+def scheduled(world: World, p: int, now_s: float) -> int:
+    """Return the schedule's figure, a coming hour's larger one as early as machines asked for now are ready in it."""
+    settings = world.settings[0]
+    coming = world.floor[p, block_of(settings, now_s + world.pools[p].start_s)]
+    return max(world.floor[p, block_of(settings, now_s)], coming)
+
+
+@jit
 def set_wanted(world: World, p: int, now_s: float) -> None:
     """Set how many machines the pool should have: the schedule's floor, or what the autoscaler makes of it; none where it is 0."""
     pool, settings = world.pools[p], world.settings[0]
-    floor = world.floor[p, block_of(settings, now_s)]
+    floor = scheduled(world, p, now_s)
     world.recommended[p, settings.sync % world.recommended.shape[1]] = NO_RECOMMENDATION
     before = pool.wanted
     if settings.autoscale and floor > 0 and not pool.serverless:
