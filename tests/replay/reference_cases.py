@@ -16,7 +16,6 @@ from tightrope.base.records import EngineModel, RequestEngine, ScalingLimit, Sca
 from tightrope.replay.records import Drill, DrillKind, Fleet, FleetClass, FleetPool, ResponseCache, Traffic
 
 Random = np.random.Generator
-SYNC_S = 15.0
 MEAN_REQUEST_TOKENS = 150
 
 
@@ -57,6 +56,8 @@ class Scaling:
     down_stabilised_s: float
     lag_s: float
     window_s: float
+    sync_s: float
+    """Between two rounds of the control loop."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Case:
 
 def some_rules() -> st.SearchStrategy[ScalingLimit]:
     """Draw one or two rules of a direction."""
-    period_s = st.sampled_from([15.0, 30.0, 60.0, 120.0])
+    period_s = st.sampled_from([15.0, 20.0, 30.0, 60.0, 100.0])
     pods = st.builds(ScalingRule, st.just("pods"), st.sampled_from([1.0, 2.0, 4.0]), period_s)
     percent = st.builds(ScalingRule, st.just("percent"), st.sampled_from([25.0, 50.0, 100.0]), period_s)
     rules = st.lists(pods | percent, min_size=1, max_size=2).map(tuple)
@@ -111,10 +112,11 @@ def some_scaling() -> st.SearchStrategy[Scaling]:
         metric=st.sampled_from(["", "rate", "concurrency"]),
         up=some_rules(),
         down=some_rules(),
-        up_stabilised_s=st.sampled_from([0.0, 30.0, 60.0]),
-        down_stabilised_s=st.sampled_from([0.0, 60.0, 120.0]),
-        lag_s=st.sampled_from([0.0, 15.0, 30.0]),
-        window_s=st.sampled_from([15.0, 60.0, 300.0]),
+        up_stabilised_s=st.sampled_from([0.0, 20.0, 30.0, 60.0]),
+        down_stabilised_s=st.sampled_from([0.0, 50.0, 60.0, 120.0]),
+        lag_s=st.sampled_from([0.0, 15.0, 20.0, 30.0]),
+        window_s=st.sampled_from([5.0, 15.0, 50.0, 60.0, 300.0]),
+        sync_s=st.sampled_from([15.0, 15.0, 20.0]),
     )
 
 
@@ -173,7 +175,7 @@ def an_engine(case: Case, token: bool, random: Random) -> EngineModel:
     """Return an engine of some size and pace."""
     pace, grows = random.choice([1.0, 10.0, 60.0]), case.order_matters or random.random() < 0.5
     if not token and random.random() < 0.3:
-        return RequestEngine((15.0, 30.0, 45.0), 0.0)  # ends at the rounds of the control loop
+        return RequestEngine(tuple(case.scaling.sync_s * size for size in (1, 2, 3)), 0.0)  # ends at rounds of the control loop
     if not token:
         return RequestEngine(tuple(np.cumsum(pace * random.uniform(0.5, 2.0, random.integers(1, 5))).tolist()), 0.0)
     return TokenEngine(
@@ -237,7 +239,7 @@ def a_scaling(drawn: Scaling, random: Random) -> ScalingPolicy:
         target_utilisation=random.uniform(0.4, 0.8),
         max_surge=2.0,
         tolerance=0.1,
-        sync_s=SYNC_S,
+        sync_s=drawn.sync_s,
         metric_lag_s=drawn.lag_s,
         downscale_stabilization_s=drawn.down_stabilised_s,
         machine_start_s=0.0,
@@ -279,8 +281,8 @@ def some_traffic(case: Case, random: Random) -> Traffic:
     """Return at most 300 requests, a third of them at the same moments, some at a round of the control loop."""
     count = int(min(300, max(1, case.load * case.duration_s * 0.2)))
     time_s = random.uniform(0.0, case.duration_s, count)
-    crowd = random.random(count) < 0.3
-    time_s[crowd] = SYNC_S * random.integers(0, max(1, case.duration_s / SYNC_S / 40), crowd.sum()) * 40
+    crowd, rounds = random.random(count) < 0.3, case.duration_s / case.scaling.sync_s
+    time_s[crowd] = case.scaling.sync_s * random.integers(0, max(1, rounds / 40), crowd.sum()) * 40
     burst = random.random(count) < 0.4
     time_s[burst] = time_s[0] + random.uniform(0.0, 60.0, burst.sum())
     time_s = np.sort(np.minimum(time_s, case.duration_s))
