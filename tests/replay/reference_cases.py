@@ -303,7 +303,8 @@ def some_traffic(case: Case, random: Random) -> Traffic:
 def some_blocks(input_tokens: np.ndarray, tokens: int, random: Random) -> tuple[np.ndarray, np.ndarray]:
     """Return the hashes of prompts that are paths in a small tree: every node has one likely child and a few that are rare.
 
-    As in Mooncake's traces, a last block that is not full has a hash too. One prompt in ten names its first blocks only.
+    As in Mooncake's traces, a last block that is not full has a hash too. One prompt in ten names its first blocks only, and one in
+    twenty repeats its first block instead of its second, which hashes of whole prefixes never do.
     """
     known: dict[tuple[int, ...], int] = {}
     starts, blocks = [0], []
@@ -313,6 +314,8 @@ def some_blocks(input_tokens: np.ndarray, tokens: int, random: Random) -> tuple[
         turns = (random.random(length) < random.choice([0.02, 0.2])) * random.integers(1, 1000, length)
         turns[:1] = random.integers(0, 3)
         path = [tuple(turns[: depth + 1].tolist()) for depth in range(length)]
+        if random.random() < 0.05:
+            path[1:2] = path[:1] * (length > 1)
         blocks += [known.setdefault(node, len(known)) for node in path]
         starts.append(len(blocks))
     return np.array(starts, dtype=np.int64), np.array(blocks, dtype=np.int64)

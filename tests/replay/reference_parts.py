@@ -125,7 +125,7 @@ class Blocks:
     def need(self, request: Request) -> int:
         """Return the tokens that are occupied besides if the request begins: what is read, and idle blocks that it holds."""
         found = self.found(request)
-        return request.to_read - self.tokens * sum(block not in self.idle for block in found)
+        return request.to_read - self.tokens * (len(found) - len(self.idle.keys() & set(found)))
 
     def hold(self, request: Request, block: int) -> None:
         """Let the request hold a block, which is kept from now on if it was not."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fleets import engine as batches
-from fleets import fleet, pool, seconds_billed, traffic, treated, with_blocks
+from fleets import fleet, pool, traffic, treated, with_blocks
 
 from tightrope.base.records import TokenEngine
 from tightrope.replay.records import ANSWERED, CACHED, NO_POOL, SHED, TOO_LARGE, UNANSWERED, Drill, Outcome, ResponseCache
@@ -98,12 +98,6 @@ def test_at_one_moment_ends_come_before_arrivals_and_those_before_clients_that_a
     outcome = engine(what, traffic([0.0, 2.0, 10.0]))
     assert outcome.finish_s == pytest.approx([10.0, NEVER, 20.0])
     assert outcome.attempts_shed == 2
-
-
-def test_an_engine_has_its_share_of_what_its_machine_sustains(engine: Replay) -> None:
-    """With one request on a machine of 1/s, 2/1 is less than the 1/0.45 of an engine of two that sustain 0.9/s together."""
-    double = pool(batches(10.0), name="double", engines_per_machine=2, requests_per_s=0.9)
-    assert engine(fleet(pool(batches(10.0)), double), traffic([0.0, 1.0, 2.0])).pool.tolist() == [0, 0, 1]
 
 
 # ----------------------------------------------------------------------------------------------------------------- batches
@@ -342,6 +336,15 @@ def test_a_prefix_cache_is_gone_with_its_machine(engine: Replay) -> None:
     assert outcome.finish_s == pytest.approx([9.0, 51.0, 144.0])
 
 
+def test_what_was_spared_on_a_machine_that_was_taken_does_not_count(engine: Replay) -> None:
+    """The second request is spared 8 tokens at 100, loses its machine at 105, and finds none again."""
+    what = fleet(pool(A_SECOND_A_TOKEN, prefix_block_tokens=4))
+    requests = with_blocks(traffic([0.0, 100.0], [(9, 1), (40, 1)]), "ab", "ab")
+    outcome = engine(what, requests, drill=Drill("zone-loss", 101.0, NEVER))
+    assert outcome.ended.tolist() == [ANSWERED, UNANSWERED]
+    assert (outcome.prefix_tokens.tolist(), outcome.pool.tolist()) == ([0, 0], [0, -1])
+
+
 # ------------------------------------------------------------------------------------------------------ work that can wait
 
 
@@ -393,11 +396,3 @@ def test_what_can_never_be_answered_ends_at_once(engine: Replay) -> None:
     outcome = engine(replace(what, share=share, allowed=allowed), requests)
     assert outcome.ended.tolist() == [TOO_LARGE, NO_POOL, TOO_LARGE, NO_POOL, ANSWERED]
     assert outcome.pool.tolist() == [-1, -1, -1, -1, 0]
-
-
-def test_who_waits_for_a_day_is_not_answered(engine: Replay) -> None:
-    """The pool might run, but its schedule never says so."""
-    outcome = engine(fleet(pool(batches(1.0), 0, ceiling=1)), traffic([5.0]), 60.0)
-    assert outcome.ended.tolist() == [UNANSWERED]
-    assert outcome.finish_s == pytest.approx([NEVER])
-    assert seconds_billed(outcome) == [0.0]

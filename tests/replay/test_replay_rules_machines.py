@@ -9,7 +9,7 @@ from fleets import engine as batches
 from fleets import fleet, pool, seconds_billed, traffic, treated
 
 from tightrope.base.records import ScalingLimit, ScalingPolicy, ScalingRule, TokenEngine
-from tightrope.replay.records import NO_POOL, Drill, Fleet, Outcome, Traffic
+from tightrope.replay.records import NO_POOL, UNANSWERED, Drill, Fleet, Outcome, Traffic
 
 Replay = Callable[..., Outcome]
 
@@ -18,6 +18,23 @@ def machines_by_round(engine: Replay, what: Fleet, requests: Traffic, rounds: in
     """Return the machines billed in each of the first rounds: what one more round adds to the bill."""
     billed = [engine(what, requests, 15.0 * n, **others).machine_hours.sum() * 3600.0 for n in range(1, rounds + 1)]
     return np.rint(np.diff(billed, prepend=0.0) / 15.0).astype(int).tolist()
+
+
+# ------------------------------------------------------------------------------------------------------------ who takes a request
+
+
+def test_an_engine_has_its_share_of_what_its_machine_sustains(engine: Replay) -> None:
+    """With one request on a machine of 1/s, 2/1 is less than the 1/0.45 of an engine of two that sustain 0.9/s together."""
+    double = pool(batches(10.0), name="double", engines_per_machine=2, requests_per_s=0.9)
+    assert engine(fleet(pool(batches(10.0)), double), traffic([0.0, 1.0, 2.0])).pool.tolist() == [0, 0, 1]
+
+
+def test_who_waits_for_a_day_is_not_answered(engine: Replay) -> None:
+    """The pool might run, but its schedule never says so."""
+    outcome = engine(fleet(pool(batches(1.0), 0, ceiling=1)), traffic([5.0]), 60.0)
+    assert outcome.ended.tolist() == [UNANSWERED]
+    assert outcome.finish_s == pytest.approx([np.inf])
+    assert seconds_billed(outcome) == [0.0]
 
 
 # ------------------------------------------------------------------------------------------------------------- serverless
@@ -132,6 +149,15 @@ def test_a_machine_fails_when_its_draw_says(engine: Replay) -> None:
     assert outcome.finish_s == pytest.approx([170.0])
     assert seconds_billed(outcome) == pytest.approx([180.0])
     assert (outcome.failures, outcome.interruptions, outcome.retries) == (1, 0, 1)
+
+
+def test_draws_go_round_after_4096_machines(engine: Replay) -> None:
+    """Of 4,100 machines the last four have the first four's draws; at 15 those are gone whose draw is below a rate's share of it."""
+    draws = np.random.default_rng(0).exponential(size=(2, 4096))[1]
+    rate_per_hour = 3600.0 / 15.0 * np.median(draws[:4])
+    outcome = engine(fleet(pool(batches(1.0), 4100, failures_per_hour=rate_per_hour)), traffic([]), 16.0)
+    assert outcome.failures == (np.resize(draws, 4100) * 3600.0 / rate_per_hour <= 15.0).sum()
+    assert 0 < outcome.failures - (draws * 3600.0 / rate_per_hour <= 15.0).sum() < 4
 
 
 def test_what_was_nearest_to_its_end_is_sent_again_first(engine: Replay) -> None:
