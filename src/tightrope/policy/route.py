@@ -1,5 +1,7 @@
 """Which variant answers, and which replica of it: pure functions, compiled by the replay and called plain by a gateway."""
 
+import math
+
 from tightrope.base.records import FloatArray
 
 GOLDEN_RATIO_FRACTION = 0.6180339887498949
@@ -16,7 +18,8 @@ def pick_by_share(sequence_number: int, shares: FloatArray) -> int:
     >>> counts.tolist()
     [251, 749]
     """
-    point = (sequence_number * GOLDEN_RATIO_FRACTION) % 1.0
+    turn = sequence_number * GOLDEN_RATIO_FRACTION
+    point = turn - math.floor(turn)
     total = 0.0
     last = 0
     for index in range(len(shares)):

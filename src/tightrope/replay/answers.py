@@ -53,10 +53,10 @@ def take_in(world: World, arrival: int) -> int:
 def end_request(world: World, index: int, ended: int, finish_s: float) -> None:
     """Write down how a request ended, and free its row."""
     settings, row = world.settings[0], world.requests[index]
-    if len(world.results):
-        result = world.results[row.number]
-        result.pool, result.ended, result.spared = row.pool, ended, row.spared
-        result.begin_s, result.first_s, result.finish_s = row.begin_s, row.first_s, finish_s
+    if len(world.finish_s):
+        number = row.number
+        world.pool[number], world.ended[number], world.spared[number] = row.pool, ended, row.spared
+        world.begin_s[number], world.first_s[number], world.finish_s[number] = row.begin_s, row.first_s, finish_s
     else:
         count_times(world, row, ended, finish_s)
     if ended == ANSWERED and row.key >= 0:

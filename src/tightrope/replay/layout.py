@@ -20,7 +20,6 @@ from tightrope.replay.state import (
     NONE,
     POOL,
     REQUEST,
-    RESULT,
     SAMPLE,
     SETTINGS,
     SLOT,
@@ -66,7 +65,7 @@ def lay_out(
     settings.sample_every = math.ceil(rounds / SAMPLES)
     windows = max(int(settings.up_rounds[0]), int(settings.down_rounds[0]))
     frames = max(int((row.kv_capacity // row.block_tokens) if row.block_tokens else 0) for row in pools)
-    counts = len(fleet.classes), len(METRICS)
+    counts, kept = (len(fleet.classes), len(METRICS)), requests if results else 0
     return World(
         settings=settings,
         pools=pools,
@@ -74,7 +73,12 @@ def lay_out(
         machines=machines,
         classes=lay_classes(fleet),
         requests=lay_requests(min(max(requests, FEWEST_ROWS), MOST_FIRST_ROWS)),
-        results=rows(RESULT, requests if results else 0),
+        begin_s=np.empty(kept),
+        first_s=np.empty(kept),
+        finish_s=np.empty(kept),
+        pool=np.empty(kept, dtype=np.int32),
+        ended=np.empty(kept, dtype=np.int8),
+        spared=np.empty(kept, dtype=np.int32),
         time_s=as_array(traffic.time_s, np.float64),
         traffic_class=as_array(traffic.traffic_class, np.int64),
         input_tokens=as_array(traffic.input_tokens, np.int64),

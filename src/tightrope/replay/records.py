@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tightrope.base.records import EngineModel, FloatArray, IntArray, ScalingPolicy
 
@@ -162,7 +163,8 @@ class Outcome:
     traffic: Traffic
     first_s: FloatArray
     finish_s: FloatArray
-    pool: IntArray
+    pool: NDArray[np.integer]
+    """Which answered; -1 where none did."""
     machine_hours: FloatArray
     busy_hours: FloatArray
     """float64[pools]: engine-hours busy until the traffic's end, divided by the engines of a machine (machine-hours of work)."""
@@ -171,9 +173,9 @@ class Outcome:
     """Requests that began again because their machine was taken."""
     begin_s: FloatArray
     """When an engine first took the request up."""
-    ended: IntArray
+    ended: NDArray[np.integer]
     """How, see ``ENDINGS``."""
-    prefix_tokens: IntArray
+    prefix_tokens: NDArray[np.integer]
     """Prompt tokens that the prefix cache spared, when the prompt was last begun."""
     preemptions: int = 0
     failures: int = 0

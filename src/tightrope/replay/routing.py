@@ -132,7 +132,7 @@ def route(world: World, request: int, now_s: float) -> None:
     if p == NONE:
         hold_or_end(world, request, group, tokens)
         return
-    world.arrivals[p, world.settings[0].sync % world.arrivals.shape[1]] += 1
+    world.arrivals[p, world.settings[0].metric_at] += 1
     index = best_slot(world, p, now_s)
     if may_join(world.load[index], world.pools[p].weight, kind.shed_wait_s):
         join(world, index, request, now_s)

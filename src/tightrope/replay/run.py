@@ -41,19 +41,19 @@ def replay_fleet(
     busy_hours = _busy_hours(world, duration_s)
     world = _advance(world, NEVER)
     kernel.end_all(world)
-    results, settings = world.results, world.settings[0]
+    settings = world.settings[0]
     return Outcome(
         traffic=traffic,
-        first_s=results.first_s.copy(),
-        finish_s=results.finish_s.copy(),
-        pool=results.pool.copy(),
+        first_s=world.first_s,
+        finish_s=world.finish_s,
+        pool=world.pool,
         machine_hours=world.hours,
         busy_hours=busy_hours,
         interruptions=int(settings.interrupted),
         retries=int(settings.retries),
-        begin_s=results.begin_s.copy(),
-        ended=results.ended.copy(),
-        prefix_tokens=results.spared.copy(),
+        begin_s=world.begin_s,
+        ended=world.ended,
+        prefix_tokens=world.spared,
         preemptions=int(settings.preempted),
         failures=int(settings.failed),
         cold_starts=int(settings.cold_starts),

@@ -212,8 +212,8 @@ def control(world: World, now_s: float) -> None:
             size_pool(world, p, now_s)
     take_sample(world, now_s)
     settings.sync += 1
-    for p in range(len(world.pools)):
-        world.arrivals[p, settings.sync % world.arrivals.shape[1]] = 0
+    settings.metric_at = settings.sync % world.arrivals.shape[1]
+    world.arrivals[:, settings.metric_at] = 0
 
 
 @jit

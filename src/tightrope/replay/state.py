@@ -2,7 +2,7 @@
 
 Times are seconds from the start of the replay, tokens are counts. ``Row`` is one element of such an array: reading and setting
 its fields reads and sets the array. Requests that are somewhere in the fleet have a row in ``requests``, given back when they end;
-what became of them stands in ``results`` by their number, or in ``histogram`` where nobody keeps results.
+what became of them stands in arrays by their number, or in ``histogram`` where nobody keeps results.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -65,7 +65,6 @@ REQUEST = _dtype(
 )
 """``written`` tokens of the answer were there when the prompt was begun; ``order`` numbers the beginnings; ``shared`` of its
 ``listed_blocks`` prefix blocks are held; ``attempts`` counts how often it was turned away, ``due_s`` when its client asks again."""
-RESULT = _dtype("pool ended spared", "begin_s first_s finish_s")
 CLASS = _dtype("deferrable level retries routed", "answer_within_s shed_wait_s retry_after_s")
 FRAME = _dtype("block holders before after chain seen", "")
 """A place for one prefix block: who holds it, its neighbours among the idle ones, the next of its bucket, the last look at it."""
@@ -76,11 +75,11 @@ WORK = _dtype("slot steps prompt_tokens sequences", "begin_s end_s")
 SETTINGS = _dtype(
     "autoscale follow_pods lag_syncs window_syncs up_rounds down_rounds up_select down_select drill lost_zone levels "
     "arrived asked started sync live free orders looks interrupted retries preempted failed cold_starts shed "
-    "kept_most kept_count kept_head kept_tail sample_every logged",
+    "kept_most kept_count kept_head kept_tail sample_every logged metric_at",
     "tolerance sync_s notice_s block_offset_s drill_s drill_end_s end_s retry_s ttl_s hit_s log_s",
 )
 """``started`` counts machines ever asked for, ``asked`` requests ever taken in, ``live`` those that have not ended; ``free`` heads
-the unused request rows; ``retry_s`` is when the next client asks again."""
+the unused request rows; ``retry_s`` is when the next client asks again, ``metric_at`` where in ``arrivals`` requests are counted."""
 
 
 def rows(dtype: np.dtype, *shape: int) -> Rows:
@@ -97,7 +96,12 @@ class World(NamedTuple):
     machines: Rows  # [machines]
     classes: Rows  # [classes]
     requests: Rows  # [rows in use at once]
-    results: Rows  # [requests], or [0]
+    begin_s: FloatArray  # [requests], or [0]: what became of each, by its number
+    first_s: FloatArray  # [requests], or [0]
+    finish_s: FloatArray  # [requests], or [0]
+    pool: NDArray[np.int32]  # [requests], or [0]
+    ended: NDArray[np.int8]  # [requests], or [0]
+    spared: NDArray[np.int32]  # [requests], or [0]
     time_s: FloatArray  # [arrivals], ascending
     traffic_class: IntArray  # [arrivals]
     input_tokens: IntArray  # [arrivals]
