@@ -7,6 +7,7 @@ field loads what is needed of it. Nothing else changes: the functions are the sa
 
 from typing import Any
 
+from llvmlite import ir
 from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.core.imputils import impl_ret_borrowed
@@ -54,12 +55,31 @@ def load_field(context: Any, builder: Any, world: WorldType, pointer: Any, name:
     place = World._fields.index(name)
     field = world.dtype[place]
     address = cgutils.gep_inbounds(builder, pointer, 0, place)
-    return impl_ret_borrowed(context, builder, field, context.data_model_manager[field].load_from_data_pointer(builder, address))
+    return impl_ret_borrowed(context, builder, field, load_parts(builder, address, address.type.pointee))
+
+
+def load_parts(builder: Any, address: Any, kind: Any) -> object:
+    """Load a structure part by part, each load marked: a world's arrays stay where they are while compiled code runs.
+
+    So data pointers need not be loaded again after every store.
+    """
+    if not hasattr(kind, "elements"):
+        loaded = builder.load(address)
+        loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return loaded
+    whole = ir.Constant(kind, ir.Undefined)
+    for part, inner in enumerate(kind.elements):
+        value = load_parts(builder, cgutils.gep_inbounds(builder, address, 0, part), inner)
+        whole = builder.insert_value(whole, value, part)
+    return whole
 
 
 @unbox(WorldType)
 def from_python(world: WorldType, value: Any, call: Any) -> NativeValue:
     """Unpack a world's arrays onto the stack of the call, and point to them."""
     arrays = call.unbox(world.dtype, value)
-    pointer = cgutils.alloca_once_value(call.builder, arrays.value)
+    stored = cgutils.alloca_once_value(call.builder, arrays.value)
+    # Where the loads are marked as they are, no optimiser may see the store that they depend on.
+    hidden = ir.FunctionType(stored.type, [stored.type])
+    pointer = call.builder.asm(hidden, "", "=r,0,~{memory}", [stored], side_effect=True)
     return NativeValue(pointer, is_error=arrays.is_error, cleanup=arrays.cleanup)
