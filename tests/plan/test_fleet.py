@@ -162,6 +162,18 @@ def test_traffic_is_merged_in_time_and_the_same_for_the_same_seed(workload: Work
     assert one.time_s.tobytes() != other.time_s.tobytes()
 
 
+def test_work_that_can_wait_carries_its_deadline(workload: Workload) -> None:
+    """Where several classes wait, the one that is due first goes first; what can not wait is never due."""
+    stretch = Stretch(13 * 86_400.0, 13.2 * 86_400.0)
+    traffic = draw_traffic(workload, stretch, 1)
+    night = workload.classes[1].deferral
+    assert night is not None
+    assert traffic.deadline_s is not None
+    waits = traffic.traffic_class == 1
+    assert not np.isfinite(traffic.deadline_s[~waits]).any()
+    assert traffic.deadline_s[waits] % 86_400.0 / 3600.0 == pytest.approx(night.deadline_h % 24)
+
+
 def test_growth_brings_more_requests(workload: Workload) -> None:
     web = workload.classes[0]
     assert grow(web, 1.0) is web

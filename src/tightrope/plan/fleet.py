@@ -14,6 +14,7 @@ from tightrope.perf.find import find_profile, limit_batch
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.problem import PoolOption
 from tightrope.plan.solve import Solution
+from tightrope.replay.evidence import due_s
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache, Traffic
 
 
@@ -228,7 +229,9 @@ def draw_traffic(workload: Workload, stretch: Stretch, seed: int) -> Traffic:
         parts.append((drawn.time_s - stretch.start_s, np.full(len(drawn.time_s), index), drawn.input_tokens, drawn.output_tokens))
     times, classes, inputs, outputs = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(times, kind="stable")
-    return Traffic(times[order], classes[order], inputs[order], outputs[order])
+    times, classes = times[order], classes[order]
+    deadline_s = due_s(times, classes, stretch.start_s, [item.deferral for item in (*interactive, *deferrable)])
+    return Traffic(times, classes, inputs[order], outputs[order], deadline_s=deadline_s)
 
 
 def grow(item: TrafficClass, factor: float) -> TrafficClass:

@@ -8,11 +8,11 @@ import numpy as np
 
 from tightrope.base.errors import InputError, TraceError, Where, unknown_name
 from tightrope.base.plan import Plan
-from tightrope.base.records import FloatArray, IntArray, TokenEngine
+from tightrope.base.records import IntArray, TokenEngine
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.demand.clock import DAY_S, NO_COLUMNS
 from tightrope.demand.requests import Requests, load_requests
-from tightrope.replay.evidence import deadlines_s
+from tightrope.replay.evidence import due_s
 from tightrope.replay.records import Traffic
 
 MINUTE_S = 60.0
@@ -84,7 +84,8 @@ def load_traffic(
     duration_s = max(MINUTE_S, float(np.ceil((traffic.time_s[-1] - clock_s) / MINUTE_S) * MINUTE_S))
     start_s = (clock_s + week_hour * SECONDS_PER_HOUR) % (HOURS_PER_WEEK * SECONDS_PER_HOUR)
     placed = replace(traffic, time_s=traffic.time_s - clock_s)
-    placed = replace(placed, deadline_s=_deadlines_s(plan, placed, start_s))
+    deadline_s = due_s(placed.time_s, placed.traffic_class, start_s, [item.deferral for item in plan.classes])
+    placed = replace(placed, deadline_s=deadline_s)
     return Recorded(placed, start_s, clock_s, duration_s, tuple(source for _, source in parts))
 
 
@@ -133,18 +134,6 @@ def parse_columns(stated: Sequence[str]) -> dict[str, str]:
             msg = f"--column {text!r} says no column"
             raise InputError(msg, resolve="write it as role=column, such as --column time=started_at")
     return {role: column for role, _, column in (text.partition("=") for text in stated)}
-
-
-def _deadlines_s(plan: Plan, traffic: Traffic, start_s: float) -> FloatArray | None:
-    """Return when each request is due, float64[requests], inf where it can not wait; None where no class can."""
-    if all(item.deferral is None for item in plan.classes):
-        return None
-    due_s = np.full(len(traffic.time_s), np.inf)
-    for index, item in enumerate(plan.classes):
-        if item.deferral is not None:
-            mine = traffic.traffic_class == index
-            due_s[mine] = deadlines_s(traffic.time_s[mine], start_s, item.deferral)
-    return due_s
 
 
 # ------------------------------------------------------------------------------------------------------------ many requests

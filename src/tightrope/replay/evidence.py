@@ -5,6 +5,7 @@ of Statistics 17(3), 1989), not single requests. Where few requests missed, or f
 interval is never narrower than that of as many independent requests (Wilson, JASA 22(158), 1927).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,18 @@ def deadlines_s(time_s: FloatArray, start_s: float, deferral: Deferral) -> Float
     """
     left_s = (deferral.deadline_h * SECONDS_PER_HOUR - start_s - time_s) % DAY_S
     return time_s + np.where(left_s == 0.0, DAY_S, left_s)
+
+
+def due_s(time_s: FloatArray, traffic_class: IntArray, start_s: float, deferrals: Sequence[Deferral | None]) -> FloatArray | None:
+    """Return when each request is due, float64[requests], inf where its class can not wait; None where no class can."""
+    if not any(deferrals):
+        return None
+    due = np.full(len(time_s), np.inf)
+    for index, deferral in enumerate(deferrals):
+        if deferral is not None:
+            mine = traffic_class == index
+            due[mine] = deadlines_s(time_s[mine], start_s, deferral)
+    return due
 
 
 def judge(
