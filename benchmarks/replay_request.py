@@ -1,6 +1,7 @@
-"""How many whole requests a second the replay gets through: one queue with twenty servers, beside SimPy; and batches, autoscaled."""
+"""How many whole requests a second the replay gets through: in batches, autoscaled, and in M/M/20; each beside SimPy."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from tightrope.replay.records import Fleet, FleetClass, FleetPool, Outcome, Traf
 from tightrope.replay.run import replay_fleet
 
 NAME = "replay-request"
-DOC = "requests replayed a second in M/M/20, and in batches with autoscaling; targets 5,000,000 and 50 times SimPy"
+DOC = "requests replayed a second in batches with autoscaling, and in M/M/20; targets 5,000,000 and 50 times SimPy"
 REQUESTS, PEER_REQUESTS = 5_000_000, 200_000
 SERVERS, LOAD = 20, 0.9
 PARTS_PER_S = 1_000_000
@@ -26,18 +27,17 @@ SWING, SWING_S = 0.35, 600.0
 
 
 def run() -> dict:
-    """Return requests a second of M/M/20, beside SimPy on the first of the same requests; batches in detail."""
-    arrival_s, service_s = draws(REQUESTS)
-    whole = measure(queue(), parts(arrival_s, service_s))
-    few_s = (arrival_s[:PEER_REQUESTS], service_s[:PEER_REQUESTS])
-    peer = timed(lambda: simpy_waits_s(*few_s))
-    few = measure(queue(), parts(*few_s))
+    """Return requests a second of the autoscaled batches, beside SimPy's batches on the first of them; M/M/20 in detail."""
+    traffic = waves(REQUESTS)
+    whole = measure(batch_fleet(), traffic)
+    few = first(traffic, PEER_REQUESTS)
+    peer = timed(lambda: simpy_batches_s(few.time_s))
     value, peer_per_s = REQUESTS / whole.cpu_s, PEER_REQUESTS / peer.cpu_s
     return {
         "name": NAME,
         "value": value,
         "unit": "requests/s",
-        "peer": f"SimPy {simpy.__version__}, M/M/{SERVERS}, {PEER_REQUESTS:,} requests",
+        "peer": f"SimPy {simpy.__version__}, the same batches on {MACHINES} machines without autoscaling, {PEER_REQUESTS:,} requests",
         "peer_value": peer_per_s,
         "ratio": value / peer_per_s,
         "detail": {
@@ -45,11 +45,9 @@ def run() -> dict:
             "target_per_s": TARGET_PER_S,
             "target_ratio": TARGET_RATIO,
             "requests": REQUESTS,
-            "requests_per_wall_s": REQUESTS / whole.wall_s,
-            "mean_wait_s": float((whole.result.latency_s - service_s).mean()),
-            "mean_wait_of_the_peers_requests_s": float((few.result.latency_s - few_s[1]).mean()),
-            "peers_mean_wait_s": float(peer.result.mean()),
-            "batches": facts(measure(batch_fleet(), waves(REQUESTS)), peer_per_s),
+            **batch_facts(whole),
+            "without_autoscaling": beside_the_peer(measure(fixed_fleet(), few), peer),
+            "mm20": mm20(),
         },
     }
 
@@ -62,6 +60,27 @@ def measure(fleet: Fleet, traffic: Traffic) -> Timed[Outcome]:
 
 
 # --------------------------------------------------------------------------------------------------------------- M/M/20
+
+
+def mm20() -> dict[str, float]:
+    """Return requests a second of M/M/20, and how that compares with SimPy's on the first of the same requests."""
+    arrival_s, service_s = draws(REQUESTS)
+    whole = measure(queue(), parts(arrival_s, service_s))
+    few_s = (arrival_s[:PEER_REQUESTS], service_s[:PEER_REQUESTS])
+    peer = timed(lambda: simpy_waits_s(*few_s))
+    few = measure(queue(), parts(*few_s))
+    per_s, peer_per_s = REQUESTS / whole.cpu_s, PEER_REQUESTS / peer.cpu_s
+    return {
+        "requests_per_s": per_s,
+        "requests_per_wall_s": REQUESTS / whole.wall_s,
+        "simpy_mm20_requests_per_s": peer_per_s,
+        "ratio_to_simpy_mm20": per_s / peer_per_s,
+        "target_per_s": TARGET_PER_S,
+        "target_ratio": TARGET_RATIO,
+        "mean_wait_s": float((whole.result.latency_s - service_s).mean()),
+        "mean_wait_of_the_peers_requests_s": float((few.result.latency_s - few_s[1]).mean()),
+        "peers_mean_wait_s": float(peer.result.mean()),
+    }
 
 
 def draws(requests: int) -> tuple[FloatArray, FloatArray]:
@@ -125,6 +144,13 @@ def batch_fleet() -> Fleet:
     return autoscaled(BATCHES, MACHINES, MACHINE_PER_S, max_wait_s=MAX_WAIT_S)
 
 
+def fixed_fleet() -> Fleet:
+    """Return the same machines, twenty from the beginning to the end."""
+    fleet = batch_fleet()
+    pool = replace(fleet.pools[0], schedule=np.full(HOURS, MACHINES), ceiling=MACHINES)
+    return replace(fleet, pools=(pool,), scaling=replace(fleet.scaling, enabled=False))
+
+
 def waves(requests: int) -> Traffic:
     """Return arrivals whose rate rises and falls, on average at three quarters of what the scheduled machines sustain."""
     mean_per_s = 0.75 * MACHINES * MACHINE_PER_S
@@ -136,18 +162,78 @@ def waves(requests: int) -> Traffic:
     return Traffic(time_s, ones - 1, ones, ones)
 
 
-def facts(found: Timed[Outcome], peer_per_s: float) -> dict[str, float]:
-    """Return how fast the batches went, and that there was something to do: machines that came and went, engines, batches."""
+def first(traffic: Traffic, requests: int) -> Traffic:
+    """Return the first of the requests."""
+    columns = (traffic.time_s, traffic.traffic_class, traffic.input_tokens, traffic.output_tokens)
+    return Traffic(*(column[:requests] for column in columns))
+
+
+def simpy_batches_s(arrival_s: FloatArray) -> FloatArray:
+    """Return every latency, float64[requests], by SimPy: a process for each machine, one that sends requests to the shortest queue.
+
+    What SimPy is spared: a process for each request, and the autoscaler.
+    """
+    arrivals_s, service_s, most = arrival_s.tolist(), BATCHES.service_s, len(BATCHES.service_s)
+    finish_s = np.zeros(len(arrivals_s))
+    environment = simpy.Environment()
+    queues: list[list[int]] = [[] for _ in range(MACHINES)]
+    on_it = [0] * MACHINES
+    some, full = ([environment.event() for _ in range(MACHINES)] for _ in range(2))
+
+    def machine(place: int) -> Iterator[Any]:
+        queue = queues[place]
+        while True:
+            if not queue:
+                some[place] = environment.event()
+                yield some[place]
+            left_s = arrivals_s[queue[0]] + MAX_WAIT_S - environment.now
+            if len(queue) < most and left_s > 0.0:
+                full[place] = environment.event()
+                yield full[place] | environment.timeout(left_s)
+            batch = queue[:most]
+            del queue[:most]
+            yield environment.timeout(service_s[len(batch) - 1])
+            finish_s[batch] = environment.now
+            on_it[place] -= len(batch)
+
+    def come() -> Iterator[Any]:
+        for number, at_s in enumerate(arrivals_s):
+            yield environment.timeout(at_s - environment.now)
+            place = on_it.index(min(on_it))
+            queues[place].append(number)
+            on_it[place] += 1
+            if on_it[place] == 1:
+                some[place].succeed()
+            elif len(queues[place]) == most and not full[place].triggered:
+                full[place].succeed()
+
+    for place in range(MACHINES):
+        environment.process(machine(place))
+    environment.process(come())
+    environment.run()
+    return finish_s - arrival_s
+
+
+def batch_facts(found: Timed[Outcome]) -> dict[str, float]:
+    """Return that there was something to do: machines that came and went, engines, batches."""
     outcome = found.result
     requests, hours = len(outcome.finish_s), float(outcome.traffic.time_s[-1]) / SECONDS_PER_HOUR
     return {
-        "requests_per_s": requests / found.cpu_s,
         "requests_per_wall_s": requests / found.wall_s,
-        "target_per_s": TARGET_PER_S,
-        "ratio_to_the_peer_without_batches": requests / found.cpu_s / peer_per_s,
         "hours_replayed": hours,
         "machines_on_average": float(outcome.machine_hours.sum()) / hours,
         "busy": float(outcome.busy_hours.sum() / outcome.machine_hours.sum()),
         "requests_a_batch": requests / len(np.unique(outcome.finish_s)),
         "latency_p99_s": float(np.quantile(outcome.latency_s, 0.99)),
+    }
+
+
+def beside_the_peer(found: Timed[Outcome], peer: Timed[FloatArray]) -> dict[str, float]:
+    """Return how the replay does with the peer's requests and machines, and that both answer them alike."""
+    return {
+        "requests_per_s": len(peer.result) / found.cpu_s,
+        "ratio_to_simpy_batches": peer.cpu_s / found.cpu_s,
+        "mean_latency_s": float(found.result.latency_s.mean()),
+        "peers_mean_latency_s": float(peer.result.mean()),
+        "largest_difference_s": float(np.abs(found.result.latency_s - peer.result).max()),
     }
