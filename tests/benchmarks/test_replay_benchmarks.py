@@ -137,13 +137,16 @@ def test_simpy_and_the_replay_serve_the_same_queue(load: Callable[[str], ModuleT
     assert ours.latency_s - service_s == pytest.approx(peer_s, abs=1e-6)
 
 
+@pytest.mark.parametrize("clients", [True, False])
 @pytest.mark.parametrize(("pressed", "largest_batch"), [(0.1, 2), (1.0, 7), (30.0, 32)])
-def test_simpy_and_the_replay_run_the_same_batches(load: Callable[[str], ModuleType], pressed: float, largest_batch: int) -> None:
+def test_simpy_and_the_replay_run_the_same_batches(
+    load: Callable[[str], ModuleType], pressed: float, largest_batch: int, clients: bool
+) -> None:
     """Request for request, where nobody autoscales: batches that are due, that find a queue, that are full in time."""
     request = load("replay_request")
     traffic = request.waves(6000)
     traffic = dataclasses.replace(traffic, time_s=traffic.time_s / pressed)
-    peer_s = request.simpy_batches_s(traffic.time_s)
+    peer_s = request.simpy_batches_s(traffic.time_s, clients=clients)
     ours = request.measure(request.fixed_fleet(), traffic).result
     assert ours.latency_s == pytest.approx(peer_s, rel=0.0, abs=1e-9)
     assert ours.machine_hours.sum() == pytest.approx(request.MACHINES * traffic.time_s[-1] / 3600.0)
