@@ -8,7 +8,7 @@ import pytest
 from tightrope.base.plan import Plan
 from tightrope.base.records import TokenEngine
 from tightrope.plan.measure import class_outcomes, drill_evidence, evidence_of, pool_outcomes
-from tightrope.plan.series import bin_width_s, queued, series_of
+from tightrope.plan.series import bin_width_s, series_of
 from tightrope.replay.records import (
     ANSWERED,
     CACHED,
@@ -115,14 +115,7 @@ def test_there_are_never_too_many_bins(duration_s: float, width_s: float) -> Non
     assert duration_s / bin_width_s(duration_s) <= 300
 
 
-def test_the_queue_is_who_has_come_and_not_begun(plan: Plan) -> None:
-    one = outcome(plan)
-    held = replace(one, begin_s=np.where(np.isfinite(one.begin_s), one.traffic.time_s + 150.0, INF))
-    # request 0 waits from 0 to 150 s, request 5 (unanswered) from 500 s to the end, request 6 from 600 s
-    assert queued(held, 12, 60.0).tolist() == [1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 2, 2]
-
-
-def test_samples_say_more_than_the_bill(plan: Plan) -> None:
+def test_bins_hold_the_means_of_machines_and_the_most_that_waited(plan: Plan) -> None:
     pools = len(plan.pools)
     none = np.zeros((4, pools), dtype=np.int64)
     ready, starting, waiting = none.copy(), none.copy(), none.copy()
@@ -136,11 +129,14 @@ def test_samples_say_more_than_the_bill(plan: Plan) -> None:
     assert series.starting == {name: (1.5, 0.0, 0.0, 0.0)}
     assert series.queued == (1.0, 5.0 * pools + 2.0, 0.0, 0.0)
     assert series.usd_per_hour["commitment unused"] == (0.5,)
-    assert series_of(plan, replace(one, timeline=None), 240.0, 0.0, {}).ready[name] == (2.0,) * 4
+    with pytest.raises(ValueError, match="without a time-line"):
+        series_of(plan, replace(one, timeline=None), 240.0, 7200.0, {})
 
 
 def test_latency_is_by_arrival_and_unknown_where_nobody_was_answered(plan: Plan) -> None:
-    series = series_of(plan, outcome(plan), 660.0, 0.0, {})
+    none = np.zeros((1, len(plan.pools)), dtype=np.int64)
+    timeline = Timeline(np.zeros(1), none, none, none, none, none, none[:, 0])
+    series = series_of(plan, replace(outcome(plan), timeline=timeline), 660.0, 0.0, {})
     assert series.latency_p95_ms["web"][:3] == (500.0, pytest.approx(10.0), None)
     assert series.latency_p95_ms["night"][10] == pytest.approx(20_000.0)
     assert series.promised_ms == {"web": 900.0}

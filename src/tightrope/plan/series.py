@@ -7,13 +7,11 @@ from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.replayed import Series
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.replay.evidence import metric_s
-from tightrope.replay.records import UNANSWERED, Outcome, Timeline
+from tightrope.replay.records import Outcome, Timeline
 
 WIDTHS_S = (60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 86_400.0)
 MOST_BINS = 300
 """A chart of more values than this shows no more."""
-LOOKS = 10
-"""How often in each bin the queue is looked at."""
 UNUSED = "commitment unused"
 
 
@@ -23,11 +21,14 @@ def bin_width_s(duration_s: float) -> float:
 
 
 def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, hourly_usd: dict[str, list[float]]) -> Series:
-    """Return the series of one replay."""
+    """Return the series of one replay; raise ``ValueError`` for an outcome without a time-line, which no replay gives."""
+    if (timeline := outcome.timeline) is None:
+        msg = "got an outcome without a time-line, expected one of replay_fleet"
+        raise ValueError(msg)
     width_s = bin_width_s(duration_s)
     bins = max(1, int(np.ceil(duration_s / width_s)))
     names = [pool.name for pool in plan.pools]
-    ready, starting = _machines(outcome, bins, width_s)
+    ready, starting = (_binned(timeline, counts, bins, width_s) for counts in (timeline.ready, timeline.starting))
     latency = {item.name: _latency(plan, outcome, index, bins, width_s) for index, item in enumerate(plan.classes)}
     seen = {name: both for name, both in latency.items() if any(value is not None for value in both[0])}
     return Series(
@@ -35,7 +36,7 @@ def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, h
         bin_s=width_s,
         ready={name: _floats(row) for name, row in zip(names, ready, strict=True)},
         starting={name: _floats(row) for name, row in zip(names, starting, strict=True) if row.any()},
-        queued=_floats(queued(outcome, bins, width_s)),
+        queued=_floats(_queued(timeline, bins, width_s)),
         latency_p50_ms={name: both[0] for name, both in seen.items()},
         latency_p95_ms={name: both[1] for name, both in seen.items()},
         promised_ms={item.name: 1000.0 * item.slos[0].limit_s for item in plan.classes if item.slos and item.name in seen},
@@ -46,17 +47,6 @@ def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, h
 def _floats(values: FloatArray) -> tuple[float, ...]:
     """Return an array as plain floats."""
     return tuple(float(value) for value in values)
-
-
-def _machines(outcome: Outcome, bins: int, width_s: float) -> tuple[FloatArray, FloatArray]:
-    """Return machines that are ready and that start, float64[pools, bins]; from the bill where no more was noted."""
-    if outcome.timeline is None:
-        at_h = np.minimum((np.arange(bins) + 0.5) * width_s / SECONDS_PER_HOUR, outcome.machine_hours.shape[1] - 0.5)
-        billed = outcome.machine_hours[:, at_h.astype(np.int64)]
-        return billed, np.zeros_like(billed)
-    return _binned(outcome.timeline, outcome.timeline.ready, bins, width_s), _binned(
-        outcome.timeline, outcome.timeline.starting, bins, width_s
-    )
 
 
 def _binned(timeline: Timeline, counts: IntArray, bins: int, width_s: float) -> FloatArray:
@@ -74,22 +64,12 @@ def _bins_of(timeline: Timeline, bins: int, width_s: float) -> tuple[IntArray, n
     return index, index < bins
 
 
-def queued(outcome: Outcome, bins: int, width_s: float) -> FloatArray:
-    """Return the most requests that waited at one time of each bin, float64[bins].
-
-    As the samples say, where there are some; else as the requests' own times do, looked at ``LOOKS`` times a bin: there a request
-    waits from its arrival until an engine takes it up for good, and to the end where none does.
-    """
-    if outcome.timeline is not None:
-        index, inside = _bins_of(outcome.timeline, bins, width_s)
-        most = np.zeros(bins)
-        np.maximum.at(most, index[inside], (outcome.timeline.queued.sum(axis=1) + outcome.timeline.held)[inside])
-        return most
-    waits = np.isfinite(outcome.begin_s) | (outcome.ended == UNANSWERED)
-    arrived, begun = np.sort(outcome.traffic.time_s[waits]), np.sort(outcome.begin_s[waits])
-    looks_s = (np.arange(bins * LOOKS) + 1.0) * width_s / LOOKS
-    waiting = np.searchsorted(arrived, looks_s) - np.searchsorted(begun, looks_s)
-    return waiting.reshape(bins, LOOKS).max(axis=1).astype(np.float64)
+def _queued(timeline: Timeline, bins: int, width_s: float) -> FloatArray:
+    """Return the most requests that waited at one sample of each bin, float64[bins]."""
+    index, inside = _bins_of(timeline, bins, width_s)
+    most = np.zeros(bins)
+    np.maximum.at(most, index[inside], (timeline.queued.sum(axis=1) + timeline.held)[inside])
+    return most
 
 
 def _latency(
