@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tightrope.base.plan import Plan
-from tightrope.base.records import Provenance
+from tightrope.base.records import CachePolicy, Provenance
 from tightrope.plan.fleet import open_pools
 from tightrope.plan.prove import Bench, Proof
 from tightrope.plan.warn import OLD_PRICE_DAYS, find_warnings
@@ -22,7 +22,6 @@ def warned(bench: Bench, proof: Proof) -> Any:
     def find(**changed: Any) -> tuple[str, ...]:
         given = {
             "workload": bench.workload,
-            "book": bench.book,
             "proof": proof,
             "pools": pools,
             "cost_usd": 100.0,
@@ -49,6 +48,11 @@ def test_a_promise_that_is_not_proven_comes_first(warned: Any, proof: Proof) -> 
 def test_a_replay_that_costs_more_than_the_plan_is_said(warned: Any) -> None:
     assert about(warned(replayed_usd=106.0), "$106 at month scale, the plan's week $100")
     assert not about(warned(replayed_usd=104.0), "at month scale")
+
+
+def test_a_cache_that_no_drawn_request_can_use_is_said(warned: Any, bench: Bench) -> None:
+    assert about(warned(workload=replace(bench.workload, cache=CachePolicy(100, 60.0, 0.0))), "the cache of answers saves nothing here")
+    assert not about(warned(), "cache")
 
 
 def test_held_out_traffic_beyond_what_sizing_saw_is_said(warned: Any, bench: Bench) -> None:

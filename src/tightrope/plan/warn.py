@@ -6,7 +6,6 @@ from datetime import date
 from tightrope.base.plan import Evidence
 from tightrope.base.records import Workload
 from tightrope.base.units import SECONDS_PER_HOUR
-from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import split_demand
 from tightrope.plan.bill import NOT_BILLED
 from tightrope.plan.build import lead_seconds, may_commit, size_classes
@@ -22,7 +21,6 @@ DRILL_S = 600.0
 
 def find_warnings(
     workload: Workload,
-    book: PriceBook,
     proof: Proof,
     pools: tuple[OpenPool, ...],
     cost_usd: float,
@@ -31,7 +29,6 @@ def find_warnings(
     now_evidence: tuple[Evidence, ...],
 ) -> tuple[str, ...]:
     """Return the warnings of a plan, the gravest first."""
-    del book
     found = [
         f"not proven: {item.traffic_class} {item.slo} attains {item.attainment:.2%}"
         for item in proof.evidence
@@ -59,6 +56,10 @@ def find_warnings(
     ]
     if not may_commit(workload):
         found.append("no commitment is considered: sizing sees less than a week of traffic")
+    if workload.cache is not None:
+        found.append(
+            "the cache of answers saves nothing here: the traffic drawn has no keys; replay the plan on a trace that has them"
+        )
     found += _unserved(workload)
     found += [f"not in either bill: {NOT_BILLED}"]
     notes = {item.note for item in size_classes(workload, {}, lead_seconds(workload)) if item.note}
