@@ -154,6 +154,8 @@ class EngineWork:
     steps: IntArray
     prompt_tokens: IntArray
     sequences: IntArray
+    complete: bool = True
+    """False where the log was full before its time was over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,4 +155,4 @@ def _work(world: World) -> EngineWork:
     machine = world.slots.machine[slot] - pools.first_machine[pool]
     engine = (slot - pools.first_slot[pool]) % pools.engines[pool]
     columns = (log[name].copy() for name in ("begin_s", "end_s", "steps", "prompt_tokens", "sequences"))
-    return EngineWork(pool, machine, engine, *columns)
+    return EngineWork(pool, machine, engine, *columns, complete=len(log) < len(world.work))
