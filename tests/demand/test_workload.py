@@ -66,7 +66,7 @@ def test_what_the_replay_needs_has_defaults_that_do_nothing(load: Load, small: s
     workload = load(small)
     chat, scaling = workload.classes[0], workload.scaling
     assert (chat.priority, chat.shed_wait_s, chat.retries, chat.retry_after_s) == (0, math.inf, 0, 1.0)
-    assert workload.cache is None
+    assert (workload.cache, workload.failures_per_hour, workload.variants[0].prefix_block_tokens) == (None, 0.0, 0)
     assert (scaling.metric, scaling.upscale_stabilization_s) == ("rate", 0.0)
     assert scaling.scale_up == ScalingLimit((ScalingRule("pods", 4, 15.0), ScalingRule("percent", 100, 15.0)))
     assert scaling.scale_down == ScalingLimit((ScalingRule("percent", 100, 15.0),))
@@ -81,6 +81,19 @@ def test_classes_may_be_shed_and_preferred(load: Load, small: str) -> None:
 def test_a_cache_of_answers(load: Load, small: str) -> None:
     assert load(f"{small}cache: {{entries: 5000, ttl: 1 hour}}\n").cache == CachePolicy(5000, 3600.0, 0.0)
     assert load(f"{small}cache: {{entries: 1, ttl: 1 s, hit: 2 ms}}\n").cache == CachePolicy(1, 1.0, 0.002)
+
+
+def test_a_prefix_cache_is_of_every_variant_of_a_token_model(load: Load, small: str) -> None:
+    second = "      int8: {precision: int8, quality: 0.9, serves: {chat: 50 %}}\nwhere:"
+    workload = load(
+        small.replace("    engine: token", "    engine: token\n    prefix_cache: 512 tokens").replace("where:", second)
+    )
+    assert [variant.prefix_block_tokens for variant in workload.variants] == [512, 512]
+
+
+def test_the_share_that_fails_in_a_month_is_a_rate(load: Load, small: str) -> None:
+    workload = load(small.replace("seeds: [1]", "seeds: [1], failures_per_month: 2 %"))
+    assert 1 - math.exp(-730 * workload.failures_per_hour) == pytest.approx(0.02)
 
 
 def test_limits_on_change_are_those_of_kubernetes_unless_stated(load: Load, small: str) -> None:
@@ -246,6 +259,12 @@ MISTAKES = [
     ("where:", "scaling: {scale_down: {rules: [{pods: 1}]}}\nwhere:", 13, "period is missing", "add `period:`"),
     ("where:", "scaling: {scale_down: {rules: [{pods: 1, period: 1 hour}]}}\nwhere:", 13, "got '1 hour'", "period"),
     ("where:", "scaling: {upscale_stabilization: 2 hours}\nwhere:", 13, "got '2 hours'", "upscale_stabilization"),
+    ("engine: token", "prefix_cache: 16\n    engine: token", 9, "got 16 without a unit", "models.llm.prefix_cache"),
+    ("engine: token", "prefix_cache: 1.5 tokens\n    engine: token", 9, "expected a whole number of tokens", "prefix_cache"),
+    ("engine: token", "prefix_cache: 0 tokens\n    engine: token", 9, "got 0: input", "models.llm.prefix_cache"),
+    ("engine: token", "prefix_cache: 16 tokens\n    engine: request", 8, "belongs to a token model", "models.llm"),
+    ("seeds: [1]", "seeds: [1], failures_per_month: 100 %", 21, "less than 1", "proof.failures_per_month"),
+    ("seeds: [1]", "seeds: [1], failures_per_month: -1 %", 21, "greater than or equal to 0", "proof.failures_per_month"),
     ("where:", "werhe:", 13, "unknown key 'werhe'", "use where"),
 ]  # fmt: skip
 

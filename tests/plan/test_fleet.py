@@ -12,6 +12,7 @@ from tightrope.clouds.book import PriceBook
 from tightrope.plan.fleet import Stretch, busiest, draw_traffic, grow, heldout_stretch, open_pools, plan_fleet, today_fleet
 from tightrope.plan.prove import Bench, Proof
 from tightrope.plan.solve import solve
+from tightrope.plan.written import serving_of
 from tightrope.replay.records import FleetClass, ResponseCache
 
 Load = Callable[..., Workload]
@@ -77,6 +78,25 @@ def test_the_replay_is_told_how_the_workload_treats_its_classes(workload: Worklo
     assert fleet.cache == ResponseCache(100, 60.0, 0.002)
     assert proof.fleet.classes == (FleetClass("web", False, 0, tightest), FleetClass("night", True))
     assert proof.fleet.cache is None
+
+
+def test_machines_that_fail_and_prefix_caches_reach_the_replay_and_the_plan(
+    workload: Workload, bench: Bench, proof: Proof, book: PriceBook
+) -> None:
+    variants = tuple(replace(variant, prefix_block_tokens=64) for variant in workload.variants)
+    stated = replace(workload, variants=variants, failures_per_hour=1e-4)
+    options = tuple(
+        replace(option, variant=replace(option.variant, prefix_block_tokens=64)) for option in proof.solution.problem.options
+    )
+    solution = replace(proof.solution, problem=replace(proof.solution.problem, options=options))
+    fleet, today = plan_fleet(stated, solution, bench.table), today_fleet(stated, book)
+    assert today is not None
+    for place, pool in enumerate(fleet.pools):
+        serving = serving_of(fleet, place)
+        assert (pool.failures_per_hour, pool.prefix_block_tokens) == (1e-4, 64)
+        assert (serving.failures_per_hour, serving.prefix_block_tokens) == (1e-4, 64)
+    assert (today.pools[0].failures_per_hour, today.pools[0].prefix_block_tokens) == (1e-4, 64)
+    assert {(pool.failures_per_hour, pool.prefix_block_tokens) for pool in proof.fleet.pools} == {(0.0, 0)}
 
 
 def test_a_promise_on_time_per_token_alone_hurries_no_batch(workload: Workload, bench: Bench, proof: Proof) -> None:

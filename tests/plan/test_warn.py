@@ -51,7 +51,11 @@ def test_a_replay_that_costs_more_than_the_plan_is_said(warned: Any) -> None:
 
 
 def test_a_cache_that_no_drawn_request_can_use_is_said(warned: Any, bench: Bench) -> None:
-    assert about(warned(workload=replace(bench.workload, cache=CachePolicy(100, 60.0, 0.0))), "the cache of answers saves nothing here")
+    assert about(
+        warned(workload=replace(bench.workload, cache=CachePolicy(100, 60.0, 0.0))), "the cache of answers saves nothing here"
+    )
+    stored = tuple(replace(variant, prefix_block_tokens=16) for variant in bench.workload.variants)
+    assert about(warned(workload=replace(bench.workload, variants=stored)), "the prefix cache saves nothing here")
     assert not about(warned(), "cache")
 
 

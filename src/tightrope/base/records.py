@@ -206,6 +206,8 @@ class ModelVariant:
     """Name under which published profiles know this model, such as ``resnet50``; empty where there is none."""
     declared: tuple["Profile", ...] = ()
     """Profiles the user measured and wrote into the workload."""
+    prefix_block_tokens: int = 0
+    """Tokens of one block of its engines' prefix cache; 0 is no such cache. Token engines only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,3 +382,5 @@ class Workload:
     seeds: tuple[int, ...]
     source: str
     cache: CachePolicy | None = None
+    failures_per_hour: float = 0.0
+    """Rate at which a machine dies without notice, in every replay."""

@@ -78,6 +78,16 @@ def _fraction(value: object) -> float:
         raise ValueError(msg) from error
 
 
+def _whole_tokens(value: object) -> int:
+    """Return a number of tokens from ``"16 tokens"``; raise ``ValueError`` where it is none, or no whole one."""
+    units = {"tokens": 1.0, "token": 1.0}
+    tokens = _quantity(lambda text: parse_quantity(text, units), units, "16 tokens")(value)
+    if not tokens.is_integer():
+        msg = f"got {value!r}, expected a whole number of tokens"
+        raise ValueError(msg)
+    return int(tokens)
+
+
 def _with_unit(example: str) -> WithJsonSchema:
     """Return the editor's view of a quantity: text with a unit."""
     return WithJsonSchema({"type": "string", "examples": [example]})
@@ -113,6 +123,8 @@ Surge: TypeAlias = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), Be
 Positive: TypeAlias = Annotated[float, Field(gt=0, lt=1e18, allow_inf_nan=False)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0, lt=1e18, allow_inf_nan=False)]
 Tokens: TypeAlias = Annotated[int, Field(ge=1, le=100_000_000)]
+BlockTokens: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_whole_tokens), _with_unit("16 tokens")]
+"""Tokens of one block of a prefix cache."""
 Promise: TypeAlias = Annotated[
     Slo, BeforeValidator(parse_slo), WithJsonSchema({"type": "string", "examples": ["ttft p95 <= 3 s", "latency p99 <= 100 ms"]})
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from tightrope.demand.quantities import Bytes, Heldout, Name, NotNegative, Positive, Seconds, Share, Tokens, Wait
+from tightrope.demand.quantities import BlockTokens, Bytes, Heldout, Name, NotNegative, Positive, Seconds, Share, Tokens, Wait
 from tightrope.demand.schema_traffic import Traffic
 from tightrope.demand.strict import Strict
 
@@ -98,6 +98,11 @@ class Model(Strict):
     engine: Literal["token", "request"] = Field(description="token: continuous batching (LLMs); request: one answer per request.")
     architecture: Architecture | None = Field(None, description="Required where engine is token.")
     profile: str | None = Field(None, description="Name under which published profiles know it, such as resnet50.")
+    prefix_cache: BlockTokens | None = Field(
+        None,
+        description="Block size of the engines' prefix cache; none where left out. It acts on requests whose trace names the blocks "
+        "of their prompts, which must be of this size (Mooncake's hash_ids: 512 tokens). Token models only.",
+    )
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -105,6 +110,9 @@ class Model(Strict):
         """Want what each engine's speed and storage rest on."""
         if self.engine == "token" and self.architecture is None:
             msg = "a token model needs its architecture: {parameters, layers, kv_heads, head_dim}"
+            raise ValueError(msg)
+        if self.engine == "request" and self.prefix_cache is not None:
+            msg = "prefix_cache belongs to a token model: a request model keeps no prompts"
             raise ValueError(msg)
         for name, variant in self.variants.items():
             if self.engine == "request" and variant.size is None:
@@ -238,6 +246,9 @@ class Proof(Strict):
     heldout: Heldout = Field(0.3, description="Last part of the trace that sizing never sees.")
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1, max_length=100)] = Field(
         [1, 2], description="One replay each."
+    )
+    failures_per_month: Annotated[Share, Field(lt=1)] = Field(
+        0.0, description="Share of the machines that fail without notice in a month, in every replay."
     )
 
 

@@ -1,5 +1,6 @@
 """A ``workload.yaml`` and its traces as a checked ``Workload``: every error names file, line and remedy."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from tightrope.base.records import (
     WherePolicy,
     Workload,
 )
-from tightrope.base.units import parse_quantity
+from tightrope.base.units import HOURS_PER_MONTH, parse_quantity
 from tightrope.demand import schema
 from tightrope.demand.blocks import split_demand
 from tightrope.demand.classes import define_classes
@@ -84,6 +85,7 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
         seeds=tuple(stated.proof.seeds),
         source=str(path),
         cache=CachePolicy(stated.cache.entries, stated.cache.ttl, stated.cache.hit) if stated.cache else None,
+        failures_per_hour=_failures_per_hour(stated.proof.failures_per_month),
     )
 
 
@@ -156,6 +158,7 @@ def _variant(
         architecture=architecture,
         profile_key=variant.profile or model.profile or "",
         declared=profiles,
+        prefix_block_tokens=model.prefix_cache or 0,
     )
 
 
@@ -309,6 +312,15 @@ def _pool(cloud: str, entry: schema.Today) -> TodayPool:
         max_batch=entry.max_batch,
         classes=tuple(entry.classes),
     )
+
+
+def _failures_per_hour(share_per_month: float) -> float:
+    """Return the constant rate under which that share of machines fails within a month of 730 hours.
+
+    >>> round(1 - math.exp(-_failures_per_hour(0.2) * HOURS_PER_MONTH), 12)
+    0.2
+    """
+    return -math.log1p(-share_per_month) / HOURS_PER_MONTH if share_per_month else 0.0
 
 
 def _heldout_share(document: Document, heldout: float | str, classes: tuple[TrafficClass, ...]) -> float:

@@ -140,6 +140,8 @@ def _fleet_pool(
         deferrable_limit=limit,
         load_s=engine.load_s,
         concurrency=float(limit * option.profile.replicas_per_machine),
+        failures_per_hour=workload.failures_per_hour,
+        prefix_block_tokens=option.variant.prefix_block_tokens,
     )
 
 
@@ -166,6 +168,8 @@ def today_fleet(workload: Workload, book: PriceBook) -> Fleet | None:
                 schedule=np.full(HOURS_PER_WEEK, stated.machines),
                 ceiling=stated.machines,
                 deferrable_limit=engine.max_batch if isinstance(engine, RequestEngine) else engine.max_sequences,
+                failures_per_hour=workload.failures_per_hour,
+                prefix_block_tokens=variants[stated.variant].prefix_block_tokens,
             )
         )
     if not pools:

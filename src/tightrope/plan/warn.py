@@ -60,6 +60,10 @@ def find_warnings(
         found.append(
             "the cache of answers saves nothing here: the traffic drawn has no keys; replay the plan on a trace that has them"
         )
+    if any(variant.prefix_block_tokens for variant in workload.variants):
+        found.append(
+            "the prefix cache saves nothing here: the traffic drawn names no blocks; replay the plan on a trace that has them"
+        )
     found += _unserved(workload)
     found += [f"not in either bill: {NOT_BILLED}"]
     notes = {item.note for item in size_classes(workload, {}, lead_seconds(workload)) if item.note}
