@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tightrope.base.plan import Plan
 from tightrope.base.records import TokenEngine
 from tightrope.plan.measure import class_outcomes, drill_evidence, evidence_of, pool_outcomes
-from tightrope.plan.series import bin_width_s, series_of
+from tightrope.plan.series import _queued, bin_width_s, series_of
 from tightrope.replay.records import (
     ANSWERED,
     CACHED,
@@ -115,7 +117,7 @@ def test_there_are_never_too_many_bins(duration_s: float, width_s: float) -> Non
     assert duration_s / bin_width_s(duration_s) <= 300
 
 
-def test_bins_hold_the_means_of_machines_and_the_most_that_waited(plan: Plan) -> None:
+def test_bins_hold_the_means_of_machines(plan: Plan) -> None:
     pools = len(plan.pools)
     none = np.zeros((4, pools), dtype=np.int64)
     ready, starting, waiting = none.copy(), none.copy(), none.copy()
@@ -127,10 +129,47 @@ def test_bins_hold_the_means_of_machines_and_the_most_that_waited(plan: Plan) ->
     assert series.start_h == 2.0
     assert series.ready[name] == (1.5, 4.0, 4.0, 4.0)
     assert series.starting == {name: (1.5, 0.0, 0.0, 0.0)}
-    assert series.queued == (1.0, 5.0 * pools + 2.0, 0.0, 0.0)
     assert series.usd_per_hour["commitment unused"] == (0.5,)
     with pytest.raises(ValueError, match="without a time-line"):
         series_of(plan, replace(one, timeline=None), 240.0, 7200.0, {})
+
+
+def waits(plan: Plan, time_s: list[float], begin_s: list[float], ended: list[int]) -> Outcome:
+    """Return requests of ``web`` that begin then, on a fleet of which samples show nothing."""
+    none, number = np.zeros((1, len(plan.pools)), dtype=np.int64), np.zeros(len(time_s), dtype=np.int64)
+    begin = np.array(begin_s)
+    return replace(
+        outcome(plan),
+        traffic=Traffic(np.array(time_s), number, number + 1, number + 1),
+        first_s=begin + 1.0,
+        finish_s=begin + 1.0,
+        begin_s=begin,
+        ended=np.array(ended),
+        prefix_tokens=number,
+        timeline=Timeline(np.zeros(1), none, none, none, none, none, none[:, 0]),
+    )
+
+
+def test_the_queue_is_known_between_samples(plan: Plan) -> None:
+    burst = waits(plan, [20.0] * 5 + [130.0], [20.0, 21.0, 22.0, 23.0, 61.0, 130.0], [ANSWERED] * 6)
+    # Four of five wait, one of them into the second minute; the last one is taken up at once.
+    assert series_of(plan, burst, 240.0, 0.0, {}).queued == (4.0, 1.0, 0.0, 0.0)
+
+
+def test_who_waits_for_no_engine_is_not_in_the_queue(plan: Plan) -> None:
+    never = waits(plan, [10.0, 10.0, 20.0, 30.0, 40.0], [INF] * 5, [CACHED, SHED, TOO_LARGE, NO_POOL, UNANSWERED])
+    assert series_of(plan, never, 180.0, 0.0, {}).queued == (1.0, 1.0, 1.0)  # until the end
+
+
+@given(st.lists(st.tuples(st.integers(0, 250), st.integers(0, 200)), max_size=40))
+def test_the_most_that_waited_is_that_of_a_count_at_every_moment(rows: list[tuple[int, int]]) -> None:
+    arrived = np.sort(np.array([float(at) for at, _ in rows]))
+    begun = arrived + np.array([float(took) for _, took in rows])
+    number = np.zeros(len(rows), dtype=np.int64)
+    none = np.zeros((0, 1))
+    seen = Outcome(Traffic(arrived, number, number, number), begun, begun, number, none, none[:, 0], 0, 0, begun, number, number)
+    level = [int(np.sum((arrived <= at) & (begun > at))) for at in range(240)]
+    assert _queued(seen, 4, 60.0).tolist() == [max(level[60 * place : 60 * place + 60]) for place in range(4)]
 
 
 def test_latency_is_by_arrival_and_unknown_where_nobody_was_answered(plan: Plan) -> None:

@@ -237,6 +237,13 @@ def test_the_counter_is_who_waits() -> None:
     assert counted == [(0.0, 0), (1_000_000.0, 2), (1_500_000.0, 1)]
 
 
+def test_who_waits_for_no_engine_is_not_counted() -> None:
+    gone = replace(engines(), ended=np.array([0, 0, 2]))  # the third is turned away
+    events = json.loads(engine_trace(gone, ("chat-base", "chat-peak"), 120.0))["traceEvents"]
+    counted = [(event["ts"], event["args"]["requests"]) for event in events if event["ph"] == "C"]
+    assert counted == [(0.0, 0), (1_000_000.0, 1), (1_500_000.0, 0)]
+
+
 def test_without_a_log_there_are_counters_only() -> None:
     events = json.loads(engine_trace(replace(engines(), work=None), ("a", "b"), 120.0))["traceEvents"]
     assert {event["ph"] for event in events} == {"M", "C"}

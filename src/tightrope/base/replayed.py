@@ -84,7 +84,7 @@ class Series:
     """Pool → machines that are there, mean over the bin; over the hour, starting and draining ones included, where no more is known."""
     starting: dict[str, tuple[float, ...]]
     queued: tuple[float, ...]
-    """Most requests that waited at one time."""
+    """Most requests that waited for an engine at one time, by their own times of arrival and beginning."""
     latency_p50_ms: dict[str, tuple[float | None, ...]]
     """Class → median of what its first promise is about, by time of arrival; null where nobody was answered."""
     latency_p95_ms: dict[str, tuple[float | None, ...]]

@@ -7,7 +7,7 @@ from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.replayed import Series
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.replay.evidence import metric_s
-from tightrope.replay.records import Outcome, Timeline
+from tightrope.replay.records import UNANSWERED, Outcome, Timeline
 
 WIDTHS_S = (60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 86_400.0)
 MOST_BINS = 300
@@ -36,7 +36,7 @@ def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, h
         bin_s=width_s,
         ready={name: _floats(row) for name, row in zip(names, ready, strict=True)},
         starting={name: _floats(row) for name, row in zip(names, starting, strict=True) if row.any()},
-        queued=_floats(_queued(timeline, bins, width_s)),
+        queued=_floats(_queued(outcome, bins, width_s)),
         latency_p50_ms={name: both[0] for name, both in seen.items()},
         latency_p95_ms={name: both[1] for name, both in seen.items()},
         promised_ms={item.name: 1000.0 * item.slos[0].limit_s for item in plan.classes if item.slos and item.name in seen},
@@ -51,24 +51,36 @@ def _floats(values: FloatArray) -> tuple[float, ...]:
 
 def _binned(timeline: Timeline, counts: IntArray, bins: int, width_s: float) -> FloatArray:
     """Return the mean of the samples in each bin, float64[pools, bins]; a bin without a sample has that of the last one."""
-    index, inside = _bins_of(timeline, bins, width_s)
+    index = (timeline.time_s / width_s).astype(np.int64)
+    inside = index < bins
     number = np.bincount(index[inside], minlength=bins)
     sums = np.stack([np.bincount(index[inside], weights=row[inside], minlength=bins) for row in counts.T])
     last = np.maximum.accumulate(np.where(number > 0, np.arange(bins), 0))
     return (sums / np.maximum(number, 1))[:, last]
 
 
-def _bins_of(timeline: Timeline, bins: int, width_s: float) -> tuple[IntArray, np.ndarray]:
-    """Return the bin of each sample, and whether it is one of the chart's."""
-    index = (timeline.time_s / width_s).astype(np.int64)
-    return index, index < bins
+def waiting(outcome: Outcome) -> tuple[FloatArray, FloatArray]:
+    """Return when requests that wait for an engine arrive and when they begin, both float64[requests that wait], ascending.
+
+    The beginning is that of the first try, inf where none came. What the cache answers, what is turned away and what fits nowhere
+    waits for no engine.
+    """
+    waits = np.isfinite(outcome.begin_s) | (outcome.ended == UNANSWERED)
+    return outcome.traffic.time_s[waits], np.sort(outcome.begin_s[waits])
 
 
-def _queued(timeline: Timeline, bins: int, width_s: float) -> FloatArray:
-    """Return the most requests that waited at one sample of each bin, float64[bins]."""
-    index, inside = _bins_of(timeline, bins, width_s)
-    most = np.zeros(bins)
-    np.maximum.at(most, index[inside], (timeline.queued.sum(axis=1) + timeline.held)[inside])
+def _queued(outcome: Outcome, bins: int, width_s: float) -> FloatArray:
+    """Return the most requests that waited at any time of each bin, float64[bins]; who begins on arrival waits at none.
+
+    A queue grows by arrivals only, so its maximum in a bin is at the bin's start or right after one of its arrivals.
+    """
+    arrived, begun = waiting(outcome)
+    starts_s = width_s * np.arange(bins)
+    most = (np.searchsorted(arrived, starts_s, "right") - np.searchsorted(begun, starts_s, "right")).astype(float)
+    index = (arrived / width_s).astype(np.int64)
+    after = np.arange(1, len(arrived) + 1) - np.searchsorted(begun, arrived, "right")
+    inside = index < bins
+    np.maximum.at(most, index[inside], after[inside])
     return most
 
 

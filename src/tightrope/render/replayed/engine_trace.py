@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tightrope.base.records import FloatArray
+from tightrope.plan.series import waiting
 from tightrope.replay.records import EngineWork, Outcome
 
 Event: TypeAlias = dict[str, Any]
@@ -66,13 +67,13 @@ def _name(steps: int, prompt_tokens: int) -> str:
 
 def _waiting(outcome: Outcome, length_s: float) -> list[Event]:
     """Return a counter event wherever the number of requests that wait for an engine changes."""
-    arrived, begun = outcome.traffic.time_s, outcome.begin_s
+    arrived, begun = waiting(outcome)
     times = np.concatenate([arrived[arrived < length_s], begun[begun < length_s]])
     change = np.concatenate([np.ones(np.count_nonzero(arrived < length_s)), -np.ones(np.count_nonzero(begun < length_s))])
     order = np.argsort(times, kind="stable")
     at, first = np.unique(times[order], return_index=True)
     level = np.add.reduceat(change[order], first).cumsum() if len(at) else np.zeros(0)
-    return [_count(float(time_s), int(waiting)) for time_s, waiting in _changes(at, level)]
+    return [_count(float(time_s), int(requests)) for time_s, requests in _changes(at, level)]
 
 
 def _changes(at: FloatArray, level: FloatArray) -> list[tuple[float, float]]:
@@ -81,7 +82,7 @@ def _changes(at: FloatArray, level: FloatArray) -> list[tuple[float, float]]:
     return [*zip(at[keep].tolist(), level[keep].tolist(), strict=True)]
 
 
-def _count(time_s: float, waiting: int) -> Event:
+def _count(time_s: float, requests: int) -> Event:
     """Return one counter event."""
     return {
         "name": "waiting",
@@ -89,5 +90,5 @@ def _count(time_s: float, waiting: int) -> Event:
         "ts": round(time_s * MICROSECONDS, 3),
         "pid": WAITING,
         "tid": 0,
-        "args": {"requests": waiting},
+        "args": {"requests": requests},
     }
