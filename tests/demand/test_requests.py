@@ -57,6 +57,10 @@ def test_a_class_column_wins_over_a_model_column(write: Write) -> None:
 def test_without_classes_or_on_request_the_class_column_is_left_alone(write: Write) -> None:
     path = write("a.csv", lines("time_s,model", "0,gpt", "1,llama"))
     assert load_requests(path).class_index is None
+    assert load_requests(path).source == "a.csv: 2 requests"
+    assert load_requests(path, classes=("chat",)).class_index is None  # nothing to tell apart, and a model is no class
+    named = load_requests(write("b.csv", lines("time_s,class", "0,gpt", "1,llama")))
+    assert named.source == "b.csv: 2 requests; column 'class' is not read"
     assert load_requests(path, classes=("chat",), columns={"class": ""}).class_index is None
 
 
@@ -126,7 +130,7 @@ def test_parquet_json_lines_and_csv_give_the_same_requests(write: Write, tmp_pat
     parquet, jsonl, plain = (
         load_requests(tmp_path / f"a.{end}", classes=("c0", "c1", "c2")) for end in ("parquet", "jsonl", "csv")
     )
-    for name in Requests.__slots__[:-1]:
+    for name in Requests.__slots__[:7]:
         assert getattr(parquet, name).tobytes() == getattr(jsonl, name).tobytes() == getattr(plain, name).tobytes(), name
     assert lists_of(parquet)[:5] == [[], [0], [0, 1], [0, 1, 2], []]
 
@@ -172,7 +176,8 @@ def test_an_empty_file_still_needs_its_columns(write: Write) -> None:
 
 def test_one_request_is_a_trace(write: Write) -> None:
     found = load_requests(write("a.csv", lines("timestamp,input_tokens,output_tokens", "2024-03-01 18:00:00.5,7,8")))
-    assert (found.time_s.tolist(), found.input_tokens.tolist(), found.output_tokens.tolist()) == ([0.0], [7], [8])
+    assert (found.time_s.tolist(), found.input_tokens.tolist(), found.output_tokens.tolist()) == ([64_800.5], [7], [8])
+    assert found.source == "a.csv: 1 request"
 
 
 def test_the_day_of_a_change_to_summer_time_has_no_gap(write: Write) -> None:
@@ -188,7 +193,7 @@ def test_the_day_of_a_change_to_summer_time_has_no_gap(write: Write) -> None:
     found = load_requests(write("a.csv", lines("timestamp", *rows)))
     np.testing.assert_array_equal(np.diff(found.time_s), 600.0)
     assert len(found.time_s) == 144
-    assert found.time_s[0] == 0.0
+    assert found.time_s[0] == 23 * 3600.0  # midnight in Berlin is 23:00 UTC
 
 
 def test_the_day_of_a_change_from_summer_time_has_no_hour_twice(write: Write) -> None:
@@ -205,6 +210,21 @@ def test_the_clock_is_that_of_load_arrivals_and_everything_is_cut_alike(write: W
     assert found.key is not None
     assert found.key.tolist() == list(range(6, 40))
     assert "6 rows of the 6.0 h before the first midnight are left out" in found.source
+
+
+def test_calendar_times_without_a_whole_day_keep_their_hour(write: Write) -> None:
+    calendar = load_requests(write("a.csv", lines("time", "2024-05-06T20:00:00", "2024-05-06T20:10:00")))
+    epoch = load_requests(write("b.csv", lines("time_s", "1715025600", "1715026200")))
+    number = load_requests(write("c.csv", lines("time_s", "72000", "72600")))
+    assert calendar.time_s.tolist() == epoch.time_s.tolist() == number.time_s.tolist() == [72_000.0, 72_600.0]
+    assert [found.calendar for found in (calendar, epoch, number)] == [True, True, False]
+    assert calendar.zero_s == epoch.zero_s == 1_714_953_600.0
+    assert number.zero_s == 0.0
+
+
+def test_whether_a_file_has_sizes_is_not_read_off_them(write: Write) -> None:
+    assert load_requests(write("a.csv", lines("time_s,input_tokens,output_tokens", "0,1,1"))).sized
+    assert not load_requests(write("b.csv", lines("time_s", "0"))).sized
 
 
 def test_blocks_before_the_first_midnight_are_left_out_too(write: Write) -> None:
@@ -290,4 +310,5 @@ def test_the_trace_of_mooncake_is_read_whole() -> None:
 def test_the_trace_of_azure_is_read_whole() -> None:
     found = load_requests(SHARED / "azure_llm_2023_conv.csv.gz", classes=("chat",))
     assert len(found.time_s) == 19_366
-    assert found.time_s[-1] == pytest.approx(57 * 60, abs=120)
+    assert found.time_s[0] == pytest.approx(18.25 * 3600, abs=120)
+    assert found.time_s[-1] - found.time_s[0] == pytest.approx(57 * 60, abs=120)

@@ -1,11 +1,12 @@
 """Where hour 0 of a trace lies: 00:00 of its first day.
 
-A calendar trace that begins later in the day and lasts is cut to its first midnight, and the note says how much was left out. Days
-are UTC's days, so a change to or from summer time leaves no gap and no hour twice.
+A calendar trace that begins later in the day and lasts is cut to its first midnight, and the note says how much was left out. One
+without a whole day is counted from its start, or keeps its hour of the day, as asked. Days are UTC's days, so a change to or from
+summer time leaves no gap and no hour twice.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,23 +29,30 @@ class Clock:
     shift_s: float
     first_row: int
     note: str
+    calendar: bool = False
+    """Whether the times are of a calendar, so that they can be compared with those of another file that are."""
 
 
 def on_the_clock(
-    table: Table, column: str, values: FloatArray, time_unit: str, *, step_s: float, quiet_start: bool
+    table: Table, column: str, values: FloatArray, time_unit: str, *, step_s: float, quiet_start: bool, keep_hour: bool = False
 ) -> tuple[FloatArray, Clock]:
-    """Return times in seconds from 00:00 of the first day kept (in place), ascending, and how they came about."""
+    """Return times in seconds from 00:00 of the first day kept (in place), ascending, and how they came about.
+
+    With ``keep_hour`` a calendar trace without a whole day is counted from the midnight before it, and not from its start.
+    """
     values *= time_factor(table, column, time_unit)
     check_order(table, values)
     if values[0] < 0:
         what = f"column {column!r} begins at {values[0]:g} s, before its own zero"
         raise TraceError(what, resolve="give times from 0 on, or calendar times", where=table.where(0))
-    clock = _clock(values, step_s, known_start=quiet_start and values[0] < UNIX_S and not table.is_time(column))
+    calendar = bool(values[0] >= UNIX_S) or table.is_time(column)
+    clock = _clock(values, step_s, known_start=quiet_start and not calendar, keep_hour=keep_hour)
+    clock = replace(clock, calendar=calendar)
     values -= clock.shift_s
     return values[clock.first_row :], clock
 
 
-def _clock(time_s: FloatArray, step_s: float, *, known_start: bool) -> Clock:
+def _clock(time_s: FloatArray, step_s: float, *, known_start: bool, keep_hour: bool) -> Clock:
     """Return where hour 0 lies; with ``known_start`` the time before the first row was quiet, else it is unknown."""
     midnight = float(np.floor(time_s[0] / DAY_S) * DAY_S)
     if known_start or time_s[0] - midnight <= step_s:
@@ -53,6 +61,8 @@ def _clock(time_s: FloatArray, step_s: float, *, known_start: bool) -> Clock:
         row = int(np.searchsorted(time_s, midnight + DAY_S))
         lost_h = (time_s[row] - time_s[0]) / 3600
         return Clock(midnight + DAY_S, row, f"the {row:,} rows of the {lost_h:.1f} h before the first midnight are left out")
+    if keep_hour:
+        return Clock(midnight, 0, "")
     return Clock(float(time_s[0]), 0, "holds no whole day from midnight, so hours are counted from its start")
 
 

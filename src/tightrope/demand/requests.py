@@ -22,8 +22,9 @@ ALL_ITEMS = 2**62
 class Requests:
     """The requests of a trace, ascending in time; all arrays are [requests] unless said otherwise.
 
-    ``time_s`` is float64, from 00:00 of the trace's first day as everywhere; token counts are int64 and ones where the file has
-    none. What the file does not hold is None. ``source`` names the file, with what is to be known about it.
+    ``time_s`` is float64, from 00:00 of the trace's first day; unlike a plan's demand, calendar times without a whole day keep their
+    hour of the day. Token counts are int64 and ones where the file has none. What the file does not hold is None. ``source`` names
+    the file, with what is to be known about it.
     """
 
     time_s: FloatArray
@@ -38,6 +39,12 @@ class Requests:
     blocks: IntArray | None
     """int64[blocks]: hashes of the prompts' blocks; equal hashes are equal prefixes (Mooncake's ``hash_ids``, 512 tokens each)."""
     source: str
+    zero_s: float = 0.0
+    """What was subtracted from the file's own times: hour 0 on the calendar (seconds since 1970 UTC) or on the file's own clock."""
+    calendar: bool = False
+    """Whether the file's times are of the calendar."""
+    sized: bool = False
+    """Whether the file has columns of tokens."""
 
 
 class _Layout(NamedTuple):
@@ -48,6 +55,8 @@ class _Layout(NamedTuple):
     traffic_class: str | None
     key: str | None
     blocks: str | None
+    unread: str | None = None
+    """The class column where no classes were asked for."""
 
 
 def load_requests(
@@ -56,10 +65,10 @@ def load_requests(
     """Return the requests of a file with one row each: CSV, JSON lines (both also ``.gz``) or Parquet.
 
     ``columns`` maps a role (time, input_tokens, output_tokens, class, key, blocks) to its column where the name does not say it,
-    or to an empty name where no column is to play it. The class column is read where ``classes`` are given, and holds their
-    names. A file without rows gives no requests. Raises ``TraceError`` with the line for times that are negative, not ascending
-    or no numbers and for token counts below 1, ``UnknownNameError`` for a class that is not one of ``classes`` and for a role
-    that there is not.
+    or to an empty name where no column is to play it. The class column (with several classes, the model column if there is none)
+    is read where ``classes`` are given, and holds their names; where none are, ``source`` says that it is not read. A file without
+    rows gives no requests. Raises ``TraceError`` with the line for times that are negative, not ascending or no numbers and for
+    token counts below 1, ``UnknownNameError`` for a class that is not one of ``classes`` and for a role that there is not.
     """
     if unknown := next((role for role in columns if role not in REQUEST_ROLES), None):
         raise unknown_name(unknown, kind="column role", known=REQUEST_ROLES)
@@ -72,17 +81,16 @@ def load_requests(
 
 def _layout(table: Table, columns: Mapping[str, str], classes: Sequence[str]) -> _Layout:
     """Return which column plays which role; the class is looked for where there are classes to tell apart."""
-    traffic_class = None
-    if classes:
-        traffic_class = find_column(table, "class", columns)
-        if traffic_class is None and "class" not in columns:
-            traffic_class = find_column(table, "model", {})
+    traffic_class = find_column(table, "class", columns)
+    if traffic_class is None and "class" not in columns and len(classes) > 1:
+        traffic_class = find_column(table, "model", {})
     return _Layout(
         time=require_column(table, ["time"], columns)[1],
         tokens=token_columns(table, columns),
-        traffic_class=traffic_class,
+        traffic_class=traffic_class if classes else None,
         key=find_column(table, "key", columns),
         blocks=find_column(table, "blocks", columns),
+        unread=None if classes else traffic_class,
     )
 
 
@@ -97,8 +105,17 @@ def _no_requests(path: Path, layout: _Layout) -> Requests:
         key=none if layout.key else None,
         block_start=np.zeros(1, dtype=np.int64) if layout.blocks else None,
         blocks=none if layout.blocks else None,
-        source=f"{path.name}: 0 requests",
+        source=f"{path.name}: {_count(0)}",
     )
+
+
+def _count(requests: int) -> str:
+    """Return a count of requests in words.
+
+    >>> _count(1), _count(1200)
+    ('1 request', '1,200 requests')
+    """
+    return "1 request" if requests == 1 else f"{requests:,} requests"
 
 
 def _read(table: Table, layout: _Layout, time_unit: str, classes: Sequence[str]) -> Requests:
@@ -111,7 +128,7 @@ def _read(table: Table, layout: _Layout, time_unit: str, classes: Sequence[str])
     index = _class_index(table, layout.traffic_class, found.pop(0), classes) if layout.traffic_class else None
     key = in_order_of_appearance(found.pop(0)) if layout.key else None
     sizes = [as_tokens(table, column, tokens) for column, tokens in zip(layout.tokens, values[1:], strict=True)]
-    time_s, clock = on_the_clock(table, layout.time, values[0], time_unit, step_s=ARRIVAL_BIN_S, quiet_start=True)
+    time_s, clock = on_the_clock(table, layout.time, values[0], time_unit, step_s=ARRIVAL_BIN_S, quiet_start=True, keep_hour=True)
     check_span(table, float(time_s[-1] - time_s[0]))
     first, second = sizes or [np.ones(len(values[0]), dtype=np.int64)] * 2
     block_start, blocks = _from_row(*read_lists(table, layout.blocks), clock.first_row) if layout.blocks else (None, None)
@@ -124,7 +141,14 @@ def _read(table: Table, layout: _Layout, time_unit: str, classes: Sequence[str])
         key=None if key is None else key[kept],
         block_start=block_start,
         blocks=blocks,
-        source=said(f"{table.path.name}: {len(time_s):,} requests", clock.note),
+        source=said(
+            f"{table.path.name}: {_count(len(time_s))}",
+            clock.note,
+            f"column {layout.unread!r} is not read" if layout.unread else "",
+        ),
+        zero_s=clock.shift_s,
+        calendar=clock.calendar,
+        sized=bool(sizes),
     )
 
 
