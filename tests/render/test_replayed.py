@@ -14,10 +14,11 @@ from rich.console import Console
 from test_report import Page
 
 from tightrope.base.replayed import Replayed
+from tightrope.plan.rerun import Tried
 from tightrope.render.progress import counting
 from tightrope.render.replayed import charts, said
 from tightrope.render.replayed.engine_trace import engine_trace
-from tightrope.render.replayed.files import render_replayed, replayed_as_dict
+from tightrope.render.replayed.files import render_replayed, replayed_as_dict, write_replayed
 from tightrope.render.replayed.summary import print_replayed
 from tightrope.replay.records import EngineWork, Outcome, Traffic
 
@@ -30,7 +31,7 @@ def page_of(report: Replayed) -> Page:
 
 def summary_of(report: Replayed, width: int) -> str:
     file = io.StringIO()
-    print_replayed(report, Console(file=file, width=width, legacy_windows=False), 123_456.0, [Path("out/replay.html")])
+    print_replayed(report, Console(file=file, width=width, legacy_windows=False), 123_456.0, ["out/replay.html"])
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
@@ -242,6 +243,19 @@ def test_who_waits_for_no_engine_is_not_counted() -> None:
     events = json.loads(engine_trace(gone, ("chat-base", "chat-peak"), 120.0))["traceEvents"]
     counted = [(event["ts"], event["args"]["requests"]) for event in events if event["ph"] == "C"]
     assert counted == [(0.0, 0), (1_000_000.0, 1), (1_500_000.0, 0)]
+
+
+def test_a_full_log_is_said_in_the_trace_and_beside_its_path(tmp_path: Path) -> None:
+    whole = engines()
+    assert whole.work is not None
+    full = replace(whole, work=replace(whole.work, complete=False))
+    events = json.loads(engine_trace(full, ("chat-base", "chat-peak"), 3600.0))["traceEvents"]
+    assert [(event["ts"], event["s"]) for event in events if event["ph"] == "i"] == [(201_000_000.0, "g")]
+    said_of = [
+        write_replayed(Tried(make_replayed(), outcome), None, tmp_path / "t.json", 3600.0)[0].partition("t.json")[2]
+        for outcome in (whole, full)
+    ]
+    assert said_of == ["", " (engines only until 3.35 minutes: their log was full)"]
 
 
 def test_without_a_log_there_are_counters_only() -> None:

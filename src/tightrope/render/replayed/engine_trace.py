@@ -24,8 +24,22 @@ def engine_trace(outcome: Outcome, pools: tuple[str, ...], length_s: float) -> s
     events = [_meta("process_name", WAITING, 0, "requests waiting"), *_waiting(outcome, length_s)]
     if outcome.work is not None:
         events += _slices(outcome.work, pools, length_s)
+    if (full_s := full_after_s(outcome)) is not None:
+        events.append(_instant(full_s, "the log of engines was full: no work of theirs from here on"))
     lines = ",\n".join(json.dumps(event, ensure_ascii=False, allow_nan=False) for event in events)
     return f'{{"displayTimeUnit": "ms", "traceEvents": [\n{lines}\n]}}\n'
+
+
+def full_after_s(outcome: Outcome) -> float | None:
+    """Return when the log of engines was full, None where it holds all that was asked for."""
+    if outcome.work is None or outcome.work.complete:
+        return None
+    return float(outcome.work.end_s.max(initial=0.0))
+
+
+def _instant(time_s: float, name: str) -> Event:
+    """Return an event that marks one moment for all machines."""
+    return {"name": name, "ph": "i", "s": "g", "ts": round(time_s * MICROSECONDS, 3), "pid": WAITING, "tid": 0, "args": {}}
 
 
 def _meta(kind: str, process: int, thread: int, name: str) -> Event:

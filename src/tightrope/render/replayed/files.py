@@ -6,6 +6,7 @@ from tightrope.base.replayed import Replayed
 from tightrope.plan.rerun import Tried
 from tightrope.render.files import write_files
 from tightrope.render.plain import Json, as_text, plain
+from tightrope.render.replayed import said
 
 
 def replayed_as_dict(report: Replayed) -> dict[str, Json]:
@@ -25,19 +26,23 @@ def render_replayed(report: Replayed) -> dict[Path, str]:
     }
 
 
-def write_replayed(tried: Tried, out: Path | None, chrome_trace: Path | None, length_s: float) -> list[Path]:
+def write_replayed(tried: Tried, out: Path | None, chrome_trace: Path | None, length_s: float) -> list[str]:
     """Write the report into ``out`` and the engines' first ``length_s`` into ``chrome_trace``, where asked for; return the paths.
+
+    A path says with it how far it goes where the log of engines was full before ``length_s``.
 
     Raises ``InputError`` where a place can not be written to.
     """
-    written: list[Path] = []
+    written: list[str] = []
     if out is not None:
         write_files(out, render_replayed(tried.report))
-        written.append(out / "replay.html")
+        written.append(str(out / "replay.html"))
     if chrome_trace is not None:
-        from tightrope.render.replayed.engine_trace import engine_trace  # noqa: PLC0415 - for whoever asks for it
+        from tightrope.render.replayed.engine_trace import engine_trace, full_after_s  # noqa: PLC0415 - for whoever asks for it
 
         pools = tuple(pool.name for pool in tried.report.last.pools)
         write_files(chrome_trace.parent, {Path(chrome_trace.name): engine_trace(tried.outcome, pools, length_s)})
-        written.append(chrome_trace)
+        full_s = full_after_s(tried.outcome)
+        only = "" if full_s is None else f" (engines only until {said.width(full_s)}: their log was full)"
+        written.append(f"{chrome_trace}{only}")
     return written

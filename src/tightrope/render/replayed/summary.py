@@ -1,7 +1,6 @@
 """The replay on the terminal: promises, requests, pools, events and cost, the scenario beside the traffic as recorded."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from rich.console import Console
 from rich.padding import Padding
@@ -15,7 +14,7 @@ from tightrope.render.replayed import said
 from tightrope.render.terminal import add_rows, grid, labelled, say
 
 
-def print_replayed(report: Replayed, console: Console, requests_per_s: float | None = None, files: Iterable[Path] = ()) -> None:
+def print_replayed(report: Replayed, console: Console, requests_per_s: float | None = None, files: Iterable[str] = ()) -> None:
     """Print the report for a person, fitted to the console's width; ``requests_per_s`` is how fast it was replayed."""
     console.print(say(report.workload, "bold"), say(" · ".join([*report.sources, report.window]), "dim"), sep="  ")
     sections = [
@@ -161,7 +160,7 @@ def _cost(report: Replayed) -> Table:
     return table
 
 
-def _notes(report: Replayed, requests_per_s: float | None, files: Iterable[Path]) -> Table:
+def _notes(report: Replayed, requests_per_s: float | None, files: Iterable[str]) -> Table:
     """Return what never happened, what to watch, and where to go next."""
     table = labelled("left")
     rows = [(name, [show(run) for run in report.runs]) for name, show in _endings() + list(said.EVENTS)]
@@ -169,6 +168,6 @@ def _notes(report: Replayed, requests_per_s: float | None, files: Iterable[Path]
     add_rows(table, "never", [say(", ".join(never), "dim")] if never else [])
     add_rows(table, "watch out", [say(text, "yellow") for text in report.warnings])
     add_rows(table, "seeds", [say(", ".join(map(str, report.seeds)), "dim")])
-    add_rows(table, "files", [say(str(path), "bold") for path in files])
+    add_rows(table, "files", [say(path, "bold") for path in files])
     add_rows(table, "replayed at", [say(f"{requests_per_s:,.0f} requests/s", "dim")] if requests_per_s else [])
     return table
