@@ -43,9 +43,11 @@ class Machines(Engines):
             return
         _, p, engine = min(offers, key=lambda offer: offer[0])
         if arrives:
+            longest_s = self.fleet.classes[request.kind].shed_wait_s
+            if self.ahead_s(p, engine) > longest_s:
+                _, p, engine = min(offers, key=lambda offer: self.ahead_s(offer[1], offer[2]))
             self.count_arrival(p)
-            requests = engine.outstanding if engine else 0
-            if requests / self.weight(p) > self.fleet.classes[request.kind].shed_wait_s:
+            if self.ahead_s(p, engine) > longest_s:
                 self.turn_away(request, now_s)
                 return
         if engine is None:
@@ -55,6 +57,10 @@ class Machines(Engines):
 
     def count_arrival(self, p: int) -> None:
         """Tell the pool's autoscaler that a request was routed to it as it arrived."""
+
+    def ahead_s(self, p: int, engine: Engine | None) -> float:
+        """Return the time that what is on an engine takes; a new instance has nothing on it."""
+        return engine.outstanding / self.weight(p) if engine else 0.0
 
     def pools_for(self, group: str, request: Request) -> list[int]:
         """Return the group's pools whose KV cache could hold the request."""

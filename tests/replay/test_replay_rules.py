@@ -78,6 +78,19 @@ def test_clients_that_are_turned_away_ask_again_and_give_up(engine: Replay) -> N
     assert outcome.attempts_shed == 3
 
 
+def test_nobody_is_turned_away_while_an_engine_of_the_group_is_idle(engine: Replay) -> None:
+    """A machine of 10/s with five requests is thought quicker than an idle one of 0.1/s: 0.6 s against 10 s.
+
+    But its 0.5 s of requests are more than the 0.4 s that may be waited, and the idle one has none: the sixth goes there. The seventh
+    would wait 0.5 s or 10 s, and is turned away.
+    """
+    quick, slow = pool(batches(10.0), requests_per_s=10.0), pool(batches(10.0), name="slow", requests_per_s=0.1)
+    what = treated(fleet(quick, slow), {"shed_wait_s": 0.4})
+    outcome = engine(what, traffic([0.0] * 7))
+    assert outcome.pool.tolist() == [0, 0, 0, 0, 0, 1, -1]
+    assert outcome.ended.tolist() == [ANSWERED] * 6 + [SHED]
+
+
 def test_requests_that_were_held_or_lost_their_machine_are_not_turned_away(engine: Replay) -> None:
     """Two requests wait an hour for a machine, which is there at 3615 and lost at 3750; the next is asked for at 3810, there at 3825."""
     what = treated(fleet(pool(batches(200.0), [0, 1])), {"shed_wait_s": 0.5})

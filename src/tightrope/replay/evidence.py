@@ -2,7 +2,8 @@
 
 Requests close in time succeed and fail together, so the interval comes from resampling whole hours (block bootstrap; Künsch, Annals
 of Statistics 17(3), 1989), not single requests. Where few requests missed, or few hours were seen, resampling knows too little: the
-interval is never narrower than that of as many independent requests (Wilson, JASA 22(158), 1927).
+interval is never narrower than that of as many independent requests (Wilson, JASA 22(158), 1927). Of less than a day there are too few
+hours, so the groups are shorter: see ``group_s``.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,10 @@ CONFIDENCE = 0.95
 NORMAL_QUANTILE = 1.959963984540054
 """Of ``CONFIDENCE``, two-sided."""
 DAY_S = 86_400.0
+GROUPS_S = (3600.0, 1800.0, 900.0, 600.0, 300.0, 120.0, 60.0)
+"""Lengths that a group may have."""
+LEAST_GROUPS = 24
+"""A group is an hour where there are so many of them, shorter where there are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,18 @@ def attained(kept: np.ndarray, hour: IntArray) -> Interval:
     low, high = np.quantile(shares, [(1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0])
     independent = wilson(share, len(kept))
     return Interval(share, min(float(low), independent.low), max(float(high), independent.high))
+
+
+def group_s(last_s: float) -> float:
+    """Return the length of the groups that are resampled, in seconds, where the last request arrives at ``last_s``.
+
+    An hour where there are 24 or more of them begun; else the longest length that gives about 24 to 60 groups, but never less than a
+    minute. A burst that fills a group then counts as one, as it should; one that lasts for several is taken for several.
+
+    >>> [group_s(hours * 3600.0) for hours in (23.5, 12.0, 0.98, 0.1)]
+    [3600.0, 1800.0, 120.0, 60.0]
+    """
+    return next((length for length in GROUPS_S if last_s // length + 1 >= LEAST_GROUPS), GROUPS_S[-1])
 
 
 def wilson(share: float, requests: int) -> Interval:
@@ -94,17 +111,18 @@ def judge(
 ) -> Evidence | None:
     """Return the evidence for one promise of one class over several replays of the same stretch; None where it had no requests.
 
-    Replays of one stretch share its rates, so an hour is one group over all of them.
+    Replays of one stretch share its rates, so an hour (less than a day of traffic: ``group_s``) is one group over all of them.
     A latency promise is proven where the whole interval lies at or above its percentile; a deadline where every request met it.
     """
     values: list[FloatArray] = []
     kept: list[np.ndarray] = []
-    hours: list[IntArray] = []
+    groups: list[IntArray] = []
+    length_s = group_s(max((outcome.traffic.time_s.max(initial=0.0) for outcome in outcomes), default=0.0))
     for outcome in _distinct(outcomes):
         mine = outcome.traffic.traffic_class == class_index
         time_s = outcome.traffic.time_s[mine]
         if isinstance(promise, Slo):
-            has = mine & _has_metric(outcome, promise.metric)
+            has = mine & has_metric(outcome, promise.metric)
             time_s = outcome.traffic.time_s[has]
             value = metric_s(outcome, promise.metric)[has]
             kept.append(value <= promise.limit_s)
@@ -112,13 +130,13 @@ def judge(
             value = outcome.latency_s[mine]
             kept.append(outcome.finish_s[mine] <= deadlines_s(time_s, start_s, promise))
         values.append(value)
-        hours.append((time_s // SECONDS_PER_HOUR).astype(np.int64))
+        groups.append((time_s // length_s).astype(np.int64))
     flat, ok = np.concatenate(values), np.concatenate(kept)
     if not len(flat):
         return None
-    interval = attained(ok, np.concatenate(hours))
+    interval = attained(ok, np.concatenate(groups))
     target, reached = (promise.percentile, interval.low) if isinstance(promise, Slo) else (1.0, interval.share)
-    p50, p95, p99 = (1000.0 * float(q) for q in np.quantile(_finite(flat), [0.5, 0.95, 0.99]))
+    p50, p95, p99 = percentiles_ms(flat)
     return Evidence(
         traffic_class=name,
         slo=str(promise) if isinstance(promise, Slo) else f"done by {_clock(promise.deadline_h)}",
@@ -136,7 +154,7 @@ def judge(
     )
 
 
-def _has_metric(outcome: Outcome, metric: str) -> np.ndarray:
+def has_metric(outcome: Outcome, metric: str) -> np.ndarray:
     """Return which requests the metric says anything about, bool[requests].
 
     Time per output token is for answers of two tokens or more that were written token by token; what came at once, from a server
@@ -157,9 +175,16 @@ def _distinct(outcomes: list[Outcome]) -> list[Outcome]:
     return kept
 
 
-def _finite(values: FloatArray) -> FloatArray:
-    """Return latencies with "never" as a day, the longest that a replay waits for an answer."""
-    return np.minimum(values, DAY_S)
+def percentiles_ms(values_s: FloatArray) -> tuple[float | None, ...]:
+    """Return p50, p95 and p99 in milliseconds, between ranks as numpy does it; None where the rank above was never answered.
+
+    >>> percentiles_ms(np.array([1.0, 2.0, 3.0, np.inf]))
+    (2500.0, None, None)
+    """
+    shares = (0.5, 0.95, 0.99)
+    found = np.quantile(np.where(np.isfinite(values_s), values_s, np.finfo(float).max / 4.0), shares)
+    above = np.quantile(values_s, shares, method="higher")
+    return tuple(1000.0 * float(q) if np.isfinite(up) else None for q, up in zip(found, above, strict=True))
 
 
 def _clock(hour: float) -> str:

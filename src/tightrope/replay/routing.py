@@ -7,7 +7,7 @@ from tightrope.replay.compiled import jit
 from tightrope.replay.lists import pop, push
 from tightrope.replay.machines import block_of, can_start, set_event, set_load, start_instance, start_slot
 from tightrope.replay.queues import first_waiting, push_waiting
-from tightrope.replay.state import CLOSED, DECODING, IDLE, NEVER, NO_POOL, NONE, SHED, TOO_LARGE, WAITING, Row, World
+from tightrope.replay.state import CLOSED, DECODING, FIRST, IDLE, NEVER, NO_POOL, NONE, ONE, SHED, TOO_LARGE, WAITING, Row, World
 from tightrope.replay.tokens import cut_decoding
 
 pick_group = jit(pick_by_share)
@@ -35,18 +35,26 @@ def may_grow(world: World, p: int, now_s: float) -> bool:
 
 
 @jit
-def best_pool(world: World, group: int, tokens: int, now_s: float) -> int:
-    """Return the group's pool with the shortest expected wait whose KV cache could hold the request; NONE where none is ready."""
+def offered_load(world: World, p: int, now_s: float) -> int:
+    """Return the requests on the slot that a pool offers; CLOSED where none is ready."""
+    load = world.load[least_loaded(world, world.pools[p])]
+    return FIRST if load > 0 and may_grow(world, p, now_s) else load
+
+
+@jit
+def best_pool(world: World, group: int, tokens: int, now_s: float, counted: int) -> int:
+    """Return the group's pool with the shortest wait whose KV cache could hold the request; NONE where none is ready.
+
+    ``counted`` says whether the request itself counts (ONE), as where engines of unlike speed are compared, or not (FIRST).
+    """
     best, best_wait = NONE, NEVER
     for p in range(len(world.pools)):
         pool = world.pools[p]
         if pool.group != group or not holds(pool, tokens):
             continue
-        load = world.load[least_loaded(world, pool)]
-        if load > 0 and may_grow(world, p, now_s):
-            load = 0
+        load = offered_load(world, p, now_s)
         if load < CLOSED:
-            wait = wait_of(load, pool.weight)
+            wait = wait_of(load + counted - 1, pool.weight)
             if wait < best_wait:
                 best, best_wait = p, wait
     return best
@@ -94,7 +102,7 @@ def send(world: World, request: int, group: int, now_s: float) -> None:
     """Send a request to a replica of the group that is not asked whether it may; hold it where none is ready."""
     row = world.requests[request]
     tokens = row.input_tokens + row.output_tokens
-    p = best_pool(world, group, tokens, now_s)
+    p = best_pool(world, group, tokens, now_s, ONE)
     if p == NONE:
         hold_or_end(world, request, group, tokens)
     else:
@@ -128,14 +136,15 @@ def route(world: World, request: int, now_s: float) -> None:
         return
     group = pick_group(kind.routed, world.share[row.traffic_class, :, block_of(world.settings[0], now_s)])
     kind.routed += 1
-    p = best_pool(world, group, tokens, now_s)
+    p = best_pool(world, group, tokens, now_s, ONE)
     if p == NONE:
         hold_or_end(world, request, group, tokens)
         return
+    if not may_join(offered_load(world, p, now_s), world.pools[p].weight, kind.shed_wait_s):
+        p = best_pool(world, group, tokens, now_s, FIRST)
     world.arrivals[p, world.settings[0].metric_at] += 1
-    index = best_slot(world, p, now_s)
-    if may_join(world.load[index], world.pools[p].weight, kind.shed_wait_s):
-        join(world, index, request, now_s)
+    if may_join(offered_load(world, p, now_s), world.pools[p].weight, kind.shed_wait_s):
+        join(world, best_slot(world, p, now_s), request, now_s)
     else:
         turn_away(world, request, now_s)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from tightrope.base.records import FloatArray
 from tightrope.base.units import SECONDS_PER_HOUR
+from tightrope.replay.checks import check_fleet, check_traffic
 from tightrope.replay.layout import as_array, grow, lay_out
 from tightrope.replay.records import Drill, EngineWork, Fleet, Outcome, StreamOutcome, Timeline, Traffic
 from tightrope.replay.state import NEVER, WORKING, World
@@ -28,10 +29,13 @@ def replay_fleet(
     """Return what the fleet makes of the traffic; the same arguments give the same bytes.
 
     ``block_offset_s`` is the time of the week at which the replay starts, ``seed`` draws the machines' lifetimes. The work of engines
-    until ``log_s`` is logged; ``progress`` is told how many requests have arrived.
+    until ``log_s`` is logged; ``progress`` is told how many requests have arrived. Raises ``ValueError`` for a fleet or traffic that
+    does not fit together.
     """
     from tightrope.replay import kernel  # noqa: PLC0415 - numba loads when first used
 
+    check_fleet(fleet)
+    check_traffic(fleet, traffic)
     world = lay_out(fleet, traffic, duration_s=duration_s, block_offset_s=block_offset_s, seed=seed, drill=drill, log_s=log_s)
     kernel.set_up(world)
     for until_s in np.linspace(0.0, duration_s, SLICES + 1)[1:-1] if progress else ():
@@ -75,18 +79,23 @@ def replay_stream(
     """Return counts and histograms of traffic that comes in chunks, each after the one before: memory does not grow with it.
 
     ``within_s``, float64[classes, metrics], names a limit for each class and metric of ``METRICS``; answers within it are counted. Raises
-    ``ValueError`` for traffic with cache keys or prefix blocks, which have no numbers across chunks.
+    ``ValueError`` for a fleet or traffic that does not fit together, and for cache keys or prefix blocks, which have no numbers across
+    chunks.
     """
     from tightrope.replay import kernel  # noqa: PLC0415 - numba loads when first used
     from tightrope.replay.answers import BINS, bin_edges_s  # noqa: PLC0415
 
+    check_fleet(fleet)
     nobody = np.zeros(0, dtype=np.int64)
     none = Traffic(np.zeros(0), nobody, nobody, nobody)
     world = lay_out(fleet, none, duration_s=duration_s, block_offset_s=block_offset_s, seed=seed, results=False, bins=BINS)
     if within_s is not None:
         world.within[:] = within_s
     kernel.set_up(world)
+    after_s = 0.0
     for chunk in chunks:
+        check_traffic(fleet, chunk, after_s)
+        after_s = float(chunk.time_s[-1]) if len(chunk.time_s) else after_s
         if chunk.key is not None or chunk.blocks is not None:
             msg = "got a stream with cache keys or prefix blocks, expected traffic without: replay it with replay_fleet"
             raise ValueError(msg)

@@ -30,7 +30,7 @@ ANSWERED, CACHED, SHED, TOO_LARGE, NO_POOL, UNANSWERED = map(_code, range(6))
 """As in ``ENDINGS``."""
 METRICS = ("queue", "ttft", "tpot", "latency")
 QUEUE_S, TTFT_S, TPOT_S, LATENCY_S = map(_code, range(4))
-NONE, FIRST = _code(-1), _code(0)
+NONE, FIRST, ONE = _code(-1), _code(0), _code(1)
 NEVER = np.inf
 CLOSED = _code(1 << 60)
 """Load of an engine that takes no new requests."""

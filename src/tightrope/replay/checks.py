@@ -1,0 +1,55 @@
+"""What compiled code can not look after: traffic that does not fit its fleet or itself is refused before it gets there."""
+
+import numpy as np
+
+from tightrope.base.records import IntArray
+from tightrope.replay.records import Fleet, Traffic
+
+
+def check_traffic(fleet: Fleet, traffic: Traffic, after_s: float = 0.0) -> None:
+    """Refuse traffic with ``ValueError``: times that are no times, go back or lie before ``after_s``, unknown classes, other lengths."""
+    count = len(traffic.time_s)
+    for name in ("traffic_class", "input_tokens", "output_tokens", "key", "deadline_s"):
+        column = getattr(traffic, name)
+        _expect(column is None or len(column) == count, name, f"{0 if column is None else len(column)} values", f"{count}")
+    if not count:
+        return
+    time_s, kinds = traffic.time_s, traffic.traffic_class
+    _expect(bool(np.isfinite(time_s).all()), "time_s", "a time that is not finite", "seconds")
+    _expect(bool((np.diff(time_s) >= 0.0).all()), "time_s", "times that go back", "them in order")
+    _expect(bool(time_s[0] >= after_s), "time_s", f"{time_s[0]:g} s", f"{after_s:g} s or later")
+    known = bool((kinds >= 0).all() and (kinds < len(fleet.classes)).all())
+    _expect(known, "traffic_class", f"{kinds.min()} to {kinds.max()}", f"0 to {len(fleet.classes) - 1}, the fleet's classes")
+    _check_blocks(traffic.block_start, traffic.blocks, count)
+
+
+def _check_blocks(start: IntArray | None, blocks: IntArray | None, count: int) -> None:
+    """Refuse prompts' blocks that are not where they are said to be."""
+    if start is None or not len(start):
+        return
+    held = 0 if blocks is None else len(blocks)
+    fits = len(start) == count + 1 and start[0] >= 0 and start[-1] <= held and bool((np.diff(start) >= 0).all())
+    _expect(fits, "block_start", f"{len(start)} places up to {start[-1]}", f"{count + 1} ascending ones up to {held}")
+
+
+def check_fleet(fleet: Fleet) -> None:
+    """Refuse a fleet with ``ValueError`` whose tables are not of its size, or whose figures have no meaning."""
+    shapes = (len(fleet.classes), len(fleet.groups), 168), (len(fleet.classes), len(fleet.pools))
+    _expect(
+        fleet.share.shape == shapes[0], "share", str(fleet.share.shape), f"[classes, groups, hours of the week] = {shapes[0]}"
+    )
+    _expect(fleet.allowed.shape == shapes[1], "allowed", str(fleet.allowed.shape), f"[classes, pools] = {shapes[1]}")
+    for pool in fleet.pools:
+        _expect(len(pool.schedule) == 168, f"pool {pool.name!r}: schedule", f"{len(pool.schedule)} hours", "168")
+        for name in ("requests_per_s", "concurrency", "engines_per_machine"):
+            value = getattr(pool, name)
+            _expect(value > 0, f"pool {pool.name!r}: {name}", f"{value:g}", "more than 0")
+    _expect(fleet.scaling.sync_s > 0.0, "scaling.sync_s", f"{fleet.scaling.sync_s:g} s", "more than 0")
+    _expect(fleet.scaling.metric_lag_s >= 0.0, "scaling.metric_lag_s", f"{fleet.scaling.metric_lag_s:g} s", "0 or more")
+
+
+def _expect(holds: bool, what: str, got: str, expected: str) -> None:
+    """Raise ``ValueError`` where something does not hold."""
+    if not holds:
+        msg = f"{what}: got {got}, expected {expected}"
+        raise ValueError(msg)
