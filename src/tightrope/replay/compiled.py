@@ -4,8 +4,10 @@ Numba notices a change of the file a function stands in, not of the functions it
 after the text of everything that is compiled, under the user's cache folder.
 """
 
+import atexit
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -24,7 +26,7 @@ COMPILED_FOLDERS = ("policy", "replay")
 
 @cache
 def cache_folder() -> Path:
-    """Return the folder for machine code of this version of the source; a fresh one for this process where none can be kept."""
+    """Return the folder for machine code of this version of the source; one for this process alone where none can be kept."""
     package = Path(__file__).parents[1]
     files = sorted(path for folder in COMPILED_FOLDERS for path in (package / folder).glob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
@@ -32,8 +34,15 @@ def cache_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return Path(tempfile.mkdtemp(prefix="tightrope-"))
-    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="tightrope-"))
+        return passing_folder()
+    return folder if os.access(folder, os.W_OK) else passing_folder()
+
+
+def passing_folder() -> Path:
+    """Return a folder that is gone with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="tightrope-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def jit(function: Callable[Params, Result]) -> Callable[Params, Result]:
