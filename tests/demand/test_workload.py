@@ -265,6 +265,10 @@ MISTAKES = [
     ("engine: token", "prefix_cache: 16 tokens\n    engine: request", 8, "belongs to a token model", "models.llm"),
     ("seeds: [1]", "seeds: [1], failures_per_month: 100 %", 21, "less than 1", "proof.failures_per_month"),
     ("seeds: [1]", "seeds: [1], failures_per_month: -1 %", 21, "greater than or equal to 0", "proof.failures_per_month"),
+    ("where:", "scaling: {sync: 999 ms}\nwhere:", 13, "got '999 ms'", "scaling.sync"),
+    ("where:", "scaling: {metric_lag: 25 hours}\nwhere:", 13, "got '25 hours'", "scaling.metric_lag"),
+    ("where:", "scaling: {metric_window: 2 days}\nwhere:", 13, "got '2 days'", "scaling.metric_window"),
+    ("where:", "scaling: {downscale_stabilization: 2 days}\nwhere:", 13, "got '2 days'", "downscale_stabilization"),
     ("where:", "werhe:", 13, "unknown key 'werhe'", "use where"),
 ]  # fmt: skip
 

@@ -1,8 +1,10 @@
 """A fleet with everything a fleet can have survives its plan's file to the last bit."""
 
+import re
 import runpy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,3 +124,97 @@ def test_every_field_is_used_by_the_fleet_above() -> None:
 def test_what_no_replay_could_run_on_is_refused(workload: Workload, change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         rebuild_fleet(replace(plan_of(full_fleet(), workload), **change))  # type: ignore[arg-type]
+
+
+def with_figure(record: Any, path: str, value: Any) -> Any:
+    """Return the record with another value at a dotted path, whose numbers are places in tuples."""
+    head, _, rest = path.partition(".")
+    if head.isdigit():
+        inner = with_figure(record[int(head)], rest, value) if rest else value
+        return (*record[: int(head)], inner, *record[int(head) + 1 :])
+    return replace(record, **{head: with_figure(getattr(record, head), rest, value) if rest else value})
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("pools.0.zones", -1, "0 or more"),
+        ("pools.0.max_replicas", 1_000_001, "0 or more and at most 1000000"),
+        ("pools.0.serving.engines_per_machine", 0, "1 or more and at most 1024"),
+        ("pools.0.serving.requests_per_s", 0.0, "more than 0"),
+        ("pools.0.serving.concurrency", 0.0, "more than 0"),
+        ("pools.0.serving.start_s", -1.0, "0 or more"),
+        ("pools.0.serving.load_s", -1.0, "0 or more"),
+        ("pools.0.serving.load_s", 1e9, "at most start_s, of which it is a part: 33.3333"),
+        ("pools.0.serving.interruptions_per_hour", -1e-9, "0 or more"),
+        ("pools.0.serving.failures_per_hour", -1e-9, "0 or more"),
+        ("pools.0.serving.deferrable_limit", -1, "0 or more"),
+        ("pools.0.serving.max_wait_s", -1.0, "0 or more"),
+        ("pools.3.serving.keep_alive_s", -5.0, "0 or more"),
+        ("pools.0.serving.prefix_block_tokens", -1, "0 or more"),
+        ("pools.3.serving.prefix_block_tokens", 16, "0: a request engine keeps no prompts"),
+        ("pools.0.serving.backs", "base", "a pool that does not rest on this one"),
+        ("pools.1.serving.backs", "backup", "a pool that does not rest on this one"),
+        ("pools.0.serving.backs", "bakcup", "one of 'backup', 'base', 'small', 'spot'"),
+        ("pools.0.serving.engine.load_s", -1.0, "0 or more"),
+        ("pools.0.serving.engine.chunk_tokens", 0, "1 or more"),
+        ("pools.3.serving.engine.service_s", (0.1, 0.0), "times of more than 0 s"),
+        ("pools.0.schedule", (1,) * 167, "168, one for each hour of the week"),
+        ("classes.0.egress_bytes_per_request", -1.0, "0 or more"),
+        ("classes.0.priority", 10**10, "-1000000000 or more and at most 1000000000"),
+        ("classes.0.answer_within_s", -1.0, "more than 0"),
+        ("classes.0.shed_wait_s", -1.0, "0 or more"),
+        ("classes.0.retries", -1, "0 or more and at most 100"),
+        ("classes.0.retries", 101, "0 or more and at most 100"),
+        ("classes.0.retry_after_s", 0.0, "more than 0"),
+        ("classes.0.slos.0.percentile", 1.0, "a share between 0 and 1"),
+        ("classes.0.slos.0.limit_s", 0.0, "more than 0"),
+        ("classes.1.deferral.release_h", 25.0, "0 or more and at most 24"),
+        ("variant_shares.0.share_by_block", (1.5,) * 168, "values from 0 to 1"),
+        ("scaling.sync_s", 0.001, "1 or more"),
+        ("scaling.target_utilisation", 0.0, "more than 0 and at most 1"),
+        ("scaling.max_surge", 0.5, "1 or more"),
+        ("scaling.tolerance", -1.0, "0 or more and at most 1"),
+        ("scaling.metric_lag_s", -30.0, "0 or more and at most 86400"),
+        ("scaling.metric_window_s", 0.0, "more than 0 and at most 86400"),
+        ("scaling.downscale_stabilization_s", 1e9, "0 or more and at most 86400"),
+        ("scaling.upscale_stabilization_s", -1.0, "0 or more and at most 86400"),
+        ("scaling.machine_start_s", -1.0, "0 or more"),
+        ("scaling.scale_up.rules.0.value", 0.0, "more than 0"),
+        ("scaling.scale_up.rules.0.period_s", 0.0, "more than 0 and at most 1800"),
+        ("scaling.scale_up.rules", (), "at least one, or select 'disabled'"),
+        ("cache.entries", 0, "1 or more and at most 1000000000"),
+        ("cache.ttl_s", -10.0, "more than 0"),
+        ("cache.hit_s", -1.0, "0 or more"),
+        ("pools.0.serving.start_s", float("nan"), "0 or more"),
+    ],
+)
+def test_a_figure_that_would_hang_crash_or_mean_nothing_is_refused_by_name(
+    workload: Workload, path: str, value: object, expected: str
+) -> None:
+    plan = with_figure(plan_of(full_fleet(), workload), path, value)
+    with pytest.raises(InputError) as caught:
+        rebuild_fleet(plan)
+    field = re.sub(r"\.(\d+)", r"[\1]", path)
+    assert str(caught.value).startswith(f"plan.{field} is ")
+    assert f"expected {expected}" in str(caught.value)
+    assert caught.value.resolve == "plan again, or correct the file"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("pools.0.zones", 0),
+        ("pools.3.serving.keep_alive_s", 0.0),
+        ("pools.0.serving.backs", "backup"),
+        ("pools.0.serving.deferrable_limit", 0),
+        ("classes.0.shed_wait_s", 0.0),
+        ("scaling.sync_s", 1.0),
+        ("scaling.tolerance", 0.0),
+        ("scaling.metric_lag_s", 0.0),
+        ("cache.hit_s", 0.0),
+    ],
+)
+def test_what_is_odd_but_has_a_meaning_is_taken(workload: Workload, path: str, value: object) -> None:
+    """A region whose zones nobody counted has 0; a pool may back one that backs another."""
+    assert len(rebuild_fleet(with_figure(plan_of(full_fleet(), workload), path, value)).pools) == 4

@@ -14,6 +14,10 @@ from tightrope.base.records import Slo
 from tightrope.base.units import BYTES, SECONDS, parse_bytes, parse_quantity, parse_seconds
 
 DURATIONS = SECONDS | {"hour": 3600.0, "hours": 3600.0, "day": 86400.0, "days": 86400.0}
+SHORTEST_SYNC_S = 1.0
+"""The autoscaler looks no more often: a replay takes one step for each look."""
+LONGEST_WINDOW_S = 86_400.0
+"""The autoscaler looks no further back, a day: a replay keeps what it saw at each look."""
 METRICS = ("latency", "ttft", "tpot")
 _SLO = re.compile(r"\s*(\w+)\s+p(\d+(?:\.\d+)?)\s*(?:<=|≤|<)\s*(.+?)\s*")
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)")

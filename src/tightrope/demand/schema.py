@@ -9,7 +9,20 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from tightrope.demand.quantities import BlockTokens, Bytes, Heldout, Name, NotNegative, Positive, Seconds, Share, Tokens, Wait
+from tightrope.demand.quantities import (
+    LONGEST_WINDOW_S,
+    SHORTEST_SYNC_S,
+    BlockTokens,
+    Bytes,
+    Heldout,
+    Name,
+    NotNegative,
+    Positive,
+    Seconds,
+    Share,
+    Tokens,
+    Wait,
+)
 from tightrope.demand.schema_traffic import Traffic
 from tightrope.demand.strict import Strict
 
@@ -198,12 +211,14 @@ class Scaling(Strict):
         1.5, description="Largest fleet, as a multiple of the largest scheduled one."
     )
     tolerance: Share = Field(0.1, description="Deviation from the target that changes nothing.")
-    sync: Seconds = Field(15.0, description="Time between two looks at the metric.")
-    metric_window: Annotated[Seconds, Field(gt=0)] = Field(
+    sync: Annotated[Seconds, Field(ge=SHORTEST_SYNC_S)] = Field(15.0, description="Time between two looks at the metric.")
+    metric_window: Annotated[Seconds, Field(le=LONGEST_WINDOW_S)] = Field(
         300.0, description="Stretch over which the request rate is measured; short stretches of little traffic are noise."
     )
-    metric_lag: Seconds = Field(30.0, description="Age of the metric when it is read.")
-    downscale_stabilization: Seconds = Field(300.0, description="Time for which the highest wish holds before scaling in.")
+    metric_lag: Annotated[Seconds, Field(le=LONGEST_WINDOW_S)] = Field(30.0, description="Age of the metric when it is read.")
+    downscale_stabilization: Annotated[Seconds, Field(le=LONGEST_WINDOW_S)] = Field(
+        300.0, description="Time for which the highest wish holds before scaling in."
+    )
     machine_start: Seconds = Field(120.0, description="From asking for a machine to a booted node.")
     metric: Literal["rate", "concurrency"] = Field(
         "rate", description="What is followed: the requests per second to a pool, or the requests on each of its machines."

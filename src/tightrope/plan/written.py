@@ -1,14 +1,16 @@
 """The proven fleet as ``plan.json`` holds it, and back: a replay of the file is a replay of what was proven, to the byte."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import AnswerCache, Plan, Pool, ServedClass, Serving, VariantShare
-from tightrope.base.records import RequestEngine, TokenEngine, Workload
+from tightrope.base.records import RequestEngine, ScalingLimit, ScalingPolicy, Slo, TokenEngine, Workload
 from tightrope.base.units import HOURS_PER_WEEK
+from tightrope.demand.quantities import LONGEST_WINDOW_S, SHORTEST_SYNC_S
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache
 
 REDO = "plan again, or correct the file"
@@ -140,6 +142,73 @@ def _fleet_class(item: ServedClass) -> FleetClass:
 # -------------------------------------------------------------------------------------------------------------------- checks
 
 
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """The figures that a field may hold: from ``least`` (or only above it) to ``most``."""
+
+    least: float = 0.0
+    most: float = math.inf
+    above: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        """Return whether the figure is in the range; what is no number is not."""
+        return self.least <= value <= self.most and not (self.above and value == self.least)
+
+    def __str__(self) -> str:
+        """Return the range in words, such as ``more than 0 and at most 1``."""
+        least = f"more than {self.least:.10g}" if self.above else f"{self.least:.10g} or more"
+        return least if math.isinf(self.most) else f"{least} and at most {self.most:.10g}"
+
+
+_POSITIVE, _NOT_NEGATIVE = _Range(above=True), _Range()
+_POOL = {"zones": _NOT_NEGATIVE, "max_replicas": _Range(0, 1_000_000)}
+_SERVING = {
+    "engines_per_machine": _Range(1, 1024),
+    "requests_per_s": _POSITIVE,
+    "concurrency": _POSITIVE,
+    "start_s": _NOT_NEGATIVE,
+    "load_s": _NOT_NEGATIVE,
+    "interruptions_per_hour": _NOT_NEGATIVE,
+    "failures_per_hour": _NOT_NEGATIVE,
+    "deferrable_limit": _NOT_NEGATIVE,
+    "max_wait_s": _NOT_NEGATIVE,
+    "keep_alive_s": _NOT_NEGATIVE,
+    "prefix_block_tokens": _NOT_NEGATIVE,
+}
+_CLASS = {
+    "egress_bytes_per_request": _NOT_NEGATIVE,
+    "priority": _Range(-1_000_000_000, 1_000_000_000),
+    "answer_within_s": _POSITIVE,
+    "shed_wait_s": _NOT_NEGATIVE,
+    "retries": _Range(0, 100),
+    "retry_after_s": _POSITIVE,
+}
+_HOURS = _Range(0, 24)
+_WINDOW = _Range(0, LONGEST_WINDOW_S)
+_SCALING = {
+    "sync_s": _Range(SHORTEST_SYNC_S),
+    "target_utilisation": _Range(0, 1, above=True),
+    "max_surge": _Range(1),
+    "tolerance": _Range(0, 1),
+    "metric_lag_s": _WINDOW,
+    "metric_window_s": _Range(0, LONGEST_WINDOW_S, above=True),
+    "downscale_stabilization_s": _WINDOW,
+    "upscale_stabilization_s": _WINDOW,
+    "machine_start_s": _NOT_NEGATIVE,
+}
+_RULE = {"value": _POSITIVE, "period_s": _Range(0, 1800, above=True)}
+"""Kubernetes 1.34 takes periods of up to 30 minutes (API reference, "HPAScalingPolicy")."""
+_CACHE = {"entries": _Range(1, 1_000_000_000), "ttl_s": _POSITIVE, "hit_s": _NOT_NEGATIVE}
+
+
+def _check_ranges(at: str, record: object, ranges: Mapping[str, _Range]) -> None:
+    """Raise where a figure of the record is out of its range; None, which a field may say instead of a figure, is not."""
+    for name, allowed in ranges.items():
+        value = getattr(record, name)
+        if value is not None and value not in allowed:
+            _refuse(f"{at}.{name}", value, str(allowed))
+
+
 def _refuse(at: str, got: object, expected: str) -> None:
     """Raise: the plan's field ``at`` holds what no fleet can have."""
     msg = f"plan.{at} is {got!r}, expected {expected}"
@@ -162,23 +231,68 @@ def _check(plan: Plan) -> None:
         _among(f"{at}.traffic_class", rule.traffic_class, classes)
         _among(f"{at}.variant", rule.variant, variants)
         _check_week(f"{at}.share_by_block", rule.share_by_block, 1.0)
-    for item in plan.classes:
+    for number, item in enumerate(plan.classes):
+        _check_class(f"classes[{number}]", item)
         if item.deferral is None and not any(rule.traffic_class == item.name for rule in plan.variant_shares):
             _refuse("variant_shares", [], f"a share of {item.name!r} for some variant")
-    if plan.scaling.sync_s <= 0.0:
-        _refuse("scaling.sync_s", plan.scaling.sync_s, "more than 0 s")
+    _check_backing(plan.pools)
+    _check_scaling(plan.scaling)
+    if plan.cache is not None:
+        _check_ranges("cache", plan.cache, _CACHE)
+
+
+def _check_class(at: str, item: ServedClass) -> None:
+    """Raise where a class is promised, or treated, as none can be."""
+    _check_ranges(at, item, _CLASS)
+    for number, slo in enumerate(item.slos):
+        _check_promise(f"{at}.slos[{number}]", slo)
+    if item.deferral is not None:
+        _check_ranges(f"{at}.deferral", item.deferral, {"release_h": _HOURS, "deadline_h": _HOURS})
+
+
+def _check_promise(at: str, slo: Slo) -> None:
+    """Raise where a promise is of no requests, of all, or of no time."""
+    if not 0.0 < slo.percentile < 1.0:
+        _refuse(f"{at}.percentile", slo.percentile, "a share between 0 and 1, such as 0.95")
+    _check_ranges(at, slo, {"limit_s": _POSITIVE})
+
+
+def _check_backing(pools: tuple[Pool, ...]) -> None:
+    """Raise where a pool stands in for itself, directly or through others."""
+    backed = {pool.name: pool.serving.backs for pool in pools}
+    for number, pool in enumerate(pools):
+        name, steps = pool.serving.backs, 0
+        while name and name != pool.name and steps < len(pools):
+            name, steps = backed[name], steps + 1
+        if name == pool.name:
+            _refuse(f"pools[{number}].serving.backs", pool.serving.backs, "a pool that does not rest on this one")
+
+
+def _check_scaling(scaling: ScalingPolicy) -> None:
+    """Raise where the autoscaler would never come to an end, or never act."""
+    _check_ranges("scaling", scaling, _SCALING)
+    _check_limit("scaling.scale_up", scaling.scale_up)
+    _check_limit("scaling.scale_down", scaling.scale_down)
+
+
+def _check_limit(at: str, limit: ScalingLimit) -> None:
+    """Raise where a limit on change has no rules to choose from, or one that allows nothing."""
+    if not limit.rules and limit.select != "disabled":
+        _refuse(f"{at}.rules", (), "at least one, or select 'disabled'")
+    for number, rule in enumerate(limit.rules):
+        _check_ranges(f"{at}.rules[{number}]", rule, _RULE)
 
 
 def _check_pool(at: str, pool: Pool, pools: list[str], classes: list[str]) -> None:
     """Raise where one pool can not be."""
     serving = pool.serving
+    _check_ranges(at, pool, _POOL)
     _check_week(f"{at}.schedule", pool.schedule, float(pool.max_replicas))
-    for name in ("requests_per_s", "engines_per_machine"):
-        if getattr(serving, name) <= 0:
-            _refuse(f"{at}.serving.{name}", getattr(serving, name), "more than 0")
-    for name in ("start_s", "load_s", "interruptions_per_hour", "failures_per_hour", "max_wait_s", "prefix_block_tokens"):
-        if getattr(serving, name) < 0:
-            _refuse(f"{at}.serving.{name}", getattr(serving, name), "0 or more")
+    _check_ranges(f"{at}.serving", serving, _SERVING)
+    if serving.load_s > serving.start_s:
+        _refuse(f"{at}.serving.load_s", serving.load_s, f"at most start_s, of which it is a part: {serving.start_s:g}")
+    if serving.prefix_block_tokens and isinstance(serving.engine, RequestEngine):
+        _refuse(f"{at}.serving.prefix_block_tokens", serving.prefix_block_tokens, "0: a request engine keeps no prompts")
     for number, name in enumerate(serving.deferrable_classes):
         _among(f"{at}.serving.deferrable_classes[{number}]", name, classes)
     if serving.backs:
@@ -188,6 +302,7 @@ def _check_pool(at: str, pool: Pool, pools: list[str], classes: list[str]) -> No
 
 def _check_engine(at: str, engine: RequestEngine | TokenEngine) -> None:
     """Raise where an engine would never finish anything."""
+    _check_ranges(at, engine, {"load_s": _NOT_NEGATIVE})
     if isinstance(engine, RequestEngine):
         if not engine.service_s or min(engine.service_s) <= 0.0:
             _refuse(f"{at}.service_s", engine.service_s, "times of more than 0 s")
