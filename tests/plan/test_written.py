@@ -12,10 +12,10 @@ import pytest
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.base.records import RequestEngine, ScalingLimit, ScalingPolicy, ScalingRule, TokenEngine, Workload
-from tightrope.plan.written import answer_cache, rebuild_fleet, served_classes, serving_of, variant_shares
+from tightrope.plan.written import answer_cache, prefix_warnings, rebuild_fleet, served_classes, serving_of, variant_shares
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.load import load_plan
-from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache
+from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache, Traffic
 
 FIXTURE = runpy.run_path(str(Path(__file__).parents[1] / "render" / "plan_fixture.py"))
 THIRD = 1.0 / 3.0
@@ -124,6 +124,27 @@ def test_every_field_is_used_by_the_fleet_above() -> None:
 def test_what_no_replay_could_run_on_is_refused(workload: Workload, change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         rebuild_fleet(replace(plan_of(full_fleet(), workload), **change))  # type: ignore[arg-type]
+
+
+def traffic_in_blocks_of(size: int) -> Traffic:
+    """Return prompts of 100, 1,100, ... 9,100 tokens whose blocks of one size are all listed."""
+    tokens = np.arange(10, dtype=np.int64) * 1000 + 100
+    start = np.concatenate([[0], np.cumsum(-(-tokens // size))])
+    ones = np.ones(10, dtype=np.int64)
+    return Traffic(np.arange(10.0), 0 * ones, tokens, ones, block_start=start, blocks=np.arange(int(start[-1]), dtype=np.int64))
+
+
+def test_blocks_that_no_cache_can_use_or_of_another_size_are_said(workload: Workload) -> None:
+    fleet, traffic = full_fleet(), traffic_in_blocks_of(512)
+    bare = replace(fleet, pools=tuple(replace(pool, prefix_block_tokens=0) for pool in fleet.pools))
+    small = replace(fleet, pools=tuple(replace(pool, prefix_block_tokens=16) for pool in fleet.pools[:3]))
+    assert prefix_warnings(plan_of(fleet, workload), traffic) == []
+    assert prefix_warnings(plan_of(bare, workload), replace(traffic, block_start=None, blocks=None)) == []
+    (none,) = prefix_warnings(plan_of(bare, workload), traffic)
+    assert "no pool has a prefix cache" in none
+    (other,) = prefix_warnings(plan_of(small, workload), traffic)
+    assert "a block for every 484 prompt tokens, and a prefix cache has blocks of 16" in other
+    assert len(prefix_warnings(plan_of(fleet, workload), traffic_in_blocks_of(16))) == 1
 
 
 def with_figure(record: Any, path: str, value: Any) -> Any:

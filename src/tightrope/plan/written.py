@@ -11,9 +11,11 @@ from tightrope.base.plan import AnswerCache, Plan, Pool, ServedClass, Serving, V
 from tightrope.base.records import RequestEngine, ScalingLimit, ScalingPolicy, Slo, TokenEngine, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.demand.quantities import LONGEST_WINDOW_S, SHORTEST_SYNC_S
-from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache
+from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache, Traffic
 
 REDO = "plan again, or correct the file"
+FOREIGN_SHARE = 0.5
+"""A trace whose blocks fill so few of its prompts, or overfill them, has blocks of another size than the cache."""
 
 # ------------------------------------------------------------------------------------------------------------- fleet to plan
 
@@ -137,6 +139,26 @@ def _fleet_class(item: ServedClass) -> FleetClass:
         retries=item.retries,
         retry_after_s=item.retry_after_s,
     )
+
+
+def prefix_warnings(plan: Plan, traffic: Traffic) -> list[str]:
+    """Say what makes the prompts' blocks useless, or the share that is found in a prefix cache wrong."""
+    if traffic.blocks is None or traffic.block_start is None or not len(traffic.blocks):
+        return []
+    sizes = sorted({pool.serving.prefix_block_tokens for pool in plan.pools} - {0})
+    if not sizes:
+        return [
+            "the trace names its prompts' blocks, and no pool has a prefix cache: say `prefix_cache` at the model and plan again"
+        ]
+    listed = np.diff(traffic.block_start)
+    tokens, listed = traffic.input_tokens[listed > 0], listed[listed > 0]
+    mean = tokens.sum() / listed.sum()
+    return [
+        f"the trace names a block for every {mean:.0f} prompt tokens, and a prefix cache has blocks of {size}: what it spares is "
+        "wrong unless the trace's blocks are of that size"
+        for size in sizes
+        if np.mean((listed < tokens // size) | (listed > -(-tokens // size))) > FOREIGN_SHARE
+    ]
 
 
 # -------------------------------------------------------------------------------------------------------------------- checks
