@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tightrope.base.plan import Evidence
 from tightrope.base.records import Deferral, FloatArray, Slo
-from tightrope.replay.evidence import attained, deadlines_s, judge, metric_s, wilson
+from tightrope.replay.evidence import attained, deadlines_s, group_s, judge, metric_s, wilson
 from tightrope.replay.records import Outcome, Traffic
 
 HOUR_S = 3600.0
@@ -122,7 +122,38 @@ def test_requests_that_are_never_answered_miss_every_promise_and_spoil_no_figure
         evidence = judged(outcome, Slo(metric, 0.95, 1.0))  # type: ignore[arg-type]
         numbers = [getattr(evidence, item.name) for item in fields(evidence)]
         assert all(np.isfinite(number) for number in numbers if isinstance(number, float))
-        assert (evidence.verdict, evidence.attainment, evidence.p50_ms) == ("not proven", 0.0, 86_400_000.0)
+        assert (evidence.verdict, evidence.attainment) == ("not proven", 0.0)
+        assert (evidence.p50_ms, evidence.p95_ms, evidence.p99_ms) == (None, None, None)
+
+
+def test_a_percentile_of_what_was_never_answered_is_not_made_up() -> None:
+    latency_s = np.full(100, 2.0)
+    latency_s[-4:] = np.inf
+    found = judged(an_outcome(np.arange(100.0), latency_s), Slo("latency", 0.9, 3.0))
+    assert (found.p50_ms, found.p95_ms, found.p99_ms) == (2000.0, 2000.0, None)
+
+
+@pytest.mark.parametrize(("hours", "length_s"), [(24, HOUR_S), (100, HOUR_S), (12, 1800.0), (1, 120.0), (0.25, 60.0)])
+def test_groups_are_hours_and_of_less_than_a_day_shorter(hours: float, length_s: float) -> None:
+    assert group_s(hours * HOUR_S - 1.0) == length_s
+
+
+def test_a_burst_of_misses_widens_the_interval_of_an_hour_too() -> None:
+    time_s = np.arange(18_000) * 0.2
+    spread, burst = np.full(18_000, 0.5), np.full(18_000, 0.5)
+    spread[::20] = 2.0
+    burst[9000:9900] = 2.0
+    even, uneven = (judged(an_outcome(time_s, latency_s), Slo("latency", 0.93, 1.0)) for latency_s in (spread, burst))
+    assert (even.attainment, even.verdict) == (uneven.attainment, "proven")
+    assert (uneven.verdict, uneven.attainment_low < 0.92) == ("not proven", True)
+
+
+def test_a_day_is_grouped_by_its_hours() -> None:
+    time_s = np.arange(24 * 60) * 60.0
+    latency_s = np.where(np.arange(24 * 60) % 200 < 20, 2.0, 0.5)
+    found = judged(an_outcome(time_s, latency_s), Slo("latency", 0.9, 1.0))
+    by_hand = attained(latency_s <= 1.0, (time_s // HOUR_S).astype(np.int64))
+    assert (found.attainment_low, found.attainment_high) == (by_hand.low, by_hand.high)
 
 
 def test_a_class_without_requests_has_no_evidence() -> None:

@@ -193,9 +193,10 @@ class Evidence:
     attainment_low: float
     attainment_high: float
     target: float
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
+    p50_ms: float | None = field(default=None, kw_only=True)
+    """Left out, as the others are, where so many were never answered that this share of them never was."""
+    p95_ms: float | None = field(default=None, kw_only=True)
+    p99_ms: float | None = field(default=None, kw_only=True)
     seeds: tuple[int, ...]
     verdict: Literal["proven", "not proven"]
 

@@ -8,6 +8,7 @@ from math import isfinite
 from tightrope.base.plan import BillLine, Evidence, Plan, Pool, ProfileUse
 
 UNKNOWN = "unknown"
+NEVER = "never"
 KINDS = {"measured": "measured", "published": "published", "model": "modelled"}
 HOURS_PER_DAY = 24
 NOTHING_USD = 0.5
@@ -74,12 +75,14 @@ def has_today(plan: Plan) -> bool:
     return bool(plan.today_cost_lines) or plan.today_monthly_cost_usd > 0
 
 
-def duration(milliseconds: float) -> str:
-    """Return a latency as people say it.
+def duration(milliseconds: float | None) -> str:
+    """Return a latency as people say it; None is of what was never answered.
 
     >>> duration(64.2), duration(712.0), duration(1440.0), duration(93000.0), duration(7.25), duration(21600000.0)
     ('64 ms', '712 ms', '1.44 s', '93 s', '7.2 ms', '6.0 h')
     """
+    if milliseconds is None:
+        return NEVER
     if not isfinite(milliseconds):
         return UNKNOWN
     if milliseconds < 1000:
