@@ -3,7 +3,7 @@
 The plan's own ``replay_monthly_cost_usd`` and every later replay of its file come from here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -92,14 +92,27 @@ def scheduled_hours(schedule: IntArray, start_s: float, duration_s: float) -> Fl
 def month_usd(ran: Ran, book: PriceBook) -> float:
     """Return the machines' bill at the scale of a month, US dollars: what the autoscaler really ran.
 
-    A stretch shorter than a day is no picture of a month: then the schedule's bill is scaled by what was run over what was scheduled.
+    A stretch shorter than a day is no picture of a month: then the schedule's bill is scaled by what was run over what was scheduled;
+    where nothing was scheduled, what ran comes on top. A part of an hour counts as that part, of commitments too.
     """
     length_h = ran.duration_s / SECONDS_PER_HOUR
     if length_h < HOURS_PER_DAY:
         scheduled = scheduled_hours(ran.schedule, ran.start_s, ran.duration_s)
         planned, cost = (float(ran.usd_per_hour @ hours.sum(axis=1)) for hours in (scheduled, ran.machine_hours))
-        return ran.scheduled_usd_per_month * (cost / planned if planned > 0.0 else 1.0)
-    return total_usd(_charged(ran, book, np.full(ran.machine_hours.shape[1], HOURS_PER_MONTH / length_h)))
+        if planned > 0.0:
+            return ran.scheduled_usd_per_month * cost / planned
+        return ran.scheduled_usd_per_month + cost * HOURS_PER_MONTH / length_h
+    return total_usd(_charged(_at_rates(ran), book, _parts(ran) * HOURS_PER_MONTH / length_h))
+
+
+def _parts(ran: Ran) -> FloatArray:
+    """Return what part of each hour belongs to the stretch, float64[hours]: all of it but in the last."""
+    return np.clip(ran.duration_s / SECONDS_PER_HOUR - np.arange(ran.machine_hours.shape[1]), 1e-9, 1.0)
+
+
+def _at_rates(ran: Ran) -> Ran:
+    """Return what would have run had the last hour gone on as it began: a part of an hour is no whole hour of a commitment."""
+    return replace(ran, machine_hours=ran.machine_hours / _parts(ran))
 
 
 def stretch_lines(ran: Ran, book: PriceBook) -> tuple[BillLine, ...]:
@@ -108,7 +121,8 @@ def stretch_lines(ran: Ran, book: PriceBook) -> tuple[BillLine, ...]:
 
 
 def hourly_usd(ran: Ran, book: PriceBook) -> dict[str, list[float]]:
-    """Return what each pool costs in each hour of the stretch, and under ``""`` what a commitment pays unused."""
+    """Return each pool's dollars an hour in each hour of the stretch, and under ``""`` what a commitment pays unused."""
+    ran = _at_rates(ran)
     hours = ran.machine_hours.shape[1]
     found = {name: [0.0] * hours for name in (*(line.pool for line in ran.lines), "")}
     for hour in range(hours):
