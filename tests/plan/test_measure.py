@@ -65,7 +65,19 @@ def test_times_are_of_those_who_were_answered(plan: Plan) -> None:
     assert web.queue.p99_ms == pytest.approx(100.0)
     assert night.latency is not None
     assert night.latency.p95_ms == pytest.approx(20_000.0)
-    assert (web.prefix_share, night.prefix_share) == (0.5, 0.0)
+
+
+def test_the_share_of_prompts_spared_is_known_only_where_there_are_blocks_and_a_cache(plan: Plan) -> None:
+    one = outcome(plan)
+    blocks = replace(one, traffic=replace(one.traffic, blocks=np.arange(7), block_start=np.arange(8)))
+    pools = tuple(replace(pool, serving=replace(pool.serving, prefix_block_tokens=5)) for pool in plan.pools)
+    cached = replace(plan, pools=pools)
+    shares = [
+        tuple(item.prefix_share for item in class_outcomes(*both))
+        for both in ((cached, [blocks]), (cached, [one]), (plan, [blocks]))
+    ]
+    assert shares == [(0.5, 0.0), (None, None), (None, None)]
+    assert [item.prompt_tokens for item in class_outcomes(cached, [blocks, blocks])] == [10.0, 10.0]
 
 
 def test_engines_without_tokens_have_no_times_of_tokens(plan: Plan) -> None:
@@ -101,6 +113,20 @@ def test_pools_are_busy_for_a_part_of_what_is_paid(plan: Plan) -> None:
     assert (first.least_machines, first.most_machines) == (4.0, 4.0)  # two machine-hours in half an hour
     assert first.requests == 2
     assert all(pool.requests == 0 for pool in rest)
+
+
+def test_a_pool_without_machines_is_neither_idle_nor_busy(plan: Plan) -> None:
+    none = replace(outcome(plan), machine_hours=np.zeros((len(plan.pools), 1)), busy_hours=np.zeros(len(plan.pools)))
+    assert {pool.utilisation for pool in pool_outcomes(plan, [none], 1800.0)} == {None}
+
+
+def test_busier_than_paid_for_is_not_hidden(plan: Plan) -> None:
+    wrong = replace(outcome(plan), busy_hours=np.full(len(plan.pools), 3.0))
+    assert pool_outcomes(plan, [wrong], 1800.0)[0].utilisation == 1.5
+
+
+def test_answers_after_the_end_are_counted(plan: Plan) -> None:
+    assert [pool_outcomes(plan, [outcome(plan)], duration_s)[0].late for duration_s in (0.4, 610.0, 620.0)] == [2.0, 1.0, 0.0]
 
 
 def test_a_drill_is_judged_by_those_who_came_while_it_went_on(plan: Plan) -> None:

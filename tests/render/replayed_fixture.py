@@ -29,6 +29,7 @@ CHAT = ClassOutcome(
     too_large=0.0,
     no_pool=0.0,
     unanswered=0.0,
+    prompt_tokens=7_100_000.0,
     prefix_share=0.213,
     latency=Spread(5300.0, 33_000.0, 48_000.0),
     ttft=Spread(237.0, 712.0, 1130.0),
@@ -37,8 +38,8 @@ CHAT = ClassOutcome(
 )
 SUMMARY = replace(CHAT, name="summary", requests=200.0, answered=200.0, cached=0.0, shed=0.0, ttft=None, tpot=None)
 POOLS = (
-    PoolOutcome("chat-base", "g6.xlarge", "on-demand", 12_000.0, 3.0, 3.0, 3.0, 0.71),
-    PoolOutcome("chat-peak", "g4dn.xlarge", "spot", 6900.5, 3.1, 2.0, 4.0, 0.66),
+    PoolOutcome("chat-base", "g6.xlarge", "on-demand", 12_000.0, 2.0, 3.0, 3.0, 3.0, 0.71),
+    PoolOutcome("chat-peak", "g4dn.xlarge", "spot", 6900.5, 0.5, 3.1, 2.0, 4.0, 0.66),
 )
 EVIDENCE = (
     make_evidence("chat", "ttft p95 ≤ 1 s", 0.978, 0.95, 19_366, 712.0),

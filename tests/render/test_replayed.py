@@ -169,6 +169,37 @@ def test_widths_are_said(bin_s: float) -> None:
     assert said.width(bin_s) == {60.0: "a minute", 90.0: "1.5 minutes", 7200.0: "2 hours"}[bin_s]
 
 
+def test_tokens_spared_are_a_share_of_tokens() -> None:
+    large = replace(PLAIN.classes[0], answered=100.0, prompt_tokens=1_000_000.0, prefix_share=0.0)
+    small = replace(large, prompt_tokens=1000.0, prefix_share=0.9)
+    unknown = replace(large, prompt_tokens=5e6, prefix_share=None)
+    shown = dict(said.EVENTS)["prompt tokens spared by prefix caches"]
+    assert shown(replace(PLAIN, classes=(large, small, unknown))) == "0.1 %"
+    assert shown(replace(PLAIN, classes=(unknown,))) == "–"
+
+
+def test_what_is_not_known_is_neither_nothing_nor_never() -> None:
+    classes = tuple(replace(item, prefix_share=None) for item in PLAIN.classes)
+    pools = tuple(replace(item, utilisation=None) for item in PLAIN.pools)
+    evidence = (replace(PLAIN.evidence[0], p95_ms=None),)
+    report = make_replayed(runs=(replace(PLAIN, classes=classes, pools=pools, evidence=evidence),))
+    text, page = summary_of(report, 120), " ".join(page_of(report).text)
+    assert "prompt tokens spared" not in text
+    assert "0 %" not in text
+    assert "never" in next(line for line in text.splitlines() if "ttft p95" in line)
+    assert "unknown" not in text + page
+
+
+def test_work_after_the_end_is_said() -> None:
+    late = replace(PLAIN.pools[0], requests=100.0, late=60.0)
+    report = make_replayed(runs=(replace(PLAIN, pools=(late,)),), warnings=())
+    words = "60.0 % of the answers came after the stretch"
+    assert words in " ".join(summary_of(report, 120).split())
+    assert any("answers came after the stretch" in part for part in page_of(report).text)
+    assert said.unbilled(replace(PLAIN, pools=(replace(late, late=0.5),))) == ""
+    assert said.unbilled(replace(PLAIN, pools=(replace(late, requests=0.0, late=0.0),))) == ""
+
+
 # ----------------------------------------------------------------------------------------------------- the engine trace
 
 

@@ -36,8 +36,11 @@ class ClassOutcome:
     """No pool that may answer it ever runs."""
     unanswered: float
     """Not answered a day after the traffic's end."""
-    prefix_share: float
-    """Part of the answered prompts' tokens that the prefix cache spared, fraction of 1."""
+    prompt_tokens: float
+    """Tokens of the prompts that engines answered."""
+    prefix_share: float | None = None
+    """Part of ``prompt_tokens`` that the prefix cache spared, fraction of 1; left out where the trace names no blocks, or no pool has
+    a prefix cache."""
     latency: Spread | None = None
     ttft: Spread | None = None
     """Left out, as ``tpot`` is, where answers have no tokens."""
@@ -54,13 +57,16 @@ class PoolOutcome:
     machine: str
     offer: str
     requests: float
+    """Answered by its engines."""
+    late: float
+    """Of those, answered after the stretch's end: what ran then is not billed."""
     machine_hours: float
     least_machines: float
     """Smallest mean over an hour."""
     most_machines: float
     """Largest mean over an hour."""
-    utilisation: float
-    """Part of the machine-hours paid for in which engines were busy, fraction of 1."""
+    utilisation: float | None
+    """Part of the machine-hours paid for in which engines were busy, fraction of 1; left out where there were none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,8 @@ class Series:
     promised_ms: dict[str, float]
     """Class → limit of its first promise."""
     usd_per_hour: dict[str, tuple[float, ...]]
-    """Pool → what it costs in each hour from ``start_h`` on; under ``commitment unused`` what is promised and not used."""
+    """Pool → dollars an hour in each hour from ``start_h`` on, also of a part of one; under ``commitment unused`` what is
+    promised and not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +134,8 @@ class RunOutcome:
 
     @property
     def kept(self) -> bool:
-        """Whether every promise that had requests was proven."""
-        return all(item.verdict == "proven" for item in self.evidence)
+        """Whether every promise that had requests was proven, and there was one."""
+        return bool(self.evidence) and all(item.verdict == "proven" for item in self.evidence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from tightrope.base.plan import Evidence, Plan, ServedClass
 from tightrope.base.records import FloatArray, IntArray, TokenEngine
 from tightrope.base.replayed import ClassOutcome, DrillEvidence, PoolOutcome, Spread
 from tightrope.base.units import SECONDS_PER_HOUR
-from tightrope.replay.evidence import deadlines_s, judge, metric_s
+from tightrope.replay.evidence import deadlines_s, has_metric, judge, metric_s
 from tightrope.replay.records import ANSWERED, CACHED, NO_POOL, SHED, TOO_LARGE, UNANSWERED, Drill, Outcome
 
 
@@ -49,39 +49,34 @@ def _kept(item: ServedClass, place: int, outcome: Outcome, index: int, drill: Dr
     if item.deferral is not None:
         return outcome.finish_s[mine] <= deadlines_s(time_s[mine], start_s, item.deferral)
     slo = item.slos[place]
-    if slo.metric == "tpot":
-        mine &= _many_tokens(outcome)
+    mine &= has_metric(outcome, slo.metric)
     return metric_s(outcome, slo.metric)[mine] <= slo.limit_s
-
-
-def _many_tokens(outcome: Outcome) -> np.ndarray:
-    """Return which answers have a time per output token: two tokens or more, not written at once; what never came counts."""
-    came = np.isfinite(outcome.finish_s)
-    return ((outcome.traffic.output_tokens > 1) & (outcome.finish_s > outcome.first_s)) | ~came
 
 
 def class_outcomes(plan: Plan, outcomes: list[Outcome]) -> tuple[ClassOutcome, ...]:
     """Return what became of every class that had requests."""
     tokens = any(isinstance(pool.serving.engine, TokenEngine) for pool in plan.pools)
+    prefix = any(pool.serving.prefix_block_tokens for pool in plan.pools)
     found = []
     for index, item in enumerate(plan.classes):
         mine = [outcome.traffic.traffic_class == index for outcome in outcomes]
         if any(rows.any() for rows in mine):
-            found.append(_class_outcome(item.name, outcomes, mine, tokens=tokens))
+            found.append(_class_outcome(item.name, outcomes, mine, tokens=tokens, prefix=prefix))
     return tuple(found)
 
 
-def _class_outcome(name: str, outcomes: list[Outcome], mine: list[np.ndarray], *, tokens: bool) -> ClassOutcome:
+def _class_outcome(name: str, outcomes: list[Outcome], mine: list[np.ndarray], *, tokens: bool, prefix: bool) -> ClassOutcome:
     """Return what became of one class; ``mine`` is bool[requests] for each outcome."""
     counts = np.sum([np.bincount(one.ended[rows], minlength=6) for one, rows in zip(outcomes, mine, strict=True)], axis=0)
     mean = counts / len(outcomes)
     ended = [rows & np.isin(one.ended, (ANSWERED, CACHED)) for one, rows in zip(outcomes, mine, strict=True)]
     worked = [rows & (one.ended == ANSWERED) for one, rows in zip(outcomes, mine, strict=True)]
-    many = [rows & _many_tokens(one) for one, rows in zip(outcomes, worked, strict=True)]
+    many = [rows & has_metric(one, "tpot") for one, rows in zip(outcomes, worked, strict=True)]
     spared, read = (
         float(sum(column[rows].sum() for column, rows in zip(columns, worked, strict=True)))
         for columns in ([one.prefix_tokens for one in outcomes], [one.traffic.input_tokens for one in outcomes])
     )
+    known = prefix and all(one.traffic.blocks is not None for one in outcomes)
     return ClassOutcome(
         name=name,
         requests=float(mean.sum()),
@@ -91,7 +86,8 @@ def _class_outcome(name: str, outcomes: list[Outcome], mine: list[np.ndarray], *
         too_large=float(mean[TOO_LARGE]),
         no_pool=float(mean[NO_POOL]),
         unanswered=float(mean[UNANSWERED]),
-        prefix_share=spared / read if read else 0.0,
+        prompt_tokens=read / len(outcomes),
+        prefix_share=spared / read if known and read else None,
         latency=_spread([one.latency_s[rows] for one, rows in zip(outcomes, ended, strict=True)]),
         ttft=_spread([one.ttft_s[rows] for one, rows in zip(outcomes, ended, strict=True)]) if tokens else None,
         tpot=_spread([one.tpot_s[rows] for one, rows in zip(outcomes, many, strict=True)]) if tokens else None,
@@ -111,7 +107,10 @@ def pool_outcomes(plan: Plan, outcomes: list[Outcome], duration_s: float) -> tup
     """Return what every pool did in a stretch of that length."""
     hours = np.mean([outcome.machine_hours for outcome in outcomes], axis=0)
     busy = np.mean([outcome.busy_hours for outcome in outcomes], axis=0)
-    answered = np.mean([_by_pool(outcome, len(plan.pools)) for outcome in outcomes], axis=0)
+    answered, late = (
+        np.mean([_by_pool(outcome, len(plan.pools), after_s) for outcome in outcomes], axis=0)
+        for after_s in (-np.inf, duration_s)
+    )
     machines = hours / np.clip(duration_s / SECONDS_PER_HOUR - np.arange(hours.shape[1]), 1e-9, 1.0)
     return tuple(
         PoolOutcome(
@@ -119,16 +118,17 @@ def pool_outcomes(plan: Plan, outcomes: list[Outcome], duration_s: float) -> tup
             machine=pool.machine,
             offer=pool.offer,
             requests=float(answered[place]),
+            late=float(late[place]),
             machine_hours=float(hours[place].sum()),
             least_machines=float(machines[place].min()),
             most_machines=float(machines[place].max()),
-            utilisation=min(1.0, float(busy[place] / total)) if (total := hours[place].sum()) > 0.0 else 0.0,
+            utilisation=float(busy[place] / total) if (total := hours[place].sum()) > 0.0 else None,
         )
         for place, pool in enumerate(plan.pools)
     )
 
 
-def _by_pool(outcome: Outcome, pools: int) -> IntArray:
-    """Return the requests that each pool's engines answered, int64[pools]."""
-    answered = outcome.pool[outcome.ended == ANSWERED]
+def _by_pool(outcome: Outcome, pools: int, after_s: float) -> IntArray:
+    """Return the requests that each pool's engines answered later than ``after_s``, int64[pools]."""
+    answered = outcome.pool[(outcome.ended == ANSWERED) & (outcome.finish_s > after_s)]
     return np.bincount(answered[answered >= 0], minlength=pools)

@@ -48,8 +48,9 @@ def alerts(report: Replayed) -> Html:
         boxes.append(
             tag("div", tag("h2", said.verdict(report.last).capitalize()), tag("p", missed), class_="alert bad", role="alert")
         )
-    if report.warnings:
-        boxes.append(tag("div", tag("h2", "Watch out"), listing(report.warnings), class_="alert"))
+    warnings = [*report.warnings, *filter(None, map(said.unbilled, report.runs))]
+    if warnings:
+        boxes.append(tag("div", tag("h2", "Watch out"), listing(warnings), class_="alert"))
     return join(boxes)
 
 
@@ -137,7 +138,7 @@ def pools(report: Replayed) -> Html:
             item.offer,
             said.machines(item),
             said.number(item.machine_hours),
-            share(item.utilisation),
+            said.NOT_KNOWN if item.utilisation is None else share(item.utilisation),
             said.number(item.requests),
         )
         for run in report.runs
@@ -161,5 +162,6 @@ def cost(report: Replayed) -> Html:
         "The bill",
         table("The stretch, dollars", heads, rows, class_="total"),
         table("At the scale of a month, dollars", heads, months),
-        note="Machines by the second, disks with them, commitments by the hour begun, egress by the answer.",
+        note="Machines by the second, disks with them, commitments by the hour begun, egress by the answer. "
+        "The bill ends with the stretch.",
     )

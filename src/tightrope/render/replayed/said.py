@@ -6,6 +6,9 @@ from typing import TypeAlias
 from tightrope.base.replayed import ClassOutcome, PoolOutcome, Replayed, RunOutcome, Spread
 from tightrope.render import words
 
+NOT_KNOWN = "–"
+LATE = 0.01
+"""Share of answers after the stretch's end from which on it is said."""
 Show: TypeAlias = Callable[[RunOutcome], str]
 """Says one figure of a run."""
 
@@ -79,7 +82,7 @@ def width(bin_s: float) -> str:
 def machines(pool: PoolOutcome) -> str:
     """Return how many machines a pool had, by the hour.
 
-    >>> machines(PoolOutcome("a", "m", "spot", 1.0, 1.0, 0.0, 5.97, 0.5)), machines(PoolOutcome("a", "m", "spot", 1, 1, 2, 2, 0.5))
+    >>> machines(PoolOutcome("a", "m", "spot", 1.0, 0.0, 1.0, 0.0, 5.97, 0.5)), machines(PoolOutcome("a", "m", "spot", 1, 0, 1, 2, 2, 0.5))
     ('0–6', '2')
     """
     low, high = (f"{count:.1f}".removesuffix(".0") for count in (pool.least_machines, pool.most_machines))
@@ -108,10 +111,18 @@ def _shown(name: str) -> Show:
 
 
 def _prefix(run: RunOutcome) -> str:
-    """Return the share of prompt tokens that prefix caches spared."""
-    read = sum(item.answered for item in run.classes)
-    spared = sum(item.prefix_share * item.answered for item in run.classes)
-    return words.percent(spared / read if read else 0.0)
+    """Return the share of prompt tokens that prefix caches spared, of the classes where it is known."""
+    known = [(item.prefix_share, item.prompt_tokens) for item in run.classes if item.prefix_share is not None]
+    read = sum(tokens for _, tokens in known)
+    return words.percent(sum(share * tokens for share, tokens in known) / read) if read else NOT_KNOWN
+
+
+def unbilled(run: RunOutcome) -> str:
+    """Say what part of the answers came after the stretch's end, whose work no bill has; empty where it is less than one in a hundred."""
+    answered, late = (sum(getattr(pool, name) for pool in run.pools) for name in ("requests", "late"))
+    if late < LATE * answered or not late:
+        return ""
+    return f"{run_name(run)}: {words.percent(late / answered)} of the answers came after the stretch, what ran then is not billed"
 
 
 EVENTS: tuple[tuple[str, Show], ...] = (

@@ -13,6 +13,9 @@ from tightrope.render import words
 from tightrope.render.replayed import said
 from tightrope.render.terminal import add_rows, grid, labelled, say
 
+NEVER = {"0", "0.0 %"}
+NOTHING = NEVER | {said.NOT_KNOWN}
+
 
 def print_replayed(report: Replayed, console: Console, requests_per_s: float | None = None, files: Iterable[str] = ()) -> None:
     """Print the report for a person, fitted to the console's width; ``requests_per_s`` is how fast it was replayed."""
@@ -120,7 +123,7 @@ def _pools(report: Replayed) -> Table:
     for place in range(len(report.runs[0].pools)):
         for run in report.runs:
             item = run.pools[place]
-            busy = words.percent(item.utilisation, 0)
+            busy = said.NOT_KNOWN if item.utilisation is None else words.percent(item.utilisation, 0)
             cells = (said.machines(item), said.number(item.machine_hours), busy, said.number(item.requests))
             table.add_row(say(item.name if run is report.runs[0] else ""), *_run_cell(report, run), *map(say, cells))
     return table
@@ -130,7 +133,7 @@ def _events(report: Replayed) -> Table:
     """Return what happened; what never did is named in one line."""
     table = labelled("left!", *["right"] * len(report.runs))
     rows = [(name, [show(run) for run in report.runs]) for name, show in _endings() + list(said.EVENTS)]
-    happened = [(name, shown) for name, shown in rows if set(shown) - {"0", "0.0 %"}]
+    happened = [(name, shown) for name, shown in rows if set(shown) - NOTHING]
     if happened and len(report.runs) > 1:
         table.add_row("", "", *_heads(*(said.run_name(run) for run in report.runs)))
     label = "events"
@@ -164,9 +167,10 @@ def _notes(report: Replayed, requests_per_s: float | None, files: Iterable[str])
     """Return what never happened, what to watch, and where to go next."""
     table = labelled("left")
     rows = [(name, [show(run) for run in report.runs]) for name, show in _endings() + list(said.EVENTS)]
-    never = [name for name, shown in rows if not set(shown) - {"0", "0.0 %"}]
+    never = [name for name, shown in rows if set(shown) <= NEVER]
     add_rows(table, "never", [say(", ".join(never), "dim")] if never else [])
-    add_rows(table, "watch out", [say(text, "yellow") for text in report.warnings])
+    late = [said.unbilled(run) for run in report.runs]
+    add_rows(table, "watch out", [say(text, "yellow") for text in (*report.warnings, *filter(None, late))])
     add_rows(table, "seeds", [say(", ".join(map(str, report.seeds)), "dim")])
     add_rows(table, "files", [say(path, "bold") for path in files])
     add_rows(table, "replayed at", [say(f"{requests_per_s:,.0f} requests/s", "dim")] if requests_per_s else [])
