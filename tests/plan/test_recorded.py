@@ -1,5 +1,6 @@
 """Recorded traffic: files of one or several classes become one traffic, with nothing lost, swapped or mixed up."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.base.errors import InputError, UnknownNameError
+from tightrope.base.errors import InputError, TraceError, UnknownNameError
 from tightrope.base.plan import Plan
 from tightrope.plan.recorded import Asked, load_traffic, parse_columns, parse_trace, take_requests
 from tightrope.replay.records import Traffic
@@ -64,6 +65,73 @@ def test_files_are_merged_in_order_of_time_and_keep_their_own(plan: Plan, tmp_pa
     assert found.key is not None
     assert len(set(found.key[:3].tolist())) == 3
     assert found.key[3] == -1
+
+
+def at_times(path: Path, *stamps: str) -> Asked:
+    return Asked(write(path, *stamps, head="time\n"), "web")
+
+
+def test_two_days_follow_each_other_and_are_not_laid_on_top(plan: Plan, tmp_path: Path) -> None:
+    second = at_times(tmp_path / "b.csv", "2024-05-07T00:10:00", "2024-05-07T20:00:00")
+    first = at_times(tmp_path / "a.csv", "2024-05-06T01:00:00", "2024-05-06T23:00:00")
+    found = load_traffic(plan, [second, first])
+    assert (found.traffic.time_s + found.clock_s).tolist() == [hour * 3600.0 for hour in (1, 23, 24 + 1 / 6, 44)]
+    assert found.window == "days 1–2"
+    assert found.warnings == ()
+
+
+def test_files_of_one_day_keep_the_hours_between_them(plan: Plan, tmp_path: Path) -> None:
+    first = at_times(tmp_path / "a.csv", "2024-05-06T08:00:00", "2024-05-06T10:00:00")
+    second = at_times(tmp_path / "b.csv", "2024-05-06T11:00:00", "2024-05-06T11:30:00")
+    found = load_traffic(plan, [first, second])
+    assert found.traffic.time_s.tolist() == [0.0, 7200.0, 10_800.0, 12_600.0]
+    assert found.start_s == 8 * 3600.0
+
+
+def test_days_that_do_not_meet_are_refused(plan: Plan, tmp_path: Path) -> None:
+    first = at_times(tmp_path / "a.csv", "2024-05-06T00:00:00", "2024-05-06T00:10:00")
+    second = at_times(tmp_path / "b.csv", "2024-05-07T00:00:00", "2024-05-07T00:10:00")
+    for order in ([first, second], [second, first]):
+        with pytest.raises(
+            TraceError, match=r"b\.csv: it begins 23\.8 h after the end of a\.csv.*\nResolve: replay one at a time"
+        ):
+            load_traffic(plan, order)
+
+
+def test_a_long_file_may_lie_around_a_short_one(plan: Plan, tmp_path: Path) -> None:
+    day = at_times(tmp_path / "a.csv", "2024-05-06T00:00:00", "2024-05-06T23:00:00")
+    short = at_times(tmp_path / "b.csv", "2024-05-06T05:00:00", "2024-05-06T05:01:00")
+    late = at_times(tmp_path / "c.csv", "2024-05-06T23:30:00")
+    assert len(load_traffic(plan, [day, short, late]).traffic.time_s) == 5
+
+
+def test_dates_and_other_times_are_not_mixed(plan: Plan, tmp_path: Path) -> None:
+    dated = at_times(tmp_path / "a.csv", "2024-05-06T00:00:00", "2024-05-06T00:10:00")
+    bare = Asked(write(tmp_path / "b.csv", "0", "60", head="time_s\n"), "web")
+    for order in ([dated, bare], [bare, dated]):
+        with pytest.raises(TraceError, match=r"b\.csv: its times are no dates and those of a\.csv are"):
+            load_traffic(plan, order)
+    assert "one zero" in load_traffic(plan, [bare, bare]).warnings[0]
+    assert load_traffic(plan, [bare]).warnings == ()
+
+
+def test_dates_and_seconds_of_one_hour_meet_one_schedule(plan: Plan, tmp_path: Path) -> None:
+    dated = at_times(tmp_path / "a.csv", "2024-05-06T20:00:00", "2024-05-06T20:10:00")
+    bare = Asked(write(tmp_path / "b.csv", "72000", "72600", head="time_s\n"), "web")
+    one, two = load_traffic(plan, [dated]), load_traffic(plan, [bare])
+    assert (one.start_s, one.window) == (two.start_s, two.window) == (20 * 3600.0, "day 1, 20:00–20:10")
+    assert load_traffic(plan, [dated], week_hour=72.0).start_s == 92 * 3600.0
+
+
+def test_the_class_column_is_checked_where_there_is_one_class_too(plan: Plan, tmp_path: Path) -> None:
+    only = replace(plan, classes=plan.classes[:1])
+    with pytest.raises(UnknownNameError, match="unknown traffic class 'foo'"):
+        load_traffic(only, [Asked(write(tmp_path / "a.csv", "0,web,1,1,", "1,foo,1,1,"))])
+    stated = load_traffic(only, [Asked(tmp_path / "a.csv", "web")])
+    assert len(stated.traffic.time_s) == 2
+    assert "column 'class' is not read" in stated.sources[0]
+    models = write(tmp_path / "b.csv", "0,gpt", "1,llama", head="time_s,model\n")
+    assert len(load_traffic(only, [Asked(models)]).traffic.time_s) == 2
 
 
 def test_one_key_of_two_classes_is_two_keys(plan: Plan, tmp_path: Path) -> None:

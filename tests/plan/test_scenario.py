@@ -1,4 +1,4 @@
-"""What may go wrong: a surge keeps the day's shape, drills fall on the busiest time, and what is cut out stays in place."""
+"""What may go wrong: a surge keeps the day's shape, and drills fall on the busiest time."""
 
 from dataclasses import replace
 
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.plan.recorded import Recorded
-from tightrope.plan.scenario import NEAR_S, Scenario, busiest_s, cut_around, parse_scenarios, place_drills, surged, without_cache
+from tightrope.plan.scenario import NEAR_S, Scenario, busiest_s, parse_scenarios, place_drills, surged, without_cache
 from tightrope.plan.written import rebuild_fleet
-from tightrope.replay.records import Drill, ResponseCache, Traffic
+from tightrope.replay.records import ResponseCache, Traffic
 
 HOUR_S = 3600.0
 
@@ -63,7 +63,7 @@ def test_the_same_seed_draws_the_same_copies() -> None:
         ((), Scenario(), ""),
         (("surge=2x",), Scenario(surge=2.0), "surge=2x"),
         (("surge=1.5", "no-cache"), Scenario(surge=1.5, no_cache=True), "surge=1.5x + no-cache"),
-        (("spot-storm", "surge=2x", "surge=2x"), Scenario(4.0, drill="spot-storm"), "spot-storm + surge=4x"),
+        (("spot-storm", "surge=4x"), Scenario(4.0, drill="spot-storm"), "spot-storm + surge=4x"),
         (("zone-loss", "zone-loss"), Scenario(drill="zone-loss"), "zone-loss"),
     ],
 )
@@ -76,6 +76,14 @@ def test_scenarios_are_read_and_said(stated: tuple[str, ...], found: Scenario, s
 def test_what_is_no_scenario_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="Resolve: "):
         parse_scenarios((text,))
+
+
+def test_a_surge_that_changes_nothing_and_a_second_one_are_refused() -> None:
+    with pytest.raises(InputError, match="leaves the traffic as it was recorded\nResolve: "):
+        parse_scenarios(("surge=1x",))
+    for second in ("surge=2x", "surge=100x"):
+        with pytest.raises(InputError, match="two surges at once: surge=2x and "):
+            parse_scenarios(("surge=2x", second))
 
 
 @given(st.lists(st.floats(0.0, 7199.0), min_size=1, max_size=60), st.integers(1, 60))
@@ -105,20 +113,17 @@ def test_a_drill_falls_on_the_busiest_half_hour_of_those_who_do_not_wait(plan: P
     assert len(place_drills("spot-storm", fleet, recorded(time_s, 7200.0))) == 1
 
 
+def test_a_drill_finds_a_fleet_to_take_from(plan: Plan) -> None:
+    fleet = rebuild_fleet(plan)
+    even = recorded(np.linspace(0.0, 599.0, 600), 600.0)
+    assert [(drill.start_s, drill.end_s) for drill in place_drills("metrics-loss", fleet, even)] == [(60.0, 360.0)]
+    minute = recorded(np.linspace(0.0, 59.0, 60), 60.0)
+    assert [(drill.start_s, drill.end_s) for drill in place_drills("metrics-loss", fleet, minute)] == [(30.0, 60.0)]
+
+
 def test_a_short_trace_has_a_short_drill(plan: Plan) -> None:
     drills = place_drills("metrics-loss", rebuild_fleet(plan), recorded(np.array([0.0, 500.0]), 600.0))
     assert [drill.end_s - drill.start_s for drill in drills] == [300.0]
-
-
-def test_what_is_cut_out_around_a_drill_keeps_its_place_in_the_week() -> None:
-    time_s = np.arange(0.0, 20 * HOUR_S, 600.0)
-    whole = recorded(time_s, 20 * HOUR_S)
-    part = cut_around(whole, Drill("zone-loss", 10 * HOUR_S, 10.5 * HOUR_S), HOUR_S)
-    assert (part.cut_s, part.duration_s) == (9 * HOUR_S, 2.5 * HOUR_S)
-    assert part.start_s == whole.start_s + 9 * HOUR_S
-    assert part.traffic.time_s.tolist() == np.arange(0.0, 2.5 * HOUR_S, 600.0).tolist()
-    assert part.traffic.deadline_s is not None
-    assert part.traffic.deadline_s.tolist() == (part.traffic.time_s + 100.0).tolist()
 
 
 def test_without_caches_there_are_none(plan: Plan) -> None:

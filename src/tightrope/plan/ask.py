@@ -11,6 +11,8 @@ from tightrope.plan.scenario import parse_scenarios
 
 MOST_SEEDS = 1000
 LARGEST_SEED = 2**32 - 1
+SHOWN = 20
+"""Characters of a wrong seed that its message repeats, and more than a right one has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,10 @@ def parse_seeds(stated: tuple[str, ...]) -> tuple[int, ...]:
     """
     words = [word.strip() for text in stated for word in text.split(",")]
     for word in words:
-        if not (word.isascii() and word.isdigit() and int(word) <= LARGEST_SEED):
-            msg = f"seed {word!r}: expected a whole number from 0 to {LARGEST_SEED}"
+        # the length first: Python refuses to read a number of thousands of digits
+        short = word if len(word) <= SHOWN else f"{word[:SHOWN]}…"
+        if not (word.isascii() and word.isdigit() and len(word) <= SHOWN and int(word) <= LARGEST_SEED):
+            msg = f"seed {short!r}: expected a whole number from 0 to {LARGEST_SEED}"
             raise InputError(msg, resolve="write seeds as --seed 1,2,3")
     if len(words) > MOST_SEEDS:
         msg = f"{len(words)} seeds asked for, {MOST_SEEDS} at most"

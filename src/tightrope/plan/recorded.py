@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from tightrope.replay.evidence import due_s
 from tightrope.replay.records import Traffic
 
 MINUTE_S = 60.0
+LEAST_HOLE_S = 3600.0
+"""Files of one stretch may leave so much between them without a request, or as much as they hold together."""
+ONE_ZERO = "times that are no dates are counted from one zero in all files: write dates where they are not"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,8 @@ class Recorded:
     duration_s: float
     sources: tuple[str, ...]
 
-    cut_s: float = 0.0
-    """By how much later than the first request this begins, where it is a part only."""
+    warnings: tuple[str, ...] = ()
+    """What was assumed."""
 
     @property
     def window(self) -> str:
@@ -76,23 +80,32 @@ def load_traffic(
     """Return the requests of all files, merged in time; ``week_hour`` is the hour of the plan's week at the traces' hour 0.
 
     Raises ``InputError`` for a file that can not be read or trusted, that has no requests, that does not say whose requests they
-    are, or that has no token counts where the plan's engines read tokens.
+    are, or that has no token counts where the plan's engines read tokens, and for several files whose times can not be compared or
+    lie too far apart to be one stretch.
     """
-    parts = [_load(plan, asked, columns, time_unit) for asked in traces]
-    traffic = _merged([part for part, _ in parts], len(plan.classes))
+    files = [_load(plan, asked, columns, time_unit) for asked in traces]
+    traffic = _merged(_on_one_clock(traces, files), len(plan.classes))
     clock_s = float(np.floor(traffic.time_s[0] / MINUTE_S) * MINUTE_S)
     duration_s = max(MINUTE_S, float(np.ceil((traffic.time_s[-1] - clock_s) / MINUTE_S) * MINUTE_S))
     start_s = (clock_s + week_hour * SECONDS_PER_HOUR) % (HOURS_PER_WEEK * SECONDS_PER_HOUR)
     placed = replace(traffic, time_s=traffic.time_s - clock_s)
     deadline_s = due_s(placed.time_s, placed.traffic_class, start_s, [item.deferral for item in plan.classes])
     placed = replace(placed, deadline_s=deadline_s)
-    return Recorded(placed, start_s, clock_s, duration_s, tuple(source for _, source in parts))
+    warnings = (ONE_ZERO,) if len(files) > 1 and not files[0].found.calendar else ()
+    return Recorded(placed, start_s, clock_s, duration_s, tuple(file.found.source for file in files), warnings)
 
 
-def _load(plan: Plan, asked: Asked, columns: Mapping[str, str], time_unit: str) -> tuple[Traffic, str]:
+class _File(NamedTuple):
+    """A file as it was read, and its requests as the plan knows them, both on the file's own clock."""
+
+    found: Requests
+    traffic: Traffic
+
+
+def _load(plan: Plan, asked: Asked, columns: Mapping[str, str], time_unit: str) -> _File:
     """Return one file's requests, on the file's own clock."""
     names = [item.name for item in plan.classes]
-    classes = () if asked.traffic_class or len(names) == 1 else names
+    classes = () if asked.traffic_class else names
     found = load_requests(asked.path, columns=columns, time_unit=time_unit, classes=classes)
     if not len(found.time_s):
         what = "the trace has no requests: there is nothing to replay"
@@ -103,7 +116,7 @@ def _load(plan: Plan, asked: Asked, columns: Mapping[str, str], time_unit: str) 
     traffic = Traffic(
         found.time_s, index, found.input_tokens, found.output_tokens, key=key, block_start=found.block_start, blocks=found.blocks
     )
-    return traffic, found.source
+    return _File(found, traffic)
 
 
 def _stated_class(plan: Plan, asked: Asked, requests: int) -> IntArray:
@@ -121,7 +134,7 @@ def _stated_class(plan: Plan, asked: Asked, requests: int) -> IntArray:
 def _check_tokens(plan: Plan, asked: Asked, found: Requests) -> None:
     """Refuse a trace without sizes for engines that read and write tokens: every prompt would be one token long."""
     token_pools = [pool.name for pool in plan.pools if isinstance(pool.serving.engine, TokenEngine)]
-    if token_pools and int(found.input_tokens.max()) == 1 and int(found.output_tokens.max()) == 1:
+    if token_pools and not found.sized:
         what = f"the trace has no columns of input and output tokens, and pool {token_pools[0]!r} of the plan reads tokens"
         resolve = "add them, or name them: --column input_tokens=NAME --column output_tokens=NAME"
         raise TraceError(what, resolve=resolve, where=Where(asked.path))
@@ -137,6 +150,39 @@ def parse_columns(stated: Sequence[str]) -> dict[str, str]:
 
 
 # ------------------------------------------------------------------------------------------------------------ many requests
+
+
+def _on_one_clock(traces: Sequence[Asked], files: Sequence[_File]) -> list[Traffic]:
+    """Return the files' requests from hour 0 of the earliest; refuse what can not be one stretch of traffic."""
+    _check_clocks(traces, files)
+    zero_s = min(file.found.zero_s for file in files)
+    parts = [replace(file.traffic, time_s=file.traffic.time_s + (file.found.zero_s - zero_s)) for file in files]
+    _check_holes(traces, parts)
+    return parts
+
+
+def _check_clocks(traces: Sequence[Asked], files: Sequence[_File]) -> None:
+    """Refuse dates beside times that are none: nobody knows when the one was on the other's clock."""
+    for asked, file in zip(traces[1:], files[1:], strict=True):
+        if file.found.calendar != files[0].found.calendar:
+            dated, other = (asked, traces[0]) if file.found.calendar else (traces[0], asked)
+            what = f"its times are no dates and those of {dated.path.name} are, so they can not be put on one clock"
+            raise TraceError(what, resolve="write dates in both, or replay one at a time", where=Where(other.path))
+
+
+def _check_holes(traces: Sequence[Asked], parts: Sequence[Traffic]) -> None:
+    """Refuse files with more time between them than they hold: most of what was replayed would be traffic that is not known."""
+    held_s = sum(float(part.time_s[-1] - part.time_s[0]) for part in parts)
+    order = sorted(range(len(parts)), key=lambda place: float(parts[place].time_s[0]))
+    last = order[0]
+    for place in order[1:]:
+        hole_s = float(parts[place].time_s[0] - parts[last].time_s[-1])
+        if hole_s > max(LEAST_HOLE_S, held_s):
+            what = f"it begins {hole_s / SECONDS_PER_HOUR:,.1f} h after the end of {traces[last].path.name}: not one stretch of traffic"
+            raise TraceError(
+                what, resolve="replay one at a time, or give the traffic between them too", where=Where(traces[place].path)
+            )
+        last = max(last, place, key=lambda at: float(parts[at].time_s[-1]))
 
 
 def _merged(parts: list[Traffic], classes: int) -> Traffic:

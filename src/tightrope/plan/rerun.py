@@ -3,11 +3,11 @@
 The fleet is rebuilt from the plan, replayed once a seed as the traffic was recorded, and again in the scenario asked for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,16 +19,19 @@ from tightrope.plan.bill import BYTES_PER_GB, total_usd
 from tightrope.plan.measure import class_outcomes, drill_evidence, evidence_of, pool_outcomes
 from tightrope.plan.ran import fixed_usd, hourly_usd, month_usd, ran_of, stretch_lines
 from tightrope.plan.recorded import DAY_S, Recorded
-from tightrope.plan.scenario import AS_RECORDED, Scenario, cut_around, place_drills, surged, without_cache
+from tightrope.plan.scenario import AS_RECORDED, Scenario, place_drills, surged, without_cache
 from tightrope.plan.series import series_of
-from tightrope.plan.written import rebuild_fleet
+from tightrope.plan.worst import Loss, loss_of
+from tightrope.plan.written import prefix_warnings, rebuild_fleet
 from tightrope.replay.records import ANSWERED, CACHED, Drill, Fleet, Outcome
 from tightrope.replay.run import replay_fleet
 
-AROUND_S = 3600.0
-"""Each zone's loss is tried on the drill and so much before and after it; the worst one is then replayed on everything."""
 THREADS = 2
 """Compiled code runs outside Python's lock, so seeds run side by side; each needs the memory of a whole replay."""
+
+Kept = TypeVar("Kept")
+Keep: TypeAlias = Callable[[int, Outcome], Kept]
+"""From the place and the outcome of a replay to what is kept of it: outcomes are large."""
 
 
 class Progress(Protocol):
@@ -37,8 +40,8 @@ class Progress(Protocol):
     live: bool
     """Whether anybody watches: then it hears of a replay while it runs, else at its end."""
 
-    def expect(self, replays: int, requests: int) -> None:
-        """Hear that so many replays of so many requests each are to come."""
+    def expect(self, requests: int) -> None:
+        """Hear how many requests there are in all replays to come, about: a surge draws their number."""
         ...
 
     def arrived(self, what: str, replay: int, requests: int) -> None:
@@ -63,7 +66,14 @@ class _Job:
     seeds: tuple[int, ...]
     scenario: Scenario = AS_RECORDED
     drill: Drill | None = None
+    loss: Loss | None = None
+    """What the drill took, where its zone was searched for."""
     log_s: float = 0.0
+
+    @property
+    def requests(self) -> int:
+        """How many requests one replay has, about."""
+        return round(len(self.recorded.traffic.time_s) * self.scenario.surge)
 
     def replay(self, seed: int, told: Callable[[int], None] | None = None) -> Outcome:
         """Return the outcome of one seed; the work of engines is noted for the first. ``told`` hears how many requests arrived."""
@@ -94,53 +104,88 @@ def try_plan(
     ``log_s`` is until when the first seed's engines are to note their work, in the last run. Raises ``InputError`` where the plan
     does not describe a fleet, or where the catalogue does not sell what it runs on.
     """
-    jobs = [_Job(rebuild_fleet(plan), recorded, seeds)]
-    if scenario != AS_RECORDED:
-        jobs.append(_changed(plan, jobs[0], scenario))
-    jobs[-1] = replace(jobs[-1], log_s=log_s)
+    plain = _Job(rebuild_fleet(plan), recorded, seeds)
+    changed = _changed(plain, scenario)
+    drills = place_drills(scenario.drill, changed.fleet, recorded) if scenario.drill else ()
+    watch = _Watch(progress)
+    watch.expect(plain, changed, drills)
+    if changed is plain:
+        return _tried(plan, recorded, [replace(plain, log_s=log_s)], watch, book)
+    changed = _with_drill(plan, changed, drills, watch)
+    return _tried(plan, recorded, [plain, replace(changed, log_s=log_s)], watch, book)
+
+
+def _tried(plan: Plan, recorded: Recorded, jobs: list[_Job], watch: "_Watch", book: PriceBook) -> Tried:
+    """Return the report of all ways of replaying, and the first seed's outcome of the last."""
     runs: list[RunOutcome] = []
-    if progress is not None:
-        progress.expect(len(jobs) * len(seeds), len(recorded.traffic.time_s))
-    for number, job in enumerate(jobs):
-        outcomes = _replays(job, number * len(seeds), progress)
+    for job in jobs:
+        outcomes = watch.replays([job] * len(job.seeds), job.seeds, str(job.scenario) or "as recorded", _whole)
         runs.append(_run(plan, job, outcomes, book))
-    return Tried(_report(plan, recorded, seeds, tuple(runs)), outcomes[0])
+    return Tried(_report(plan, recorded, jobs[0].seeds, tuple(runs)), outcomes[0])
 
 
-def _replays(job: _Job, first: int, progress: Progress | None) -> list[Outcome]:
-    """Return one outcome a seed, in their order; ``first`` is the number of the first replay among all."""
-    what = str(job.scenario) or "as recorded"
+@dataclass(slots=True)
+class _Watch:
+    """Runs replays side by side, and tells whoever watches how far they are."""
 
-    def one(place: int) -> Outcome:
-        if progress is None:
-            return job.replay(job.seeds[place])
-        told = partial(progress.arrived, what, first + place)
-        outcome = job.replay(job.seeds[place], told if progress.live else None)
+    progress: Progress | None
+    begun: int = 0
+
+    def expect(self, plain: _Job, changed: _Job, drills: Sequence[Drill]) -> None:
+        """Tell how much is to come."""
+        if self.progress is None:
+            return
+        runs = len(plain.seeds) * plain.requests
+        if changed is not plain:
+            searched = 1 + len(drills) if len(drills) > 1 else 0
+            runs += (len(plain.seeds) + searched) * changed.requests
+        self.progress.expect(runs)
+
+    def replays(self, jobs: Sequence[_Job], seeds: Sequence[int], what: str, keep: Keep[Kept]) -> list[Kept]:
+        """Return what is kept of each job's outcome, given its place, each with its seed, in their order."""
+        first, self.begun = self.begun, self.begun + len(jobs)
+
+        def one(place: int) -> Kept:
+            return keep(place, self._replay(jobs[place], seeds[place], what, first + place))
+
+        with ThreadPoolExecutor(max_workers=THREADS) as pool:
+            return list(pool.map(one, range(len(jobs))))
+
+    def _replay(self, job: _Job, seed: int, what: str, number: int) -> Outcome:
+        """Return the outcome of the ``number``-th replay."""
+        if self.progress is None:
+            return job.replay(seed)
+        told = partial(self.progress.arrived, what, number)
+        outcome = job.replay(seed, told if self.progress.live else None)
         told(len(outcome.finish_s))
         return outcome
 
-    with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        return list(pool.map(one, range(len(job.seeds))))
+
+def _whole(_place: int, outcome: Outcome) -> Outcome:
+    """Return an outcome as it is."""
+    return outcome
 
 
-def _changed(plan: Plan, job: _Job, scenario: Scenario) -> _Job:
-    """Return the job in a scenario; of the zones that a drill may take, the one whose loss is worst."""
-    fleet = without_cache(job.fleet) if scenario.no_cache else job.fleet
-    found = replace(job, fleet=fleet, scenario=scenario)
-    if scenario.drill is None:
-        return found
-    drills = place_drills(scenario.drill, fleet, job.recorded)
-    worst = drills[0] if len(drills) == 1 else min(drills, key=lambda drill: _kept_in(plan, found, drill))
-    return replace(found, drill=worst)
+def _changed(job: _Job, scenario: Scenario) -> _Job:
+    """Return the job in a scenario, its drill still to be placed; the job itself where nothing is changed."""
+    if scenario == AS_RECORDED:
+        return job
+    return replace(job, fleet=without_cache(job.fleet) if scenario.no_cache else job.fleet, scenario=scenario)
 
 
-def _kept_in(plan: Plan, job: _Job, drill: Drill) -> tuple[float, int]:
-    """Return how well the promises hold around a drill, worst first: by how much the worst is kept, then the fewest retries."""
-    part = cut_around(job.recorded, drill, AROUND_S)
-    moved = replace(drill, start_s=drill.start_s - part.cut_s, end_s=drill.end_s - part.cut_s)
-    outcome = replace(job, recorded=part, drill=moved).replay(job.seeds[0])
-    kept = drill_evidence(plan, [outcome], moved, part.start_s)
-    return min((item.attainment - item.target for item in kept), default=0.0), -outcome.retries
+def _with_drill(plan: Plan, job: _Job, drills: Sequence[Drill], watch: _Watch) -> _Job:
+    """Return the job with its drill; of the zones that may be lost the worst, found by replaying each on all of the traffic."""
+    if len(drills) < 2:
+        return replace(job, drill=drills[0] if drills else None)
+    (without,) = watch.replays([job], job.seeds[:1], "no zone lost", _whole)
+    tries = [replace(job, drill=drill) for drill in drills]
+
+    def loss(place: int, outcome: Outcome) -> Loss:
+        return loss_of(plan, outcome, without, drills[place], job.recorded.start_s)
+
+    losses = watch.replays(tries, [job.seeds[0]] * len(tries), "each zone lost", loss)
+    worst = max(range(len(losses)), key=lambda place: losses[place].gravity)
+    return replace(tries[worst], loss=losses[worst])
 
 
 def _run(plan: Plan, job: _Job, outcomes: list[Outcome], book: PriceBook) -> RunOutcome:
@@ -210,7 +255,7 @@ def _notes(job: _Job, recorded: Recorded) -> tuple[str, ...]:
     """Say what exactly a scenario changed."""
     notes = []
     if job.drill is not None:
-        notes.append(f"{_drill_words(job.fleet, job.drill)}, {recorded.clock(job.drill.start_s, job.drill.end_s)}")
+        notes.append(f"{_drill_words(job, job.drill)}, {recorded.clock(job.drill.start_s, job.drill.end_s)}")
     if job.scenario.surge != 1.0:
         how = "each joined by copies within half a minute of it" if job.scenario.surge > 1.0 else "the others are left out"
         notes.append(f"{job.scenario.surge:g} times the requests: {how}")
@@ -219,18 +264,30 @@ def _notes(job: _Job, recorded: Recorded) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _drill_words(fleet: Fleet, drill: Drill) -> str:
+def _drill_words(job: _Job, drill: Drill) -> str:
     """Say what a drill takes away."""
+    fleet, loss = job.fleet, job.loss
     spot = any(pool.interruptions_per_hour > 0.0 for pool in fleet.pools)
     if not spot and drill.kind in {"spot-zone-loss", "spot-storm"}:
         return "no pool can be interrupted: nothing is taken"
-    zones = max(pool.zones for pool in fleet.pools)
+    if loss is not None and not loss.changed:
+        return "no zone has a machine to lose then: nothing is taken"
+    zone = f"zone {drill.zone + 1} of {max(1, *(pool.zones for pool in fleet.pools))}"
+    how = f"lost without notice{_loss_words(loss, job.seeds)}"
     return {
-        "zone-loss": f"zone {drill.zone + 1} of {zones} is lost without notice (the worst of them)",
-        "spot-zone-loss": f"the spot machines in zone {drill.zone + 1} of {zones} are lost without notice (the worst of them)",
+        "zone-loss": f"{zone} is {how}",
+        "spot-zone-loss": f"the spot machines in {zone} are {how}",
         "spot-storm": "every spot machine gets its notice and none is to be had",
         "metrics-loss": "the autoscaler sees no metric",
     }[drill.kind]
+
+
+def _loss_words(loss: Loss | None, seeds: tuple[int, ...]) -> str:
+    """Say how much a drill took, and that no other zone's loss is worse."""
+    if loss is None:
+        return ""
+    count = "1 machine" if loss.machines == 1 else f"{loss.machines} machines"
+    return f" (the worst of them; it takes {count}{f' with seed {seeds[0]}' if len(seeds) > 1 else ''})"
 
 
 def _report(plan: Plan, recorded: Recorded, seeds: tuple[int, ...], runs: tuple[RunOutcome, ...]) -> Replayed:
@@ -251,7 +308,7 @@ def _report(plan: Plan, recorded: Recorded, seeds: tuple[int, ...], runs: tuple[
 
 def _warnings(plan: Plan, recorded: Recorded, runs: tuple[RunOutcome, ...]) -> tuple[str, ...]:
     """Return what a reader should know before believing the figures."""
-    found = []
+    found = [*recorded.warnings, *prefix_warnings(plan, recorded.traffic)]
     missing = [item.name for item in plan.classes if item.name not in {seen.name for seen in runs[0].classes}]
     if missing:
         found.append(f"the trace has no requests of {', '.join(missing)}: nothing is said of what it was promised")

@@ -20,6 +20,8 @@ SURGE, NO_CACHE = "surge", "no-cache"
 NAMES = (*DRILLS, f"{SURGE}=2x", NO_CACHE)
 DRILL_S = 1800.0
 """A drill lasts for the busiest half hour, or half of a shorter trace."""
+FIRST_S = 60.0
+"""No drill begins earlier: the fleet is there first, and then something is taken from it."""
 NEAR_S = 30.0
 """How far from its original a surge's copy may come."""
 MOST_SURGE = 100.0
@@ -43,12 +45,12 @@ AS_RECORDED = Scenario()
 
 
 def parse_scenarios(stated: Sequence[str]) -> Scenario:
-    """Return what the names ask for together; raise ``InputError`` for an unknown one, and for two drills at once."""
+    """Return what the names ask for together; raise ``InputError`` for an unknown one, for two drills and for two surges."""
     found = Scenario()
     for text in stated:
         name, _, figure = text.partition("=")
         if name == SURGE:
-            found = replace(found, surge=found.surge * _factor(text, figure))
+            found = replace(found, surge=_factor(text, figure, found.surge))
         elif text == NO_CACHE:
             found = replace(found, no_cache=True)
         else:
@@ -67,8 +69,8 @@ def _with_drill(scenario: Scenario, text: str) -> Scenario:
     return replace(scenario, drill=kind)
 
 
-def _factor(text: str, figure: str) -> float:
-    """Return the factor of ``surge=2x``."""
+def _factor(text: str, figure: str, before: float) -> float:
+    """Return the factor of ``surge=2x``; ``before`` is that of a surge already stated, 1 where there is none."""
     try:
         factor = float(figure.removesuffix("x"))
     except ValueError:
@@ -76,6 +78,12 @@ def _factor(text: str, figure: str) -> float:
     if not 0.0 < factor <= MOST_SURGE:
         msg = f"scenario {text!r}: expected a factor of the traffic above 0 and up to {MOST_SURGE:g}"
         raise InputError(msg, resolve="write it as surge=2x")
+    if factor == 1.0:
+        msg = f"scenario {text!r} leaves the traffic as it was recorded"
+        raise InputError(msg, resolve="leave it out, or give another factor, such as surge=2x")
+    if before != 1.0:
+        msg = f"two surges at once: {SURGE}={before:g}x and {text}"
+        raise InputError(msg, resolve="give one factor")
     return factor
 
 
@@ -121,7 +129,7 @@ def place_drills(kind: DrillKind, fleet: Fleet, recorded: Recorded) -> tuple[Dri
     length_s = min(DRILL_S, recorded.duration_s / 2.0)
     counted = [index for index, item in enumerate(fleet.classes) if not item.deferrable] or list(range(len(fleet.classes)))
     time_s = recorded.traffic.time_s[np.isin(recorded.traffic.traffic_class, counted)]
-    start_s = busiest_s(time_s, recorded.duration_s, length_s)
+    start_s = max(busiest_s(time_s, recorded.duration_s, length_s), min(FIRST_S, recorded.duration_s - length_s))
     return tuple(Drill(kind, start_s, start_s + length_s, zone) for zone in _zones(kind, fleet))
 
 
@@ -131,20 +139,3 @@ def _zones(kind: DrillKind, fleet: Fleet) -> range:
         return range(1)
     pools = [pool for pool in fleet.pools if kind == "zone-loss" or pool.interruptions_per_hour > 0.0]
     return range(max([pool.zones for pool in pools], default=1) or 1)
-
-
-def cut_around(recorded: Recorded, drill: Drill, around_s: float) -> Recorded:
-    """Return the traffic from ``around_s`` before a drill until so long after it; ``cut_s`` says how much of it begins later."""
-    first_s = max(0.0, float(np.floor((drill.start_s - around_s) / 60.0) * 60.0))
-    last_s = min(recorded.duration_s, drill.end_s + around_s)
-    time_s = recorded.traffic.time_s
-    part = take_requests(recorded.traffic, np.flatnonzero((time_s >= first_s) & (time_s < last_s)))
-    due_s = None if part.deadline_s is None else part.deadline_s - first_s
-    return replace(
-        recorded,
-        traffic=replace(part, time_s=part.time_s - first_s, deadline_s=due_s),
-        start_s=recorded.start_s + first_s,
-        clock_s=recorded.clock_s + first_s,
-        duration_s=last_s - first_s,
-        cut_s=first_s,
-    )

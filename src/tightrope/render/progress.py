@@ -22,10 +22,10 @@ class Counter:
     began_s: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def expect(self, replays: int, requests: int) -> None:
-        """Set how much there is to do."""
+    def expect(self, requests: int) -> None:
+        """Set how many requests of all replays there are to do."""
         self.began_s = time.monotonic()
-        self.bar.update(self.task, total=replays * requests)
+        self.bar.update(self.task, total=requests)
 
     def arrived(self, what: str, replay: int, requests: int) -> None:
         """Note how many requests of a replay have arrived."""
