@@ -210,12 +210,18 @@ def replay(
 
 
 def check_kept(report: "Replayed") -> None:
-    """Raise ``NotProvenError`` where the last run does not show every promise kept."""
-    from tightrope.render.replayed.said import missed, verdict  # noqa: PLC0415 - loads only where it is needed
+    """Raise ``NotProvenError`` where the last run does not show every promise kept, or had none to show."""
+    from tightrope.render.replayed.said import missed, missed_ones, verdict  # noqa: PLC0415 - loads only where it is needed
 
-    if not report.last.kept:
-        msg = f"{verdict(report.last)}: {missed(report.last)}"
-        raise NotProvenError(msg, resolve="plan for more: add growth or surge to the workload, or plan on this trace")
+    last = report.last
+    if not last.evidence:
+        msg = f"{verdict(last)}: no request of the traffic was promised anything"
+        raise NotProvenError(msg, resolve="replay more traffic, or requests of a class that has a promise")
+    if not last.kept:
+        short = "replay more traffic, which narrows the interval; or plan for more"
+        resolve = "plan for more: add growth or surge to the workload, or plan on this trace" if missed_ones(last) else short
+        msg = f"{verdict(last)}: {missed(last)}"
+        raise NotProvenError(msg, resolve=resolve)
 
 
 def main() -> None:

@@ -113,6 +113,31 @@ def test_a_missed_promise_ends_with_4_and_is_named(run: Run, tmp_path: Path) -> 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["replay.html", "replay.json"]
 
 
+def test_nothing_to_prove_ends_with_4_and_says_so(run: Run) -> None:
+    answer = run(*GOOD, "--scenario", "surge=0.0001x", "--json")
+    assert answer.report["runs"][1]["evidence"] == []
+    assert answer.code == 4
+    assert "error: nothing proven: no request of the traffic was promised anything" in answer.error
+
+
+def test_too_short_a_trace_is_not_told_to_plan_for_more_first(run: Run, tmp_path: Path) -> None:
+    write_trace(tmp_path / "trace.csv", requests=1)
+    answer = run(*GOOD)
+    assert answer.code == 4
+    assert "error: not proven: chat" in answer.error
+    assert "Resolve: replay more traffic" in answer.error
+    assert "1 request " in " ".join(answer.out.split())
+
+
+def test_a_place_for_the_engines_trace_is_refused_by_its_own_option(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    for place in ("taken", "trace.csv/engines.json"):
+        answer = run(*GOOD, "--chrome-trace", place)
+        assert answer.code == 2
+        assert "--chrome-trace" in answer.error
+        assert "--out" not in answer.error
+
+
 def test_what_is_written_is_what_is_printed(run: Run, tmp_path: Path) -> None:
     answer = run(*GOOD, "--out", "deep/out", "--json")
     assert json.loads((tmp_path / "deep" / "out" / "replay.json").read_text(encoding="utf-8")) == answer.report
@@ -264,6 +289,12 @@ BAD: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[str, ...]]
     "an unknown machine": (broken_plan(("pools", 0, "machine"), "g6.hgue"), GOOD, ("g6.hgue", "--catalogue")),
     "an unknown offer": (broken_plan(("pools", 0, "offer"), "on-demnad"), GOOD, ("on-demnad", "on-demand")),
     "no trace there": (nothing, ("plan.json", "--trace", "none.csv"), ("none.csv",)),
+    "a device for a trace": (nothing, ("plan.json", "--trace", "/dev/null"), ("the path is no plain file",)),
+    "dates beside seconds": (
+        trace_of("t,input_tokens,output_tokens\n2024-05-09 00:00:00,9,9\n", "b.csv"),
+        ("plan.json", "--trace", "b.csv", "--trace", "trace.csv"),
+        ("can not be put on one clock", "one at a time"),
+    ),
     "no trace of the class": (nothing, ("plan.json", "--trace", "chat=none.csv"), ("none.csv",)),
     "an unknown class": (nothing, ("plan.json", "--trace", "caht=trace.csv"), ("traffic class 'caht'", "use chat")),
     "an unknown class in a row": (
@@ -288,6 +319,9 @@ BAD: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[str, ...]]
         ("two drills", "one after the other"),
     ),
     "a seed of words": (nothing, (*GOOD, "--seed", "one"), ("seed 'one'", "--seed 1,2,3")),
+    "a surge of as much": (nothing, (*GOOD, "--scenario", "surge=1x"), ("surge=1x", "as it was recorded")),
+    "two surges": (nothing, (*GOOD, "--scenario", "surge=2x", "--scenario", "surge=0.5x"), ("two surges", "one factor")),
+    "an endless seed": (nothing, (*GOOD, "--seed", "7" * 5000), ("seed '77777777777777777777…'", "--seed 1,2,3")),
     "a negative seed": (nothing, (*GOOD, "--seed=-1"), ("seed '-1'",)),
     "half a seed": (nothing, (*GOOD, "--seed", "1.5"), ("seed '1.5'",)),
     "no seed between": (nothing, (*GOOD, "--seed", "1,,2"), ("seed ''",)),
@@ -347,4 +381,4 @@ def test_a_real_hour_of_traffic(run: Run) -> None:
     assert chat["requests"] == 19_366
     ends = ("answered", "cached", "shed", "too_large", "no_pool", "unanswered")
     assert sum(chat[name] for name in ends) == 19_366
-    assert report["window"].startswith("day 1, ")
+    assert report["window"].startswith("day 1, 18:1")

@@ -77,7 +77,8 @@ def open_table(path: Path, *, may_be_empty: bool = False) -> Table:
     """
     if not path.is_file():
         what = "the path is a folder, not a file" if path.is_dir() else "the file does not exist"
-        raise InputError(what, resolve="correct the path (relative to the workload's folder)", where=Where(path))
+        what = "the path is no plain file" if path.exists() and not path.is_dir() else what
+        raise InputError(what, resolve="correct the path", where=Where(path))
     table = _opened(path, _format_of(path), _head(path))
     if table.empty and not may_be_empty:
         what, line = "the file has no rows", {"csv": 2, "jsonl": 1, "parquet": None}[table.format]

@@ -41,7 +41,8 @@ def write_replayed(tried: Tried, out: Path | None, chrome_trace: Path | None, le
         from tightrope.render.replayed.engine_trace import engine_trace, full_after_s  # noqa: PLC0415 - for whoever asks for it
 
         pools = tuple(pool.name for pool in tried.report.last.pools)
-        write_files(chrome_trace.parent, {Path(chrome_trace.name): engine_trace(tried.outcome, pools, length_s)})
+        text = engine_trace(tried.outcome, pools, length_s)
+        write_files(chrome_trace.parent, {Path(chrome_trace.name): text}, "--chrome-trace")
         full_s = full_after_s(tried.outcome)
         only = "" if full_s is None else f" (engines only until {said.width(full_s)}: their log was full)"
         written.append(f"{chrome_trace}{only}")
