@@ -164,7 +164,7 @@ def test_less_traffic_is_a_scenario_too(run: Run) -> None:
     assert 50 < report["runs"][1]["classes"][0]["requests"] < 150
 
 
-def test_no_cache_needs_no_cache_to_be_there(run: Run) -> None:
+def test_without_its_cache_a_plan_is_replayed_too(run: Run) -> None:
     report = run(*GOOD, "--scenario", "no-cache", "--json").report
     assert report["runs"][1]["notes"] == ["no cache of answers and no prefix cache"]
 

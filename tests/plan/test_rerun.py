@@ -150,6 +150,13 @@ def test_a_run_without_evidence_keeps_nothing(plan: Plan, book: PriceBook) -> No
     assert not replace(report.last, evidence=()).kept
 
 
+def test_no_cache_says_where_there_was_none(plan: Plan, book: PriceBook) -> None:
+    bare = replace(plan, cache=None)
+    assert not any(pool.prefix_block_tokens for pool in rebuild_fleet(bare).pools)
+    report = try_plan(bare, hours_of(0.2), book, seeds=(1,), scenario=Scenario(no_cache=True)).report
+    assert report.last.notes == ("the fleet has no cache: nothing is taken",)
+
+
 def test_what_was_assumed_of_the_traffic_is_a_warning(plan: Plan, book: PriceBook) -> None:
     report = try_plan(plan, replace(hours_of(0.2), warnings=("one zero",)), book, seeds=(1,)).report
     assert "one zero" in report.warnings

@@ -66,6 +66,8 @@ class _Job:
     seeds: tuple[int, ...]
     scenario: Scenario = AS_RECORDED
     drill: Drill | None = None
+    had_cache: bool = True
+    """Whether there was a cache for ``no-cache`` to take."""
     loss: Loss | None = None
     """What the drill took, where its zone was searched for."""
     log_s: float = 0.0
@@ -170,7 +172,9 @@ def _changed(job: _Job, scenario: Scenario) -> _Job:
     """Return the job in a scenario, its drill still to be placed; the job itself where nothing is changed."""
     if scenario == AS_RECORDED:
         return job
-    return replace(job, fleet=without_cache(job.fleet) if scenario.no_cache else job.fleet, scenario=scenario)
+    bare = without_cache(job.fleet)
+    had_cache = job.fleet.cache is not None or any(pool.prefix_block_tokens > 0 for pool in job.fleet.pools)
+    return replace(job, fleet=bare if scenario.no_cache else job.fleet, scenario=scenario, had_cache=had_cache)
 
 
 def _with_drill(plan: Plan, job: _Job, drills: Sequence[Drill], watch: _Watch) -> _Job:
@@ -260,7 +264,7 @@ def _notes(job: _Job, recorded: Recorded) -> tuple[str, ...]:
         how = "each joined by copies within half a minute of it" if job.scenario.surge > 1.0 else "the others are left out"
         notes.append(f"{job.scenario.surge:g} times the requests: {how}")
     if job.scenario.no_cache:
-        notes.append("no cache of answers and no prefix cache")
+        notes.append("no cache of answers and no prefix cache" if job.had_cache else "the fleet has no cache: nothing is taken")
     return tuple(notes)
 
 
