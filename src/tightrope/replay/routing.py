@@ -134,16 +134,20 @@ def route(world: World, request: int, now_s: float) -> None:
         else:
             end_request(world, request, why, NEVER)
         return
-    group = pick_group(kind.routed, world.share[row.traffic_class, :, block_of(world.settings[0], now_s)])
+    group = FIRST
+    if len(world.held) > 1:
+        group = pick_group(kind.routed, world.share[row.traffic_class, :, block_of(world.settings[0], now_s)])
     kind.routed += 1
     p = best_pool(world, group, tokens, now_s, ONE)
     if p == NONE:
         hold_or_end(world, request, group, tokens)
         return
-    if not may_join(offered_load(world, p, now_s), world.pools[p].weight, kind.shed_wait_s):
+    in_time = kind.shed_wait_s == NEVER or may_join(offered_load(world, p, now_s), world.pools[p].weight, kind.shed_wait_s)
+    if not in_time:
         p = best_pool(world, group, tokens, now_s, FIRST)
+        in_time = may_join(offered_load(world, p, now_s), world.pools[p].weight, kind.shed_wait_s)
     world.arrivals[p, world.settings[0].metric_at] += 1
-    if may_join(offered_load(world, p, now_s), world.pools[p].weight, kind.shed_wait_s):
+    if in_time:
         join(world, best_slot(world, p, now_s), request, now_s)
     else:
         turn_away(world, request, now_s)
