@@ -3,7 +3,7 @@
 Hypothesis draws what a fleet is made of; sizes, times and speeds come from a seeded generator, so that no two engines end at the
 same moment by accident: one adds steps up, the other multiplies, and rounding would decide who takes the work that waits, or whose
 answer is kept last. (So ``per_cached_token_s`` is 0 only where nothing can wait and no answers are kept: without it, engines step
-alike.) For the same reason waits, lifetimes of answers, delays and targets are never round numbers. Arrivals at the same moment,
+alike.) For the same reason waits, lifetimes of answers, delays and target rates are never round numbers. Arrivals at the same moment,
 and at a round of the control loop, are made on purpose: those are exact.
 """
 
@@ -58,6 +58,8 @@ class Scaling:
     window_s: float
     sync_s: float
     """Between two rounds of the control loop."""
+    whole: bool
+    """Whether machines are to have whole numbers of requests, so that some have exactly what they should."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def some_scaling() -> st.SearchStrategy[Scaling]:
         lag_s=st.sampled_from([0.0, 15.0, 20.0, 30.0]),
         window_s=st.sampled_from([5.0, 15.0, 50.0, 60.0, 300.0]),
         sync_s=st.sampled_from([15.0, 15.0, 20.0]),
+        whole=st.booleans(),
     )
 
 
@@ -211,7 +214,7 @@ def a_pool(case: Case, p: int, random: Random) -> FleetPool:
         deferrable_limit=int(random.integers(1, 5)),
         max_wait_s=random.uniform(0.0, 40.0) if case.waits else 0.0,
         load_s=random.uniform(0.0, start_s),
-        concurrency=random.uniform(0.5, 4.0),
+        concurrency=float(random.choice([2, 4])) if case.scaling.whole else random.uniform(0.5, 4.0),
         failures_per_hour=random.uniform(0.3, 3.0) if mine.fails else 0.0,
         backs=f"pool {mine.backs}" if backs else "",
         keep_alive_s=random.uniform(5.0, 300.0) if mine.serverless else None,
@@ -236,7 +239,7 @@ def a_scaling(drawn: Scaling, random: Random) -> ScalingPolicy:
     """Return the autoscaler's numbers."""
     return ScalingPolicy(
         enabled=drawn.metric != "",
-        target_utilisation=random.uniform(0.4, 0.8),
+        target_utilisation=0.5 if drawn.whole else random.uniform(0.4, 0.8),
         max_surge=2.0,
         tolerance=0.1,
         sync_s=drawn.sync_s,

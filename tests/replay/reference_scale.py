@@ -88,10 +88,8 @@ class Autoscaler:
         target = self.scaling.target_utilisation * self.pool.concurrency
         values = [float(number) for number in seen.requests]
         ratio = sum(values) / len(values) / target
-        if ratio > 1.0:
-            values += [0.0] * (seen.missing + seen.unready)
-        elif ratio < 1.0:
-            values += [target] * seen.missing
+        values += [target if ratio < 1.0 else 0.0] * seen.missing
+        values += [0.0] * (seen.unready if ratio > 1.0 else 0)
         ratio_then = sum(values) / len(values) / target
         turned = (ratio - 1.0) * (ratio_then - 1.0) < 0.0
         desired = math.ceil(ratio_then * len(values) - GRACE)

@@ -102,6 +102,12 @@ def test_serverless_pools_do_no_work_that_can_wait(engine: Replay) -> None:
     assert engine(what, traffic([1.0])).ended.tolist() == [NO_POOL]
 
 
+def test_an_instance_that_nobody_used_is_kept_from_when_it_was_ready(engine: Replay) -> None:
+    """Asked for at 3510 for the hour from 3600 on, ready at 3610; 3,700 s later is 7310, so it goes in the round at 7320."""
+    what = fleet(pool(batches(10.0), [0, 1, 0], ceiling=1, start_s=100.0, keep_alive_s=3700.0))
+    assert seconds_billed(engine(what, traffic([]), 3 * 3600.0)) == pytest.approx([7320.0 - 3510.0])
+
+
 def test_an_instance_with_notice_still_starts_for_what_it_has(engine: Replay) -> None:
     """Notice at 15; ready at 31, the request is answered at 41, and it goes. Another can start only after the storm, at 1005."""
     what = fleet(pool(batches(10.0), 0, ceiling=2, start_s=30.0, keep_alive_s=60.0, interruptions_per_hour=1e-9))
@@ -268,6 +274,36 @@ def test_a_metric_of_pods_goes_down_gently_while_machines_load(engine: Replay, l
     what = pool(batches(20.0, 20.0, 20.0), 1, ceiling=9, concurrency=2.0, start_s=100.0, load_s=load_s)
     scaled = fleet(what, scaling=replace(RATE, metric="concurrency"))
     assert machines_by_round(engine, scaled, traffic([1.0, 2.0, 3.0]), 5) == machines
+
+
+def test_machines_that_are_not_ready_keep_a_pool_within_its_tolerance(engine: Replay) -> None:
+    """Three requests on machines that are to have 0.94 each ask for four; two may be added at 15, and from then on 3 / 0.94 / 3 is 1.06."""
+    scaling = replace(RATE, metric="concurrency", target_utilisation=0.47, scale_up=rules(("pods", 2, 15.0)))
+    what = fleet(pool(batches(1000.0), 1, ceiling=9, concurrency=2.0, start_s=40.0, load_s=10.0), scaling=scaling)
+    assert machines_by_round(engine, what, traffic([1.0, 2.0, 3.0]), 6) == [1, 3, 3, 3, 3, 3]
+
+
+def test_a_pool_that_lost_machines_is_not_made_smaller_for_a_metric_that_says_more(engine: Replay) -> None:
+    """Four requests of 20 s come to one machine: four machines at 15. At 30 the zone of two is lost, before they are ready.
+
+    Of the other two one has three requests, one is new (missing, so 0): the mean is 1.5, which says more, but 1.5 of two machines are
+    three. So four stay, and the two lost are asked for in the other zone. At 45 two measured ones have 2 and 0, which is what they are to
+    have; but with two that are missing it is half of that, so two.
+    """
+    what = fleet(pool(batches(20.0), 1, ceiling=9, concurrency=2.0, zones=2), scaling=replace(RATE, metric="concurrency"))
+    requests, drill = traffic([1.0, 1.0, 1.0, 1.0]), Drill("zone-loss", 20.0, 1000.0, zone=1)
+    assert machines_by_round(engine, what, requests, 4, drill=drill) == [1, 4, 4, 2]
+
+
+def test_a_machine_is_not_measured_by_what_its_place_had(engine: Replay) -> None:
+    """A machine with three requests is lost at 60; another is asked for at 75, ready at 90, and seen with them at 105.
+
+    What is seen at 105 is acted on at 135; in the round at 90, what was seen at 60 is not the new machine's.
+    """
+    scaling = replace(RATE, metric="concurrency", metric_lag_s=30.0)
+    what = fleet(pool(batches(1000.0), 1, ceiling=9, concurrency=2.0), scaling=scaling)
+    requests, drill = traffic([46.0, 46.0, 46.0]), Drill("zone-loss", 50.0, 70.0)
+    assert machines_by_round(engine, what, requests, 10, drill=drill) == [1, 1, 1, 1, 0, 1, 1, 1, 1, 3]
 
 
 def test_a_metric_of_pods_is_as_old_as_its_lag(engine: Replay) -> None:
