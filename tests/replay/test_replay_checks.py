@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fleets import FIXED, engine, fleet, pool, replay, traffic
 
-from tightrope.replay.records import Fleet, Traffic
+from tightrope.replay.records import Fleet, ResponseCache, Traffic
 from tightrope.replay.run import replay_stream
 
 ONE = fleet(pool(engine(1.0)))
@@ -40,6 +40,7 @@ def test_traffic_that_does_not_fit_is_refused(requests: Traffic, words: str) -> 
         (replace(ONE, share=np.ones((1, 2, 168))), "share: got"),
         (replace(ONE, allowed=np.ones((2, 1), dtype=bool)), "allowed: got"),
         (fleet(pool(engine(1.0), requests_per_s=0.0)), "pool 'pool': requests_per_s: got 0, expected more than 0"),
+        (replace(ONE, cache=ResponseCache(0, 60.0)), "cache.entries: got 0, expected 1 or more, or no cache"),
         (replace(ONE, scaling=replace(FIXED, sync_s=0.0)), "scaling.sync_s: got 0 s"),
         (replace(ONE, scaling=replace(FIXED, metric_lag_s=-30.0)), "scaling.metric_lag_s: got -30 s"),
         (

@@ -44,6 +44,8 @@ def check_fleet(fleet: Fleet) -> None:
         for name in ("requests_per_s", "concurrency", "engines_per_machine"):
             value = getattr(pool, name)
             _expect(value > 0, f"pool {pool.name!r}: {name}", f"{value:g}", "more than 0")
+    entries = 1 if fleet.cache is None else fleet.cache.entries
+    _expect(entries > 0, "cache.entries", f"{entries}", "1 or more, or no cache")
     _expect(fleet.scaling.sync_s > 0.0, "scaling.sync_s", f"{fleet.scaling.sync_s:g} s", "more than 0")
     _expect(fleet.scaling.metric_lag_s >= 0.0, "scaling.metric_lag_s", f"{fleet.scaling.metric_lag_s:g} s", "0 or more")
 
