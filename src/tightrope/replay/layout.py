@@ -93,6 +93,7 @@ def lay_out(
         load_tree=np.zeros(2 * len(slots), dtype=np.int64),
         heap=np.zeros((len(slots), 2, int(max(pools.max_sequences.max(), pools.max_batch.max(), 1)) + 1), dtype=np.int64),
         lines=np.full((len(slots), int(settings.levels[0]), 2), NONE),
+        reading=np.full((len(slots), 2), NONE),
         held=np.full((len(fleet.groups), 2), NONE),
         lost=np.full(2, NONE),
         queues=np.full((len(fleet.classes), 2), NONE),
@@ -272,8 +273,6 @@ def lay_slots(pools: Rows) -> Rows:
         pool=np.repeat(np.arange(len(pools)), pools.end_slot - pools.first_slot),
         machine=np.repeat(np.arange(len(per_machine)), per_machine),
         mode=IDLE,
-        read_head=NONE,
-        read_tail=NONE,
         closed=1,
     )
     return table

@@ -22,10 +22,8 @@ def empty_slot(world: World, index: int, now_s: float) -> None:
     while slot.sequences > 0:
         push(world.lost, requests, remove_running(slot, heap, requests, FIRST))
     while slot.reading > 0:
-        request = slot.read_head
-        slot.read_head = requests[request].next
         slot.reading -= 1
-        push(world.lost, requests, request)
+        push(world.lost, requests, pop(world.reading[index], requests))
     while slot.waiting > 0:
         push(world.lost, requests, pop_waiting(world, index))
     slot.mode, slot.cached, slot.occupied, slot.progress, slot.complete = IDLE, 0, 0, 0, 0

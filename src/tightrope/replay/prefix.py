@@ -112,15 +112,16 @@ def give_up_beyond(world: World, index: int, occupied: int) -> None:
 
 @jit
 def leading_blocks(world: World, index: int, request: int) -> tuple[int, int]:
-    """Return how many of a prompt's leading blocks are kept (never the whole prompt), and how many idle ones those are.
+    """Return how many of a prompt's leading blocks are kept (never the whole prompt), and the tokens of memory that it needs.
 
-    A prompt that repeats a block needs it once.
+    Kept blocks need none where they are in use; a prompt that repeats a block needs it once.
     """
     slot, row = world.slots[index], world.requests[request]
     block_tokens = world.pools[slot.pool].block_tokens
+    tokens = row.input_tokens + row.written
     if block_tokens == 0 or row.listed_blocks == 0:
-        return 0, 0
-    most = min(row.listed_blocks, row.input_tokens // block_tokens, (row.input_tokens + row.written - 1) // block_tokens)
+        return 0, tokens
+    most = min(row.listed_blocks, row.input_tokens // block_tokens, (tokens - 1) // block_tokens)
     world.settings[0].looks += 1
     look = world.settings[0].looks
     kept = idle = 0
@@ -132,7 +133,7 @@ def leading_blocks(world: World, index: int, request: int) -> tuple[int, int]:
         idle += place.holders == 0 and place.seen != look
         place.seen = look
         kept += 1
-    return kept, idle
+    return kept, tokens - (kept - idle) * block_tokens
 
 
 @jit

@@ -50,7 +50,7 @@ def take_deferrable(world: World, index: int, running: int) -> int:
         if not (pool.classes >> c) & 1 or request == NONE or not world.classes[c].deferrable:
             continue
         sooner = best == NONE or world.requests[request].deadline_s < due_s
-        if sooner and (not pool.token_engine or has_room(world, index, request, running)):
+        if sooner and may_take(world, index, request, running):
             best, due_s = c, world.requests[request].deadline_s
     if best == NONE:
         return NONE
@@ -61,15 +61,28 @@ def take_deferrable(world: World, index: int, running: int) -> int:
 
 
 @jit
-def has_room(world: World, index: int, request: int, running: int) -> bool:
-    """Return whether a request could be held by a token engine, and its prompt fits now, what the prefix cache spares it counted."""
-    slot, row = world.slots[index], world.requests[request]
+def holds(pool: Row, tokens: int) -> bool:
+    """Return whether the pool's KV cache, if it has one, could hold a request of so many tokens."""
+    return not pool.token_engine or pool.kv_capacity >= tokens
+
+
+@jit
+def has_room(world: World, index: int, need: int, running: int) -> bool:
+    """Return whether a prompt that needs so much memory may begin on a token engine now, beside ``running`` others."""
+    slot = world.slots[index]
     pool = world.pools[slot.pool]
-    if row.input_tokens + row.output_tokens > pool.kv_capacity:
-        return False
-    kept, idle = leading_blocks(world, index, request)
-    need = row.input_tokens + row.written - (kept - idle) * pool.block_tokens
     return fits(need, slot.occupied + slot.sequences, pool.kv_capacity, running, pool.max_sequences)
+
+
+@jit
+def may_take(world: World, index: int, request: int, running: int) -> bool:
+    """Return whether an engine could hold a request that can wait, and a token engine could begin it now."""
+    pool, row = world.pools[world.slots[index].pool], world.requests[request]
+    if not pool.token_engine:
+        return True
+    return holds(pool, row.input_tokens + row.output_tokens) and has_room(
+        world, index, leading_blocks(world, index, request)[1], running
+    )
 
 
 @jit

@@ -6,19 +6,13 @@ from tightrope.replay.answers import answer_from_cache, end_request, forget
 from tightrope.replay.compiled import jit
 from tightrope.replay.lists import pop, push
 from tightrope.replay.machines import block_of, can_start, set_event, set_load, start_instance, start_slot
-from tightrope.replay.queues import first_waiting, push_waiting
+from tightrope.replay.queues import first_waiting, holds, push_waiting
 from tightrope.replay.state import CLOSED, DECODING, FIRST, IDLE, NEVER, NO_POOL, NONE, ONE, SHED, TOO_LARGE, WAITING, Row, World
 from tightrope.replay.tokens import cut_decoding
 
 pick_group = jit(pick_by_share)
 wait_of = jit(expected_wait)
 may_join = jit(may_enter)
-
-
-@jit
-def holds(pool: Row, tokens: int) -> bool:
-    """Return whether the pool's KV cache, if it has one, could hold a request of so many tokens."""
-    return not pool.token_engine or pool.kv_capacity >= tokens
 
 
 @jit

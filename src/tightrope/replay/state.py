@@ -50,12 +50,12 @@ POOL = _dtype(
 """``classes`` has a bit per deferrable class the pool may run; ``weight`` is requests/s of an engine, ``target`` what the
 autoscaler steers a machine to; ``present`` counts machines that start or are ready, ``used`` all that are not off."""
 SLOT = _dtype(
-    "pool machine mode waiting reading sequences step steps cached occupied progress prompt_tokens spared complete read_head read_tail "
+    "pool machine mode waiting reading sequences step steps cached occupied progress prompt_tokens spared complete "
     "closed idle_blocks idle_head idle_tail free_frame",
     "begin_s base_s growth_s busy_s",
 )
 """One engine. ``step`` counts decode steps, ``cached`` the tokens of decoding sequences, ``occupied`` the KV cache in use. ``reading``
-prompts are read in the running step (the list from ``read_head``), ``complete`` of them to their end, the last up to ``progress``;
+prompts are read in the running step, ``complete`` of them to their end, the last up to ``progress``;
 ``spared`` is what the prefix cache spared them. ``steps``, ``base_s`` and ``growth_s`` describe the running decode run; ``closed``
 says that the machine drains; ``idle_…`` and ``free_frame`` head lists of prefix blocks."""
 MACHINE = _dtype("pool state zone", "ready_s interrupt_s fail_s kill_s on_since_s idle_since_s")
@@ -116,6 +116,7 @@ class World(NamedTuple):
     load_tree: IntArray  # [2 * slots] a winner tree over ``load`` for each pool
     heap: NDArray[np.int64]  # [slots, 2, concurrent sequences]: (decode step at its end, request), a binary heap
     lines: IntArray  # [slots, priorities, 2]: first and last of a queue
+    reading: IntArray  # [slots, 2]: prompts that are being read
     held: IntArray  # [groups, 2]: requests that wait for a machine
     lost: IntArray  # [2]: requests whose machine is being taken
     queues: IntArray  # [classes, 2]: work that can wait; of other classes, those that will ask again

@@ -4,9 +4,9 @@ import math
 
 from tightrope.replay.answers import end_request
 from tightrope.replay.compiled import jit
-from tightrope.replay.lists import push_front, push_running, remove_running
+from tightrope.replay.lists import pop, push, push_front, push_running, remove_running
 from tightrope.replay.prefix import free_memory, give_up_beyond, hold_leading, leading_blocks, share
-from tightrope.replay.queues import begin_work, first_waiting, fits, pop_waiting, take_deferrable
+from tightrope.replay.queues import begin_work, first_waiting, has_room, pop_waiting, take_deferrable
 from tightrope.replay.state import ANSWERED, DECODING, FIRST, IDLE, NEVER, NONE, STEPPING, Row, World
 
 
@@ -16,7 +16,8 @@ def last_taken_up(world: World, index: int) -> int:
     slot, heap, requests = world.slots[index], world.heap[index], world.requests
     place, level, order = NONE, NONE, NONE
     if slot.reading:
-        level, order = requests[slot.read_head].level, requests[slot.read_head].order
+        reading = requests[world.reading[index, 0]]
+        level, order = reading.level, reading.order
     for at in range(slot.sequences):
         row = requests[heap[1, at]]
         if row.level > level or (row.level == level and row.order > order):
@@ -30,10 +31,9 @@ def preempt(world: World, index: int) -> None:
     slot, heap, requests = world.slots[index], world.heap[index], world.requests
     place = last_taken_up(world, index)
     if place == NONE:
-        request = slot.read_head
+        request = pop(world.reading[index], requests)
         tokens = requests[request].input_tokens + requests[request].written
         slot.reading, slot.progress = 0, 0
-        slot.read_head = NONE
     else:
         left = heap[0, place] - slot.step
         request = remove_running(slot, heap, requests, place)
@@ -64,12 +64,10 @@ def begin_prompt(world: World, index: int, request: int, now_s: float) -> bool:
     """Take a prompt from the queue to those being read, if there is room; its progress is what the prefix cache spares it."""
     slot, row = world.slots[index], world.requests[request]
     pool = world.pools[slot.pool]
-    kept, idle = leading_blocks(world, index, request)
-    spared = kept * pool.block_tokens
-    need = row.input_tokens + row.written - spared + idle * pool.block_tokens
-    occupied = slot.occupied + slot.sequences
-    if not fits(need, occupied, pool.kv_capacity, slot.sequences + slot.reading, pool.max_sequences):
+    kept, need = leading_blocks(world, index, request)
+    if not has_room(world, index, need, slot.sequences + slot.reading):
         return False
+    spared = kept * pool.block_tokens
     if kept:
         hold_leading(world, index, request, kept)
     slot.occupied += need
@@ -79,30 +77,17 @@ def begin_prompt(world: World, index: int, request: int, now_s: float) -> bool:
     world.settings[0].orders += 1
     if row.begin_s == NEVER:
         row.begin_s = now_s
-    pop_waiting(world, index)
-    read_next(world, index, request)
+    push(world.reading[index], world.requests, pop_waiting(world, index))
+    slot.reading += 1
     slot.progress = spared
     slot.spared += spared
     return True
 
 
 @jit
-def read_next(world: World, index: int, request: int) -> None:
-    """Append a request to those being read."""
-    slot, requests = world.slots[index], world.requests
-    requests[request].next = NONE
-    if slot.reading == 0:
-        slot.read_head = request
-    else:
-        requests[slot.read_tail].next = request
-    slot.read_tail = request
-    slot.reading += 1
-
-
-@jit
 def read_part(world: World, index: int, budget: int) -> int:
     """Give a step's tokens to the last of those being read, return what is left; ``complete`` counts prompts that end with the step."""
-    slot, row = world.slots[index], world.requests[world.slots[index].read_tail]
+    slot, row = world.slots[index], world.requests[world.reading[index, 1]]
     part = min(budget, row.input_tokens + row.written - slot.progress)
     slot.prompt_tokens += part
     slot.progress += part
@@ -192,9 +177,8 @@ def finish_decoded(world: World, index: int, now_s: float) -> None:
 def finish_prompt(world: World, index: int, now_s: float) -> None:
     """Give the next token of the first prompt read to its end; it decodes from now on, or is answered."""
     slot = world.slots[index]
-    request = slot.read_head
+    request = pop(world.reading[index], world.requests)
     row = world.requests[request]
-    slot.read_head = row.next
     slot.reading -= 1
     if row.first_s == NEVER:
         row.first_s = now_s
