@@ -6,7 +6,7 @@ from tightrope.base.plan import Evidence, Plan, ServedClass
 from tightrope.base.records import FloatArray, IntArray, TokenEngine
 from tightrope.base.replayed import ClassOutcome, DrillEvidence, PoolOutcome, Spread
 from tightrope.base.units import SECONDS_PER_HOUR
-from tightrope.replay.evidence import deadlines_s, has_metric, judge, metric_s
+from tightrope.replay.evidence import deadlines_s, has_metric, judge_all, metric_s
 from tightrope.replay.records import ANSWERED, CACHED, NO_POOL, SHED, TOO_LARGE, UNANSWERED, Drill, Outcome
 
 
@@ -14,12 +14,8 @@ def evidence_of(
     plan: Plan, outcomes: list[Outcome], *, start_s: float, window: str, seeds: tuple[int, ...]
 ) -> tuple[Evidence, ...]:
     """Judge every promise of every class; ``start_s`` is the time of the plan's week at which the replays start."""
-    found = (
-        judge(outcomes, index, item.name, promise, start_s=start_s, window=window, seeds=seeds)
-        for index, item in enumerate(plan.classes)
-        for promise in (item.slos if item.deferral is None else (item.deferral,))
-    )
-    return tuple(evidence for evidence in found if evidence is not None)
+    promised = [(item.name, item.slos, item.deferral) for item in plan.classes]
+    return judge_all(outcomes, promised, start_s=start_s, window=window, seeds=seeds)
 
 
 def drill_evidence(plan: Plan, outcomes: list[Outcome], drill: Drill | None, start_s: float) -> tuple[DrillEvidence, ...]:

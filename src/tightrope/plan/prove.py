@@ -17,7 +17,7 @@ from tightrope.plan.fleet import Stretch, busiest, draw_traffic, heldout_stretch
 from tightrope.plan.infeasible import explain_infeasible
 from tightrope.plan.problem import Problem
 from tightrope.plan.solve import Infeasible, Solution, relax, solve
-from tightrope.replay.evidence import judge
+from tightrope.replay.evidence import judge_all
 from tightrope.replay.records import Drill, Fleet, Outcome
 from tightrope.replay.run import replay_fleet
 
@@ -134,14 +134,8 @@ def replay_seeds(fleet: Fleet, workload: Workload, stretch: Stretch, drill: Dril
 def gather_evidence(workload: Workload, fleet: Fleet, outcomes: list[Outcome], stretch: Stretch) -> tuple[Evidence, ...]:
     """Judge every promise of every class."""
     classes = {item.name: item for item in workload.classes}
-    found = []
-    for index, name in enumerate(item.name for item in fleet.classes):
-        item = classes[name]
-        for promise in item.slos if item.deferral is None else (item.deferral,):
-            evidence = judge(outcomes, index, name, promise, start_s=stretch.start_s, window=stretch.words, seeds=workload.seeds)
-            if evidence is not None:
-                found.append(evidence)
-    return tuple(found)
+    promised = [(item.name, classes[item.name].slos, classes[item.name].deferral) for item in fleet.classes]
+    return judge_all(outcomes, promised, start_s=stretch.start_s, window=stretch.words, seeds=workload.seeds)
 
 
 def prove(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Proof:

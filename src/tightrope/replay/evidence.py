@@ -6,7 +6,7 @@ interval is never narrower than that of as many independent requests (Wilson, JA
 hours, so the groups are shorter: see ``group_s``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,6 +97,23 @@ def due_s(time_s: FloatArray, traffic_class: IntArray, start_s: float, deferrals
             mine = traffic_class == index
             due[mine] = deadlines_s(time_s[mine], start_s, deferral)
     return due
+
+
+def judge_all(
+    outcomes: list[Outcome],
+    promised: Iterable[tuple[str, Sequence[Slo], Deferral | None]],
+    *,
+    start_s: float,
+    window: str,
+    seeds: tuple[int, ...],
+) -> tuple[Evidence, ...]:
+    """Return the evidence for every promise of every class that had requests; ``promised`` names the fleet's classes, in its order."""
+    found = (
+        judge(outcomes, index, name, promise, start_s=start_s, window=window, seeds=seeds)
+        for index, (name, slos, deferral) in enumerate(promised)
+        for promise in (slos if deferral is None else (deferral,))
+    )
+    return tuple(evidence for evidence in found if evidence is not None)
 
 
 def judge(
