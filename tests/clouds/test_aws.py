@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tightrope.base.records import PriceRow
+from tightrope.base.catalogue import PriceRow
 from tightrope.clouds import aws
 from tightrope.clouds.book import PriceBook, load_price_book
 
@@ -36,7 +36,7 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 
 def test_families_and_regions(book: PriceBook) -> None:
-    assert {machine.family for machine in aws.CLOUD.machines()} == FAMILIES
+    assert {machine.family for machine in aws.CLOUD.catalogue().machines} == FAMILIES
     assert set(book.regions("aws")) == {"us-east-1", "us-east-2", "us-west-2", "eu-west-1"}
 
 
@@ -80,7 +80,7 @@ def test_machine_facts(book: PriceBook, name: str, facts: tuple[object, ...]) ->
 
 
 def test_every_machine_is_sold_on_demand_in_the_first_region(book: PriceBook) -> None:
-    assert all(book.find(machine.name, "us-east-1", "on-demand") for machine in aws.CLOUD.machines())
+    assert all(book.find(machine.name, "us-east-1", "on-demand") for machine in aws.CLOUD.catalogue().machines)
 
 
 def test_every_row_has_its_on_demand_price(book: PriceBook) -> None:

@@ -132,7 +132,7 @@ def test_one_table_alone_is_enough(tmp_path: Path, write_catalogue: Write) -> No
 def test_csv_cloud_reads_its_folder(tmp_path: Path, write_catalogue: Write) -> None:
     cloud = CsvCloud("here", write_catalogue(tmp_path), frozenset({"machines"}))
     catalogue = load_catalogue(tmp_path)
-    assert (cloud.machines(), cloud.prices(), cloud.unit_prices()) == (
+    assert (cloud.catalogue().machines, cloud.catalogue().prices, cloud.catalogue().unit_prices) == (
         catalogue.machines,
         catalogue.prices,
         catalogue.unit_prices,

@@ -31,7 +31,7 @@ def test_some_cloud_is_discovered() -> None:
 
 
 def test_everything_carries_its_name_source_and_date(cloud: Cloud) -> None:
-    for fact in [*cloud.machines(), *cloud.prices(), *cloud.unit_prices()]:
+    for fact in [*cloud.catalogue().machines, *cloud.catalogue().prices, *cloud.catalogue().unit_prices]:
         assert fact.cloud == cloud.name
         assert len(fact.source) > 10
         assert not fact.source.startswith("@")
@@ -39,27 +39,30 @@ def test_everything_carries_its_name_source_and_date(cloud: Cloud) -> None:
 
 
 def test_faces_are_true(cloud: Cloud) -> None:
-    kinds = {offer.kind for offer in registry.offers().values() if any(row.offer == offer.name for row in cloud.prices())}
+    kinds = {
+        offer.kind for offer in registry.offers().values() if any(row.offer == offer.name for row in cloud.catalogue().prices)
+    }
     has = {
-        "machines": bool(cloud.machines()),
-        "prices": bool(cloud.prices()),
-        "spot": any(row.offer == "spot" for row in cloud.prices()),
-        "commitments": "commitment" in kinds,
-        "unit_prices": bool(cloud.unit_prices()),
+        "machines": bool(cloud.catalogue().machines),
+        "prices": bool(cloud.catalogue().prices),
+        "spot": any(row.offer == "spot" for row in cloud.catalogue().prices),
+        "commitments": bool(cloud.catalogue().commitments),
+        "unit_prices": bool(cloud.catalogue().unit_prices),
+        "refresh": bool(cloud.importer),
     }
     assert cloud.faces == {face for face, there in has.items() if there}
 
 
 def test_the_same_facts_every_time(cloud: Cloud) -> None:
-    assert cloud.machines() == cloud.machines()
-    assert cloud.prices() == cloud.prices()
-    assert cloud.unit_prices() == cloud.unit_prices()
+    assert cloud.catalogue().machines == cloud.catalogue().machines
+    assert cloud.catalogue().prices == cloud.catalogue().prices
+    assert cloud.catalogue().unit_prices == cloud.catalogue().unit_prices
 
 
 def test_machines_are_whole(cloud: Cloud) -> None:
-    names = Counter(machine.name for machine in cloud.machines())
+    names = Counter(machine.name for machine in cloud.catalogue().machines)
     assert max(names.values()) == 1
-    for machine in cloud.machines():
+    for machine in cloud.catalogue().machines:
         assert machine.vcpu > 0
         assert machine.memory_gib > 0
         assert machine.family
@@ -69,15 +72,16 @@ def test_machines_are_whole(cloud: Cloud) -> None:
 
 
 def test_prices_name_what_exists(cloud: Cloud) -> None:
-    machines = {machine.name for machine in cloud.machines()}
-    assert {row.machine for row in cloud.prices()} <= machines
-    assert {row.offer for row in cloud.prices()} <= set(registry.offers())
+    machines = {machine.name for machine in cloud.catalogue().machines}
+    assert {row.machine for row in cloud.catalogue().prices} <= machines
+    rules = {rule.offer for rule in cloud.catalogue().commitments}
+    assert {row.offer for row in cloud.catalogue().prices} <= {*registry.offers(), *rules, "owned"}
 
 
 def test_prices_are_positive_and_dated_once(cloud: Cloud) -> None:
-    dated = Counter((row.machine, row.region, row.offer, row.seen) for row in cloud.prices())
+    dated = Counter((row.machine, row.region, row.offer, row.zone, row.seen) for row in cloud.catalogue().prices)
     assert not dated or max(dated.values()) == 1
-    for row in cloud.prices():
+    for row in cloud.catalogue().prices:
         assert row.usd_per_hour.is_finite()
         assert row.usd_per_hour > 0
         assert row.zones >= 0
@@ -93,9 +97,9 @@ def test_every_other_offer_is_cheaper_than_on_demand(cloud: Cloud, book: PriceBo
 
 
 def test_unit_prices_are_positive(cloud: Cloud) -> None:
-    assert all(row.usd > 0 and row.unit and row.item for row in cloud.unit_prices())
+    assert all(row.usd > 0 and row.unit and row.item for row in cloud.catalogue().unit_prices)
 
 
 def test_its_machines_are_in_the_book(cloud: Cloud, book: PriceBook) -> None:
-    assert all(book.machine(machine.name) == machine for machine in cloud.machines())
+    assert all(book.machine(machine.name) == machine for machine in cloud.catalogue().machines)
     assert cloud.name in book.clouds

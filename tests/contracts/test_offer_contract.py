@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightrope.base import registry
+from tightrope.base.catalogue import PriceRow
 from tightrope.base.contracts import Offer
 from tightrope.base.plan import BillLine, Refusal, Usage, UsageLine
-from tightrope.base.records import FloatArray, PriceRow
+from tightrope.base.records import FloatArray
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.offers.bill import charge_fleet
 

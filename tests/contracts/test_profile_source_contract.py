@@ -5,9 +5,10 @@ from itertools import pairwise
 
 import pytest
 
+from tightrope.base.catalogue import MachineType
 from tightrope.base.contracts import ProfileSource
 from tightrope.base.plan import Refusal
-from tightrope.base.records import Architecture, MachineType, ModelVariant, Profile, Provenance, RequestEngine, TokenEngine
+from tightrope.base.records import Architecture, ModelVariant, Profile, Provenance, RequestEngine, TokenEngine
 from tightrope.base.registry import profile_sources
 from tightrope.perf.steady import step_s
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tightrope.base.catalogue import MachineType, PriceRow
 from tightrope.base.errors import Where, unknown_name
-from tightrope.base.records import Demand, FloatArray, MachineType, PriceRow
+from tightrope.base.records import Demand, FloatArray
 
 SEEN = date(2026, 11, 1)
 OFFERS = {"on-demand": "pay-as-you-go", "spot": "pay-as-you-go", "plan-1y": "commitment"}

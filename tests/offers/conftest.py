@@ -7,8 +7,8 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from tightrope.base.catalogue import PriceRow
 from tightrope.base.plan import Usage, UsageLine
-from tightrope.base.records import PriceRow
 
 RateTable = Mapping[tuple[str, str], str | Decimal]
 

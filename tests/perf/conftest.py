@@ -5,7 +5,8 @@ from datetime import date
 
 import pytest
 
-from tightrope.base.records import Architecture, MachineType, ModelVariant, Profile
+from tightrope.base.catalogue import MachineType
+from tightrope.base.records import Architecture, ModelVariant, Profile
 
 BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
 ASSISTANT = Architecture(parameters=7.0e9, layers=32, kv_heads=4, head_dim=128)

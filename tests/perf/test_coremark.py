@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import Refusal
-from tightrope.base.records import MachineType, ModelVariant, Profile, Provenance, RequestEngine
+from tightrope.base.records import ModelVariant, Profile, Provenance, RequestEngine
 from tightrope.perf.coremark import OTHER_ARCH_BAND, PROFILES, SCALING_BAND, coremarks
 
 

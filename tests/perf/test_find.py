@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from tightrope.base.records import MachineType, ModelVariant, Profile, Provenance, RequestEngine, TokenEngine
+from tightrope.base.catalogue import MachineType
+from tightrope.base.records import ModelVariant, Profile, Provenance, RequestEngine, TokenEngine
 from tightrope.base.registry import profile_sources
 from tightrope.perf.find import describe, find_profile, limit_batch
 

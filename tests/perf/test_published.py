@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import Refusal
-from tightrope.base.records import MachineType, ModelVariant, Profile, RequestEngine
+from tightrope.base.records import ModelVariant, Profile, RequestEngine
 from tightrope.perf.published import PROFILES, PublishedRow, published_rows
 
 CHECKED = [row for row in published_rows() if row.check_batch]

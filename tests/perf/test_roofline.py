@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import Refusal
-from tightrope.base.records import Architecture, MachineType, ModelVariant, Profile, TokenEngine
+from tightrope.base.records import Architecture, ModelVariant, Profile, TokenEngine
 from tightrope.base.units import GIB
 from tightrope.perf.roofline import MIN_KV_TOKENS, PROFILES, arithmetic_per_s, kv_bytes_per_token, token_engine
 from tightrope.perf.tables import Accelerator, accelerators, find_accelerator

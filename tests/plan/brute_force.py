@@ -13,8 +13,9 @@ from decimal import Decimal
 import numpy as np
 from hypothesis import strategies as st
 
+from tightrope.base.catalogue import MachineType, PriceRow
 from tightrope.base.plan import OfferTerms
-from tightrope.base.records import FloatArray, IntArray, MachineType, ModelVariant, PriceRow, Profile, Provenance, RequestEngine
+from tightrope.base.records import FloatArray, IntArray, ModelVariant, Profile, Provenance, RequestEngine
 from tightrope.offers.compute_savings_plan import NAME as PLAN
 from tightrope.plan.model import Model
 from tightrope.plan.problem import PoolOption, Problem, Quota, Window

@@ -8,10 +8,11 @@ raises at run time.
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+from tightrope.base.catalogue import Catalogue, MachineType, PriceRow
 from tightrope.base.plan import BillLine, OfferTerms, Plan, Refusal, Usage
-from tightrope.base.records import MachineType, ModelVariant, PriceRow, Profile, UnitPrice
+from tightrope.base.records import ModelVariant, Profile
 
-Face: TypeAlias = Literal["machines", "prices", "spot", "commitments", "unit_prices"]
+Face: TypeAlias = Literal["machines", "prices", "spot", "commitments", "unit_prices", "refresh"]
 
 
 @runtime_checkable
@@ -20,17 +21,12 @@ class Cloud(Protocol):
 
     name: str
     faces: frozenset[Face]
+    importer: str
+    """Dotted name of the function that fetches the seller's own price lists (see ``clouds/refresh.py``); empty where it has none,
+    which the face ``refresh`` tells."""
 
-    def machines(self) -> tuple[MachineType, ...]:
-        """Return every machine type it sells."""
-        ...
-
-    def prices(self) -> tuple[PriceRow, ...]:
-        """Return every machine-hour price, all dates (append-only)."""
-        ...
-
-    def unit_prices(self) -> tuple[UnitPrice, ...]:
-        """Return egress and storage prices; empty where ``unit_prices`` is not among the faces."""
+    def catalogue(self) -> Catalogue:
+        """Return every machine, price and rule, all dates (append-only)."""
         ...
 
 

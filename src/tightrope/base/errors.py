@@ -4,6 +4,7 @@ TightropeError                      never raised itself
 ├── InputError            exit 2    a file or option the user gave is wrong
 │   ├── UnknownNameError            a name that does not exist, with near names
 │   └── TraceError                  a trace that can not be trusted
+├── SourceError           exit 2    what a vendor's own price list sent can not be had, or not be trusted
 ├── InfeasibleError       exit 3    no plan keeps the promises; names the constraint and the smallest fix
 ├── NotProvenError        exit 4    a plan exists, the replay did not prove it
 └── MissingExtraError     exit 2    an optional part is not installed
@@ -62,6 +63,12 @@ class UnknownNameError(InputError):
 
 class TraceError(InputError):
     """A trace that can not be trusted: a gap, time going backwards, a column missing."""
+
+
+class SourceError(TightropeError):
+    """What a vendor's own price list sent can not be had, or not be trusted: empty, shrunken, re-shaped."""
+
+    exit_code = 2
 
 
 class InfeasibleError(TightropeError):

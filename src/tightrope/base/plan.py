@@ -6,7 +6,8 @@ Every number's name carries its unit; money is float64 US dollars.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tightrope.base.records import Deferral, EngineModel, FloatArray, PriceRow, ScalingPolicy, Slo
+from tightrope.base.catalogue import PriceRow
+from tightrope.base.records import Deferral, EngineModel, FloatArray, ScalingPolicy, Slo
 
 EXACT = {"exact": True}
 """Marks a field that ``plan.json`` holds to the last bit, so that a replay of the file gives the same bytes."""

@@ -1,12 +1,10 @@
 """The facts and the wishes that cross stages; the answers stand beside them in ``plan.py``.
 
-Every number's name carries its unit; arrays state shape and dtype. Money is ``Decimal`` in the price catalogue (``PriceRow``,
-``UnitPrice``) and float64 US dollars inside arrays and bills.
+Every number's name carries its unit; arrays state shape and dtype. Money is float64 US dollars inside arrays and bills, ``Decimal``
+in the price catalogue (``catalogue.py``).
 """
 
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -14,60 +12,6 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
-
-# ---------------------------------------------------------------------------------------------------- machines and prices
-
-
-@dataclass(frozen=True, slots=True)
-class MachineType:
-    """A machine that a seller rents out (or that the user owns), one row of a catalogue."""
-
-    cloud: str
-    name: str
-    family: str
-    vcpu: int
-    memory_gib: float
-    arch: str
-    accelerator: str
-    """Accelerator model in lower case (``t4``), empty where there is none."""
-    accelerators: int
-    accelerator_memory_gib: float
-    """Memory of one accelerator; 0 where there is none."""
-    source: str
-    seen: date
-
-
-@dataclass(frozen=True, slots=True)
-class PriceRow:
-    """What one machine costs for one hour under one offer: a dated fact with its public source."""
-
-    cloud: str
-    region: str
-    machine: str
-    offer: str
-    usd_per_hour: Decimal
-    zones: int
-    """Availability zones in which the region sells it; 0 where unknown."""
-    interruptions_per_month: float | None
-    """Share of machines interrupted in a month; None where the offer is never interrupted or the figure is unknown."""
-    basis: Literal["list", "derived"]
-    source: str
-    seen: date
-
-
-@dataclass(frozen=True, slots=True)
-class UnitPrice:
-    """A price that is not per machine-hour: egress, storage, disks."""
-
-    cloud: str
-    region: str
-    item: str
-    unit: str
-    usd: Decimal
-    basis: Literal["list", "derived"]
-    source: str
-    seen: date
-
 
 # ------------------------------------------------------------------------------------------------------- demand and SLOs
 

@@ -1,22 +1,40 @@
 """The price book: machines and prices of every discovered cloud, as they stood on one day.
 
-Comes in: the clouds of the registry, and optionally a user's own folder of tables. Goes out: a ``PriceBook``. Prices are
-append-only: the row in force is the newest that was seen by the day asked for; a user's rows stand before those that ship.
+Comes in: the clouds of the registry, what was refreshed from the vendors' own lists (``store.py``), and optionally a user's own
+folder of tables. Goes out: a ``PriceBook``. Prices are append-only: the row in force is the newest that was seen by the day asked
+for; a user's rows stand before all others.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import date
+from decimal import ROUND_UP, Decimal
+from itertools import groupby
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from tightrope.base import registry
+from tightrope.base.catalogue import (
+    ANY,
+    ON_DEMAND,
+    Catalogue,
+    CommitmentRule,
+    Discount,
+    MachineType,
+    PriceRow,
+    UnitPrice,
+    Withdrawal,
+)
 from tightrope.base.errors import InputError, UnknownNameError, Where, near_names, unknown_name
-from tightrope.base.records import MachineType, PriceRow, UnitPrice
-from tightrope.clouds.rows import Catalogue, load_catalogue
+from tightrope.clouds.rows import load_catalogue
+from tightrope.clouds.store import load_refreshed
 
 Key: TypeAlias = tuple[str, str, str]
-Dated = TypeVar("Dated", PriceRow, UnitPrice)
+ZoneKey: TypeAlias = tuple[str, str, str, str]
+Dated = TypeVar("Dated", PriceRow, UnitPrice, Discount)
+Found = TypeVar("Found", bound=tuple[str, ...])
+CENTS_OF_A_CENT = Decimal("0.00001")
+HOURS_PER_YEAR = 8760
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +43,19 @@ class PriceBook:
 
     machine_types: dict[str, MachineType]
     rows: dict[Key, PriceRow]
-    """(machine, region, offer) → row in force."""
-    unit_rows: dict[Key, UnitPrice]
-    """(cloud, region, item) → row in force."""
+    """(machine, region, offer) → row in force, of those that are stated for a whole region."""
+    unit_tiers: dict[Key, tuple[UnitPrice, ...]]
+    """(cloud, region, item) → rows in force, the lowest tier first."""
+    zone_rows: dict[Key, tuple[PriceRow, ...]] = field(default_factory=dict)
+    """(machine, region, offer) → rows in force that hold in one zone, by zone."""
+    discounts: dict[ZoneKey, Discount] = field(default_factory=dict)
+    """(cloud, region or ``*``, family or ``*``, offer) → row in force."""
+    commitments: dict[tuple[str, str], CommitmentRule] = field(default_factory=dict)
+    """(cloud, offer) → how the seller applies it."""
+    withdrawn: frozenset[Key] = frozenset()
+    """(machine, region, offer) that the seller's own list no longer holds."""
+    as_of: date | None = None
+    """The day that the book stands for; None is the newest of everything."""
 
     def machine(self, name: str, where: Where | None = None) -> MachineType:
         """Return one machine type; raise ``UnknownNameError`` with near names, the smallest of its family among them."""
@@ -44,16 +72,68 @@ class PriceBook:
         return tuple(m for m in self.machine_types.values() if not wanted or {m.family, m.name} & wanted)
 
     def find(self, machine: str, region: str, offer: str) -> PriceRow | None:
-        """Return the row in force, None where it is not sold so."""
-        return self.rows.get((machine, region, offer))
+        """Return the row in force, a derived one where only a discount of the family is known, None where it is not sold so."""
+        return self.rows.get((machine, region, offer)) or self._derived(machine, region, offer)
+
+    def _derived(self, machine: str, region: str, offer: str) -> PriceRow | None:
+        """Return on-demand less the family's discount, rounded up to a thousandth of a cent."""
+        on_demand = self.rows.get((machine, region, ON_DEMAND))
+        if on_demand is None or (machine, region, offer) in self.withdrawn:
+            return None
+        family = self.machine_types[machine].family
+        keys = ((on_demand.cloud, place, kind, offer) for kind in (family, ANY) for place in (region, ANY))
+        found = (self.discounts.get(key) for key in keys)
+        discount = next((item for item in found if item is not None), None)
+        return None if discount is None else self._less(on_demand, discount)
+
+    def _less(self, on_demand: PriceRow, discount: Discount) -> PriceRow:
+        """Return the row that a discount makes of an on-demand row."""
+        usd_per_hour = (on_demand.usd_per_hour * (1 - discount.share_off)).quantize(CENTS_OF_A_CENT, ROUND_UP)
+        rule = self.commitments.get((discount.cloud, discount.offer))
+        return PriceRow(
+            cloud=on_demand.cloud,
+            region=on_demand.region,
+            machine=on_demand.machine,
+            offer=discount.offer,
+            usd_per_hour=usd_per_hour,
+            zones=on_demand.zones,
+            interruptions_per_month=None,
+            basis="derived",
+            source=f"on-demand less {100 * discount.share_off:f} %: {discount.source}; on-demand: {on_demand.source}",
+            seen=min(on_demand.seen, discount.seen),
+            upfront_usd=usd_per_hour * HOURS_PER_YEAR * rule.term_years * rule.upfront_share if rule else Decimal(0),
+        )
+
+    def offers(self, machine: str, region: str) -> tuple[PriceRow, ...]:
+        """Return every way to pay for a machine in a region, on-demand first, then the cheapest first."""
+        cloud = self.machine(machine).cloud
+        stated = {offer for name, place, offer in self.rows if (name, place) == (machine, region)}
+        names = stated | {offer for seller, _, _, offer in self.discounts if seller == cloud}
+        found = [row for row in (self.find(machine, region, name) for name in names) if row is not None]
+        return tuple(sorted(found, key=lambda row: (row.offer != ON_DEMAND, row.usd_per_hour, row.offer)))
+
+    def zone_prices(self, machine: str, region: str, offer: str) -> tuple[PriceRow, ...]:
+        """Return the rows that hold in single zones, by zone; none where prices are known for the whole region only."""
+        return self.zone_rows.get((machine, region, offer), ())
+
+    def tiers(self, cloud: str, region: str, item: str) -> tuple[UnitPrice, ...]:
+        """Return a unit price's tiers, the lowest first; raise ``UnknownNameError`` where the region has no such price."""
+        self.check_region(cloud, region)
+        if (cloud, region, item) not in self.unit_tiers:
+            known = [key[2] for key in self.unit_tiers if key[:2] == (cloud, region)]
+            raise unknown_name(item, kind=f"priced item of {cloud} {region}", known=known)
+        return self.unit_tiers[cloud, region, item]
 
     def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
-        """Return the price of ``internet-egress``, ``inter-zone-transfer``, ``object-storage`` or ``block-storage``."""
-        self.check_region(cloud, region)
-        if (cloud, region, item) not in self.unit_rows:
-            known = [key[2] for key in self.unit_rows if key[:2] == (cloud, region)]
-            raise unknown_name(item, kind=f"priced item of {cloud} {region}", known=known)
-        return self.unit_rows[cloud, region, item]
+        """Return the lowest tier, the dearest, of ``internet-egress``, ``object-storage`` or another item of ``unit_prices.csv``."""
+        return self.tiers(cloud, region, item)[0]
+
+    def commitment(self, cloud: str, offer: str) -> CommitmentRule:
+        """Return how a seller applies a commitment; raise ``UnknownNameError`` where it sells no such."""
+        if (cloud, offer) not in self.commitments:
+            known = [name for seller, name in self.commitments if seller == cloud]
+            raise unknown_name(offer, kind=f"commitment of {cloud}", known=known)
+        return self.commitments[cloud, offer]
 
     @property
     def clouds(self) -> tuple[str, ...]:
@@ -78,10 +158,18 @@ class PriceBook:
         """Date of the newest price in force."""
         return max(row.seen for row in self.rows.values())
 
+    def every_row(self) -> Iterator[PriceRow | UnitPrice]:
+        """Yield every stated row in force, those of single zones and the unit prices too."""
+        yield from self.rows.values()
+        for group in self.zone_rows.values():
+            yield from group
+        for tiers in self.unit_tiers.values():
+            yield from tiers
+
     def sources(self, rows: Iterable[PriceRow | UnitPrice] | None = None) -> tuple[str, ...]:
         """Return the public sources of ``rows`` (all in force by default), each with the newest date it was seen."""
         newest: dict[str, date] = {}
-        for row in [*self.rows.values(), *self.unit_rows.values()] if rows is None else rows:
+        for row in self.every_row() if rows is None else rows:
             newest[row.source] = max(row.seen, newest.get(row.source, row.seen))
         return tuple(sorted(f"{source} (seen {seen})" for source, seen in newest.items()))
 
@@ -99,19 +187,31 @@ def _unknown_machine(name: str, known: dict[str, MachineType], where: Where | No
     return UnknownNameError(msg, resolve=f"use {' or '.join(named)}", where=where)
 
 
-def _in_force(rows: Iterable[Dated], as_of: date | None, key: Callable[[Dated], Key]) -> dict[Key, Dated]:
-    """Return key → the newest row seen by ``as_of``."""
-    return {key(row): row for row in sorted(rows, key=lambda row: row.seen) if as_of is None or row.seen <= as_of}
+def _in_force(rows: Iterable[Dated], as_of: date | None, key: Callable[[Dated], Found]) -> dict[Found, Dated]:
+    """Return key → the newest row seen by ``as_of``, the last of those seen on one day."""
+    found: dict[Found, Dated] = {}
+    for row in rows:
+        if as_of is None or row.seen <= as_of:
+            place = key(row)
+            old = found.get(place)
+            if old is None or old.seen <= row.seen:
+                found[place] = row
+    return found
 
 
-def _price_key(row: PriceRow) -> Key:
+def _price_key(row: PriceRow | Withdrawal) -> ZoneKey:
     """Return what a price is asked for by."""
-    return row.machine, row.region, row.offer
+    return row.machine, row.region, row.offer, row.zone
 
 
-def _unit_key(row: UnitPrice) -> Key:
+def _unit_key(row: UnitPrice) -> ZoneKey:
     """Return what a unit price is asked for by."""
-    return row.cloud, row.region, row.item
+    return row.cloud, row.region, row.item, str(row.above)
+
+
+def _discount_key(row: Discount) -> ZoneKey:
+    """Return what a discount is asked for by."""
+    return row.cloud, row.region, row.family, row.offer
 
 
 def _by_name(machines: Iterable[MachineType]) -> dict[str, MachineType]:
@@ -125,24 +225,58 @@ def _by_name(machines: Iterable[MachineType]) -> dict[str, MachineType]:
     return found
 
 
+def _withdraw(prices: dict[ZoneKey, PriceRow], withdrawn: Iterable[Withdrawal], as_of: date | None) -> frozenset[Key]:
+    """Take out of ``prices`` what its seller no longer lists, and return it (of whole regions)."""
+    gone: set[Key] = set()
+    for item in withdrawn:
+        row = prices.get(_price_key(item))
+        if (as_of is None or item.seen <= as_of) and (row is None or row.seen < item.seen):
+            prices.pop(_price_key(item), None)
+            if not item.zone:
+                gone.add((item.machine, item.region, item.offer))
+    return frozenset(gone)
+
+
+def _zones(prices: dict[ZoneKey, PriceRow]) -> dict[Key, tuple[PriceRow, ...]]:
+    """Return (machine, region, offer) → the rows of single zones, by zone."""
+    zoned = sorted(((key, row) for key, row in prices.items() if key[3]), key=lambda item: item[0])
+    return {key: tuple(row for _, row in group) for key, group in groupby(zoned, key=lambda item: item[0][:3])}
+
+
+def _tiers(unit_prices: dict[ZoneKey, UnitPrice]) -> dict[Key, tuple[UnitPrice, ...]]:
+    """Return (cloud, region, item) → its tiers, the lowest first."""
+    ordered = sorted(unit_prices.values(), key=lambda row: (row.cloud, row.region, row.item, row.above))
+    return {key: tuple(group) for key, group in groupby(ordered, key=lambda row: (row.cloud, row.region, row.item))}
+
+
 def load_price_book(as_of: date | None = None, directory: Path | None = None) -> PriceBook:
     """Return the machines and the prices in force on ``as_of`` (default: the newest) of every discovered cloud.
 
     ``directory`` is a user's own folder of tables (see ``rows.py``): its machines replace those of the same name, its prices
     those of the same machine, region and offer, whatever their dates. Raises ``InputError`` with file, line and remedy.
     """
-    clouds = registry.clouds().values()
-    machines = _by_name(machine for cloud in clouds for machine in cloud.machines())
-    own = load_catalogue(directory, machines) if directory else Catalogue((), (), ())
-    prices = [row for cloud in clouds for row in cloud.prices()]
-    unit_prices = [row for cloud in clouds for row in cloud.unit_prices()]
-    rows = _in_force(prices, as_of, _price_key) | _in_force(own.prices, as_of, _price_key)
-    if not rows:
-        oldest = min(row.seen for row in [*prices, *own.prices])
+    shipped = [cloud.catalogue() for cloud in registry.clouds().values()]
+    machines = _by_name(machine for catalogue in shipped for machine in catalogue.machines)
+    refreshed = load_refreshed(machines)
+    machines = {machine.name: machine for catalogue in refreshed for machine in catalogue.machines} | machines
+    own = load_catalogue(directory, machines) if directory else Catalogue()
+    theirs = [*shipped, *refreshed]
+    prices = _in_force((row for part in theirs for row in part.prices), as_of, _price_key)
+    withdrawn = _withdraw(prices, (item for part in theirs for item in part.withdrawn), as_of)
+    prices |= _in_force(own.prices, as_of, _price_key)
+    if not prices:
+        oldest = min(row.seen for part in [*theirs, own] for row in part.prices)
         msg = f"no price was seen by {as_of}"
         raise InputError(msg, resolve=f"ask for a day from {oldest} on")
+    units = _in_force((row for part in theirs for row in part.unit_prices), as_of, _unit_key)
+    discounts = _in_force((row for part in theirs for row in part.discounts), as_of, _discount_key)
     return PriceBook(
         machine_types=machines | {machine.name: machine for machine in own.machines},
-        rows=rows,
-        unit_rows=_in_force(unit_prices, as_of, _unit_key) | _in_force(own.unit_prices, as_of, _unit_key),
+        rows={(machine, region, offer): row for (machine, region, offer, zone), row in prices.items() if not zone},
+        unit_tiers=_tiers(units | _in_force(own.unit_prices, as_of, _unit_key)),
+        zone_rows=_zones(prices),
+        discounts=discounts | _in_force(own.discounts, as_of, _discount_key),
+        commitments={(rule.cloud, rule.offer): rule for part in [*theirs, own] for rule in part.commitments},
+        withdrawn=withdrawn,
+        as_of=as_of,
     )

@@ -10,14 +10,13 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tightrope.base import registry
+from tightrope.base.catalogue import MachineType, PriceRow
 from tightrope.base.errors import InputError, Where, near_names
 from tightrope.base.records import (
     Architecture,
     CachePolicy,
     EngineModel,
-    MachineType,
     ModelVariant,
-    PriceRow,
     Profile,
     Provenance,
     PurchasePolicy,

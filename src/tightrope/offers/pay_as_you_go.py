@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from tightrope.base.catalogue import PriceRow
 from tightrope.base.contracts import Prices
 from tightrope.base.plan import BillLine, OfferTerms, Refusal, Usage
-from tightrope.base.records import PriceRow
 from tightrope.base.units import HOURS_PER_MONTH
 
 

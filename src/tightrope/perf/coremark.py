@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 
+from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import Refusal
-from tightrope.base.records import MachineType, ModelVariant, Profile, Provenance, RequestEngine
+from tightrope.base.records import ModelVariant, Profile, Provenance, RequestEngine
 from tightrope.perf.tables import read_table
 
 SCALING_BAND = 0.20

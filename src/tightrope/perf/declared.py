@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import Refusal
-from tightrope.base.records import MachineType, ModelVariant, Profile
+from tightrope.base.records import ModelVariant, Profile
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import ProfileUse, Refusal
-from tightrope.base.records import MachineType, ModelVariant, Profile, RequestEngine
+from tightrope.base.records import ModelVariant, Profile, RequestEngine
 from tightrope.base.registry import profile_sources
 
 

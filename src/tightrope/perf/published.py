@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 
+from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import Refusal
-from tightrope.base.records import MachineType, ModelVariant, Profile, Provenance, RequestEngine
+from tightrope.base.records import ModelVariant, Profile, Provenance, RequestEngine
 from tightrope.perf.tables import find_accelerator, read_table
 
 LOAD_S = 20.0

@@ -7,8 +7,9 @@ CACM 52(4), 2009; 2 operations per parameter and token: Kaplan et al., arXiv:200
 
 from dataclasses import dataclass
 
+from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import Refusal
-from tightrope.base.records import Architecture, MachineType, ModelVariant, Profile, Provenance, TokenEngine
+from tightrope.base.records import Architecture, ModelVariant, Profile, Provenance, TokenEngine
 from tightrope.base.units import GIB
 from tightrope.perf.tables import Accelerator, accelerators, find_accelerator
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
-from tightrope.base.records import MachineType
+from tightrope.base.catalogue import MachineType
 
 Row = TypeVar("Row")
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tightrope.base.catalogue import MachineType
 from tightrope.base.errors import InfeasibleError
 from tightrope.base.plan import OfferTerms, Refusal
-from tightrope.base.records import FloatArray, MachineType, ModelVariant, Profile, TokenEngine, TrafficClass, Workload
+from tightrope.base.records import FloatArray, ModelVariant, Profile, TokenEngine, TrafficClass, Workload
 from tightrope.base.registry import find_offer
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook

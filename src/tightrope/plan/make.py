@@ -5,8 +5,9 @@ from datetime import date
 
 import numpy as np
 
+from tightrope.base.catalogue import PriceRow, UnitPrice
 from tightrope.base.plan import BillLine, Commitment, Plan, Pool, RoutingRule, Usage, UsageLine
-from tightrope.base.records import FloatArray, PriceRow, RequestEngine, UnitPrice, Workload
+from tightrope.base.records import FloatArray, RequestEngine, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
 from tightrope.offers import compute_savings_plan

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import OfferTerms, Refusal, Usage, UsageLine
-from tightrope.base.records import FloatArray, IntArray, MachineType, ModelVariant, Profile
+from tightrope.base.records import FloatArray, IntArray, ModelVariant, Profile
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 
 HOURS_PER_BLOCK = HOURS_PER_MONTH / HOURS_PER_WEEK

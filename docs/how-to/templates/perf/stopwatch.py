@@ -6,8 +6,9 @@ workload's ``profiles:`` instead.
 
 from dataclasses import dataclass
 
+from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import Refusal
-from tightrope.base.records import MachineType, ModelVariant, Profile, Provenance, RequestEngine
+from tightrope.base.records import ModelVariant, Profile, Provenance, RequestEngine
 
 MODEL, PRECISION, MACHINE = "resnet50", "int8", "c6i.large"
 SERVICE_S = (0.0152, 0.0287, 0.0419, 0.0555)

@@ -1,0 +1,152 @@
+"""What sellers offer, as dated facts: machines, prices, and the rules that come with a way of paying.
+
+Money is ``Decimal`` US dollars. Every fact says where it can be read in public (``source``) and when it was (``seen``); ``basis``
+is ``list`` for a price that the vendor publishes, or the exact sum of parts that it publishes, and ``derived`` for one computed
+from other figures, in a way that its source tells. What is unknown is None or empty, never a figure that could be mistaken for one.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+ANY = "*"
+"""In a ``Discount``: every family, or every region."""
+ON_DEMAND = "on-demand"
+SPOT = "spot"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineType:
+    """A machine that a seller rents out (or that the user owns), one row of a catalogue."""
+
+    cloud: str
+    name: str
+    family: str
+    vcpu: int
+    memory_gib: float
+    arch: str
+    accelerator: str
+    """Accelerator model in lower case (``t4``), empty where there is none."""
+    accelerators: int
+    accelerator_memory_gib: float
+    """Memory of one accelerator; 0 where there is none."""
+    source: str
+    seen: date
+    network_gbps: float | None = None
+    """Bandwidth to the network at its best, gigabits a second; None where unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRow:
+    """What one machine costs for one hour under one offer: a dated fact with its public source."""
+
+    cloud: str
+    region: str
+    machine: str
+    offer: str
+    usd_per_hour: Decimal
+    """All that is paid, what is paid at the start of a term spread over its hours (a year has 8,760)."""
+    zones: int
+    """Availability zones in which the region sells it; 0 where unknown."""
+    interruptions_per_month: float | None
+    """Share of machines interrupted in a month; None where the offer is never interrupted or the figure is unknown."""
+    basis: Literal["list", "derived"]
+    source: str
+    seen: date
+    zone: str = ""
+    """The one zone that the price holds in; empty for the region as a whole."""
+    upfront_usd: Decimal = Decimal(0)
+    """The part that is paid at the start of the term, for one machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPrice:
+    """A price that is not per machine-hour: egress, storage, disks, serverless and container services, load balancers."""
+
+    cloud: str
+    region: str
+    item: str
+    unit: str
+    usd: Decimal
+    basis: Literal["list", "derived"]
+    source: str
+    seen: date
+    above: Decimal = Decimal(0)
+    """Units a month beyond which this price holds, up to the next tier; what lies below the lowest tier is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """What an offer takes off the on-demand price of a family, where no rate of its own is known: such a rate is derived."""
+
+    cloud: str
+    region: str
+    """A region, or ``*``."""
+    family: str
+    """A machine family, or ``*``."""
+    offer: str
+    share_off: Decimal
+    """Part of the on-demand price that is taken off, in (0, 1)."""
+    source: str
+    seen: date
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentRule:
+    """How one seller applies one commitment: what it covers, for how long, and in which order."""
+
+    cloud: str
+    offer: str
+    scope: Literal["machine", "family", "region", "any"]
+    """What one commitment covers: one machine type of one region, a family of one region, all of one region, or everything."""
+    term_years: int
+    upfront_share: Decimal
+    """Part of the whole term's price that is paid at its start, in [0, 1]."""
+    order: int
+    """Commitments of a lower order are applied first; those of one order together."""
+    inflexible_families: str
+    """With the scope ``machine``: families (with a space between) of which it covers the exact size only, or ``*`` for all; it
+    covers other sizes of any other family by their vCPUs. Empty where this says nothing."""
+    excluded_families: str
+    """Families that it does not cover, with a space between."""
+    rate: Literal["fixed", "floating"]
+    """Whether the rate of the day of purchase holds for the term, or the seller's rate of the day."""
+    source: str
+    seen: date
+
+    def covers_other_sizes(self, family: str) -> bool:
+        """Return whether a commitment to one size of a family also covers its other sizes.
+
+        >>> rule = CommitmentRule(
+        ...     "aws", "reserved-1y", "machine", 1, Decimal(0), 1, "g5 g6", "", "fixed", "AWS documentation", date(2026, 11, 24)
+        ... )
+        >>> rule.covers_other_sizes("g6"), rule.covers_other_sizes("c6i")
+        (False, True)
+        """
+        return self.scope != "machine" or not {family, ANY} & set(self.inflexible_families.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """What a seller's own list no longer held on a day: the price is no longer in force from then on."""
+
+    cloud: str
+    region: str
+    machine: str
+    offer: str
+    source: str
+    seen: date
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All that one seller (or one folder of tables) says, in the order of its rows, all dates (append-only)."""
+
+    machines: tuple[MachineType, ...] = ()
+    prices: tuple[PriceRow, ...] = ()
+    unit_prices: tuple[UnitPrice, ...] = ()
+    discounts: tuple[Discount, ...] = ()
+    commitments: tuple[CommitmentRule, ...] = ()
+    withdrawn: tuple[Withdrawal, ...] = ()
