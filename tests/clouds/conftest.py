@@ -1,9 +1,10 @@
 """Small catalogues on disk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.clouds.loopback import Loopback
 
 MACHINES = """cloud,name,family,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,source,seen
 here,box.small,box,2,4,amd64,,0,0,shop,2026-01-01
@@ -37,3 +38,10 @@ def write_catalogue() -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def loopback() -> Iterator[Loopback]:
+    """Return a price server on the loopback (see ``loopback.py``)."""
+    with Loopback() as server:
+        yield server

@@ -4,7 +4,8 @@ TightropeError                      never raised itself
 ├── InputError            exit 2    a file or option the user gave is wrong
 │   ├── UnknownNameError            a name that does not exist, with near names
 │   └── TraceError                  a trace that can not be trusted
-├── SourceError           exit 2    what a vendor's own price list sent can not be had, or not be trusted
+├── SourceError           exit 2    what a vendor's own price list sent can not be trusted
+│   └── UnreachableError            it can not be had now; what has come is kept
 ├── InfeasibleError       exit 3    no plan keeps the promises; names the constraint and the smallest fix
 ├── NotProvenError        exit 4    a plan exists, the replay did not prove it
 └── MissingExtraError     exit 2    an optional part is not installed
@@ -69,6 +70,10 @@ class SourceError(TightropeError):
     """What a vendor's own price list sent can not be had, or not be trusted: empty, shrunken, re-shaped."""
 
     exit_code = 2
+
+
+class UnreachableError(SourceError):
+    """A vendor's server does not answer, or not yet; what has come so far is kept and continued."""
 
 
 class InfeasibleError(TightropeError):
