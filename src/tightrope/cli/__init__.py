@@ -1,0 +1,49 @@
+"""The command line: one verb per stage. Heavy modules load inside the verb that needs them, so ``--help`` stays fast.
+
+Each verb is a function of a module here, added to ``app`` below. Exit codes: 0 done, 2 bad input, 3 infeasible, 4 not proven, or
+a promise missed in a replay.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from tightrope.base.errors import TightropeError
+from tightrope.cli.init import init
+from tightrope.cli.plan import plan
+from tightrope.cli.replay import replay
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+DEBUG = {"on": False}
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+    """Find the cheapest way to serve a model's real traffic without breaking its latency promises."""
+    DEBUG["on"] = debug
+
+
+for verb in (init, plan, replay):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Run the command line; an error that a user can mend is one message and an exit code, never a traceback."""
+    try:
+        app()
+    except TightropeError as error:
+        if DEBUG["on"]:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if DEBUG["on"]:
+            raise
+        what = f"{type(error).__name__}: {error}"
+        typer.echo(f"error: this is a defect of Tightrope: {what}\nResolve: report it with what --debug shows", err=True)
+        sys.exit(1)

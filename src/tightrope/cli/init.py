@@ -1,0 +1,80 @@
+"""``tightrope init``: a first workload.yaml."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+
+def init(
+    trace: Annotated[Path | None, typer.Option(help="Trace to begin from: CSV, JSON lines or Parquet.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for workload.yaml.")] = Path(),
+    name: Annotated[str, typer.Option(help="Name of the workload; the trace's where left out.")] = "",
+    rate: Annotated[float | None, typer.Option(min=0, help="Mean requests per second, where there is no trace.")] = None,
+    peak: Annotated[float | None, typer.Option(min=0, help="Requests per second at the daily peak.")] = None,
+    peak_hour: Annotated[float, typer.Option(min=0, max=23.99, help="Hour of the day of the peak.")] = 20.0,
+    input_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of a prompt, where the trace has none.")] = None,
+    output_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of an answer, where the trace has none.")] = None,
+    model: Annotated[str, typer.Option(help="Model to begin with, such as llama-3.1-8b or resnet50.")] = "",
+    slo: Annotated[list[str] | None, typer.Option(help="Promise such as 'ttft p95 <= 3 s'; may be repeated.")] = None,
+    today: Annotated[str, typer.Option(help="What runs now, such as '33 x g4dn.xlarge'.")] = "",
+    region: Annotated[list[str] | None, typer.Option(help="AWS region; may be repeated.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="role=column of the trace, such as time=started_at; may be repeated.")
+    ] = None,
+    time_unit: Annotated[Literal["", "s", "ms", "us", "ns"], typer.Option(help="Unit of a numeric time column.")] = "",
+    gaps: Annotated[Literal["error", "zero", "interpolate"], typer.Option(help="What a missing bin of rates means.")] = "error",
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing workload.yaml.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write a first workload.yaml from a trace, or from a few answers, and show the traffic."""
+    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+
+    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
+    from tightrope.demand.start import Asked, begin, describe, print_start  # noqa: PLC0415
+
+    traffic: dict[str, Any] = {
+        "rate_per_s": rate,
+        "peak_per_s": peak,
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+    }
+    traffic |= {"model": model, "today": today}
+    if trace is None and rate is None:
+        traffic |= ask_for_traffic()
+    asked = Asked(
+        trace=trace,
+        name=name or (trace.name.split(".")[0] if trace else "my-service"),
+        peak_hour=peak_hour,
+        slo=tuple(slo or ()),
+        regions=tuple(region or ("us-east-1",)),
+        columns=tuple(column or ()),
+        time_unit=time_unit,
+        gaps=gaps,
+        **traffic,
+    )
+    target, demand = begin(asked, out, load_price_book(), force=force)
+    if as_json:
+        typer.echo(json.dumps({"workload": str(target), "source": demand.source} | describe(demand)))
+    else:
+        print_start(target, demand, Console())
+
+
+def ask_for_traffic() -> dict[str, Any]:
+    """Return the answers of someone who has no trace, by the names of ``Asked``."""
+    rate = typer.prompt("Requests per second, on the mean", type=float)
+    answers = {
+        "rate_per_s": rate,
+        "peak_per_s": typer.prompt("Requests per second, at the daily peak", type=float, default=1.5 * rate),
+    }
+    answers["model"] = typer.prompt(
+        "Model to begin with (llama-3.1-8b, mistral-7b, qwen2.5-7b, resnet50, …)", default="llama-3.1-8b"
+    )
+    if typer.confirm("Does it read and write tokens?", default=True):
+        answers["input_tokens"] = typer.prompt("Tokens of a prompt", type=int, default=1000)
+        answers["output_tokens"] = typer.prompt("Tokens of an answer", type=int, default=200)
+    answers["today"] = typer.prompt(
+        "What runs now (such as 33 x g4dn.xlarge; empty where nothing does)", default="", show_default=False
+    )
+    return answers

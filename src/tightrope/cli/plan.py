@@ -1,0 +1,47 @@
+"""``tightrope plan``: the cheapest way to serve a workload, proven by replay."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tightrope.base.errors import NotProvenError
+
+
+def plan(
+    workload: Annotated[Path, typer.Argument(help="The workload.yaml to plan for.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for plan.json and report.html; out/NAME where left out.")] = None,
+    catalogue: Annotated[Path | None, typer.Option(help="Your own folder of machine and price tables, put before ours.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON instead of the summary.")] = False,
+) -> None:
+    """Find the cheapest way to serve a workload, prove it by replay, and write plan.json and report.html."""
+    import time  # noqa: PLC0415 - loads only where it is needed
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from rich.console import Console  # noqa: PLC0415
+
+    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
+    from tightrope.demand.workload import load_workload  # noqa: PLC0415
+    from tightrope.plan.make import make_plan  # noqa: PLC0415
+    from tightrope.render.files import write_files  # noqa: PLC0415
+    from tightrope.render.plan_json import RENDERER as PLAN_JSON  # noqa: PLC0415
+    from tightrope.render.plan_json.dump import plan_as_dict  # noqa: PLC0415
+    from tightrope.render.report import RENDERER as REPORT  # noqa: PLC0415
+    from tightrope.render.summary import print_summary  # noqa: PLC0415
+
+    began_s, errors = time.monotonic(), Console(stderr=True)
+    with errors.status("read the workload") as status:
+        book = load_price_book(directory=catalogue)
+        asked = load_workload(workload, book)
+        made = make_plan(asked, book, datetime.now(tz=UTC).date(), status.update)
+        status.update("write the report")
+        target = out or Path("out") / asked.name
+        write_files(target, PLAN_JSON.render(made) | REPORT.render(made))
+    if as_json:
+        typer.echo(json.dumps(plan_as_dict(made)))
+    else:
+        print_summary(made, Console(), time.monotonic() - began_s, target / "report.html")
+    if made.status != "proven":
+        msg = f"the plan is not proven: {made.warnings[0] if made.warnings else 'a promise was missed in the replay'}"
+        raise NotProvenError(msg, resolve="loosen the promise, allow larger machines or more pools, or add growth to size for")
