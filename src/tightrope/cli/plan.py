@@ -13,14 +13,17 @@ def plan(
     workload: Annotated[Path, typer.Argument(help="The workload.yaml to plan for.")],
     out: Annotated[Path | None, typer.Option(help="Folder for plan.json and report.html; out/NAME where left out.")] = None,
     catalogue: Annotated[Path | None, typer.Option(help="Your own folder of machine and price tables, put before ours.")] = None,
+    prices_as_of: Annotated[
+        str, typer.Option(metavar="DATE", help="Plan as on that day: with the prices seen by then, such as 2026-10-31.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON instead of the summary.")] = False,
 ) -> None:
     """Find the cheapest way to serve a workload, prove it by replay, and write plan.json and report.html."""
     import time  # noqa: PLC0415 - loads only where it is needed
-    from datetime import UTC, datetime  # noqa: PLC0415
 
     from rich.console import Console  # noqa: PLC0415
 
+    from tightrope.cli.day import parse_day, today  # noqa: PLC0415
     from tightrope.clouds.book import load_price_book  # noqa: PLC0415
     from tightrope.demand.workload import load_workload  # noqa: PLC0415
     from tightrope.plan.make import make_plan  # noqa: PLC0415
@@ -30,11 +33,12 @@ def plan(
     from tightrope.render.report import RENDERER as REPORT  # noqa: PLC0415
     from tightrope.render.summary import print_summary  # noqa: PLC0415
 
+    day = parse_day(prices_as_of, "--prices-as-of")
     began_s, errors = time.monotonic(), Console(stderr=True)
     with errors.status("read the workload") as status:
-        book = load_price_book(directory=catalogue)
+        book = load_price_book(day, catalogue)
         asked = load_workload(workload, book)
-        made = make_plan(asked, book, datetime.now(tz=UTC).date(), status.update)
+        made = make_plan(asked, book, day or today(), status.update)
         status.update("write the report")
         target = out or Path("out") / asked.name
         write_files(target, PLAN_JSON.render(made) | REPORT.render(made))

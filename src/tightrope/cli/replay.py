@@ -47,11 +47,15 @@ def replay(
         float, typer.Option(min=0, max=167.999, help="Hour of the plan's week at 00:00 of the trace's first day.")
     ] = 0.0,
     catalogue: Annotated[Path | None, typer.Option(help="Your own folder of machine and price tables, put before ours.")] = None,
+    prices_as_of: Annotated[
+        str, typer.Option(metavar="DATE", help="Bill with the prices seen by that day, such as 2026-10-31; the newest else.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Replay recorded traffic on a plan's fleet: whether the promises are kept, what goes wrong, and what it costs."""
     from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
 
+    from tightrope.cli.day import parse_day  # noqa: PLC0415
     from tightrope.clouds.book import load_price_book  # noqa: PLC0415
     from tightrope.plan.ask import Question, answer  # noqa: PLC0415
     from tightrope.render.plan_json.load import load_plan  # noqa: PLC0415
@@ -69,7 +73,8 @@ def replay(
         week_hour=week_hour,
         log_s=length_s if chrome_trace else 0.0,
     )
-    plan, book = load_plan(plan_file), load_price_book(directory=catalogue)
+    day = parse_day(prices_as_of, "--prices-as-of")
+    plan, book = load_plan(plan_file), load_price_book(day, catalogue)
     with counting(Console(stderr=True)) as counter:
         tried = answer(question, plan, book, counter)
     per_s = counter.per_s

@@ -1,0 +1,28 @@
+"""Days that options name."""
+
+from datetime import UTC, date, datetime
+
+from tightrope.base.errors import InputError
+
+
+def today() -> date:
+    """Return the day it is now, UTC."""
+    return datetime.now(tz=UTC).date()
+
+
+def parse_day(text: str, option: str) -> date | None:
+    """Return the day that an option names, None where it was left out.
+
+    Raises ``InputError`` for what is no date of the calendar, and for a day that is yet to come: what prices it has, nobody knows.
+    """
+    if not text:
+        return None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        msg = f"{option}: got {text[:40]!r}, expected a day such as 2026-07-20"
+        raise InputError(msg, resolve="write the day as YYYY-MM-DD") from None
+    if day > today():
+        msg = f"{option}: {day} is yet to come, today is {today()} (UTC)"
+        raise InputError(msg, resolve=f"name a day up to {today()}, or leave {option} out for the newest prices")
+    return day
