@@ -158,11 +158,15 @@ class PriceBook:
         """Date of the newest price in force."""
         return max(row.seen for row in self.rows.values())
 
-    def every_row(self) -> Iterator[PriceRow | UnitPrice]:
-        """Yield every stated row in force, those of single zones and the unit prices too."""
+    def every_price(self) -> Iterator[PriceRow]:
+        """Yield every stated price of a machine in force, those of single zones too."""
         yield from self.rows.values()
         for group in self.zone_rows.values():
             yield from group
+
+    def every_row(self) -> Iterator[PriceRow | UnitPrice]:
+        """Yield every stated row in force, the unit prices too."""
+        yield from self.every_price()
         for tiers in self.unit_tiers.values():
             yield from tiers
 
@@ -199,17 +203,17 @@ def _in_force(rows: Iterable[Dated], as_of: date | None, key: Callable[[Dated], 
     return found
 
 
-def _price_key(row: PriceRow | Withdrawal) -> ZoneKey:
+def price_key(row: PriceRow | Withdrawal) -> ZoneKey:
     """Return what a price is asked for by."""
     return row.machine, row.region, row.offer, row.zone
 
 
-def _unit_key(row: UnitPrice) -> ZoneKey:
+def unit_key(row: UnitPrice) -> ZoneKey:
     """Return what a unit price is asked for by."""
     return row.cloud, row.region, row.item, str(row.above)
 
 
-def _discount_key(row: Discount) -> ZoneKey:
+def discount_key(row: Discount) -> ZoneKey:
     """Return what a discount is asked for by."""
     return row.cloud, row.region, row.family, row.offer
 
@@ -229,9 +233,9 @@ def _withdraw(prices: dict[ZoneKey, PriceRow], withdrawn: Iterable[Withdrawal], 
     """Take out of ``prices`` what its seller no longer lists, and return it (of whole regions)."""
     gone: set[Key] = set()
     for item in withdrawn:
-        row = prices.get(_price_key(item))
+        row = prices.get(price_key(item))
         if (as_of is None or item.seen <= as_of) and (row is None or row.seen < item.seen):
-            prices.pop(_price_key(item), None)
+            prices.pop(price_key(item), None)
             if not item.zone:
                 gone.add((item.machine, item.region, item.offer))
     return frozenset(gone)
@@ -257,25 +261,25 @@ def load_price_book(as_of: date | None = None, directory: Path | None = None) ->
     """
     shipped = [cloud.catalogue() for cloud in registry.clouds().values()]
     machines = _by_name(machine for catalogue in shipped for machine in catalogue.machines)
-    refreshed = load_refreshed(machines)
+    refreshed = load_refreshed(machines, earlier=as_of is not None)
     machines = {machine.name: machine for catalogue in refreshed for machine in catalogue.machines} | machines
     own = load_catalogue(directory, machines) if directory else Catalogue()
     theirs = [*shipped, *refreshed]
-    prices = _in_force((row for part in theirs for row in part.prices), as_of, _price_key)
+    prices = _in_force((row for part in theirs for row in part.prices), as_of, price_key)
     withdrawn = _withdraw(prices, (item for part in theirs for item in part.withdrawn), as_of)
-    prices |= _in_force(own.prices, as_of, _price_key)
+    prices |= _in_force(own.prices, as_of, price_key)
     if not prices:
         oldest = min(row.seen for part in [*theirs, own] for row in part.prices)
         msg = f"no price was seen by {as_of}"
         raise InputError(msg, resolve=f"ask for a day from {oldest} on")
-    units = _in_force((row for part in theirs for row in part.unit_prices), as_of, _unit_key)
-    discounts = _in_force((row for part in theirs for row in part.discounts), as_of, _discount_key)
+    units = _in_force((row for part in theirs for row in part.unit_prices), as_of, unit_key)
+    discounts = _in_force((row for part in theirs for row in part.discounts), as_of, discount_key)
     return PriceBook(
         machine_types=machines | {machine.name: machine for machine in own.machines},
         rows={(machine, region, offer): row for (machine, region, offer, zone), row in prices.items() if not zone},
-        unit_tiers=_tiers(units | _in_force(own.unit_prices, as_of, _unit_key)),
+        unit_tiers=_tiers(units | _in_force(own.unit_prices, as_of, unit_key)),
         zone_rows=_zones(prices),
-        discounts=discounts | _in_force(own.discounts, as_of, _discount_key),
+        discounts=discounts | _in_force(own.discounts, as_of, discount_key),
         commitments={(rule.cloud, rule.offer): rule for part in [*theirs, own] for rule in part.commitments},
         withdrawn=withdrawn,
         as_of=as_of,

@@ -50,7 +50,7 @@ class Progress(Protocol):
         ...
 
 
-def _silent(label: str, done: int, total: int | None) -> None:
+def silent(label: str, done: int, total: int | None) -> None:
     """Say nothing."""
     del label, done, total
 
@@ -93,7 +93,7 @@ class Fetcher:
     """Fetches lists into a work folder; see the module. ``notes`` is what an importer has to tell the user."""
 
     def __init__(
-        self, work: Path, progress: Progress = _silent, *, sleep: Callable[[float], None] = time.sleep, tries: int = 8
+        self, work: Path, progress: Progress = silent, *, sleep: Callable[[float], None] = time.sleep, tries: int = 8
     ) -> None:
         """Keep what comes in ``work`` (made if need be); give up after ``tries`` failures in a row."""
         self.work, self.progress, self.notes = work, progress, list[str]()

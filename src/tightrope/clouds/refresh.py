@@ -5,12 +5,33 @@ writes nothing. What it returns is compared with what is known, refused where it
 (append-only, see ``store.py``) and swapped in as one file.
 """
 
-from collections.abc import Mapping
+import fnmatch
+import gzip
+import importlib
+import re
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from tightrope.base.catalogue import MachineType
+from filelock import FileLock, Timeout
+
+from tightrope.base import registry
+from tightrope.base.catalogue import Catalogue, MachineType, PriceRow
+from tightrope.base.contracts import Cloud
+from tightrope.base.errors import InputError, SourceError, UnreachableError, Where, unknown_name
+from tightrope.clouds.book import PriceBook, ZoneKey, load_price_book, price_key
+from tightrope.clouds.fetch import KEPT_S, Fetcher, Progress, reshaped, silent
+from tightrope.clouds.join import Change, check_doubts, compare, doubts, joined
+from tightrope.clouds.store import archive_of, load_archive, save_archive
+
+REGION = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +56,164 @@ class Ask:
         parts = urlsplit(url)
         rest = parts._replace(scheme="", netloc="").geturl()
         return self.endpoint.rstrip("/") + rest if self.endpoint else url
+
+
+Importer: TypeAlias = Callable[[Ask, Fetcher], Catalogue]
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh brought."""
+
+    cloud: str
+    regions: tuple[str, ...]
+    rows: int
+    """Prices that the lists hold of the machines in question."""
+    added: int
+    changed: int
+    withdrawn: int
+    unchanged: int
+    biggest_changes: tuple[Change, ...]
+    """Prices that are others now, the largest relative change first; at most twenty."""
+    notes: tuple[str, ...]
+    path: Path
+    seconds: float
+
+
+def refresh(
+    cloud: str,
+    regions: Sequence[str] = (),
+    *,
+    endpoint: str = "",
+    accept: bool = False,
+    progress: Progress = silent,
+) -> Refreshed:
+    """Fetch a vendor's price lists and put them into the user's price book; the old ones stay until the new are whole.
+
+    Parameters
+    ----------
+    cloud
+        Name of a cloud that has an importer.
+    regions
+        Names or patterns (``us-*``); every region that the book has where left out.
+    endpoint
+        A mirror that stands for the vendor's hosts.
+    accept
+        Take lists that look wrong: what they do not tell of stays as it was.
+    progress
+        Hears how far each list has come.
+
+    Raises
+    ------
+    InputError
+        An unknown cloud or region, or another refresh that is under way.
+    MissingExtraError
+        The vendor's own library, which its importer needs, is not installed.
+    SourceError
+        A list is empty, shrunken, re-shaped or can not be had; nothing has changed then, and what came is continued.
+
+    """
+    began_s = time.monotonic()
+    seller = _seller(cloud)
+    book = load_price_book()
+    machines = {name: machine for name, machine in book.machine_types.items() if machine.cloud == cloud}
+    today = datetime.now(tz=UTC).date()
+    ask = Ask(resolve_regions(book, cloud, regions), machines, today, endpoint)
+    path = archive_of(cloud)
+    with _alone(path.with_suffix(".work")) as work:
+        fetcher = Fetcher(work, progress)
+        listed = _listed(seller.importer, ask, fetcher)
+        now, *past = load_archive(path, machines, earlier=True) if path.exists() else (Catalogue(),)
+        source = f"no longer in the price lists of {cloud}"
+        found = compare(book, listed, cloud, source, today)
+        if not accept:
+            check_doubts(list(doubts(book, now, found, ask.regions, cloud)), cloud)
+        standing, earlier = joined(now, past[0] if past else Catalogue(), listed, found, today)
+        save_archive(path, standing, earlier, machines)
+        shutil.rmtree(work)
+    changed = found.moved
+    return Refreshed(
+        cloud,
+        ask.regions,
+        len(found.prices),
+        len(found.added),
+        len(changed),
+        len(found.withdrawn),
+        found.unchanged,
+        changed[:20],
+        tuple(fetcher.notes),
+        path,
+        time.monotonic() - began_s,
+    )
+
+
+def _seller(cloud: str) -> Cloud:
+    """Return a cloud that has an importer; raise ``UnknownNameError`` otherwise."""
+    known = {name: seller for name, seller in registry.clouds().items() if seller.importer}
+    if cloud not in known:
+        raise unknown_name(cloud, kind="cloud whose price lists can be refreshed", known=known)
+    return known[cloud]
+
+
+def resolve_regions(book: PriceBook, cloud: str, asked: Sequence[str]) -> tuple[str, ...]:
+    """Return regions by name, sorted; a name without ``*`` or ``?`` need not be known, a pattern must match."""
+    known = book.regions(cloud)
+    found: set[str] = set()
+    for pattern in asked or ["*"]:
+        matching = fnmatch.filter(known, pattern)
+        if not matching and set(pattern) & set("*?["):
+            raise unknown_name(pattern, kind=f"pattern of regions of {cloud}", known=known)
+        if not matching and not REGION.fullmatch(pattern):
+            raise unknown_name(pattern, kind=f"region of {cloud}", known=known)
+        found.update(matching or [pattern])
+    return tuple(sorted(found))
+
+
+def _listed(importer: str, ask: Ask, fetcher: Fetcher) -> Catalogue:
+    """Return what an importer reads; what it can not trust is not kept for the next try."""
+    module, _, function = importer.rpartition(".")
+    fetch: Importer = getattr(importlib.import_module(module), function)
+    try:
+        listed = fetch(ask, fetcher)
+        _check_own(listed, ask)
+    except UnreachableError:
+        raise
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        shutil.rmtree(fetcher.work)
+        msg = f"a list that was downloaded is damaged: {error}"
+        raise SourceError(msg, resolve="run it again: it is downloaded anew") from error
+    except SourceError:
+        shutil.rmtree(fetcher.work)
+        raise
+    return listed
+
+
+def _check_own(listed: Catalogue, ask: Ask) -> None:
+    """Raise ``SourceError`` for a price of a region nobody asked for, and for two prices of one thing."""
+    for row in [*listed.prices, *listed.unit_prices]:
+        if row.region not in ask.regions:
+            where = f"prices of {row.cloud}"
+            raise reshaped(where, row, f"prices of {', '.join(ask.regions)}")
+    seen: dict[ZoneKey, PriceRow] = {}
+    for row in listed.prices:
+        if seen.setdefault(price_key(row), row) is not row:
+            raise reshaped(" ".join(price_key(row)), [seen[price_key(row)].usd_per_hour, row.usd_per_hour], "one price")
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[Path]:
+    """Lend a work folder to one refresh at a time; what an earlier one left there is kept for six hours."""
+    work.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(work.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        msg = "another refresh of this cloud is under way"
+        raise InputError(msg, where=Where(work), resolve="wait until it ends, or end it") from None
+    try:
+        if work.exists() and time.time() - work.stat().st_mtime > KEPT_S:
+            shutil.rmtree(work)
+        work.mkdir(exist_ok=True)
+        yield work
+    finally:
+        lock.release()

@@ -1,17 +1,23 @@
-"""Keeps what was refreshed: one zip file of tables a cloud, in the user's cache, replaced whole or not at all.
+"""Keeps what was refreshed: one zip file a cloud, in the user's cache, replaced whole or not at all.
 
-Its tables are those of ``rows.py``. They are append-only, as the tables that ship are: a price that changed gets a dated successor,
-one that did not keeps its first sighting and its latest, and one that its seller no longer lists gets a row in ``withdrawn.csv``.
+Its tables are those of ``rows.py``: what stands now, and in the folder ``earlier`` what newer rows have replaced, which is read only
+where an earlier day is asked for. A plan of last month can so be made again, and the book of today loads as fast as ever.
 """
 
+import csv
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from io import StringIO
 from pathlib import Path
 
 from tightrope.base.catalogue import Catalogue, MachineType
 from tightrope.base.errors import InputError, Where
-from tightrope.clouds.rows import MAX_FILE_BYTES, load_catalogue
+from tightrope.clouds.rows import TABLES, load_catalogue
+
+MAX_ARCHIVE_BYTES = 512 * 1024**2
+EARLIER = "earlier"
 
 
 def prices_folder() -> Path:
@@ -20,19 +26,71 @@ def prices_folder() -> Path:
     return Path(stated) if stated else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tightrope" / "prices"
 
 
-def load_refreshed(machines: Mapping[str, MachineType]) -> tuple[Catalogue, ...]:
-    """Return the refreshed tables of every cloud, by its name; ``machines`` are those that ship (name → machine)."""
-    return tuple(load_archive(path, machines) for path in sorted(prices_folder().glob("*.zip")))
+def archive_of(cloud: str) -> Path:
+    """Return the file of a cloud's refreshed prices, whether it is there or not."""
+    return prices_folder() / f"{cloud}.zip"
 
 
-def load_archive(path: Path, machines: Mapping[str, MachineType]) -> Catalogue:
-    """Return the tables of one zip file; raise ``InputError`` where it is not one that a refresh wrote."""
+def load_refreshed(machines: Mapping[str, MachineType], *, earlier: bool = False) -> tuple[Catalogue, ...]:
+    """Return the refreshed tables of every cloud, by its name; ``machines`` are those that ship (name → machine).
+
+    ``earlier`` adds what newer rows have replaced, for a book of an earlier day.
+    """
+    found = (load_archive(path, machines, earlier=earlier) for path in sorted(prices_folder().glob("*.zip")))
+    return tuple(part for parts in found for part in parts)
+
+
+def load_archive(path: Path, machines: Mapping[str, MachineType], *, earlier: bool = False) -> tuple[Catalogue, ...]:
+    """Return the tables of one file, what stands now first; raise ``InputError`` where it is not one that a refresh wrote."""
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(item.file_size for item in archive.infolist()) > MAX_FILE_BYTES:
-                msg = f"the refreshed prices are more than {MAX_FILE_BYTES} bytes"
+            if sum(item.file_size for item in archive.infolist()) > MAX_ARCHIVE_BYTES:
+                msg = f"the refreshed prices are more than {MAX_ARCHIVE_BYTES} bytes"
                 raise InputError(msg, where=Where(path), resolve="remove the file and refresh fewer regions")
-            return load_catalogue(zipfile.Path(archive), machines)
-    except (OSError, zipfile.BadZipFile) as error:
+            now = load_catalogue(zipfile.Path(archive), machines)
+            known = {**machines, **{machine.name: machine for machine in now.machines}}
+            has_earlier = any(item.filename.startswith(f"{EARLIER}/") for item in archive.infolist())
+            past = (load_catalogue(zipfile.Path(archive, f"{EARLIER}/"), known),) if earlier and has_earlier else ()
+            return now, *past
+    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
         msg = f"the refreshed prices can not be read: {error}"
         raise InputError(msg, where=Where(path), resolve="remove the file and run `tightrope prices refresh` again") from error
+
+
+def save_archive(path: Path, now: Catalogue, earlier: Catalogue, machines: Mapping[str, MachineType]) -> None:
+    """Write a cloud's refreshed tables, read them back, and only then put them in the old ones' place.
+
+    Raises
+    ------
+    InputError
+        Where a row would not be read again as it is: the old file then stays.
+
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(f".{os.getpid()}.new")
+    try:
+        with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:
+            for folder, catalogue in (("", now), (f"{EARLIER}/", earlier)):
+                for table in TABLES:
+                    rows = getattr(catalogue, table)
+                    if rows:
+                        archive.writestr(zipfile.ZipInfo(f"{folder}{table}.csv"), _table(rows), zipfile.ZIP_DEFLATED)
+        again = load_archive(fresh, machines, earlier=True)
+        if again not in ((now, earlier), (now,)):
+            msg = "the tables read back are not those that were written"
+            raise InputError(
+                msg, where=Where(fresh), resolve="report it with the vendor's name; the prices you have stay as they are"
+            )
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _table(rows: Sequence[object]) -> str:
+    """Return records as CSV, None as an empty cell; a cell that ``rows.py`` would take for a key is none."""
+    names = [field.name for field in fields(rows[0])]  # type: ignore[arg-type]
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([getattr(row, name) for name in names] for row in rows)
+    return text.getvalue()

@@ -1,0 +1,230 @@
+"""Compares what a vendor lists today with the book, and joins it to what was refreshed before. Pure functions of catalogues.
+
+Append-only: a price that changed gets a dated successor and stays as an earlier one; one that did not keeps its first sighting and
+its latest; one that its vendor no longer lists is withdrawn. Spot prices move by the hour: of those older than a month, the first
+of each week stays.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import chain
+from typing import TypeVar
+
+from tightrope.base.catalogue import ON_DEMAND, SPOT, Catalogue, Discount, PriceRow, UnitPrice, Withdrawal
+from tightrope.base.errors import SourceError
+from tightrope.clouds.book import PriceBook, ZoneKey, discount_key, price_key, unit_key
+
+SHRUNKEN = 0.2
+"""More than this share of an offer's machines gone (and more than one) is no change of a price list, but a broken one."""
+JUMP = {ON_DEMAND: 4, SPOT: 10}
+"""A price that changes by more than this factor is more likely an error of units; commitments as on-demand. The largest cut known
+is 1.8-fold: p5.48xlarge, 98.32 to 55.04 dollars an hour in June 2025."""
+WHOLE_SPOT_HISTORY = timedelta(days=31)
+NAMED = 4
+Dated = TypeVar("Dated", PriceRow, UnitPrice, Discount)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A price that is not what the book said; None where there was none, or is none any more."""
+
+    machine: str
+    region: str
+    offer: str
+    zone: str
+    old_usd_per_hour: Decimal | None
+    new_usd_per_hour: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a vendor lists today beside what the book has."""
+
+    prices: tuple[PriceRow, ...]
+    """The new rows, with what the list does not tell (zones, interruptions) as the book has it."""
+    changes: tuple[Change, ...]
+    unchanged: int
+    withdrawn: tuple[Withdrawal, ...]
+    covered: frozenset[tuple[str, str]]
+    """(region, offer) that the list tells of."""
+
+    @property
+    def added(self) -> tuple[Change, ...]:
+        """Prices that the book did not have."""
+        return tuple(change for change in self.changes if change.old_usd_per_hour is None)
+
+    @property
+    def moved(self) -> tuple[Change, ...]:
+        """Prices that are others now, the largest relative change first."""
+        both = [change for change in self.changes if change.old_usd_per_hour and change.new_usd_per_hour]
+        return tuple(sorted(both, key=_factor, reverse=True))
+
+
+def _factor(change: Change) -> Decimal:
+    """Return by what factor a price went up or down, at least 1."""
+    old, new = change.old_usd_per_hour or Decimal(1), change.new_usd_per_hour or Decimal(1)
+    return max(old / new, new / old)
+
+
+def compare(book: PriceBook, listed: Catalogue, cloud: str, source: str, today: date) -> Comparison:
+    """Return what changes with the list of one cloud; ``source`` says where what is gone was looked for."""
+    known = {price_key(row): row for row in book.every_price() if row.cloud == cloud}
+    prices = tuple(_completed(row, known.get(price_key(row))) for row in listed.prices)
+    here = {price_key(row): row for row in prices}
+    covered = frozenset((row.region, row.offer) for row in prices)
+    gone = tuple(
+        Withdrawal(cloud, region, machine, offer, source, today, zone)
+        for machine, region, offer, zone in sorted(_gone(book, known, here, covered, cloud))
+    )
+    found = [
+        (row, book.find(row.machine, row.region, row.offer) if not row.zone else known.get(price_key(row))) for row in prices
+    ]
+    changes = [
+        Change(row.machine, row.region, row.offer, row.zone, old.usd_per_hour if old else None, row.usd_per_hour)
+        for row, old in found
+        if old is None or old.usd_per_hour != row.usd_per_hour
+    ]
+    return Comparison(prices, tuple(changes), len(prices) - len(changes), gone, covered)
+
+
+def _completed(row: PriceRow, old: PriceRow | None) -> PriceRow:
+    """Return a row with the zones and the interruptions that the book knows, where the list does not tell them."""
+    if old is None or (row.zones and row.interruptions_per_month is not None):
+        return row
+    band = old.interruptions_per_month if row.interruptions_per_month is None else row.interruptions_per_month
+    return replace(row, zones=row.zones or old.zones, interruptions_per_month=band)
+
+
+def _gone(
+    book: PriceBook,
+    known: dict[ZoneKey, PriceRow],
+    here: dict[ZoneKey, PriceRow],
+    covered: frozenset[tuple[str, str]],
+    cloud: str,
+) -> set[ZoneKey]:
+    """Return what the book has (or derives) and a list that tells of its region and offer does not."""
+    zoned = {key[:3] for key in here if key[3]}
+    machines = [machine.name for machine in book.machine_types.values() if machine.cloud == cloud]
+    whole = {
+        (machine, region, offer, "")
+        for region, offer in covered
+        for machine in machines
+        if (machine, region, offer, "") not in here and book.find(machine, region, offer) is not None
+    }
+    single = {key for key in known if key[3] and key not in here and (key[:3] in zoned or (*key[:3], "") in whole)}
+    return whole | single
+
+
+# ------------------------------------------------------------------------------------------------------------------ doubts
+
+
+def doubts(book: PriceBook, before: Catalogue, found: Comparison, regions: Sequence[str], cloud: str) -> Iterator[str]:
+    """Yield what looks wrong in a list: empty, shrunken, or with prices that no vendor would change so."""
+    here: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in found.prices:
+        here[row.region, row.offer].add(row.machine)
+    had: dict[tuple[str, str], set[str]] = defaultdict(set)
+    on_demand = (row for row in book.rows.values() if row.cloud == cloud and row.offer == ON_DEMAND)
+    for row in chain(before.prices, on_demand):
+        if row.region in regions:
+            had[row.region, row.offer].add(row.machine)
+    for region in regions:
+        if not here[region, ON_DEMAND]:
+            yield f"{region}: no on-demand price"
+    for place, machines in sorted(had.items()):
+        missing = sorted(machines - here[place])
+        if len(missing) > max(1, SHRUNKEN * len(machines)) or (machines and not here[place]):
+            more = " …" if len(missing) > NAMED else ""
+            yield (
+                f"{' '.join(place)}: {len(machines) - len(missing)} of the {len(machines)} machines known are left, "
+                f"without {', '.join(missing[:NAMED])}{more}"
+            )
+    for change in found.moved:
+        if _factor(change) > JUMP.get(change.offer, JUMP[ON_DEMAND]):
+            yield (
+                f"{change.region} {change.machine} {change.offer}{' ' + change.zone if change.zone else ''}: "
+                f"${change.old_usd_per_hour} became ${change.new_usd_per_hour}"
+            )
+
+
+def check_doubts(said: Sequence[str], cloud: str) -> None:
+    """Raise ``SourceError`` with everything that looks wrong."""
+    if said:
+        shown = "; ".join(said[:NAMED]) + (f"; and {len(said) - NAMED} more" if len(said) > NAMED else "")
+        msg = f"the price lists of {cloud} look wrong, nothing was changed: {shown}"
+        resolve = "look at the vendor's own pages; if they are right, run it again with --accept, which keeps what is not listed"
+        raise SourceError(msg, resolve=resolve)
+
+
+# -------------------------------------------------------------------------------------------------------------------- join
+
+
+def joined(now: Catalogue, earlier: Catalogue, listed: Catalogue, found: Comparison, today: date) -> tuple[Catalogue, Catalogue]:
+    """Return what stands after a refresh, and what it and those before it have replaced.
+
+    What was seen on the same day by an earlier refresh is not kept beside what this one says.
+    """
+    left_on = {price_key(item): item.seen for item in now.withdrawn}
+    prices, old_prices = _succeeded(now.prices, earlier.prices, found.prices, price_key, today, left_on)
+    gone = {(item.machine, item.region, item.offer, item.zone) for item in found.withdrawn}
+    left = [row for row in prices if price_key(row) not in gone]
+    old_prices += [row for row in prices if price_key(row) in gone and row.seen < today]
+    units, old_units = _succeeded(now.unit_prices, earlier.unit_prices, listed.unit_prices, unit_key, today)
+    discounts, old_discounts = _succeeded(now.discounts, earlier.discounts, listed.discounts, discount_key, today)
+    machines = {machine.name: machine for machine in [*now.machines, *listed.machines]}
+    rules = {rule.offer: rule for rule in [*now.commitments, *listed.commitments]}
+    withdrawn = [item for item in now.withdrawn if item.seen < today or (item.region, item.offer) not in found.covered]
+    standing = Catalogue(
+        tuple(machines.values()),
+        tuple(left),
+        tuple(units),
+        tuple(discounts),
+        tuple(rules.values()),
+        tuple(withdrawn) + found.withdrawn,
+    )
+    thinned = tuple(_thinned(old_prices, today))
+    return standing, Catalogue(prices=thinned, unit_prices=tuple(old_units), discounts=tuple(old_discounts))
+
+
+def _succeeded(
+    now: Iterable[Dated],
+    earlier: Iterable[Dated],
+    listed: Iterable[Dated],
+    key: Callable[[Dated], ZoneKey],
+    today: date,
+    left_on: Mapping[ZoneKey, date] = {},
+) -> tuple[list[Dated], list[Dated]]:
+    """Return key by key the newest row, and the earlier ones: one for each change, the first that had it."""
+    history = list(earlier)
+    last = {key(row): row for row in history}
+    standing = {key(row): row for row in now}
+    for row in listed:
+        place = key(row)
+        old = standing.get(place)
+        if old is not None and old.seen < today and not _held(last.get(place), old, left_on.get(place)):
+            history.append(old)
+        standing[place] = row
+    return list(standing.values()), history
+
+
+def _held(before: Dated | None, old: Dated, left_on: date | None) -> bool:
+    """Return whether an earlier row says already what ``old`` says, and it did not leave the list in between."""
+    return before is not None and _same(before, old) and (left_on is None or left_on <= before.seen)
+
+
+def _same(one: Dated, other: Dated) -> bool:
+    """Return whether two rows say the same, whenever and wherever it was read."""
+    return replace(one, seen=other.seen, source=other.source) == other
+
+
+def _thinned(rows: Iterable[PriceRow], today: date) -> Iterator[PriceRow]:
+    """Yield the rows but of spot prices older than a month only the first of each week."""
+    taken: set[tuple[ZoneKey, int]] = set()
+    for row in rows:
+        week = (price_key(row), row.seen.toordinal() // 7)
+        if row.offer != SPOT or row.seen > today - WHOLE_SPOT_HISTORY or week not in taken:
+            taken.add(week)
+            yield row
