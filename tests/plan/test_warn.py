@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from tightrope.base.catalogue import UnitPrice
 from tightrope.base.plan import Plan
 from tightrope.base.records import CachePolicy, Provenance
 from tightrope.plan.fleet import open_pools
@@ -24,6 +26,7 @@ def warned(bench: Bench, proof: Proof) -> Any:
             "workload": bench.workload,
             "proof": proof,
             "pools": pools,
+            "rows": [pool.option.terms.row for pool in pools],
             "cost_usd": 100.0,
             "replayed_usd": 100.0,
             "today": newest,
@@ -87,6 +90,13 @@ def test_old_prices_say_their_age(warned: Any, proof: Proof, days: int) -> None:
     (oldest,) = {min(pool.option.terms.row.seen for pool in open_pools(proof.solution))}
     assert about(warned(today=oldest + timedelta(days=days)), f"prices are up to {days} days old (seen {oldest})")
     assert not about(warned(today=date(oldest.year, oldest.month, oldest.day)), "days old")
+
+
+def test_old_prices_that_are_not_per_machine_are_said_too(warned: Any) -> None:
+    seen = date(2025, 1, 1)
+    row = UnitPrice("aws", "us-east-1", "internet-egress", "GB", Decimal("0.09"), "list", "the shop", seen)
+    found = warned(rows=[row, replace(row, seen=seen + timedelta(days=9))], today=seen + timedelta(days=100))
+    assert about(found, f"transfer and storage prices are up to 100 days old (seen {seen}): `tightrope prices refresh`")
 
 
 @pytest.mark.parametrize(("attainment", "words"), [(0.5, "misses web"), (0.951, "keeps, but only just, web")])

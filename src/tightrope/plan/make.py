@@ -50,6 +50,7 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
     cost, before = total_usd(lines), total_usd(now)
     levers = find_levers(bench, proof, before, total_usd(constant), progress)
     replayed = replay_usd(proof, pools, book) + total_usd(constant)
+    rows = _priced_rows(workload, pools, book)
     return Plan(
         workload=workload.name,
         horizon=_horizon(workload),
@@ -69,11 +70,11 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
         replay_monthly_cost_usd=replayed,
         today_evidence=now_evidence,
         provenance=tuple(dict.fromkeys(describe(pool.option.profile) for pool in pools)),
-        price_sources=_price_sources(workload, pools, book),
+        price_sources=book.sources(rows),
         binding=find_binding(relax(problem)),
         sensitivities=find_sensitivities(bench, proof, progress),
         refusals=problem.refusals,
-        warnings=find_warnings(workload, proof, pools, cost, replayed, today, now_evidence),
+        warnings=find_warnings(workload, proof, pools, rows, cost, replayed, today, now_evidence),
         classes=served_classes(workload, proof.fleet),
         variant_shares=variant_shares(proof.fleet),
         scaling=workload.scaling,
@@ -231,8 +232,8 @@ def _commitments(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBoo
     )
 
 
-def _price_sources(workload: Workload, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[str, ...]:
-    """Return the sources of every price that either bill rests on."""
+def _priced_rows(workload: Workload, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[PriceRow | UnitPrice, ...]:
+    """Return every price that either bill rests on."""
     rows: list[PriceRow | UnitPrice] = [pool.option.terms.row for pool in pools]
     found = (book.find(stated.machine, stated.region, stated.offer) for stated in workload.today)
     rows += [row for row in found if row is not None]
@@ -246,7 +247,7 @@ def _price_sources(workload: Workload, pools: tuple[OpenPool, ...], book: PriceB
         plan = book.find(pool.option.machine.name, pool.option.region, compute_savings_plan.NAME)
         if plan is not None and pool.option.terms.offer == "on-demand":
             rows.append(plan)
-    return book.sources(rows)
+    return tuple(rows)
 
 
 def _charts(

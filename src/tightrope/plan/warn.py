@@ -1,8 +1,10 @@
 """What to watch out for: everything a reader should know before money moves."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
+from tightrope.base.catalogue import PriceRow, UnitPrice
 from tightrope.base.plan import Evidence
 from tightrope.base.records import Workload
 from tightrope.base.units import SECONDS_PER_HOUR
@@ -23,12 +25,13 @@ def find_warnings(
     workload: Workload,
     proof: Proof,
     pools: tuple[OpenPool, ...],
+    rows: Sequence[PriceRow | UnitPrice],
     cost_usd: float,
     replayed_usd: float,
     today: date,
     now_evidence: tuple[Evidence, ...],
 ) -> tuple[str, ...]:
-    """Return the warnings of a plan, the gravest first."""
+    """Return the warnings of a plan, the gravest first; ``rows`` are the prices that its bills rest on."""
     found = [
         f"not proven: {item.traffic_class} {item.slo} attains {item.attainment:.2%}"
         for item in proof.evidence
@@ -47,7 +50,7 @@ def find_warnings(
         for pool in pools
         if pool.option.profile.provenance.kind == "model" and pool.option.profile.provenance.error_band >= WIDE_BAND
     ]
-    found += _prices(pools, today)
+    found += _prices(rows, today)
     found += [
         f"today's fleet{_grown(workload, item)} {'misses' if item.attainment < item.target else 'keeps, but only just,'} "
         f"{item.traffic_class} {item.slo}: {item.attainment:.1%} on {item.window}"
@@ -133,14 +136,15 @@ def _drill(workload: Workload, proof: Proof) -> list[str]:
     return [f"losing the worst zone of the spot pools without notice {place}: {effect}"]
 
 
-def _prices(pools: tuple[OpenPool, ...], today: date) -> list[str]:
-    """Say which prices are old, one line an offer."""
+def _prices(rows: Sequence[PriceRow | UnitPrice], today: date) -> list[str]:
+    """Say which prices are old, one line an offer and one for all that is not per machine-hour."""
     oldest: dict[str, date] = {}
-    for pool in pools:
-        row = pool.option.terms.row
-        oldest[row.offer] = min(row.seen, oldest.get(row.offer, row.seen))
-    return [
-        f"{offer} prices are up to {(today - seen).days} days old (seen {seen})"
-        for offer, seen in sorted(oldest.items())
+    for row in rows:
+        what = row.offer if isinstance(row, PriceRow) else "transfer and storage"
+        oldest[what] = min(row.seen, oldest.get(what, row.seen))
+    old = [
+        f"{what} prices are up to {(today - seen).days} days old (seen {seen})"
+        for what, seen in sorted(oldest.items())
         if (today - seen).days > OLD_PRICE_DAYS
     ]
+    return [*old[:-1], f"{old[-1]}: `tightrope prices refresh` renews them"] if old else []
