@@ -1,0 +1,226 @@
+"""What model providers charge for tokens: the list of the package ``genai-prices`` (MIT), in our words.
+
+Comes in: a provider and a model, or patterns. Goes out: ``TokenPrice`` records in US dollars for a million tokens, as of a day. The
+figures are those that the installed package carries; it can also fetch newer ones, which is never asked of it. Its version, and the
+providers' own pages that it names, are the source of every record. It dates a price by the day from which it holds, where it knows
+one; what it does not date holds for all days up to the first that it does.
+
+A price that the package does not state is None, and so is one that is 0 there: what is free is not told from what is unknown.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from tightrope.base.errors import UnknownNameError, near_names, unknown_name
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
+    from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, Provider
+
+DATED_AS_READ = "openrouter"
+"""A provider whose prices the package dates by the day on which it read them, not by the day from which they hold."""
+BATCH = {"processing": "batch"}
+"""How the package names the rate for requests that can wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTier:
+    """Prices of all tokens of a request whose prompt is longer than ``above_prompt_tokens``; US dollars a million."""
+
+    above_prompt_tokens: int
+    input_usd_per_million: Decimal | None
+    output_usd_per_million: Decimal | None
+    cached_input_usd_per_million: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrice:
+    """What one provider charges for the tokens of one model, US dollars a million; None where the list does not say."""
+
+    provider: str
+    model: str
+    """The list's own name, which may be shorter than the one asked for: one name stands for a model's dated versions."""
+    input_usd_per_million: Decimal | None
+    output_usd_per_million: Decimal | None
+    cached_input_usd_per_million: Decimal | None
+    cache_write_usd_per_million: Decimal | None
+    batch_input_usd_per_million: Decimal | None
+    """For requests that can wait; None where the list has no such rate."""
+    batch_output_usd_per_million: Decimal | None
+    tiers: tuple[TokenTier, ...]
+    """Prices for longer prompts, the shortest first; such a tier holds for all tokens of a request."""
+    context_tokens: int | None
+    since: date | None
+    """The first day of this price; None where the list does not say."""
+    seen: date | None
+    """The newest day on which the list is known to have been looked after; the provider's page may have been read earlier."""
+    source: str
+    note: str
+    """What the list says about the price, and what was chosen here where it depends on the hour."""
+
+
+@cache
+def _list() -> "DataSnapshot":
+    """Return the list that the installed package carries, whatever else was fetched in this process."""
+    from genai_prices.data import providers  # noqa: PLC0415 - 1.5 MB of figures: only who asks for them pays for it
+    from genai_prices.data_snapshot import DataSnapshot  # noqa: PLC0415
+
+    return DataSnapshot(providers=providers, from_auto_update=False)
+
+
+def _entries(model: "ModelInfo") -> list["ConditionalPrice"]:
+    """Return a model's prices that hold under a condition; none where it has one price for all days."""
+    return model.prices if isinstance(model.prices, list) else []
+
+
+def _start(entry: "ConditionalPrice") -> date | None:
+    """Return the first day of a price, where the list dates it."""
+    return getattr(entry.constraint, "start_date", None)
+
+
+@cache
+def list_seen() -> date | None:
+    """Return the newest day on which the list is known to have been looked after, None where it shows none."""
+    models = (model for provider in _list().providers if provider.id == DATED_AS_READ for model in provider.models)
+    days = (_start(entry) for model in models for entry in _entries(model))
+    return max((day for day in days if day is not None), default=None)
+
+
+def _amount(price: "ModelPrice", key: str, prompt_tokens: int = 0) -> Decimal | None:
+    """Return one price for prompts of more than ``prompt_tokens``; None where the list has none, or 0."""
+    value = getattr(price, key, None)
+    if value is None or isinstance(value, Decimal):
+        return value or None
+    reached = [tier.price for tier in value.tiers if tier.start <= prompt_tokens]
+    return (reached[-1] if reached and prompt_tokens else value.base) or None
+
+
+def _tiers(price: "ModelPrice") -> tuple[TokenTier, ...]:
+    """Return the prices for longer prompts, one for each length at which any of them changes."""
+    keys = ("input_mtok", "output_mtok", "cache_read_mtok")
+    starts = {tier.start for key in keys for tier in getattr(getattr(price, key, None), "tiers", ())}
+    return tuple(TokenTier(start, *(_amount(price, key, start) for key in keys)) for start in sorted(starts))
+
+
+def _prices_of_day(model: "ModelInfo", day: date) -> list["ModelPrice"]:
+    """Return each price that holds at some hour of the day (UTC), the dearest first."""
+    found: dict[int, ModelPrice] = {}
+    for hour in range(24) if _entries(model) else (12,):
+        price = model.get_prices(datetime.combine(day, time(hour, 59), UTC))
+        found[id(price)] = price
+    return sorted(found.values(), key=lambda price: sum(_amount(price, key) or 0 for key in ("input_mtok", "output_mtok")))[::-1]
+
+
+def _batch(model: "ModelInfo", day: date, standard: "ModelPrice") -> tuple[Decimal | None, Decimal | None]:
+    """Return input and output prices of requests that can wait, None where they are the standard ones or not stated."""
+    price = model.get_prices(datetime.combine(day, time(12), UTC), BATCH)
+    pairs = ((_amount(price, key), _amount(standard, key)) for key in ("input_mtok", "output_mtok"))
+    given, paid = ((batch if batch != usual else None) for batch, usual in pairs)
+    return given, paid
+
+
+def _lists(provider: "Provider", model: "ModelInfo") -> bool:
+    """Return whether a model is in a provider's own list."""
+    return any(known is model for known in provider.models)
+
+
+def _note(model: "ModelInfo", provider: "Provider", owner: "Provider", *, varies: bool) -> str:
+    """Return what has to be said of a price."""
+    said = (
+        model.price_comments,
+        "the dearest hours of the day; it is cheaper at others" if varies else "",
+        f"the price of {owner.id}: the list has none of {provider.id}'s own" if owner is not provider else "",
+    )
+    return "; ".join(filter(None, said))
+
+
+def _record(provider: "Provider", model: "ModelInfo", day: date) -> TokenPrice:
+    """Return the list's entry as of a day."""
+    owner = next(item for item in (provider, *_list().providers) if _lists(item, model))
+    prices = _prices_of_day(model, day)
+    price = prices[0]
+    return TokenPrice(
+        provider.id,
+        model.id,
+        _amount(price, "input_mtok"),
+        _amount(price, "output_mtok"),
+        _amount(price, "cache_read_mtok"),
+        _amount(price, "cache_write_mtok"),
+        *(_batch(model, day, price) if owner is provider else (None, None)),
+        tiers=_tiers(price),
+        context_tokens=model.context_window,
+        since=next((_start(entry) for entry in _entries(model) if entry.prices is price), None),
+        seen=list_seen(),
+        source=f"genai-prices {version('genai-prices')} [MIT], from {', '.join(owner.pricing_urls or ['no page that it names'])}",
+        note=_note(model, provider, owner, varies=len(prices) > 1),
+    )
+
+
+def _today() -> date:
+    """Return today, UTC, as the list counts its days."""
+    return datetime.now(UTC).date()
+
+
+def token_price(provider: str, model: str, as_of: date | None = None) -> TokenPrice:
+    """Return what a provider charges for a model's tokens on a day (default: today, UTC).
+
+    A model is found by its name in the list, or as the package finds it: by any name that the provider's service knows it by.
+
+    Raises
+    ------
+    UnknownNameError
+        For a provider, or a model of it, that the list does not have, with the nearest names.
+
+    """
+    known = _list()
+    try:
+        found = known.find_provider(None, provider, None)
+    except LookupError as error:
+        raise unknown_name(provider, kind="provider", known=(item.id for item in known.providers)) from error
+    try:
+        listed = next((item for item in found.models if item.id == model), None)
+        entry = listed or known.find_provider_model(model, found, None, None)[1]
+    except LookupError as error:
+        raise unknown_name(model, kind=f"model of {found.id}", known=(item.id for item in found.models)) from error
+    return _record(found, entry, as_of or _today())
+
+
+def _matches(pattern: str) -> Callable[[str], bool]:
+    """Return whether a name is like a shell pattern, in any case."""
+    return lambda name: fnmatchcase(name.lower(), pattern.lower())
+
+
+def _found(models: Callable[[str], bool], providers: Callable[[str], bool]) -> Iterator[tuple["Provider", "ModelInfo"]]:
+    """Yield every model of the list whose name and provider match."""
+    for provider in _list().providers:
+        if providers(provider.id):
+            yield from ((provider, model) for model in provider.models if models(model.id))
+
+
+def find_token_prices(model_pattern: str = "*", provider_pattern: str = "*", as_of: date | None = None) -> tuple[TokenPrice, ...]:
+    """Return the prices of every model that matches shell patterns such as ``*llama-3*``, by provider and model.
+
+    Raises
+    ------
+    UnknownNameError
+        Where nothing matches, with the names nearest to the pattern.
+
+    """
+    if not any(_matches(provider_pattern)(provider.id) for provider in _list().providers):
+        raise unknown_name(provider_pattern, kind="provider", known=(provider.id for provider in _list().providers))
+    found = sorted(_found(_matches(model_pattern), _matches(provider_pattern)), key=lambda pair: (pair[0].id, pair[1].id))
+    if not found:
+        names = {model.id for _, model in _found(_matches("*"), _matches(provider_pattern))}
+        near = near_names(model_pattern.strip("*"), names)
+        msg = f"no model of {provider_pattern} is called {model_pattern!r}"
+        raise UnknownNameError(
+            msg, resolve=f"use {' or '.join(near)}" if near else f"use a pattern, such as *{model_pattern.strip('*')[:4]}*"
+        )
+    day = as_of or _today()
+    return tuple(_record(provider, model, day) for provider, model in found)
