@@ -111,6 +111,8 @@ def test_a_built_in_is_a_module_that_carries_the_attribute(tmp_path: Path, monke
     before = set(sys.modules)
     try:
         assert registry._built_in("invented") == ["alpha", "beta"]
+        monkeypatch.setattr(registry, "FOLDERS", {"invented"})
+        assert registry._built_in("invented") == ["alpha"]
     finally:
         for name in set(sys.modules) - before:
             del sys.modules[name]

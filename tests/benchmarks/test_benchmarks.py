@@ -74,6 +74,15 @@ def test_a_result_has_every_field_and_a_true_ratio(benchmarks: ModuleType, monke
         assert len(seen) >= 2, "a peer is measured in the same run"
 
 
+def test_the_price_book_is_timed_and_weighed(benchmarks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = benchmarks.declared()["price-book"]
+    monkeypatch.setattr(module, "REPEATS", 1)
+    result = module.run()
+    check_result(benchmarks, "price-book", result)
+    assert 1000 <= result["detail"]["rows_in_force"] <= result["detail"]["rows_in_all"]
+    assert 0 < result["detail"]["packed_mib"] <= module.TARGET_MIB
+
+
 def test_the_warm_plan_is_the_second_run_into_the_same_cache(benchmarks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
     module = benchmarks.declared()["plan-chatgenius"]

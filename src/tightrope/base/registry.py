@@ -1,6 +1,7 @@
 """Finds clouds, offers, renderers and profile sources: built-in modules and third-party entry points, the same way.
 
-A built-in is a module or sub-package of the kind's folder that carries the kind's attribute. A third party declares, say,
+A built-in is a module of the kind's folder (a sub-package, where each part is a folder of its own: ``FOLDERS``) that carries the
+kind's attribute; what such folders share lies beside them and is not imported to look. A third party declares, say,
 ``[project.entry-points."tightrope.clouds"]`` with ``mycloud = "my_package:CLOUD"``.
 """
 
@@ -18,11 +19,13 @@ Kind: TypeAlias = Literal["clouds", "offers", "render", "perf"]
 ATTRIBUTES: dict[str, str] = {"clouds": "CLOUD", "offers": "OFFER", "render": "RENDERER", "perf": "PROFILES"}
 CONTRACTS: dict[str, type] = {"clouds": Cloud, "offers": Offer, "render": Renderer, "perf": ProfileSource}
 
+FOLDERS = frozenset({"clouds", "render"})
+
 
 def _built_in(kind: str) -> list[object]:
     """Return the parts carried by the modules of one folder, in name order."""
     folder = importlib.import_module(f"tightrope.{kind}")
-    names = sorted(info.name for info in pkgutil.iter_modules(folder.__path__))
+    names = sorted(info.name for info in pkgutil.iter_modules(folder.__path__) if info.ispkg or kind not in FOLDERS)
     modules = (importlib.import_module(f"tightrope.{kind}.{name}") for name in names)
     return [getattr(module, ATTRIBUTES[kind]) for module in modules if hasattr(module, ATTRIBUTES[kind])]
 
