@@ -1,6 +1,5 @@
 """How long the whole price book takes to load, and what it weighs, each in a fresh process."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -43,7 +42,7 @@ def run() -> dict:
         "ratio": value_ms / peer_ms,
         "detail": {
             "rows_in_force": rows,
-            "rows_in_all": sum(len(list(csv.reader(path.open(encoding="utf-8")))) - 1 for path in FOLDER.glob("*/*.csv")),
+            "rows_in_all": sum(path.read_text(encoding="utf-8").count("\n") - 1 for path in FOLDER.glob("*/*prices.csv")),
             "machine_types": machines,
             "cpu_ms": cpu_ms,
             "peak_mib": more_mib,
