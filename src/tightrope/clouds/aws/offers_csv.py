@@ -1,0 +1,132 @@
+"""Reads AWS's price lists as CSV with DuckDB: hundreds of megabytes as a stream, a few thousand rows in memory.
+
+Five rows say what the file is, the sixth names the columns, each further row is one price with all attributes of its product. The
+columns are found by name; one that is missing is another shape of the list.
+"""
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from tightrope.clouds.aws.offers import KEPT, Listing, ListPrice
+from tightrope.clouds.aws.savings_plans import KINDS, PlanRate
+from tightrope.clouds.fetch import GZIP_MAGIC, reshaped
+
+ABOUT_ROWS = 5
+HEADER_BYTES = 64 * 1024
+"""A longer row of column names is refused."""
+MEMORY_LIMIT = "96MB"
+BATCH_ROWS = 2000
+ATTRIBUTES = {
+    "instanceType": "Instance Type",
+    "vcpu": "vCPU",
+    "memory": "Memory",
+    "networkPerformance": "Network Performance",
+    "operatingSystem": "Operating System",
+    "preInstalledSw": "Pre Installed S/W",
+    "tenancy": "Tenancy",
+    "capacitystatus": "CapacityStatus",
+    "gpu": "GPU",
+    "marketoption": "MarketOption",
+    "regionCode": "Region Code",
+}
+"""The name in JSON → the column."""
+PRICE_COLUMNS = (
+    *("SKU", "TermType", "OfferTermCode", "EffectiveDate", "Unit", "Currency", "PricePerUnit"),
+    *("LeaseContractLength", "PurchaseOption", "OfferingClass"),
+)
+"""In the order of ``ListPrice``."""
+MAY_LACK = frozenset({"GPU", "MarketOption", "Region Code"})
+"""Columns that older lists lack."""
+PLAN_COLUMNS = (
+    *("SKU", "Product Family", "PurchaseOption", "LeaseContractLength", "LeaseContractLengthUnit", "EffectiveDate"),
+    *("DiscountedSKU", "Unit", "Currency", "DiscountedRate"),
+)
+"""In the order of ``PlanRate``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """A price list's columns, and how it is compressed."""
+
+    path: Path
+    where: str
+    names: list[str]
+    version: str
+    zipped: bool
+
+    def place(self, name: str) -> str:
+        """Return the SQL of one column's text, empty where there is none; raise ``SourceError`` where it must be there."""
+        if name in self.names:
+            return f"coalesce(c{self.names.index(name)}, '')"
+        if name in MAY_LACK:
+            return "''"
+        raise reshaped(self.where, ", ".join(self.names), f"a column {name!r}")
+
+
+def read_offers(path: Path, listing: Listing) -> None:
+    """Fill a listing from an offer file (gzip or not); raise ``SourceError`` for another shape than known."""
+    sheet = _opened(path, listing.where)
+    listing.version = sheet.version
+    condition = " AND ".join(f"{sheet.place(ATTRIBUTES[name])} = '{value}'" for name, value in KEPT.items())
+    columns = ["Product Family", *PRICE_COLUMNS, *ATTRIBUTES.values()]
+    for family, *cells in _rows(sheet, columns, condition, {}):
+        said, attributes = cells[: len(PRICE_COLUMNS)], dict(zip(ATTRIBUTES, cells[len(PRICE_COLUMNS) :], strict=True))
+        if listing.keep(said[0], family, attributes):
+            listing.prices.append(ListPrice(*said))
+
+
+def read_plans(path: Path, where: str, skus: Mapping[str, str]) -> Iterator[PlanRate]:
+    """Yield a Savings Plan file's rates of these products (SKU → machine); raise ``SourceError`` for another shape than known."""
+    sheet = _opened(path, where)
+    condition = (
+        f"{sheet.place('DiscountedSKU')} IN (SELECT unnest($skus)) AND {sheet.place('Product Family')} IN (SELECT unnest($kinds))"
+    )
+    for cells in _rows(sheet, PLAN_COLUMNS, condition, {"skus": list(skus), "kinds": list(KINDS)}):
+        yield PlanRate(*cells)
+
+
+def _opened(path: Path, where: str) -> _Sheet:
+    """Return what a file's first rows say of it."""
+    with path.open("rb") as file:
+        zipped = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    try:
+        with cast("BinaryIO", gzip.open(path)) if zipped else path.open("rb") as file:
+            lines = [file.readline(HEADER_BYTES).decode("utf-8-sig") for _ in range(ABOUT_ROWS + 1)]
+        about = dict(row[:2] for row in csv.reader(lines[:ABOUT_ROWS], strict=True) if len(row) > 1)
+        names = next(csv.reader(lines[ABOUT_ROWS:], strict=True), list[str]())
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        raise reshaped(where, error, "a CSV file in UTF-8") from error
+    if "SKU" not in names:
+        raise reshaped(where, lines[ABOUT_ROWS], "the names of the columns in the sixth row")
+    return _Sheet(path, where, names, about.get("Version", ""), zipped)
+
+
+def _rows(sheet: _Sheet, columns: Sequence[str], condition: str, values: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
+    """Yield the rows that fulfil a condition, these columns of them."""
+    import duckdb  # noqa: PLC0415 - heavy, and only needed once a list is really read
+
+    typed = ", ".join(f"c{index}: 'VARCHAR'" for index in range(len(sheet.names)))
+    compression = "gzip" if sheet.zipped else "none"
+    query = f"""SELECT {", ".join(map(sheet.place, columns))} FROM read_csv($path, auto_detect=false, header=false,
+        skip={ABOUT_ROWS + 1}, delim=',', quote='"', escape='"', compression='{compression}', columns={{{typed}}})
+        WHERE {condition}"""  # noqa: S608 - names are numbered, not taken from the file
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 2,
+        "memory_limit": MEMORY_LIMIT,
+        "temp_directory": str(sheet.path.parent),
+        "preserve_insertion_order": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    try:
+        with duckdb.connect(config=settings) as connection:
+            connection.execute(query, {"path": str(sheet.path), **values})
+            while batch := connection.fetchmany(BATCH_ROWS):
+                yield from batch
+    except duckdb.Error as error:
+        raise reshaped(sheet.where, str(error).partition("\n")[0], f"rows of {len(sheet.names)} columns") from error

@@ -1,0 +1,197 @@
+"""Makes price rows of what AWS's lists say, and leaves out, counted, what can not be a price.
+
+An amount that is no number, another currency or another unit is another shape of the list: ``SourceError``. A number that can not
+be a machine's price (zero, negative, absurd), a term that lacks a part, a price that does not hold yet, a commitment that costs
+more than none: each is left out and counted, for one of them says nothing about the rest.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_UP, Decimal
+
+from tightrope.base.catalogue import ON_DEMAND, PriceRow
+from tightrope.clouds.aws.offers import Listing, ListPrice
+from tightrope.clouds.book import CENTS_OF_A_CENT, HOURS_PER_YEAR
+from tightrope.clouds.fetch import Fetcher, reshaped
+
+LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR = Decimal("0.0005"), Decimal(10_000)
+"""No machine is cheaper or dearer (the cheapest that AWS lists on demand is 0.0042): a price beyond is an error in the list."""
+LEASES = {"1yr": 1, "3yr": 3}
+PAYMENTS = {"No Upfront": "no-upfront", "Partial Upfront": "partial-upfront", "All Upfront": "all-upfront"}
+CLASSES = {"standard": "reserved", "convertible": "convertible"}
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,4})?", re.ASCII)
+
+
+class Skipped:
+    """Counts what a list holds and no row was made of: reason → machines."""
+
+    def __init__(self) -> None:
+        """Start with nothing left out."""
+        self.machines: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, reason: str, machine: str) -> None:
+        """Count one price."""
+        self.machines[reason].append(machine)
+
+    def note(self, fetcher: Fetcher, region: str) -> None:
+        """Tell the user, one note a reason."""
+        for reason, machines in sorted(self.machines.items()):
+            names = sorted(set(machines))
+            some = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+            fetcher.note(f"aws {region}: left out {len(machines)} × {reason} ({some})")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What one machine costs under one offer from one day on."""
+
+    machine: str
+    offer: str
+    usd_per_hour: Decimal
+    """All of it, what is paid at the start spread over the term."""
+    upfront_usd: Decimal
+    effective: str
+
+
+def usd_of(text: object, where: str) -> Decimal:
+    """Return an amount as a list writes it; raise ``SourceError`` for what is no number.
+
+    >>> usd_of("0.5260000000", "a list")
+    Decimal('0.5260000000')
+    """
+    written = str(text)
+    if not NUMBER.fullmatch(written):
+        raise reshaped(where, written, "a price in US dollars")
+    return Decimal(written)
+
+
+def plausible(usd_per_hour: Decimal) -> bool:
+    """Return whether a machine can cost so much an hour."""
+    return LEAST_USD_PER_HOUR <= usd_per_hour <= MOST_USD_PER_HOUR
+
+
+def rounded_up(usd_per_hour: Decimal) -> Decimal:
+    """Return a price rounded up to a thousandth of a cent.
+
+    >>> rounded_up(Decimal("0.123450001"))
+    Decimal('0.12346')
+    """
+    return trimmed(usd_per_hour.quantize(CENTS_OF_A_CENT, ROUND_UP))
+
+
+def trimmed(amount: Decimal) -> Decimal:
+    """Return an amount without zeros at its end.
+
+    >>> trimmed(Decimal("0.5260000000")), trimmed(Decimal("2750"))
+    (Decimal('0.526'), Decimal('2750'))
+    """
+    short = amount.normalize()
+    return short.quantize(Decimal(1)) if short == short.to_integral_value() else short
+
+
+def in_force(effective: str, today: date, where: str) -> bool:
+    """Return whether a price of this date holds already; raise ``SourceError`` where it is no date."""
+    try:
+        return date.fromisoformat(effective[:10]) <= today
+    except ValueError as error:
+        raise reshaped(where, effective, "an effective date such as 2026-11-01") from error
+
+
+def check_money(currency: str, unit: str, units: Collection[str], where: str) -> None:
+    """Raise ``SourceError`` unless a price is in US dollars and per one of ``units``."""
+    if currency != "USD":
+        raise reshaped(where, currency, "prices in USD")
+    if unit not in units:
+        raise reshaped(where, unit, f"prices per {' or '.join(units)}")
+
+
+def on_demand_rows(listing: Listing, today: date, skipped: Skipped) -> dict[str, PriceRow]:
+    """Return machine → its on-demand row; raise ``SourceError`` where there is none at all, or for another shape than known."""
+    rates = _rates((price for price in listing.prices if price.kind == "OnDemand"), listing, today, skipped)
+    rows = rows_of(rates, listing.region, listing.source, today, skipped)
+    if not rows:
+        expected = "on-demand prices of Linux machines whose families are known"
+        raise reshaped(listing.where, f"{len(listing.products)} such machines, none with a price", expected)
+    return {row.machine: row for row in rows}
+
+
+def reserved_rows(listing: Listing, on_demand: Mapping[str, PriceRow], today: date, skipped: Skipped) -> list[PriceRow]:
+    """Return the rows of Reserved Instances, standard and convertible; raise ``SourceError`` for another shape than known."""
+    rates = _rates((price for price in listing.prices if price.kind == "Reserved"), listing, today, skipped)
+    return rows_of(cheaper(rates, on_demand, skipped), listing.region, listing.source, today, skipped)
+
+
+def cheaper(rates: Iterable[Rate], on_demand: Mapping[str, PriceRow], skipped: Skipped) -> Iterator[Rate]:
+    """Yield the commitments that cost no more than on demand: any other is an error in the list, or of no use."""
+    for rate in rates:
+        row = on_demand.get(rate.machine)
+        if row is None or rate.usd_per_hour > row.usd_per_hour:
+            skipped.add("commitment that is not cheaper than on demand", rate.machine)
+        else:
+            yield rate
+
+
+def rows_of(rates: Iterable[Rate], region: str, source: str, today: date, skipped: Skipped) -> list[PriceRow]:
+    """Return a row for the newest rate of each machine and offer; where the list says two things at once, none."""
+    by_key: dict[tuple[str, str], list[Rate]] = defaultdict(list)
+    for rate in rates:
+        by_key[rate.machine, rate.offer].append(rate)
+    rows: list[PriceRow] = []
+    for (machine, offer), found in sorted(by_key.items()):
+        newest = max(rate.effective[:10] for rate in found)
+        said = {(rate.usd_per_hour, rate.upfront_usd) for rate in found if rate.effective[:10] == newest}
+        if len(said) > 1:
+            skipped.add(f"{offer} with two prices at once", machine)
+            continue
+        usd_per_hour, upfront_usd = said.pop()
+        row = PriceRow("aws", region, machine, offer, usd_per_hour, 0, None, "list", source, today, upfront_usd=upfront_usd)
+        rows.append(row)
+    return rows
+
+
+def _rates(prices: Iterable[ListPrice], listing: Listing, today: date, skipped: Skipped) -> Iterator[Rate]:
+    """Yield what the products' terms cost that hold today."""
+    terms: dict[tuple[str, str, str], list[ListPrice]] = defaultdict(list)
+    for price in prices:
+        check_money(price.currency, price.unit, ("Hrs", "Quantity"), listing.where)
+        terms[price.sku, price.term, price.effective].append(price)
+    for (sku, _, effective), parts in terms.items():
+        machine = listing.products[sku].machine
+        holds = in_force(effective, today, listing.where)
+        rate = _rate(machine, parts, listing.where) if holds else "price that does not hold yet"
+        if isinstance(rate, Rate):
+            yield rate
+        else:
+            skipped.add(rate, machine)
+
+
+def _rate(machine: str, parts: list[ListPrice], where: str) -> Rate | str:
+    """Return what one term costs, or why that can not be said."""
+    terms = parts[0]
+    years, kind, payment = LEASES.get(terms.lease), CLASSES.get(terms.offering), PAYMENTS.get(terms.payment)
+    hourly, upfront = ([usd_of(part.price, where) for part in parts if part.unit == unit] for unit in ("Hrs", "Quantity"))
+    if len(hourly) > 1 or len(upfront) > 1:
+        return "term with more prices than one by the hour and one at its start"
+    hourly_usd, upfront_usd = sum(hourly, Decimal(0)), sum(upfront, Decimal(0))
+    if terms.kind == "OnDemand":
+        return _whole(Rate(machine, ON_DEMAND, hourly_usd, upfront_usd, terms.effective), "no-upfront", 1)
+    if years is None or kind is None or payment is None:
+        return f"unknown term {terms.lease!r}, {terms.payment!r}, {terms.offering!r}"
+    return _whole(Rate(machine, f"{kind}-{years}y-{payment}", hourly_usd, upfront_usd, terms.effective), payment, years)
+
+
+def _whole(parts: Rate, payment: str, years: int) -> Rate | str:
+    """Return a rate with all that is paid in its price an hour, or why there is none: a part that is missing is not nothing."""
+    hourly, upfront = parts.usd_per_hour, parts.upfront_usd
+    fits = {
+        "no-upfront": hourly > 0 and upfront == 0,
+        "partial-upfront": hourly > 0 and upfront > 0,
+        "all-upfront": hourly == 0 and upfront > 0,
+    }
+    all_in = hourly + upfront / (HOURS_PER_YEAR * years)
+    if not fits[payment] or not plausible(all_in):
+        return "price that no machine can have"
+    return Rate(parts.machine, parts.offer, rounded_up(all_in) if upfront else trimmed(all_in), trimmed(upfront), parts.effective)

@@ -1,0 +1,81 @@
+"""What AWS's Savings Plan files make of machines' prices: both kinds of plan, of every term and way of paying.
+
+The two kinds stand in one file and discount the same products (the same ``discountedSku``), so a rate is told apart by its plan's
+``productFamily`` alone; other kinds of plan (for databases, for machine learning) are none of ours. A rate is what an hour of the
+commitment costs, whatever part of it is paid at the start: nothing, half, or all of the term.
+
+Shapes: AWS Billing user guide, "Reading the service price list file for a Savings Plan"; Savings Plans user guide, "Understanding
+how Savings Plans apply to your usage".
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from tightrope.base.catalogue import PriceRow
+from tightrope.clouds.aws.rates import (
+    PAYMENTS,
+    Rate,
+    Skipped,
+    cheaper,
+    check_money,
+    in_force,
+    plausible,
+    rows_of,
+    trimmed,
+    usd_of,
+)
+from tightrope.clouds.book import HOURS_PER_YEAR
+
+KINDS = {"ComputeSavingsPlans": "compute-savings-plan", "EC2InstanceSavingsPlans": "instance-savings-plan"}
+"""A plan's ``productFamily`` → what its offers are called."""
+UPFRONT_SHARES = {"no-upfront": Decimal(0), "partial-upfront": Decimal("0.5"), "all-upfront": Decimal(1)}
+YEARS = {("1", "year"): 1, ("3", "year"): 3}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRate:
+    """One rate of one plan, as AWS writes it."""
+
+    plan: str
+    kind: str
+    payment: str
+    length: str
+    length_unit: str
+    effective: str
+    sku: str
+    """The product that it discounts."""
+    unit: str
+    currency: str
+    price: str
+
+
+def savings_plan_rows(
+    rates: Iterable[PlanRate], skus: Mapping[str, str], on_demand: Mapping[str, PriceRow], where: str, skipped: Skipped
+) -> list[PriceRow]:
+    """Return the rows of both kinds of plan for the machines of ``on_demand``; ``skus`` is SKU → machine.
+
+    Raises ``SourceError`` for a rate that is no number, in another currency or unit, or where the file has no rate at all.
+    """
+    like = next(iter(on_demand.values()))
+    found = list(_rates(rates, skus, like.seen, where, skipped))
+    source = f"AWS Price List, Savings Plan file AWSComputeSavingsPlan of {like.region} [public price list]"
+    return rows_of(cheaper(found, on_demand, skipped), like.region, source, like.seen, skipped)
+
+
+def _rates(rates: Iterable[PlanRate], skus: Mapping[str, str], today: date, where: str, skipped: Skipped) -> Iterator[Rate]:
+    """Yield what machines cost under the plans that are in force."""
+    for rate in rates:
+        check_money(rate.currency, rate.unit, ("Hrs",), where)
+        usd_per_hour, machine = usd_of(rate.price, where), skus[rate.sku]
+        years, payment = YEARS.get((rate.length, rate.length_unit)), PAYMENTS.get(rate.payment)
+        if years is None or payment is None:
+            skipped.add(f"unknown term of {rate.length} {rate.length_unit!r}, {rate.payment!r}", machine)
+        elif not in_force(rate.effective, today, where):
+            skipped.add("price that does not hold yet", machine)
+        elif not plausible(usd_per_hour):
+            skipped.add("price that no machine can have", machine)
+        else:
+            upfront_usd = trimmed(usd_per_hour * HOURS_PER_YEAR * years * UPFRONT_SHARES[payment])
+            yield Rate(machine, f"{KINDS[rate.kind]}-{years}y-{payment}", trimmed(usd_per_hour), upfront_usd, rate.effective)
