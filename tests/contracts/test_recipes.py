@@ -4,14 +4,17 @@ Each template is copied, unedited, into a copy of the package; there it must be 
 suite that built-ins face, and be accepted by the layers.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.clouds.loopback import Loopback, Request
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "docs" / "how-to" / "templates"
@@ -23,6 +26,17 @@ kind, name, contract = sys.argv[1:]
 part = registry._discover(kind)[name]
 assert isinstance(part, getattr(contracts, contract)), f"{part} is no {contract}"
 print(inspect.getfile(type(part)))
+"""
+
+REFRESH = """
+import sys
+from tightrope.clouds.book import load_price_book
+from tightrope.clouds.refresh import refresh
+done = refresh("corner-rack", endpoint=sys.argv[1])
+book = load_price_book()
+offers = ("on-demand", "reserved-1y")
+print(done.added, done.changed, done.withdrawn, *[book.find("rack-l4", "office", offer).usd_per_hour for offer in offers])
+print(*done.notes)
 """
 
 
@@ -86,6 +100,40 @@ def test_a_template_passes_the_suite_that_built_ins_face(recipe: Recipe, house: 
     suite = str(Path(__file__).with_name(recipe.suite))
     out = run(house, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", suite, "-k", recipe.name)
     assert " passed" in out
+
+
+def price_list(usd_per_hour: str) -> Callable[[Request], str]:
+    """Return the list of the cloud template's shop: two pages."""
+    office = {"region": "office", "usd_per_hour": usd_per_hour}
+    pages = {
+        "1": {"prices": [{"machine": "rack-l4"} | office, {"machine": "rack-b200"} | office], "next": "/prices?page=2"},
+        "2": {"prices": [{"machine": "rack-cpu"} | office, {"machine": "rack-l4"} | office | {"region": "attic"}], "next": None},
+    }
+    return lambda request: json.dumps(pages[request.query.get("page", "1")])
+
+
+def test_the_importer_of_the_cloud_template_refreshes_the_book(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIGHTROPE_PRICES", str(house / "prices"))
+    add(RECIPES[0], house)
+    with Loopback() as shop:
+        shop.serve("/prices", price_list("0.60"))
+        out = run(house, "-c", REFRESH, shop.url)
+    assert out.splitlines() == ["0 2 0 0.60 0.45000", "rack-b200 is not in machines.csv: its prices are left out"]
+
+
+@pytest.mark.parametrize("usd_per_hour", ["0", "NaN", "1e9"])
+def test_the_importer_of_the_cloud_template_refuses_a_price_that_is_none(
+    house: Path, usd_per_hour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIGHTROPE_PRICES", str(house / "prices"))
+    add(RECIPES[0], house)
+    with Loopback() as shop:
+        shop.serve("/prices", price_list(usd_per_hour))
+        with pytest.raises(
+            AssertionError, match=r"SourceError: https://corner-rack\.example/prices: .* expected usd_per_hour of"
+        ):
+            run(house, "-c", REFRESH, shop.url)
+    assert not list((house / "prices").glob("*.zip"))
 
 
 def test_the_layers_accept_every_template(house: Path) -> None:
