@@ -11,7 +11,7 @@ from tightrope.plan.prove import Bench
 from tightrope.plan.today import today_evidence, today_lines
 
 Load = Callable[..., Workload]
-DISK_USD_PER_HOUR = 0.02
+DISK_GB = 100
 
 
 def by_driver(lines: tuple[object, ...]) -> dict[str, float]:
@@ -22,13 +22,14 @@ def by_driver(lines: tuple[object, ...]) -> dict[str, float]:
 
 
 def test_todays_bill_is_machines_times_hours_times_price(workload: Workload, book: PriceBook, bench: Bench) -> None:
-    lines = today_lines(workload, book, bench.table, DISK_USD_PER_HOUR)
+    lines = today_lines(workload, book, bench.table)
     row = book.find("c6i.large", "us-east-1", "on-demand")
     assert row is not None
     found = by_driver(lines)
     assert found["compute"] + found["idle"] == pytest.approx(20 * 730 * float(row.usd_per_hour))
+    disk = float(book.unit_price("aws", "us-east-1", "block-storage").usd)
     stored = 2.0 * float(book.unit_price("aws", "us-east-1", "object-storage").usd)  # fp32 holds 2 GB
-    assert found["storage"] == pytest.approx(20 * 730 * DISK_USD_PER_HOUR + stored)
+    assert found["storage"] == pytest.approx(20 * DISK_GB * disk + stored)
     sent_gb = 3 * 3600 * 730 * 20e3 / 1e9
     assert found["egress"] == pytest.approx(sent_gb * float(book.unit_price("aws", "us-east-1", "internet-egress").usd), rel=1e-3)
     assert set(found) == {"compute", "idle", "storage", "egress"}
@@ -36,17 +37,29 @@ def test_todays_bill_is_machines_times_hours_times_price(workload: Workload, boo
 
 
 def test_twice_the_machines_are_twice_as_idle_not_twice_as_used(load: Load, book: PriceBook, bench: Bench) -> None:
-    one, two = (
-        by_driver(today_lines(load(("machines: 20", f"machines: {count}")), book, bench.table, 0.0)) for count in (20, 40)
-    )
+    one, two = (by_driver(today_lines(load(("machines: 20", f"machines: {count}")), book, bench.table)) for count in (20, 40))
     assert two["compute"] == pytest.approx(one["compute"], rel=0.1)
     assert two["compute"] + two["idle"] == pytest.approx(2 * (one["compute"] + one["idle"]))
+
+
+def test_todays_disks_cost_what_they_cost_where_they_are(load: Load, book: PriceBook, bench: Bench) -> None:
+    moved = load(("machine: c6i.large, region: us-east-1", "machine: c6i.large, region: eu-west-1"))
+    here, there = (
+        float(book.unit_price("aws", region, "block-storage").usd)
+        + 0.001 * float(book.unit_price("aws", region, "object-storage").usd)
+        for region in ("us-east-1", "eu-west-1")
+    )
+    found = by_driver(today_lines(moved, book, bench.table))
+    assert found["storage"] == pytest.approx(
+        by_driver(today_lines(load(), book, bench.table))["storage"] * there / here, rel=1e-3
+    )
+    assert here != there
 
 
 def test_no_fleet_has_no_bill_and_no_evidence(load: Load, book: PriceBook, bench: Bench) -> None:
     text = "today:\n  - {machine: c6i.large, region: us-east-1, variant: big/fp32, machines: 20, classes: [web, night], max_batch: 1}\n"
     nothing = load((text, ""))
-    assert today_lines(nothing, book, bench.table, DISK_USD_PER_HOUR) == ()
+    assert today_lines(nothing, book, bench.table) == ()
     assert total_usd(()) == 0.0
     assert today_evidence(nothing, book) == ()
 

@@ -21,9 +21,12 @@ def disk_usd_per_hour(book: PriceBook, cloud: str, region: str) -> float:
 
 
 def machine_lines(
-    usage: Usage, book: PriceBook, commitments: dict[str, float], used: dict[str, float], disk_usd_per_hour: float
+    usage: Usage, book: PriceBook, commitments: dict[str, float], used: dict[str, float], disk_usd_per_hour: float | FloatArray
 ) -> tuple[BillLine, ...]:
-    """Return what the machines cost in a month, the part of each pool's time in ``used`` (0..1) apart from the idle rest."""
+    """Return what the machines cost in a month, the part of each pool's time in ``used`` (0..1) apart from the idle rest.
+
+    ``disk_usd_per_hour`` is for one machine, or float64[usage lines] where they stand in different regions.
+    """
     lines: list[BillLine] = []
     for line in charge_fleet(usage, book, commitments):
         share = used.get(line.pool, 1.0)
@@ -32,10 +35,9 @@ def machine_lines(
             continue
         lines.append(BillLine("compute", line.pool, line.offer, share * line.usd))
         lines.append(BillLine("idle", line.pool, line.offer, (1.0 - share) * line.usd))
-    hours = usage.machine_hours @ usage.hours_per_month
+    disks_usd = disk_usd_per_hour * (usage.machine_hours @ usage.hours_per_month)
     lines += [
-        BillLine("storage", line.pool, "block-storage", float(disk_usd_per_hour * h))
-        for line, h in zip(usage.lines, hours, strict=True)
+        BillLine("storage", line.pool, "block-storage", float(usd)) for line, usd in zip(usage.lines, disks_usd, strict=True)
     ]
     return tuple(line for line in lines if abs(line.usd) > 1e-9)
 

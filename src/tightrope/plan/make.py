@@ -43,7 +43,7 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
     constant = constant_lines(workload, book, variants, place.machine.cloud, place.region)
     lines = plan_lines(solution, pools, book) + constant
     progress("today's fleet")
-    now = today_lines(workload, book, bench.table, problem.disk_usd_per_hour)
+    now = today_lines(workload, book, bench.table)
     now_evidence = today_evidence(workload, book)
     progress("lower bound")
     bound = _bound(proof) + total_usd(constant)

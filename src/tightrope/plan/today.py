@@ -8,7 +8,7 @@ from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S, split_demand
 from tightrope.perf.find import find_profile, limit_batch
-from tightrope.plan.bill import constant_lines, machine_lines
+from tightrope.plan.bill import constant_lines, disk_usd_per_hour, machine_lines
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.fleet import busiest, heldout_stretch, today_fleet
 from tightrope.plan.prove import MAX_REPLAYED_REQUESTS, gather_evidence, replay_seeds
@@ -17,7 +17,7 @@ LEAST_S = 300.0
 """Today's fleet is replayed for at least so long, however much traffic there is."""
 
 
-def today_lines(workload: Workload, book: PriceBook, table: CapacityTable, disk_usd_per_hour: float) -> tuple[BillLine, ...]:
+def today_lines(workload: Workload, book: PriceBook, table: CapacityTable) -> tuple[BillLine, ...]:
     """Return today's monthly bill; empty where no fleet is stated."""
     if not workload.today:
         return ()
@@ -28,7 +28,8 @@ def today_lines(workload: Workload, book: PriceBook, table: CapacityTable, disk_
     used = _used(workload, book, table)
     first = workload.today[0]
     constant = constant_lines(workload, book, variants, first.cloud, first.region)
-    return machine_lines(usage, book, {}, used, disk_usd_per_hour) + constant
+    disks = np.array([disk_usd_per_hour(book, pool.cloud, pool.region) for pool in workload.today])
+    return machine_lines(usage, book, {}, used, disks) + constant
 
 
 def _used(workload: Workload, book: PriceBook, table: CapacityTable) -> dict[str, float]:
