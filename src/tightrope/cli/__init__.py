@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from tightrope.base.errors import TightropeError
+from tightrope.cli import prices
 from tightrope.cli.init import init
 from tightrope.cli.plan import plan
 from tightrope.cli.replay import replay
@@ -27,6 +28,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 
 for verb in (init, plan, replay):
     app.command()(verb)
+app.add_typer(prices.app, name="prices")
 
 
 def main() -> None:

@@ -1,0 +1,210 @@
+"""``tightrope prices …``: the price book for people. Each verb asks ``clouds/search`` and prints what ``render/prices`` makes of it."""
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tightrope.clouds.book import PriceBook
+
+app = typer.Typer(no_args_is_help=True, help="The price book: find, show, compare, what changed, where it is from, refresh it.")
+SHOWN = 20
+
+AsOf = Annotated[str, typer.Option(metavar="DATE", help="The prices seen by that day, such as 2026-10-31; the newest else.")]
+Catalogue = Annotated[Path | None, typer.Option(help="Your own folder of machine and price tables, put before ours.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, with everything.")]
+Regions = Annotated[list[str] | None, typer.Option("--region", metavar="NAME", help="Region, such as us-east-1 or us-*.")]
+Offers = Annotated[list[str] | None, typer.Option("--offer", metavar="NAME", help="Way of paying, such as spot or reserved-1y*.")]
+Clouds = Annotated[list[str] | None, typer.Option("--cloud", metavar="NAME", help="Seller, such as aws.")]
+Limit = Annotated[int | None, typer.Option(min=1, max=100_000, help=f"Most rows shown; {SHOWN} on a terminal, all as JSON.")]
+
+
+def _book(as_of: str, catalogue: Path | None) -> "tuple[PriceBook, date]":
+    """Return the book of a day, and the day that ages count from."""
+    from tightrope.cli.day import parse_day, today  # noqa: PLC0415 - loads only where it is needed
+    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
+
+    day = parse_day(as_of, "--as-of")
+    return load_price_book(day, catalogue), day or today()
+
+
+@app.command()
+def find(
+    gpu: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Accelerator, such as l4, a100 or tpu-*; none for machines without.")
+    ] = None,
+    region: Regions = None,
+    cloud: Clouds = None,
+    machine: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Machine type, such as g6.*.")] = None,
+    family: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Machine family, such as g6.")] = None,
+    offer: Offers = None,
+    gpus: Annotated[str, typer.Option(metavar="RANGE", help="Accelerators of a machine: 4, 4+ or 4-16.")] = "",
+    gpu_memory: Annotated[str, typer.Option(metavar="RANGE", help="GiB of one accelerator.")] = "",
+    vcpu: Annotated[str, typer.Option(metavar="RANGE", help="vCPUs: 4, 4+ or 4-16.")] = "",
+    memory: Annotated[str, typer.Option(metavar="RANGE", help="GiB of the machine's memory.")] = "",
+    max_usd: Annotated[float | None, typer.Option(min=0, help="Most dollars an hour, under any of the offers.")] = None,
+    arch: Annotated[str, typer.Option(metavar="NAME", help="amd64 or arm64.")] = "",
+    sort: Annotated[
+        str, typer.Option(metavar="BY", help="price, per-gpu, per-gib, per-vcpu, vcpu, memory, machine, region or seen.")
+    ] = "price",
+    limit: Limit = None,
+    as_of: AsOf = "",
+    catalogue: Catalogue = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find machines by what they have, where and for how much, the cheapest first.
+
+    Names may have * and ? and commas, and options may be repeated.
+    """
+    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+
+    from tightrope.clouds.search.find import Query  # noqa: PLC0415
+    from tightrope.clouds.search.find import find as find_machines  # noqa: PLC0415
+    from tightrope.render.prices.as_json import found_json, text  # noqa: PLC0415
+    from tightrope.render.prices.find import print_found  # noqa: PLC0415
+
+    query = Query(
+        gpus=tuple(gpu or ()),
+        machines=tuple(machine or ()),
+        families=tuple(family or ()),
+        regions=tuple(region or ()),
+        clouds=tuple(cloud or ()),
+        offers=tuple(offer or ()),
+        gpu_count=gpus,
+        gpu_memory_gib=gpu_memory,
+        vcpu=vcpu,
+        memory_gib=memory,
+        arch=arch,
+        max_usd_per_hour=max_usd,
+        sort=sort,
+    )
+    book, day = _book(as_of, catalogue)
+    found = find_machines(book, query)
+    if as_json:
+        typer.echo(text(found_json(found, limit)))
+    else:
+        print_found(found, query, limit or SHOWN, Console(), day)
+
+
+@app.command()
+def show(
+    machine: Annotated[str, typer.Argument(help="Machine type, such as g6.xlarge; Standard_ may be left off Azure's.")],
+    region: Regions = None,
+    offer: Offers = None,
+    as_of: AsOf = "",
+    catalogue: Catalogue = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show all that is known of one machine: every region and offer, how its prices went, and where they stand."""
+    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+
+    from tightrope.clouds.search.origins import load_parts  # noqa: PLC0415
+    from tightrope.clouds.search.sheet import sheet  # noqa: PLC0415
+    from tightrope.render.prices.as_json import sheet_json, text  # noqa: PLC0415
+    from tightrope.render.prices.sheet import print_sheet  # noqa: PLC0415
+
+    book, day = _book(as_of, catalogue)
+    found = sheet(book, machine, region or (), offer or (), load_parts(catalogue))
+    if as_json:
+        typer.echo(text(sheet_json(found)))
+    else:
+        print_sheet(found, Console(), day, everything=bool(region or offer))
+
+
+@app.command()
+def compare(
+    kind: Annotated[
+        list[str], typer.Argument(help='Kind of machine: "24 GiB GPU", l4, "8x h100", "8 vCPU 32 GiB", or a machine to be like.')
+    ],
+    region: Regions = None,
+    as_of: AsOf = "",
+    catalogue: Catalogue = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare machines of one kind side by side over the sellers, each in its cheapest region."""
+    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+
+    from tightrope.clouds.search.compare import compare as compare_machines  # noqa: PLC0415
+    from tightrope.clouds.search.compare import parse_kind  # noqa: PLC0415
+    from tightrope.render.prices.as_json import sides_json, text  # noqa: PLC0415
+    from tightrope.render.prices.compare import dense_tflops, print_sides  # noqa: PLC0415
+
+    said = " ".join(kind)
+    book, _ = _book(as_of, catalogue)
+    meant = parse_kind(said, book)
+    sides = compare_machines(book, meant, dense_tflops, region or ())
+    if as_json:
+        typer.echo(text(sides_json(said, sides)))
+    else:
+        print_sides(said, meant, sides, Console())
+
+
+@app.command()
+def diff(
+    since: Annotated[str, typer.Option(metavar="DATE", help="The earlier day, such as 2026-10-31.")],
+    until: Annotated[str, typer.Option(metavar="DATE", help="The later day; today where left out.")] = "",
+    cloud: Clouds = None,
+    limit: Limit = None,
+    catalogue: Catalogue = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which prices changed between two days, which are new, and which are no longer listed."""
+    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+
+    from tightrope.cli.day import parse_days, today  # noqa: PLC0415
+    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
+    from tightrope.clouds.search.changes import changes  # noqa: PLC0415
+    from tightrope.render.prices.as_json import changes_json, text  # noqa: PLC0415
+    from tightrope.render.prices.changes import print_changes  # noqa: PLC0415
+
+    first, last = parse_days(since, until or today().isoformat())
+    found = changes(load_price_book(first, catalogue), load_price_book(last, catalogue), cloud or (), first, last)
+    if as_json:
+        typer.echo(text(changes_json(found, limit)))
+    else:
+        print_changes(found, limit or SHOWN, Console())
+
+
+@app.command()
+def sources(cloud: Clouds = None, as_of: AsOf = "", catalogue: Catalogue = None, as_json: AsJson = False) -> None:
+    """List where every price comes from, how old it is and under which licence it may be used."""
+    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+
+    from tightrope.clouds.search.origins import load_parts, origins  # noqa: PLC0415
+    from tightrope.render.prices.as_json import origins_json, text  # noqa: PLC0415
+    from tightrope.render.prices.origins import print_origins  # noqa: PLC0415
+
+    book, day = _book(as_of, catalogue)
+    found = origins(book, load_parts(catalogue), day, cloud or ())
+    if as_json:
+        typer.echo(text(origins_json(found, day)))
+    else:
+        print_origins(found, Console(), day)
+
+
+@app.command()
+def refresh(
+    cloud: Annotated[str, typer.Argument(help="Seller whose price lists to fetch, such as aws, azure or gcp.")],
+    region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Region to fetch, such as us-*; all that the book has where left out."),
+    ] = None,
+    endpoint: Annotated[str, typer.Option(metavar="URL", help="A mirror that stands for the vendor's hosts.")] = "",
+    accept: Annotated[bool, typer.Option("--accept", help="Take lists that look wrong: empty, shrunken, far dearer.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a vendor's own price lists into your price book; the old prices stay until the new ones are whole."""
+    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+
+    from tightrope.clouds.refresh import refresh as fetch_prices  # noqa: PLC0415
+    from tightrope.render.prices.as_json import plain, text  # noqa: PLC0415
+    from tightrope.render.prices.refreshed import fetching, print_refreshed  # noqa: PLC0415
+
+    with fetching(Console(stderr=True)) as bars:
+        refreshed = fetch_prices(cloud, tuple(region or ()), endpoint=endpoint, accept=accept, progress=bars)
+    if as_json:
+        typer.echo(text(plain(refreshed)))
+    else:
+        print_refreshed(refreshed, Console())

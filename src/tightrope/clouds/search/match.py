@@ -1,0 +1,166 @@
+"""What people type → the names and ranges that it means: case does not matter, ``*`` and ``?`` stand for anything."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from math import inf
+
+from tightrope.base.catalogue import ON_DEMAND, SPOT, MachineType
+from tightrope.base.errors import InputError, UnknownNameError, near_names, unknown_name
+from tightrope.clouds.book import PriceBook
+
+AZURE_PREFIX = "standard_"
+OWNED = "owned"
+FIRST_OFFERS = (ON_DEMAND, SPOT, OWNED)
+"""Offers that stand before all others."""
+NO_GPU = "none"
+SPAN = re.compile(r"(?P<low>\d+(?:\.\d+)?)(?P<more>\+)?(?:\s*[-–]\s*(?P<high>\d+(?:\.\d+)?))?")
+
+
+def unknown(text: str, kind: str, known: Iterable[str]) -> UnknownNameError:
+    """Return the error for a name that is not there, with near names whatever their case."""
+    folded = {name.casefold(): name for name in known}
+    near = [folded[name] for name in near_names(text.casefold(), folded)]
+    if not near:
+        return unknown_name(text, kind=kind, known=folded.values())
+    return UnknownNameError(f"unknown {kind} {text[:80]!r}", resolve=f"use {' or '.join(near)}")
+
+
+def words(stated: Iterable[str]) -> list[str]:
+    """Return what options state, split at commas.
+
+    >>> words(("us-*, eu-*", "ap-south-1"))
+    ['us-*', 'eu-*', 'ap-south-1']
+    """
+    return [word.strip() for text in stated for word in text.split(",") if word.strip()]
+
+
+def matching(stated: Iterable[str], known: Iterable[str], kind: str) -> frozenset[str]:
+    """Return the known names that one of the stated patterns matches, all of them where none is stated.
+
+    Raises ``UnknownNameError`` for a pattern that matches nothing.
+    """
+    known, found = frozenset(known), set[str]()
+    patterns = words(stated)
+    for pattern in patterns:
+        hits = {name for name in known if fnmatchcase(name.casefold(), pattern.casefold())}
+        if not hits:
+            raise unknown(pattern, kind, known)
+        found |= hits
+    return frozenset(found) if patterns else known
+
+
+def matching_gpus(stated: Iterable[str], book: PriceBook) -> frozenset[str] | None:
+    """Return the accelerators that the patterns name, None where none is stated; ``none`` is the empty name.
+
+    A model's name stands for all of its boards: ``a100`` for ``a100-40gb`` and ``a100-80gb``. Raises ``UnknownNameError``.
+    """
+    patterns = words(stated)
+    known = {machine.accelerator for machine in book.machine_types.values()} - {""}
+    found = {""} if NO_GPU in patterns else set[str]()
+    for pattern in patterns:
+        models = {name for name in known if fnmatchcase(name.split("-")[0], pattern.casefold())}
+        found |= models or (set() if pattern == NO_GPU else matching([pattern], known, "accelerator"))
+    return frozenset(found) if patterns else None
+
+
+def offer_names(book: PriceBook) -> frozenset[str]:
+    """Return every offer that the book has a price or a discount of."""
+    return frozenset({key[2] for key in book.rows} | {key[2] for key in book.zone_rows} | {key[3] for key in book.discounts})
+
+
+def in_order(offers: Iterable[str]) -> tuple[str, ...]:
+    """Return offers as they are shown: on-demand, spot, then by name.
+
+    >>> in_order({"spot", "reserved-1y", "on-demand"})
+    ('on-demand', 'spot', 'reserved-1y')
+    """
+    return tuple(sorted(offers, key=lambda name: (rank(name), name)))
+
+
+def rank(offer: str) -> int:
+    """Return the place of an offer among the first ones, the same last place for all others."""
+    return FIRST_OFFERS.index(offer) if offer in FIRST_OFFERS else len(FIRST_OFFERS)
+
+
+def short(name: str) -> str:
+    """Return a machine's name as it may be typed: in lower case, without Azure's ``Standard_``.
+
+    >>> short("Standard_NC4as_T4_v3"), short("G6.xlarge")
+    ('nc4as_t4_v3', 'g6.xlarge')
+    """
+    return name.casefold().removeprefix(AZURE_PREFIX)
+
+
+def matching_machines(stated: Iterable[str], book: PriceBook) -> frozenset[str]:
+    """Return the machines that one of the patterns matches, all where none is stated; raise ``UnknownNameError``."""
+    names, found = {short(name): name for name in book.machine_types}, set[str]()
+    patterns = words(stated)
+    for pattern in patterns:
+        hits = {name for typed, name in names.items() if fnmatchcase(typed, short(pattern))}
+        if not hits:
+            raise unknown_machine(pattern, book)
+        found |= hits
+    return frozenset(found if patterns else book.machine_types)
+
+
+def find_machine(book: PriceBook, text: str) -> MachineType:
+    """Return the machine that a name means; raise ``UnknownNameError`` with near names, or with the sizes of a family."""
+    names = {short(name): name for name in book.machine_types}
+    typed = short(text.strip())
+    if typed not in names:
+        raise unknown_machine(text, book)
+    return book.machine_types[names[typed]]
+
+
+def unknown_machine(text: str, book: PriceBook) -> UnknownNameError:
+    """Return the error for a machine that is not there: near names, or the sizes of the family that it names."""
+    typed, names = short(text.strip()), {short(name): name for name in book.machine_types}
+    families = {machine.family.casefold(): machine.family for machine in book.machine_types.values()}
+    family = families.get(typed.partition(".")[0])
+    if family:
+        return _not_a_size(book, text, family)
+    near = [names[name] for name in near_names(typed, names)]
+    msg = f"unknown machine {text[:80]!r}"
+    if near:
+        return UnknownNameError(msg, resolve=f"use {' or '.join(near)}")
+    return unknown(text, "machine", [*book.machine_types, *families.values()])
+
+
+def _not_a_size(book: PriceBook, text: str, family: str) -> UnknownNameError:
+    """Return the error for a family, or a size that it is not sold in."""
+    sizes = {machine.name.casefold(): machine.name for machine in book.machine_types.values() if machine.family == family}
+    near = [sizes[name] for name in near_names(text.casefold(), sizes, 2)] or list(sizes.values())[:2]
+    msg = f"unknown machine {text[:80]!r}: the family {family} is sold as {', '.join(sizes.values())}"
+    return UnknownNameError(msg, resolve=f"use {' or '.join(near)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of numbers, its ends included."""
+
+    low: float = 0.0
+    high: float = inf
+
+    def holds(self, value: float) -> bool:
+        """Return whether a value lies in it."""
+        return self.low <= value <= self.high
+
+
+def parse_span(text: str, option: str) -> Span:
+    """Return the range that an option states: ``4`` exactly, ``4+`` or more, ``4-16`` from one to the other; all if empty.
+
+    Raises ``InputError`` for anything else.
+
+    >>> parse_span("4+", "--vcpu"), parse_span("4-16", "--vcpu").holds(16)
+    (Span(low=4.0, high=inf), True)
+    """
+    if not text.strip():
+        return Span()
+    found = SPAN.fullmatch(text.strip())
+    ends = (found["low"], found["high"] or found["low"]) if found else ("1", "0")
+    if found is None or (found["more"] and found["high"]) or float(ends[0]) > float(ends[1]):
+        msg = f"{option}: got {text[:40]!r}, expected a number or a range"
+        raise InputError(msg, resolve=f"write {option} 4 (exactly), {option} 4+ (or more), or {option} 4-16")
+    return Span(float(ends[0]), inf if found["more"] else float(ends[1]))

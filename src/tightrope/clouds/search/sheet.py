@@ -1,0 +1,121 @@
+"""All that is known of one machine: the answer to ``tightrope prices show``."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from tightrope.base.catalogue import ON_DEMAND, MachineType, PriceRow, Withdrawal
+from tightrope.clouds.book import PriceBook
+from tightrope.clouds.search.match import find_machine, in_order, matching, offer_names, rank
+from tightrope.clouds.search.origins import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One way to pay for the machine in one region."""
+
+    row: PriceRow
+    share_off: float | None
+    """Part of the region's on-demand price that is saved; None where that is not known, and of on-demand itself."""
+    zones: tuple[PriceRow, ...]
+    """The rows that hold in single zones, by zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a price was on a day; ``usd_per_hour`` is None where it had been withdrawn by then."""
+
+    seen: date
+    usd_per_hour: Decimal | None
+    last_seen: date
+    """The last day on which it was still seen so."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How one price went, the oldest step first."""
+
+    region: str
+    offer: str
+    zone: str
+    """Empty for the region as a whole."""
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One machine, its prices in force, and how those that ever changed went."""
+
+    machine: MachineType
+    quotes: tuple[Quote, ...]
+    histories: tuple[History, ...]
+    terms: dict[str, int]
+    """Offer → years that it commits to."""
+
+
+def share_off(row: PriceRow | None, on_demand: PriceRow | None) -> float | None:
+    """Return which part of the on-demand price a row saves, negative where it costs more; None where either is not known."""
+    if row is None or on_demand is None or row.offer == on_demand.offer:
+        return None
+    return 1.0 - float(row.usd_per_hour / on_demand.usd_per_hour)
+
+
+def sheet(
+    book: PriceBook,
+    name: str,
+    regions: Iterable[str] = (),
+    offers: Iterable[str] = (),
+    parts: Iterable[Part] = (),
+) -> Sheet:
+    """Return what is known of a machine in the regions and under the offers that the patterns name (all where there is none).
+
+    ``parts`` hold the rows of all dates, for the histories. Raises ``UnknownNameError`` for a name that matches nothing.
+    """
+    machine = find_machine(book, name)
+    sold = {region for machine_, region, _ in (*book.rows, *book.zone_rows) if machine_ == machine.name}
+    places = sorted(matching(regions, sold, f"region of {machine.name}"))
+    named = matching(offers, offer_names(book), "offer")
+    quotes = [quote for region in places for quote in _quotes(book, machine.name, region) if quote.row.offer in named]
+    terms = {offer: rule.term_years for (cloud, offer), rule in book.commitments.items() if cloud == machine.cloud}
+    histories = [item for item in _histories(machine.name, parts, book.as_of) if item.region in places and item.offer in named]
+    return Sheet(machine, tuple(quotes), tuple(histories), terms)
+
+
+def _quotes(book: PriceBook, machine: str, region: str) -> list[Quote]:
+    """Return every way to pay in one region: on-demand, spot, then the cheapest first.
+
+    What is priced in single zones only stands there with its dearest zone.
+    """
+    whole = {row.offer: row for row in book.offers(machine, region)}
+    zoned = {offer for name, place, offer in book.zone_rows if (name, place) == (machine, region)}
+    found: list[Quote] = []
+    for offer in (*whole, *in_order(zoned - set(whole))):
+        zones = book.zone_prices(machine, region, offer)
+        row = whole.get(offer) or replace(max(zones, key=lambda row: row.usd_per_hour), zone="", zones=len(zones))
+        found.append(Quote(row, share_off(row, whole.get(ON_DEMAND)), zones))
+    return sorted(found, key=lambda quote: rank(quote.row.offer))
+
+
+def _histories(machine: str, parts: Iterable[Part], as_of: date | None) -> list[History]:
+    """Return how each price of a machine went that was not always the same, by region and offer."""
+    dated: defaultdict[tuple[str, str, str], list[PriceRow | Withdrawal]] = defaultdict(list)
+    for catalogue in (item for part in parts for item in part.catalogues):
+        for row in (*catalogue.prices, *catalogue.withdrawn):
+            if row.machine == machine and (as_of is None or row.seen <= as_of):
+                dated[row.region, row.offer, row.zone].append(row)
+    found = [History(*place, steps=_steps(rows)) for place, rows in sorted(dated.items())]
+    return [item for item in found if len(item.steps) > 1]
+
+
+def _steps(rows: list[PriceRow | Withdrawal]) -> tuple[Step, ...]:
+    """Return the course of one price; sightings of the same price in a row are one step."""
+    steps: list[Step] = []
+    for row in sorted(rows, key=lambda row: row.seen):
+        usd = row.usd_per_hour if isinstance(row, PriceRow) else None
+        if steps and steps[-1].usd_per_hour == usd:
+            steps[-1] = replace(steps[-1], last_seen=row.seen)
+        else:
+            steps.append(Step(row.seen, usd, row.seen))
+    return tuple(steps)

@@ -1,0 +1,74 @@
+"""``tightrope prices sources`` on the terminal."""
+
+from datetime import date
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from tightrope.clouds.search.origins import OLD_DAYS, Age, Origin, Origins, Part
+from tightrope.render.prices import figures
+from tightrope.render.prices.table import INDENT, Column, print_notes, print_table, print_title
+from tightrope.render.terminal import say
+
+
+def print_origins(origins: Origins, console: Console, today: date) -> None:
+    """Print how old each cloud's prices are, then every source: what rests on it, its age, and its licence."""
+    rows, old = (sum(age.rows for age in origins.ages), sum(age.old_rows for age in origins.ages))
+    print_title(console, "sources of the prices", f"{len(origins.origins):,} sources, {rows:,} prices in force")
+    left_out = print_table(console, _ages(origins.ages, today))
+    added = [part for part in origins.parts if part.kind != "shipped"]
+    left_out += print_table(console, _catalogues(added)) if added else []
+    for cloud in dict.fromkeys(origin.clouds for origin in origins.origins):
+        _print_cloud(", ".join(cloud), [item for item in origins.origins if item.clouds == cloud], console, today)
+    said = f"{old:,} of {rows:,} prices were last seen more than {OLD_DAYS} days ago"
+    remedy = "; `tightrope prices refresh` fetches the vendors' own lists" if old else ""
+    print_notes(console, [f"{said}{remedy}"], left_out)
+
+
+def _ages(ages: tuple[Age, ...], today: date) -> list[Column]:
+    """Return how old the prices of each cloud are."""
+    old = [Text(f"{age.old_rows:,}", figures.OLD_STYLE if age.old_rows else "") for age in ages]
+    return [
+        Column("cloud", [say(age.cloud) for age in ages]),
+        Column("prices", [figures.number(age.rows) for age in ages], right=True),
+        Column("oldest seen", [figures.day(age.oldest, today, OLD_DAYS) for age in ages]),
+        Column("newest seen", [figures.day(age.newest, today, OLD_DAYS) for age in ages]),
+        Column(f"older than {OLD_DAYS} days", old, right=True),
+    ]
+
+
+def _catalogues(parts: list[Part]) -> list[Column]:
+    """Return what stands beside the tables that ship."""
+    return [
+        Column("catalogue", [say(part.kind) for part in parts]),
+        Column("of", [say(part.name) for part in parts]),
+        Column("rows", [figures.number(part.rows) for part in parts], right=True),
+        Column("written", [Text(part.written.strftime("%Y-%m-%d %H:%M UTC") if part.written else "") for part in parts]),
+        Column("where", [say(str(part.path) if part.path else "") for part in parts], 1),
+    ]
+
+
+def _print_cloud(name: str, origins: list[Origin], console: Console, today: date) -> None:
+    """Print the sources of one cloud: a line of figures each, and its words below."""
+    console.print()
+    console.print(say(name, "bold"))
+    for origin in origins:
+        age_days = origin.age_days(today)
+        priced = any(kind != "machine" for kind in origin.rows)
+        seen = f"{origin.oldest}" + (f" to {origin.newest}" if origin.newest != origin.oldest else "")
+        line = say(" · ".join([_covers(origin), *origin.bases, f"seen {seen}"]))
+        line.append(f"  {age_days} days old", figures.OLD_STYLE if priced and age_days > OLD_DAYS else "dim")
+        console.print()
+        console.print(Padding(line, (0, 0, 0, INDENT), expand=False))
+        licence = f" [{origin.licence}]" if origin.licence else ""
+        console.print(Padding(say(f"{origin.source}{licence}", "dim"), (0, 0, 0, INDENT), expand=False))
+
+
+def _covers(origin: Origin) -> str:
+    """Return how many facts of each kind rest on a source.
+
+    >>> _covers(Origin("list", "", ("aws",), {"price": 1, "machine": 81}, (), date(2026, 1, 1), date(2026, 1, 1)))
+    '1 price, 81 machines'
+    """
+    return ", ".join(f"{count:,} {kind}{'' if count == 1 else 's'}" for kind, count in origin.rows.items())

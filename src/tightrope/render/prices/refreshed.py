@@ -1,0 +1,87 @@
+"""``tightrope prices refresh`` on the terminal: bars while lists come, and what they brought."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from tightrope.clouds.join import Change
+from tightrope.clouds.refresh import Refreshed
+from tightrope.render import words
+from tightrope.render.prices import figures
+from tightrope.render.prices.table import INDENT, Column, print_notes, print_table, print_title
+from tightrope.render.terminal import say
+
+MOST_CHANGES = 10
+
+
+@dataclass(slots=True)
+class Bars:
+    """One bar a list that is being fetched; satisfies ``clouds.fetch.Progress``."""
+
+    progress: Progress
+    tasks: dict[str, TaskID] = field(default_factory=dict)
+
+    def __call__(self, label: str, done: int, total: int | None) -> None:
+        """Show how far one list has come; what is whole stays as a full bar."""
+        if label not in self.tasks:
+            self.tasks[label] = self.progress.add_task(words.clean(label), total=total, said="")
+        self.progress.update(self.tasks[label], completed=done, total=total, said=f"{done:,}")
+
+
+@contextmanager
+def fetching(console: Console) -> Iterator[Bars]:
+    """Show bars while lists are fetched; nothing where the console is no terminal."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[said]}", justify="right"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield Bars(progress)
+
+
+def print_refreshed(refreshed: Refreshed, console: Console) -> None:
+    """Print how many prices came and what became of those that were known."""
+    about = f"{words.count(refreshed.regions, 'region')}, {refreshed.rows:,} prices in {refreshed.seconds:.1f} s"
+    print_title(console, refreshed.cloud, about)
+    counts = (("unchanged", refreshed.unchanged), ("changed", refreshed.changed), ("new", refreshed.added))
+    said = [f"{number:,} {name}" for name, number in (*counts, ("no longer listed", refreshed.withdrawn))]
+    console.print(Padding(say(" · ".join(said)), (1, 0, 0, INDENT), expand=False))
+    left_out: list[str] = []
+    if refreshed.biggest_changes:
+        console.print(Padding(say("largest changes", "bold"), (1, 0, 0, 0), expand=False))
+        left_out = print_table(console, _columns(refreshed.biggest_changes[:MOST_CHANGES]))
+    print_notes(console, [*refreshed.notes, f"kept in {refreshed.path}; `tightrope prices diff` shows all changes"], left_out)
+
+
+def _columns(changes: tuple[Change, ...]) -> list[Column]:
+    """Return the table of changes."""
+    return [
+        Column("machine", [say(change.machine) for change in changes]),
+        Column("region", [say(change.region) for change in changes]),
+        Column("offer", [say(change.offer) for change in changes], 1),
+        Column("zone", [say(change.zone) for change in changes], 2),
+        Column("was", [_usd(change.old_usd_per_hour) for change in changes], right=True),
+        Column("is", [_usd(change.new_usd_per_hour) for change in changes], right=True),
+        Column("change", [figures.rise(_rise(change)) for change in changes], right=True),
+    ]
+
+
+def _usd(value: Decimal | None) -> Text:
+    """Return a price; nothing where there is none."""
+    return Text(figures.usd(value)) if value is not None else Text("")
+
+
+def _rise(change: Change) -> float | None:
+    """Return the rise as a part of the old price."""
+    if change.old_usd_per_hour is None or change.new_usd_per_hour is None:
+        return None
+    return float(change.new_usd_per_hour / change.old_usd_per_hour) - 1.0

@@ -1,0 +1,76 @@
+"""A table that fits the console: no cell is wrapped, and the columns that matter least are left out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tightrope.render.terminal import grid, say
+
+GAP = 2
+INDENT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its head and its cells, as many in every column of a table."""
+
+    head: str
+    cells: Sequence[Text]
+    rank: int = 0
+    """How much it matters where the console is narrow: 0 always stays, the others come in their order while there is room."""
+    right: bool = False
+
+    @property
+    def width(self) -> int:
+        """Cells of the console that it needs."""
+        return max(line.cell_len for cell in (Text(self.head), *self.cells) for line in cell.split())
+
+
+def fitted(columns: Iterable[Column], width: int) -> tuple[Table, list[str]]:
+    """Return the table of the columns that a width has room for, and the heads of those left out."""
+    filled = [column for column in columns if any(cell.plain.strip() for cell in column.cells)]
+    left, chosen = width + GAP, set[int]()
+    for place in sorted(range(len(filled)), key=lambda place: filled[place].rank):
+        needs = filled[place].width + GAP
+        if not filled[place].rank or needs <= left:
+            left -= needs
+            chosen.add(place)
+    kept = [column for place, column in enumerate(filled) if place in chosen]
+    left_out = [column.head for place, column in enumerate(filled) if place not in chosen]
+    table = grid(*("right!" if column.right else "left!" for column in kept))
+    table.add_row(*(Text(column.head, "dim") for column in kept))
+    for row in zip(*(column.cells for column in kept), strict=True):
+        table.add_row(*row)
+    return table, left_out
+
+
+def print_title(console: Console, title: str, about: str) -> None:
+    """Print the first line of an answer."""
+    console.print(say(title, "bold"), say(about, "dim"), sep="  ")
+
+
+def print_table(console: Console, columns: Iterable[Column]) -> list[str]:
+    """Print a table below an empty line; return the heads of the columns that there was no room for."""
+    table, left_out = fitted(columns, console.width - INDENT)
+    console.print()
+    console.print(indented(table))
+    return left_out
+
+
+def indented(table: RenderableType) -> Padding:
+    """Return a table or text as it stands below a title."""
+    return Padding(table, (0, 0, 0, INDENT), expand=False)
+
+
+def print_notes(console: Console, notes: Iterable[str], left_out: Iterable[str] = ()) -> None:
+    """Print what is to be known of a table, and which columns it lacks."""
+    lacks = list(dict.fromkeys(left_out))
+    said = [*filter(None, notes), *([f"no room here for: {', '.join(lacks)} (a wider terminal, or --json)"] if lacks else [])]
+    if said:
+        console.print()
+    for note in said:
+        console.print(Padding(say(note, "dim"), (0, 0, 0, INDENT), expand=False))
