@@ -19,7 +19,8 @@ from tightrope.clouds.fetch import GZIP_MAGIC, reshaped
 ABOUT_ROWS = 5
 HEADER_BYTES = 64 * 1024
 """A longer row of column names is refused."""
-MEMORY_LIMIT = "96MB"
+MEMORY_LIMIT, BUFFER_BYTES = "96MB", 4 * 1024**2
+"""One thread and a small buffer read as fast as a list comes, in half the memory of DuckDB's own settings."""
 BATCH_ROWS = 2000
 ATTRIBUTES = {
     "instanceType": "Instance Type",
@@ -113,10 +114,11 @@ def _rows(sheet: _Sheet, columns: Sequence[str], condition: str, values: Mapping
     typed = ", ".join(f"c{index}: 'VARCHAR'" for index in range(len(sheet.names)))
     compression = "gzip" if sheet.zipped else "none"
     query = f"""SELECT {", ".join(map(sheet.place, columns))} FROM read_csv($path, auto_detect=false, header=false,
-        skip={ABOUT_ROWS + 1}, delim=',', quote='"', escape='"', compression='{compression}', columns={{{typed}}})
+        skip={ABOUT_ROWS + 1}, delim=',', quote='"', escape='"', compression='{compression}',
+        buffer_size={BUFFER_BYTES}, columns={{{typed}}})
         WHERE {condition}"""  # noqa: S608 - names are numbered, not taken from the file
     settings: dict[str, str | bool | int | float | list[str]] = {
-        "threads": 2,
+        "threads": 1,
         "memory_limit": MEMORY_LIMIT,
         "temp_directory": str(sheet.path.parent),
         "preserve_insertion_order": False,
