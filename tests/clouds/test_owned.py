@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import inspect
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tightrope.base.contracts import Cloud, Face
 from tightrope.base.errors import InputError
 from tightrope.clouds.book import load_price_book
 from tightrope.clouds.owned import capital_usd_per_year, load_owned, load_quantities
+from tightrope.clouds.rows import load_catalogue
 
 HEADER = (
     "name,site,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,quantity,purchase_usd,residual_usd,life_years,"
@@ -107,6 +109,22 @@ def test_every_site_can_be_planned_and_own_unit_prices_stand_before_the_included
         for item in ("internet-egress", "inter-zone-transfer", "object-storage", "block-storage")
     }
     assert all(row.above == Decimal(10) ** 14 and 0 < row.usd * 1000 <= Decimal("0.01") for row in units)
+
+
+def blocks(kind: str) -> list[str]:
+    """Return the code blocks of a kind in the page about owned machines."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "own-machines.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)
+
+
+def test_the_sum_in_the_documentation_is_right(tmp_path: Path) -> None:
+    rack, *boxes = load_owned(write(tmp_path, blocks("csv")[0])).prices
+    assert f"{rack.usd_per_hour} USD/h" in blocks("text")[0]
+    assert all(f"{part:.5f} USD/h" in blocks("text")[0] for part in map(Decimal, re.findall(r"\d\.\d{5}(?= for)", rack.source)))
+    assert {box.region for box in boxes} == {"shop-7", "shop-8"}
+    (tmp_path / "unit_prices.csv").write_text(blocks("csv")[1], encoding="utf-8")
+    (row,) = load_catalogue(tmp_path).unit_prices
+    assert (row.cloud, row.region, row.above) == ("owned", "basel", Decimal(0))
 
 
 INTEGER_YEARS = st.integers(1, 20)
