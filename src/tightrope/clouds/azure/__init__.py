@@ -25,4 +25,9 @@ from pathlib import Path
 
 from tightrope.clouds.rows import CsvCloud
 
-CLOUD = CsvCloud("azure", Path(__file__).parent, frozenset({"machines", "prices", "spot", "commitments", "unit_prices"}))
+CLOUD = CsvCloud(
+    "azure",
+    Path(__file__).parent,
+    frozenset({"machines", "prices", "spot", "commitments", "unit_prices", "refresh"}),
+    "tightrope.clouds.azure.refresh.fetch",
+)
