@@ -134,3 +134,31 @@ def test_a_past_day_gives_a_smaller_book() -> None:
     book = load_price_book()
     past = load_price_book(book.newest_seen - timedelta(days=1))
     assert set(past.rows) < set(book.rows)
+
+
+OWNED = """name,site,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,quantity,purchase_usd,life_years,interest_rate,\
+power_watts,pue,usd_per_kwh,overhead_usd_per_month,seen
+rack.l4,cellar,16,64,amd64,L4,1,24,3,8760,1,0,100,1.5,0.2,7.3,2026-10-01
+"""
+
+
+def test_machines_of_ones_own_are_in_the_book(tmp_path: Path) -> None:
+    (tmp_path / "owned.csv").write_text(OWNED, encoding="utf-8")
+    book = load_price_book(directory=tmp_path)
+    assert book.machine("rack.l4").accelerator == "l4"
+    row = book.find("rack.l4", "cellar", "owned")
+    assert row is not None
+    assert row.usd_per_hour == Decimal("1.04000")  # 8,760 $ in a year of 8,760 h, 150 W at 0.20 $/kWh, 7.30 $ in 730 h
+    assert book.regions("owned") == ("cellar",)
+    assert book.unit_price("owned", "cellar", "internet-egress").above > 0
+    with pytest.raises(InputError, match="no price was seen"):
+        load_price_book(date(2020, 1, 1), tmp_path)
+
+
+def test_a_table_of_ones_own_corrects_a_declared_machine(tmp_path: Path, write_catalogue: Callable[..., Path]) -> None:
+    header = "cloud,region,machine,offer,usd_per_hour,zones,interruptions_per_month,basis,source,seen\n"
+    write_catalogue(tmp_path, prices=header + "owned,cellar,rack.l4,owned,2,1,,list,my books,2026-11-01\n", machines=None)
+    (tmp_path / "owned.csv").write_text(OWNED, encoding="utf-8")
+    row = load_price_book(directory=tmp_path).find("rack.l4", "cellar", "owned")
+    assert row is not None
+    assert row.usd_per_hour == 2

@@ -6,7 +6,7 @@ for; a user's rows stand before all others.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_UP, Decimal
 from itertools import groupby
@@ -26,7 +26,8 @@ from tightrope.base.catalogue import (
     Withdrawal,
 )
 from tightrope.base.errors import InputError, UnknownNameError, Where, near_names, unknown_name
-from tightrope.clouds.rows import load_catalogue
+from tightrope.clouds.owned import load_owned
+from tightrope.clouds.rows import holds_tables, load_catalogue
 from tightrope.clouds.store import load_refreshed
 
 Key: TypeAlias = tuple[str, str, str]
@@ -253,17 +254,33 @@ def _tiers(unit_prices: dict[ZoneKey, UnitPrice]) -> dict[Key, tuple[UnitPrice, 
     return {key: tuple(group) for key, group in groupby(ordered, key=lambda row: (row.cloud, row.region, row.item))}
 
 
+def _own(directory: Path, machines: dict[str, MachineType]) -> Catalogue:
+    """Return a user's own folder: the machines that ``owned.csv`` declares, then its tables, which may name or correct them."""
+    declared = directory / "owned.csv"
+    owned = load_owned(declared) if declared.exists() else Catalogue()
+    if declared.exists() and not holds_tables(directory):
+        return owned
+    own = load_catalogue(directory, machines | {machine.name: machine for machine in owned.machines})
+    return replace(
+        own,
+        machines=owned.machines + own.machines,
+        prices=owned.prices + own.prices,
+        unit_prices=owned.unit_prices + own.unit_prices,
+    )
+
+
 def load_price_book(as_of: date | None = None, directory: Path | None = None) -> PriceBook:
     """Return the machines and the prices in force on ``as_of`` (default: the newest) of every discovered cloud.
 
-    ``directory`` is a user's own folder of tables (see ``rows.py``): its machines replace those of the same name, its prices
-    those of the same machine, region and offer, whatever their dates. Raises ``InputError`` with file, line and remedy.
+    ``directory`` is a user's own folder of tables (see ``rows.py``, and ``owned`` for its ``owned.csv``): its machines replace
+    those of the same name, its prices those of the same machine, region and offer, whatever their dates. Raises ``InputError``
+    with file, line and remedy.
     """
     shipped = [cloud.catalogue() for cloud in registry.clouds().values()]
     machines = _by_name(machine for catalogue in shipped for machine in catalogue.machines)
     refreshed = load_refreshed(machines, earlier=as_of is not None)
     machines = {machine.name: machine for catalogue in refreshed for machine in catalogue.machines} | machines
-    own = load_catalogue(directory, machines) if directory else Catalogue()
+    own = _own(directory, machines) if directory else Catalogue()
     theirs = [*shipped, *refreshed]
     prices = _in_force((row for part in theirs for row in part.prices), as_of, price_key)
     withdrawn = _withdraw(prices, (item for part in theirs for item in part.withdrawn), as_of)

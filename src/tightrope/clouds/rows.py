@@ -56,7 +56,7 @@ class _Parsed(dict[str, object]):
         return value
 
 
-def _numeric(convert: Callable[[str], Number], *, zero: bool, below: int = 1_000_000_000) -> Callable[[str], Number]:
+def numeric(convert: Callable[[str], Number], *, zero: bool, below: int = 1_000_000_000) -> Callable[[str], Number]:
     """Return a parser of numbers in 0 ≤ x < ``below`` (0 < x unless ``zero``, as a float too); NaN is in no such range."""
 
     def parse(cell: str) -> Number:
@@ -93,41 +93,41 @@ def _or_unknown(parse: Callable[[str], float]) -> Callable[[str], float | None]:
 
 def _share_off(cell: str) -> Decimal:
     """Return a share of more than 0 and less than 1."""
-    return _numeric(Decimal, zero=False, below=1)(cell)
+    return numeric(Decimal, zero=False, below=1)(cell)
 
 
 def _share(cell: str) -> Decimal:
     """Return a share from 0 to 1."""
-    value = _numeric(Decimal, zero=True, below=2)(cell)
+    value = numeric(Decimal, zero=True, below=2)(cell)
     if value > 1:
         raise ValueError
     return value
 
 
-COUNT = Column(_numeric(int, zero=True), "a whole number of 0 or more")
-PRICE = Column(_numeric(Decimal, zero=False, below=1_000_000), "a price in US dollars, more than 0 (what is not sold has no row)")
+COUNT = Column(numeric(int, zero=True), "a whole number of 0 or more")
+PRICE = Column(numeric(Decimal, zero=False, below=1_000_000), "a price in US dollars, more than 0 (what is not sold has no row)")
 TEXT = Column(_text, "some text")
 OPTIONAL_TEXT = Column(str.strip, "some text, or nothing")
 COLUMNS = {
-    "vcpu": Column(_numeric(int, zero=False), "a whole number of 1 or more"),
-    "memory_gib": Column(_numeric(float, zero=False), "GiB, more than 0"),
+    "vcpu": Column(numeric(int, zero=False), "a whole number of 1 or more"),
+    "memory_gib": Column(numeric(float, zero=False), "GiB, more than 0"),
     "accelerator": Column(lambda cell: cell.strip().lower(), "a model, or nothing where there is none"),
     "accelerators": COUNT,
-    "accelerator_memory_gib": Column(_numeric(float, zero=True), "GiB, 0 where there is no accelerator"),
-    "network_gbps": Column(_or_unknown(_numeric(float, zero=False)), "gigabits a second, or nothing where unknown"),
+    "accelerator_memory_gib": Column(numeric(float, zero=True), "GiB, 0 where there is no accelerator"),
+    "network_gbps": Column(_or_unknown(numeric(float, zero=False)), "gigabits a second, or nothing where unknown"),
     "usd_per_hour": PRICE,
     "usd": PRICE,
-    "upfront_usd": Column(_numeric(Decimal, zero=True), "US dollars, 0 where nothing is paid at the start"),
-    "above": Column(_numeric(Decimal, zero=True, below=10**15), "units a month, 0 for the first tier"),
+    "upfront_usd": Column(numeric(Decimal, zero=True), "US dollars, 0 where nothing is paid at the start"),
+    "above": Column(numeric(Decimal, zero=True, below=10**15), "units a month, 0 for the first tier"),
     "zones": COUNT,
     "zone": OPTIONAL_TEXT,
     "interruptions_per_month": Column(
-        _or_unknown(_numeric(float, zero=True, below=1)), "a share from 0 to less than 1, or nothing where it does not apply"
+        _or_unknown(numeric(float, zero=True, below=1)), "a share from 0 to less than 1, or nothing where it does not apply"
     ),
     "basis": _one_of("list", "derived"),
     "share_off": Column(_share_off, "a share of more than 0 and less than 1"),
     "scope": _one_of("machine", "family", "region", "any"),
-    "term_years": Column(_numeric(int, zero=False, below=11), "years, from 1 to 10"),
+    "term_years": Column(numeric(int, zero=False, below=11), "years, from 1 to 10"),
     "upfront_share": Column(_share, "a share from 0 to 1"),
     "order": COUNT,
     "inflexible_families": OPTIONAL_TEXT,
@@ -142,7 +142,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class Table:
     """A file's cells, by column name, each a tuple as long as ``lines``, which holds each row's line number."""
 
     path: Folder
@@ -204,12 +204,12 @@ def _check_header(header: list[str], required: list[str], optional: list[str], w
         raise InputError(msg, where=where, resolve=f"use the columns {', '.join(expected)}")
 
 
-def _read_table(path: Folder, required: list[str], optional: list[str]) -> _Table:
+def read_table(path: Folder, required: list[str], optional: list[str]) -> Table:
     """Return a table with these columns; a file without a header, or with rows of another length, is an error."""
     lines, rows = _rows(path)
     header = rows[0] if rows else []
     _check_header(header, required, optional, Where(str(path), lines[0] if lines else 1))
-    table = _Table(path, lines[1:], dict(zip(header, zip(*rows[1:], strict=False), strict=False)))
+    table = Table(path, lines[1:], dict(zip(header, zip(*rows[1:], strict=False), strict=False)))
     if {len(row) for row in rows[1:]} - {len(header)}:
         bad = next(index for index, row in enumerate(rows[1:]) if len(row) != len(header))
         msg = f"the row has {len(rows[bad + 1])} cells, expected {len(header)}"
@@ -217,7 +217,7 @@ def _read_table(path: Folder, required: list[str], optional: list[str]) -> _Tabl
     return table
 
 
-def _parse_column(table: _Table, name: str, column: Column) -> list[object]:
+def parse_column(table: Table, name: str, column: Column) -> list[object]:
     """Return a column's values; raise ``InputError`` with line, what was got and expected."""
     cells, parsed = table.columns.get(name, ()), _Parsed(column)
     values: list[object] = []
@@ -230,7 +230,7 @@ def _parse_column(table: _Table, name: str, column: Column) -> list[object]:
     return values
 
 
-def _check_repeats(table: _Table, keys: list[tuple[object, ...]]) -> None:
+def check_repeats(table: Table, keys: list[tuple[object, ...]]) -> None:
     """Raise ``InputError`` where two rows have one key."""
     if len(set(keys)) == len(keys):
         return
@@ -251,14 +251,14 @@ def _read_records(path: Folder, record: type[Record], key: tuple[str, ...], spec
         return ()
     defaults = {field.name: field.default for field in fields(record)}
     required = [name for name, default in defaults.items() if default is MISSING]
-    table = _read_table(path, required, [name for name in defaults if name not in required])
+    table = read_table(path, required, [name for name in defaults if name not in required])
     values = {
-        name: _parse_column(table, name, special.get(name) or COLUMNS.get(name, TEXT))
+        name: parse_column(table, name, special.get(name) or COLUMNS.get(name, TEXT))
         if name in table.columns or name in required
         else list(repeat(default, len(table.lines)))
         for name, default in defaults.items()
     }
-    _check_repeats(table, list(zip(*(values[name] for name in key), strict=True)))
+    check_repeats(table, list(zip(*(values[name] for name in key), strict=True)))
     return tuple(map(cast("Callable[..., Record]", record), *values.values()))
 
 
@@ -269,8 +269,8 @@ def _source_column(path: Folder) -> Column:
     """Return the reader of ``source`` cells, which knows the keys of one ``sources.csv``."""
     known: dict[str, str] = {}
     if path.exists():
-        table = _read_table(path, ["key", "description", "licence"], [])
-        keys, descriptions, licences = (_parse_column(table, name, TEXT) for name in ("key", "description", "licence"))
+        table = read_table(path, ["key", "description", "licence"], [])
+        keys, descriptions, licences = (parse_column(table, name, TEXT) for name in ("key", "description", "licence"))
         known = {f"@{key}": f"{text} [{licence}]" for key, text, licence in zip(keys, descriptions, licences, strict=True)}
 
     def parse(cell: str) -> str:
@@ -291,6 +291,11 @@ TABLES = ("machines", "prices", "unit_prices", "discounts", "commitments", "with
 """The tables that hold facts, by the name of their field in ``Catalogue``."""
 
 
+def holds_tables(folder: Folder) -> bool:
+    """Return whether a folder has any table of facts."""
+    return any((folder / f"{name}.csv").is_file() for name in TABLES)
+
+
 def load_catalogue(folder: Folder, machines_elsewhere: Mapping[str, MachineType] | None = None) -> Catalogue:
     """Return the tables of one folder or zip file; prices may also name ``machines_elsewhere`` (name → machine).
 
@@ -301,7 +306,7 @@ def load_catalogue(folder: Folder, machines_elsewhere: Mapping[str, MachineType]
         its column holds, a repeated row, a price of a machine nobody describes or that another cloud sells.
 
     """
-    if not any((folder / f"{name}.csv").is_file() for name in TABLES):
+    if not holds_tables(folder):
         msg = "the folder has no catalogue, expected machines.csv, prices.csv or unit_prices.csv"
         raise InputError(msg, where=Where(str(folder)), resolve="name the folder that holds the tables")
     source = {"source": _source_column(folder / "sources.csv")}

@@ -4,6 +4,7 @@ A cell that is empty is unknown or unsupported, never zero: it is read as None.
 """
 
 import csv
+import re
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -80,7 +81,7 @@ def accelerators() -> tuple[Accelerator, ...]:
 
 def find_accelerator(machine: MachineType) -> Accelerator | None:
     """Return the chip of a machine: the same name (less a suffix such as ``-40gb``) and about the same memory."""
-    name = machine.accelerator.split("-")[0]
+    name = re.sub(r"-\d+gb$", "", machine.accelerator)
     gap = {
         chip: abs(chip.board_memory_gib - machine.accelerator_memory_gib) / chip.board_memory_gib
         for chip in accelerators()

@@ -5,7 +5,7 @@ Rules of derivation:
 - **on-demand** is the list price of one GPU times the GPUs of the machine. The list knows no regions; a row stands for each region
   that Lambda's API names. It says what a machine costs there, not that one is free today: only the API knows that.
 - **There is no spot**, and the price of a reservation is not published: neither has rows.
-- **accelerator** ``h100_pcie`` is written so that nothing takes it for an H100 SXM, whose memory is faster (3.35 against 2 TB/s,
+- **accelerator** ``h100-pcie`` is a chip of its own: nothing takes it for an H100 SXM, whose memory is faster (3.35 against 2 TB/s,
   NVIDIA data sheet); likewise ``a10`` is no ``a10g``. What is not in ``perf/data/accelerators.csv`` needs a measured profile.
 - **zones** is 0, unknown: Lambda documents none. ``network_gbps`` is not published.
 - **What is free has a price beyond 10^14 units a month**, which no bill reaches: egress, traffic within a region, and the disk that a

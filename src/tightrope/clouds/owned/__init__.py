@@ -24,7 +24,7 @@ from pathlib import Path
 from tightrope.base.catalogue import Catalogue, MachineType, PriceRow, UnitPrice
 from tightrope.base.errors import InputError
 from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.clouds.rows import COLUMNS, TEXT, Column, _check_repeats, _numeric, _parse_column, _read_table, _Table
+from tightrope.clouds.rows import COLUMNS, TEXT, Column, Table, check_repeats, numeric, parse_column, read_table
 
 NAME = "owned"
 """The cloud, and the offer."""
@@ -128,18 +128,18 @@ def capital_usd_per_year(purchase_usd: Decimal, residual_usd: Decimal, life_year
         return (purchase_usd - residual_usd / grown) * interest_rate / (1 - 1 / grown)
 
 
-MONEY = Column(_numeric(Decimal, zero=True), "US dollars, 0 or more")
+MONEY = Column(numeric(Decimal, zero=True), "US dollars, 0 or more")
 OWN_COLUMNS = {
     "arch": Column({"amd64": "amd64", "arm64": "arm64"}.__getitem__, "amd64 or arm64"),
-    "quantity": Column(_numeric(int, zero=False), "a whole number of 1 or more"),
+    "quantity": Column(numeric(int, zero=False), "a whole number of 1 or more"),
     "purchase_usd": MONEY,
     "residual_usd": MONEY,
     "overhead_usd_per_month": MONEY,
-    "usd_per_kwh": Column(_numeric(Decimal, zero=True, below=100), "US dollars for a kilowatt-hour, 0 or more and less than 100"),
-    "life_years": Column(_numeric(Decimal, zero=False, below=51), "years, more than 0 and less than 51"),
-    "interest_rate": Column(_numeric(Decimal, zero=True, below=1), "a share a year from 0 to less than 1, 0.06 for 6 %"),
-    "power_watts": Column(_numeric(Decimal, zero=False, below=1_000_000), "watts, more than 0"),
-    "pue": Column(lambda cell: 1 + _numeric(Decimal, zero=True, below=9)(str(Decimal(cell) - 1)), "1 or more, and less than 10"),
+    "usd_per_kwh": Column(numeric(Decimal, zero=True, below=100), "US dollars for a kilowatt-hour, 0 or more and less than 100"),
+    "life_years": Column(numeric(Decimal, zero=False, below=51), "years, more than 0 and less than 51"),
+    "interest_rate": Column(numeric(Decimal, zero=True, below=1), "a share a year from 0 to less than 1, 0.06 for 6 %"),
+    "power_watts": Column(numeric(Decimal, zero=False, below=1_000_000), "watts, more than 0"),
+    "pue": Column(lambda cell: 1 + numeric(Decimal, zero=True, below=9)(str(Decimal(cell) - 1)), "1 or more, and less than 10"),
     "family": Column(str.strip, "a name, or nothing"),
 }
 
@@ -149,14 +149,14 @@ def _column(name: str) -> Column:
     return OWN_COLUMNS.get(name) or COLUMNS.get(name) or TEXT
 
 
-def _read(path: Path) -> tuple[_Table, tuple[OwnedMachine, ...]]:
+def _read(path: Path) -> tuple[Table, tuple[OwnedMachine, ...]]:
     """Return the file's cells and its rows, one for each name and site."""
     defaults = {field.name: field.default for field in fields(OwnedMachine)}
     required = [name for name, default in defaults.items() if default is MISSING]
-    table = _read_table(path, required, [name for name in defaults if name not in required])
+    table = read_table(path, required, [name for name in defaults if name not in required])
     given = [name for name in defaults if name in table.columns]
-    values = {name: _parse_column(table, name, _column(name)) for name in given}
-    _check_repeats(table, list(zip(values.get("name", ()), values.get("site", ()), strict=True)))
+    values = {name: parse_column(table, name, _column(name)) for name in given}
+    check_repeats(table, list(zip(values.get("name", ()), values.get("site", ()), strict=True)))
     rows = zip(*values.values(), strict=True)
     return table, tuple(OwnedMachine(**dict(zip(given, row, strict=True))) for row in rows)
 
@@ -164,7 +164,7 @@ def _read(path: Path) -> tuple[_Table, tuple[OwnedMachine, ...]]:
 # ------------------------------------------------------------------------------------------------------ machines and prices
 
 
-def _check_chips(table: _Table, rows: tuple[OwnedMachine, ...]) -> None:
+def _check_chips(table: Table, rows: tuple[OwnedMachine, ...]) -> None:
     """Raise ``InputError`` unless accelerator, count and memory are all there or all absent."""
     for index, row in enumerate(rows):
         if not bool(row.accelerator) == (row.accelerators > 0) == (row.accelerator_memory_gib > 0):
@@ -175,7 +175,7 @@ def _check_chips(table: _Table, rows: tuple[OwnedMachine, ...]) -> None:
             )
 
 
-def _check_worth(table: _Table, rows: tuple[OwnedMachine, ...]) -> None:
+def _check_worth(table: Table, rows: tuple[OwnedMachine, ...]) -> None:
     """Raise ``InputError`` for a machine that would sell for more than it cost, or that costs nothing or absurdly much."""
     for index, row in enumerate(rows):
         if row.residual_usd > row.purchase_usd:
@@ -189,7 +189,7 @@ def _check_worth(table: _Table, rows: tuple[OwnedMachine, ...]) -> None:
             )
 
 
-def _machines(table: _Table, rows: tuple[OwnedMachine, ...]) -> tuple[MachineType, ...]:
+def _machines(table: Table, rows: tuple[OwnedMachine, ...]) -> tuple[MachineType, ...]:
     """Return each machine once; one name for two different machines is an error."""
     found: dict[str, tuple[int, OwnedMachine]] = {}
     for index, row in enumerate(rows):
