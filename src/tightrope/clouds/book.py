@@ -254,7 +254,7 @@ def _tiers(unit_prices: dict[ZoneKey, UnitPrice]) -> dict[Key, tuple[UnitPrice, 
     return {key: tuple(group) for key, group in groupby(ordered, key=lambda row: (row.cloud, row.region, row.item))}
 
 
-def _own(directory: Path, machines: dict[str, MachineType]) -> Catalogue:
+def load_own(directory: Path, machines: dict[str, MachineType]) -> Catalogue:
     """Return a user's own folder: the machines that ``owned.csv`` declares, then its tables, which may name or correct them."""
     declared = directory / "owned.csv"
     owned = load_owned(declared) if declared.exists() else Catalogue()
@@ -280,7 +280,7 @@ def load_price_book(as_of: date | None = None, directory: Path | None = None) ->
     machines = _by_name(machine for catalogue in shipped for machine in catalogue.machines)
     refreshed = load_refreshed(machines, earlier=as_of is not None)
     machines = {machine.name: machine for catalogue in refreshed for machine in catalogue.machines} | machines
-    own = _own(directory, machines) if directory else Catalogue()
+    own = load_own(directory, machines) if directory else Catalogue()
     theirs = [*shipped, *refreshed]
     prices = _in_force((row for part in theirs for row in part.prices), as_of, price_key)
     withdrawn = _withdraw(prices, (item for part in theirs for item in part.withdrawn), as_of)
