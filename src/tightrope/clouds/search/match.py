@@ -54,14 +54,21 @@ def matching(stated: Iterable[str], known: Iterable[str], kind: str) -> frozense
 def matching_gpus(stated: Iterable[str], book: PriceBook) -> frozenset[str] | None:
     """Return the accelerators that the patterns name, None where none is stated; ``none`` is the empty name.
 
-    A model's name stands for all of its boards: ``a100`` for ``a100-40gb`` and ``a100-80gb``. Raises ``UnknownNameError``.
+    A family's name that is no accelerator's stands for all of its members: ``tpu`` for ``tpu-v5e`` and ``tpu-v6e``, but ``l4`` for
+    itself alone. Raises ``UnknownNameError``.
     """
-    patterns = words(stated)
+    patterns = [word.casefold() for word in words(stated)]
     known = {machine.accelerator for machine in book.machine_types.values()} - {""}
-    found = {""} if NO_GPU in patterns else set[str]()
+    found = set[str]()
     for pattern in patterns:
-        models = {name for name in known if fnmatchcase(name.split("-")[0], pattern.casefold())}
-        found |= models or (set() if pattern == NO_GPU else matching([pattern], known, "accelerator"))
+        members = {name for name in known if name.partition("-")[0] == pattern}
+        found |= (
+            {""}
+            if pattern == NO_GPU
+            else members
+            if pattern not in known and members
+            else matching([pattern], known, "accelerator")
+        )
     return frozenset(found) if patterns else None
 
 

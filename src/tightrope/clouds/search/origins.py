@@ -10,8 +10,7 @@ from typing import Literal, TypeAlias
 
 from tightrope.base import registry
 from tightrope.base.catalogue import Catalogue, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice
-from tightrope.clouds.book import PriceBook
-from tightrope.clouds.rows import load_catalogue
+from tightrope.clouds.book import PriceBook, load_own
 from tightrope.clouds.search.match import matching
 from tightrope.clouds.store import load_archive, prices_folder
 
@@ -68,7 +67,7 @@ def load_parts(directory: Path | None = None) -> tuple[Part, ...]:
         written = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
         parts.append(Part("refreshed", path.stem, path, written, load_archive(path, machines, earlier=True)))
     machines = _machines(parts)
-    own = [Part("own", directory.name, directory, None, (load_catalogue(directory, machines),))] if directory else []
+    own = [Part("own", directory.name, directory, None, (load_own(directory, machines),))] if directory else []
     return (*parts, *own)
 
 

