@@ -25,5 +25,9 @@ from pathlib import Path
 
 from tightrope.clouds.rows import CsvCloud
 
-FACES = frozenset({"machines", "prices", "spot", "commitments", "unit_prices"})
-CLOUD = CsvCloud("gcp", Path(__file__).parent, FACES)
+CLOUD = CsvCloud(
+    "gcp",
+    Path(__file__).parent,
+    frozenset({"machines", "prices", "spot", "commitments", "unit_prices", "refresh"}),
+    importer="tightrope.clouds.gcp.refresh.fetch",
+)
