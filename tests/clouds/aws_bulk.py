@@ -1,15 +1,17 @@
 """Offer files as large as AWS's own, generated as they are sent: a few machines that count among hundreds of thousands of rows."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
 
 from tests.clouds import aws_server
 from tests.clouds.aws_server import Product
 
-BLOCK_ROWS = 400
+BLOCK_RATES = 400
 TOKEN = b"@@@@@@"
 """Stands in a block for what makes its SKUs unlike those of every other block."""
+Part: TypeAlias = tuple[bytes, int]
+"""A piece of a file, and how often it comes."""
 SYSTEMS = ("Linux", "Windows", "RHEL", "SUSE", "Ubuntu Pro")
 
 
@@ -29,71 +31,71 @@ def others(count: int) -> list[Product]:
     return found
 
 
-def filled(block: bytes, mebibytes: float) -> Iterator[bytes]:
-    """Yield a block again and again, with other SKUs each time, until so much has come."""
-    for number in range(max(1, round(mebibytes * 2**20 / len(block)))):
-        yield block.replace(TOKEN, b"%06X" % number)
+def sent(parts: Iterable[Part]) -> Iterator[bytes]:
+    """Yield a file's parts, each as often as it says, with other SKUs each time."""
+    for block, times in parts:
+        for number in range(times):
+            yield block.replace(TOKEN, b"%06X" % number)
 
 
-def offer_csv(products: Iterable[Product], mebibytes: float) -> Iterator[bytes]:
-    """Yield an offer file as CSV: what counts stands at its start, the rest after it."""
-    yield aws_server.as_csv(aws_server.ec2_rows(products), aws_server.EC2_COLUMNS)
-    block = aws_server.as_csv(aws_server.ec2_rows(others(20)), aws_server.EC2_COLUMNS)
-    yield from filled(block.split(b"\n", 6)[6], mebibytes)
+def measured(parts: Iterable[Part], mark: bytes) -> tuple[int, int]:
+    """Return how many bytes a file has that is never kept, and how many prices: a mark stands in it once for each."""
+    parts = list(parts)
+    return sum(len(block) * times for block, times in parts), sum(block.count(mark) * times for block, times in parts)
 
 
-def members(document: dict[str, object]) -> bytes:
-    """Return an object's members as AWS indents them, without its braces and with a comma at the end."""
-    return json.dumps(document, indent=2).encode()[2:-2] + b",\n"
+def times_of(block: bytes, mebibytes: float) -> int:
+    """Return how often a block makes so much."""
+    return max(1, round(mebibytes * 2**20 / len(block)))
 
 
-def offer_json(products: Iterable[Product], mebibytes: float) -> Iterator[bytes]:
-    """Yield an offer file as JSON: all products, then the on-demand terms, then the reserved ones."""
-    mine, theirs = aws_server.ec2_json(products), aws_server.ec2_json(others(20))
-    blocks = [
-        (members(document["products"]), members(document["terms"]["OnDemand"]), members(document["terms"]["Reserved"]))
-        for document in (mine, theirs)
+def offer_csv(products: Iterable[Product], mebibytes: float) -> list[Part]:
+    """Return an offer file as CSV: what counts stands at its start, the rest after it."""
+    mine, theirs = (aws_server.as_csv(aws_server.ec2_rows(some), aws_server.EC2_COLUMNS) for some in (products, others(20)))
+    block = theirs.split(b"\n", 6)[6]
+    return [(mine, 1), (block, times_of(block, mebibytes))]
+
+
+def offer_json(products: Iterable[Product], mebibytes: float) -> list[Part]:
+    """Return an offer file as JSON: all products, then the on-demand terms, then the reserved ones; what counts at their ends."""
+    mine, theirs = (_members(aws_server.ec2_json(some)) for some in (products, others(20)))
+    times = times_of(b"".join(theirs), mebibytes)
+    about = b'"formatVersion" : "v1.0",\n"version" : "%b"' % aws_server.VERSION.encode()
+    heads = (b"{\n" + about + b',\n"products" : {\n', b'\n},\n"terms" : {\n"OnDemand" : {\n', b'\n},\n"Reserved" : {\n')
+    parts = [
+        part
+        for head, block, end in zip(heads, theirs, mine, strict=True)
+        for part in ((head, 1), (block + b",\n", times), (end, 1))
     ]
-    repeats = max(1, round(mebibytes * 2**20 / sum(map(len, blocks[1]))))
-    heads = (
-        b'{\n"formatVersion" : "v1.0",\n"version" : "20261120120000",\n"products" : {\n',
-        b'},\n"terms" : {\n"OnDemand" : {\n',
-        b'},\n"Reserved" : {\n',
+    return [*parts, (b"\n}\n}\n}\n", 1)]
+
+
+def _members(document: dict[str, Any]) -> list[bytes]:
+    """Return the products and both kinds of terms as AWS indents them, without the braces around them."""
+    listed = (document["products"], document["terms"]["OnDemand"], document["terms"]["Reserved"])
+    return [json.dumps(part, indent=2).encode()[2:-2] for part in listed]
+
+
+def plan_csv(products: Iterable[Product], mebibytes: float) -> list[Part]:
+    """Return a Savings Plan file as CSV, most of whose rates are of products that no reader keeps."""
+    mine, theirs = (
+        aws_server.as_csv(aws_server.plan_rows(aws_server.plans(list(some))), aws_server.SAVINGS_COLUMNS)
+        for some in (products, others(20))
     )
-    for part, head in enumerate(heads):
-        yield head + blocks[0][part]
-        for number in range(repeats):
-            block = blocks[1][part].replace(TOKEN, b"%06X" % number)
-            yield block if number < repeats - 1 else block.rstrip(b",\n")
-    yield b"}\n}\n}\n"
+    block = theirs.split(b"\n", 6)[6]
+    return [(mine, 1), (block, times_of(block, mebibytes))]
 
 
-def plan_csv(products: Iterable[Product], mebibytes: float) -> Iterator[bytes]:
-    """Yield a Savings Plan file as CSV, most of whose rates are of products that no reader keeps."""
-    listed = aws_server.plans(list(products))
-    yield aws_server.as_csv(aws_server.plan_rows(listed), aws_server.SAVINGS_COLUMNS)
-    block = aws_server.as_csv(aws_server.plan_rows(aws_server.plans(others(20))), aws_server.SAVINGS_COLUMNS)
-    yield from filled(block.split(b"\n", 6)[6], mebibytes)
-
-
-def plan_json(products: Iterable[Product], mebibytes: float) -> Iterator[bytes]:
-    """Yield a Savings Plan file as JSON: each plan has as many rates of products that no reader keeps."""
+def plan_json(products: Iterable[Product], mebibytes: float) -> list[Part]:
+    """Return a Savings Plan file as JSON: each plan has as many rates of products that no reader keeps, before those that count."""
     document = aws_server.plans_json(aws_server.plans(list(products)))
-    terms = document["terms"]["savingsPlan"]
+    terms = document.pop("terms")["savingsPlan"]
     rate = json.dumps(terms[0]["rates"][0], indent=2).encode()
     sku = terms[0]["rates"][0]["discountedSku"].encode()
-    block = b",\n".join(rate.replace(sku, TOKEN + b"%010X" % index) for index in range(BLOCK_ROWS))
-    head = {name: value for name, value in document.items() if name != "terms"}
-    yield json.dumps(head, indent=2).encode()[:-2] + b',\n"terms" : {"savingsPlan" : ['
+    block = b"".join(rate.replace(sku, TOKEN + b"%010X" % index) + b",\n" for index in range(BLOCK_RATES))
+    parts = [(json.dumps(document, indent=2).encode()[:-2] + b',\n"terms" : {"savingsPlan" : [', 1)]
     for number, term in enumerate(terms):
-        text = json.dumps(term, indent=2).encode()
-        yield (b"" if number == 0 else b",\n") + text[: text.rindex(b"]")]
-        for more in filled(block, mebibytes / len(terms)):
-            yield b",\n" + more
-        yield b"]}"
-    yield b"]}}"
-
-
-def size_of(chunks: Callable[[], Iterable[bytes]]) -> int:
-    """Return how many bytes a file has that is never kept."""
-    return sum(map(len, chain(chunks())))
+        about, _, rates = json.dumps(term, indent=2).encode().partition(b'"rates": [')
+        head = (b",\n" if number else b"") + about + b'"rates": ['
+        parts += [(head, 1), (block, times_of(block, mebibytes / len(terms))), (rates, 1)]
+    return [*parts, (b"]}}", 1)]
