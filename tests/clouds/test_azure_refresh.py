@@ -167,10 +167,13 @@ def test_other_machines_are_counted(get: Callable[..., Catalogue], fetcher: Fetc
         ({"retailPrice": 0.9, "effectiveEndDate": "2026-11-24T00:00:00Z"}, "0.526"),
         ({"retailPrice": 0.4}, "0.526"),
         ({"retailPrice": 0.7}, "0.7"),
-        ({"retailPrice": 0.3, "tierMinimumUnits": 100.0}, "0.526"),
+        ({"retailPrice": 0.9, "tierMinimumUnits": 100.0}, "0.526"),
+        ({"retailPrice": 0.9, "skuName": "NC4as T4 v3 - Expired"}, "0.526"),
+        ({"retailPrice": 0.9, "productName": "Virtual Machines Series Windows"}, "0.526"),
+        ({"retailPrice": 0.9, "productName": "Series Cloud Services"}, "0.526"),
         ({"retailPrice": 0.9, "unitOfMeasure": "100 Hours"}, "0.526"),
     ],
-    ids=["primary", "newer", "not yet", "no more", "cheaper", "dearer", "tier", "unit"],
+    ids=["primary", "newer", "not yet", "no more", "cheaper", "dearer", "tier", "expired", "windows", "services", "unit"],
 )
 @pytest.mark.parametrize("first", [True, False])
 def test_of_two_prices_one_counts(
@@ -180,6 +183,12 @@ def test_of_two_prices_one_counts(
     catalogue = get(*(pair if first else reversed(pair)))
     assert _usd(catalogue) == {(T4, "on-demand"): Decimal(expected)}
     assert _noted(fetcher, "1 price left out")
+
+
+def test_a_reservations_hour_is_rounded_up(get: Callable[..., Catalogue]) -> None:
+    machine = "Standard_NC48ads_A100_v4"
+    term = item(machine, 42066.0, type="Reservation", reservationTerm="1 Year")
+    assert _usd(get(item(machine, 7.346), term))[machine, "reserved-1y"] == Decimal("4.80206")
 
 
 def test_what_costs_no_less_than_on_demand_is_no_offer(get: Callable[..., Catalogue], fetcher: Fetcher) -> None:
@@ -333,6 +342,13 @@ def test_no_price_makes_a_senseless_quote(base: Item, key: str, value: object, m
     except SourceError:
         return
     assert all(quote.usd_per_hour.is_finite() and 0 < quote.usd_per_hour <= 1000 for quote in found)
+
+
+def test_development_prices_are_none() -> None:
+    left_out = Counter[str]()
+    priced = item(T4, Decimal("0.4"), type="DevTestConsumption")
+    assert not list(quotes(priced, T4, TODAY, left_out, "here"))
+    assert left_out == {"DevTest": 1}
 
 
 @given(ODD, st.sampled_from(["1 Year", "3 Years", "5 Years"]))
