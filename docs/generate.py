@@ -47,6 +47,7 @@ def printed_by(command: str, cwd: Path = ROOT) -> str:
     program, *arguments = shlex.split(command)
     env = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_CACHE_HOME") if name in os.environ}
     env |= {"COLUMNS": str(COLUMNS), "TERMINAL_WIDTH": str(COLUMNS), "NO_COLOR": "1", "TERM": "dumb", "PYTHONUTF8": "1"}
+    env["TIGHTROPE_PRICES"] = os.devnull  # what someone refreshed on this machine is no part of the pages
     env["TIGHTROPE_PRICES"] = str(ROOT / "out" / "no-refreshed-prices")
     path = Path(sys.executable).with_name(program)
     done = subprocess.run(  # noqa: S603 - the commands are the documentation's own
@@ -69,10 +70,15 @@ def console(command: str, cwd: Path = ROOT) -> str:
 
 def cli_reference() -> str:
     """Return the page of every verb's ``--help``."""
-    verbs = sorted(getattr(typer.main.get_command(app), "commands", {}))
-    commands = ["tightrope --help", *(f"tightrope {verb} --help" for verb in verbs)]
+    commands = _helps(typer.main.get_command(app), "tightrope")
     head = "# Command line\n\nExit codes: 0 done, 2 bad input, 3 infeasible, 4 not proven, or a promise missed in a replay.\n"
     return "\n".join([head, *(console(command) for command in commands)])
+
+
+def _helps(command: object, name: str) -> list[str]:
+    """Return the ``--help`` of a command and of every verb inside it."""
+    verbs = getattr(command, "commands", {})
+    return [f"{name} --help", *(line for verb in sorted(verbs) for line in _helps(verbs[verb], f"{name} {verb}"))]
 
 
 def formulation() -> str:
