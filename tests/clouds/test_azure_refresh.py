@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.clouds import azure_server
 from tests.clouds.azure_server import Item, containers, every_item_of, item, transfer, unit_item
@@ -334,6 +334,7 @@ def _mutated(base: Item, key: str, value: object, missing: bool) -> Item:
     return azure_server.changed(base, lambda each: each.pop(key) if missing else each.__setitem__(key, value))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(every_item_of(T4, 0.526))), st.sampled_from(["retailPrice", "unitPrice"]), ODD, st.booleans())
 def test_no_price_makes_a_senseless_quote(base: Item, key: str, value: object, missing: bool) -> None:
     exact: dict[str, Any] = json.loads(json.dumps(base), parse_float=Decimal)
@@ -351,6 +352,7 @@ def test_development_prices_are_none() -> None:
     assert left_out == {"DevTest": 1}
 
 
+@settings(deadline=None)
 @given(ODD, st.sampled_from(["1 Year", "3 Years", "5 Years"]))
 def test_no_savings_plan_makes_a_senseless_quote(value: object, term: str) -> None:
     base = item(T4, Decimal("0.526"), tierMinimumUnits=0, savingsPlan=[{"term": term, "retailPrice": value}])
@@ -362,6 +364,7 @@ def test_no_savings_plan_makes_a_senseless_quote(value: object, term: str) -> No
     assert all(quote.usd_per_hour.is_finite() and 0 < quote.usd_per_hour <= 1000 for quote in found)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([0, 100, 10100, 50100, 150100]), ODD), min_size=1, max_size=8))
 def test_no_unit_price_is_senseless(tiers: list[tuple[int, object]]) -> None:
     items = [
