@@ -55,6 +55,7 @@ UNITS = """cloud,region,item,unit,usd,basis,source,seen,above
 here,us-town,internet-egress,GB,0.09,list,@list,2026-01-01,0
 here,us-town,internet-egress,GB,0.08,list,@list,2026-03-01,0
 here,us-town,internet-egress,GB,0.05,list,@list,2026-01-01,10240
+here,us-town,internet-egress,GB,0.05,list,@list,2026-03-01,10240
 """
 SOURCES = """key,description,licence
 list,the shop's list; as of 2026,public
@@ -473,7 +474,7 @@ def test_each_source_of_a_figure_stands_apart_with_its_licence(book: PriceBook) 
 
 def test_prices_are_old_after_ninety_days(book: PriceBook) -> None:
     ages = {age.cloud: age for age in origins(book, (), date(2026, 5, 30)).ages}  # 90 days after 2026-03-01
-    assert (ages["here"].rows, ages["here"].old_rows) == (13, 10)
+    assert (ages["here"].rows, ages["here"].old_rows) == (13, 9)
     assert {age.cloud: age.old_rows for age in origins(book, (), date(2026, 8, 30)).ages} == {"here": 13, "there": 0}
     assert {age.cloud: age.old_rows for age in origins(book, (), date(2026, 8, 31)).ages} == {"here": 13, "there": 2}
 
@@ -507,8 +508,16 @@ def test_parts_are_those_that_ship_then_refreshed_then_own(
     )
     said = [(part.kind, part.name, part.path, part.written, part.rows) for part in load_parts(sellers / "mine")]
     assert said == [
-        ("shipped", "here", None, None, 15),
+        ("shipped", "here", None, None, 16),
         ("shipped", "there", None, None, 2),
         ("refreshed", "there", refreshed / "there.zip", written, 2),
         ("own", "mine", sellers / "mine", None, 9),
     ]
+
+
+def test_what_was_free_has_no_share_to_rise_by() -> None:
+    free = Change(
+        "unit price", "changed", "here", "us-town", "object-storage-reads per GB", "", "", Decimal(0), Decimal("0.1"), NOW
+    )
+    assert free.share is None
+    assert Change("unit price", "changed", "here", "a", "b", "", "", Decimal("0.1"), Decimal(0), NOW).share == -1.0

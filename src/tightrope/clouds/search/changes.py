@@ -36,8 +36,8 @@ class Change:
 
     @property
     def share(self) -> float | None:
-        """The rise as a part of the old figure, negative for a fall; None where there was none before, or is none after."""
-        return None if self.old is None or self.new is None else float(self.new / self.old) - 1.0
+        """The rise as a part of the old figure, negative for a fall; None where there was none before (or it was free), or after."""
+        return float(self.new / self.old) - 1.0 if self.old and self.new is not None else None
 
 
 @dataclass(frozen=True, slots=True)
