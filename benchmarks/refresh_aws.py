@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-from tests.clouds import aws_bulk, aws_server
+from tests.clouds import aws_bulk, aws_ec2, aws_server
 from tests.clouds.loopback import Loopback
 
 from benchmarks.processes import run_measured
@@ -82,7 +82,7 @@ def serve(server: Loopback) -> None:
         offers, plans = files(form)
         server.serve(aws_server.ec2_path(REGION, form), lambda _, make=offers: aws_bulk.sent(make(machines, OFFERS_MIB)))
         server.serve(aws_server.plan_path(REGION, form), lambda _, make=plans: aws_bulk.sent(make(machines, PLANS_MIB)))
-    server.serve("/", aws_server.Ec2([aws_server.Spot("g6.xlarge", f"{REGION}{zone}", "0.3") for zone in "abcd"]))
+    server.serve("/", aws_ec2.Ec2([aws_ec2.Spot("g6.xlarge", f"{REGION}{zone}", "0.3") for zone in "abcd"]))
 
 
 def files(form: str) -> tuple[Maker, Maker]:
