@@ -29,4 +29,9 @@ from pathlib import Path
 
 from tightrope.clouds.rows import CsvCloud
 
-CLOUD = CsvCloud("aws", Path(__file__).parent, frozenset({"machines", "prices", "spot", "commitments", "unit_prices"}))
+CLOUD = CsvCloud(
+    "aws",
+    Path(__file__).parent,
+    frozenset({"machines", "prices", "spot", "commitments", "unit_prices", "refresh"}),
+    importer="tightrope.clouds.aws.refresh.fetch",
+)
