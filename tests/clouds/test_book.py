@@ -150,7 +150,7 @@ def test_machines_of_ones_own_are_in_the_book(tmp_path: Path) -> None:
     assert row is not None
     assert row.usd_per_hour == Decimal("1.04000")  # 8,760 $ in a year of 8,760 h, 150 W at 0.20 $/kWh, 7.30 $ in 730 h
     assert book.regions("owned") == ("cellar",)
-    assert book.unit_price("owned", "cellar", "internet-egress").above > 0
+    assert book.unit_price("owned", "cellar", "internet-egress").usd == 0
     with pytest.raises(InputError, match="no price was seen"):
         load_price_book(date(2020, 1, 1), tmp_path)
 
@@ -162,3 +162,17 @@ def test_a_table_of_ones_own_corrects_a_declared_machine(tmp_path: Path, write_c
     row = load_price_book(directory=tmp_path).find("rack.l4", "cellar", "owned")
     assert row is not None
     assert row.usd_per_hour == 2
+
+
+TIERS = "cloud,region,item,unit,usd,basis,source,seen,above\n"
+
+
+def test_tiers_change_together(small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write) -> None:
+    rows = "here,town,egress,GB,{},list,shop,{},{}\n".format
+    first, second = rows("0.09", "2026-01-01", 100) + rows("0.05", "2026-01-01", 10100), rows("0.08", "2026-03-01", 1000)
+    write_catalogue(tmp_path / "here", unit_prices=TIERS + second + first)
+    assert [(row.usd, row.above) for row in small().tiers("here", "town", "egress")] == [(Decimal("0.08"), 1000)]
+    before = small(date(2026, 2, 1)).tiers("here", "town", "egress")
+    assert [(row.usd, row.above) for row in before] == [(Decimal("0.09"), 100), (Decimal("0.05"), 10100)]
+    own = write_catalogue(tmp_path / "own", machines=None, prices=None, unit_prices=TIERS + rows("0", "2025-01-01", 0))
+    assert [(row.usd, row.above) for row in small(directory=own).tiers("here", "town", "egress")] == [(0, 0)]

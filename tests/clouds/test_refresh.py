@@ -20,7 +20,7 @@ from tightrope.base.catalogue import Catalogue, MachineType, PriceRow, UnitPrice
 from tightrope.base.errors import InputError, SourceError, UnknownNameError, UnreachableError
 from tightrope.clouds import fetch as fetching
 from tightrope.clouds import refresh as refreshing
-from tightrope.clouds.book import _in_force, _withdraw, load_price_book, price_key
+from tightrope.clouds.book import _in_force, _tiers, _withdraw, load_price_book, price_key
 from tightrope.clouds.fetch import Fetcher
 from tightrope.clouds.join import Comparison, joined
 from tightrope.clouds.refresh import Ask, Refreshed, refresh
@@ -184,6 +184,28 @@ def test_unit_prices_have_successors_too(vendor: Vendor) -> None:
     vendor.refresh()
     assert str(book().unit_price("here", "us-town", "internet-egress").usd) == "0.08"
     assert str(book(date(2026, 11, 1)).unit_price("here", "us-town", "internet-egress").usd) == "0.09"
+
+
+def test_a_free_unit_is_more_likely_an_error(vendor: Vendor) -> None:
+    vendor.units = [("internet-egress", "0")]
+    with pytest.raises(SourceError, match=r"internet-egress.*a price above 0"):
+        vendor.refresh()
+
+
+def test_tiers_have_successors_together() -> None:
+    now = earlier = Catalogue()
+    days = [{"0": "1", "100": "2"}, {"0": "1", "100": "3"}, {"0": "1", "100": "3"}, {"50": "3"}, {"0": "1", "100": "2"}]
+    for number, tiers in enumerate(days):
+        day = TODAY + timedelta(days=number)
+        rows = tuple(
+            UnitPrice("here", "us-town", "egress", "GB", Decimal(usd), "list", "x", day, Decimal(above))
+            for above, usd in tiers.items()
+        )
+        now, earlier = joined(now, earlier, Catalogue(unit_prices=rows), Comparison((), (), 0, (), frozenset()), day)
+    for number, tiers in enumerate(days):
+        found = _tiers([*earlier.unit_prices, *now.unit_prices], TODAY + timedelta(days=number))
+        assert [(str(row.above), str(row.usd)) for row in found["here", "us-town", "egress"]] == list(tiers.items())
+    assert len(earlier.unit_prices) == 5
 
 
 def test_the_same_day_again_replaces_what_the_day_said(vendor: Vendor) -> None:

@@ -69,6 +69,7 @@ class UnitPrice:
     item: str
     unit: str
     usd: Decimal
+    """0 only where the seller says that it is free."""
     basis: Literal["list", "derived"]
     source: str
     seen: date

@@ -5,6 +5,7 @@ folder of tables. Goes out: a ``PriceBook``. Prices are append-only: the row in 
 for; a user's rows stand before all others.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -209,9 +210,9 @@ def price_key(row: PriceRow | Withdrawal) -> ZoneKey:
     return row.machine, row.region, row.offer, row.zone
 
 
-def unit_key(row: UnitPrice) -> ZoneKey:
-    """Return what a unit price is asked for by."""
-    return row.cloud, row.region, row.item, str(row.above)
+def unit_key(row: UnitPrice) -> Key:
+    """Return what a unit price, with all its tiers, is asked for by."""
+    return row.cloud, row.region, row.item
 
 
 def discount_key(row: Discount) -> ZoneKey:
@@ -248,10 +249,13 @@ def _zones(prices: dict[ZoneKey, PriceRow]) -> dict[Key, tuple[PriceRow, ...]]:
     return {key: tuple(row for _, row in group) for key, group in groupby(zoned, key=lambda item: item[0][:3])}
 
 
-def _tiers(unit_prices: dict[ZoneKey, UnitPrice]) -> dict[Key, tuple[UnitPrice, ...]]:
-    """Return (cloud, region, item) → its tiers, the lowest first."""
-    ordered = sorted(unit_prices.values(), key=lambda row: (row.cloud, row.region, row.item, row.above))
-    return {key: tuple(group) for key, group in groupby(ordered, key=lambda row: (row.cloud, row.region, row.item))}
+def _tiers(unit_prices: Iterable[UnitPrice], as_of: date | None) -> dict[Key, tuple[UnitPrice, ...]]:
+    """Return (cloud, region, item) → its tiers in force, the lowest first: those of one day, for they change together."""
+    days: dict[Key, dict[date, dict[Decimal, UnitPrice]]] = defaultdict(lambda: defaultdict(dict))
+    for row in unit_prices:
+        if as_of is None or row.seen <= as_of:
+            days[unit_key(row)][row.seen][row.above] = row
+    return {key: tuple(sorted(found[max(found)].values(), key=lambda row: row.above)) for key, found in days.items()}
 
 
 def load_own(directory: Path, machines: dict[str, MachineType]) -> Catalogue:
@@ -273,8 +277,8 @@ def load_price_book(as_of: date | None = None, directory: Path | None = None) ->
     """Return the machines and the prices in force on ``as_of`` (default: the newest) of every discovered cloud.
 
     ``directory`` is a user's own folder of tables (see ``rows.py``, and ``owned`` for its ``owned.csv``): its machines replace
-    those of the same name, its prices those of the same machine, region and offer, whatever their dates. Raises ``InputError``
-    with file, line and remedy.
+    those of the same name, its prices those of the same machine, region and offer (a unit price all tiers of the same item),
+    whatever their dates. Raises ``InputError`` with file, line and remedy.
     """
     shipped = [cloud.catalogue() for cloud in registry.clouds().values()]
     machines = _by_name(machine for catalogue in shipped for machine in catalogue.machines)
@@ -289,12 +293,12 @@ def load_price_book(as_of: date | None = None, directory: Path | None = None) ->
         oldest = min(row.seen for part in [*theirs, own] for row in part.prices)
         msg = f"no price was seen by {as_of}"
         raise InputError(msg, resolve=f"ask for a day from {oldest} on")
-    units = _in_force((row for part in theirs for row in part.unit_prices), as_of, unit_key)
+    units = _tiers((row for part in theirs for row in part.unit_prices), as_of)
     discounts = _in_force((row for part in theirs for row in part.discounts), as_of, discount_key)
     return PriceBook(
         machine_types=machines | {machine.name: machine for machine in own.machines},
         rows={(machine, region, offer): row for (machine, region, offer, zone), row in prices.items() if not zone},
-        unit_tiers=_tiers(units | _in_force(own.unit_prices, as_of, unit_key)),
+        unit_tiers=units | _tiers(own.unit_prices, as_of),
         zone_rows=_zones(prices),
         discounts=discounts | _in_force(own.discounts, as_of, discount_key),
         commitments={(rule.cloud, rule.offer): rule for part in [*theirs, own] for rule in part.commitments},

@@ -6,7 +6,7 @@ of each week stays.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -167,7 +167,7 @@ def joined(now: Catalogue, earlier: Catalogue, listed: Catalogue, found: Compari
 
     What was seen on the same day by an earlier refresh is not kept beside what this one says.
     """
-    left_on = {price_key(item): item.seen for item in now.withdrawn}
+    left_on: dict[Hashable, date] = {price_key(item): item.seen for item in now.withdrawn}
     prices, old_prices = _succeeded(now.prices, earlier.prices, found.prices, price_key, today, left_on)
     gone = {(item.machine, item.region, item.offer, item.zone) for item in found.withdrawn}
     left = [row for row in prices if price_key(row) not in gone]
@@ -193,26 +193,37 @@ def _succeeded(
     now: Iterable[Dated],
     earlier: Iterable[Dated],
     listed: Iterable[Dated],
-    key: Callable[[Dated], ZoneKey],
+    key: Callable[[Dated], Hashable],
     today: date,
-    left_on: Mapping[ZoneKey, date] = {},
+    left_on: Mapping[Hashable, date] = {},
 ) -> tuple[list[Dated], list[Dated]]:
-    """Return key by key the newest row, and the earlier ones: one for each change, the first that had it."""
+    """Return key by key what stands now (all tiers of a unit price together), and what stood before: each change once."""
     history = list(earlier)
-    last = {key(row): row for row in history}
-    standing = {key(row): row for row in now}
-    for row in listed:
-        place = key(row)
-        old = standing.get(place)
-        if old is not None and old.seen < today and not _held(last.get(place), old, left_on.get(place)):
-            history.append(old)
-        standing[place] = row
-    return list(standing.values()), history
+    standing, last = _by_key(now, key), _by_key(history, key)
+    for place, rows in _by_key(listed, key).items():
+        old = standing.get(place, [])
+        if old and old[0].seen < today and not _held(last.get(place, []), old, left_on.get(place)):
+            history += old
+        standing[place] = rows
+    return list(chain.from_iterable(standing.values())), history
 
 
-def _held(before: Dated | None, old: Dated, left_on: date | None) -> bool:
-    """Return whether an earlier row says already what ``old`` says, and it did not leave the list in between."""
-    return before is not None and _same(before, old) and (left_on is None or left_on <= before.seen)
+def _by_key(rows: Iterable[Dated], key: Callable[[Dated], Hashable]) -> dict[Hashable, list[Dated]]:
+    """Return key → its rows of the newest day, in their order."""
+    found: dict[Hashable, list[Dated]] = {}
+    for row in rows:
+        group = found.setdefault(key(row), [row])
+        if group[0].seen < row.seen:
+            found[key(row)] = [row]
+        elif group[0].seen == row.seen and group[0] is not row:
+            group.append(row)
+    return found
+
+
+def _held(before: list[Dated], old: list[Dated], left_on: date | None) -> bool:
+    """Return whether earlier rows say already what ``old`` says, and it did not leave the list in between."""
+    same = len(before) == len(old) and all(map(_same, before, old))
+    return same and (left_on is None or left_on <= before[0].seen)
 
 
 def _same(one: Dated, other: Dated) -> bool:

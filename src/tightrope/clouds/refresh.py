@@ -194,6 +194,10 @@ def _check_own(listed: Catalogue, ask: Ask) -> None:
         if row.region not in ask.regions:
             where = f"prices of {row.cloud}"
             raise reshaped(where, row, f"prices of {', '.join(ask.regions)}")
+    for unit in listed.unit_prices:
+        if not unit.usd > 0:
+            where = f"{unit.region} {unit.item}"
+            raise reshaped(where, unit.usd, "a price above 0")
     seen: dict[ZoneKey, PriceRow] = {}
     for row in listed.prices:
         if seen.setdefault(price_key(row), row) is not row:

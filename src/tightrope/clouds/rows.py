@@ -116,7 +116,9 @@ COLUMNS = {
     "accelerator_memory_gib": Column(numeric(float, zero=True), "GiB, 0 where there is no accelerator"),
     "network_gbps": Column(_or_unknown(numeric(float, zero=False)), "gigabits a second, or nothing where unknown"),
     "usd_per_hour": PRICE,
-    "usd": PRICE,
+    "usd": Column(
+        numeric(Decimal, zero=True, below=1_000_000), "a price in US dollars, 0 only where the seller says that it is free"
+    ),
     "upfront_usd": Column(numeric(Decimal, zero=True), "US dollars, 0 where nothing is paid at the start"),
     "above": Column(numeric(Decimal, zero=True, below=10**15), "units a month, 0 for the first tier"),
     "zones": COUNT,

@@ -8,8 +8,7 @@ Rules of derivation:
 - **accelerator** ``h100-pcie`` is a chip of its own: nothing takes it for an H100 SXM, whose memory is faster (3.35 against 2 TB/s,
   NVIDIA data sheet); likewise ``a10`` is no ``a10g``. What is not in ``perf/data/accelerators.csv`` needs a measured profile.
 - **zones** is 0, unknown: Lambda documents none. ``network_gbps`` is not published.
-- **What is free has a price beyond 10^14 units a month**, which no bill reaches: egress, traffic within a region, and the disk that a
-  machine comes with. A millionth of a dollar stands there, so that even a bill that takes it for the price of every unit is right.
+- **Free**, and so 0, are egress, traffic within a region, and the disk that a machine comes with.
 - **object-storage** is the persistent filesystem, the only storage that outlives a machine.
 
 Not here: types without a GPU, and prices that Lambda changed after the table was read.

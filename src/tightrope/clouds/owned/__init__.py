@@ -33,9 +33,6 @@ MOST_USD_PER_HOUR = 1_000_000
 THOUSANDTH_OF_A_CENT = Decimal("0.00001")
 IN_THE_OVERHEAD = ("internet-egress", "inter-zone-transfer", "object-storage", "block-storage")
 """What a plan has to know the price of in every region."""
-FREE_BELOW = Decimal(10) ** 14
-"""Units a month beyond any bill: what is free has a price beyond them only, since a row can not say zero."""
-NO_PRICE = Decimal("0.000001")
 
 # ------------------------------------------------------------------------------------------------------------- the file
 
@@ -214,15 +211,13 @@ def _price(row: OwnedMachine) -> PriceRow:
 
 
 def _included(rows: tuple[OwnedMachine, ...]) -> tuple[UnitPrice, ...]:
-    """Return the unit prices of every site: what a plan asks for is in the overhead, and free below any quantity."""
+    """Return the unit prices of every site: what a plan asks for is in the overhead, and free."""
     since: dict[str, date] = {}
     for row in rows:
         since[row.site] = min(row.seen, since.get(row.site, row.seen))
     source = "free: network and disks are in the overhead that owned.csv states; a row in unit_prices.csv stands before this"
     return tuple(
-        UnitPrice(
-            NAME, site, item, "GB-month" if "storage" in item else "GB", NO_PRICE, "derived", source, seen, above=FREE_BELOW
-        )
+        UnitPrice(NAME, site, item, "GB-month" if "storage" in item else "GB", Decimal(0), "derived", source, seen)
         for site, seen in since.items()
         for item in IN_THE_OVERHEAD
     )
