@@ -285,6 +285,15 @@ def test_bars_are_for_terminals_only_and_show_how_far_each_list_is() -> None:
     assert "12,000" in said(loud)
 
 
+def test_of_many_lists_the_latest_few_have_bars() -> None:
+    with fetching(Console(file=io.StringIO(), width=100, force_terminal=True)) as bars:
+        for number in range(9):
+            bars(f"list {number}", 1, 2)
+        bars("list 0", 2, 2)
+        shown = {task.description for task in bars.progress.tasks if task.visible}
+    assert shown == {"list 0", *(f"list {number}" for number in range(4, 9))}
+
+
 def test_a_sellers_words_steer_no_terminal() -> None:
     evil = MachineType("here", "box\x1b[2J[red]", "box", 2, 4.0, "amd64", "", 0, 0.0, "list", TODAY)
     target = console()

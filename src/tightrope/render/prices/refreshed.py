@@ -1,5 +1,6 @@
 """``tightrope prices refresh`` on the terminal: bars while lists come, and what they brought."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,20 +19,28 @@ from tightrope.render.prices.table import INDENT, Column, print_notes, print_tab
 from tightrope.render.terminal import say
 
 MOST_CHANGES = 10
+MOST_BARS = 6
 
 
 @dataclass(slots=True)
 class Bars:
-    """One bar a list that is being fetched; satisfies ``clouds.fetch.Progress``."""
+    """One bar a list that is being fetched, of the latest few; satisfies ``clouds.fetch.Progress``."""
 
     progress: Progress
     tasks: dict[str, TaskID] = field(default_factory=dict)
+    """Label → its bar, the one heard of last at the end."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, label: str, done: int, total: int | None) -> None:
-        """Show how far one list has come; what is whole stays as a full bar."""
-        if label not in self.tasks:
-            self.tasks[label] = self.progress.add_task(words.clean(label), total=total, said="")
-        self.progress.update(self.tasks[label], completed=done, total=total, said=f"{done:,}")
+        """Show how far one list has come; of more than ``MOST_BARS`` the one not heard of for longest is hidden."""
+        with self.lock:
+            task = self.tasks.pop(label, None)
+            if task is None:
+                task = self.progress.add_task(words.clean(label), total=total, said="")
+            self.tasks[label] = task
+            self.progress.update(task, completed=done, total=total, said=f"{done:,}", visible=True)
+            if len(self.tasks) > MOST_BARS:
+                self.progress.update([*self.tasks.values()][-1 - MOST_BARS], visible=False)
 
 
 @contextmanager
