@@ -246,7 +246,37 @@ def test_machines_like_one_and_machines_without_accelerators(run: Run) -> None:
     }
 
 
-# ----------------------------------------------------------------------------------------------------- diff and sources
+# ---------------------------------------------------------------------------------------------------------------- tokens
+
+
+def test_tokens_say_what_providers_charge_the_cheapest_first(run: Run) -> None:
+    said = run("prices", "tokens", "*llama-3.1-8b*", "--limit", "5").said
+    assert re.search(r"^\*llama-3\.1-8b\*  \d+ matched$", said, re.MULTILINE)
+    costs = [float(row[0]) + float(row[1]) for row in re.findall(r"(\d+\.\d{3})\s+(\d+\.\d{3})", said)]
+    assert costs == sorted(costs)
+    assert len(costs) == 5
+    assert "US dollars a million tokens" in said
+    assert "source: genai-prices" in said
+
+
+def test_tokens_as_json_have_tiers_and_null_for_what_is_unknown(run: Run) -> None:
+    (price,) = run("prices", "tokens", "gemini-2.5-pro", "--provider", "google", "--json").json["prices"]
+    assert price["tiers"][0]["above_prompt_tokens"] == 200_000
+    assert price["tiers"][0]["input_usd_per_million"] == 2 * price["input_usd_per_million"]
+    found = run("prices", "tokens", "gpt-4o", "--json").json["prices"]
+    assert None in [price["input_usd_per_million"] for price in found]
+    assert 0 not in [price["input_usd_per_million"] for price in found]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_tokens_fit_the_console(run: Run, columns: int) -> None:
+    done = run("prices", "tokens", "*llama*", "--limit", "200", columns=columns)
+    assert max(map(len, done.said.splitlines())) <= columns
+    assert "output" in done.said
+    assert "notes on" in done.said
+
+
+# ------------------------------------------------------------------------------------------------------ diff and sources
 
 
 def test_diff_tells_what_changed_between_two_days(run: Run, own: Path) -> None:
@@ -377,6 +407,9 @@ def test_a_seller_without_an_importer_is_answered_with_those_that_have_one(run: 
         (("find", "--as-of", "2999-01-01"), ("2999-01-01 is yet to come", "leave --as-of out")),
         (("sources", "--as-of", "2026-02-30"), ("--as-of: got '2026-02-30'", "YYYY-MM-DD")),
         (("show", "g6.xlarge", "--catalogue", "no-such-folder"), ("no-such-folder", "Resolve:")),
+        (("tokens", "gpt-4oo"), ("'gpt-4oo'", "use gpt-4o")),
+        (("tokens", "gpt-4o", "--provider", "opnai"), ("unknown provider 'opnai'", "openai")),
+        (("tokens", "gpt-4o", "--as-of", "soon"), ("--as-of: got 'soon'", "YYYY-MM-DD")),
         (("refresh", "no-such-seller"), ("no-such-seller", "Resolve: use")),
     ],
     ids=" ".join,

@@ -142,6 +142,29 @@ def compare(
 
 
 @app.command()
+def tokens(
+    model: Annotated[str, typer.Argument(help="Model as its providers call it, such as gpt-4o or *llama-3.1-8b*.")] = "*",
+    provider: Annotated[str, typer.Option(metavar="NAME", help="Provider, such as openai or *azure*.")] = "*",
+    limit: Limit = None,
+    as_of: AsOf = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say what model providers charge for tokens, the cheapest first: the other way to serve a model."""
+    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+
+    from tightrope.cli.day import parse_day  # noqa: PLC0415
+    from tightrope.clouds.tokens import find_token_prices  # noqa: PLC0415
+    from tightrope.render.prices.as_json import text, tokens_json  # noqa: PLC0415
+    from tightrope.render.prices.tokens import print_tokens  # noqa: PLC0415
+
+    found = find_token_prices(model, provider, parse_day(as_of, "--as-of"))
+    if as_json:
+        typer.echo(text(tokens_json(found, limit)))
+    else:
+        print_tokens(found, model, limit or SHOWN, Console())
+
+
+@app.command()
 def diff(
     since: Annotated[str, typer.Option(metavar="DATE", help="The earlier day, such as 2026-10-31.")],
     until: Annotated[str, typer.Option(metavar="DATE", help="The later day; today where left out.")] = "",

@@ -204,7 +204,7 @@ def _found(models: Callable[[str], bool], providers: Callable[[str], bool]) -> I
 
 
 def find_token_prices(model_pattern: str = "*", provider_pattern: str = "*", as_of: date | None = None) -> tuple[TokenPrice, ...]:
-    """Return the prices of every model that matches shell patterns such as ``*llama-3*``, by provider and model.
+    """Return the prices of every model that matches shell patterns such as ``*llama-3*``, the cheapest first.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def find_token_prices(model_pattern: str = "*", provider_pattern: str = "*", as_
     """
     if not any(_matches(provider_pattern)(provider.id) for provider in _list().providers):
         raise unknown_name(provider_pattern, kind="provider", known=(provider.id for provider in _list().providers))
-    found = sorted(_found(_matches(model_pattern), _matches(provider_pattern)), key=lambda pair: (pair[0].id, pair[1].id))
+    found = tuple(_found(_matches(model_pattern), _matches(provider_pattern)))
     if not found:
         names = {model.id for _, model in _found(_matches("*"), _matches(provider_pattern))}
         near = near_names(model_pattern.strip("*"), names)
@@ -223,4 +223,11 @@ def find_token_prices(model_pattern: str = "*", provider_pattern: str = "*", as_
             msg, resolve=f"use {' or '.join(near)}" if near else f"use a pattern, such as *{model_pattern.strip('*')[:4]}*"
         )
     day = as_of or _today()
-    return tuple(_record(provider, model, day) for provider, model in found)
+    return tuple(sorted((_record(provider, model, day) for provider, model in found), key=_cheapest_first))
+
+
+def _cheapest_first(price: TokenPrice) -> tuple[bool, Decimal, str, str]:
+    """Return how prices are ordered: by what a token read and a token written cost together, those without a price last."""
+    parts = (price.input_usd_per_million, price.output_usd_per_million)
+    known = [part for part in parts if part is not None]
+    return not known, sum(known, Decimal(0)), price.provider, price.model

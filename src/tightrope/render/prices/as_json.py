@@ -1,7 +1,7 @@
 """Answers as JSON: the fields of their records, in order; what is unknown is null, money a number of as many digits as it has."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date
 from decimal import Decimal
@@ -13,6 +13,7 @@ from tightrope.clouds.search.compare import Side
 from tightrope.clouds.search.find import Found
 from tightrope.clouds.search.origins import Origins
 from tightrope.clouds.search.sheet import Sheet
+from tightrope.clouds.tokens import TokenPrice
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | None"
 
@@ -75,6 +76,11 @@ def sides_json(kind: str, sides: tuple[Side, ...]) -> Json:
         for side in sides
     ]
     return {"kind": kind, "sides": said}
+
+
+def tokens_json(found: Sequence[TokenPrice], limit: int | None) -> Json:
+    """Return prices of tokens, US dollars a million."""
+    return {"matched": len(found), "prices": plain(tuple(found[:limit]))}
 
 
 def changes_json(changes: Changes, limit: int | None) -> Json:
