@@ -176,3 +176,12 @@ def test_tiers_change_together(small: Callable[..., PriceBook], tmp_path: Path, 
     assert [(row.usd, row.above) for row in before] == [(Decimal("0.09"), 100), (Decimal("0.05"), 10100)]
     own = write_catalogue(tmp_path / "own", machines=None, prices=None, unit_prices=TIERS + rows("0", "2025-01-01", 0))
     assert [(row.usd, row.above) for row in small(directory=own).tiers("here", "town", "egress")] == [(0, 0)]
+
+
+def test_a_unit_price_that_was_not_seen_yet(small: Callable[..., PriceBook]) -> None:
+    row = small(date(2026, 1, 1)).unit_price("here", "town", "internet-egress")
+    assert row.usd == Decimal("0.09")
+    with pytest.raises(
+        UnknownNameError, match=r"no price of disk of here town was seen by 2026-01-01\nResolve: ask for a later day"
+    ):
+        small(date(2026, 1, 1)).unit_price("here", "town", "disk")
