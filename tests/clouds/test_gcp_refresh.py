@@ -215,6 +215,13 @@ def test_a_description_and_a_usage_type_must_agree(loopback: Loopback, fetcher: 
     assert any(note.endswith("their description and their usage type differ") for note in fetcher.notes)
 
 
+def test_of_a_region_that_the_book_lacks_the_user_is_told(loopback: Loopback, fetcher: Fetcher) -> None:
+    serve(loopback, facts("us-south1"))
+    assert _usd(fetch(_ask(loopback, "g2-standard-4", regions=("us-south1",)), fetcher))
+    (note,) = fetcher.notes
+    assert note.startswith("us-south1: Google's list does not say which machines are offered there")
+
+
 def test_a_region_of_the_book_gets_only_what_it_offers(loopback: Loopback, fetcher: Fetcher) -> None:
     regions = ("europe-west9", "us-east5")
     serve(loopback, facts(*regions))

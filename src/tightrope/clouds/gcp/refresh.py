@@ -107,6 +107,9 @@ class Adding:
             yield f"{self.not_offered} prices are left out: the book knows their region and does not have the machine there"
         if self.not_cheaper:
             yield f"{self.not_cheaper} prices are left out: they are not below the on-demand price"
+        strange = sorted(set(ask.regions) - {row.region for row in CLOUD.catalogue().prices})
+        if strange:
+            yield f"{', '.join(strange)}: Google's list does not say which machines are offered there; see its page of regions and zones"
         unknown = sorted(name for name in ask.machines if series_of(name) is None)
         if unknown:
             yield f"{len(unknown)} machines are of no known series: {_some(unknown)}"
