@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from tests.clouds.conftest import MACHINES, PRICES
 
 from tightrope.base import registry
 from tightrope.base.errors import InputError, UnknownNameError, Where
@@ -185,3 +186,75 @@ def test_a_unit_price_that_was_not_seen_yet(small: Callable[..., PriceBook]) -> 
         UnknownNameError, match=r"no price of disk of here town was seen by 2026-01-01\nResolve: ask for a later day"
     ):
         small(date(2026, 1, 1)).unit_price("here", "town", "disk")
+
+
+DISCOUNTS = "cloud,region,family,offer,share_off,source,seen\n"
+
+
+def test_ones_own_discounts_stand_before_the_sellers_prices(
+    small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write
+) -> None:
+    text = DISCOUNTS + "here,*,*,spot,0.6,contract,2025-01-01\nhere,*,*,on-demand,0.1,contract,2025-01-01\n"
+    own = write_catalogue(tmp_path / "own", machines=None, prices=None, unit_prices=None, discounts=text)
+    book = small(directory=own)
+    assert [book.find("box.small", "town", offer).usd_per_hour for offer in ("spot", "on-demand")] == [
+        Decimal("0.04800"),
+        Decimal("0.10800"),
+    ]
+    assert [row.offer for row in book.offers("box.large", "town")] == ["on-demand", "spot"]
+    header = PRICES.partition("\n")[0]
+    price = f"{header}\nhere,town,box.small,spot,0.07,3,,list,contract,2024-01-01\n"
+    own = write_catalogue(tmp_path / "both", machines=None, prices=price, unit_prices=None, discounts=text)
+    assert small(directory=own).find("box.small", "town", "spot").usd_per_hour == Decimal("0.07")
+
+
+def test_ones_own_price_of_a_region_stands_for_its_zones(
+    small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write
+) -> None:
+    header = PRICES.partition("\n")[0]
+    zoned = f"{header},zone\n" + "".join(f"here,town,box.small,spot,0.0{n},3,,list,shop,2026-01-01,z{n}\n" for n in (1, 2))
+    write_catalogue(tmp_path / "here", prices=zoned)
+    assert len(small().zone_prices("box.small", "town", "spot")) == 2
+    own = write_catalogue(tmp_path / "own", machines=None, unit_prices=None)
+    assert small(directory=own).zone_prices("box.small", "town", "spot") == ()
+
+
+def test_what_the_user_knows_to_be_gone(small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write) -> None:
+    text = "cloud,region,machine,offer,source,seen\nhere,town,box.small,spot,letter,2026-05-01\n"
+    own = write_catalogue(tmp_path / "own", machines=None, prices=None, unit_prices=None, withdrawn=text)
+    assert small().find("box.small", "town", "spot") is not None
+    assert small(directory=own).find("box.small", "town", "spot") is None
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "words"),
+    [
+        (
+            "machines",
+            MACHINES.replace("here,box.small", "mine,box.small"),
+            "box.small is a machine of here, and can not be one of mine",
+        ),
+        (
+            "prices",
+            PRICES.replace("2026-03-01", "2999-03-01"),
+            "seen: 2999-03-01 is yet to come, in the row of here town box.small",
+        ),
+        (
+            "unit_prices",
+            f"{TIERS}here,town,egress,GB,0.09,list,shop,2026-01-01,0\nhere,town,egress,GB,0.05,list,shop,2026-02-01,100\n",
+            "here town egress: the tier above 0 was seen 2026-01-01, another tier 2026-02-01",
+        ),
+        (
+            "unit_prices",
+            f"{TIERS}here,town,egress,GB,0,list,shop,2026-01-01,0\nhere,town,egress,GB,0.05,list,shop,2026-01-01,100\n",
+            "here town egress has a free tier beside a paid one",
+        ),
+    ],
+)
+def test_what_a_users_folder_can_not_mean(
+    small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write, table: str, text: str, words: str
+) -> None:
+    tables = {"machines": None, "prices": None, "unit_prices": None} | {table: text}
+    own = write_catalogue(tmp_path / "own", **tables)
+    with pytest.raises(InputError, match=words):
+        small(directory=own)

@@ -24,7 +24,7 @@ from tightrope.clouds.book import _in_force, _tiers, _withdraw, load_price_book,
 from tightrope.clouds.fetch import Fetcher
 from tightrope.clouds.join import Comparison, joined
 from tightrope.clouds.refresh import Ask, Refreshed, refresh
-from tightrope.clouds.rows import CsvCloud
+from tightrope.clouds.rows import CsvCloud, load_catalogue
 from tightrope.clouds.store import archive_of, load_archive
 
 TODAY = date(2026, 11, 25)
@@ -76,6 +76,10 @@ class Vendor:
         self.units: list[tuple[str, str]] = []
         for region in ("us-town", "eu-town", "sa-town"):
             loopback.serve(f"/{region}", self.answer)
+
+    def list_spot(self) -> None:
+        """List every machine as spot too."""
+        self.prices |= {(name, "spot", ""): f"0.0{number + 1}" for number, name in enumerate(NAMES)}
 
     def answer(self, request: Request) -> bytes:
         """Answer in two pages."""
@@ -137,7 +141,7 @@ def test_a_changed_price_has_a_dated_successor(vendor: Vendor) -> None:
     vendor.refresh(day=date(2026, 9, 1))
     vendor.prices["box.a", "on-demand", ""] = "0.055"
     done = vendor.refresh()
-    assert [(change.machine, str(change.old_usd_per_hour), str(change.new_usd_per_hour)) for change in done.biggest_changes] == [
+    assert [(change.what, str(change.old_usd), str(change.new_usd)) for change in done.biggest_changes] == [
         ("box.a", "0.1", "0.055")
     ]
     assert usd("box.a") == "0.055"
@@ -160,8 +164,9 @@ def test_a_price_that_went_and_came_back(vendor: Vendor) -> None:
 
 
 def test_a_spot_zone_that_went(vendor: Vendor) -> None:
-    vendor.prices |= {("box.a", "spot", ""): "0.02", ("box.a", "spot", "z1"): "0.01", ("box.a", "spot", "z2"): "0.03"}
-    vendor.refresh(day=date(2026, 9, 1), accept=True)
+    vendor.list_spot()
+    vendor.prices |= {("box.a", "spot", "z1"): "0.01", ("box.a", "spot", "z2"): "0.03"}
+    vendor.refresh(day=date(2026, 9, 1))
     assert [row.zone for row in book().zone_prices("box.a", "us-town", "spot")] == ["z1", "z2"]
     del vendor.prices["box.a", "spot", "z2"]
     vendor.refresh()
@@ -250,16 +255,119 @@ def test_accepted_all_the_same(vendor: Vendor) -> None:
 
 
 def test_an_offer_that_is_not_told_of_any_more_is_missed_and_kept(vendor: Vendor) -> None:
+    before = dict(vendor.prices)
+    vendor.list_spot()
     vendor.prices["box.a", "spot", ""] = "0.02"
     vendor.refresh(day=date(2026, 9, 1))
-    del vendor.prices["box.a", "spot", ""]
-    with pytest.raises(SourceError, match=r"us-town spot: 0 of the 1 machines known are left, without box.a"):
+    vendor.prices = before
+    with pytest.raises(SourceError, match=r"us-town spot: 0 of the 10 machines known are left, without box.a"):
         vendor.refresh()
     vendor.refresh(accept=True)
     assert usd("box.a", "spot") == "0.02"
 
 
-@pytest.mark.parametrize("bad", ["0", "-1", "NaN", "Infinity", "1e9"])
+def test_spot_that_has_shrunk_at_the_first_refresh(vendor: Vendor) -> None:
+    vendor.prices["box.a", "spot", ""] = "0.01"
+    with pytest.raises(SourceError, match=r"us-town spot: 1 of the 10 machines known are left, without box.b"):
+        vendor.refresh()
+
+
+def test_what_is_accepted_withdraws_nothing(vendor: Vendor) -> None:
+    for name in NAMES[3:]:
+        del vendor.prices[name, "on-demand", ""]
+    vendor.prices["box.a", "on-demand", ""] = "0.11"
+    with pytest.raises(SourceError):
+        vendor.refresh()
+    assert vendor.refresh(accept=True).withdrawn == 0
+    assert (usd("box.a"), usd("box.j")) == ("0.11", "0.10")
+
+
+def test_withdrawn_twice_on_a_day_is_withdrawn(vendor: Vendor) -> None:
+    vendor.refresh(day=date(2026, 9, 1))
+    del vendor.prices["box.a", "on-demand", ""]
+    assert vendor.refresh().withdrawn == 1
+    assert vendor.refresh().withdrawn == 0
+    assert usd("box.a") is None
+
+
+def test_a_refused_list_is_asked_for_again_and_an_accepted_one_is_not(vendor: Vendor) -> None:
+    good = dict(vendor.prices)
+    vendor.prices["box.a", "on-demand", ""] = "100"
+    with pytest.raises(SourceError):
+        vendor.refresh()
+    asked = len(vendor.loopback.requests)
+    vendor.refresh(accept=True)
+    assert len(vendor.loopback.requests) == asked
+    assert usd("box.a") == "100"
+    vendor.prices["box.a", "on-demand", ""] = "0.0001"
+    with pytest.raises(SourceError):
+        vendor.refresh()
+    vendor.prices = good
+    vendor.prices["box.a", "on-demand", ""] = "99"
+    vendor.refresh()
+    assert usd("box.a") == "99"
+
+
+def test_what_was_begun_yesterday_is_dated_yesterday(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refreshing, "KEPT_S", 2 * 86_400.0)
+    vendor.loopback.fail("/us-town", 503, 503)
+    with pytest.raises(UnreachableError):
+        vendor.refresh("*-town", day=TODAY - timedelta(days=1))
+    vendor.refresh("*-town")
+    assert {row.seen for row in book().rows.values() if row.offer == "on-demand"} == {TODAY - timedelta(days=1)}
+
+
+@pytest.mark.parametrize(("usd_per_gb", "doubted"), [("0.00009", True), ("0.05", False)])
+def test_unit_prices_are_compared_and_doubted_too(vendor: Vendor, usd_per_gb: str, *, doubted: bool) -> None:
+    vendor.units = [("internet-egress", usd_per_gb)]
+    if doubted:
+        with pytest.raises(SourceError, match=r"us-town internet-egress a GB: \$0.09 became \$0.00009"):
+            vendor.refresh()
+    else:
+        done = vendor.refresh()
+        assert (done.changed, done.unchanged) == (1, 10)
+
+
+def test_prices_outlive_a_package_that_no_longer_has_the_machine(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    vendor.refresh()
+    here = registry.clouds()["here"].directory
+    rows = (here / "machines.csv").read_text().splitlines(keepends=True)
+    (here / "machines.csv").write_text("".join(row for row in rows if ",box.a," not in row))
+    rows = (here / "prices.csv").read_text().splitlines(keepends=True)
+    (here / "prices.csv").write_text("".join(row for row in rows if ",box.a," not in row))
+    monkeypatch.setattr("tightrope.clouds.rows._load_once", load_catalogue)
+    assert usd("box.a") == "0.1"
+    assert vendor.refresh().unchanged == 10
+
+
+def test_prices_of_a_seller_that_is_not_installed_are_left_alone(vendor: Vendor) -> None:
+    done = vendor.refresh()
+    done.path.rename(done.path.with_name("elsewhere.zip"))
+    assert book().find("box.a", "us-town", "on-demand").seen == date(2026, 1, 1)
+
+
+def test_the_prices_before_a_refresh_are_kept_beside(vendor: Vendor) -> None:
+    first = vendor.refresh(day=date(2026, 9, 1)).path.read_bytes()
+    second = vendor.refresh().path
+    assert second.with_suffix(".before").read_bytes() == first
+    assert sorted(path.name for path in second.parent.iterdir()) == ["here.before", "here.lock", "here.zip"]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "lock"])
+def test_a_damaged_archive_is_an_error_with_a_remedy(vendor: Vendor, damage: str) -> None:
+    path = vendor.refresh().path
+    content = bytearray(path.read_bytes())
+    content[60] ^= 0xFF
+    if damage == "lock":
+        content = bytearray(path.read_bytes())
+        for mark in (b"PK\x01\x02", b"PK\x03\x04"):
+            content[content.index(mark) + (8 if mark[2] == 1 else 6)] |= 1  # says that it is encrypted
+    path.write_bytes(content[: -30 if damage == "cut" else None])
+    with pytest.raises(InputError, match=r"here.zip.*can not be read.*\nResolve: put here.before in its place"):
+        book()
+
+
+@pytest.mark.parametrize("bad", ["0", "-1", "NaN", "sNaN", "Infinity", "1e9"])
 def test_no_price_that_is_none_is_stored(vendor: Vendor, bad: str) -> None:
     vendor.prices["box.a", "on-demand", ""] = bad
     with pytest.raises((InputError, SourceError)):
@@ -329,7 +437,7 @@ def test_the_same_refresh_writes_the_same_bytes(vendor: Vendor) -> None:
     first = vendor.refresh().path.read_bytes()
     assert vendor.refresh().path.read_bytes() == first
     with zipfile.ZipFile(archive_of("here")) as archive:
-        assert sorted(archive.namelist()) == ["prices.csv"]
+        assert sorted(archive.namelist()) == ["machines.csv", "prices.csv"]
 
 
 DAYS = st.lists(

@@ -6,9 +6,9 @@ for; a user's rows stand before all others.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import ROUND_UP, Decimal
 from itertools import groupby
 from pathlib import Path
@@ -52,6 +52,10 @@ class PriceBook:
     """(machine, region, offer) → rows in force that hold in one zone, by zone."""
     discounts: dict[ZoneKey, Discount] = field(default_factory=dict)
     """(cloud, region or ``*``, family or ``*``, offer) → row in force."""
+    own_discounts: dict[ZoneKey, Discount] = field(default_factory=dict)
+    """Those of the user, which stand before every price but the user's own."""
+    own_prices: frozenset[Key] = frozenset()
+    """(machine, region, offer) of which the user gave the price."""
     commitments: dict[tuple[str, str], CommitmentRule] = field(default_factory=dict)
     """(cloud, offer) → how the seller applies it."""
     withdrawn: frozenset[Key] = frozenset()
@@ -75,16 +79,20 @@ class PriceBook:
 
     def find(self, machine: str, region: str, offer: str) -> PriceRow | None:
         """Return the row in force, a derived one where only a discount of the family is known, None where it is not sold so."""
-        return self.rows.get((machine, region, offer)) or self._derived(machine, region, offer)
+        key = (machine, region, offer)
+        own = self._derived(key, self.own_discounts) if self.own_discounts and key not in self.own_prices else None
+        row = own or self.rows.get(key)
+        return self._derived(key, self.discounts) if row is None and key not in self.withdrawn else row
 
-    def _derived(self, machine: str, region: str, offer: str) -> PriceRow | None:
+    def _derived(self, key: Key, discounts: Mapping[ZoneKey, Discount]) -> PriceRow | None:
         """Return on-demand less the family's discount, rounded up to a thousandth of a cent."""
+        machine, region, offer = key
         on_demand = self.rows.get((machine, region, ON_DEMAND))
-        if on_demand is None or (machine, region, offer) in self.withdrawn:
+        if on_demand is None:
             return None
         family = self.machine_types[machine].family
         keys = ((on_demand.cloud, place, kind, offer) for kind in (family, ANY) for place in (region, ANY))
-        found = (self.discounts.get(key) for key in keys)
+        found = (discounts.get(key) for key in keys)
         discount = next((item for item in found if item is not None), None)
         return None if discount is None else self._less(on_demand, discount)
 
@@ -110,7 +118,7 @@ class PriceBook:
         """Return every way to pay for a machine in a region, on-demand first, then the cheapest first."""
         cloud = self.machine(machine).cloud
         stated = {offer for name, place, offer in self.rows if (name, place) == (machine, region)}
-        names = stated | {offer for seller, _, _, offer in self.discounts if seller == cloud}
+        names = stated | {offer for seller, _, _, offer in (*self.discounts, *self.own_discounts) if seller == cloud}
         found = [row for row in (self.find(machine, region, name) for name in names) if row is not None]
         return tuple(sorted(found, key=lambda row: (row.offer != ON_DEMAND, row.usd_per_hour, row.offer)))
 
@@ -130,7 +138,7 @@ class PriceBook:
         return self.unit_tiers[cloud, region, item]
 
     def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
-        """Return the lowest tier, the dearest, of ``internet-egress``, ``object-storage`` or another item of ``unit_prices.csv``."""
+        """Return the lowest paid tier, the dearest, of ``internet-egress``, ``object-storage`` or another item of ``unit_prices.csv``."""
         return self.tiers(cloud, region, item)[0]
 
     def commitment(self, cloud: str, offer: str) -> CommitmentRule:
@@ -252,6 +260,22 @@ def _zones(prices: dict[ZoneKey, PriceRow]) -> dict[Key, tuple[PriceRow, ...]]:
     return {key: tuple(row for _, row in group) for key, group in groupby(zoned, key=lambda item: item[0][:3])}
 
 
+def _without_zones(prices: dict[ZoneKey, PriceRow], mine: Mapping[ZoneKey, PriceRow]) -> dict[ZoneKey, PriceRow]:
+    """Return prices without those of the single zones of what has one of the user's own."""
+    own = {key[:3] for key in mine}
+    return {key: row for key, row in prices.items() if not key[3] or key[:3] not in own} if own else prices
+
+
+def _newest_tiers(parts: Iterable[Iterable[UnitPrice]], as_of: date | None) -> dict[Key, tuple[UnitPrice, ...]]:
+    """Return (cloud, region, item) → its tiers in force, of the catalogue that saw them last; the later one where two did that day."""
+    found: dict[Key, tuple[UnitPrice, ...]] = {}
+    for part in parts:
+        for key, tiers in _tiers(part, as_of).items():
+            if key not in found or found[key][0].seen <= tiers[0].seen:
+                found[key] = tiers
+    return found
+
+
 def _tiers(unit_prices: Iterable[UnitPrice], as_of: date | None) -> dict[Key, tuple[UnitPrice, ...]]:
     """Return (cloud, region, item) → its tiers in force, the lowest first: those of one day, for they change together."""
     days: dict[Key, dict[date, dict[Decimal, UnitPrice]]] = defaultdict(lambda: defaultdict(dict))
@@ -262,26 +286,56 @@ def _tiers(unit_prices: Iterable[UnitPrice], as_of: date | None) -> dict[Key, tu
 
 
 def load_own(directory: Path, machines: dict[str, MachineType]) -> Catalogue:
-    """Return a user's own folder: the machines that ``owned.csv`` declares, then its tables, which may name or correct them."""
+    """Return a user's own folder: the machines that ``owned.csv`` declares, then its tables, which may name or correct them.
+
+    Raises ``InputError`` with file and remedy, also for a machine of another seller's name, for a day that is yet to come, and for tiers
+    of one unit price that are not all of one day.
+    """
     declared = directory / "owned.csv"
     owned = load_owned(declared) if declared.exists() else Catalogue()
-    if declared.exists() and not holds_tables(directory):
-        return owned
-    own = load_catalogue(directory, machines | {machine.name: machine for machine in owned.machines})
-    return replace(
+    known = machines | {machine.name: machine for machine in owned.machines}
+    own = load_catalogue(directory, known) if holds_tables(directory) or not declared.exists() else Catalogue()
+    both = replace(
         own,
         machines=owned.machines + own.machines,
         prices=owned.prices + own.prices,
         unit_prices=owned.unit_prices + own.unit_prices,
     )
+    _check_own(both, machines, Where(directory))
+    return both
+
+
+def _check_own(own: Catalogue, machines: dict[str, MachineType], where: Where) -> None:
+    """Raise ``InputError`` for what a user's folder can not mean."""
+    for machine in own.machines:
+        if machine.cloud != machines.get(machine.name, machine).cloud:
+            msg = f"{machine.name} is a machine of {machines[machine.name].cloud}, and can not be one of {machine.cloud} too"
+            raise InputError(msg, where=where, resolve="give the machine a name of its own")
+    today = datetime.now(tz=UTC).date()
+    for row in (*own.machines, *own.prices, *own.unit_prices, *own.discounts, *own.withdrawn):
+        if row.seen > today:
+            msg = f"seen: {row.seen} is yet to come, in the row of {_said(row)}"
+            raise InputError(msg, where=where, resolve=f"write the day on which the figure was true, {today} at the latest")
+    tiers = _tiers(own.unit_prices, None)
+    for unit in own.unit_prices:
+        if unit.above not in {tier.above for tier in tiers[unit_key(unit)]}:
+            newest = tiers[unit_key(unit)][0].seen
+            msg = f"{_said(unit)}: the tier above {unit.above:f} was seen {unit.seen}, another tier {newest}"
+            raise InputError(msg, where=where, resolve="give all tiers of an item one day, or remove those that ended")
+
+
+def _said(row: MachineType | PriceRow | UnitPrice | Discount | Withdrawal) -> str:
+    """Return what a row is about, in its own words."""
+    names = ("cloud", "region", "name", "machine", "family", "item", "offer", "zone")
+    return " ".join(str(getattr(row, name)) for name in names if getattr(row, name, ""))
 
 
 def load_price_book(as_of: date | None = None, directory: Path | None = None) -> PriceBook:
     """Return the machines and the prices in force on ``as_of`` (default: the newest) of every discovered cloud.
 
     ``directory`` is a user's own folder of tables (see ``rows.py``, and ``owned`` for its ``owned.csv``): its machines replace
-    those of the same name, its prices those of the same machine, region and offer (a unit price all tiers of the same item),
-    whatever their dates. Raises ``InputError`` with file, line and remedy.
+    those of the same name, its prices those of the same machine, region and offer (a unit price all tiers of the same item), its
+    discounts every price but its own, whatever their dates. Raises ``InputError`` with file, line and remedy.
     """
     shipped = [cloud.catalogue() for cloud in registry.clouds().values()]
     machines = _by_name(machine for catalogue in shipped for machine in catalogue.machines)
@@ -291,19 +345,21 @@ def load_price_book(as_of: date | None = None, directory: Path | None = None) ->
     theirs = [*shipped, *refreshed]
     prices = _in_force((row for part in theirs for row in part.prices), as_of, price_key)
     withdrawn = _withdraw(prices, (item for part in theirs for item in part.withdrawn), as_of)
-    prices |= _in_force(own.prices, as_of, price_key)
+    mine = _in_force(own.prices, as_of, price_key)
+    prices = _without_zones(prices, mine) | mine
+    withdrawn |= _withdraw(prices, own.withdrawn, as_of)
     if not prices:
         oldest = min(row.seen for part in [*theirs, own] for row in part.prices)
         msg = f"no price was seen by {as_of}"
         raise InputError(msg, resolve=f"ask for a day from {oldest} on")
-    units = _tiers((row for part in theirs for row in part.unit_prices), as_of)
-    discounts = _in_force((row for part in theirs for row in part.discounts), as_of, discount_key)
     return PriceBook(
         machine_types=machines | {machine.name: machine for machine in own.machines},
         rows={(machine, region, offer): row for (machine, region, offer, zone), row in prices.items() if not zone},
-        unit_tiers=units | _tiers(own.unit_prices, as_of),
+        unit_tiers=_newest_tiers([part.unit_prices for part in theirs], as_of) | _tiers(own.unit_prices, as_of),
         zone_rows=_zones(prices),
-        discounts=discounts | _in_force(own.discounts, as_of, discount_key),
+        discounts=_in_force((row for part in theirs for row in part.discounts), as_of, discount_key),
+        own_discounts=_in_force(own.discounts, as_of, discount_key),
+        own_prices=frozenset((machine, region, offer) for machine, region, offer, _ in mine),
         commitments={(rule.cloud, rule.offer): rule for part in [*theirs, own] for rule in part.commitments},
         withdrawn=withdrawn,
         as_of=as_of,

@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import TypeVar
 
-from tightrope.base.catalogue import ON_DEMAND, SPOT, Catalogue, Discount, PriceRow, UnitPrice, Withdrawal
+from tightrope.base.catalogue import ON_DEMAND, SPOT, Catalogue, Discount, MachineType, PriceRow, UnitPrice, Withdrawal
 from tightrope.base.errors import SourceError
 from tightrope.clouds.book import PriceBook, ZoneKey, discount_key, price_key, unit_key
 
@@ -29,14 +29,24 @@ Dated = TypeVar("Dated", PriceRow, UnitPrice, Discount)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A price that is not what the book said; None where there was none, or is none any more."""
+    """A price that is not what the book said."""
 
-    machine: str
+    what: str
+    """The machine type, or the item of ``unit_prices.csv``."""
     region: str
     offer: str
-    zone: str
-    old_usd_per_hour: Decimal | None
-    new_usd_per_hour: Decimal | None
+    """The offer, or the unit."""
+    part: str
+    """The zone, or the units a month beyond which it holds; empty for all."""
+    old_usd: Decimal | None
+    """Dollars an hour, or a unit; None where the book had no such price."""
+    new_usd: Decimal
+
+    @property
+    def factor(self) -> Decimal:
+        """By what factor the price went up or down, at least 1."""
+        old_usd = self.old_usd or self.new_usd
+        return max(old_usd / self.new_usd, self.new_usd / old_usd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Comparison:
     prices: tuple[PriceRow, ...]
     """The new rows, with what the list does not tell (zones, interruptions) as the book has it."""
     changes: tuple[Change, ...]
+    """Of unit prices too."""
     unchanged: int
     withdrawn: tuple[Withdrawal, ...]
     covered: frozenset[tuple[str, str]]
@@ -54,19 +65,13 @@ class Comparison:
     @property
     def added(self) -> tuple[Change, ...]:
         """Prices that the book did not have."""
-        return tuple(change for change in self.changes if change.old_usd_per_hour is None)
+        return tuple(change for change in self.changes if change.old_usd is None)
 
     @property
     def moved(self) -> tuple[Change, ...]:
         """Prices that are others now, the largest relative change first."""
-        both = [change for change in self.changes if change.old_usd_per_hour and change.new_usd_per_hour]
-        return tuple(sorted(both, key=_factor, reverse=True))
-
-
-def _factor(change: Change) -> Decimal:
-    """Return by what factor a price went up or down, at least 1."""
-    old, new = change.old_usd_per_hour or Decimal(1), change.new_usd_per_hour or Decimal(1)
-    return max(old / new, new / old)
+        both = [change for change in self.changes if change.old_usd is not None]
+        return tuple(sorted(both, key=lambda change: change.factor, reverse=True))
 
 
 def compare(book: PriceBook, listed: Catalogue, cloud: str, source: str, today: date) -> Comparison:
@@ -79,15 +84,26 @@ def compare(book: PriceBook, listed: Catalogue, cloud: str, source: str, today: 
         Withdrawal(cloud, region, machine, offer, source, today, zone)
         for machine, region, offer, zone in sorted(_gone(book, known, here, covered, cloud))
     )
-    found = [
-        (row, book.find(row.machine, row.region, row.offer) if not row.zone else known.get(price_key(row))) for row in prices
-    ]
-    changes = [
-        Change(row.machine, row.region, row.offer, row.zone, old.usd_per_hour if old else None, row.usd_per_hour)
-        for row, old in found
-        if old is None or old.usd_per_hour != row.usd_per_hour
-    ]
-    return Comparison(prices, tuple(changes), len(prices) - len(changes), gone, covered)
+    changes = [*_price_changes(book, known, prices), *_unit_changes(book, listed.unit_prices)]
+    unchanged = len(prices) + len(listed.unit_prices) - len(changes)
+    return Comparison(prices, tuple(changes), unchanged, gone, covered)
+
+
+def _price_changes(book: PriceBook, known: Mapping[ZoneKey, PriceRow], prices: Iterable[PriceRow]) -> Iterator[Change]:
+    """Yield the prices of machines that the book does not have so."""
+    for row in prices:
+        old = known.get(price_key(row)) if row.zone else book.find(row.machine, row.region, row.offer)
+        if old is None or old.usd_per_hour != row.usd_per_hour:
+            yield Change(row.machine, row.region, row.offer, row.zone, old.usd_per_hour if old else None, row.usd_per_hour)
+
+
+def _unit_changes(book: PriceBook, unit_prices: Iterable[UnitPrice]) -> Iterator[Change]:
+    """Yield the tiers of unit prices that the book does not have so."""
+    for row in unit_prices:
+        tiers = {tier.above: tier.usd for tier in book.unit_tiers.get(unit_key(row), ()) if tier.usd}
+        if tiers.get(row.above) != row.usd:
+            part = f"above {row.above:,f}" if row.above else ""
+            yield Change(row.item, row.region, f"a {row.unit}", part, tiers.get(row.above), row.usd)
 
 
 def _completed(row: PriceRow, old: PriceRow | None) -> PriceRow:
@@ -126,28 +142,36 @@ def doubts(book: PriceBook, before: Catalogue, found: Comparison, regions: Seque
     here: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in found.prices:
         here[row.region, row.offer].add(row.machine)
-    had: dict[tuple[str, str], set[str]] = defaultdict(set)
-    on_demand = (row for row in book.rows.values() if row.cloud == cloud and row.offer == ON_DEMAND)
-    for row in chain(before.prices, on_demand):
-        if row.region in regions:
-            had[row.region, row.offer].add(row.machine)
-    for region in regions:
-        if not here[region, ON_DEMAND]:
-            yield f"{region}: no on-demand price"
-    for place, machines in sorted(had.items()):
+    yield from (f"{region}: no on-demand price" for region in regions if not here[region, ON_DEMAND])
+    for place, machines in sorted(_had(book, before, found.covered, regions, cloud).items()):
         missing = sorted(machines - here[place])
-        if len(missing) > max(1, SHRUNKEN * len(machines)) or (machines and not here[place]):
+        if len(missing) > max(1, SHRUNKEN * len(machines)) or not here[place]:
             more = " …" if len(missing) > NAMED else ""
             yield (
                 f"{' '.join(place)}: {len(machines) - len(missing)} of the {len(machines)} machines known are left, "
                 f"without {', '.join(missing[:NAMED])}{more}"
             )
     for change in found.moved:
-        if _factor(change) > JUMP.get(change.offer, JUMP[ON_DEMAND]):
-            yield (
-                f"{change.region} {change.machine} {change.offer}{' ' + change.zone if change.zone else ''}: "
-                f"${change.old_usd_per_hour} became ${change.new_usd_per_hour}"
-            )
+        if change.factor > JUMP.get(change.offer, JUMP[ON_DEMAND]):
+            said = " ".join(filter(None, (change.region, change.what, change.offer, change.part)))
+            yield f"{said}: ${change.old_usd:f} became ${change.new_usd:f}"
+
+
+def _had(
+    book: PriceBook, before: Catalogue, covered: frozenset[tuple[str, str]], regions: Sequence[str], cloud: str
+) -> dict[tuple[str, str], set[str]]:
+    """Return (region, offer) → the machines that a list should have: what an earlier one had, and what the book states.
+
+    Of an offer that a list does not tell of at all only an earlier list is a reason to expect it: not every way to fetch tells all.
+    """
+    had: dict[tuple[str, str], set[str]] = defaultdict(set)
+    stated = (
+        row for row in book.rows.values() if row.cloud == cloud and (row.offer == ON_DEMAND or (row.region, row.offer) in covered)
+    )
+    for row in chain(before.prices, stated):
+        if row.region in regions:
+            had[row.region, row.offer].add(row.machine)
+    return had
 
 
 def check_doubts(said: Sequence[str], cloud: str) -> None:
@@ -162,23 +186,33 @@ def check_doubts(said: Sequence[str], cloud: str) -> None:
 # -------------------------------------------------------------------------------------------------------------------- join
 
 
-def joined(now: Catalogue, earlier: Catalogue, listed: Catalogue, found: Comparison, today: date) -> tuple[Catalogue, Catalogue]:
+def joined(
+    now: Catalogue,
+    earlier: Catalogue,
+    listed: Catalogue,
+    found: Comparison,
+    today: date,
+    machines: Iterable[MachineType] = (),
+) -> tuple[Catalogue, Catalogue]:
     """Return what stands after a refresh, and what it and those before it have replaced.
 
-    What was seen on the same day by an earlier refresh is not kept beside what this one says.
+    What was seen on the same day by an earlier refresh is not kept beside what this one says. ``machines`` are those of the book: what
+    has a price is described beside it, so that the prices outlive a package that no longer describes it.
     """
     left_on: dict[Hashable, date] = {price_key(item): item.seen for item in now.withdrawn}
     prices, old_prices = _succeeded(now.prices, earlier.prices, found.prices, price_key, today, left_on)
-    gone = {(item.machine, item.region, item.offer, item.zone) for item in found.withdrawn}
+    gone = {price_key(item) for item in found.withdrawn}
     left = [row for row in prices if price_key(row) not in gone]
     old_prices += [row for row in prices if price_key(row) in gone and row.seen < today]
     units, old_units = _succeeded(now.unit_prices, earlier.unit_prices, listed.unit_prices, unit_key, today)
     discounts, old_discounts = _succeeded(now.discounts, earlier.discounts, listed.discounts, discount_key, today)
-    machines = {machine.name: machine for machine in [*now.machines, *listed.machines]}
+    known = {machine.name: machine for machine in [*machines, *now.machines, *listed.machines]}
+    priced = {row.machine for row in chain(left, old_prices)}
     rules = {rule.offer: rule for rule in [*now.commitments, *listed.commitments]}
-    withdrawn = [item for item in now.withdrawn if item.seen < today or (item.region, item.offer) not in found.covered]
+    back = {price_key(row) for row in found.prices}
+    withdrawn = [item for item in now.withdrawn if item.seen < today or price_key(item) not in back]
     standing = Catalogue(
-        tuple(machines.values()),
+        tuple(machine for name, machine in known.items() if name in priced),
         tuple(left),
         tuple(units),
         tuple(discounts),

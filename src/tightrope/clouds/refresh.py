@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -31,6 +31,8 @@ from tightrope.clouds.fetch import KEPT_S, Fetcher, Progress, reshaped, silent
 from tightrope.clouds.join import Change, check_doubts, compare, doubts, joined
 from tightrope.clouds.store import archive_of, load_archive, save_archive
 
+BEGUN, REFUSED = "begun", "refused"
+"""Files of a work folder: when it was begun, and that its lists looked wrong."""
 REGION = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
 
 
@@ -99,7 +101,7 @@ def refresh(
     endpoint
         A mirror that stands for the vendor's hosts.
     accept
-        Take lists that look wrong: what they do not tell of stays as it was.
+        Take lists that look wrong (those just refused, without fetching them again): what they do not tell of stays as it was.
     progress
         Hears how far each list has come.
 
@@ -117,18 +119,21 @@ def refresh(
     seller = _seller(cloud)
     book = load_price_book()
     machines = {name: machine for name, machine in book.machine_types.items() if machine.cloud == cloud}
-    today = datetime.now(tz=UTC).date()
-    ask = Ask(resolve_regions(book, cloud, regions), machines, today, endpoint)
     path = archive_of(cloud)
-    with _alone(path.with_suffix(".work")) as work:
+    with _alone(path.with_suffix(".work"), wants_refused=accept) as (work, today):
+        ask = Ask(resolve_regions(book, cloud, regions), machines, today, endpoint)
         fetcher = Fetcher(work, progress)
         listed = _listed(seller.importer, ask, fetcher)
         now, *past = load_archive(path, machines, earlier=True) if path.exists() else (Catalogue(),)
         source = f"no longer in the price lists of {cloud}"
         found = compare(book, listed, cloud, source, today)
-        if not accept:
-            check_doubts(list(doubts(book, now, found, ask.regions, cloud)), cloud)
-        standing, earlier = joined(now, past[0] if past else Catalogue(), listed, found, today)
+        said = list(doubts(book, now, found, ask.regions, cloud))
+        if said and accept:
+            found = replace(found, withdrawn=())
+        elif said:
+            (work / REFUSED).touch()
+            check_doubts(said, cloud)
+        standing, earlier = joined(now, past[0] if past else Catalogue(), listed, found, today, machines.values())
         save_archive(path, standing, earlier, machines)
         shutil.rmtree(work)
     changed = found.moved
@@ -189,24 +194,26 @@ def _listed(importer: str, ask: Ask, fetcher: Fetcher) -> Catalogue:
 
 
 def _check_own(listed: Catalogue, ask: Ask) -> None:
-    """Raise ``SourceError`` for a price of a region nobody asked for, and for two prices of one thing."""
-    for row in [*listed.prices, *listed.unit_prices]:
+    """Raise ``SourceError`` for what is no price, a price of a region nobody asked for, and two prices of one thing."""
+    for row in (*listed.prices, *listed.unit_prices):
+        usd = row.usd_per_hour if isinstance(row, PriceRow) else row.usd
+        where = f"{row.region} {row.machine if isinstance(row, PriceRow) else row.item}"
         if row.region not in ask.regions:
-            where = f"prices of {row.cloud}"
-            raise reshaped(where, row, f"prices of {', '.join(ask.regions)}")
-    for unit in listed.unit_prices:
-        if not unit.usd > 0:
-            where = f"{unit.region} {unit.item}"
-            raise reshaped(where, unit.usd, "a price above 0")
+            raise reshaped(where, row.region, f"prices of {', '.join(ask.regions)}")
+        if not usd.is_finite() or usd <= 0:
+            raise reshaped(where, usd, "a price above 0")
     seen: dict[ZoneKey, PriceRow] = {}
-    for row in listed.prices:
-        if seen.setdefault(price_key(row), row) is not row:
-            raise reshaped(" ".join(price_key(row)), [seen[price_key(row)].usd_per_hour, row.usd_per_hour], "one price")
+    for price in listed.prices:
+        if seen.setdefault(price_key(price), price) is not price:
+            raise reshaped(" ".join(price_key(price)), [seen[price_key(price)].usd_per_hour, price.usd_per_hour], "one price")
 
 
 @contextmanager
-def _alone(work: Path) -> Iterator[Path]:
-    """Lend a work folder to one refresh at a time; what an earlier one left there is kept for six hours."""
+def _alone(work: Path, *, wants_refused: bool) -> Iterator[tuple[Path, date]]:
+    """Lend a work folder to one refresh at a time, and the day on which its lists were begun.
+
+    What an earlier refresh left there is continued for six hours; lists that it refused only where they are wanted all the same.
+    """
     work.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(work.with_suffix(".lock"))
     try:
@@ -215,9 +222,21 @@ def _alone(work: Path) -> Iterator[Path]:
         msg = "another refresh of this cloud is under way"
         raise InputError(msg, where=Where(work), resolve="wait until it ends, or end it") from None
     try:
-        if work.exists() and time.time() - work.stat().st_mtime > KEPT_S:
-            shutil.rmtree(work)
-        work.mkdir(exist_ok=True)
-        yield work
+        begun = _begun(work)
+        now = datetime.now(tz=UTC)
+        if begun is None or (now - begun).total_seconds() > KEPT_S or ((work / REFUSED).exists() and not wants_refused):
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
+            begun = now
+            (work / BEGUN).write_text(begun.isoformat(), encoding="utf-8")
+        yield work, begun.date()
     finally:
         lock.release()
+
+
+def _begun(work: Path) -> datetime | None:
+    """Return when a work folder was begun, None where there is none that says so."""
+    try:
+        return datetime.fromisoformat((work / BEGUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

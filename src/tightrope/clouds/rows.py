@@ -293,6 +293,15 @@ TABLES = ("machines", "prices", "unit_prices", "discounts", "commitments", "with
 """The tables that hold facts, by the name of their field in ``Catalogue``."""
 
 
+def _check_free(unit_prices: Sequence[UnitPrice], where: Where) -> None:
+    """Raise ``InputError`` for a free tier beside paid ones: what is free up to some quantity begins its lowest paid tier there."""
+    free = {(row.cloud, row.region, row.item, row.seen) for row in unit_prices if not row.usd}
+    for row in unit_prices:
+        if row.usd and (row.cloud, row.region, row.item, row.seen) in free:
+            msg = f"{row.cloud} {row.region} {row.item} has a free tier beside a paid one, seen {row.seen}"
+            raise InputError(msg, where=where, resolve="leave the free tier out, and begin the paid one (above) where it ends")
+
+
 def holds_tables(folder: Folder) -> bool:
     """Return whether a folder has any table of facts."""
     return any((folder / f"{name}.csv").is_file() for name in TABLES)
@@ -320,10 +329,12 @@ def load_catalogue(folder: Folder, machines_elsewhere: Mapping[str, MachineType]
         if known[row.machine].cloud != row.cloud:
             msg = f"{row.machine} in {row.region} has a price of cloud {row.cloud!r}, but {known[row.machine].cloud!r} sells it"
             raise InputError(msg, where=Where(str(folder / "prices.csv")), resolve="correct the column cloud of that row")
+    unit_prices = _read_records(folder / "unit_prices.csv", UnitPrice, ("cloud", "region", "item", "above", "seen"), source)
+    _check_free(unit_prices, Where(str(folder / "unit_prices.csv")))
     return Catalogue(
         machines,
         prices,
-        _read_records(folder / "unit_prices.csv", UnitPrice, ("cloud", "region", "item", "above", "seen"), source),
+        unit_prices,
         _read_records(folder / "discounts.csv", Discount, ("cloud", "region", "family", "offer", "seen"), source),
         _read_records(folder / "commitments.csv", CommitmentRule, ("cloud", "offer"), source),
         _read_records(folder / "withdrawn.csv", Withdrawal, ("region", "machine", "offer", "zone", "seen"), source),

@@ -6,7 +6,9 @@ where an earlier day is asked for. A plan of last month can so be made again, an
 
 import csv
 import os
+import shutil
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from io import StringIO
@@ -23,7 +25,11 @@ EARLIER = "earlier"
 def prices_folder() -> Path:
     """Return the folder of refreshed prices: ``$TIGHTROPE_PRICES``, or ``tightrope/prices`` in the user's cache folder."""
     stated = os.environ.get("TIGHTROPE_PRICES")
-    return Path(stated) if stated else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tightrope" / "prices"
+    return (
+        Path(stated).expanduser()
+        if stated
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tightrope" / "prices"
+    )
 
 
 def archive_of(cloud: str) -> Path:
@@ -31,12 +37,18 @@ def archive_of(cloud: str) -> Path:
     return prices_folder() / f"{cloud}.zip"
 
 
+def archives(machines: Mapping[str, MachineType]) -> tuple[Path, ...]:
+    """Return the files of refreshed prices of the clouds that sell these machines, by name."""
+    clouds = {machine.cloud for machine in machines.values()}
+    return tuple(path for path in sorted(prices_folder().glob("*.zip")) if path.stem in clouds)
+
+
 def load_refreshed(machines: Mapping[str, MachineType], *, earlier: bool = False) -> tuple[Catalogue, ...]:
-    """Return the refreshed tables of every cloud, by its name; ``machines`` are those that ship (name → machine).
+    """Return the refreshed tables of every cloud that is installed; ``machines`` are those that ship (name → machine).
 
     ``earlier`` adds what newer rows have replaced, for a book of an earlier day.
     """
-    found = (load_archive(path, machines, earlier=earlier) for path in sorted(prices_folder().glob("*.zip")))
+    found = (load_archive(path, machines, earlier=earlier) for path in archives(machines))
     return tuple(part for parts in found for part in parts)
 
 
@@ -52,13 +64,21 @@ def load_archive(path: Path, machines: Mapping[str, MachineType], *, earlier: bo
             has_earlier = any(item.filename.startswith(f"{EARLIER}/") for item in archive.infolist())
             past = (load_catalogue(zipfile.Path(archive, f"{EARLIER}/"), known),) if earlier and has_earlier else ()
             return now, *past
-    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
+    except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
         msg = f"the refreshed prices can not be read: {error}"
-        raise InputError(msg, where=Where(path), resolve="remove the file and run `tightrope prices refresh` again") from error
+        resolve = (
+            f"put {kept_before(path).name} in its place, if it is there, or remove it and run `tightrope prices refresh` again"
+        )
+        raise InputError(msg, where=Where(path), resolve=resolve) from error
+
+
+def kept_before(path: Path) -> Path:
+    """Return the file that a refresh leaves as it was before it."""
+    return path.with_suffix(".before")
 
 
 def save_archive(path: Path, now: Catalogue, earlier: Catalogue, machines: Mapping[str, MachineType]) -> None:
-    """Write a cloud's refreshed tables, read them back, and only then put them in the old ones' place.
+    """Write a cloud's refreshed tables, read them back, and only then put them in the old ones' place, which are kept beside.
 
     Raises
     ------
@@ -67,7 +87,7 @@ def save_archive(path: Path, now: Catalogue, earlier: Catalogue, machines: Mappi
 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}.new")
+    fresh = path.with_suffix(".new")
     try:
         with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:
             for folder, catalogue in (("", now), (f"{EARLIER}/", earlier)):
@@ -76,11 +96,15 @@ def save_archive(path: Path, now: Catalogue, earlier: Catalogue, machines: Mappi
                     if rows:
                         archive.writestr(zipfile.ZipInfo(f"{folder}{table}.csv"), _table(rows), zipfile.ZIP_DEFLATED)
         again = load_archive(fresh, machines, earlier=True)
-        if again not in ((now, earlier), (now,)):
+        if again != ((now, earlier) if earlier != Catalogue() else (now,)):
             msg = "the tables read back are not those that were written"
             raise InputError(
                 msg, where=Where(fresh), resolve="report it with the vendor's name; the prices you have stay as they are"
             )
+        if path.exists():
+            shutil.copyfile(path, kept_before(path))
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from tightrope.base import registry
 from tightrope.base.catalogue import Catalogue, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice
 from tightrope.clouds.book import PriceBook, load_own
 from tightrope.clouds.search.match import matching
-from tightrope.clouds.store import load_archive, prices_folder
+from tightrope.clouds.store import archives, load_archive
 
 OLD_DAYS = 90
 """A price that was seen longer ago is marked: vendors change theirs within such a time."""
@@ -63,7 +63,7 @@ def load_parts(directory: Path | None = None) -> tuple[Part, ...]:
     """Return every catalogue that the book is made of, all dates: those that ship, those refreshed, and the user's ``directory``."""
     parts = [Part("shipped", name, None, None, (cloud.catalogue(),)) for name, cloud in registry.clouds().items()]
     machines = _machines(parts)
-    for path in sorted(prices_folder().glob("*.zip")):
+    for path in archives(machines):
         written = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
         parts.append(Part("refreshed", path.stem, path, written, load_archive(path, machines, earlier=True)))
     machines = _machines(parts)

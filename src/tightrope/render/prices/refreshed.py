@@ -74,12 +74,12 @@ def print_refreshed(refreshed: Refreshed, console: Console) -> None:
 def _columns(changes: tuple[Change, ...]) -> list[Column]:
     """Return the table of changes."""
     return [
-        Column("machine", [say(change.machine) for change in changes]),
+        Column("of", [say(change.what) for change in changes]),
         Column("region", [say(change.region) for change in changes]),
         Column("offer", [say(change.offer) for change in changes], 1),
-        Column("zone", [say(change.zone) for change in changes], 2),
-        Column("was", [_usd(change.old_usd_per_hour) for change in changes], right=True),
-        Column("is", [_usd(change.new_usd_per_hour) for change in changes], right=True),
+        Column("zone", [say(change.part) for change in changes], 2),
+        Column("was", [_usd(change.old_usd) for change in changes], right=True),
+        Column("is", [_usd(change.new_usd) for change in changes], right=True),
         Column("change", [figures.rise(_rise(change)) for change in changes], right=True),
     ]
 
@@ -91,6 +91,4 @@ def _usd(value: Decimal | None) -> Text:
 
 def _rise(change: Change) -> float | None:
     """Return the rise as a part of the old price."""
-    if change.old_usd_per_hour is None or change.new_usd_per_hour is None:
-        return None
-    return float(change.new_usd_per_hour / change.old_usd_per_hour) - 1.0
+    return float(change.new_usd / change.old_usd) - 1.0 if change.old_usd else None
