@@ -370,7 +370,7 @@ def test_refresh_tells_what_came_and_the_other_verbs_see_it(run: Run, corner: Pa
 def test_refresh_as_json(run: Run, corner: Path) -> None:
     told = run("prices", "refresh", "corner", "--region", "t*", "--json").json
     assert (told["cloud"], told["regions"], told["unchanged"], told["changed"]) == ("corner", ["town"], 1, 1)
-    assert told["biggest_changes"][0]["new_usd_per_hour"] == 0.15
+    assert told["biggest_changes"][0]["new_usd"] == 0.15
     assert told["path"] == str(corner / "corner.zip")
 
 
