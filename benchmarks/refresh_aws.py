@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-from tests.clouds import aws_bulk, aws_ec2, aws_server
+from tests.clouds import aws_bulk, aws_ec2, aws_lists, aws_server
 from tests.clouds.loopback import Loopback
 
 from benchmarks.processes import run_measured
@@ -27,7 +27,7 @@ ROWS = 122
 """What is found: on-demand, Reserved, Savings Plan and spot rows of the five machines that count, those of zones among them."""
 TARGET_MIB = 300.0
 REGION = "us-east-1"
-Maker: TypeAlias = Callable[[Iterable[aws_server.Product], float], list[aws_bulk.Part]]
+Maker: TypeAlias = Callable[[Iterable[aws_lists.Product], float], list[aws_bulk.Part]]
 CSV_MARK, JSON_MARK = b"\n", b'"rateCode"'
 FETCH = """
 import sys
@@ -50,9 +50,9 @@ def run() -> dict:
         serve(server)
         facts = {form: measure(server, Path(folder), form) for form in ("csv", "json")}
         small = Path(folder) / "small"
-        write(small, aws_bulk.offer_csv(aws_server.catalogue(), PEER_MIB))
+        write(small, aws_bulk.offer_csv(aws_lists.catalogue(), PEER_MIB))
         peer = small.stat().st_size / 1e6 / timed(read_csv_plainly, small)
-        write(small, aws_bulk.offer_json(aws_server.catalogue(), PEER_MIB))
+        write(small, aws_bulk.offer_json(aws_lists.catalogue(), PEER_MIB))
         json_peer = small.stat().st_size / 1e6 / timed(read_json_plainly, small)
         _, peer_mib = run_measured([sys.executable, "-c", LOAD, str(small)])
     value = facts["csv"]["mb_per_s"]
@@ -75,12 +75,13 @@ def run() -> dict:
 
 def serve(server: Loopback) -> None:
     """Serve one region's lists, each made up as it is sent."""
-    machines = aws_server.catalogue(REGION)
+    machines = aws_lists.catalogue(REGION)
     aws_server.serve_indexes(server)
+    aws_server.serve_region(server, REGION)
     aws_server.serve_advisor(server)
     for form in ("csv", "json"):
         offers, plans = files(form)
-        server.serve(aws_server.ec2_path(REGION, form), lambda _, make=offers: aws_bulk.sent(make(machines, OFFERS_MIB)))
+        server.serve(aws_server.offer_path(REGION, form), lambda _, make=offers: aws_bulk.sent(make(machines, OFFERS_MIB)))
         server.serve(aws_server.plan_path(REGION, form), lambda _, make=plans: aws_bulk.sent(make(machines, PLANS_MIB)))
     server.serve("/", aws_ec2.Ec2([aws_ec2.Spot("g6.xlarge", f"{REGION}{zone}", "0.3") for zone in "abcd"]))
 
@@ -95,7 +96,7 @@ def measure(server: Loopback, folder: Path, form: str) -> dict[str, float]:
     offers, plans = files(form)
     mark = CSV_MARK if form == "csv" else JSON_MARK
     sizes = [
-        aws_bulk.measured(make(aws_server.catalogue(REGION), size), mark)
+        aws_bulk.measured(make(aws_lists.catalogue(REGION), size), mark)
         for make, size in ((offers, OFFERS_MIB), (plans, PLANS_MIB))
     ]
     keys = {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark", "AWS_EC2_METADATA_DISABLED": "true"}

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
-from tests.clouds import aws_server
-from tests.clouds.aws_server import Product
+from tests.clouds import aws_lists
+from tests.clouds.aws_lists import Product
 
 BLOCK_RATES = 400
 TOKEN = b"@@@@@@"
@@ -22,10 +22,10 @@ def others(count: int) -> list[Product]:
         system, tenancy = SYSTEMS[index % 5], ("Shared", "Dedicated", "Host")[index % 3]
         software = ("NA", "SQL Std", "SQL Web")[index % 7 % 3]
         machine = f"z{index % 9}.{2 + index % 24}xlarge"
-        product = aws_server.linux(
+        product = aws_lists.linux(
             machine, f"{1 + index % 50}.5000000000", operatingSystem=system, tenancy=tenancy, preInstalledSw=software
         )
-        product.terms += aws_server.reserved(1.5 + index % 50)
+        product.terms += aws_lists.reserved(1.5 + index % 50)
         product.sku = f"{TOKEN.decode()}{index:010X}"
         found.append(product)
     return found
@@ -51,16 +51,16 @@ def times_of(block: bytes, mebibytes: float) -> int:
 
 def offer_csv(products: Iterable[Product], mebibytes: float) -> list[Part]:
     """Return an offer file as CSV: what counts stands at its start, the rest after it."""
-    mine, theirs = (aws_server.as_csv(aws_server.ec2_rows(some), aws_server.EC2_COLUMNS) for some in (products, others(20)))
+    mine, theirs = (aws_lists.as_csv(aws_lists.ec2_rows(some), aws_lists.EC2_COLUMNS) for some in (products, others(20)))
     block = theirs.split(b"\n", 6)[6]
     return [(mine, 1), (block, times_of(block, mebibytes))]
 
 
 def offer_json(products: Iterable[Product], mebibytes: float) -> list[Part]:
     """Return an offer file as JSON: all products, then the on-demand terms, then the reserved ones; what counts at their ends."""
-    mine, theirs = (_members(aws_server.ec2_json(some)) for some in (products, others(20)))
+    mine, theirs = (_members(aws_lists.ec2_json(some)) for some in (products, others(20)))
     times = times_of(b"".join(theirs), mebibytes)
-    about = b'"formatVersion" : "v1.0",\n"version" : "%b"' % aws_server.VERSION.encode()
+    about = b'"formatVersion" : "v1.0",\n"version" : "%b"' % aws_lists.VERSION.encode()
     heads = (b"{\n" + about + b',\n"products" : {\n', b'\n},\n"terms" : {\n"OnDemand" : {\n', b'\n},\n"Reserved" : {\n')
     parts = [
         part
@@ -79,7 +79,7 @@ def _members(document: dict[str, Any]) -> list[bytes]:
 def plan_csv(products: Iterable[Product], mebibytes: float) -> list[Part]:
     """Return a Savings Plan file as CSV, most of whose rates are of products that no reader keeps."""
     mine, theirs = (
-        aws_server.as_csv(aws_server.plan_rows(aws_server.plans(list(some))), aws_server.SAVINGS_COLUMNS)
+        aws_lists.as_csv(aws_lists.plan_rows(aws_lists.plans(list(some))), aws_lists.SAVINGS_COLUMNS)
         for some in (products, others(20))
     )
     block = theirs.split(b"\n", 6)[6]
@@ -88,7 +88,7 @@ def plan_csv(products: Iterable[Product], mebibytes: float) -> list[Part]:
 
 def plan_json(products: Iterable[Product], mebibytes: float) -> list[Part]:
     """Return a Savings Plan file as JSON: each plan has as many rates of products that no reader keeps, before those that count."""
-    document = aws_server.plans_json(aws_server.plans(list(products)))
+    document = aws_lists.plans_json(aws_lists.plans(list(products)))
     terms = document.pop("terms")["savingsPlan"]
     rate = json.dumps(terms[0]["rates"][0], indent=2).encode()
     sku = terms[0]["rates"][0]["discountedSku"].encode()

@@ -1,329 +1,12 @@
-"""AWS's price servers in small: offer files (JSON and CSV), Savings Plan files, the Spot Advisor.
+"""AWS's price server in small: the index, each region's lists (``aws_lists.py``), and the Spot Advisor."""
 
-The shapes are those of the Price List Bulk API as AWS documents them ("Reading the price list files", AWS Billing user guide) and
-as public tools that read it show them; the facts are a few, with the distractors that a reader must leave alone: other systems,
-tenancies and capacity states, reserved capacity, capacity blocks.
-"""
-
-import csv
-import hashlib
-import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tests.clouds import aws_lists
+from tests.clouds.aws_lists import Plan, Product
 from tests.clouds.loopback import Loopback
-
-
-def _names(text: str) -> list[str]:
-    """Return the names that a header row holds."""
-    return text.split(",")
-
-
-VERSION = "20261120120000"
-HOURLY, UPFRONT = "6YS6EN2CT7", "2TG2D8R56U"
-PAYMENTS = {"No Upfront": 0.0, "Partial Upfront": 0.5, "All Upfront": 1.0}
-EC2_COLUMNS = _names(
-    "SKU,OfferTermCode,RateCode,TermType,PriceDescription,EffectiveDate,StartingRange,EndingRange,Unit,PricePerUnit,Currency,"
-    "RelatedTo,LeaseContractLength,PurchaseOption,OfferingClass,Product Family,serviceCode,Location,Location Type,Instance Type,"
-    "Current Generation,Instance Family,vCPU,Physical Processor,Clock Speed,Memory,Storage,Network Performance,"
-    "Processor Architecture,Storage Media,Volume Type,Tenancy,EBS Optimized,Operating System,License Model,usageType,operation,"
-    "AvailabilityZone,CapacityStatus,ECU,GPU,GPU Memory,instanceSKU,MarketOption,Normalization Size Factor,Pre Installed S/W,"
-    "Processor Features,Region Code,serviceName,Volume API Name,VPCNetworkingSupport"
-)
-SAVINGS_COLUMNS = _names(
-    "SKU,RateCode,Unit,EffectiveDate,DiscountedRate,Currency,DiscountedSKU,DiscountedServiceCode,DiscountedUsageType,"
-    "DiscountedOperation,PurchaseOption,LeaseContractLength,LeaseContractLengthUnit,ServiceCode,UsageType,Operation,Description,"
-    "Instance Family,Location,Location Type,Granularity,Product Family,DiscountedRegionCode,DiscountedInstanceType"
-)
-ATTRIBUTES = {
-    "servicecode": "serviceCode",
-    "location": "Location",
-    "locationType": "Location Type",
-    "instanceType": "Instance Type",
-    "vcpu": "vCPU",
-    "physicalProcessor": "Physical Processor",
-    "memory": "Memory",
-    "storage": "Storage",
-    "networkPerformance": "Network Performance",
-    "tenancy": "Tenancy",
-    "operatingSystem": "Operating System",
-    "licenseModel": "License Model",
-    "usagetype": "usageType",
-    "operation": "operation",
-    "capacitystatus": "CapacityStatus",
-    "gpu": "GPU",
-    "gpuMemory": "GPU Memory",
-    "marketoption": "MarketOption",
-    "preInstalledSw": "Pre Installed S/W",
-    "regionCode": "Region Code",
-    "servicename": "serviceName",
-    "volumeApiName": "Volume API Name",
-}
-"""The attribute in JSON → the column in CSV."""
-
-
-@dataclass
-class Dimension:
-    """One price of a term."""
-
-    unit: str
-    price: str
-    currency: str = "USD"
-
-    @property
-    def code(self) -> str:
-        """The last part of its rate code."""
-        return UPFRONT if self.unit == "Quantity" else HOURLY
-
-
-@dataclass
-class Term:
-    """One way of paying for a product."""
-
-    code: str
-    dimensions: list[Dimension]
-    kind: str = "OnDemand"
-    effective: str = "2026-11-01"
-    attributes: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Product:
-    """One SKU of an offer file."""
-
-    sku: str
-    attributes: dict[str, str]
-    terms: list[Term]
-    family: str = "Compute Instance"
-
-
-def reserved(usd_per_hour: float, *, classes: Sequence[str] = ("standard", "convertible")) -> Iterator[Term]:
-    """Yield the reserved terms of a machine: standard 30 % (1 year) and 50 % (3 years) off, convertible 5 points less."""
-    for index, (offering, years, payment) in enumerate((c, y, p) for c in classes for y in (1, 3) for p in PAYMENTS):
-        rate = usd_per_hour * ((0.7 if years == 1 else 0.5) + (0.05 if offering == "convertible" else 0.0))
-        share = PAYMENTS[payment]
-        dimensions = [Dimension("Hrs", f"{rate * (1 - share):.10f}")]
-        if share:
-            dimensions.insert(0, Dimension("Quantity", f"{rate * share * years * 8760:.0f}"))
-        attributes = {"LeaseContractLength": f"{years}yr", "OfferingClass": offering, "PurchaseOption": payment}
-        yield Term(f"RI{index:08d}", dimensions, "Reserved", attributes=attributes)
-
-
-def linux(
-    machine: str,
-    usd_per_hour: str,
-    *,
-    vcpu: int = 4,
-    memory: str = "16 GiB",
-    gpu: str = "",
-    network: str = "Up to 10 Gigabit",
-    region: str = "us-east-1",
-    terms: Iterable[Term] = (),
-    **changed: str,
-) -> Product:
-    """Return a machine as the offer file lists it (Linux, shared tenancy, used), with some attributes ``changed``."""
-    attributes = {
-        "servicecode": "AmazonEC2",
-        "location": "US East (N. Virginia)",
-        "locationType": "AWS Region",
-        "instanceType": machine,
-        "vcpu": str(vcpu),
-        "physicalProcessor": "Intel Xeon Platinum 8259CL",
-        "memory": memory,
-        "storage": "EBS only",
-        "networkPerformance": network,
-        "tenancy": "Shared",
-        "operatingSystem": "Linux",
-        "licenseModel": "No License required",
-        "usagetype": f"BoxUsage:{machine}",
-        "operation": "RunInstances",
-        "capacitystatus": "Used",
-        "marketoption": "OnDemand",
-        "preInstalledSw": "NA",
-        "regionCode": region,
-        "servicename": "Amazon Elastic Compute Cloud",
-    }
-    if gpu:
-        attributes |= {"gpu": gpu, "gpuMemory": "NA"}
-    attributes |= changed
-    sku = hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()[:16].upper()
-    found = [Term("JRTCKXETXF", [Dimension("Hrs", usd_per_hour)]), *terms]
-    return Product(sku, {name: value for name, value in attributes.items() if value}, found)
-
-
-def catalogue(region: str = "us-east-1") -> list[Product]:
-    """Return a few machines of a region, and what is sold beside them that no reader should take for them."""
-
-    def kind(machine: str, usd: str, **facts: Any) -> Product:
-        return linux(machine, usd, region=region, **facts)
-
-    plain = [
-        kind("g6.xlarge", "0.8048000000", gpu="1", terms=reserved(0.8048)),
-        kind("g6.12xlarge", "4.6016000000", vcpu=48, memory="192 GiB", gpu="4", network="40 Gigabit", terms=reserved(4.6016)),
-        kind("c6i.large", "0.0850000000", vcpu=2, memory="4 GiB", network="Up to 12500 Megabit", terms=reserved(0.085)),
-        kind("c6i.xlarge", "0.1700000000", memory="8 GiB", network="Up to 12500 Megabit", terms=reserved(0.17)),
-        kind("p5.48xlarge", "55.0400000000", vcpu=192, memory="2,048 GiB", gpu="8", network="3200 Gigabit"),
-    ]
-    beside = [
-        kind("g6.xlarge", "0.9888000000", operatingSystem="Windows", operation="RunInstances:0002"),
-        kind("g6.xlarge", "1.2848000000", preInstalledSw="SQL Web", operation="RunInstances:0200"),
-        kind("g6.xlarge", "0.8853000000", tenancy="Dedicated", usagetype="DedicatedUsage:g6.xlarge"),
-        kind("g6.xlarge", "0.8048000000", capacitystatus="UnusedCapacityReservation", usagetype="UnusedBox:g6.xlarge"),
-        kind("g6.xlarge", "0.0000000000", capacitystatus="AllocatedCapacityReservation", usagetype="Reservation:g6.xlarge"),
-        kind("p5.48xlarge", "0.0000000000", vcpu=192, marketoption="CapacityBlock", usagetype="CapacityBlock:p5.48xlarge"),
-        kind("x9.large", "0.1000000000"),
-    ]
-    volume = {"volumeApiName": "gp3", "regionCode": region, "usagetype": "EBS:VolumeUsage.gp3"}
-    return [*plain, *beside, Product("GP3VOLUME0000000", volume, [Term("JRTCKXETXF", [Dimension("GB-Mo", "0.08")])], "Storage")]
-
-
-def ec2_json(products: Iterable[Product]) -> dict[str, Any]:
-    """Return the offer file as its JSON document."""
-    products = list(products)
-    terms: dict[str, Any] = {"OnDemand": {}, "Reserved": {}}
-    for product in products:
-        for term in product.terms:
-            name = f"{product.sku}.{term.code}"
-            terms[term.kind].setdefault(product.sku, {})[name] = {
-                "offerTermCode": term.code,
-                "sku": product.sku,
-                "effectiveDate": f"{term.effective}T00:00:00Z",
-                "priceDimensions": {
-                    f"{name}.{dimension.code}": {
-                        "rateCode": f"{name}.{dimension.code}",
-                        "description": "as listed",
-                        "unit": dimension.unit,
-                        "pricePerUnit": {dimension.currency: dimension.price},
-                        "appliesTo": [],
-                    }
-                    for dimension in term.dimensions
-                },
-                "termAttributes": term.attributes,
-            }
-    listed = {p.sku: {"sku": p.sku, "productFamily": p.family, "attributes": p.attributes} for p in products}
-    return {"formatVersion": "v1.0", "offerCode": "AmazonEC2", "version": VERSION, "products": listed, "terms": terms}
-
-
-def ec2_rows(products: Iterable[Product]) -> Iterator[dict[str, str]]:
-    """Yield the offer file's CSV rows, one a price."""
-    for product in products:
-        facts = {ATTRIBUTES[name]: value for name, value in product.attributes.items()}
-        for term in product.terms:
-            for dimension in term.dimensions:
-                yield facts | {
-                    "SKU": product.sku,
-                    "OfferTermCode": term.code,
-                    "RateCode": f"{product.sku}.{term.code}.{dimension.code}",
-                    "TermType": term.kind,
-                    "PriceDescription": 'as listed, "all in", per hour',
-                    "EffectiveDate": term.effective,
-                    "Unit": dimension.unit,
-                    "PricePerUnit": dimension.price,
-                    "Currency": dimension.currency,
-                    "Product Family": product.family,
-                    **term.attributes,
-                }
-
-
-def as_csv(rows: Iterable[Mapping[str, str]], columns: Sequence[str], code: str = "AmazonEC2") -> bytes:
-    """Return rows as AWS writes a price list: five rows about the file, the names of the columns, the rows."""
-    file = io.StringIO()
-    writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    about = {"FormatVersion": "v1.0", "Disclaimer": "This pricing list is for informational purposes only. All prices, too."}
-    writer.writerows([*about.items(), ("Publication Date", "2026-11-20T12:00:00Z"), ("Version", VERSION), ("OfferCode", code)])
-    writer.writerow(columns)
-    writer.writerows([row.get(name, "") for name in columns] for row in rows)
-    return file.getvalue().encode()
-
-
-@dataclass
-class Plan:
-    """One Savings Plan: what it takes off the on-demand price, of which products."""
-
-    sku: str
-    kind: str
-    years: int
-    payment: str
-    rates: dict[str, str]
-    """SKU of the discounted product → rate."""
-    unit: str = "Hrs"
-    currency: str = "USD"
-    effective: str = "2026-11-01T00:00:00Z"
-    length_unit: str = "year"
-
-
-def plans(products: Iterable[Product]) -> list[Plan]:
-    """Return every plan of both kinds, in the same keys: Compute 20 or 40 % off, EC2 Instance 5 points more; a third kind too."""
-    found = []
-    hourly = {p.sku: float(p.terms[0].dimensions[0].price) for p in products if p.family == "Compute Instance"}
-    for kind, more in (("ComputeSavingsPlans", 0.0), ("EC2InstanceSavingsPlans", 0.05), ("DatabaseSavingsPlans", 0.5)):
-        for years in (1, 3):
-            for payment, share in PAYMENTS.items():
-                off = 0.2 * (1 if years == 1 else 2) + more + share / 100
-                rates = {sku: f"{usd * (1 - off):.6f}" for sku, usd in hourly.items() if usd}
-                found.append(Plan(f"{kind[:4]}{years}{payment[:2]}".upper(), kind, years, payment, rates))
-    return found
-
-
-def plans_json(listed: Iterable[Plan]) -> dict[str, Any]:
-    """Return a Savings Plan file as its JSON document."""
-    listed = list(listed)
-    products = [
-        {
-            "sku": plan.sku,
-            "productFamily": plan.kind,
-            "serviceCode": "ComputeSavingsPlans",
-            "usageType": f"ComputeSP:{plan.years}yr{plan.payment.replace(' ', '')}",
-            "attributes": {"purchaseOption": plan.payment, "granularity": "hourly", "purchaseTerm": f"{plan.years}yr"},
-        }
-        for plan in listed
-    ]
-    terms = [
-        {
-            "sku": plan.sku,
-            "description": f"{plan.years} year {plan.payment}",
-            "effectiveDate": plan.effective,
-            "leaseContractLength": {"duration": plan.years, "unit": plan.length_unit},
-            "rates": [
-                {
-                    "discountedSku": sku,
-                    "discountedUsageType": "BoxUsage",
-                    "discountedOperation": "RunInstances",
-                    "discountedServiceCode": "AmazonEC2",
-                    "rateCode": f"{plan.sku}.{sku}",
-                    "unit": plan.unit,
-                    "discountedRate": {"price": price, "currency": plan.currency},
-                }
-                for sku, price in plan.rates.items()
-            ],
-        }
-        for plan in listed
-    ]
-    return {"version": VERSION, "regionCode": "us-east-1", "products": products, "terms": {"savingsPlan": terms}}
-
-
-def plan_rows(listed: Iterable[Plan]) -> Iterator[dict[str, str]]:
-    """Yield a Savings Plan file's CSV rows, one a rate."""
-    for plan in listed:
-        for sku, price in plan.rates.items():
-            yield {
-                "SKU": plan.sku,
-                "RateCode": f"{plan.sku}.{sku}",
-                "Unit": plan.unit,
-                "EffectiveDate": plan.effective,
-                "DiscountedRate": price,
-                "Currency": plan.currency,
-                "DiscountedSKU": sku,
-                "DiscountedServiceCode": "AmazonEC2",
-                "PurchaseOption": plan.payment,
-                "LeaseContractLength": str(plan.years),
-                "LeaseContractLengthUnit": plan.length_unit,
-                "ServiceCode": "ComputeSavingsPlans",
-                "Product Family": plan.kind,
-            }
-
 
 RANGES = [
     {"index": index, "label": label, "dots": index, "max": top}
@@ -338,31 +21,33 @@ def advisor(regions: Iterable[str], facts: Mapping[str, tuple[object, object]]) 
 
 
 INDEX = "/offers/v1.0/aws/index.json"
-EC2_INDEX = "/offers/v1.0/aws/AmazonEC2/current/region_index.json"
 PLAN_INDEX = "/savingsPlan/v1.0/aws/AWSComputeSavingsPlan/current/region_index.json"
 ADVISOR = "/spot-advisor-data.json"
+SERVICES = ("AmazonEC2", "AWSDataTransfer", "AmazonS3", "AWSELB")
 
 
-def ec2_path(region: str = "us-east-1", suffix: str = "csv") -> str:
+def index_path(service: str = "AmazonEC2") -> str:
+    """Return where a service's regions are listed."""
+    return f"/offers/v1.0/aws/{service}/current/region_index.json"
+
+
+def offer_path(region: str = "us-east-1", suffix: str = "csv", service: str = "AmazonEC2") -> str:
     """Return where a region's offer file is served."""
-    return f"/offers/v1.0/aws/AmazonEC2/{VERSION}/{region}/index.{suffix}"
+    return f"/offers/v1.0/aws/{service}/{aws_lists.VERSION}/{region}/index.{suffix}"
 
 
 def plan_path(region: str = "us-east-1", suffix: str = "csv") -> str:
     """Return where a region's Savings Plan file is served."""
-    return f"/savingsPlan/v1.0/aws/AWSComputeSavingsPlan/{VERSION}/{region}/index.{suffix}"
+    return f"/savingsPlan/v1.0/aws/AWSComputeSavingsPlan/{aws_lists.VERSION}/{region}/index.{suffix}"
 
 
-def serve_indexes(server: Loopback, regions: Sequence[str] = ("us-east-1",)) -> None:
+def serve_indexes(server: Loopback, regions: Sequence[str] = ("us-east-1",), services: Sequence[str] = SERVICES) -> None:
     """Serve the way from the root to each region's files."""
-    server.serve(
-        INDEX,
-        json.dumps(
-            {"offers": {"AmazonEC2": {"currentRegionIndexUrl": EC2_INDEX, "currentSavingsPlanIndexUrl": PLAN_INDEX}}},
-        ),
-    )
-    ec2 = {name: {"regionCode": name, "currentVersionUrl": ec2_path(name, "json")} for name in regions}
-    server.serve(EC2_INDEX, json.dumps({"formatVersion": "v1.0", "regions": ec2}))
+    offers = {name: {"currentRegionIndexUrl": index_path(name), "currentSavingsPlanIndexUrl": PLAN_INDEX} for name in services}
+    server.serve(INDEX, json.dumps({"offers": offers}))
+    for service in services:
+        files = {name: {"regionCode": name, "currentVersionUrl": offer_path(name, "json", service)} for name in regions}
+        server.serve(index_path(service), json.dumps({"formatVersion": "v1.0", "regions": files}))
     listed = [{"regionCode": name, "versionUrl": plan_path(name, "json")} for name in regions]
     server.serve(PLAN_INDEX, json.dumps({"regions": listed}))
 
@@ -374,14 +59,26 @@ def serve_region(
     products: Sequence[Product] | None = None,
     listed: Sequence[Plan] | None = None,
     gzip: bool = False,
+    others: Mapping[str, Sequence[Product]] | None = None,
 ) -> None:
-    """Serve a region's offer file and Savings Plan file, in both formats."""
-    products = catalogue(region) if products is None else products
-    listed = plans(products) if listed is None else listed
-    server.serve(ec2_path(region), as_csv(ec2_rows(products), EC2_COLUMNS), gzip=gzip)
-    server.serve(ec2_path(region, "json"), json.dumps(ec2_json(products), indent=2), gzip=gzip)
-    server.serve(plan_path(region), as_csv(plan_rows(listed), SAVINGS_COLUMNS, "AmazonComputeSavingsPlan"), gzip=gzip)
-    server.serve(plan_path(region, "json"), json.dumps(plans_json(listed), indent=2), gzip=gzip)
+    """Serve a region's offer files and Savings Plan file, in both formats."""
+    products = aws_lists.catalogue(region) if products is None else products
+    listed = aws_lists.plans(products) if listed is None else listed
+    offers = {**aws_lists.metered(region), **(others or {}), "AmazonEC2": products}
+    for service, sold in offers.items():
+        columns = (
+            aws_lists.EC2_COLUMNS
+            if service == "AmazonEC2"
+            else [name for name in aws_lists.EC2_COLUMNS if name not in aws_lists.OF_MACHINES]
+        )
+        server.serve(offer_path(region, "csv", service), aws_lists.as_csv(aws_lists.ec2_rows(sold), columns, service), gzip=gzip)
+        server.serve(offer_path(region, "json", service), json.dumps(aws_lists.ec2_json(sold), indent=2), gzip=gzip)
+    server.serve(
+        plan_path(region),
+        aws_lists.as_csv(aws_lists.plan_rows(listed), aws_lists.SAVINGS_COLUMNS, "AmazonComputeSavingsPlan"),
+        gzip=gzip,
+    )
+    server.serve(plan_path(region, "json"), json.dumps(aws_lists.plans_json(listed), indent=2), gzip=gzip)
 
 
 SAVED = {"g6.xlarge": (60, 2), "g6.12xlarge": (45, 4), "c6i.large": (50, 0), "c6i.xlarge": (50, 1), "p5.48xlarge": (70, 3)}

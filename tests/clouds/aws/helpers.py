@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 
-from tests.clouds import aws_server
-from tests.clouds.aws_server import Plan, Product, Term
+from tests.clouds import aws_lists
+from tests.clouds.aws_lists import Plan, Product, Term
 
 from tightrope.base.catalogue import MachineType, PriceRow
 
@@ -48,5 +48,5 @@ def reserved_term(products: list[Product], payment: str) -> Term:
 
 def changed_plans(**facts: str) -> list[Plan]:
     """Return the plans, one of those that count changed."""
-    listed = aws_server.plans(aws_server.catalogue())
+    listed = aws_lists.plans(aws_lists.catalogue())
     return [replace(plan, **facts) if plan.sku == "COMP1NO" else plan for plan in listed]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.clouds import aws_server
+from tests.clouds import aws_lists, aws_server
 from tests.clouds.aws.helpers import (
     FORMS,
     KNOWN,
@@ -22,7 +22,7 @@ from tests.clouds.aws.helpers import (
     reserved_term,
     row,
 )
-from tests.clouds.aws_server import Plan, Product
+from tests.clouds.aws_lists import Plan, Product
 from tests.clouds.loopback import Loopback
 
 from tightrope.base.catalogue import PriceRow
@@ -128,10 +128,10 @@ def rows_or_refusal(
 @given(odd=ODD, place=st.sampled_from(["on-demand", "No Upfront", "Partial Upfront", "All Upfront"]), part=st.integers(0, 1))
 @QUICK
 def test_no_price_of_an_offer_file_gives_a_bad_row(tmp_path: Path, form: str, odd: str, place: str, part: int) -> None:
-    products = aws_server.catalogue()
+    products = aws_lists.catalogue()
     term = changed(products).terms[0] if place == "on-demand" else reserved_term(products, place)
     dimension = term.dimensions[part % len(term.dimensions)]
-    listed = aws_server.plans(products)
+    listed = aws_lists.plans(products)
     dimension.price = odd
     rows = rows_or_refusal(tmp_path, canned(products, listed), form)
     check_rows(rows)
@@ -142,8 +142,8 @@ def test_no_price_of_an_offer_file_gives_a_bad_row(tmp_path: Path, form: str, od
 @given(odd=ODD, plan=st.integers(0, 11))
 @QUICK
 def test_no_price_of_a_savings_plan_gives_a_bad_row(tmp_path: Path, form: str, odd: str, plan: int) -> None:
-    products = aws_server.catalogue()
-    listed = aws_server.plans(products)
+    products = aws_lists.catalogue()
+    listed = aws_lists.plans(products)
     listed[plan].rates[changed(products).sku] = odd
     rows = rows_or_refusal(tmp_path, canned(products, listed), form)
     check_rows(rows)
@@ -156,7 +156,7 @@ def test_no_price_of_a_savings_plan_gives_a_bad_row(tmp_path: Path, form: str, o
 )
 @QUICK
 def test_no_advice_gives_a_bad_row(tmp_path: Path, saved: object, band: object) -> None:
-    contents = canned(aws_server.catalogue(), saved=aws_server.SAVED | {"g6.xlarge": (saved, band)})
+    contents = canned(aws_lists.catalogue(), saved=aws_server.SAVED | {"g6.xlarge": (saved, band)})
     rows = rows_or_refusal(tmp_path, contents, "csv")
     check_rows(rows)
     assert all(item.usd_per_hour <= Decimal("0.8048") for item in rows if item.machine == "g6.xlarge")
@@ -170,7 +170,7 @@ def test_no_spot_price_gives_a_bad_row(tmp_path: Path, odd: str) -> None:
         {"InstanceType": "g6.xlarge", "SpotPrice": odd, **said},
         {"InstanceType": "c6i.large", "SpotPrice": "0.03", **said},
     ]
-    rows = rows_or_refusal(tmp_path, canned(aws_server.catalogue()), "csv", history)
+    rows = rows_or_refusal(tmp_path, canned(aws_lists.catalogue()), "csv", history)
     check_rows(rows)
     assert not rows or row(rows, "c6i.large", "spot", "use1-az1").usd_per_hour == Decimal("0.03")
     assert all(item.usd_per_hour <= Decimal("8.048") for item in rows if (item.machine, item.offer) == ("g6.xlarge", "spot"))
@@ -201,12 +201,12 @@ def test_a_large_list_is_never_in_memory_as_a_whole(
 
 
 def test_readers_return_texts_alone(tmp_path: Path) -> None:
-    contents = canned(aws_server.catalogue())
-    listing, other = (Listing("a list", REGION, frozenset({"g6"})) for _ in range(2))
+    contents = canned(aws_lists.catalogue())
+    listing, other = (Listing(REGION, frozenset({"g6"})) for _ in range(2))
     path = tmp_path / "offers.csv"
-    path.write_bytes(contents[aws_server.ec2_path()])
+    path.write_bytes(contents[aws_server.offer_path()])
     offers_csv.read_offers(path, listing)
-    offers_json.read_offers(BytesIO(contents[aws_server.ec2_path(suffix="json")]), other)
+    offers_json.read_offers(BytesIO(contents[aws_server.offer_path(suffix="json")]), other)
     assert listing.products == other.products
     assert {product.machine for product in listing.products.values()} == {"g6.xlarge", "g6.12xlarge"}
     skus = {sku: product.machine for sku, product in listing.products.items()}

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import TypeAlias
 
 import pytest
-from tests.clouds import aws_server
+from tests.clouds import aws_lists, aws_server
 from tests.clouds.aws.helpers import FORMS, KNOWN, REGION, TODAY, changed, changed_plans, offers_of, reserved_term, row
-from tests.clouds.aws_server import Dimension, Term
+from tests.clouds.aws_lists import Dimension, Term
 from tests.clouds.loopback import Loopback
 
 from tightrope.base.catalogue import Catalogue
@@ -54,25 +54,25 @@ def test_both_formats_give_the_same_rows(aws: Loopback, fetch: Fetch, gzip: bool
     assert len(by_csv.prices) == 118
     assert by_csv == by_json
     asked = {path for path in aws.requests if path.endswith(("index.csv", "index.json"))}
-    assert asked >= {aws_server.ec2_path(suffix=form) for form in FORMS} | {aws_server.plan_path(suffix=form) for form in FORMS}
+    assert asked >= {aws_server.offer_path(suffix=form) for form in FORMS} | {aws_server.plan_path(suffix=form) for form in FORMS}
 
 
 def test_what_the_index_does_not_call_an_index_is_read_as_it_is_named(aws: Loopback, fetch: Fetch) -> None:
     whole = fetch()[0]
-    for path in (aws_server.EC2_INDEX, aws_server.PLAN_INDEX):
+    for path in (aws_server.index_path(), aws_server.PLAN_INDEX):
         text = str(aws.routes[path].content)
         aws.serve(path, text.replace("/index.json", "/mirrored.json"))
-    for path in (aws_server.ec2_path(suffix="json"), aws_server.plan_path(suffix="json")):
+    for path in (aws_server.offer_path(suffix="json"), aws_server.plan_path(suffix="json")):
         aws.routes[path.replace("index", "mirrored")] = aws.routes[path]
     del aws.requests[:]
     assert fetch()[0] == whole
-    assert not [path for path in aws.requests if path.endswith(".csv")]
+    assert not [path for path in aws.requests if path.endswith(".csv") and ("AmazonEC2" in path or "SavingsPlan" in path)]
 
 
 def test_each_region_has_its_own_rows(aws: Loopback, fetch: Fetch) -> None:
     regions = ("eu-west-1", REGION)
     aws_server.serve_indexes(aws, regions)
-    dearer = aws_server.catalogue("eu-west-1")
+    dearer = aws_lists.catalogue("eu-west-1")
     changed(dearer).terms[0].dimensions[0].price = "0.9000000000"
     aws_server.serve_region(aws, "eu-west-1", products=dearer)
     aws_server.serve_advisor(aws, regions)
@@ -83,14 +83,14 @@ def test_each_region_has_its_own_rows(aws: Loopback, fetch: Fetch) -> None:
 
 def test_older_lists_lack_a_few_columns(aws: Loopback, fetch: Fetch) -> None:
     whole = fetch()[0]
-    columns = [name for name in aws_server.EC2_COLUMNS if name not in {"GPU", "Region Code"}]
-    aws.serve(aws_server.ec2_path(), aws_server.as_csv(aws_server.ec2_rows(aws_server.catalogue()), columns))
-    assert fetch()[0] == whole
+    columns = [name for name in aws_lists.EC2_COLUMNS if name not in {"GPU", "Region Code"}]
+    aws.serve(aws_server.offer_path(), aws_lists.as_csv(aws_lists.ec2_rows(aws_lists.catalogue()), columns))
+    assert fetch()[0].prices == whole.prices
 
 
 def test_a_capacity_block_is_told_from_a_machine_by_its_price_where_the_list_does_not_say(aws: Loopback, fetch: Fetch) -> None:
-    columns = [name for name in aws_server.EC2_COLUMNS if name != "MarketOption"]
-    aws.serve(aws_server.ec2_path(), aws_server.as_csv(aws_server.ec2_rows(aws_server.catalogue()), columns))
+    columns = [name for name in aws_lists.EC2_COLUMNS if name != "MarketOption"]
+    aws.serve(aws_server.offer_path(), aws_lists.as_csv(aws_lists.ec2_rows(aws_lists.catalogue()), columns))
     catalogue, notes = fetch()
     assert row(catalogue.prices, "p5.48xlarge", "on-demand").usd_per_hour == Decimal("55.04")
     assert "aws us-east-1: left out 1 × price that no machine can have (p5.48xlarge)" in notes
@@ -117,7 +117,7 @@ def test_a_new_size_of_a_known_family_is_described(aws: Loopback, fetch: Fetch, 
     "attributes", [{"memory": "NA"}, {"vcpu": "0"}, {"vcpu": "many"}, {"gpu": ""}, {"gpu": "0.5"}, {"gpu": "0"}], ids=str
 )
 def test_a_size_that_is_not_described_is_left_out(aws: Loopback, fetch: Fetch, attributes: dict[str, str]) -> None:
-    products = aws_server.catalogue()
+    products = aws_lists.catalogue()
     changed(products, "g6.12xlarge").attributes.update(attributes)
     aws_server.serve_region(aws, products=products)
     catalogue, notes = fetch(known={name: machine for name, machine in KNOWN.items() if name != "g6.12xlarge"})
@@ -131,7 +131,7 @@ def test_a_size_that_is_not_described_is_left_out(aws: Loopback, fetch: Fetch, a
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_newest_price_in_force_holds(aws: Loopback, fetch: Fetch, form: str) -> None:
-    products = aws_server.catalogue()
+    products = aws_lists.catalogue()
     changed(products).terms += [
         Term("EARLIER", [Dimension("Hrs", "0.7")], effective="2026-10-01"),
         Term("TODAY", [Dimension("Hrs", "0.81")], effective="2026-11-25"),
@@ -144,7 +144,7 @@ def test_the_newest_price_in_force_holds(aws: Loopback, fetch: Fetch, form: str)
 
 
 def test_two_prices_at_once_are_none(aws: Loopback, fetch: Fetch) -> None:
-    products = aws_server.catalogue()
+    products = aws_lists.catalogue()
     changed(products).terms.append(Term("OTHER", [Dimension("Hrs", "0.9")]))
     aws_server.serve_region(aws, products=products)
     catalogue, notes = fetch()
@@ -171,7 +171,7 @@ def test_two_prices_at_once_are_none(aws: Loopback, fetch: Fetch) -> None:
 def test_a_reserved_term_that_lacks_a_part_is_left_out(
     aws: Loopback, fetch: Fetch, payment: str, dimensions: list[Dimension]
 ) -> None:
-    products = aws_server.catalogue()
+    products = aws_lists.catalogue()
     reserved_term(products, payment).dimensions = dimensions
     aws_server.serve_region(aws, products=products)
     by_csv, by_json = (fetch(form)[0] for form in FORMS)
@@ -182,7 +182,7 @@ def test_a_reserved_term_that_lacks_a_part_is_left_out(
 
 
 def test_unknown_terms_are_left_out_and_told(aws: Loopback, fetch: Fetch) -> None:
-    products = aws_server.catalogue()
+    products = aws_lists.catalogue()
     reserved_term(products, "No Upfront").attributes["LeaseContractLength"] = "5yr"
     aws_server.serve_region(aws, products=products)
     catalogue, notes = fetch()
@@ -239,7 +239,7 @@ def test_a_plan_that_is_not_known_or_not_in_force_is_left_out(aws: Loopback, fet
 def test_throttling_and_cuts_change_nothing(aws: Loopback, fetch: Fetch, form: str, gzip: bool) -> None:
     whole = fetch(form)[0]
     aws_server.serve_region(aws, gzip=gzip)
-    offers, plans = aws_server.ec2_path(suffix=form), aws_server.plan_path(suffix=form)
+    offers, plans = aws_server.offer_path(suffix=form), aws_server.plan_path(suffix=form)
     aws.fail(aws_server.INDEX, 429, retry_after="0")
     aws.fail(offers, 503, 503)
     aws.fail(plans, 429, retry_after="1")

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import pytest
-from tests.clouds import aws_server
+from tests.clouds import aws_lists, aws_server
 from tests.clouds.aws.helpers import FORMS, REGION, changed, changed_plans
-from tests.clouds.aws_server import Dimension
+from tests.clouds.aws_lists import Dimension
 from tests.clouds.loopback import Loopback
 
 from tightrope.base.catalogue import Catalogue
@@ -20,8 +20,8 @@ Fetch: TypeAlias = Callable[..., tuple[Catalogue, list[str]]]
 
 
 def other_columns(aws: Loopback, without: str) -> None:
-    columns = [name for name in aws_server.EC2_COLUMNS if name != without]
-    aws.serve(aws_server.ec2_path(), aws_server.as_csv(aws_server.ec2_rows(aws_server.catalogue()), columns))
+    columns = [name for name in aws_lists.EC2_COLUMNS if name != without]
+    aws.serve(aws_server.offer_path(), aws_lists.as_csv(aws_lists.ec2_rows(aws_lists.catalogue()), columns))
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_a_missing_column_is_refused(aws: Loopback, fetch: Fetch, column: str) -
 
 @pytest.mark.parametrize("column", ["DiscountedSKU", "Product Family", "DiscountedRate", "LeaseContractLengthUnit"])
 def test_a_missing_column_of_the_savings_plans_is_refused(aws: Loopback, fetch: Fetch, column: str) -> None:
-    columns = [name for name in aws_server.SAVINGS_COLUMNS if name != column]
-    rows = aws_server.plan_rows(aws_server.plans(aws_server.catalogue()))
-    aws.serve(aws_server.plan_path(), aws_server.as_csv(rows, columns))
+    columns = [name for name in aws_lists.SAVINGS_COLUMNS if name != column]
+    rows = aws_lists.plan_rows(aws_lists.plans(aws_lists.catalogue()))
+    aws.serve(aws_server.plan_path(), aws_lists.as_csv(rows, columns))
     with pytest.raises(SourceError, match=f"expected a column '{column}'"):
         fetch()
 
@@ -63,7 +63,7 @@ def test_a_missing_column_of_the_savings_plans_is_refused(aws: Loopback, fetch: 
 def test_another_unit_currency_or_no_number_is_refused(
     aws: Loopback, fetch: Fetch, form: str, dimension: Dimension, said: str
 ) -> None:
-    products = aws_server.catalogue()
+    products = aws_lists.catalogue()
     changed(products).terms[0].dimensions = [dimension]
     aws_server.serve_region(aws, products=products, listed=[])
     with pytest.raises(SourceError, match=said):
@@ -91,7 +91,7 @@ def test_another_shape_of_savings_plans_is_refused(
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_list_without_the_machines_is_refused(aws: Loopback, fetch: Fetch, form: str) -> None:
-    others = [p for p in aws_server.catalogue() if p.attributes.get("operatingSystem") != "Linux"]
+    others = [p for p in aws_lists.catalogue() if p.attributes.get("operatingSystem") != "Linux"]
     aws_server.serve_region(aws, products=others, listed=[])
     with pytest.raises(SourceError, match="got '0 such machines, none with a price', expected on-demand prices"):
         fetch(form)
@@ -110,8 +110,8 @@ def test_a_list_without_the_machines_is_refused(aws: Loopback, fetch: Fetch, for
     ],
 )
 def test_another_shape_of_json_is_refused(aws: Loopback, fetch: Fetch, change: Callable[[Any], Any], said: str) -> None:
-    document = aws_server.ec2_json(aws_server.catalogue())
-    aws.serve(aws_server.ec2_path(suffix="json"), json.dumps(change(document)))
+    document = aws_lists.ec2_json(aws_lists.catalogue())
+    aws.serve(aws_server.offer_path(suffix="json"), json.dumps(change(document)))
     with pytest.raises(SourceError, match=said):
         fetch("json")
 
@@ -126,11 +126,11 @@ def test_another_shape_of_json_is_refused(aws: Loopback, fetch: Fetch, change: C
     ],
 )
 def test_a_missing_field_is_refused(aws: Loopback, fetch: Fetch, field: str, said: str) -> None:
-    document = aws_server.ec2_json(aws_server.catalogue())
+    document = aws_lists.ec2_json(aws_lists.catalogue())
     for terms in document["terms"]["OnDemand"].values():
         for term in terms.values():
             del term[field]
-    aws.serve(aws_server.ec2_path(suffix="json"), json.dumps(document))
+    aws.serve(aws_server.offer_path(suffix="json"), json.dumps(document))
     with pytest.raises(SourceError, match=said):
         fetch("json")
 
@@ -149,7 +149,7 @@ def test_a_missing_field_is_refused(aws: Loopback, fetch: Fetch, field: str, sai
 def test_another_shape_of_savings_plans_as_json_is_refused(
     aws: Loopback, fetch: Fetch, change: Callable[[Any], Any], said: str
 ) -> None:
-    document = aws_server.plans_json(aws_server.plans(aws_server.catalogue()))
+    document = aws_lists.plans_json(aws_lists.plans(aws_lists.catalogue()))
     document["terms"]["savingsPlan"] = change(document["terms"]["savingsPlan"])
     aws.serve(aws_server.plan_path(suffix="json"), json.dumps(document))
     with pytest.raises(SourceError, match=said):
@@ -160,12 +160,12 @@ def test_another_shape_of_savings_plans_as_json_is_refused(
     "content", [b"", b"{", b'{"products": {"A": ', b"<html>", b"\x1f\x8b\x08\x00broken", b'{"products": {}} x']
 )
 def test_what_is_no_json_is_refused(aws: Loopback, fetch: Fetch, content: bytes) -> None:
-    aws.serve(aws_server.ec2_path(suffix="json"), content)
+    aws.serve(aws_server.offer_path(suffix="json"), content)
     with pytest.raises(SourceError, match="offer file AmazonEC2 of us-east-1: the list has another shape than known"):
         fetch("json")
 
 
-CSV = aws_server.as_csv(aws_server.ec2_rows(aws_server.catalogue()), aws_server.EC2_COLUMNS)
+CSV = aws_lists.as_csv(aws_lists.ec2_rows(aws_lists.catalogue()), aws_lists.EC2_COLUMNS)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ CSV = aws_server.as_csv(aws_server.ec2_rows(aws_server.catalogue()), aws_server.
     ids=["empty", "html", "no utf-8", "no gzip", "half a row", "few columns", "no first rows"],
 )
 def test_what_is_no_such_csv_is_refused(aws: Loopback, fetch: Fetch, content: bytes) -> None:
-    aws.serve(aws_server.ec2_path(), content)
+    aws.serve(aws_server.offer_path(), content)
     with pytest.raises(SourceError, match="offer file AmazonEC2 of us-east-1: the list has another shape than known"):
         fetch()
 
@@ -202,11 +202,11 @@ def test_another_shape_of_the_advisor_is_refused(aws: Loopback, fetch: Fetch, do
         (aws_server.INDEX, {"offers": {}}, "a field 'AmazonEC2'"),
         (
             aws_server.INDEX,
-            {"offers": {"AmazonEC2": {"currentRegionIndexUrl": "https://elsewhere.example/x"}}},
+            {"offers": {"AmazonEC2": {"currentSavingsPlanIndexUrl": "https://elsewhere.example/x"}}},
             "a path on https",
         ),
-        (aws_server.EC2_INDEX, {"regions": []}, "regions by name"),
-        (aws_server.EC2_INDEX, {"regions": {REGION: {}}}, "a field 'currentVersionUrl'"),
+        (aws_server.index_path(), {"regions": []}, "got '\\[\\]', expected an object, by name"),
+        (aws_server.index_path(), {"regions": {REGION: {}}}, "a field 'currentVersionUrl'"),
         (aws_server.PLAN_INDEX, {"regions": [{"regionCode": REGION}]}, "a field 'versionUrl'"),
     ],
 )

@@ -1,8 +1,9 @@
-"""What counts in AWS's offer file of EC2, in whatever format it came (``offers_csv.py``, ``offers_json.py``).
+"""What counts in AWS's offer files, in whatever format they came (``offers_csv.py``, ``offers_json.py``).
 
-A product counts where it is Linux without further software, of shared tenancy, and no capacity reservation or capacity block: a
-machine's other products cost something else, or nothing. Shapes: AWS Billing user guide, "Reading the service price list file for
-an AWS service".
+A machine counts where it is Linux without further software, of shared tenancy, and no capacity reservation or capacity block: its
+other products cost something else, or nothing. Storage, traffic, NAT gateways and load balancers (``METERS``) are found by their
+product family and usage type (``NatGateway-Hours``, before which most regions put a code of their own: ``EUW2-NatGateway-Hours``).
+Shapes: AWS Billing user guide, "Reading the service price list file for an AWS service".
 """
 
 import re
@@ -18,6 +19,52 @@ FAMILIES = frozenset({"Compute Instance", "Compute Instance (bare metal)"})
 SIZE = re.compile(r"(\d{1,7}(?:\.\d+)?) GiB", re.ASCII)
 BANDWIDTH = re.compile(r"(?:Up to )?(?:(\d{1,3})\s?x )?(\d{1,7}(?:\.\d+)?) (Gigabit|Megabit)", re.ASCII)
 SIZES_SOURCE = "AWS Price List, offer file AmazonEC2 [public price list]; the accelerator as in the family's other sizes"
+REGION_CODE = re.compile(r"\A(?!TS-)[A-Z]{2,4}\d?-", re.ASCII)
+"""What may stand before a usage type; ``TS-`` is no region, but another kind of load balancer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What the price book calls an item that AWS sells by another name."""
+
+    item: str
+    unit: str
+    family: str
+    usage: str
+    """The usage type, without a region's code."""
+    units: frozenset[str]
+    """What AWS calls the unit of its price."""
+    times: int = 1
+    """How many of AWS's units are one of the price book's."""
+    free: int = 0
+    """Units a month that cost nothing, whatever the list says."""
+
+
+_GB, _GB_MONTHS, _HOURS = frozenset({"GB"}), frozenset({"GB-Mo", "GB-month"}), frozenset({"Hrs", "hours", "Hours"})
+_LCU_HOURS, _REQUESTS = frozenset({"LCU-Hrs", "LCU-hours", "LCU-Hours"}), frozenset({"Requests", "Request"})
+EC2 = "AmazonEC2"
+METERS = {
+    EC2: (
+        Meter("block-storage", "GB-month", "Storage", "EBS:VolumeUsage.gp3", _GB_MONTHS),
+        Meter("nat-gateway", "hour", "NAT Gateway", "NatGateway-Hours", _HOURS),
+        Meter("nat-gateway-traffic", "GB", "NAT Gateway", "NatGateway-Bytes", _GB),
+    ),
+    "AWSDataTransfer": (
+        Meter("internet-egress", "GB", "Data Transfer", "DataTransfer-Out-Bytes", _GB, free=100),
+        Meter("inter-zone-transfer", "GB each way", "Data Transfer", "DataTransfer-Regional-Bytes", _GB),
+    ),
+    "AmazonS3": (
+        Meter("object-storage", "GB-month", "Storage", "TimedStorage-ByteHrs", _GB_MONTHS),
+        Meter("object-storage-writes", "million requests", "API Request", "Requests-Tier1", _REQUESTS, times=1_000_000),
+        Meter("object-storage-reads", "million requests", "API Request", "Requests-Tier2", _REQUESTS, times=1_000_000),
+    ),
+    "AWSELB": (
+        Meter("load-balancer", "hour", "Load Balancer-Application", "LoadBalancerUsage", _HOURS),
+        Meter("load-balancer-traffic", "LCU-hour", "Load Balancer-Application", "LCUUsage", _LCU_HOURS),
+    ),
+}
+"""Offer file → what is read from it beside machines. AWS gives 100 GB a month of traffic to the internet for nothing (EC2 on-demand
+pricing page, "Data Transfer"), which its list does not tell everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +93,43 @@ class ListPrice:
     lease: str = ""
     payment: str = ""
     offering: str = ""
+    begin: str = ""
+    """Where its tier begins, empty for the first."""
 
 
 @dataclass(slots=True)
 class Listing:
-    """What counts in one region's offer file."""
+    """What counts in one region's offer file of one service."""
 
-    where: str
-    """The file, for messages."""
     region: str
-    families: frozenset[str]
-    """Families that the price book knows; others are only named."""
+    families: frozenset[str] = frozenset()
+    """Families of machines that the price book knows; others are only named."""
+    service: str = EC2
     version: str = ""
     products: dict[str, Product] = field(default_factory=dict)
     """SKU → machine."""
+    metered: dict[str, Meter] = field(default_factory=dict)
+    """SKU → what it is in the price book."""
     prices: list[ListPrice] = field(default_factory=list)
     other_families: set[str] = field(default_factory=set)
 
     def keep(self, sku: str, family: str, attributes: Mapping[str, str]) -> bool:
         """Return whether a product counts, and keep it if so."""
-        if family not in FAMILIES or any(attributes.get(name) != value for name, value in KEPT.items()):
+        if any((attributes.get(name) or self.region) != self.region for name in ("regionCode", "fromRegionCode")):
             return False
-        sold, region = attributes.get("marketoption") or "OnDemand", attributes.get("regionCode") or self.region
-        if sold != "OnDemand" or region != self.region:
+        if family in FAMILIES:
+            return self._keep_machine(sku, attributes)
+        usage = attributes.get("usagetype", "")
+        for meter in METERS[self.service]:
+            if family == meter.family and meter.usage in {usage, REGION_CODE.sub("", usage, count=1)}:
+                self.metered[sku] = meter
+                return True
+        return False
+
+    def _keep_machine(self, sku: str, attributes: Mapping[str, str]) -> bool:
+        """Return whether a machine counts, and keep it if so."""
+        sold = attributes.get("marketoption") or "OnDemand"
+        if sold != "OnDemand" or any(attributes.get(name) != value for name, value in KEPT.items()):
             return False
         machine = attributes.get("instanceType", "")
         if machine.partition(".")[0] not in self.families:
@@ -78,11 +139,19 @@ class Listing:
         self.products[sku] = Product(machine, *said)
         return True
 
+    def counts(self, sku: str) -> bool:
+        """Return whether a product was kept."""
+        return sku in self.products or sku in self.metered
+
+    @property
+    def where(self) -> str:
+        """The file, for messages."""
+        return f"AWS Price List, offer file {self.service} of {self.region}"
+
     @property
     def source(self) -> str:
         """The public source of what the file says."""
-        version = f", version {self.version}" if self.version else ""
-        return f"AWS Price List, offer file AmazonEC2 of {self.region}{version} [public price list]"
+        return f"{self.where}{f', version {self.version}' if self.version else ''} [public price list]"
 
 
 def described(product: Product, known: Mapping[str, MachineType], today: date) -> MachineType | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from tightrope.clouds.aws.offers import KEPT, Listing, ListPrice
+from tightrope.clouds.aws.offers import KEPT, METERS, Listing, ListPrice
 from tightrope.clouds.aws.savings_plans import KINDS, PlanRate
 from tightrope.clouds.fetch import GZIP_MAGIC, reshaped
 
@@ -33,16 +33,19 @@ ATTRIBUTES = {
     "capacitystatus": "CapacityStatus",
     "gpu": "GPU",
     "marketoption": "MarketOption",
-    "regionCode": "Region Code",
 }
-"""The name in JSON → the column."""
+"""A machine's attributes: the name in JSON → the column."""
+PLACE = {"usagetype": "usageType", "regionCode": "Region Code", "fromRegionCode": "From Region Code"}
+"""Attributes of every product."""
 PRICE_COLUMNS = (
     *("SKU", "TermType", "OfferTermCode", "EffectiveDate", "Unit", "Currency", "PricePerUnit"),
-    *("LeaseContractLength", "PurchaseOption", "OfferingClass"),
+    *("LeaseContractLength", "PurchaseOption", "OfferingClass", "StartingRange"),
 )
 """In the order of ``ListPrice``."""
-MAY_LACK = frozenset({"GPU", "MarketOption", "Region Code"})
+MAY_LACK = frozenset({"GPU", "MarketOption", "Region Code", "From Region Code"})
 """Columns that older lists lack."""
+OF_MACHINES = frozenset({*ATTRIBUTES.values(), "LeaseContractLength", "PurchaseOption", "OfferingClass"})
+"""Columns that only the list of machines has."""
 PLAN_COLUMNS = (
     *("SKU", "Product Family", "PurchaseOption", "LeaseContractLength", "LeaseContractLengthUnit", "EffectiveDate"),
     *("DiscountedSKU", "Unit", "Currency", "DiscountedRate"),
@@ -59,26 +62,35 @@ class _Sheet:
     names: list[str]
     version: str
     zipped: bool
+    may_lack: frozenset[str] = frozenset()
 
     def place(self, name: str) -> str:
         """Return the SQL of one column's text, empty where there is none; raise ``SourceError`` where it must be there."""
         if name in self.names:
             return f"coalesce(c{self.names.index(name)}, '')"
-        if name in MAY_LACK:
+        if name in self.may_lack:
             return "''"
         raise reshaped(self.where, ", ".join(self.names), f"a column {name!r}")
 
 
 def read_offers(path: Path, listing: Listing) -> None:
     """Fill a listing from an offer file (gzip or not); raise ``SourceError`` for another shape than known."""
-    sheet = _opened(path, listing.where)
+    sheet = _opened(path, listing.where, MAY_LACK if listing.families else MAY_LACK | OF_MACHINES)
     listing.version = sheet.version
-    condition = " AND ".join(f"{sheet.place(ATTRIBUTES[name])} = '{value}'" for name, value in KEPT.items())
-    columns = ["Product Family", *PRICE_COLUMNS, *ATTRIBUTES.values()]
-    for family, *cells in _rows(sheet, columns, condition, {}):
-        said, attributes = cells[: len(PRICE_COLUMNS)], dict(zip(ATTRIBUTES, cells[len(PRICE_COLUMNS) :], strict=True))
-        if listing.keep(said[0], family, attributes):
+    attributes = (ATTRIBUTES if listing.families else {}) | PLACE
+    columns = ["Product Family", *PRICE_COLUMNS, *attributes.values()]
+    for family, *cells in _rows(sheet, columns, _condition(sheet, listing), {}):
+        said, facts = cells[: len(PRICE_COLUMNS)], dict(zip(attributes, cells[len(PRICE_COLUMNS) :], strict=True))
+        if listing.keep(said[0], family, facts):
             listing.prices.append(ListPrice(*said))
+
+
+def _condition(sheet: _Sheet, listing: Listing) -> str:
+    """Return the SQL that lets through what may count: machines as ``KEPT`` says, and what ends with a meter's usage type."""
+    usage = sheet.place(PLACE["usagetype"])
+    metered = [f"ends_with({usage}, '{meter.usage}')" for meter in METERS[listing.service]]
+    machines = [f"{sheet.place(ATTRIBUTES[name])} = '{value}'" for name, value in KEPT.items()] if listing.families else ["false"]
+    return f"({' AND '.join(machines)}) OR {' OR '.join(metered)}"
 
 
 def read_plans(path: Path, where: str, skus: Mapping[str, str]) -> Iterator[PlanRate]:
@@ -91,7 +103,7 @@ def read_plans(path: Path, where: str, skus: Mapping[str, str]) -> Iterator[Plan
         yield PlanRate(*cells)
 
 
-def _opened(path: Path, where: str) -> _Sheet:
+def _opened(path: Path, where: str, may_lack: frozenset[str] = frozenset()) -> _Sheet:
     """Return what a file's first rows say of it."""
     with path.open("rb") as file:
         zipped = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
@@ -104,7 +116,7 @@ def _opened(path: Path, where: str) -> _Sheet:
         raise reshaped(where, error, "a CSV file in UTF-8") from error
     if "SKU" not in names:
         raise reshaped(where, lines[ABOUT_ROWS], "the names of the columns in the sixth row")
-    return _Sheet(path, where, names, about.get("Version", ""), zipped)
+    return _Sheet(path, where, names, about.get("Version", ""), zipped, may_lack)
 
 
 def _rows(sheet: _Sheet, columns: Sequence[str], condition: str, values: Mapping[str, object]) -> Iterator[tuple[str, ...]]:

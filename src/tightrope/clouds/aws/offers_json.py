@@ -159,7 +159,7 @@ def _read_terms(reader: _Reader, listing: Listing) -> None:
             reader.skip()
             continue
         for sku in reader.keys(f"terms of kind {kind}"):
-            if sku not in listing.products:
+            if not listing.counts(sku):
                 reader.skip()
                 continue
             for name in reader.keys("terms of a product"):
@@ -177,9 +177,10 @@ def _prices(reader: _Reader, sku: str, kind: str, term: dict[str, object]) -> It
         unit, money = reader.text(dimension, "unit"), dimension.get("pricePerUnit")
         if not isinstance(money, dict) or not money:
             reader.fail(dimension, "a price in pricePerUnit")
+        begin = reader.text(dimension, "beginRange") if "beginRange" in dimension else ""
         currency = "USD" if "USD" in money else str(next(iter(money)))
         price = reader.text(dimension, "pricePerUnit", currency)
-        yield ListPrice(sku, kind, code, effective, unit, currency, price, *terms)
+        yield ListPrice(sku, kind, code, effective, unit, currency, price, *terms, begin=begin)
 
 
 def _plan(reader: _Reader, begun: Event) -> tuple[str, tuple[str, str]]:

@@ -100,17 +100,21 @@ def in_force(effective: str, today: date, where: str) -> bool:
         raise reshaped(where, effective, "an effective date such as 2026-11-01") from error
 
 
-def check_money(currency: str, unit: str, units: Collection[str], where: str) -> None:
-    """Raise ``SourceError`` unless a price is in US dollars and per one of ``units``."""
+def check_currency(currency: str, where: str) -> None:
+    """Raise ``SourceError`` unless a price is in US dollars."""
     if currency != "USD":
         raise reshaped(where, currency, "prices in USD")
+
+
+def check_unit(unit: str, units: Collection[str], where: str) -> None:
+    """Raise ``SourceError`` unless a price is per one of ``units``."""
     if unit not in units:
         raise reshaped(where, unit, f"prices per {' or '.join(units)}")
 
 
 def on_demand_rows(listing: Listing, today: date, skipped: Skipped) -> dict[str, PriceRow]:
     """Return machine → its on-demand row; raise ``SourceError`` where there is none at all, or for another shape than known."""
-    rates = _rates((price for price in listing.prices if price.kind == "OnDemand"), listing, today, skipped)
+    rates = _rates("OnDemand", listing, today, skipped)
     rows = rows_of(rates, listing.region, listing.source, today, skipped)
     if not rows:
         expected = "on-demand prices of Linux machines whose families are known"
@@ -120,7 +124,7 @@ def on_demand_rows(listing: Listing, today: date, skipped: Skipped) -> dict[str,
 
 def reserved_rows(listing: Listing, on_demand: Mapping[str, PriceRow], today: date, skipped: Skipped) -> list[PriceRow]:
     """Return the rows of Reserved Instances, standard and convertible; raise ``SourceError`` for another shape than known."""
-    rates = _rates((price for price in listing.prices if price.kind == "Reserved"), listing, today, skipped)
+    rates = _rates("Reserved", listing, today, skipped)
     return rows_of(cheaper(rates, on_demand, skipped), listing.region, listing.source, today, skipped)
 
 
@@ -152,11 +156,14 @@ def rows_of(rates: Iterable[Rate], region: str, source: str, today: date, skippe
     return rows
 
 
-def _rates(prices: Iterable[ListPrice], listing: Listing, today: date, skipped: Skipped) -> Iterator[Rate]:
-    """Yield what the products' terms cost that hold today."""
+def _rates(kind: str, listing: Listing, today: date, skipped: Skipped) -> Iterator[Rate]:
+    """Yield what the machines' terms of one kind cost that hold today."""
     terms: dict[tuple[str, str, str], list[ListPrice]] = defaultdict(list)
-    for price in prices:
-        check_money(price.currency, price.unit, ("Hrs", "Quantity"), listing.where)
+    for price in listing.prices:
+        if price.kind != kind or price.sku not in listing.products:
+            continue
+        check_currency(price.currency, listing.where)
+        check_unit(price.unit, ("Hrs", "Quantity"), listing.where)
         terms[price.sku, price.term, price.effective].append(price)
     for (sku, _, effective), parts in terms.items():
         machine = listing.products[sku].machine

@@ -1,9 +1,10 @@
 """Fetches AWS's own prices: the Price List's offer files and Savings Plan files, spot price history, the Spot Instance Advisor.
 
 Comes in: regions, and the machines that the price book knows. Goes out: their on-demand, Reserved Instance, Savings Plan and spot
-rows of today, and machine types for sizes that their families have gained. The way to the files is the one that the Price List's
-index shows; each is read as the CSV that AWS keeps beside the JSON which the index names, or as JSON where it names another file.
-Only the spot price history needs credentials (see ``spot.py``). Shapes: AWS Billing user guide, "Reading the price list files".
+rows of today, machine types for sizes that their families have gained, and unit prices of what goes with them. The way to the
+files is the one that the Price List's index shows; each is read as the CSV that AWS keeps beside the JSON which the index names,
+or as JSON where it names another file. Only the spot price history needs credentials (see ``spot.py``). Shapes: AWS Billing user
+guide, "Reading the price list files".
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, cast
 from urllib.parse import urljoin, urlsplit
 
-from tightrope.base.catalogue import Catalogue, MachineType, PriceRow
+from tightrope.base.catalogue import Catalogue, MachineType, PriceRow, UnitPrice
 from tightrope.base.errors import SourceError, near_names
 from tightrope.clouds.aws import offers_csv, offers_json
-from tightrope.clouds.aws.offers import Listing, described
+from tightrope.clouds.aws.meters import unit_prices
+from tightrope.clouds.aws.offers import EC2, METERS, Listing, described
 from tightrope.clouds.aws.rates import Skipped, on_demand_rows, reserved_rows
 from tightrope.clouds.aws.savings_plans import PlanRate, savings_plan_rows
 from tightrope.clouds.aws.spot import Advice, load_advice, load_history, spot_rows
@@ -32,7 +34,8 @@ Form: TypeAlias = Literal["csv", "json"]
 class _Files:
     """Where one region's files are."""
 
-    offers: str
+    offers: dict[str, str]
+    """Service → its offer file; that of EC2 is always there."""
     plans: str
     """Empty where the region has no Savings Plans."""
 
@@ -65,13 +68,19 @@ def fetch(ask: Ask, fetcher: Fetcher, form: Form = "csv") -> Catalogue:
     task = _Task(ask, fetcher, form, load_advice(ask, fetcher))
     parts = [_fetch_region(region, files[region], task) for region in ask.regions]
     machines = {machine.name: machine for part in parts for machine in part.machines}
-    return Catalogue(machines=tuple(machines.values()), prices=tuple(row for part in parts for row in part.prices))
+    return Catalogue(
+        machines=tuple(machines.values()),
+        prices=tuple(row for part in parts for row in part.prices),
+        unit_prices=tuple(row for part in parts for row in part.unit_prices),
+    )
 
 
 def _fetch_region(region: str, files: _Files, task: _Task) -> Catalogue:
     """Return one region's rows, and the machines that are new in it."""
     ask, skipped = task.ask, Skipped()
-    listing = _read_offers(region, files.offers, task)
+    families = frozenset(machine.family for machine in ask.machines.values())
+    listing = _read_offers(Listing(region, families), files.offers[EC2], task)
+    units = [*unit_prices(listing, ask.today, skipped), *_further_unit_prices(region, files, task, skipped)]
     new = _new_sizes(listing, ask, skipped)
     on_demand = on_demand_rows(listing, ask.today, skipped)
     rows = [*on_demand.values(), *reserved_rows(listing, on_demand, ask.today, skipped)]
@@ -80,22 +89,31 @@ def _fetch_region(region: str, files: _Files, task: _Task) -> Catalogue:
     rows = [replace(row, zones=len(history.get(row.machine, ()))) for row in rows]
     rows += spot_rows(on_demand, history, task.advice, skipped)
     skipped.note(task.fetcher, region)
-    return Catalogue(machines=new, prices=tuple(rows))
+    return Catalogue(machines=new, prices=tuple(rows), unit_prices=tuple(units))
 
 
-def _read_offers(region: str, url: str, task: _Task) -> Listing:
-    """Return what counts in a region's offer file."""
-    url, families = task.url(url), frozenset(machine.family for machine in task.ask.machines.values())
-    listing = Listing(f"AWS Price List, offer file AmazonEC2 of {region}", region, families)
-    label = f"{region} offers"
+def _read_offers(listing: Listing, url: str, task: _Task) -> Listing:
+    """Return a listing filled with what counts in its file."""
+    url, label = task.url(url), f"{listing.region} {listing.service}"
     if url.endswith(".csv"):
         offers_csv.read_offers(task.fetcher.download(url, label), listing)
     else:
         with closing(task.fetcher.open(url, label)) as stream:
             offers_json.read_offers(stream, listing)
     if listing.other_families:
-        task.fetcher.note(f"aws {region}: left out {len(listing.other_families)} families that the price book does not know")
+        count = len(listing.other_families)
+        task.fetcher.note(f"aws {listing.region}: left out {count} families that the price book does not know")
     return listing
+
+
+def _further_unit_prices(region: str, files: _Files, task: _Task, skipped: Skipped) -> Iterator[UnitPrice]:
+    """Yield the unit prices of the other services' files."""
+    for service in METERS:
+        if service in files.offers and service != EC2:
+            listing = _read_offers(Listing(region, service=service), files.offers[service], task)
+            yield from unit_prices(listing, task.ask.today, skipped)
+        elif service != EC2:
+            task.fetcher.note(f"aws {region}: AWS's Price List has no {service} there, its unit prices stay as they are")
 
 
 def _new_sizes(listing: Listing, ask: Ask, skipped: Skipped) -> tuple[MachineType, ...]:
@@ -139,26 +157,43 @@ def _read_plans(url: str, region: str, where: str, skus: Mapping[str, str], task
 
 def _find_files(ask: Ask, fetcher: Fetcher) -> dict[str, _Files]:
     """Return region → its files; raise ``SourceError`` for a region that the Price List lacks."""
-    root = fetcher.json(ask.at(INDEX_URL), "index")
-    ec2 = _field(_field(root, "offers"), "AmazonEC2")
-    offers = _field(fetcher.json(ask.at(_url(ec2, "currentRegionIndexUrl")), "regions"), "regions")
+    services = _record(_field(fetcher.json(ask.at(INDEX_URL), "index"), "offers"))
+    ec2 = _field(services, EC2)
     listed = _field(fetcher.json(ask.at(_url(ec2, "currentSavingsPlanIndexUrl")), "savings plans by region"), "regions")
-    if not isinstance(offers, dict) or not isinstance(listed, list):
-        raise reshaped(INDEX, f"{type(offers).__name__} and {type(listed).__name__}", "regions by name, and a list of them")
+    if not isinstance(listed, list):
+        raise reshaped(INDEX, listed, "a list of regions with Savings Plans")
     plans = {str(_field(item, "regionCode")): _url(item, "versionUrl") for item in listed}
+    offers = {service: _regions(services[service], service, ask, fetcher) for service in METERS if service in services}
     for region in ask.regions:
-        if region not in offers:
-            near = near_names(region, map(str, offers))
+        if region not in offers[EC2]:
+            near = near_names(region, offers[EC2])
             msg = f"AWS's Price List has no region {region!r}"
-            raise SourceError(msg, resolve=f"ask for {' or '.join(near) or 'one of: ' + ', '.join(sorted(map(str, offers)))}")
-    return {region: _Files(_url(offers[region], "currentVersionUrl"), plans.get(region, "")) for region in ask.regions}
+            raise SourceError(msg, resolve=f"ask for {' or '.join(near) or 'one of: ' + ', '.join(sorted(offers[EC2]))}")
+    return {
+        region: _Files({service: urls[region] for service, urls in offers.items() if region in urls}, plans.get(region, ""))
+        for region in ask.regions
+    }
+
+
+def _regions(offer: object, service: str, ask: Ask, fetcher: Fetcher) -> dict[str, str]:
+    """Return region → a service's offer file."""
+    index = fetcher.json(ask.at(_url(offer, "currentRegionIndexUrl")), f"{service} by region")
+    return {region: _url(item, "currentVersionUrl") for region, item in _record(_field(index, "regions")).items()}
+
+
+def _record(value: object) -> dict[str, object]:
+    """Return an object of an index."""
+    if not isinstance(value, dict):
+        raise reshaped(INDEX, value, "an object, by name")
+    return cast("dict[str, object]", value)
 
 
 def _field(record: object, name: str) -> object:
     """Return a field of an index; raise ``SourceError`` where there is none."""
-    if not isinstance(record, dict) or name not in record:
-        raise reshaped(INDEX, record, f"a field {name!r}")
-    return cast("dict[str, object]", record)[name]
+    fields = _record(record)
+    if name not in fields:
+        raise reshaped(INDEX, sorted(fields), f"a field {name!r}")
+    return fields[name]
 
 
 def _url(record: object, name: str) -> str:

@@ -19,7 +19,8 @@ from tightrope.clouds.aws.rates import (
     Rate,
     Skipped,
     cheaper,
-    check_money,
+    check_currency,
+    check_unit,
     in_force,
     plausible,
     rows_of,
@@ -67,7 +68,8 @@ def savings_plan_rows(
 def _rates(rates: Iterable[PlanRate], skus: Mapping[str, str], today: date, where: str, skipped: Skipped) -> Iterator[Rate]:
     """Yield what machines cost under the plans that are in force."""
     for rate in rates:
-        check_money(rate.currency, rate.unit, ("Hrs",), where)
+        check_currency(rate.currency, where)
+        check_unit(rate.unit, ("Hrs",), where)
         usd_per_hour, machine = usd_of(rate.price, where), skus[rate.sku]
         years, payment = YEARS.get((rate.length, rate.length_unit)), PAYMENTS.get(rate.payment)
         if years is None or payment is None:
