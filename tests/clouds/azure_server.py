@@ -9,9 +9,22 @@ from tests.clouds.loopback import Loopback, Request
 
 PATH = "/api/retail/prices"
 PAGE = 1000
+SIZE = re.compile(r"\d+(-\d+)?")
+PRODUCTS = {"NCasT4v3": "Virtual Machines NCasT4 v3 Series", "NCadsA100v4": "NCads A100 v4 Series Linux"}
+"""Names that are written otherwise than those of most series."""
 TERM = re.compile(r"(\w+) eq '([^']*)'")
 FIELD = {"priceType": "type"}
 Item: TypeAlias = dict[str, Any]
+
+
+def series(machine: str) -> str:
+    """Return the series as products name it: ``Easv5`` for ``Standard_E4as_v5``."""
+    return SIZE.sub("", machine.removeprefix("Standard_"), count=1).replace("_", "")
+
+
+def product(machine: str) -> str:
+    """Return the product that has the prices of a Linux machine."""
+    return PRODUCTS.get(series(machine), f"Virtual Machines {series(machine)} Series")
 
 
 def item(machine: str, usd: object, **other: object) -> Item:
@@ -29,7 +42,7 @@ def item(machine: str, usd: object, **other: object) -> Item:
         "meterName": size,
         "productId": "DZH318Z0K9JH",
         "skuId": "DZH318Z0K9JH/00QW",
-        "productName": "Virtual Machines Series",
+        "productName": product(machine),
         "skuName": size,
         "serviceName": "Virtual Machines",
         "serviceId": "DZH313Z7MMC8",
@@ -51,8 +64,8 @@ def unit_item(service: str, product: str, meter: str, measure: str, usd: object,
 def every_item_of(machine: str, usd: float, region: str = "eastus") -> Iterator[Item]:
     """Yield the dozen items that one machine has, of which four are its prices (six with the savings plans)."""
     sku = machine.removeprefix("Standard_").replace("_", " ")
-    windows = {"productName": "Virtual Machines Series Windows"}
-    services = {"productName": "Series Cloud Services"}
+    windows = {"productName": f"Virtual Machines {series(machine)} Series Windows"}
+    services, closely = ({"productName": f"{series(machine)} Series {name}"} for name in ("Cloud Services", "CloudServices"))
     spot, low = {"skuName": f"{sku} Spot"}, {"skuName": f"{sku} Low Priority"}
     plans = [{"retailPrice": round(usd * part, 6), "term": term} for part, term in ((0.5, "3 Years"), (0.7, "1 Year"))]
 
@@ -64,7 +77,7 @@ def every_item_of(machine: str, usd: float, region: str = "eastus") -> Iterator[
         return one(1, type="Reservation", reservationTerm=named) | {"retailPrice": float(round(usd * 8760 * years * share))}
 
     yield one(0.3, **services, **low)
-    yield one(1.1, **services)
+    yield one(1.1, **closely)
     yield one(0.2, **low)
     yield one(1, savingsPlan=plans)
     yield term(1, 0.6)

@@ -169,8 +169,8 @@ def test_other_machines_are_counted(get: Callable[..., Catalogue], fetcher: Fetc
         ({"retailPrice": 0.7}, "0.7"),
         ({"retailPrice": 0.9, "tierMinimumUnits": 100.0}, "0.526"),
         ({"retailPrice": 0.9, "skuName": "NC4as T4 v3 - Expired"}, "0.526"),
-        ({"retailPrice": 0.9, "productName": "Virtual Machines Series Windows"}, "0.526"),
-        ({"retailPrice": 0.9, "productName": "Series Cloud Services"}, "0.526"),
+        ({"retailPrice": 0.9, "productName": "Virtual Machines NCasT4 v3 Series Windows"}, "0.526"),
+        ({"retailPrice": 0.9, "productName": "NCasT4 v3 Series CloudServices"}, "0.526"),
         ({"retailPrice": 0.9, "unitOfMeasure": "100 Hours"}, "0.526"),
     ],
     ids=["primary", "newer", "not yet", "no more", "cheaper", "dearer", "tier", "expired", "windows", "services", "unit"],
@@ -183,6 +183,60 @@ def test_of_two_prices_one_counts(
     catalogue = get(*(pair if first else reversed(pair)))
     assert _usd(catalogue) == {(T4, "on-demand"): Decimal(expected)}
     assert _noted(fetcher, "1 price left out")
+
+
+E4 = "Standard_E4as_v5"
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"productName": "Easv5 Series CloudServices"},
+        {"productName": "Easv5 Series Cloud Services"},
+        {"productName": "Easv5 Series cloud-services"},
+        {"productName": "Virtual Machines Easv5 series Windows"},
+        {"productName": "Virtual Machines Easv5 Series WINDOWS"},
+        {"productName": "Easv5 Series DedicatedHost"},
+        {"productName": "Easv5 Series Dedicated Host"},
+        {"productName": "Virtual Machines Easv5 promo Series"},
+        {"productName": "Virtual Machines Easv5 Series Basic"},
+        {"productName": "Easv5 Series Confidential Something"},
+        {"skuName": "E4as v5 LowPriority"},
+        {"skuName": "E4as v5 low priority"},
+        {"meterName": "E4as v5 Low Priority"},
+    ],
+    ids=lambda beside: " ".join(beside.values()),
+)
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_is_no_linux_machine_is_known_however_it_is_written(
+    get: Callable[..., Catalogue], fetcher: Fetcher, beside: Item, alone: bool
+) -> None:
+    other = item(E4, 0.41, effectiveStartDate="2026-01-01T00:00:00Z") | beside
+    catalogue = get(other) if alone else get(item(E4, 0.226), other)
+    assert _usd(catalogue) == ({} if alone else {(E4, "on-demand"): Decimal("0.226")})
+    assert _noted(fetcher, "1 price left out")
+
+
+@pytest.mark.parametrize("names", [{"skuName": "E4as v5 spot"}, {"skuName": "E4as v5Spot"}, {"meterName": "E4as v5 Spot"}])
+def test_spot_is_known_however_it_is_written(get: Callable[..., Catalogue], names: Item) -> None:
+    found = _usd(get(item(E4, 0.226), item(E4, 0.05) | names))
+    assert found == {(E4, "on-demand"): Decimal("0.226"), (E4, "spot"): Decimal("0.05")}
+
+
+def test_of_several_products_none_is_chosen(get: Callable[..., Catalogue], fetcher: Fetcher) -> None:
+    other = item(E4, 0.41, productName="Virtual Machines Newsv9 Series", effectiveStartDate="2026-01-01T00:00:00Z")
+    assert _usd(get(item(E4, 0.226), other, item(T4, 0.526))) == {(T4, "on-demand"): Decimal("0.526")}
+    assert _noted(fetcher, "2 prices left out: of one machine by several products")
+
+
+def test_several_products_may_have_one_price(get: Callable[..., Catalogue]) -> None:
+    same = item(E4, 0.226, productName="Virtual Machines Newsv9 Series")
+    assert _usd(get(item(E4, 0.226), same)) == {(E4, "on-demand"): Decimal("0.226")}
+
+
+def test_one_product_may_be_written_in_two_ways(get: Callable[..., Catalogue]) -> None:
+    newer = item(E4, 0.23, productName="Easv5 series Linux", effectiveStartDate="2026-01-01T00:00:00Z")
+    assert _usd(get(item(E4, 0.226), newer)) == {(E4, "on-demand"): Decimal("0.23")}
 
 
 def test_a_reservations_hour_is_rounded_up(get: Callable[..., Catalogue]) -> None:
@@ -240,6 +294,7 @@ def test_items_of_another_shape_are_refused(loopback: Loopback, fetcher: Fetcher
         "currencyCode",
         "productName",
         "skuName",
+        "meterName",
         "type",
         "unitOfMeasure",
         "tierMinimumUnits",

@@ -1,8 +1,10 @@
 """Reads items of Azure's retail price list: which are prices of Linux machines by the hour, and what an hour then costs.
 
-One machine has a dozen items in a region. Left out are Windows and Cloud Services (both only by ``productName``), DevTest prices,
-Low Priority (an older kind of spot), prices that do not hold yet or any more, tiers above the first, and terms other than 1 and 3
-years. A reservation's price is that of the whole term, though its unit says ``1 Hour``. Pure functions of what was sent.
+One machine has a dozen items in a region, told apart by names only, which the list writes in several ways (``Easv5 Series
+CloudServices``, ``Dasv5 Series Cloud Services``): they are compared without spaces, signs and capitals. Left out are Windows, Cloud
+Services, dedicated hosts, promotions, DevTest prices, Low Priority (an older kind of spot), every other product than ``… Series`` or
+``… Series Linux``, prices that do not hold yet or any more, tiers above the first, and terms other than 1 and 3 years. A
+reservation's price is that of the whole term, though its unit says ``1 Hour``. Pure functions of what was sent.
 """
 
 import re
@@ -23,6 +25,17 @@ CHEAPEST_USD_PER_HOUR, DEAREST_USD_PER_HOUR = Decimal("0.0001"), Decimal(1000)
 """What lies outside is no price of a machine: the cheapest costs half a cent, the dearest 150 dollars an hour (2026)."""
 ROUNDING = Decimal("0.00001")
 SIZE = re.compile(r"\d+(-\d+)?")
+SIGNS = re.compile(r"[\W_]+")
+PRODUCT = re.compile(r"(?:virtualmachines)?(.+?)(?:series)?(?:linux)?")
+APART = {
+    "windows": "Windows",
+    "cloudservices": "Cloud Services",
+    "dedicatedhost": "Dedicated Host",
+    "promo": "promotion",
+    "lowpriority": "Low Priority",
+    "expired": "expired",
+}
+"""What a price of something else is known by, anywhere in its names, and how it is told."""
 Item: TypeAlias = Mapping[str, object]
 Value = TypeVar("Value")
 
@@ -37,6 +50,8 @@ class Quote:
     usd_per_hour: Decimal
     machine: str
     offer: str
+    product: str
+    """The product that has the price: prices of several products of one machine are not compared."""
 
 
 def as_object(got: object, where: str) -> Item:
@@ -112,32 +127,55 @@ def quotes(item: Item, machine: str, today: date, left_out: Counter[str], where:
     for name, (usd, its_hours) in named.items():
         if CHEAPEST_USD_PER_HOUR <= usd / its_hours <= DEAREST_USD_PER_HOUR:
             usd_per_hour = usd if its_hours == 1 else (usd / its_hours).quantize(ROUNDING, ROUND_UP)
-            yield Quote(primary, since, usd_per_hour, machine, name)
+            yield Quote(primary, since, usd_per_hour, machine, name, product_of(item, where))
         else:
             left_out["no sensible price (zero, negative or absurd)"] += 1
 
 
 def _offer(item: Item, where: str) -> tuple[str, int, str]:
     """Return the offer that an item prices, over how many hours, and why it is none of ours (else empty)."""
-    kind, product = part(item, "type", str, where), part(item, "productName", str, where)
-    sku = part(item, "skuName", str, where)
-    reasons = {
-        "Windows": product.endswith("Windows"),
-        "Cloud Services": "Cloud Services" in product,
-        "DevTest": kind == "DevTestConsumption",
-        "Low Priority": "Low Priority" in sku,
-        "expired": "Expired" in sku,
-    }
-    for reason, applies in reasons.items():
-        if applies:
-            return "", 0, reason
+    kind, names = part(item, "type", str, where), _names(item, where)
+    reason = "DevTest" if kind == "DevTestConsumption" else _other_thing(item, names, where)
+    if reason:
+        return "", 0, reason
     if kind == "Reservation":
         term = part(item, "reservationTerm", str, where)
         years = YEARS.get(term, 0)
         return f"reserved-{years}y", years * HOURS_PER_YEAR, "" if years else f"reservation of {term}"
     if kind != "Consumption":
         raise unlike(where, "type", kind, "Consumption, DevTestConsumption or Reservation")
-    return (SPOT if "Spot" in sku else ON_DEMAND), 1, ""
+    return (SPOT if "spot" in names else ON_DEMAND), 1, ""
+
+
+def _other_thing(item: Item, names: str, where: str) -> str:
+    """Return what else than a Linux machine an item prices, empty where it prices one."""
+    apart = next((reason for word, reason in APART.items() if word in names), "")
+    return apart or ("another product than a series" if "series" in product_of(item, where) else "")
+
+
+def _names(item: Item, where: str) -> str:
+    """Return the names of an item, each plain."""
+    return " ".join(plain(part(item, key, str, where)) for key in ("productName", "skuName", "meterName"))
+
+
+def plain(name: str) -> str:
+    """Return a name without spaces, signs and capitals, in which the list is not consistent.
+
+    >>> plain("Easv5 Series CloudServices"), plain("Low-Priority")
+    ('easv5seriescloudservices', 'lowpriority')
+    """
+    return SIGNS.sub("", name.casefold())
+
+
+def product_of(item: Item, where: str) -> str:
+    """Return the plain name of an item's product without the words that all products of Linux machines share.
+
+    >>> product_of({"productName": "Virtual Machines NCasT4 v3 Series"}, ""), product_of({"productName": "Lasv3 Series Linux"}, "")
+    ('ncast4v3', 'lasv3')
+    """
+    name = plain(part(item, "productName", str, where))
+    match = PRODUCT.fullmatch(name)
+    return match[1] if match else name
 
 
 def _no_price(item: Item, today: date, where: str) -> str:

@@ -7,7 +7,7 @@ VM Instances"). The format: learn.microsoft.com/rest/api/cost-management/retail-
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
@@ -66,9 +66,9 @@ def fetch(ask: Ask, fetcher: Fetcher) -> Catalogue:
 
 
 def _region(ask: Ask, fetcher: Fetcher, region: str, tally: _Tally) -> Iterator[PriceRow]:
-    """Yield a region's prices, by machine and offer; of several for one thing, the one of the greatest ``Quote``."""
+    """Yield a region's prices, by machine and offer."""
     names = {name.lower(): name for name in ask.machines}
-    best: dict[str, dict[str, Quote]] = defaultdict(dict)
+    best: dict[str, dict[tuple[str, str], Quote]] = defaultdict(dict)
     for item, where in _items(ask, fetcher, region, MACHINES, KINDS):
         sku = machine_name(item, where)
         machine = names.get(sku.lower())
@@ -78,12 +78,23 @@ def _region(ask: Ask, fetcher: Fetcher, region: str, tally: _Tally) -> Iterator[
         here = f"{where}: {machine}"
         check_place(item, region, here)
         for found in quotes(item, machine, ask.today, tally.left_out, here):
-            old = best[machine].get(found.offer)
+            old = best[machine].get((found.offer, found.product))
             if old is not None and old.usd_per_hour != found.usd_per_hour:
                 tally.left_out["beside a price that counts more (primary, newer or dearer)"] += 1
-            best[machine][found.offer] = max(found, old or found)
+            best[machine][found.offer, found.product] = max(found, old or found)
     for machine in sorted(best):
-        yield from _rows(best[machine], region, ask, tally)
+        yield from _rows(_undisputed(best[machine].values(), tally), region, ask, tally)
+
+
+def _undisputed(quoted: Iterable[Quote], tally: _Tally) -> dict[str, Quote]:
+    """Return offer → price of a machine; none where several products have different ones, for nothing tells which is the machine's."""
+    offers: dict[str, list[Quote]] = defaultdict(list)
+    for each in quoted:
+        offers[each.offer].append(each)
+    disputed = [offer for offer, of_it in offers.items() if len({each.usd_per_hour for each in of_it}) > 1]
+    for offer in disputed:
+        tally.left_out["of one machine by several products"] += len(offers.pop(offer))
+    return {offer: max(of_it) for offer, of_it in offers.items()}
 
 
 def _rows(offers: dict[str, Quote], region: str, ask: Ask, tally: _Tally) -> Iterator[PriceRow]:
