@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tightrope.base.catalogue import ANY, PriceRow
+from tightrope.base.units import HOURS_PER_YEAR
 from tightrope.clouds import aws
-from tightrope.clouds.book import HOURS_PER_YEAR, PriceBook, load_price_book
+from tightrope.clouds.book import PriceBook, load_price_book
 
 FOLDER = Path(aws.__file__).parent
 TABLES = ("machines.csv", "prices.csv", "unit_prices.csv", "discounts.csv", "commitments.csv")

@@ -158,7 +158,9 @@ def test_machines_of_ones_own_are_in_the_book(tmp_path: Path) -> None:
 
 def test_a_table_of_ones_own_corrects_a_declared_machine(tmp_path: Path, write_catalogue: Callable[..., Path]) -> None:
     header = "cloud,region,machine,offer,usd_per_hour,zones,interruptions_per_month,basis,source,seen\n"
-    write_catalogue(tmp_path, prices=header + "owned,cellar,rack.l4,owned,2,1,,list,my books,2026-11-01\n", machines=None)
+    write_catalogue(
+        tmp_path, prices=header + "owned,cellar,rack.l4,owned,2,1,,list,my books,2026-11-01\n", machines=None, unit_prices=None
+    )
     (tmp_path / "owned.csv").write_text(OWNED, encoding="utf-8")
     row = load_price_book(directory=tmp_path).find("rack.l4", "cellar", "owned")
     assert row is not None
@@ -169,14 +171,14 @@ TIERS = "cloud,region,item,unit,usd,basis,source,seen,above\n"
 
 
 def test_tiers_change_together(small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write) -> None:
-    rows = "here,town,egress,GB,{},list,shop,{},{}\n".format
+    rows = "here,town,internet-egress,GB,{},list,shop,{},{}\n".format
     first, second = rows("0.09", "2026-01-01", 100) + rows("0.05", "2026-01-01", 10100), rows("0.08", "2026-03-01", 1000)
     write_catalogue(tmp_path / "here", unit_prices=TIERS + second + first)
-    assert [(row.usd, row.above) for row in small().tiers("here", "town", "egress")] == [(Decimal("0.08"), 1000)]
-    before = small(date(2026, 2, 1)).tiers("here", "town", "egress")
+    assert [(row.usd, row.above) for row in small().tiers("here", "town", "internet-egress")] == [(Decimal("0.08"), 1000)]
+    before = small(date(2026, 2, 1)).tiers("here", "town", "internet-egress")
     assert [(row.usd, row.above) for row in before] == [(Decimal("0.09"), 100), (Decimal("0.05"), 10100)]
     own = write_catalogue(tmp_path / "own", machines=None, prices=None, unit_prices=TIERS + rows("0", "2025-01-01", 0))
-    assert [(row.usd, row.above) for row in small(directory=own).tiers("here", "town", "egress")] == [(0, 0)]
+    assert [(row.usd, row.above) for row in small(directory=own).tiers("here", "town", "internet-egress")] == [(0, 0)]
 
 
 def test_a_unit_price_that_was_not_seen_yet(small: Callable[..., PriceBook]) -> None:
@@ -198,7 +200,7 @@ def test_ones_own_discounts_stand_before_the_sellers_prices(
     own = write_catalogue(tmp_path / "own", machines=None, prices=None, unit_prices=None, discounts=text)
     book = small(directory=own)
     assert [book.find("box.small", "town", offer).usd_per_hour for offer in ("spot", "on-demand")] == [
-        Decimal("0.04800"),
+        Decimal("0.04320"),  # 60 % off what on-demand costs under the contract
         Decimal("0.10800"),
     ]
     assert [row.offer for row in book.offers("box.large", "town")] == ["on-demand", "spot"]
@@ -241,13 +243,13 @@ def test_what_the_user_knows_to_be_gone(small: Callable[..., PriceBook], tmp_pat
         ),
         (
             "unit_prices",
-            f"{TIERS}here,town,egress,GB,0.09,list,shop,2026-01-01,0\nhere,town,egress,GB,0.05,list,shop,2026-02-01,100\n",
-            "here town egress: the tier above 0 was seen 2026-01-01, another tier 2026-02-01",
+            f"{TIERS}here,town,internet-egress,GB,0.09,list,shop,2026-01-01,0\nhere,town,internet-egress,GB,0.05,list,shop,2026-02-01,100\n",
+            "here town internet-egress: the tier above 0 was seen 2026-01-01, another tier 2026-02-01",
         ),
         (
             "unit_prices",
-            f"{TIERS}here,town,egress,GB,0,list,shop,2026-01-01,0\nhere,town,egress,GB,0.05,list,shop,2026-01-01,100\n",
-            "here town egress has a free tier beside a paid one",
+            f"{TIERS}here,town,internet-egress,GB,0,list,shop,2026-01-01,0\nhere,town,internet-egress,GB,0.05,list,shop,2026-01-01,100\n",
+            "here town internet-egress has a free tier beside a paid one",
         ),
     ],
 )
@@ -258,3 +260,45 @@ def test_what_a_users_folder_can_not_mean(
     own = write_catalogue(tmp_path / "own", **tables)
     with pytest.raises(InputError, match=words):
         small(directory=own)
+
+
+def test_a_withdrawn_region_takes_its_older_zones_along(
+    small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write
+) -> None:
+    header = PRICES.partition("\n")[0]
+    rows = [("", "2026-01-01"), ("z1", "2026-01-01"), ("z2", "2026-06-01")]
+    zoned = f"{header},zone\n" + "".join(f"here,town,box.small,spot,0.05,3,,list,shop,{seen},{zone}\n" for zone, seen in rows)
+    gone = "cloud,region,machine,offer,source,seen\nhere,town,box.small,spot,letter,2026-05-01\n"
+    write_catalogue(tmp_path / "here", prices=zoned, withdrawn=gone)
+    assert small().find("box.small", "town", "spot") is None
+    assert [row.zone for row in small().zone_prices("box.small", "town", "spot")] == ["z2"]
+    assert [row.zone for row in small(date(2026, 4, 1)).zone_prices("box.small", "town", "spot")] == ["z1"]
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "words"),
+    [
+        ("discounts", "hree,*,*,spot,0.6,contract,2025-01-01", "hree: no such cloud.*\nResolve: use here"),
+        ("discounts", "here,*,*,spto,0.6,contract,2025-01-01", "spto: no such offer.*\nResolve: use spot"),
+        ("discounts", "here,*,bxo,spot,0.6,contract,2025-01-01", "bxo: no such family.*\nResolve: use box"),
+        ("unit_prices", "hree,town,internet-egress,GB,0.1,list,shop,2026-01-01", "hree: no such cloud"),
+    ],
+)
+def test_a_slip_in_a_users_folder(
+    small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write, table: str, row: str, words: str
+) -> None:
+    header = {"discounts": DISCOUNTS, "unit_prices": TIERS.replace(",above", "")}[table]
+    own = write_catalogue(
+        tmp_path / "own", **({"machines": None, "prices": None, "unit_prices": None} | {table: header + row + "\n"})
+    )
+    with pytest.raises(InputError, match=words):
+        small(directory=own)
+
+
+def test_a_table_of_ones_own_whose_name_is_a_slip(small: Callable[..., PriceBook], tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "price.csv").write_text(PRICES, encoding="utf-8")
+    with pytest.raises(InputError, match=r"no table is called price.csv\nResolve: call it prices.csv"):
+        small(directory=tmp_path / "own")
+    with pytest.raises(InputError, match="there is no such folder"):
+        small(directory=tmp_path / "nowhere")

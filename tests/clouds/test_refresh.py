@@ -20,8 +20,9 @@ from tightrope.base.catalogue import Catalogue, MachineType, PriceRow, UnitPrice
 from tightrope.base.errors import InputError, SourceError, UnknownNameError, UnreachableError
 from tightrope.clouds import fetch as fetching
 from tightrope.clouds import refresh as refreshing
-from tightrope.clouds.book import _in_force, _tiers, _withdraw, load_price_book, price_key
+from tightrope.clouds.book import load_price_book
 from tightrope.clouds.fetch import Fetcher
+from tightrope.clouds.in_force import in_force, price_key, tiers_in_force, withdraw
 from tightrope.clouds.join import Comparison, joined
 from tightrope.clouds.refresh import Ask, Refreshed, refresh
 from tightrope.clouds.rows import CsvCloud, load_catalogue
@@ -208,7 +209,7 @@ def test_tiers_have_successors_together() -> None:
         )
         now, earlier = joined(now, earlier, Catalogue(unit_prices=rows), Comparison((), (), 0, (), frozenset()), day)
     for number, tiers in enumerate(days):
-        found = _tiers([*earlier.unit_prices, *now.unit_prices], TODAY + timedelta(days=number))
+        found = tiers_in_force([*earlier.unit_prices, *now.unit_prices], TODAY + timedelta(days=number))
         assert [(str(row.above), str(row.usd)) for row in found["here", "us-town", "egress"]] == list(tiers.items())
     assert len(earlier.unit_prices) == 5
 
@@ -471,8 +472,8 @@ def step_on(now: Catalogue, earlier: Catalogue, rows: tuple[PriceRow, ...], day:
 
 def standing(now: Catalogue, earlier: Catalogue, machines: dict[str, MachineType], day: date) -> dict[str, Decimal]:
     """Return machine → price in force on a day, as the book reads it."""
-    prices = _in_force([*earlier.prices, *now.prices], day, price_key)
-    _withdraw(prices, now.withdrawn, day)
+    prices = in_force([*earlier.prices, *now.prices], day, price_key)
+    withdraw(prices, now.withdrawn, day)
     return {row.machine: row.usd_per_hour for row in prices.values()}
 
 

@@ -171,5 +171,20 @@ def test_random_rows_are_an_input_error_or_sane(write_catalogue: Write, table: s
 @given(st.decimals(min_value=Decimal("1e-9"), max_value=Decimal(999_999), allow_nan=False))
 def test_money_is_kept_exactly(write_catalogue: Write, price: Decimal) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        rows = f"cloud,region,item,unit,usd,basis,source,seen\nhere,town,disk,GB,{price},list,shop,2026-01-01\n"
+        rows = f"cloud,region,item,unit,usd,basis,source,seen\nhere,town,block-storage,GB-month,{price},list,shop,2026-01-01\n"
         assert load_catalogue(write_catalogue(Path(folder), unit_prices=rows)).unit_prices[0].usd == price
+
+
+@pytest.mark.parametrize(
+    ("item", "unit", "words"),
+    [
+        ("internet-egres", "GB", "unknown item 'internet-egres'.*\nResolve: use internet-egress"),
+        ("internet-egress", "TB", "internet-egress per 'TB': expected a price per GB or GiB"),
+    ],
+)
+def test_a_unit_that_nobody_reckons_in_is_refused(
+    tmp_path: Path, write_catalogue: Callable[..., Path], item: str, unit: str, words: str
+) -> None:
+    rows = f"cloud,region,item,unit,usd,basis,source,seen\nhere,town,{item},{unit},85,list,shop,2026-01-01\n"
+    with pytest.raises(InputError, match=words):
+        load_catalogue(write_catalogue(tmp_path, unit_prices=rows))

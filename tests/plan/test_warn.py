@@ -31,6 +31,7 @@ def warned(bench: Bench, proof: Proof) -> Any:
             "replayed_usd": 100.0,
             "today": newest,
             "now_evidence": (),
+            "book": bench.book,
         }
         return find_warnings(**(given | changed))
 
@@ -114,3 +115,10 @@ def test_losing_a_spot_zone_is_drilled_only_where_there_is_spot(warned: Any, pro
 
 def test_no_warning_is_said_twice(plan: Plan) -> None:
     assert len(set(plan.warnings)) == len(plan.warnings)
+
+
+def test_an_offer_that_a_cloud_does_not_sell_so_that_it_can_be_planned_with_is_said(warned: Any, bench: Bench) -> None:
+    where = replace(bench.workload.where, regions={"aws": ("us-east-1",), "gcp": ("us-central1",)}, families=())
+    asked = replace(bench.workload.purchase, offers=("on-demand", "spot"))
+    found = about(warned(workload=replace(bench.workload, where=where, purchase=asked)), "is not planned with")
+    assert found == ["spot of gcp is not planned with: the catalogue does not say how often it is interrupted"]

@@ -15,6 +15,35 @@ ANY = "*"
 ON_DEMAND = "on-demand"
 SPOT = "spot"
 
+VOLUMES = {"GB": 1e9, "GiB": 2.0**30}
+"""Unit of data → bytes."""
+UNITS = {
+    "internet-egress": ("GB", "GiB"),
+    "inter-zone-transfer": ("GB", "GB each way", "GB sent", "GiB", "GiB each way", "GiB sent"),
+    "inter-region-transfer": ("GB", "GiB"),
+    "object-storage": ("GB-month", "GiB-month"),
+    "object-storage-writes": ("million requests",),
+    "object-storage-reads": ("million requests",),
+    "block-storage": ("GB-month", "GiB-month"),
+    "load-balancer": ("hour",),
+    "load-balancer-traffic": ("GB", "GiB", "LCU-hour"),
+    "nat-gateway": ("hour",),
+    "nat-gateway-traffic": ("GB", "GiB"),
+    "kubernetes-control-plane": ("hour",),
+    "serverless-duration": ("GB-second", "GiB-second"),
+    "serverless-duration-arm": ("GB-second", "GiB-second"),
+    "serverless-provisioned": ("GB-second", "GiB-second"),
+    "serverless-requests": ("million requests",),
+    "serverless-cpu": ("vCPU-second",),
+    "serverless-memory": ("GB-second", "GiB-second"),
+    "serverless-gpu-l4": ("GPU-second",),
+    "container-cpu": ("vCPU-hour",),
+    "container-cpu-arm": ("vCPU-hour",),
+    "container-memory": ("GB-hour", "GiB-hour"),
+    "container-memory-arm": ("GB-hour", "GiB-hour"),
+}
+"""Item of a unit price → the units that it may be in."""
+
 
 @dataclass(frozen=True, slots=True)
 class MachineType:
@@ -75,6 +104,17 @@ class UnitPrice:
     seen: date
     above: Decimal = Decimal(0)
     """Units a month beyond which this price holds, up to the next tier; what lies below the lowest tier is free."""
+
+    @property
+    def usd_per_gb(self) -> float:
+        """The price of 10⁹ bytes (for a month, an hour, a second: as the unit says), US dollars; KeyError where it is of no data.
+
+        >>> row = UnitPrice("gcp", "r", "block-storage", "GiB-month", Decimal("0.1073741824"), "list", "s", date(2026, 1, 1))
+        >>> round(row.usd_per_gb, 9)
+        0.1
+        """
+        volume = self.unit.partition("-")[0].partition(" ")[0]
+        return float(self.usd) * VOLUMES["GB"] / VOLUMES[volume]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,38 +5,32 @@ folder of tables. Goes out: a ``PriceBook``. Prices are append-only: the row in 
 for; a user's rows stand before all others.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
 from decimal import ROUND_UP, Decimal
-from itertools import groupby
 from pathlib import Path
-from typing import TypeAlias, TypeVar
 
 from tightrope.base import registry
-from tightrope.base.catalogue import (
-    ANY,
-    ON_DEMAND,
-    Catalogue,
-    CommitmentRule,
-    Discount,
-    MachineType,
-    PriceRow,
-    UnitPrice,
-    Withdrawal,
-)
+from tightrope.base.catalogue import ANY, ON_DEMAND, Catalogue, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice
 from tightrope.base.errors import InputError, UnknownNameError, Where, near_names, unknown_name
-from tightrope.clouds.owned import load_owned
-from tightrope.clouds.rows import holds_tables, load_catalogue
+from tightrope.base.units import HOURS_PER_YEAR
+from tightrope.clouds.in_force import (
+    Key,
+    ZoneKey,
+    by_zone,
+    discount_key,
+    in_force,
+    newest_tiers,
+    price_key,
+    tiers_in_force,
+    withdraw,
+    without_zones,
+)
+from tightrope.clouds.own import load_own
 from tightrope.clouds.store import load_refreshed
 
-Key: TypeAlias = tuple[str, str, str]
-ZoneKey: TypeAlias = tuple[str, str, str, str]
-Dated = TypeVar("Dated", PriceRow, UnitPrice, Discount)
-Found = TypeVar("Found", bound=tuple[str, ...])
 CENTS_OF_A_CENT = Decimal("0.00001")
-HOURS_PER_YEAR = 8760
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +81,7 @@ class PriceBook:
     def _derived(self, key: Key, discounts: Mapping[ZoneKey, Discount]) -> PriceRow | None:
         """Return on-demand less the family's discount, rounded up to a thousandth of a cent."""
         machine, region, offer = key
-        on_demand = self.rows.get((machine, region, ON_DEMAND))
+        on_demand = self.rows.get((machine, region, ON_DEMAND)) if offer == ON_DEMAND else self.find(machine, region, ON_DEMAND)
         if on_demand is None:
             return None
         family = self.machine_types[machine].family
@@ -204,33 +198,6 @@ def _unknown_machine(name: str, known: dict[str, MachineType], where: Where | No
     return UnknownNameError(msg, resolve=f"use {' or '.join(named)}", where=where)
 
 
-def _in_force(rows: Iterable[Dated], as_of: date | None, key: Callable[[Dated], Found]) -> dict[Found, Dated]:
-    """Return key → the newest row seen by ``as_of``, the last of those seen on one day."""
-    found: dict[Found, Dated] = {}
-    for row in rows:
-        if as_of is None or row.seen <= as_of:
-            place = key(row)
-            old = found.get(place)
-            if old is None or old.seen <= row.seen:
-                found[place] = row
-    return found
-
-
-def price_key(row: PriceRow | Withdrawal) -> ZoneKey:
-    """Return what a price is asked for by."""
-    return row.machine, row.region, row.offer, row.zone
-
-
-def unit_key(row: UnitPrice) -> Key:
-    """Return what a unit price, with all its tiers, is asked for by."""
-    return row.cloud, row.region, row.item
-
-
-def discount_key(row: Discount) -> ZoneKey:
-    """Return what a discount is asked for by."""
-    return row.cloud, row.region, row.family, row.offer
-
-
 def _by_name(machines: Iterable[MachineType]) -> dict[str, MachineType]:
     """Return name → machine; two sellers of one name are an error, since prices are found by name."""
     found: dict[str, MachineType] = {}
@@ -242,98 +209,10 @@ def _by_name(machines: Iterable[MachineType]) -> dict[str, MachineType]:
     return found
 
 
-def _withdraw(prices: dict[ZoneKey, PriceRow], withdrawn: Iterable[Withdrawal], as_of: date | None) -> frozenset[Key]:
-    """Take out of ``prices`` what its seller no longer lists, and return it (of whole regions)."""
-    gone: set[Key] = set()
-    for item in withdrawn:
-        row = prices.get(price_key(item))
-        if (as_of is None or item.seen <= as_of) and (row is None or row.seen < item.seen):
-            prices.pop(price_key(item), None)
-            if not item.zone:
-                gone.add((item.machine, item.region, item.offer))
-    return frozenset(gone)
-
-
-def _zones(prices: dict[ZoneKey, PriceRow]) -> dict[Key, tuple[PriceRow, ...]]:
-    """Return (machine, region, offer) → the rows of single zones, by zone."""
-    zoned = sorted(((key, row) for key, row in prices.items() if key[3]), key=lambda item: item[0])
-    return {key: tuple(row for _, row in group) for key, group in groupby(zoned, key=lambda item: item[0][:3])}
-
-
-def _without_zones(prices: dict[ZoneKey, PriceRow], mine: Mapping[ZoneKey, PriceRow]) -> dict[ZoneKey, PriceRow]:
-    """Return prices without those of the single zones of what has one of the user's own."""
-    own = {key[:3] for key in mine}
-    return {key: row for key, row in prices.items() if not key[3] or key[:3] not in own} if own else prices
-
-
-def _newest_tiers(parts: Iterable[Iterable[UnitPrice]], as_of: date | None) -> dict[Key, tuple[UnitPrice, ...]]:
-    """Return (cloud, region, item) → its tiers in force, of the catalogue that saw them last; the later one where two did that day."""
-    found: dict[Key, tuple[UnitPrice, ...]] = {}
-    for part in parts:
-        for key, tiers in _tiers(part, as_of).items():
-            if key not in found or found[key][0].seen <= tiers[0].seen:
-                found[key] = tiers
-    return found
-
-
-def _tiers(unit_prices: Iterable[UnitPrice], as_of: date | None) -> dict[Key, tuple[UnitPrice, ...]]:
-    """Return (cloud, region, item) → its tiers in force, the lowest first: those of one day, for they change together."""
-    days: dict[Key, dict[date, dict[Decimal, UnitPrice]]] = defaultdict(lambda: defaultdict(dict))
-    for row in unit_prices:
-        if as_of is None or row.seen <= as_of:
-            days[unit_key(row)][row.seen][row.above] = row
-    return {key: tuple(sorted(found[max(found)].values(), key=lambda row: row.above)) for key, found in days.items()}
-
-
-def load_own(directory: Path, machines: dict[str, MachineType]) -> Catalogue:
-    """Return a user's own folder: the machines that ``owned.csv`` declares, then its tables, which may name or correct them.
-
-    Raises ``InputError`` with file and remedy, also for a machine of another seller's name, for a day that is yet to come, and for tiers
-    of one unit price that are not all of one day.
-    """
-    declared = directory / "owned.csv"
-    owned = load_owned(declared) if declared.exists() else Catalogue()
-    known = machines | {machine.name: machine for machine in owned.machines}
-    own = load_catalogue(directory, known) if holds_tables(directory) or not declared.exists() else Catalogue()
-    both = replace(
-        own,
-        machines=owned.machines + own.machines,
-        prices=owned.prices + own.prices,
-        unit_prices=owned.unit_prices + own.unit_prices,
-    )
-    _check_own(both, machines, Where(directory))
-    return both
-
-
-def _check_own(own: Catalogue, machines: dict[str, MachineType], where: Where) -> None:
-    """Raise ``InputError`` for what a user's folder can not mean."""
-    for machine in own.machines:
-        if machine.cloud != machines.get(machine.name, machine).cloud:
-            msg = f"{machine.name} is a machine of {machines[machine.name].cloud}, and can not be one of {machine.cloud} too"
-            raise InputError(msg, where=where, resolve="give the machine a name of its own")
-    today = datetime.now(tz=UTC).date()
-    for row in (*own.machines, *own.prices, *own.unit_prices, *own.discounts, *own.withdrawn):
-        if row.seen > today:
-            msg = f"seen: {row.seen} is yet to come, in the row of {_said(row)}"
-            raise InputError(msg, where=where, resolve=f"write the day on which the figure was true, {today} at the latest")
-    tiers = _tiers(own.unit_prices, None)
-    for unit in own.unit_prices:
-        if unit.above not in {tier.above for tier in tiers[unit_key(unit)]}:
-            newest = tiers[unit_key(unit)][0].seen
-            msg = f"{_said(unit)}: the tier above {unit.above:f} was seen {unit.seen}, another tier {newest}"
-            raise InputError(msg, where=where, resolve="give all tiers of an item one day, or remove those that ended")
-
-
-def _said(row: MachineType | PriceRow | UnitPrice | Discount | Withdrawal) -> str:
-    """Return what a row is about, in its own words."""
-    names = ("cloud", "region", "name", "machine", "family", "item", "offer", "zone")
-    return " ".join(str(getattr(row, name)) for name in names if getattr(row, name, ""))
-
-
 def load_price_book(as_of: date | None = None, directory: Path | None = None) -> PriceBook:
     """Return the machines and the prices in force on ``as_of`` (default: the newest) of every discovered cloud.
 
-    ``directory`` is a user's own folder of tables (see ``rows.py``, and ``owned`` for its ``owned.csv``): its machines replace
+    ``directory`` is a user's own folder of tables (see ``own.py``): its machines replace
     those of the same name, its prices those of the same machine, region and offer (a unit price all tiers of the same item), its
     discounts every price but its own, whatever their dates. Raises ``InputError`` with file, line and remedy.
     """
@@ -341,13 +220,13 @@ def load_price_book(as_of: date | None = None, directory: Path | None = None) ->
     machines = _by_name(machine for catalogue in shipped for machine in catalogue.machines)
     refreshed = load_refreshed(machines, earlier=as_of is not None)
     machines = {machine.name: machine for catalogue in refreshed for machine in catalogue.machines} | machines
-    own = load_own(directory, machines) if directory else Catalogue()
     theirs = [*shipped, *refreshed]
-    prices = _in_force((row for part in theirs for row in part.prices), as_of, price_key)
-    withdrawn = _withdraw(prices, (item for part in theirs for item in part.withdrawn), as_of)
-    mine = _in_force(own.prices, as_of, price_key)
-    prices = _without_zones(prices, mine) | mine
-    withdrawn |= _withdraw(prices, own.withdrawn, as_of)
+    own = load_own(directory, machines) if directory else Catalogue()
+    prices = in_force((row for part in theirs for row in part.prices), as_of, price_key)
+    withdrawn = withdraw(prices, (item for part in theirs for item in part.withdrawn), as_of)
+    mine = in_force(own.prices, as_of, price_key)
+    prices = without_zones(prices, mine) | mine
+    withdrawn |= withdraw(prices, own.withdrawn, as_of)
     if not prices:
         oldest = min(row.seen for part in [*theirs, own] for row in part.prices)
         msg = f"no price was seen by {as_of}"
@@ -355,10 +234,10 @@ def load_price_book(as_of: date | None = None, directory: Path | None = None) ->
     return PriceBook(
         machine_types=machines | {machine.name: machine for machine in own.machines},
         rows={(machine, region, offer): row for (machine, region, offer, zone), row in prices.items() if not zone},
-        unit_tiers=_newest_tiers([part.unit_prices for part in theirs], as_of) | _tiers(own.unit_prices, as_of),
-        zone_rows=_zones(prices),
-        discounts=_in_force((row for part in theirs for row in part.discounts), as_of, discount_key),
-        own_discounts=_in_force(own.discounts, as_of, discount_key),
+        unit_tiers=newest_tiers([part.unit_prices for part in theirs], as_of) | tiers_in_force(own.unit_prices, as_of),
+        zone_rows=by_zone(prices),
+        discounts=in_force((row for part in theirs for row in part.discounts), as_of, discount_key),
+        own_discounts=in_force(own.discounts, as_of, discount_key),
         own_prices=frozenset((machine, region, offer) for machine, region, offer, _ in mine),
         commitments={(rule.cloud, rule.offer): rule for part in [*theirs, own] for rule in part.commitments},
         withdrawn=withdrawn,

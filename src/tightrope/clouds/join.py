@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import chain
-from typing import TypeVar
 
-from tightrope.base.catalogue import ON_DEMAND, SPOT, Catalogue, Discount, MachineType, PriceRow, UnitPrice, Withdrawal
+from tightrope.base.catalogue import ON_DEMAND, SPOT, Catalogue, MachineType, PriceRow, UnitPrice, Withdrawal
 from tightrope.base.errors import SourceError
-from tightrope.clouds.book import PriceBook, ZoneKey, discount_key, price_key, unit_key
+from tightrope.clouds.book import PriceBook
+from tightrope.clouds.in_force import Dated, ZoneKey, discount_key, price_key, unit_key
 
 SHRUNKEN = 0.2
 """More than this share of an offer's machines gone (and more than one) is no change of a price list, but a broken one."""
@@ -24,7 +24,6 @@ JUMP = {ON_DEMAND: 4, SPOT: 10}
 is 1.8-fold: p5.48xlarge, 98.32 to 55.04 dollars an hour in June 2025."""
 WHOLE_SPOT_HISTORY = timedelta(days=31)
 NAMED = 4
-Dated = TypeVar("Dated", PriceRow, UnitPrice, Discount)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,9 @@ from tightrope.base import registry
 from tightrope.base.catalogue import Catalogue, MachineType, PriceRow
 from tightrope.base.contracts import Cloud
 from tightrope.base.errors import InputError, SourceError, UnreachableError, Where, unknown_name
-from tightrope.clouds.book import PriceBook, ZoneKey, load_price_book, price_key
+from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.clouds.fetch import KEPT_S, Fetcher, Progress, reshaped, silent
+from tightrope.clouds.in_force import ZoneKey, price_key
 from tightrope.clouds.join import Change, check_doubts, compare, doubts, joined
 from tightrope.clouds.store import archive_of, load_archive, save_archive
 

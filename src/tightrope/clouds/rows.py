@@ -21,7 +21,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import TypeAlias, TypeVar, cast
 
-from tightrope.base.catalogue import Catalogue, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice, Withdrawal
+from tightrope.base.catalogue import UNITS, Catalogue, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice, Withdrawal
 from tightrope.base.contracts import Face
 from tightrope.base.errors import InputError, Where, near_names
 
@@ -293,6 +293,17 @@ TABLES = ("machines", "prices", "unit_prices", "discounts", "commitments", "with
 """The tables that hold facts, by the name of their field in ``Catalogue``."""
 
 
+def _check_units(unit_prices: Sequence[UnitPrice], where: Where) -> None:
+    """Raise ``InputError`` for an item that nothing asks for, and for a unit that it is not asked for in."""
+    for item, unit in sorted({(row.item, row.unit) for row in unit_prices}):
+        if item not in UNITS:
+            msg = f"unknown item {item[:80]!r}"
+            raise InputError(msg, where=where, resolve=f"use {' or '.join(near_names(item, UNITS)) or ', '.join(UNITS)}")
+        if unit not in UNITS[item]:
+            msg = f"{item} per {unit[:80]!r}: expected a price per {' or '.join(UNITS[item])}"
+            raise InputError(msg, where=where, resolve="reckon the price in one of these units")
+
+
 def _check_free(unit_prices: Sequence[UnitPrice], where: Where) -> None:
     """Raise ``InputError`` for a free tier beside paid ones: what is free up to some quantity begins its lowest paid tier there."""
     free = {(row.cloud, row.region, row.item, row.seen) for row in unit_prices if not row.usd}
@@ -330,6 +341,7 @@ def load_catalogue(folder: Folder, machines_elsewhere: Mapping[str, MachineType]
             msg = f"{row.machine} in {row.region} has a price of cloud {row.cloud!r}, but {known[row.machine].cloud!r} sells it"
             raise InputError(msg, where=Where(str(folder / "prices.csv")), resolve="correct the column cloud of that row")
     unit_prices = _read_records(folder / "unit_prices.csv", UnitPrice, ("cloud", "region", "item", "above", "seen"), source)
+    _check_units(unit_prices, Where(str(folder / "unit_prices.csv")))
     _check_free(unit_prices, Where(str(folder / "unit_prices.csv")))
     return Catalogue(
         machines,

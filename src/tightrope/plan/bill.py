@@ -17,7 +17,7 @@ DISK_GB = 100.0
 
 def disk_usd_per_hour(book: PriceBook, cloud: str, region: str) -> float:
     """Return what a machine's root volume costs an hour, US dollars."""
-    return float(book.unit_price(cloud, region, "block-storage").usd) * DISK_GB / HOURS_PER_MONTH
+    return book.unit_price(cloud, region, "block-storage").usd_per_gb * DISK_GB / HOURS_PER_MONTH
 
 
 def machine_lines(
@@ -51,8 +51,8 @@ def constant_lines(workload: Workload, book: PriceBook, variants: set[str], clou
 
     Egress is priced at the first tier, so large volumes come out dear rather than cheap.
     """
-    egress = float(book.unit_price(cloud, region, "internet-egress").usd)
-    stored = float(book.unit_price(cloud, region, "object-storage").usd)
+    egress = book.unit_price(cloud, region, "internet-egress").usd_per_gb
+    stored = book.unit_price(cloud, region, "object-storage").usd_per_gb
     lines = []
     for item in workload.classes:
         sizing = split_demand(item.demand, workload.heldout_share).sizing

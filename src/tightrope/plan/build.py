@@ -79,6 +79,8 @@ def find_deployments(
     found: list[Deployment] = []
     refusals: list[Refusal] = []
     for machine in book.machines(workload.where.families):
+        if machine.cloud not in workload.where.regions:
+            continue
         for variant in workload.variants:
             profile = find_profile(variant, machine)
             if isinstance(profile, Profile):
@@ -133,8 +135,9 @@ def build_problem(
     _check_served(sized, deployments, refusals)
     options, unsold = _options(workload, book, deployments)
     if not options:
-        msg = f"offers: none of {', '.join(workload.purchase.offers)} runs a machine that could serve here"
-        raise InfeasibleError(msg, resolve="allow on-demand in purchase.offers, or another region in where")
+        why = "\n".join(f"  {refusal.what}: {refusal.reason}" for refusal in unsold[:6])
+        msg = f"offers: none of {', '.join(workload.purchase.offers)} runs a machine that could serve here\n{why}"
+        raise InfeasibleError(msg, resolve="allow on-demand in purchase.offers, or another region or cloud in where")
     refusals += unsold
     kept, dominated = _drop_dominated(options, comparison_rules(workload, sized))
     return _arrays(workload, book, sized, kept, tuple(refusals + dominated))

@@ -74,7 +74,7 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
         binding=find_binding(relax(problem)),
         sensitivities=find_sensitivities(bench, proof, progress),
         refusals=problem.refusals,
-        warnings=find_warnings(workload, proof, pools, rows, cost, replayed, today, now_evidence),
+        warnings=find_warnings(workload, proof, pools, rows, cost, replayed, today, now_evidence, book),
         classes=served_classes(workload, proof.fleet),
         variant_shares=variant_shares(proof.fleet),
         scaling=workload.scaling,

@@ -234,7 +234,7 @@ def _clock_h(recorded: Recorded, time_s: float) -> float:
 
 def _egress_lines(plan: Plan, outcomes: list[Outcome], book: PriceBook) -> tuple[BillLine, ...]:
     """Return what the stretch's answers cost to send, at the first tier's price as in the plan."""
-    usd_per_gb = float(book.unit_price(plan.pools[0].cloud, plan.pools[0].region, "internet-egress").usd)
+    usd_per_gb = book.unit_price(plan.pools[0].cloud, plan.pools[0].region, "internet-egress").usd_per_gb
     lines = []
     for index, item in enumerate(plan.classes):
         answered = np.mean(

@@ -1,13 +1,16 @@
 """What to watch out for: everything a reader should know before money moves."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
 from tightrope.base.catalogue import PriceRow, UnitPrice
-from tightrope.base.plan import Evidence
+from tightrope.base.plan import Evidence, Refusal
 from tightrope.base.records import Workload
+from tightrope.base.registry import find_offer
 from tightrope.base.units import SECONDS_PER_HOUR
+from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import split_demand
 from tightrope.plan.bill import NOT_BILLED
 from tightrope.plan.build import lead_seconds, may_commit, size_classes
@@ -30,6 +33,7 @@ def find_warnings(
     replayed_usd: float,
     today: date,
     now_evidence: tuple[Evidence, ...],
+    book: PriceBook,
 ) -> tuple[str, ...]:
     """Return the warnings of a plan, the gravest first; ``rows`` are the prices that its bills rest on."""
     found = [
@@ -68,6 +72,7 @@ def find_warnings(
             "the prefix cache saves nothing here: the traffic drawn names no blocks; replay the plan on a trace that has them"
         )
     found += _unserved(workload)
+    found += _unused(workload, book)
     found += [f"not in either bill: {NOT_BILLED}"]
     notes = {item.note for item in size_classes(workload, {}, lead_seconds(workload)) if item.note}
     return tuple(dict.fromkeys([*found, *sorted(notes)]))
@@ -78,6 +83,20 @@ def _unserved(workload: Workload) -> list[str]:
     served = {name for pool in workload.today for name in pool.classes}
     missing = [item.name for item in workload.classes if item.name not in served] if workload.today else []
     return [f"today's fleet does not serve {', '.join(missing)}: the saving compares different work"] if missing else []
+
+
+def _unused(workload: Workload, book: PriceBook) -> list[str]:
+    """Say which offer that is allowed can not be had from a cloud that is allowed, and why."""
+    said = []
+    offers = [find_offer(name) for name in workload.purchase.offers]
+    for cloud, regions in workload.where.regions.items():
+        machines = [machine.name for machine in book.machines(workload.where.families) if machine.cloud == cloud]
+        for offer in offers:
+            answers = [offer.terms(machine, region, book) for machine in machines for region in regions]
+            reasons = Counter(answer.reason for answer in answers if isinstance(answer, Refusal))
+            if answers and reasons.total() == len(answers):
+                said.append(f"{offer.name} of {cloud} is not planned with: {reasons.most_common(1)[0][0]}")
+    return said
 
 
 def _interruptions(proof: Proof) -> list[str]:

@@ -13,8 +13,9 @@ from datetime import date
 from decimal import ROUND_UP, Decimal
 
 from tightrope.base.catalogue import ON_DEMAND, PriceRow
+from tightrope.base.units import HOURS_PER_YEAR
 from tightrope.clouds.aws.offers import Listing, ListPrice
-from tightrope.clouds.book import CENTS_OF_A_CENT, HOURS_PER_YEAR
+from tightrope.clouds.book import CENTS_OF_A_CENT
 from tightrope.clouds.fetch import Fetcher, reshaped
 
 LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR = Decimal("0.0005"), Decimal(10_000)

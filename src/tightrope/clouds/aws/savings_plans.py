@@ -14,6 +14,7 @@ from datetime import date
 from decimal import Decimal
 
 from tightrope.base.catalogue import PriceRow
+from tightrope.base.units import HOURS_PER_YEAR
 from tightrope.clouds.aws.rates import (
     PAYMENTS,
     Rate,
@@ -27,7 +28,6 @@ from tightrope.clouds.aws.rates import (
     trimmed,
     usd_of,
 )
-from tightrope.clouds.book import HOURS_PER_YEAR
 
 KINDS = {"ComputeSavingsPlans": "compute-savings-plan", "EC2InstanceSavingsPlans": "instance-savings-plan"}
 """A plan's ``productFamily`` → what its offers are called."""

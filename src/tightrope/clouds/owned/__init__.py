@@ -23,12 +23,11 @@ from pathlib import Path
 
 from tightrope.base.catalogue import Catalogue, MachineType, PriceRow, UnitPrice
 from tightrope.base.errors import InputError
-from tightrope.base.units import HOURS_PER_MONTH
+from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_YEAR
 from tightrope.clouds.rows import COLUMNS, TEXT, Column, Table, check_repeats, numeric, parse_column, read_table
 
 NAME = "owned"
 """The cloud, and the offer."""
-HOURS_PER_YEAR = 8760
 MOST_USD_PER_HOUR = 1_000_000
 THOUSANDTH_OF_A_CENT = Decimal("0.00001")
 IN_THE_OVERHEAD = ("internet-egress", "inter-zone-transfer", "object-storage", "block-storage")

@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 
 from tightrope.base import registry
 from tightrope.base.catalogue import Catalogue, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice
-from tightrope.clouds.book import PriceBook, load_own
+from tightrope.clouds.book import PriceBook
+from tightrope.clouds.own import load_own
 from tightrope.clouds.search.match import matching
 from tightrope.clouds.store import archives, load_archive
 
