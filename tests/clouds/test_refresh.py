@@ -416,6 +416,21 @@ def test_two_at_once(vendor: Vendor) -> None:
         vendor.refresh()
 
 
+@pytest.mark.parametrize(
+    "endpoint", ["nonsense", "http://[::1", "file:///etc/passwd", "ftp://mirror.example", "http://", "http://x:99999"]
+)
+def test_an_endpoint_that_is_none(vendor: Vendor, endpoint: str) -> None:
+    with pytest.raises(InputError, match=r"expected an address such as https://mirror\.example"):
+        refresh("here", ("us-town",), endpoint=endpoint)
+
+
+def test_a_place_that_can_not_be_written(vendor: Vendor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TIGHTROPE_PRICES", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"can not be kept here.*\nResolve: name a folder that you may write"):
+        vendor.refresh()
+
+
 def test_unknown_names(vendor: Vendor) -> None:
     with pytest.raises(UnknownNameError, match="use here"):
         refresh("heer")

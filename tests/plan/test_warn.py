@@ -97,7 +97,9 @@ def test_old_prices_that_are_not_per_machine_are_said_too(warned: Any) -> None:
     seen = date(2025, 1, 1)
     row = UnitPrice("aws", "us-east-1", "internet-egress", "GB", Decimal("0.09"), "list", "the shop", seen)
     found = warned(rows=[row, replace(row, seen=seen + timedelta(days=9))], today=seen + timedelta(days=100))
-    assert about(found, f"transfer and storage prices are up to 100 days old (seen {seen}): `tightrope prices refresh`")
+    assert about(found, f"transfer and storage prices are up to 100 days old (seen {seen})")
+    assert about(found, "old prices are renewed by `tightrope prices refresh aws`")
+    assert not about(warned(rows=[replace(row, cloud="lambda")], today=seen + timedelta(days=100)), "renewed by")
 
 
 @pytest.mark.parametrize(("attainment", "words"), [(0.5, "misses web"), (0.951, "keeps, but only just, web")])

@@ -70,9 +70,10 @@ def reshaped(where: str, got: object, expected: str) -> SourceError:
 class _Broken(Exception):  # noqa: N818 - never leaves this module
     """A request failed for a reason that may pass."""
 
-    def __init__(self, what: str, wait_s: float | None = None) -> None:
+    def __init__(self, what: str, wait_s: float | None = None, end: SourceError | None = None) -> None:
+        """Say how long to wait, if the server did, and what to raise where it does not pass at the second try."""
         super().__init__(what)
-        self.wait_s = wait_s
+        self.wait_s, self.end = wait_s, end
 
 
 def _retry_after_s(value: str | None) -> float | None:
@@ -201,8 +202,8 @@ class Fetcher:
         try:
             _parse(bytes(body), url)
         except ValueError as error:
-            msg = f"answered what is no JSON ({error}): {bytes(body[:80])!r}"
-            raise _Broken(msg) from error
+            msg = f"answered what is no JSON ({error})"
+            raise _Broken(msg, end=reshaped(shown(url), bytes(body[:80]), "a JSON document")) from error
         return bytes(body)
 
     @contextmanager
@@ -237,10 +238,12 @@ class Fetcher:
             try:
                 return attempt()
             except (_Broken, urllib3.exceptions.HTTPError, OSError) as error:
-                what = str(error) if isinstance(error, _Broken) else f"{type(error).__name__}: {error}"
-                asked_s = error.wait_s if isinstance(error, _Broken) else None
+                broken = error if isinstance(error, _Broken) else _Broken(f"{type(error).__name__}: {error}")
+                asked_s = broken.wait_s
+                if broken.end is not None and failures > 1:
+                    raise broken.end from None
                 if failures == self._tries or (asked_s or 0) > LONGEST_WAIT_S:
-                    raise _unreachable(url, QUERY.sub("", what), failures, asked_s) from None
+                    raise _unreachable(url, QUERY.sub("", str(broken)), failures, asked_s) from None
                 wait_s = max(asked_s or 0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (failures - 1)) * random.uniform(0.5, 1))  # noqa: S311
                 self.progress(f"{label}: again in {wait_s:.0f} s", 0, None)
                 self._sleep(wait_s)
@@ -289,7 +292,11 @@ def _parse(body: bytes, url: str) -> object:
         msg = f"{shown(url)} holds {constant}"
         raise ValueError(msg)
 
-    return json.loads(body, parse_float=Decimal, parse_constant=refuse)
+    try:
+        return json.loads(body, parse_float=Decimal, parse_constant=refuse)
+    except RecursionError as error:
+        msg = "nested too deep"
+        raise ValueError(msg) from error
 
 
 def _refused(url: str, answer: urllib3.BaseHTTPResponse, headers: Headers) -> SourceError:

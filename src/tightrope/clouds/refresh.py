@@ -118,6 +118,7 @@ def refresh(
     """
     began_s = time.monotonic()
     seller = _seller(cloud)
+    _check_endpoint(endpoint)
     book = load_price_book()
     machines = {name: machine for name, machine in book.machine_types.items() if machine.cloud == cloud}
     path = archive_of(cloud)
@@ -159,6 +160,18 @@ def _seller(cloud: str) -> Cloud:
     if cloud not in known:
         raise unknown_name(cloud, kind="cloud whose price lists can be refreshed", known=known)
     return known[cloud]
+
+
+def _check_endpoint(endpoint: str) -> None:
+    """Raise ``InputError`` for what is no address of a web server."""
+    try:
+        parts = urlsplit(endpoint)
+        valid = not endpoint or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        msg = f"endpoint: got {endpoint[:80]!r}, expected an address such as https://mirror.example"
+        raise InputError(msg, resolve="give the mirror's address with http:// or https://, or leave the endpoint out")
 
 
 def resolve_regions(book: PriceBook, cloud: str, asked: Sequence[str]) -> tuple[str, ...]:
@@ -215,13 +228,16 @@ def _alone(work: Path, *, wants_refused: bool) -> Iterator[tuple[Path, date]]:
 
     What an earlier refresh left there is continued for six hours; lists that it refused only where they are wanted all the same.
     """
-    work.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(work.with_suffix(".lock"))
     try:
+        work.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         msg = "another refresh of this cloud is under way"
         raise InputError(msg, where=Where(work), resolve="wait until it ends, or end it") from None
+    except OSError as error:
+        msg = f"refreshed prices can not be kept here: {error.strerror}"
+        raise InputError(msg, where=Where(work.parent), resolve="name a folder that you may write in TIGHTROPE_PRICES") from error
     try:
         begun = _begun(work)
         now = datetime.now(tz=UTC)

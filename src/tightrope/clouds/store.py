@@ -106,6 +106,9 @@ def save_archive(path: Path, now: Catalogue, earlier: Catalogue, machines: Mappi
         with fresh.open("rb") as file:
             os.fsync(file.fileno())
         fresh.replace(path)
+    except OSError as error:
+        msg = f"the refreshed prices can not be written: {error.strerror}"
+        raise InputError(msg, where=Where(path), resolve="make room, or name another folder in TIGHTROPE_PRICES") from error
     finally:
         fresh.unlink(missing_ok=True)
 

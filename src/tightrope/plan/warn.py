@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
+from tightrope.base import registry
 from tightrope.base.catalogue import PriceRow, UnitPrice
 from tightrope.base.plan import Evidence, Refusal
 from tightrope.base.records import Workload
-from tightrope.base.registry import find_offer
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import split_demand
@@ -88,7 +88,7 @@ def _unserved(workload: Workload) -> list[str]:
 def _unused(workload: Workload, book: PriceBook) -> list[str]:
     """Say which offer that is allowed can not be had from a cloud that is allowed, and why."""
     said = []
-    offers = [find_offer(name) for name in workload.purchase.offers]
+    offers = [registry.find_offer(name) for name in workload.purchase.offers]
     for cloud, regions in workload.where.regions.items():
         machines = [machine.name for machine in book.machines(workload.where.families) if machine.cloud == cloud]
         for offer in offers:
@@ -166,4 +166,7 @@ def _prices(rows: Sequence[PriceRow | UnitPrice], today: date) -> list[str]:
         for what, seen in sorted(oldest.items())
         if (today - seen).days > OLD_PRICE_DAYS
     ]
-    return [*old[:-1], f"{old[-1]}: `tightrope prices refresh` renews them"] if old else []
+    known = registry.clouds()
+    stale = sorted({row.cloud for row in rows if (today - row.seen).days > OLD_PRICE_DAYS})
+    renewed = [f"`tightrope prices refresh {cloud}`" for cloud in stale if cloud in known and known[cloud].importer]
+    return [*old, f"old prices are renewed by {' and '.join(renewed)}"] if renewed else old
