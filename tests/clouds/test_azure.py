@@ -10,6 +10,8 @@ import pytest
 from tightrope.base.catalogue import PriceRow
 from tightrope.clouds import azure
 from tightrope.clouds.book import PriceBook, load_price_book
+from tightrope.clouds.search.compare import compare, parse_kind
+from tightrope.perf.tables import find_accelerator
 
 FOLDER = Path(azure.__file__).parent
 REGIONS = {
@@ -153,11 +155,61 @@ def test_egress_tiers(book: PriceBook) -> None:
     assert book.unit_price("azure", "japaneast", "internet-egress").usd == Decimal("0.12")
 
 
-def test_parts_of_accelerators_have_their_own_memory(book: PriceBook) -> None:
-    part, whole, two = (book.machine(f"Standard_NV{size}ads_A10_v5") for size in (12, 36, 72))
-    assert (part.accelerators, part.accelerator_memory_gib) == (1, 8)
-    assert (whole.accelerators, whole.accelerator_memory_gib) == (1, 24)
-    assert (two.accelerators, two.accelerator_memory_gib) == (2, 24)
+@pytest.mark.parametrize(
+    ("machine", "accelerator", "memory_gib"),
+    [
+        ("Standard_NV6ads_A10_v5", "a10-sixth", 4),
+        ("Standard_NV12ads_A10_v5", "a10-third", 8),
+        ("Standard_NV18ads_A10_v5", "a10-half", 12),
+        ("Standard_NV36ads_A10_v5", "a10", 24),
+        ("Standard_NV36adms_A10_v5", "a10", 24),
+        ("Standard_NV4ads_V710_v5", "v710-sixth", 4),
+        ("Standard_NV8ads_V710_v5", "v710-third", 8),
+        ("Standard_NV12ads_V710_v5", "v710-half", 12),
+        ("Standard_NV24ads_V710_v5", "v710", 24),
+    ],
+)
+def test_a_part_of_an_accelerator_has_its_own_name(book: PriceBook, machine: str, accelerator: str, memory_gib: int) -> None:
+    described = book.machine(machine)
+    assert (described.accelerator, described.accelerators, described.accelerator_memory_gib) == (accelerator, 1, memory_gib)
+
+
+def test_one_accelerator_has_one_memory() -> None:
+    memory = defaultdict(set)
+    for machine in azure.CLOUD.catalogue().machines:
+        if machine.accelerators and not machine.accelerator.endswith(("-sixth", "-third", "-half")):
+            memory[machine.accelerator].add(machine.accelerator_memory_gib)
+    assert memory == {
+        "t4": {16},
+        "a10": {24},
+        "a100": {40, 80},
+        "h100": {80},
+        "h100-nvl": {94},
+        "h200": {141},
+        "mi300x": {192},
+        "gb200": {192},
+        "v710": {24},
+    }
+
+
+def test_no_part_and_no_other_board_takes_the_figures_of_a_whole(book: PriceBook) -> None:
+    known = {chip.accelerator for machine in azure.CLOUD.catalogue().machines if (chip := find_accelerator(machine))}
+    assert known == {"t4", "a100", "h100"}
+    assert find_accelerator(book.machine("Standard_NC40ads_H100_v5")) is None
+
+
+def test_a_comparison_leads_with_whole_accelerators(book: PriceBook) -> None:
+    sides = [side for side in compare(book, parse_kind("a10", book), lambda _: None) if side.machine.cloud == "azure"]
+    assert [side.machine.name for side in sides] == ["Standard_NV36ads_A10_v5"]
+
+
+def test_no_figure_of_a_list_without_licence_is_said_to_be_ones_own() -> None:
+    shares = [row for row in _rows("sources.csv") if row["key"].startswith("spot-")]
+    assert len(shares) == 9
+    for row in shares:
+        assert row["licence"] == "Apache-2.0; measured on data without a licence"
+        assert "coroot/cloud-pricing" in row["description"]
+        assert "anycloud-sh/catalog commit 62ff0a98" in row["description"]
 
 
 def test_arm_is_arm(book: PriceBook) -> None:
