@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tightrope.base.catalogue import UnitPrice
 from tightrope.base.plan import Plan
 from tightrope.base.records import CachePolicy, Provenance
+from tightrope.clouds.book import load_price_book
 from tightrope.plan.fleet import open_pools
 from tightrope.plan.prove import Bench, Proof
 from tightrope.plan.warn import OLD_PRICE_DAYS, find_warnings
@@ -124,3 +126,12 @@ def test_an_offer_that_a_cloud_does_not_sell_so_that_it_can_be_planned_with_is_s
     asked = replace(bench.workload.purchase, offers=("on-demand", "spot"))
     found = about(warned(workload=replace(bench.workload, where=where, purchase=asked)), "is not planned with")
     assert found == ["spot of gcp is not planned with: the catalogue does not say how often it is interrupted"]
+
+
+def test_machines_of_ones_own_are_said_not_to_be_planned_with(warned: Any, bench: Bench, tmp_path: Path) -> None:
+    columns = "name,site,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,quantity,purchase_usd,life_years,"
+    columns += "interest_rate,power_watts,pue,usd_per_kwh,overhead_usd_per_month,seen"
+    (tmp_path / "owned.csv").write_text(f"{columns}\nrack,cellar,16,64,amd64,,0,0,1,9000,3,0,100,1,0.2,0,2026-01-01\n")
+    where = replace(bench.workload.where, regions={"aws": ("us-east-1",), "owned": ("cellar",)}, families=())
+    found = warned(workload=replace(bench.workload, where=where), book=load_price_book(directory=tmp_path))
+    assert about(found, "machines of your own (rack) are in the price book, but not planned with yet")

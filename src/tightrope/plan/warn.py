@@ -11,6 +11,7 @@ from tightrope.base.plan import Evidence, Refusal
 from tightrope.base.records import Workload
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
+from tightrope.clouds.owned import NAME as OWNED
 from tightrope.demand.blocks import split_demand
 from tightrope.plan.bill import NOT_BILLED
 from tightrope.plan.build import lead_seconds, may_commit, size_classes
@@ -91,6 +92,9 @@ def _unused(workload: Workload, book: PriceBook) -> list[str]:
     offers = [registry.find_offer(name) for name in workload.purchase.offers]
     for cloud, regions in workload.where.regions.items():
         machines = [machine.name for machine in book.machines(workload.where.families) if machine.cloud == cloud]
+        if any(book.find(machine, region, OWNED) for machine in machines for region in regions):
+            said.append(f"machines of your own ({', '.join(machines)}) are in the price book, but not planned with yet")
+            continue
         for offer in offers:
             answers = [offer.terms(machine, region, book) for machine in machines for region in regions]
             reasons = Counter(answer.reason for answer in answers if isinstance(answer, Refusal))
