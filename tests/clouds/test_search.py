@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import inf
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightrope.base import registry
-from tightrope.base.catalogue import MachineType, PriceRow
+from tightrope.base.catalogue import Discount, MachineType, PriceRow
 from tightrope.base.errors import InputError, UnknownNameError
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.clouds.rows import CsvCloud
@@ -215,6 +216,57 @@ def test_a_machine_is_found_however_it_is_typed(book: PriceBook) -> None:
     assert find_machine(book, " STANDARD_z4_V1 ").name == find_machine(book, "z4_v1").name == "Standard_Z4_v1"
 
 
+def test_a_name_in_full_stands_before_one_that_may_be_shortened_to_it(book: PriceBook) -> None:
+    other = replace(book.machine_types["c1.large"], name="z4_v1")
+    both = replace(book, machine_types={**book.machine_types, "z4_v1": other})
+    assert find_machine(both, "standard_z4_v1").name == "Standard_Z4_v1"
+    assert find_machine(both, "z4_v1") == other
+    assert parse_kind("Standard_Z4_v1", both) == Kind(gpu_memory_gib=24, count=1)
+    assert {hit.machine.name for hit in find(both, Query(machines=("standard_z4*",))).hits} == {"Standard_Z4_v1"}
+    with pytest.raises(UnknownNameError, match=r"'Z4_V1' may be Standard_Z4_v1 or z4_v1\nResolve: write Standard_Z4_v1 or z4_v1"):
+        find_machine(both, "Z4_V1")
+
+
+@pytest.mark.parametrize("typed", ["NVIDIA L9", "nvidia-l9", "Nvidia Tesla L9", "nvidia_L*"])
+def test_who_made_an_accelerator_may_be_said(book: PriceBook, typed: str) -> None:
+    assert {hit.machine.accelerator for hit in find(book, Query(gpus=(typed,))).hits} == {"l9"}
+
+
+def test_an_offer_that_none_of_the_machines_has_is_answered_with_those_like_it(book: PriceBook) -> None:
+    blue = Discount("there", "*", "Zv1", "reserved-1y-blue", Decimal("0.2"), "other", NOW)
+    both = replace(book, discounts={**book.discounts, ("there", "*", "Zv1", "reserved-1y-blue"): blue})
+    assert find(both, Query(clouds=("there",), offers=("reserved-1y",))).near_offers == ("reserved-1y-blue",)
+    assert find(both, Query(families=("g1",), offers=("reserved-1y-blue",))).near_offers == ("reserved-1y", "reserved-3y")
+    assert find(book, Query(machines=("z4_v1",), offers=("flexible-3y",))).near_offers == ("on-demand",)
+    assert find(both, Query(clouds=("there",), offers=("reserved-*",))).near_offers == ()
+    assert find(book, Query(machines=("c1.large",), max_usd_per_hour=0.01)).near_offers == ()
+
+
+ZONED = "here,moon,g1.small,spot,0.31,1,0.1,list,own,2026-05-01,moon-a\nhere,moon,g1.small,spot,0.37,1,0.1,list,own,2026-05-01,moon-b\n"
+
+
+def test_what_is_priced_in_zones_only_is_found_and_compared_at_its_dearest_zone(sellers: Path) -> None:
+    moon = "here,moon,g1.small,on-demand,0.5,2,,list,own,2026-05-01,\n"
+    (sellers / "own").mkdir()
+    (sellers / "own" / "prices.csv").write_text(PRICES.splitlines()[0] + "\n" + ZONED + moon, encoding="utf-8")
+    book = load_price_book(directory=sellers / "own")
+    (hit,) = find(book, Query(regions=("moon",))).hits
+    assert [row and (row.offer, row.usd_per_hour, row.zone) for row in hit.prices] == [
+        ("on-demand", Decimal("0.5"), ""),
+        ("spot", Decimal("0.37"), ""),
+    ]
+    (side,) = compare(book, parse_kind("l9", book), lambda _: None, ["moon"])
+    assert side.spot == hit.prices[1] == sheet(book, "g1.small", ["moon"], ["spot"]).quotes[0].row
+
+
+def test_a_region_that_has_prices_of_zones_only_is_a_region(sellers: Path) -> None:
+    (sellers / "own").mkdir()
+    (sellers / "own" / "prices.csv").write_text(PRICES.splitlines()[0] + "\n" + ZONED, encoding="utf-8")
+    book = load_price_book(directory=sellers / "own")
+    assert [hit.usd_per_hour for hit in find(book, Query(regions=("moon",), max_usd_per_hour=0.37)).hits] == [Decimal("0.37")]
+    assert find(book, Query(regions=("moon",), max_usd_per_hour=0.36)).hits == ()
+
+
 # ---------------------------------------------------------------------------------------------------------- one machine
 
 
@@ -298,6 +350,10 @@ def test_the_same_price_seen_again_is_no_step(sellers: Path) -> None:
         ("g1.small", Kind(gpu_memory_gib=22.4, count=1)),
         ("Standard_Z4_v1", Kind(gpu_memory_gib=24, count=1)),
         ("c1.large", Kind(vcpu=8, memory_gib=32)),
+        ("l9 tpu-v9", Kind(accelerators=frozenset({"l9", "tpu-v9"}))),
+        ("tpu-v9, 1x L9 1x tpu", Kind(accelerators=frozenset({"l9", "tpu-v9"}), count=1)),
+        ("NVIDIA L9", Kind(accelerators=frozenset({"l9"}))),
+        ("2x nvidia-tesla-l9", Kind(accelerators=frozenset({"l9"}), count=2)),
     ],
 )
 def test_the_language_of_kinds(book: PriceBook, text: str, kind: Kind) -> None:
@@ -314,6 +370,14 @@ def test_the_language_of_kinds(book: PriceBook, text: str, kind: Kind) -> None:
         ("g1.smal", "is neither", "use g1.small"),
         ("0x l9", "asks for no accelerator", "1x or more"),
         ("-24 GiB GPU", "is neither", '"24 GiB GPU"'),
+        ("8 vCPU g1.small", "'g1.small' is a machine to be like, and '8 vcpu' stands beside it", "say g1.small alone"),
+        ("g1.small l9", "'g1.small' is a machine to be like, and 'l9' stands beside it", "say g1.small alone"),
+        ("8 vcpu 4 vcpu", "'4 vcpu' says again what '8 vcpu' says", "say each thing once"),
+        ("32 gib 64 gib ram", "'64 gib ram' says again what '32 gib' says", "say each thing once"),
+        ("l9 24 gib gpu 16 gib gpu", "'16 gib gpu' says again what '24 gib gpu' says", "say each thing once"),
+        ("2x l9 4x tpu-v9", "'4x tpu-v9' says again what '2x l9' says", "say each thing once"),
+        ("arm64 l9 amd64", "'amd64' says again what 'arm64' says", "say each thing once"),
+        ("l9 tpu-v9 24 GiB GPU", "no machine with 'tpu-v9' has the rest", "leave tpu-v9 out"),
     ],
 )
 def test_what_says_no_kind_is_answered_with_examples(book: PriceBook, text: str, said: str, remedy: str) -> None:
@@ -331,6 +395,19 @@ def test_no_words_crash_the_language(text: str) -> None:
         assert parse_kind(text, book) != Kind()
 
 
+def test_several_accelerators_are_compared_together(book: PriceBook) -> None:
+    compared = compare(book, parse_kind("tpu-v9 l9", book), lambda _: None, ["us*"])
+    assert [side.machine.accelerator for side in compared] == ["l9", "l9"]
+
+
+def test_a_memory_that_only_accelerators_have_is_answered_with_how_to_say_that(book: PriceBook) -> None:
+    with pytest.raises(InputError, match=r'no machine of that kind.*\nResolve: .*say "24 GiB GPU"'):
+        compare(book, parse_kind("24 GiB", book), lambda _: None)
+    with pytest.raises(InputError) as caught:
+        compare(book, parse_kind("2 GiB", book), lambda _: None)
+    assert "GiB GPU" not in caught.value.resolve
+
+
 @pytest.mark.parametrize(("gib", "fits"), [(20.41, True), (20.3, False), (27.59, True), (27.7, False)])
 def test_a_memory_is_met_within_fifteen_per_cent(gib: float, fits: bool) -> None:
     machine = MachineType("here", "g1.small", "g1", 4, 16, "amd64", "l9", 1, gib, "list", NOW)
@@ -341,6 +418,7 @@ def test_beside_an_accelerator_processors_and_memory_are_the_least(book: PriceBo
     machines = {name: machine for name, machine in book.machine_types.items() if is_of(Kind(frozenset({"l9"}), vcpu=5), machine)}
     assert set(machines) == {"g1.large"}
     assert is_of(Kind(frozenset({"l9"}), memory_gib=24), book.machine("Standard_Z4_v1"))
+    assert is_of(Kind(frozenset({"l9"}), memory_gib=18), book.machine("g1.small"))  # 16 GiB, as sellers round 18
     assert not is_of(Kind(frozenset({"l9"}), memory_gib=24), book.machine("g1.small"))
     assert not is_of(Kind(vcpu=4), book.machine("g1.large"))
 

@@ -3,26 +3,28 @@
 A kind is said in words, in any order::
 
     24 GiB GPU         an accelerator with about this memory (±15 %: sellers round it)      1 x 24 GiB GPU
-    l4, a100, tpu-*    an accelerator by name                                               8x h100
+    l4, a100, tpu-*    an accelerator by name, any of several                               8x h100, l4 t4, NVIDIA L4
     8 vCPU             this many vCPUs; beside a GPU, at least this many
     32 GiB             about this memory of the machine (±15 %); beside a GPU, at least this much
     arm64, amd64       an architecture
     g6.xlarge          machines like this one: as many accelerators of about its memory; without any, its vCPUs and memory
 
-Where the number of accelerators is not said, each seller's smallest machine with such an accelerator stands for it.
+Each thing is said once, and a machine's name stands alone. Where the number of accelerators is not said, each seller's smallest
+machine with such an accelerator stands for it.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import inf
 
 from tightrope.base.catalogue import ON_DEMAND, SPOT, MachineType, PriceRow
 from tightrope.base.errors import InputError, UnknownNameError, near_names
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.search.find import total_memory_gib
-from tightrope.clouds.search.match import OWNED, matching, matching_gpus, short
+from tightrope.clouds.search.match import MAKERS, OWNED, matching, matching_gpus, named_machine, short
+from tightrope.clouds.search.places import regional, sold, ways_to_pay
 from tightrope.clouds.search.sheet import share_off
 
 ABOUT = 0.15
@@ -34,7 +36,7 @@ GPU_MEMORY = re.compile(rf"{TIMES}{NUMBER}\s*gi?b\s+(?:gpu|tpu|accelerator)s?\b"
 VCPU = re.compile(rf"{NUMBER}\s*v?cpus?\b")
 MEMORY = re.compile(rf"{NUMBER}\s*gi?b(?:\s+(?:ram|memory))?\b")
 ARCH = re.compile(r"(?P<arch>arm64|amd64)\b")
-NAME = re.compile(rf"{TIMES}(?P<name>[\w.*?-]+)")
+NAME = re.compile(rf"{TIMES}(?P<name>{MAKERS}[\w.*?-]+)")
 BASES = (ON_DEMAND, OWNED)
 """Offers that a machine is compared by, the first that it is sold under."""
 
@@ -78,56 +80,95 @@ class Side:
         return share_off(row, self.row)
 
 
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A few words of the language and what they say."""
+
+    text: str
+    kind: Kind
+    alone: bool = False
+    """Whether it says all, and nothing may stand beside it."""
+
+
 def parse_kind(text: str, book: PriceBook) -> Kind:
     """Return the kind of machine that the words mean.
 
-    Raises ``InputError`` for what is not of the language above, and ``UnknownNameError`` for a name that nothing has.
+    Raises ``InputError`` for what is not of the language above, or says one thing twice, and ``UnknownNameError`` for a name that
+    nothing has.
     """
-    kind, rest = Kind(), text.strip().casefold()
+    said: list[_Word] = []
+    rest = text.strip().casefold()
     while rest:
-        taken, length = _next(rest, kind, book)
-        kind, rest = taken, rest[length:].lstrip(" \t,;+")
-    if kind == Kind():
+        word, length = _next(rest, book)
+        said.append(word)
+        rest = rest[length:].lstrip(" \t,;+")
+    if not said:
         msg = f"what to compare is not said: got {text[:80]!r}"
         raise InputError(msg, resolve=f"say a kind of machine, such as {EXAMPLES}")
-    return kind
+    return _joined(said, book)
 
 
-def _next(rest: str, kind: Kind, book: PriceBook) -> tuple[Kind, int]:
-    """Return the kind with the first words of ``rest`` understood, and how many characters they have."""
-    for pattern, take in READERS:
+def _next(rest: str, book: PriceBook) -> tuple[_Word, int]:
+    """Return the first words of ``rest`` that say something, and how many characters they have."""
+    for pattern, read in READERS:
         found = pattern.match(rest)
         if found:
-            return take(kind, found, book), found.end()
+            return read(found, book), found.end()
     msg = f"{rest[:40]!r} says no kind of machine"
     raise InputError(msg, resolve=f"say it as in {EXAMPLES}")
 
 
-def _count(found: re.Match[str], kind: Kind) -> int | None:
+def _joined(said: list[_Word], book: PriceBook) -> Kind:
+    """Return what all words mean together: any of the accelerators, and everything else once."""
+    alone = next((word for word in said if word.alone), None)
+    if alone and len(said) > 1:
+        other = next(word for word in said if word is not alone)
+        msg = f"{alone.text!r} is a machine to be like, and {other.text!r} stands beside it"
+        raise InputError(msg, resolve=f"say {alone.text} alone, or the kind in words, as in {EXAMPLES}")
+    chips = [word for word in said if word.kind.accelerators is not None]
+    kind = Kind(frozenset().union(*(word.kind.accelerators or () for word in chips)) if chips else None)
+    kind = replace(kind, **{field.name: _once(said, field.name) for field in fields(Kind)[1:]})
+    for word in chips if len(chips) > 1 else ():
+        if not any(is_of(replace(kind, accelerators=word.kind.accelerators), machine) for machine in book.machine_types.values()):
+            msg = f"no machine with {word.text!r} has the rest of what is said"
+            raise InputError(msg, resolve=f"leave {word.text} out, or compare it alone")
+    return kind
+
+
+def _once(said: list[_Word], name: str) -> float | str | None:
+    """Return what the words say of one thing; raise ``InputError`` where two of them do, but for the same number of accelerators."""
+    stated = [word for word in said if getattr(word.kind, name) is not None]
+    values = {getattr(word.kind, name) for word in stated}
+    if len(values) > 1 or (len(stated) > 1 and name != "count"):
+        msg = f"{stated[1].text!r} says again what {stated[0].text!r} says"
+        raise InputError(msg, resolve=f"say each thing once, as in {EXAMPLES}; compare two kinds one after the other")
+    return values.pop() if values else None
+
+
+def _count(found: re.Match[str]) -> int | None:
     """Return the number of accelerators that is stated; 0 is none that could be sold."""
     if found["count"] and int(found["count"]) < 1:
         msg = f"{found[0]!r} asks for no accelerator"
         raise InputError(msg, resolve="ask for 1x or more, or for vCPUs and memory")
-    return int(found["count"]) if found["count"] else kind.count
+    return int(found["count"]) if found["count"] else None
 
 
-def _gpu_memory(kind: Kind, found: re.Match[str], book: PriceBook) -> Kind:
-    """Take ``[N x] SIZE GiB GPU``."""
+def _gpu_memory(found: re.Match[str], book: PriceBook) -> _Word:
+    """Read ``[N x] SIZE GiB GPU``."""
     del book
-    return replace(kind, gpu_memory_gib=float(found["size"]), count=_count(found, kind))
+    return _Word(found[0], Kind(gpu_memory_gib=float(found["size"]), count=_count(found)))
 
 
-def _name(kind: Kind, found: re.Match[str], book: PriceBook) -> Kind:
-    """Take ``[N x] ACCELERATOR``, or a machine's name."""
-    machines = {short(machine.name): machine for machine in book.machine_types.values()}
-    like = machines.get(short(found["name"]))
+def _name(found: re.Match[str], book: PriceBook) -> _Word:
+    """Read ``[N x] ACCELERATOR``, or a machine's name."""
+    like = named_machine(book, found["name"])
     if like and not found["count"]:
-        return _like(like)
+        return _Word(found[0], _like(like), alone=True)
     try:
-        return replace(kind, accelerators=matching_gpus([found["name"]], book), count=_count(found, kind))
+        return _Word(found[0], Kind(accelerators=matching_gpus([found["name"]], book), count=_count(found)))
     except UnknownNameError:
-        names = {*machines, *(machine.accelerator for machine in machines.values())} - {""}
-        near = near_names(found["name"], names)
+        names = {short(machine.name) for machine in book.machine_types.values()}
+        near = near_names(found["name"], (names | {machine.accelerator for machine in book.machine_types.values()}) - {""})
         msg = f"{found['name'][:40]!r} is neither an accelerator nor a machine"
         resolve = f"use {' or '.join(near)}, or say a kind as in {EXAMPLES}" if near else f"say a kind as in {EXAMPLES}"
         raise UnknownNameError(msg, resolve=resolve) from None
@@ -140,11 +181,11 @@ def _like(machine: MachineType) -> Kind:
     return Kind(vcpu=machine.vcpu, memory_gib=machine.memory_gib)
 
 
-READERS: tuple[tuple[re.Pattern[str], Callable[[Kind, re.Match[str], PriceBook], Kind]], ...] = (
+READERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], PriceBook], _Word]], ...] = (
     (GPU_MEMORY, _gpu_memory),
-    (VCPU, lambda kind, found, _: replace(kind, vcpu=float(found["size"]))),
-    (MEMORY, lambda kind, found, _: replace(kind, memory_gib=float(found["size"]))),
-    (ARCH, lambda kind, found, _: replace(kind, arch=found["arch"])),
+    (VCPU, lambda found, _: _Word(found[0], Kind(vcpu=float(found["size"])))),
+    (MEMORY, lambda found, _: _Word(found[0], Kind(memory_gib=float(found["size"])))),
+    (ARCH, lambda found, _: _Word(found[0], Kind(arch=found["arch"]))),
     (NAME, _name),
 )
 """The words of the language, those that say more first."""
@@ -186,7 +227,7 @@ def compare(
     One a seller and accelerator; without accelerators one a seller and machine family. ``regions`` are patterns, and ``tflops``
     says the dense 16-bit TFLOPS of one of a machine's accelerators. Raises ``InputError`` where nothing is of the kind.
     """
-    places = matching(regions, {row.region for row in book.rows.values()}, "region")
+    places = matching(regions, {region for _, region in sold(book)}, "region")
     groups: defaultdict[tuple[object, ...], list[PriceRow]] = defaultdict(list)
     for row in _priced(book, kind, places):
         machine = book.machine_types[row.machine]
@@ -200,8 +241,8 @@ def compare(
 
 def _priced(book: PriceBook, kind: Kind, places: frozenset[str]) -> list[PriceRow]:
     """Return the row that each machine of a kind is compared by, in each of the regions."""
-    sold = {(name, region) for name, region, _ in book.rows if region in places and is_of(kind, book.machine_types[name])}
-    found = (next(filter(None, (book.find(*place, offer) for offer in BASES)), None) for place in sorted(sold))
+    wanted = (place for place in sold(book) if place[1] in places and is_of(kind, book.machine_types[place[0]]))
+    found = (next(filter(None, (regional(book, *place, offer) for offer in BASES)), None) for place in wanted)
     return [row for row in found if row is not None]
 
 
@@ -211,6 +252,8 @@ def _nothing(book: PriceBook, kind: Kind, regions: Iterable[str]) -> InputError:
     known = ", ".join(f"{size:g}" for size in sizes)
     where = " in those regions" if tuple(regions) else ""
     resolve = f"ask for less, or for another accelerator memory: {known} GiB" if kind.has_gpu else "ask for other vCPUs or memory"
+    if not kind.has_gpu and kind.memory_gib is not None and any(_about(size, kind.memory_gib) for size in sizes):
+        resolve += f'; for accelerators of that memory, say "{kind.memory_gib:g} GiB GPU"'
     msg = f"no machine of that kind has a price{where}"
     return InputError(msg, resolve=resolve)
 
@@ -219,7 +262,7 @@ def _side(book: PriceBook, rows: list[PriceRow], tflops: Callable[[MachineType],
     """Return the machine with the fewest accelerators, where it is cheapest; of equals, where spot is."""
 
     def order(row: PriceRow) -> tuple[object, ...]:
-        spot = book.find(row.machine, row.region, SPOT)
+        spot = regional(book, row.machine, row.region, SPOT)
         fewest = book.machine_types[row.machine].accelerators
         return fewest, row.usd_per_hour, spot.usd_per_hour if spot else inf, row.machine, row.region
 
@@ -233,7 +276,7 @@ def _side(book: PriceBook, rows: list[PriceRow], tflops: Callable[[MachineType],
         sum((item.machine, item.usd_per_hour) == (row.machine, row.usd_per_hour) for item in rows),
         usd_per_hour / total_memory_gib(machine),
         usd_per_hour / (speed * machine.accelerators) if speed else None,
-        book.find(row.machine, row.region, SPOT),
+        regional(book, row.machine, row.region, SPOT),
         _best(book, row),
     )
 
@@ -241,7 +284,7 @@ def _side(book: PriceBook, rows: list[PriceRow], tflops: Callable[[MachineType],
 def _best(book: PriceBook, row: PriceRow) -> dict[int, PriceRow]:
     """Return years → the cheapest commitment of that term for a machine in a region."""
     found: dict[int, PriceRow] = {}
-    for item in sorted(book.offers(row.machine, row.region), key=lambda item: (item.usd_per_hour, item.offer)):
+    for item in sorted(ways_to_pay(book, row.machine, row.region), key=lambda item: (item.usd_per_hour, item.offer)):
         rule = book.commitments.get((item.cloud, item.offer))
         if rule is not None:
             found.setdefault(rule.term_years, item)

@@ -1,13 +1,13 @@
 """Which machines are sold where, and for how much: the answer to ``tightrope prices find``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from math import inf
 from typing import Literal, TypeAlias, cast, get_args
 
 from tightrope.base.catalogue import ON_DEMAND, SPOT, MachineType, PriceRow
-from tightrope.base.errors import InputError
+from tightrope.base.errors import InputError, near_names
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.search.match import (
     OWNED,
@@ -18,7 +18,9 @@ from tightrope.clouds.search.match import (
     matching_machines,
     offer_names,
     parse_span,
+    words,
 )
+from tightrope.clouds.search.places import regional, sold
 
 Sort: TypeAlias = Literal["price", "per-gpu", "per-gib", "per-vcpu", "vcpu", "memory", "machine", "region", "seen"]
 USUAL_OFFERS = (ON_DEMAND, SPOT, OWNED)
@@ -65,6 +67,8 @@ class Found:
 
     offers: tuple[str, ...]
     hits: tuple[Hit, ...]
+    near_offers: tuple[str, ...] = ()
+    """Where no machine is sold under any of the offers asked for: those that it is sold under, like them if some are."""
 
 
 def total_memory_gib(machine: MachineType) -> float:
@@ -81,12 +85,27 @@ def find(book: PriceBook, query: Query) -> Found:
     machines = _machines(book, query)
     regions = _regions(book, query)
     offers = in_order(matching(query.offers, offer_names(book), "offer")) if query.offers else USUAL_OFFERS
-    sold = sorted({(name, region) for name, region, _ in book.rows if region in regions and name in machines})
-    hits = [Hit(machines[name], region, tuple(book.find(name, region, offer) for offer in offers)) for name, region in sold]
-    most = inf if query.max_usd_per_hour is None else query.max_usd_per_hour
-    hits = [hit for hit in hits if any(row is not None and row.usd_per_hour <= most for row in hit.prices)]
+    places = [(name, region) for name, region in sold(book) if region in regions and name in machines]
+    every = [
+        Hit(machines[name], region, tuple(regional(book, name, region, offer) for offer in offers)) for name, region in places
+    ]
+    most = Decimal("Infinity") if query.max_usd_per_hour is None else Decimal(str(query.max_usd_per_hour))
+    hits = [hit for hit in every if any(row is not None and row.usd_per_hour <= most for row in hit.prices)]
+    unsold = query.offers and not any(row for hit in every for row in hit.prices)
     offers, hits = _without_empty(offers, hits)
-    return Found(offers, tuple(sorted(hits, key=lambda hit: (sort(hit), _first_usd(hit), hit.machine.name, hit.region))))
+    found = tuple(sorted(hits, key=lambda hit: (sort(hit), _first_usd(hit), hit.machine.name, hit.region)))
+    return Found(offers, found, _near_offers(book, places, query.offers) if unsold else ())
+
+
+def _near_offers(book: PriceBook, places: Iterable[tuple[str, str]], asked: Iterable[str]) -> tuple[str, ...]:
+    """Return offers that some of the machines are sold under and whose names are like one asked for, all where none is like it."""
+    clouds = {book.machine_types[name].cloud for name, _ in places}
+    stated = {row.offer for row in book.every_price() if row.cloud in clouds}
+    known = stated | {discount.offer for discount in book.discounts.values() if discount.cloud in clouds}
+    offers = {name for name in known if any(regional(book, *place, name) for place in places)}
+    patterns = [pattern.casefold().rstrip("*") for pattern in words(asked)]
+    near = {name for name in offers for pattern in patterns if name.startswith(pattern) or name in near_names(pattern, offers)}
+    return in_order(near or offers)
 
 
 def _machines(book: PriceBook, query: Query) -> dict[str, MachineType]:
@@ -123,7 +142,7 @@ def _spans(query: Query) -> list[tuple[Span, Callable[[MachineType], float]]]:
 def _regions(book: PriceBook, query: Query) -> frozenset[str]:
     """Return the regions that the query means, of all clouds."""
     clouds = matching(query.clouds, {machine.cloud for machine in book.machine_types.values()}, "cloud")
-    return matching(query.regions, {row.region for row in book.rows.values() if row.cloud in clouds}, "region")
+    return matching(query.regions, {row.region for row in book.every_price() if row.cloud in clouds}, "region")
 
 
 def _without_empty(offers: tuple[str, ...], hits: list[Hit]) -> tuple[tuple[str, ...], list[Hit]]:

@@ -15,6 +15,8 @@ OWNED = "owned"
 FIRST_OFFERS = (ON_DEMAND, SPOT, OWNED)
 """Offers that stand before all others."""
 NO_GPU = "none"
+MAKERS = r"(?:(?:nvidia|amd|google|aws|intel|tesla)[ _-]+)*"
+"""What may stand before an accelerator's name, and says nothing that the name does not."""
 SPAN = re.compile(r"(?P<low>\d+(?:\.\d+)?)(?P<more>\+)?(?:\s*[-–]\s*(?P<high>\d+(?:\.\d+)?))?")
 
 
@@ -57,8 +59,8 @@ def matching_gpus(stated: Iterable[str], book: PriceBook) -> frozenset[str] | No
     A family's name that is no accelerator's stands for all of its members: ``tpu`` for ``tpu-v5e`` and ``tpu-v6e``, but ``l4`` for
     itself alone. Raises ``UnknownNameError``.
     """
-    patterns = [word.casefold() for word in words(stated)]
     known = {machine.accelerator for machine in book.machine_types.values()} - {""}
+    patterns = [_without_maker(word.casefold(), known) for word in words(stated)]
     found = set[str]()
     for pattern in patterns:
         members = {name for name in known if name.partition("-")[0] == pattern}
@@ -72,9 +74,22 @@ def matching_gpus(stated: Iterable[str], book: PriceBook) -> frozenset[str] | No
     return frozenset(found) if patterns else None
 
 
+def _without_maker(name: str, known: Iterable[str]) -> str:
+    """Return an accelerator's name without who made it.
+
+    >>> _without_maker("nvidia tesla-t4", {"t4"}), _without_maker("aws-box", {"aws-box"})
+    ('t4', 'aws-box')
+    """
+    return name if name in known else re.sub(f"^{MAKERS}", "", name)
+
+
 def offer_names(book: PriceBook) -> frozenset[str]:
     """Return every offer that the book has a price or a discount of."""
-    return frozenset({key[2] for key in book.rows} | {key[2] for key in book.zone_rows} | {key[3] for key in book.discounts})
+    return frozenset(
+        {key[2] for key in book.rows}
+        | {key[2] for key in book.zone_rows}
+        | {key[3] for key in (*book.discounts, *book.own_discounts)}
+    )
 
 
 def in_order(offers: Iterable[str]) -> tuple[str, ...]:
@@ -102,10 +117,10 @@ def short(name: str) -> str:
 
 def matching_machines(stated: Iterable[str], book: PriceBook) -> frozenset[str]:
     """Return the machines that one of the patterns matches, all where none is stated; raise ``UnknownNameError``."""
-    names, found = {short(name): name for name in book.machine_types}, set[str]()
+    found = set[str]()
     patterns = words(stated)
     for pattern in patterns:
-        hits = {name for typed, name in names.items() if fnmatchcase(typed, short(pattern))}
+        hits = _called(pattern, book)
         if not hits:
             raise unknown_machine(pattern, book)
         found |= hits
@@ -113,12 +128,32 @@ def matching_machines(stated: Iterable[str], book: PriceBook) -> frozenset[str]:
 
 
 def find_machine(book: PriceBook, text: str) -> MachineType:
-    """Return the machine that a name means; raise ``UnknownNameError`` with near names, or with the sizes of a family."""
-    names = {short(name): name for name in book.machine_types}
-    typed = short(text.strip())
-    if typed not in names:
+    """Return the machine that a name means, of two that may be typed so the one that is called exactly so.
+
+    Raises ``UnknownNameError`` with near names, with the sizes of a family, or with both that it may mean.
+    """
+    found = named_machine(book, text)
+    if found is None:
         raise unknown_machine(text, book)
-    return book.machine_types[names[typed]]
+    return found
+
+
+def named_machine(book: PriceBook, text: str) -> MachineType | None:
+    """Return the machine that a name means, None where nothing is called so; raise ``UnknownNameError`` where two may be meant."""
+    typed = text.strip()
+    if typed in book.machine_types:
+        return book.machine_types[typed]
+    found = sorted(name for name in book.machine_types if typed.casefold() in {name.casefold(), short(name)})
+    if len(found) > 1:
+        msg = f"{typed[:80]!r} may be {' or '.join(found)}"
+        raise UnknownNameError(msg, resolve=f"write {' or '.join(found)}, in these very letters")
+    return book.machine_types[found[0]] if found else None
+
+
+def _called(pattern: str, book: PriceBook) -> set[str]:
+    """Return the machines whose name a pattern matches, as it is or without Azure's ``Standard_``."""
+    typed = pattern.casefold()
+    return {name for name in book.machine_types if fnmatchcase(name.casefold(), typed) or fnmatchcase(short(name), typed)}
 
 
 def unknown_machine(text: str, book: PriceBook) -> UnknownNameError:

@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from tightrope.base.catalogue import ON_DEMAND, MachineType, PriceRow, Withdrawal
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.search.match import find_machine, in_order, matching, offer_names, rank
+from tightrope.clouds.search.match import find_machine, matching, offer_names, rank
 from tightrope.clouds.search.origins import Part
+from tightrope.clouds.search.places import ways_to_pay
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +90,11 @@ def _quotes(book: PriceBook, machine: str, region: str) -> list[Quote]:
 
     What is priced in single zones only stands there with its dearest zone.
     """
-    whole = {row.offer: row for row in book.offers(machine, region)}
-    zoned = {offer for name, place, offer in book.zone_rows if (name, place) == (machine, region)}
-    found: list[Quote] = []
-    for offer in (*whole, *in_order(zoned - set(whole))):
-        zones = book.zone_prices(machine, region, offer)
-        row = whole.get(offer) or replace(max(zones, key=lambda row: row.usd_per_hour), zone="", zones=len(zones))
-        found.append(Quote(row, share_off(row, whole.get(ON_DEMAND)), zones))
+    on_demand = book.find(machine, region, ON_DEMAND)
+    found = [
+        Quote(row, share_off(row, on_demand), book.zone_prices(machine, region, row.offer))
+        for row in ways_to_pay(book, machine, region)
+    ]
     return sorted(found, key=lambda quote: rank(quote.row.offer))
 
 

@@ -19,7 +19,10 @@ def print_found(found: Found, query: Query, limit: int, console: Console, today:
     """Print the first ``limit`` machines and regions, and of how many."""
     print_title(console, _asked(query) or "all machines", f"{len(found.hits):,} matched")
     if not found.hits:
-        print_notes(console, [NOTHING])
+        offers = (
+            f"not sold so; these machines are sold as {', '.join(found.near_offers)} (--offer)" if found.near_offers else NOTHING
+        )
+        print_notes(console, [offers])
         return
     hits = found.hits[:limit]
     left_out = print_table(console, _columns(found, hits, today, console.width))
