@@ -81,6 +81,7 @@ def test_most_regions_put_a_code_before_what_they_sell(aws: Loopback, fetch: Fet
         ([("0", "0.09"), ("100", "101")], {}),
         ([("0", "0.00000009")], {}),
         ([("-5", "0.09")], {}),
+        ([("10240", "0.085")], {}),
     ],
     ids=str,
 )

@@ -48,7 +48,7 @@ ODD = st.one_of(
     st.decimals(allow_nan=True, allow_infinity=True).map(str),
     st.text(max_size=6),
 )
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def check_rows(rows: Iterable[PriceRow]) -> None:

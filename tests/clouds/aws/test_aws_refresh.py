@@ -164,6 +164,7 @@ def test_two_prices_at_once_are_none(aws: Loopback, fetch: Fetch) -> None:
         ("Partial Upfront", [Dimension("Quantity", "2468")]),
         ("All Upfront", [Dimension("Hrs", "0.0000000000")]),
         ("All Upfront", [Dimension("Hrs", "-0.1"), Dimension("Quantity", "4935")]),
+        ("All Upfront", [Dimension("Hrs", "0.1"), Dimension("Quantity", "2000")]),
         ("All Upfront", [Dimension("Quantity", "-4935"), Dimension("Hrs", "0")]),
         ("All Upfront", [Dimension("Quantity", "8000"), Dimension("Hrs", "0")]),  # 0.913 an hour: more than on demand
     ],

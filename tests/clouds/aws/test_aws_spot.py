@@ -105,6 +105,15 @@ def test_an_endpoint_of_the_environment_is_boto3s_own(aws: Loopback, tmp_path: P
 
 
 @pytest.mark.usefixtures("_credentials")
+def test_credentials_go_to_no_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spot, "_client", lambda *_: pytest.fail("asked"))
+    fetcher = Fetcher(tmp_path)
+    ask = Ask((REGION,), KNOWN, TODAY, "https://mirror.example")
+    assert spot.load_history(REGION, sorted(KNOWN), ask, fetcher, Skipped()) == {}
+    assert "credentials go to AWS and to no mirror" in fetcher.notes[0]
+
+
+@pytest.mark.usefixtures("_credentials")
 def test_a_dead_endpoint_leaves_the_advisors_prices(aws: Loopback, fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     client = spot._client
     monkeypatch.setattr(spot, "_client", lambda region, ask: client(region, replace(ask, endpoint="http://127.0.0.1:9")))
