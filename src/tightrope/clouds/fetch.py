@@ -55,6 +55,11 @@ def silent(label: str, done: int, total: int | None) -> None:
     del label, done, total
 
 
+def on_loopback(url: str) -> bool:
+    """Return whether a URL is of this machine, as the servers of tests are."""
+    return urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}
+
+
 def shown(url: str) -> str:
     """Return a URL without what may be secret in it: its user, query and fragment."""
     parts = urlsplit(url)
@@ -225,7 +230,7 @@ class Fetcher:
         """Return the connections for a URL: by the proxy that the environment names, never for this machine itself."""
         parts = urlsplit(url)
         host, proxies = parts.hostname or "", getproxies()
-        near = host in {"localhost", "127.0.0.1", "::1"} or bool(proxy_bypass(host))
+        near = on_loopback(url) or bool(proxy_bypass(host))
         proxy = "" if near else proxies.get(parts.scheme, "")
         if proxy not in self._pools:
             kind = urllib3.ProxyManager(proxy, timeout=PATIENCE) if proxy else urllib3.PoolManager(timeout=PATIENCE)

@@ -66,6 +66,8 @@ def _tiers(meter: Meter, prices: list[ListPrice], where: str) -> Tiers | str:
         if not 0 <= begin <= MOST_UNITS or begin in tiers or (usd != 0 and not LEAST_USD <= usd <= MOST_USD):
             return "unit price that can not be"
         tiers[begin] = usd
+    if 0 not in tiers:
+        return "unit price whose first tier is missing"
     ordered = sorted(tiers.items())
     paid = [(begin, usd) for begin, usd in ordered if usd > 0]
     if paid != ordered[len(ordered) - len(paid) :]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from tightrope.base.catalogue import SPOT, PriceRow
 from tightrope.clouds.aws.rates import Skipped, plausible, rounded_up, trimmed, usd_of
-from tightrope.clouds.fetch import Fetcher, reshaped
+from tightrope.clouds.fetch import Fetcher, on_loopback, reshaped
 from tightrope.clouds.refresh import Ask
 
 ADVISOR_URL = "https://spot-bid-advisor.s3.amazonaws.com/spot-advisor-data.json"
@@ -92,6 +92,9 @@ def _advice(said: Mapping[str, object], bands: Mapping[object, float]) -> Advice
 
 def load_history(region: str, machines: Sequence[str], ask: Ask, fetcher: Fetcher, skipped: Skipped) -> dict[str, Zones]:
     """Return machine → zone → the spot price in force, nothing where the history can not be read: the user is told why."""
+    if ask.endpoint and not on_loopback(ask.endpoint):
+        fetcher.note(f"aws: no spot prices by zone, credentials go to AWS and to no mirror: {WITHOUT}")
+        return {}
     try:
         import botocore.exceptions  # noqa: PLC0415 - an optional part of the installation
     except ImportError:

@@ -11,9 +11,9 @@ from urllib.request import getproxies
 import urllib3
 
 from tightrope.base.errors import MissingExtraError, SourceError
+from tightrope.clouds.fetch import on_loopback
 
 SCOPE = "https://www.googleapis.com/auth/cloud-billing.readonly"
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 LOG_IN = "run `gcloud auth application-default login`, or name a service account's key file in GOOGLE_APPLICATION_CREDENTIALS"
 
 
@@ -24,8 +24,7 @@ def trusted(url: str) -> bool:
     (True, False)
     """
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    return host in LOOPBACK or (parts.scheme == "https" and host.endswith(".googleapis.com"))
+    return on_loopback(url) or (parts.scheme == "https" and (parts.hostname or "").endswith(".googleapis.com"))
 
 
 def headers_for(url: str) -> Mapping[str, str]:
@@ -39,7 +38,7 @@ def headers_for(url: str) -> Mapping[str, str]:
         There are no credentials, or Google does not take them.
 
     """
-    return _google_headers(near=urlsplit(url).hostname in LOOPBACK) if trusted(url) else {}
+    return _google_headers(near=on_loopback(url)) if trusted(url) else {}
 
 
 def _google_headers(*, near: bool) -> Mapping[str, str]:
