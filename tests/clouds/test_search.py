@@ -332,6 +332,42 @@ def test_the_same_price_seen_again_is_no_step(sellers: Path) -> None:
     ]
 
 
+def test_a_history_ends_with_the_price_in_force_and_says_which_is_ones_own(sellers: Path) -> None:
+    own = sellers / "own"
+    own.mkdir()
+    head = PRICES.splitlines()[0]
+    (own / "prices.csv").write_text(
+        f"{head}\nhere,us-town,g1.small,on-demand,0.70,3,,list,mine,2026-02-02,\n"
+        "here,us-town,g1.small,spot,0.35,3,0.1,list,mine,2026-01-02,\n",
+        encoding="utf-8",
+    )
+    discounts = f"{DISCOUNTS.splitlines()[0]}\nhere,*,g1,on-demand,0.10,mine,2026-01-15\n"
+    for file, text in (("discounts.csv", ""), ("discounts.csv", discounts)):
+        if text:
+            (own / file).write_text(text, encoding="utf-8")
+            (own / "prices.csv").unlink()
+            (own / "machines.csv").write_text(MACHINES.splitlines()[0] + "\n", encoding="utf-8")
+        book = load_price_book(directory=own)
+        told = {(item.region, item.offer, item.zone): item for item in sheet(book, "g1.small", parts=load_parts(own)).histories}
+        last = told["us-town", "on-demand", ""].steps[-1]
+        row = book.find("g1.small", "us-town", "on-demand")
+        assert row is not None
+        assert (last.usd_per_hour, last.own) == (row.usd_per_hour, True)
+        assert [step.own for step in told["us-town", "on-demand", ""].steps[:-1]] == [False, False]
+        assert ("us-town", "spot", "us-town-a") not in told
+
+
+def test_a_zone_leaves_the_list_with_its_region_and_a_listing_of_that_day_holds(sellers: Path) -> None:
+    (sellers / "here" / "withdrawn.csv").write_text(
+        "cloud,region,machine,offer,source,seen\nhere,us-town,g1.small,spot,@list,2026-05-01\n"
+        "here,us-town,g1.small,on-demand,@list,2026-03-01\n",
+        encoding="utf-8",
+    )
+    told = {(item.offer, item.zone): item.steps for item in sheet(load_price_book(), "g1.small", parts=load_parts()).histories}
+    assert [step.usd_per_hour for step in told["spot", "us-town-a"]] == [Decimal("0.30"), None]
+    assert [step.usd_per_hour for step in told["on-demand", ""]] == [Decimal("1.00"), Decimal("0.80")]
+
+
 # ------------------------------------------------------------------------------------------------------------ comparison
 
 

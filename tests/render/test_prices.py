@@ -142,7 +142,7 @@ def test_a_sheet_with_zones_upfront_and_history() -> None:
     steps = (
         Step(date(2026, 1, 1), Decimal(1), date(2026, 1, 1)),
         Step(date(2026, 3, 1), None, date(2026, 3, 1)),
-        Step(TODAY, Decimal("0.8048"), TODAY),
+        Step(TODAY, Decimal("0.8048"), TODAY, own=True),
     )
     sheet = Sheet(GPU, quotes, (History("us-town", "on-demand", "", steps),), {"reserved-3y": 3})
     target = console()
@@ -159,7 +159,7 @@ def test_a_sheet_with_zones_upfront_and_history() -> None:
         "",
         "  US dollars an hour, what is paid upfront spread over the term; * derived from other figures",
         "",
-        "  history      us-town on-demand  1.0000 (2026-01-01) → withdrawn (2026-03-01) → 0.8048 (2026-06-30)",
+        "  history      us-town on-demand  1.0000 (2026-01-01) → withdrawn (2026-03-01) → 0.8048 (2026-06-30, yours)",
         "",
     ]
 

@@ -127,7 +127,7 @@ def _joined(said: list[_Word], book: PriceBook) -> Kind:
         raise InputError(msg, resolve=f"say {alone.text} alone, or the kind in words, as in {EXAMPLES}")
     chips = [word for word in said if word.kind.accelerators is not None]
     kind = Kind(frozenset().union(*(word.kind.accelerators or () for word in chips)) if chips else None)
-    kind = replace(kind, **{field.name: _once(said, field.name) for field in fields(Kind)[1:]})
+    kind = replace(kind, **{field.name: _once(said, field.name) for field in fields(Kind)[1:]})  # type: ignore[arg-type]
     for word in chips if len(chips) > 1 else ():
         if not any(is_of(replace(kind, accelerators=word.kind.accelerators), machine) for machine in book.machine_types.values()):
             msg = f"no machine with {word.text!r} has the rest of what is said"

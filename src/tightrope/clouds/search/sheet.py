@@ -32,6 +32,8 @@ class Step:
     usd_per_hour: Decimal | None
     last_seen: date
     """The last day on which it was still seen so."""
+    own: bool = False
+    """Whether it is the user's own, which stands before all others whatever its day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def sheet(
     """
     machine = find_machine(book, name)
     sold = {region for machine_, region, _ in (*book.rows, *book.zone_rows) if machine_ == machine.name}
-    every = _histories(machine.name, parts, book.as_of)
+    every = _histories(book, machine.name, parts)
     places = sorted(matching(regions, sold | {item.region for item in every}, f"region of {machine.name}"))
     named = matching(offers, offer_names(book), "offer")
     quotes = [quote for region in places for quote in _quotes(book, machine.name, region) if quote.row.offer in named]
@@ -98,24 +100,56 @@ def _quotes(book: PriceBook, machine: str, region: str) -> list[Quote]:
     return sorted(found, key=lambda quote: rank(quote.row.offer))
 
 
-def _histories(machine: str, parts: Iterable[Part], as_of: date | None) -> list[History]:
+@dataclass(frozen=True, slots=True)
+class _Dated:
+    """A row of any day, and whether it is the user's own."""
+
+    row: PriceRow | Withdrawal
+    own: bool
+
+
+def _histories(book: PriceBook, machine: str, parts: Iterable[Part]) -> list[History]:
     """Return how each price of a machine went that was not always the same, by region and offer."""
-    dated: defaultdict[tuple[str, str, str], list[PriceRow | Withdrawal]] = defaultdict(list)
-    for catalogue in (item for part in parts for item in part.catalogues):
-        for row in (*catalogue.prices, *catalogue.withdrawn):
-            if row.machine == machine and (as_of is None or row.seen <= as_of):
-                dated[row.region, row.offer, row.zone].append(row)
-    found = [History(*place, steps=_steps(rows)) for place, rows in sorted(dated.items())]
+    dated: defaultdict[tuple[str, str, str], list[_Dated]] = defaultdict(list)
+    for part in parts:
+        for row in (row for item in part.catalogues for row in (*item.prices, *item.withdrawn)):
+            if row.machine == machine and (book.as_of is None or row.seen <= book.as_of):
+                dated[row.region, row.offer, row.zone].append(_Dated(row, part.kind == "own"))
+    for region, offer, zone in [place for place in dated if place[2]]:
+        whole = dated.get((region, offer, ""), ())
+        dated[region, offer, zone] += [item for item in whole if isinstance(item.row, Withdrawal)]
+    found = [History(*place, steps=_up_to_now(book, machine, place, _steps(rows))) for place, rows in sorted(dated.items())]
     return [item for item in found if len(item.steps) > 1]
 
 
-def _steps(rows: list[PriceRow | Withdrawal]) -> tuple[Step, ...]:
-    """Return the course of one price; sightings of the same price in a row are one step."""
+def _steps(rows: list[_Dated]) -> list[Step]:
+    """Return the course of one price, the user's own last; sightings of the same price in a row are one step.
+
+    A seller that lists a price on the day on which another list lacks it still sells it so.
+    """
+    listed = {item.row.seen for item in rows if isinstance(item.row, PriceRow)}
+    kept = [item for item in rows if isinstance(item.row, PriceRow) or item.row.seen not in listed]
     steps: list[Step] = []
-    for row in sorted(rows, key=lambda row: row.seen):
-        usd = row.usd_per_hour if isinstance(row, PriceRow) else None
+    for item in sorted(kept, key=lambda item: (item.own, item.row.seen)):
+        usd = item.row.usd_per_hour if isinstance(item.row, PriceRow) else None
         if steps and steps[-1].usd_per_hour == usd:
-            steps[-1] = replace(steps[-1], last_seen=row.seen)
+            steps[-1] = replace(steps[-1], last_seen=max(steps[-1].last_seen, item.row.seen))
         else:
-            steps.append(Step(row.seen, usd, row.seen))
-    return tuple(steps)
+            steps.append(Step(item.row.seen, usd, item.row.seen, item.own))
+    return steps
+
+
+def _up_to_now(book: PriceBook, machine: str, place: tuple[str, str, str], steps: list[Step]) -> tuple[Step, ...]:
+    """Return the steps, the last of them the price in force; none of a zone whose region has a price of the user's instead.
+
+    What a discount of the user's makes of a listed price has no row of its own: it is the last step then.
+    """
+    region, offer, zone = place
+    zones = {row.zone: row for row in book.zone_prices(machine, region, offer)}
+    now = zones.get(zone) if zone else book.find(machine, region, offer)
+    last = steps[-1]
+    if now is None:
+        return tuple(steps) if last.usd_per_hour is None else ()
+    if last.usd_per_hour == now.usd_per_hour:
+        return tuple(steps)
+    return (*steps, Step(now.seen, now.usd_per_hour, now.seen, own=book.rows.get((machine, region, offer)) != now))

@@ -143,7 +143,7 @@ def _course(history: History) -> Text:
     for step in history.steps:
         course.append(" → " if before else "")
         course.append(figures.usd(step.usd_per_hour) if step.usd_per_hour is not None else "withdrawn")
-        course.append(f" ({step.seen}", "dim")
+        course.append(f" ({step.seen}{', yours' if step.own else ''}", "dim")
         share = _rise(before, step)
         if share is not None:
             course.append(", ", "dim").append_text(figures.rise(share))
