@@ -86,6 +86,16 @@ def test_residual_may_be_left_out(tmp_path: Path) -> None:
     assert "sold" not in row.source
 
 
+def test_an_empty_cell_of_what_may_be_left_out_is_left_out(tmp_path: Path) -> None:
+    header = HEADER.replace("seen", "seen,family,network_gbps")
+    empty = header + RACK.replace("36000,3000", "36000,").replace("10-01", "10-01,,")
+    (tmp_path / "left").mkdir()
+    left = load_owned(write(tmp_path / "left", HEADER.replace("residual_usd,", "") + RACK.replace("36000,3000", "36000")))
+    assert load_owned(write(tmp_path, empty)) == left
+    with pytest.raises(InputError, match="column 'purchase_usd': got ''"):
+        load_owned(write(tmp_path, HEADER + RACK.replace("36000,3000", ",3000")))
+
+
 def test_a_machine_stands_at_several_sites_at_the_price_of_each(tmp_path: Path) -> None:
     path = write(tmp_path, HEADER + EDGE + EDGE.replace("shop-7", "shop-8").replace("0.25", "0.50"))
     catalogue = load_owned(path)

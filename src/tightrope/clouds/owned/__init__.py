@@ -140,9 +140,12 @@ OWN_COLUMNS = {
 }
 
 
-def _column(name: str) -> Column:
-    """Return how a column is read."""
-    return OWN_COLUMNS.get(name) or COLUMNS.get(name) or TEXT
+def _column(name: str, default: object) -> Column:
+    """Return how a column is read; an empty cell of one that may be left out is its default."""
+    column = OWN_COLUMNS.get(name) or COLUMNS.get(name) or TEXT
+    if default is MISSING:
+        return column
+    return Column(lambda cell: column.parse(cell) if cell.strip() else default, column.expected)
 
 
 def _read(path: Path) -> tuple[Table, tuple[OwnedMachine, ...]]:
@@ -151,7 +154,7 @@ def _read(path: Path) -> tuple[Table, tuple[OwnedMachine, ...]]:
     required = [name for name, default in defaults.items() if default is MISSING]
     table = read_table(path, required, [name for name in defaults if name not in required])
     given = [name for name in defaults if name in table.columns]
-    values = {name: parse_column(table, name, _column(name)) for name in given}
+    values = {name: parse_column(table, name, _column(name, defaults[name])) for name in given}
     check_repeats(table, list(zip(values.get("name", ()), values.get("site", ()), strict=True)))
     rows = zip(*values.values(), strict=True)
     return table, tuple(OwnedMachine(**dict(zip(given, row, strict=True))) for row in rows)
