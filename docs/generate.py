@@ -47,8 +47,7 @@ def printed_by(command: str, cwd: Path = ROOT) -> str:
     program, *arguments = shlex.split(command)
     env = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_CACHE_HOME") if name in os.environ}
     env |= {"COLUMNS": str(COLUMNS), "TERMINAL_WIDTH": str(COLUMNS), "NO_COLOR": "1", "TERM": "dumb", "PYTHONUTF8": "1"}
-    env["TIGHTROPE_PRICES"] = os.devnull  # what someone refreshed on this machine is no part of the pages
-    env["TIGHTROPE_PRICES"] = str(ROOT / "out" / "no-refreshed-prices")
+    env["TIGHTROPE_PRICES"] = str(ROOT / "out" / "no-refreshed-prices")  # what someone refreshed here is no part of the pages
     path = Path(sys.executable).with_name(program)
     done = subprocess.run(  # noqa: S603 - the commands are the documentation's own
         [path, *arguments],
