@@ -66,7 +66,7 @@ def test_a_price_that_depends_on_the_hour_is_the_dearest() -> None:
 def test_a_price_of_the_maker_is_said_to_be_that() -> None:
     price = token_price("azure", "gpt-4o", DAY)
     assert price.provider == "azure"
-    assert price.note.endswith("the price of openai: the list has none of azure's own")
+    assert "the price of openai: the list has none of azure's own" in price.note
     assert "openai.com" in price.source
     assert (price.batch_input_usd_per_million, price.batch_output_usd_per_million) == (None, None)
 
@@ -78,8 +78,10 @@ def test_a_dated_version_is_found_by_the_name_that_stands_for_it() -> None:
 def test_every_record_says_where_it_is_from() -> None:
     price = token_price("openai", "gpt-4o", DAY)
     assert price.source.startswith(f"genai-prices {genai_prices.__version__} [MIT], from https://developers.openai.com/")
-    assert price.seen == list_seen()
-    assert date(2026, 11, 9) <= (price.seen or date.min) <= datetime.now(UTC).date()
+    assert price.seen is None  # the list does not say when it read the provider's page
+    routed = find_token_prices("*", tokens.DATED_AS_READ, DAY)[0]
+    assert routed.seen == list_seen()
+    assert date(2026, 11, 9) <= (routed.seen or date.min) <= datetime.now(UTC).date()
     assert price.context_tokens == 128_000
 
 
@@ -141,13 +143,32 @@ def test_patterns() -> None:
     ("model", "provider", "says"),
     [
         ("gpt-4oo", "openai", r"no model of openai is called 'gpt-4oo'\nResolve: use gpt-4o or "),
-        ("§§§§§", "*", r"no model of \* is called '§§§§§'\nResolve: use a pattern, such as \*§§§§\*"),
+        (
+            "§§§§§",
+            "openai",
+            r"no model of openai is called '§§§§§'\nResolve: say less of its name, as in \*gpt-\*, or \* for all",
+        ),
         ("*", "antropic", r"unknown provider 'antropic'\nResolve: use anthropic"),
     ],
 )
 def test_a_pattern_that_matches_nothing_is_an_error(model: str, provider: str, says: str) -> None:
     with pytest.raises(UnknownNameError, match=says):
         find_token_prices(model, provider, DAY)
+
+
+def test_an_undated_price_is_said_to_be_that_in_the_answer_of_a_past_day() -> None:
+    undated = token_price("openai", "gpt-4o-mini", date(2025, 1, 1))
+    assert undated.since is None
+    assert undated.note.endswith(tokens.UNDATED)
+    assert tokens.UNDATED not in token_price("openai", "o3", date(2025, 6, 10)).note
+    assert tokens.UNDATED not in token_price("openai", "gpt-4o-mini").note
+
+
+def test_a_remedy_finds_something() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        find_token_prices("zzzzzzz", "*", DAY)
+    pattern = caught.value.resolve.partition(" as in ")[2].partition(",")[0]
+    assert len(find_token_prices(pattern, "*", DAY)) > 10
 
 
 def test_nothing_is_fetched_and_what_others_fetched_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

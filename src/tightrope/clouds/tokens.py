@@ -8,6 +8,7 @@ one; what it does not date holds for all days up to the first that it does.
 A price that the package does not state is None, and so is one that is 0 there: what is free is not told from what is unknown.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 DATED_AS_READ = "openrouter"
 """A provider whose prices the package dates by the day on which it read them, not by the day from which they hold."""
+UNDATED = "the list does not say since when, so it may not have held on that day"
+"""What is said of an undated price, last of all, in the answer of a past day."""
 BATCH = {"processing": "batch"}
 """How the package names the rate for requests that can wait."""
 
@@ -59,7 +62,7 @@ class TokenPrice:
     since: date | None
     """The first day of this price; None where the list does not say."""
     seen: date | None
-    """The newest day on which the list is known to have been looked after; the provider's page may have been read earlier."""
+    """The newest day on which the provider's prices are known to have been read; None where the list does not say."""
     source: str
     note: str
     """What the list says about the price, and what was chosen here where it depends on the hour."""
@@ -86,7 +89,7 @@ def _start(entry: "ConditionalPrice") -> date | None:
 
 @cache
 def list_seen() -> date | None:
-    """Return the newest day on which the list is known to have been looked after, None where it shows none."""
+    """Return the newest day on which the list read the prices of ``DATED_AS_READ``, None where it shows none."""
     models = (model for provider in _list().providers if provider.id == DATED_AS_READ for model in provider.models)
     days = (_start(entry) for model in models for entry in _entries(model))
     return max((day for day in days if day is not None), default=None)
@@ -145,6 +148,8 @@ def _record(provider: "Provider", model: "ModelInfo", day: date) -> TokenPrice:
     owner = next(item for item in (provider, *_list().providers) if _lists(item, model))
     prices = _prices_of_day(model, day)
     price = prices[0]
+    since = next((_start(entry) for entry in _entries(model) if entry.prices is price), None)
+    said = _note(model, provider, owner, varies=len(prices) > 1)
     return TokenPrice(
         provider.id,
         model.id,
@@ -155,10 +160,10 @@ def _record(provider: "Provider", model: "ModelInfo", day: date) -> TokenPrice:
         *(_batch(model, day, price) if owner is provider else (None, None)),
         tiers=_tiers(price),
         context_tokens=model.context_window,
-        since=next((_start(entry) for entry in _entries(model) if entry.prices is price), None),
-        seen=list_seen(),
+        since=since,
+        seen=list_seen() if owner.id == DATED_AS_READ else None,
         source=f"genai-prices {version('genai-prices')} [MIT], from {', '.join(owner.pricing_urls or ['no page that it names'])}",
-        note=_note(model, provider, owner, varies=len(prices) > 1),
+        note="; ".join(filter(None, (said, UNDATED if since is None and day < _today() else ""))),
     )
 
 
@@ -219,9 +224,9 @@ def find_token_prices(model_pattern: str = "*", provider_pattern: str = "*", as_
         names = {model.id for _, model in _found(_matches("*"), _matches(provider_pattern))}
         near = near_names(model_pattern.strip("*"), names)
         msg = f"no model of {provider_pattern} is called {model_pattern!r}"
-        raise UnknownNameError(
-            msg, resolve=f"use {' or '.join(near)}" if near else f"use a pattern, such as *{model_pattern.strip('*')[:4]}*"
-        )
+        start = Counter(name[:4] for name in sorted(names)).most_common(1)[0][0]
+        some = f"say less of its name, as in *{start}*, or * for all {len(names):,} models"
+        raise UnknownNameError(msg, resolve=f"use {' or '.join(near)}" if near else some)
     day = as_of or _today()
     return tuple(sorted((_record(provider, model, day) for provider, model in found), key=_cheapest_first))
 

@@ -1,7 +1,8 @@
-"""A table that fits the console: no cell is wrapped, and the columns that matter least are left out."""
+"""A table that fits the console: no cell is wrapped, the columns that matter least are left out, and long names cropped."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -23,6 +24,8 @@ class Column:
     rank: int = 0
     """How much it matters where the console is narrow: 0 always stays, the others come in their order while there is room."""
     right: bool = False
+    crop: int = 0
+    """Cells of the console that its words may be cropped to where even the columns that always stay are too wide; 0: never."""
 
     @property
     def width(self) -> int:
@@ -30,9 +33,39 @@ class Column:
         return max(line.cell_len for cell in (Text(self.head), *self.cells) for line in cell.split())
 
 
+def cropped(names: Sequence[str], room: int) -> list[str]:
+    """Return names that fit, the middle left out where they are too long; the beginning where two would look the same.
+
+    >>> cropped(["meta-llama/Meta-Llama-3.1-8B-Instruct-Turbo", "gpt-4o"], 20)
+    ['meta-llama…uct-Turbo', 'gpt-4o']
+    >>> cropped(["instance-savings-plan-1y-no-upfront", "instance-savings-plan-3y-no-upfront"], 16)
+    ['…1y-no-upfront', '…3y-no-upfront']
+    """
+    head, tail = room // 2, (room - 1) // 2
+    short = {name: name if len(name) <= room else f"{name[:head]}…{name[len(name) - tail :]}" for name in names}
+    alike = Counter(short.values())
+    return [short[name] if alike[short[name]] == 1 else f"…{name[len(name) - room + 1 :]}" for name in names]
+
+
+def _cropped(columns: list[Column], width: int) -> list[Column]:
+    """Return columns of which those that may be are cropped until all that must stay have room."""
+    over = sum(column.width + GAP for column in columns if not column.rank) - GAP - width
+    made: list[Column] = []
+    for column in columns:
+        room = max(column.crop, column.width - over)
+        if over > 0 and column.crop and room < column.width:
+            over -= column.width - room
+            texts = cropped([cell.plain for cell in column.cells], room)
+            cells = [Text(text, cell.style, overflow="fold") for text, cell in zip(texts, column.cells, strict=True)]
+            made.append(replace(column, cells=cells))
+        else:
+            made.append(column)
+    return made
+
+
 def fitted(columns: Iterable[Column], width: int) -> tuple[Table, list[str]]:
     """Return the table of the columns that a width has room for, and the heads of those left out."""
-    filled = [column for column in columns if any(cell.plain.strip() for cell in column.cells)]
+    filled = _cropped([column for column in columns if any(cell.plain.strip() for cell in column.cells)], width)
     left, chosen = width + GAP, set[int]()
     for place in sorted(range(len(filled)), key=lambda place: filled[place].rank):
         needs = filled[place].width + GAP
