@@ -4,14 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from tightrope.base.catalogue import Discount, PriceRow, UnitPrice
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.search.match import matching
 
 What: TypeAlias = Literal["price", "unit price", "discount"]
-How: TypeAlias = Literal["new", "changed", "withdrawn"]
+How: TypeAlias = Literal["changed", "withdrawn", "new"]
+"""What became of a figure, what matters most first."""
 Key: TypeAlias = tuple[What, str, str, str, str, str]
 
 
@@ -47,7 +48,7 @@ class Changes:
     since: date
     until: date
     changes: tuple[Change, ...]
-    """By cloud, kind and place."""
+    """Those that changed, then those withdrawn, then the new ones; of each the largest first."""
     seen_again: int
     """Figures that were seen again as they were."""
     untouched: int
@@ -73,7 +74,13 @@ def changes(before: PriceBook, after: PriceBook, clouds: Iterable[str], since: d
     found = [_change(key, old.get(key), new.get(key)) for key in sorted({*old, *new}) if _value(old, key) != _value(new, key)]
     kept = [key for key in old.keys() & new.keys() if old[key].value == new[key].value]
     again = sum(old[key].seen < new[key].seen for key in kept)
-    return Changes(since, until, tuple(found), again, len(kept) - again)
+    return Changes(since, until, tuple(sorted(found, key=largest_first)), again, len(kept) - again)
+
+
+def largest_first(change: Change) -> tuple[object, ...]:
+    """Return what changes are ordered by: what became of them, how much, then where."""
+    place = change.what, change.cloud, change.name, change.region, change.offer, change.zone
+    return get_args(How).index(change.how), -abs(change.share or 0.0), *place
 
 
 def _value(figures: Mapping[Key, _Figure], key: Key) -> Decimal | None:

@@ -1,14 +1,15 @@
 """Answers as JSON: the fields of their records, in order; what is unknown is null, money a number of as many digits as it has."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
-from tightrope.clouds.search.changes import Changes
+from tightrope.clouds.search.changes import Changes, How
 from tightrope.clouds.search.compare import Side
 from tightrope.clouds.search.find import Found
 from tightrope.clouds.search.origins import Origins
@@ -56,7 +57,12 @@ def found_json(found: Found, limit: int | None) -> Json:
         {"machine": plain(hit.machine), "region": hit.region, "prices": plain(dict(zip(found.offers, hit.prices, strict=True)))}
         for hit in found.hits[:limit]
     ]
-    return {"matched": len(found.hits), "offers": list(found.offers), "hits": hits}
+    return {
+        "matched": len(found.hits),
+        "offers": list(found.offers),
+        "near_offers": list(found.near_offers),
+        "hits": hits,
+    }
 
 
 def sheet_json(sheet: Sheet) -> Json:
@@ -84,9 +90,12 @@ def tokens_json(found: Sequence[TokenPrice], limit: int | None) -> Json:
 
 
 def changes_json(changes: Changes, limit: int | None) -> Json:
-    """Return what changed, each change with its share."""
+    """Return what changed, each change with its share, and how many figures of each kind were changed, withdrawn or are new."""
     said: list[Json] = [_object(change) | {"share": change.share} for change in changes.changes[:limit]]
-    return _object(changes) | {"changes": said}
+    counts: dict[str, Json] = {
+        how: plain(Counter(change.what for change in changes.changes if change.how == how)) for how in get_args(How)
+    }
+    return {"matched": len(changes.changes), "counts": counts} | _object(changes) | {"changes": said}
 
 
 def origins_json(origins: Origins, today: date) -> Json:
@@ -100,5 +109,5 @@ def origins_json(origins: Origins, today: date) -> Json:
 
 
 def text(value: Json) -> str:
-    """Return JSON on one line, its letters as they are."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    """Return JSON on one line, in ASCII: it is the same whatever letters the terminal or the file has."""
+    return json.dumps(value, ensure_ascii=True, allow_nan=False)
