@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tightrope.base import registry
 from tightrope.base.catalogue import Discount, MachineType, PriceRow
 from tightrope.base.errors import InputError, UnknownNameError
+from tightrope.clouds import rows
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.clouds.rows import CsvCloud
 from tightrope.clouds.search.changes import Change, Changes, changes
@@ -542,6 +543,14 @@ def test_changes_are_told_with_both_figures_and_the_rise(sellers: Path) -> None:
     assert all(change.old is None and change.share is None for change in found.changes if change.how == "new")
 
 
+def test_changes_come_the_largest_first(sellers: Path) -> None:
+    found = differences(date(2026, 2, 15), NOW).changes
+    assert [change.how for change in found] == ["changed", "changed", "new", "new", "new"]
+    again = differences(date(2026, 1, 15), NOW)
+    shares = [abs(change.share) for change in again.changes if change.share is not None]
+    assert shares == sorted(shares, reverse=True)
+
+
 def test_what_is_withdrawn_is_told_and_what_is_seen_again_counted(sellers: Path) -> None:
     (sellers / "here" / "withdrawn.csv").write_text(
         "cloud,region,machine,offer,source,seen\nhere,us-town,g1.large,on-demand,@list,2026-05-01\n", encoding="utf-8"
@@ -591,6 +600,28 @@ def test_prices_are_old_after_ninety_days(book: PriceBook) -> None:
     assert (ages["here"].rows, ages["here"].old_rows) == (13, 9)
     assert {age.cloud: age.old_rows for age in origins(book, (), date(2026, 8, 30)).ages} == {"here": 13, "there": 0}
     assert {age.cloud: age.old_rows for age in origins(book, (), date(2026, 8, 31)).ages} == {"here": 13, "there": 2}
+
+
+def test_what_was_described_later_is_no_source_of_an_earlier_day(sellers: Path) -> None:
+    day = date(2026, 1, 1)
+    found = origins(load_price_book(day), load_parts(), day)
+    assert all(origin.newest <= day for origin in found.origins)
+    assert {origin.source: origin.rows["machine"] for origin in found.origins if "machine" in origin.rows} == {
+        "the shop's list; as of 2026": 3,
+        "other": 2,
+    }
+    with (sellers / "there" / "machines.csv").open("a", encoding="utf-8") as file:
+        file.write("there,Standard_T2_v1,Tv1,1,4,amd64,tpu-v9,1,16,later,2026-02-01\n")
+    rows._load_once.cache_clear()
+    assert "later" not in {origin.source for origin in origins(load_price_book(day), (), day).origins}
+    assert "later" in {origin.source for origin in origins(load_price_book(), (), NOW).origins}
+
+
+def test_a_seller_with_an_importer_can_be_refreshed(sellers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clouds = dict(registry.clouds())
+    clouds["there"] = CsvCloud("there", sellers / "there", frozenset(), "some.importer.fetch")
+    monkeypatch.setattr(registry, "clouds", lambda: clouds)
+    assert {age.cloud: age.refreshable for age in origins(load_price_book(), (), NOW).ages} == {"here": False, "there": True}
 
 
 def test_origins_of_one_cloud_only(book: PriceBook) -> None:

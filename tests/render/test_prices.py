@@ -73,6 +73,22 @@ def test_a_column_without_a_word_is_no_column_and_a_dash_is_a_word() -> None:
     assert (len(table.columns), left_out) == (2, [])
 
 
+def test_long_names_are_cropped_where_what_must_stay_has_no_room() -> None:
+    offers = ["instance-savings-plan-1y-no-upfront", "instance-savings-plan-3y-no-upfront", "spot"]
+    columns = [
+        Column("offer", [Text(offer) for offer in offers], crop=12),
+        Column("usd", [Text(str(usd)) for usd in (1, 2, 3)]),
+        Column("more", [Text("m")] * 3, 1),
+    ]
+    table, left_out = fitted(columns, 25)
+    target = console(25)
+    target.print(table)
+    assert left_out == ["more"]
+    assert max(len(line.rstrip()) for line in said(target).splitlines()) == 25
+    assert all(term in said(target) for term in ("1y-no-upfront", "3y-no-upfront", "spot"))
+    assert fitted(columns, 60)[1] == []
+
+
 @given(
     st.lists(st.tuples(st.text("ab", max_size=12), st.text("xy —", max_size=12), st.integers(0, 5)), min_size=1, max_size=8),
     st.integers(1, 80),
@@ -172,7 +188,7 @@ def test_many_quotes_are_told_by_the_best_commitment_of_each_term() -> None:
     target = console()
     print_sheet(sheet, target, TODAY, everything=False)
     assert [line.split()[0] for line in said(target).splitlines() if "reserved" in line] == ["reserved-1y-0", "reserved-3y-0"]
-    assert "38 dearer commitments are not shown; --region or --offer shows all" in said(target)
+    assert "38 dearer commitments not shown; --region or --offer shows all" in said(target)
     target = console()
     print_sheet(sheet, target, TODAY, everything=True)
     assert said(target).count("reserved-") == 40
@@ -237,18 +253,65 @@ def test_changes_by_what_became_of_them() -> None:
     assert "7 seen again as they were, 1,234 not looked at since" in said(target)
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_changes_of_a_narrow_console_keep_offer_and_price(width: int) -> None:
+    change = Change(
+        "price",
+        "changed",
+        "azure",
+        "germanywestcentral",
+        "Standard_NC24ads_A100_v4",
+        "on-demand",
+        "",
+        Decimal("98.32"),
+        Decimal("55.04"),
+        TODAY,
+    )
+    target = console(width)
+    print_changes(Changes(date(2026, 6, 1), TODAY, (change,), 0, 0), 5, target)
+    for word in ("on-demand", "germany", "98.3200", "55.0400", "−44.0 %"):
+        assert word in said(target)
+    assert max(map(len, said(target).splitlines())) <= width
+
+
 def test_origins_say_what_is_old() -> None:
     old = Origin("the shop's list", "MIT", ("here",), {"price": 1, "machine": 2}, ("derived", "list"), date(2026, 1, 1), TODAY)
     written = datetime(2026, 6, 1, 12, 30, tzinfo=UTC)
     part = Part("refreshed", "here", Path("kept/here.zip"), written, (Catalogue(prices=(row("on-demand", "1"),)),))
+    ages = tuple(
+        Age(name, 9, rows, date(2026, 1, 1), TODAY, refreshable)
+        for name, rows, refreshable in (
+            ("here", 4, True),
+            ("there", 1, False),
+            ("moon", 2, True),
+            ("mars", 0, True),
+            ("sun", 0, False),
+        )
+    )
     target = console()
-    print_origins(Origins((old,), (part,), (Age("here", 9, 4, date(2026, 1, 1), TODAY),)), target, TODAY)
+    print_origins(Origins((old,), (part,), ages), target, TODAY)
     assert (
         "1 price, 2 machines · derived · list · seen 2026-01-01 to 2026-06-30  180 days old\n  the shop's list [MIT]\n"
         in said(target)
     )
     assert "  refreshed  here     1  2026-06-01 12:30 UTC  kept/here.zip\n" in said(target)
-    assert "4 of 9 prices were last seen more than 90 days ago; `tightrope prices refresh`" in said(target)
+    assert said(target).endswith(
+        "\n  7 of 45 prices were last seen more than 90 days ago\n"
+        "  `tightrope prices refresh here`, `tightrope prices refresh moon` fetch the vendors' own lists\n"
+        "  there: transcribed by hand: see docs/how-to/correct-a-price.md\n"
+    )
+
+
+def test_one_price_is_no_plural() -> None:
+    origin = Origin("the shop's list", "MIT", ("here",), {"price": 1}, (), date(2026, 6, 29), TODAY)
+    target = console()
+    print_origins(Origins((origin,), (), (Age("here", 1, 1, TODAY, TODAY, refreshable=True),)), target, TODAY)
+    assert "1 source, 1 price in force" in said(target)
+    assert "1 day old" in said(target)
+    assert "`tightrope prices refresh here` fetches the vendor's own lists" in said(target)
+    target = console()
+    print_refreshed(Refreshed("aws", ("a",), 1, 0, 0, 0, 1, (), (), Path("kept/aws.zip"), 12.34), target)
+    assert "aws  1 region, 1 price in 12.3 s" in said(target)
 
 
 def test_what_a_refresh_brought() -> None:
@@ -266,6 +329,9 @@ def test_what_a_refresh_brought() -> None:
     assert lines[2] == "  1,194 unchanged · 2 changed · 1 new · 3 no longer listed"
     assert cells("g1 us-town on-demand 0.5000 0.6000 +20.0 %") in list(map(cells, lines))
     assert cells("g2 us-town spot a 0.2000") in list(map(cells, lines))
+    assert cells("machine or item region offer or unit zone or tier was is change") in list(map(cells, lines))
+    assert "" in lines
+    assert not [line for line in lines if line and not line.strip()]
     assert lines[-2:] == ["  4 families are not known", "  kept in kept/aws.zip; `tightrope prices diff` shows all changes"]
 
 
@@ -312,6 +378,28 @@ def test_a_sellers_words_steer_no_terminal() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------------- JSON
+
+
+def test_changes_as_json_are_counted_whatever_is_shown() -> None:
+    found = tuple(
+        Change(what, how, "here", "us-town", "g1", "", "", Decimal(1), Decimal(2), TODAY)
+        for what, how in (("price", "changed"), ("price", "changed"), ("discount", "new"))
+    )
+    told = as_json.changes_json(Changes(TODAY, TODAY, found, 0, 0), 1)
+    assert isinstance(told, dict)
+    assert (told["matched"], len(told["changes"])) == (3, 1)
+    assert told["counts"] == {"changed": {"price": 2}, "withdrawn": {}, "new": {"discount": 1}}
+
+
+def test_json_has_no_letter_that_an_output_may_lack() -> None:
+    assert as_json.text({"a": "× 15–20 %"}).isascii()
+
+
+def test_json_says_the_years_of_each_commitment() -> None:
+    quotes = tuple(Quote(row(offer, "1"), None, ()) for offer in ("reserved-3y", "on-demand"))
+    told = as_json.sheet_json(Sheet(GPU, quotes, (), {"reserved-3y": 3}))
+    assert isinstance(told, dict)
+    assert [quote["term_years"] for quote in told["quotes"]] == [3, None]
 
 
 def test_json_keeps_every_digit_and_says_null_for_what_is_unknown() -> None:

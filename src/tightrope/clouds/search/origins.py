@@ -108,6 +108,8 @@ class Age:
     """Those of them that were seen more than ``OLD_DAYS`` before the day asked for."""
     oldest: date
     newest: date
+    refreshable: bool = False
+    """Whether its seller's own lists can be fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,9 @@ def origins(book: PriceBook, parts: tuple[Part, ...], today: date, clouds: Itera
 
     Raises ``UnknownNameError`` for a cloud that is not there.
     """
-    every = tuple(facts(book))
-    wanted = matching(clouds, {fact.cloud for fact in every}, "cloud")
+    known = tuple(facts(book))
+    wanted = matching(clouds, {fact.cloud for fact in known}, "cloud")
+    every = [fact for fact in known if fact.seen <= today]
     of: defaultdict[str, list[Fact]] = defaultdict(list)
     for fact in every:
         for source in sources_of(fact.source) if fact.cloud in wanted else ():
@@ -151,7 +154,11 @@ def origins(book: PriceBook, parts: tuple[Part, ...], today: date, clouds: Itera
 def _age(cloud: str, rows: list[PriceRow | UnitPrice | Discount], today: date) -> Age | None:
     """Return how old a cloud's prices are; None where it has none."""
     seen = [row.seen for row in rows]
-    return Age(cloud, len(seen), sum((today - day).days > OLD_DAYS for day in seen), min(seen), max(seen)) if seen else None
+    if not seen:
+        return None
+    seller = registry.clouds().get(cloud)
+    old = sum((today - day).days > OLD_DAYS for day in seen)
+    return Age(cloud, len(seen), old, min(seen), max(seen), bool(seller and seller.importer))
 
 
 def _origin(source: str, rows: list[Fact]) -> Origin:

@@ -1,5 +1,6 @@
 """``tightrope prices sources`` on the terminal."""
 
+from collections.abc import Iterator
 from datetime import date
 
 from rich.console import Console
@@ -7,6 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from tightrope.clouds.search.origins import OLD_DAYS, Age, Origin, Origins, Part
+from tightrope.render import words
 from tightrope.render.prices import figures
 from tightrope.render.prices.table import INDENT, Column, print_notes, print_table, print_title
 from tightrope.render.terminal import say
@@ -15,15 +17,27 @@ from tightrope.render.terminal import say
 def print_origins(origins: Origins, console: Console, today: date) -> None:
     """Print how old each cloud's prices are, then every source: what rests on it, its age, and its licence."""
     rows, old = (sum(age.rows for age in origins.ages), sum(age.old_rows for age in origins.ages))
-    print_title(console, "sources of the prices", f"{len(origins.origins):,} sources, {rows:,} prices in force")
+    print_title(
+        console, "sources of the prices", f"{words.count(origins.origins, 'source')}, {figures.count(rows, 'price')} in force"
+    )
     left_out = print_table(console, _ages(origins.ages, today))
     added = [part for part in origins.parts if part.kind != "shipped"]
     left_out += print_table(console, _catalogues(added)) if added else []
     for cloud in dict.fromkeys(origin.clouds for origin in origins.origins):
         _print_cloud(", ".join(cloud), [item for item in origins.origins if item.clouds == cloud], console, today)
-    said = f"{old:,} of {rows:,} prices were last seen more than {OLD_DAYS} days ago"
-    remedy = "; `tightrope prices refresh` fetches the vendors' own lists" if old else ""
-    print_notes(console, [f"{said}{remedy}"], left_out)
+    said = f"{old:,} of {figures.count(rows, 'price')} were last seen more than {OLD_DAYS} days ago"
+    print_notes(console, [said, *_remedies(origins.ages)], left_out)
+
+
+def _remedies(ages: tuple[Age, ...]) -> Iterator[str]:
+    """Yield what renews old prices: a command for each seller whose lists can be fetched, and what to do about the others."""
+    old = [age for age in ages if age.old_rows]
+    commands = [f"`tightrope prices refresh {age.cloud}`" for age in old if age.refreshable]
+    if commands:
+        yield ", ".join(commands) + (" fetches the vendor's own lists" if len(commands) == 1 else " fetch the vendors' own lists")
+    by_hand = [age.cloud for age in old if not age.refreshable]
+    if by_hand:
+        yield f"{', '.join(by_hand)}: transcribed by hand: see docs/how-to/correct-a-price.md"
 
 
 def _ages(ages: tuple[Age, ...], today: date) -> list[Column]:
@@ -58,7 +72,7 @@ def _print_cloud(name: str, origins: list[Origin], console: Console, today: date
         priced = any(kind != "machine" for kind in origin.rows)
         seen = f"{origin.oldest}" + (f" to {origin.newest}" if origin.newest != origin.oldest else "")
         line = say(" · ".join([_covers(origin), *origin.bases, f"seen {seen}"]))
-        line.append(f"  {age_days} days old", figures.OLD_STYLE if priced and age_days > OLD_DAYS else "dim")
+        line.append(f"  {figures.count(age_days, 'day')} old", figures.OLD_STYLE if priced and age_days > OLD_DAYS else "dim")
         console.print()
         console.print(Padding(line, (0, 0, 0, INDENT), expand=False))
         licence = f" [{origin.licence}]" if origin.licence else ""
@@ -71,4 +85,4 @@ def _covers(origin: Origin) -> str:
     >>> _covers(Origin("list", "", ("aws",), {"price": 1, "machine": 81}, (), date(2026, 1, 1), date(2026, 1, 1)))
     '1 price, 81 machines'
     """
-    return ", ".join(f"{count:,} {kind}{'' if count == 1 else 's'}" for kind, count in origin.rows.items())
+    return ", ".join(figures.count(rows, kind) for kind, rows in origin.rows.items())

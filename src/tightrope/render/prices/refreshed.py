@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -15,7 +14,7 @@ from tightrope.clouds.join import Change
 from tightrope.clouds.refresh import Refreshed
 from tightrope.render import words
 from tightrope.render.prices import figures
-from tightrope.render.prices.table import INDENT, Column, print_notes, print_table, print_title
+from tightrope.render.prices.table import Column, indented, print_notes, print_table, print_title
 from tightrope.render.terminal import say
 
 MOST_CHANGES = 10
@@ -59,14 +58,16 @@ def fetching(console: Console) -> Iterator[Bars]:
 
 def print_refreshed(refreshed: Refreshed, console: Console) -> None:
     """Print how many prices came and what became of those that were known."""
-    about = f"{words.count(refreshed.regions, 'region')}, {refreshed.rows:,} prices in {refreshed.seconds:.1f} s"
+    about = f"{words.count(refreshed.regions, 'region')}, {figures.count(refreshed.rows, 'price')} in {refreshed.seconds:.1f} s"
     print_title(console, refreshed.cloud, about)
     counts = (("unchanged", refreshed.unchanged), ("changed", refreshed.changed), ("new", refreshed.added))
     said = [f"{number:,} {name}" for name, number in (*counts, ("no longer listed", refreshed.withdrawn))]
-    console.print(Padding(say(" · ".join(said)), (1, 0, 0, INDENT), expand=False))
+    console.print()
+    console.print(indented(say(" · ".join(said))))
     left_out: list[str] = []
     if refreshed.biggest_changes:
-        console.print(Padding(say("largest changes", "bold"), (1, 0, 0, 0), expand=False))
+        console.print()
+        console.print(say("largest changes", "bold"))
         left_out = print_table(console, _columns(refreshed.biggest_changes[:MOST_CHANGES]))
     print_notes(console, [*refreshed.notes, f"kept in {refreshed.path}; `tightrope prices diff` shows all changes"], left_out)
 
@@ -74,10 +75,10 @@ def print_refreshed(refreshed: Refreshed, console: Console) -> None:
 def _columns(changes: tuple[Change, ...]) -> list[Column]:
     """Return the table of changes."""
     return [
-        Column("of", [say(change.what) for change in changes]),
+        Column("machine or item", [say(change.what) for change in changes]),
         Column("region", [say(change.region) for change in changes]),
-        Column("offer", [say(change.offer) for change in changes], 1),
-        Column("zone", [say(change.part) for change in changes], 2),
+        Column("offer or unit", [say(change.offer) for change in changes], 1),
+        Column("zone or tier", [say(change.part) for change in changes], 2),
         Column("was", [_usd(change.old_usd) for change in changes], right=True),
         Column("is", [_usd(change.new_usd) for change in changes], right=True),
         Column("change", [figures.rise(_rise(change)) for change in changes], right=True),
