@@ -166,6 +166,36 @@ def test_find_narrows_by_everything_at_once(run: Run) -> None:
     assert sizes == sorted(sizes)
 
 
+def test_find_says_which_offers_there_are_where_none_asked_for_is(run: Run) -> None:
+    asked = ("prices", "find", "--gpu", "NVIDIA L4", "--cloud", "aws", "--offer", "reserved-1y")
+    assert re.search(
+        r"0 matched\n\n +not sold so; these machines are sold as reserved-1y-no-upfront \(--offer\)", run(*asked).said
+    )
+    assert run(*asked, "--json").json["near_offers"] == ["reserved-1y-no-upfront"]
+
+
+def test_find_says_of_which_day_nothing_matches(run: Run) -> None:
+    assert (
+        "as of 2024-08-20: a later day may have more" in run("prices", "find", "--cloud", "lambda", "--as-of", "2024-08-20").said
+    )
+
+
+def test_spot_that_is_known_by_zone_is_found_shown_and_compared_alike(run: Run, own: Path) -> None:
+    zones = "".join(
+        f"aws,us-east-1,zz9.large,spot,{usd},1,,list,letter,2026-09-01,us-east-1{zone}\n"
+        for usd, zone in ((0.1, "a"), (0.15, "b"))
+    )
+    rows = (own / "prices.csv").read_text(encoding="utf-8").splitlines()[1:]
+    head = PRICES.replace("seen\n", "seen,zone\n")
+    (own / "prices.csv").write_text(head + "".join(f"{row},\n" for row in rows) + zones, encoding="utf-8")
+    (hit,) = run("prices", "find", "--machine", "zz9.large", "--catalogue", own, "--json").json["hits"]
+    (quote,) = run("prices", "show", "zz9.large", "--offer", "spot", "--catalogue", own, "--json").json["quotes"]
+    sides = run("prices", "compare", "2 vCPU 4 GiB", "--region", "us-east-1", "--catalogue", own, "--json").json["sides"]
+    (side,) = (side for side in sides if side["machine"]["name"] == "zz9.large")
+    assert hit["prices"]["spot"] == quote["row"] == side["spot"]
+    assert (side["spot"]["usd_per_hour"], side["spot_share_off"]) == (0.15, pytest.approx(0.4))
+
+
 def test_find_says_where_nothing_matches(run: Run) -> None:
     done = run("prices", "find", "--gpu", "l4", "--max-usd", "0.001")
     assert done.code == 0
@@ -276,6 +306,15 @@ def test_tokens_fit_the_console(run: Run, columns: int) -> None:
     assert "notes on" in done.said
 
 
+def test_tokens_of_a_past_day_say_which_prices_the_list_does_not_date(run: Run) -> None:
+    past = ("prices", "tokens", "gpt-4o-mini", "--provider", "openai", "--as-of", "2026-01-01")
+    assert "1 of these are of unknown date: the list does not say since when" in run(*past).said
+    (price,) = run(*past, "--json").json["prices"]
+    assert (price["since"], price["seen"]) == (None, None)
+    assert "the list does not say since when" in price["note"]
+    assert "unknown date" not in run(*past[:-2]).said
+
+
 # ------------------------------------------------------------------------------------------------------ diff and sources
 
 
@@ -288,6 +327,25 @@ def test_diff_tells_what_changed_between_two_days(run: Run, own: Path) -> None:
         r"us-east-1 +zz9\.large +on-demand +0\.2000 +0\.2500 +\+25\.0 % +2026-09-01",
         run("prices", "diff", *days, "--catalogue", own).said,
     )
+
+
+def test_diff_ends_on_the_later_day(run: Run, own: Path) -> None:
+    days = ("--since", "2026-08-15", "--until", "2026-08-20", "--cloud", "aws", "--catalogue", own, "--json")
+    found = run("prices", "diff", *days).json
+    assert (found["until"], [change for change in found["changes"] if change["name"] == "zz9.large"]) == ("2026-08-20", [])
+
+
+def test_diff_as_json_has_the_largest_first_and_counts_all(run: Run, own: Path) -> None:
+    days = ("--since", "2025-01-01", "--until", "2026-10-31", "--catalogue", own, "--json")
+    every = run("prices", "diff", *days).json
+    few = run("prices", "diff", *days, "--limit", "3").json
+    assert few["changes"] == every["changes"][:3]
+    assert few["matched"] == every["matched"] == len(every["changes"]) > 100
+    assert few["counts"] == every["counts"]
+    assert sum(count for kinds in few["counts"].values() for count in kinds.values()) == few["matched"]
+    shares = [abs(change["share"]) for change in every["changes"] if change["how"] == "changed"]
+    assert every["changes"][0]["how"] == "changed"
+    assert shares == sorted(shares, reverse=True)
 
 
 def test_diff_counts_what_is_too_much_to_name(run: Run) -> None:
@@ -374,6 +432,11 @@ def test_refresh_as_json(run: Run, corner: Path) -> None:
     assert told["path"] == str(corner / "corner.zip")
 
 
+def test_a_seller_and_its_regions_may_be_written_in_capitals_and_with_commas(run: Run, corner: Path) -> None:
+    told = run("prices", "refresh", " CORNER ", "--region", "Town,village", "--region", "T*", "--json").json
+    assert (told["cloud"], told["regions"]) == ("corner", ["town", "village"])
+
+
 def test_a_seller_without_an_importer_is_answered_with_those_that_have_one(run: Run, corner: Path) -> None:
     check_error(run("prices", "refresh", "corenr"), "corenr", "Resolve: use corner")
     assert not corner.exists() or not list(corner.glob("*.zip"))
@@ -395,7 +458,7 @@ def test_a_seller_without_an_importer_is_answered_with_those_that_have_one(run: 
         (("show", "g6.xlrge"), ("unknown machine 'g6.xlrge'", "g6.xlarge")),
         (("show", "g6"), ("the family g6 is sold as g6.xlarge", "g6.xlarge")),
         (("show", "NC4as_T4_v33"), ("unknown machine 'NC4as_T4_v33'", "Standard_NC4as_T4_v3")),
-        (("show", "g6.xlarge", "--region", "us-esat-1"), ("unknown region of g6.xlarge 'us-esat-1'", "us-east-1")),
+        (("show", "g6.xlarge", "--region", "us-esat-1"), ("unknown g6.xlarge region 'us-esat-1'", "us-east-1")),
         (("compare", "3 fish"), ("'3'", '"24 GiB GPU"')),
         (("compare", "g6.xlrge"), ("'g6.xlrge'", "g6.xlarge")),
         (("compare", "999 GiB GPU"), ("no machine of that kind", "another accelerator memory: ")),
@@ -407,6 +470,16 @@ def test_a_seller_without_an_importer_is_answered_with_those_that_have_one(run: 
         (("find", "--as-of", "2999-01-01"), ("2999-01-01 is yet to come", "leave --as-of out")),
         (("sources", "--as-of", "2026-02-30"), ("--as-of: got '2026-02-30'", "YYYY-MM-DD")),
         (("show", "g6.xlarge", "--catalogue", "no-such-folder"), ("no-such-folder", "Resolve:")),
+        (("compare", "24 GiB"), ("no machine of that kind", "24 GiB GPU")),
+        (("compare", "8 vCPU g6.xlarge"), ("'g6.xlarge' is a machine to be like", "say g6.xlarge alone")),
+        (("compare", "h100 l4 24 GiB GPU"), ("no machine with 'h100' has the rest", "leave h100 out")),
+        (("show", "g6.xlarge", "--as-of", "2024-08-20", "--region", "us-east-1"), ("was seen by 2024-08-20", "a later day")),
+        (
+            ("find", "--as-of", "2024-08-20", "--region", "asia-northeast-1"),
+            ("no price of the region 'asia-northeast-1'", "a later day"),
+        ),
+        (("compare", "l4", "--as-of", "2024-08-20", "--region", "us-east-1"), ("that was seen by 2024-08-20", "a later day")),
+        (("show", "g6.xlarge", "--as-of", "2024-08-20", "--region", "us-esat-1"), ("unknown g6.xlarge region", "Resolve:")),
         (("tokens", "gpt-4oo"), ("'gpt-4oo'", "use gpt-4o")),
         (("tokens", "gpt-4o", "--provider", "opnai"), ("unknown provider 'opnai'", "openai")),
         (("tokens", "gpt-4o", "--as-of", "soon"), ("--as-of: got 'soon'", "YYYY-MM-DD")),
@@ -435,8 +508,11 @@ def test_what_is_wrong_ends_with_2_a_message_and_a_remedy(run: Run, arguments: t
 def test_tables_fit_the_console(run: Run, arguments: tuple[str, ...], columns: int) -> None:
     done = run("prices", *arguments, columns=columns)
     assert done.code == 0, done.error
-    assert max(map(len, done.said.splitlines())) <= columns
-    assert "…" not in done.said.replace("0.05 … 15–20 %", "")
+    lines = done.said.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert not [line for line in lines if line and not line.strip()]
+    if arguments[0] != "diff":  # whose longest names are cropped
+        assert "…" not in done.said.replace("0.05 … 15–20 %", "")
 
 
 def test_the_help_loads_no_prices() -> None:

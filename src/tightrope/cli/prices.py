@@ -1,8 +1,9 @@
 """``tightrope prices …``: the price book for people. Each verb asks ``clouds/search`` and prints what ``render/prices`` makes of it."""
 
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from tightrope.clouds.book import PriceBook
 
 app = typer.Typer(no_args_is_help=True, help="The price book: find, show, compare, what changed, where it is from, refresh it.")
+Answer = TypeVar("Answer")
 SHOWN = 20
 
 AsOf = Annotated[str, typer.Option(metavar="DATE", help="The prices seen by that day, such as 2026-10-31; the newest else.")]
@@ -28,6 +30,29 @@ def _book(as_of: str, catalogue: Path | None) -> "tuple[PriceBook, date]":
 
     day = parse_day(as_of, "--as-of")
     return load_price_book(day, catalogue), day or today()
+
+
+def _asked(ask: "Callable[[PriceBook], Answer]", book: "PriceBook", catalogue: Path | None) -> "Answer":
+    """Return the answer of a book; of a past day's, what it lacks and the newest has is said to be unseen rather than unknown.
+
+    Raises ``InputError`` as ``ask`` does.
+    """
+    from tightrope.base.errors import InputError  # noqa: PLC0415 - loads only where it is needed
+    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
+
+    try:
+        return ask(book)
+    except InputError as error:
+        if book.as_of is None:
+            raise
+        try:
+            ask(load_price_book(None, catalogue))
+        except InputError:
+            raise error from None
+        what = error.what.removeprefix("unknown ")
+        of = f"no price of the {what} was" if what != error.what else f"{what} that was"
+        msg = f"{of} seen by {book.as_of}"
+        raise InputError(msg, resolve="ask for a later day, or leave --as-of out for the newest prices") from error
 
 
 @app.command()
@@ -81,11 +106,11 @@ def find(
         sort=sort,
     )
     book, day = _book(as_of, catalogue)
-    found = find_machines(book, query)
+    found = _asked(lambda book: find_machines(book, query), book, catalogue)
     if as_json:
         typer.echo(text(found_json(found, limit)))
     else:
-        print_found(found, query, limit or SHOWN, Console(), day)
+        print_found(found, query, limit or SHOWN, Console(), day, book.as_of)
 
 
 @app.command()
@@ -106,7 +131,8 @@ def show(
     from tightrope.render.prices.sheet import print_sheet  # noqa: PLC0415
 
     book, day = _book(as_of, catalogue)
-    found = sheet(book, machine, region or (), offer or (), load_parts(catalogue))
+    parts = load_parts(catalogue)
+    found = _asked(lambda book: sheet(book, machine, region or (), offer or (), parts), book, catalogue)
     if as_json:
         typer.echo(text(sheet_json(found)))
     else:
@@ -134,7 +160,7 @@ def compare(
     said = " ".join(kind)
     book, _ = _book(as_of, catalogue)
     meant = parse_kind(said, book)
-    sides = compare_machines(book, meant, dense_tflops, region or ())
+    sides = _asked(lambda book: compare_machines(book, meant, dense_tflops, region or ()), book, catalogue)
     if as_json:
         typer.echo(text(sides_json(said, sides)))
     else:
@@ -200,7 +226,7 @@ def sources(cloud: Clouds = None, as_of: AsOf = "", catalogue: Catalogue = None,
     from tightrope.render.prices.origins import print_origins  # noqa: PLC0415
 
     book, day = _book(as_of, catalogue)
-    found = origins(book, load_parts(catalogue), day, cloud or ())
+    found = _asked(lambda book: origins(book, load_parts(catalogue), day, cloud or ()), book, catalogue)
     if as_json:
         typer.echo(text(origins_json(found, day)))
     else:
@@ -222,11 +248,13 @@ def refresh(
     from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
 
     from tightrope.clouds.refresh import refresh as fetch_prices  # noqa: PLC0415
+    from tightrope.clouds.search.match import words  # noqa: PLC0415
     from tightrope.render.prices.as_json import plain, text  # noqa: PLC0415
     from tightrope.render.prices.refreshed import fetching, print_refreshed  # noqa: PLC0415
 
     with fetching(Console(stderr=True)) as bars:
-        refreshed = fetch_prices(cloud, tuple(region or ()), endpoint=endpoint, accept=accept, progress=bars)
+        regions = tuple(name.casefold() for name in words(region or ()))
+        refreshed = fetch_prices(cloud.strip().casefold(), regions, endpoint=endpoint, accept=accept, progress=bars)
     if as_json:
         typer.echo(text(plain(refreshed)))
     else:

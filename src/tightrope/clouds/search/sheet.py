@@ -79,7 +79,7 @@ def sheet(
     machine = find_machine(book, name)
     sold = {region for machine_, region, _ in (*book.rows, *book.zone_rows) if machine_ == machine.name}
     every = _histories(book, machine.name, parts)
-    places = sorted(matching(regions, sold | {item.region for item in every}, f"region of {machine.name}"))
+    places = sorted(matching(regions, sold | {item.region for item in every}, f"{machine.name} region"))
     named = matching(offers, offer_names(book), "offer")
     quotes = [quote for region in places for quote in _quotes(book, machine.name, region) if quote.row.offer in named]
     terms = {offer: rule.term_years for (cloud, offer), rule in book.commitments.items() if cloud == machine.cloud}

@@ -15,14 +15,14 @@ from tightrope.render.terminal import say
 NOTHING = "no machine matches all of that; loosen a range, or see `tightrope prices find --help`"
 
 
-def print_found(found: Found, query: Query, limit: int, console: Console, today: date) -> None:
+def print_found(found: Found, query: Query, limit: int, console: Console, today: date, as_of: date | None = None) -> None:
     """Print the first ``limit`` machines and regions, and of how many."""
     print_title(console, _asked(query) or "all machines", f"{len(found.hits):,} matched")
     if not found.hits:
-        offers = (
+        said = (
             f"not sold so; these machines are sold as {', '.join(found.near_offers)} (--offer)" if found.near_offers else NOTHING
         )
-        print_notes(console, [offers])
+        print_notes(console, [said, f"as of {as_of}: a later day may have more" if as_of else ""])
         return
     hits = found.hits[:limit]
     left_out = print_table(console, _columns(found, hits, today, console.width))
