@@ -243,6 +243,19 @@ def test_an_offer_that_none_of_the_machines_has_is_answered_with_those_like_it(b
     assert find(book, Query(machines=("c1.large",), max_usd_per_hour=0.01)).near_offers == ()
 
 
+def test_an_offer_that_only_ones_own_discount_makes_is_shown_and_found(sellers: Path) -> None:
+    (sellers / "own").mkdir()
+    text = f"{DISCOUNTS.splitlines()[0]}\nhere,*,g1,compute-savings-plan-1y-no-upfront,0.25,our contract,2026-05-01\n"
+    (sellers / "own" / "discounts.csv").write_text(text, encoding="utf-8")
+    book = load_price_book(directory=sellers / "own")
+    (quote,) = sheet(book, "g1.small", ["us-town"], ["compute-*"]).quotes
+    assert (quote.row.usd_per_hour, quote.share_off) == (Decimal("0.60"), pytest.approx(0.25))
+    assert find(book, Query(machines=("c1.large",), offers=("compute-savings-plan-1y-no-upfront",))).near_offers == ("on-demand",)
+    assert find(book, Query(machines=("g1.small",), offers=("compute-savings-plan-1y-no-upfront",))).offers == (
+        "compute-savings-plan-1y-no-upfront",
+    )
+
+
 ZONED = "here,moon,g1.small,spot,0.31,1,0.1,list,own,2026-05-01,moon-a\nhere,moon,g1.small,spot,0.37,1,0.1,list,own,2026-05-01,moon-b\n"
 
 

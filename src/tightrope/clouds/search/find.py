@@ -101,7 +101,9 @@ def _near_offers(book: PriceBook, places: Iterable[tuple[str, str]], asked: Iter
     """Return offers that some of the machines are sold under and whose names are like one asked for, all where none is like it."""
     clouds = {book.machine_types[name].cloud for name, _ in places}
     stated = {row.offer for row in book.every_price() if row.cloud in clouds}
-    known = stated | {discount.offer for discount in book.discounts.values() if discount.cloud in clouds}
+    known = stated | {
+        discount.offer for discount in (*book.discounts.values(), *book.own_discounts.values()) if discount.cloud in clouds
+    }
     offers = {name for name in known if any(regional(book, *place, name) for place in places)}
     patterns = [pattern.casefold().rstrip("*") for pattern in words(asked)]
     near = {name for name in offers for pattern in patterns if name.startswith(pattern) or name in near_names(pattern, offers)}
