@@ -39,7 +39,7 @@ def cropped(names: Sequence[str], room: int) -> list[str]:
     >>> cropped(["meta-llama/Meta-Llama-3.1-8B-Instruct-Turbo", "gpt-4o"], 20)
     ['meta-llama…uct-Turbo', 'gpt-4o']
     >>> cropped(["instance-savings-plan-1y-no-upfront", "instance-savings-plan-3y-no-upfront"], 16)
-    ['…1y-no-upfront', '…3y-no-upfront']
+    ['…n-1y-no-upfront', '…n-3y-no-upfront']
     """
     head, tail = room // 2, (room - 1) // 2
     short = {name: name if len(name) <= room else f"{name[:head]}…{name[len(name) - tail :]}" for name in names}
