@@ -306,6 +306,18 @@ def test_tokens_fit_the_console(run: Run, columns: int) -> None:
     assert "notes on" in done.said
 
 
+def test_no_two_models_look_the_same_on_a_narrow_console(run: Run) -> None:
+    lines = run("prices", "tokens", "*70b*", "--limit", "200", columns=60).said.splitlines()
+    table = lines[next(place for place, line in enumerate(lines) if line.split() == ["model", "input", "output"]) + 1 :]
+    rows = [
+        (line[:34].strip(), below.strip())
+        for line, below in zip(table[::2], table[1::2], strict=False)
+        if re.search(r"\d\.\d{3}", line)
+    ]
+    assert len(rows) > 50
+    assert len(rows) == len(set(rows))
+
+
 def test_tokens_of_a_past_day_say_which_prices_the_list_does_not_date(run: Run) -> None:
     past = ("prices", "tokens", "gpt-4o-mini", "--provider", "openai", "--as-of", "2026-01-01")
     assert "1 of these are of unknown date: the list does not say since when" in run(*past).said

@@ -13,6 +13,8 @@ from tightrope.render.terminal import say
 
 TIERED = "+"
 MOST_NOTES = 2
+LEAST_NAME = 24
+"""Columns of the console that a model's name has beside its provider's at least."""
 UNKNOWN_SINCE = "of unknown date"
 BESIDE = 26
 """Columns of the console that a table needs beside the provider's and the model's name."""
@@ -22,7 +24,7 @@ def print_tokens(found: Sequence[TokenPrice], asked: str, limit: int, console: C
     """Print the first ``limit`` models, and of how many."""
     print_title(console, asked, f"{len(found):,} matched")
     shown = found[:limit]
-    left_out = print_table(console, _columns(shown, max(8, console.width - BESIDE - max(len(price.provider) for price in shown))))
+    left_out = print_table(console, _columns(shown, console.width))
     notes_of = ((price, price.note.removesuffix(UNDATED).removesuffix("; ")) for price in shown)
     said = list(dict.fromkeys(f"{price.provider} {price.model}: {note}" for price, note in notes_of if note))
     undated = sum(price.note.endswith(UNDATED) for price in shown)
@@ -37,11 +39,10 @@ def print_tokens(found: Sequence[TokenPrice], asked: str, limit: int, console: C
     print_notes(console, notes, left_out)
 
 
-def _columns(shown: Sequence[TokenPrice], room: int) -> list[Column]:
+def _columns(shown: Sequence[TokenPrice], width: int) -> list[Column]:
     """Return the table; a narrow console loses context, cache writes and batches first."""
     return [
-        Column("provider", [say(price.provider) for price in shown]),
-        Column("model", [say(name) for name in cropped([price.model for price in shown], room)]),
+        *_named(shown, width - BESIDE),
         Column("input", [_usd(price.input_usd_per_million, tiered=bool(price.tiers)) for price in shown], right=True),
         Column("output", [_usd(price.output_usd_per_million, tiered=bool(price.tiers)) for price in shown], right=True),
         Column("cached input", [_usd(price.cached_input_usd_per_million) for price in shown], 1, right=True),
@@ -51,6 +52,17 @@ def _columns(shown: Sequence[TokenPrice], room: int) -> list[Column]:
         Column("context", [figures.number(price.context_tokens) for price in shown], 4, right=True),
         Column("since", [say(_since(price)) for price in shown], 3),
     ]
+
+
+def _named(shown: Sequence[TokenPrice], room: int) -> list[Column]:
+    """Return who sells which model; on a narrow console the seller stands below the model, so that its name has the room."""
+    providers = [say(price.provider) for price in shown]
+    beside = room - max(provider.cell_len for provider in providers)
+    names = [say(name) for name in cropped([price.model for price in shown], beside if beside >= LEAST_NAME else room)]
+    if beside >= LEAST_NAME:
+        return [Column("provider", providers), Column("model", names)]
+    below = [say(price.provider, "dim") for price in shown]
+    return [Column("model", [Text("\n").join(pair) for pair in zip(names, below, strict=True)])]
 
 
 def _since(price: TokenPrice) -> str:
