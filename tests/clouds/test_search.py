@@ -138,7 +138,7 @@ def test_everything_is_found_the_cheapest_on_demand_first_and_spot_alone_last(bo
         (Query(max_usd_per_hour=0.4), {"g1.small", "c1.large"}),
         (Query(gpus=("l9",), max_usd_per_hour=0.01), set()),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, Query) else "",
 )
 def test_what_a_query_leaves(book: PriceBook, query: Query, expected: set[str]) -> None:
     assert {hit.machine.name for hit in find(book, query).hits} == expected
