@@ -69,16 +69,16 @@ class Canned(Fetcher):
 
     def json(self, url: str, *_: object) -> object:
         """Return a document."""
-        return json.loads(self.contents[url.removeprefix("http://aws")], parse_float=Decimal)
+        return json.loads(self.contents[url.removeprefix("http://127.0.0.1")], parse_float=Decimal)
 
     def open(self, url: str, *_: object) -> Any:
         """Return a file's content as a stream."""
-        return BytesIO(self.contents[url.removeprefix("http://aws")])
+        return BytesIO(self.contents[url.removeprefix("http://127.0.0.1")])
 
     def download(self, url: str, *_: object) -> Path:
         """Return a file."""
         path = self.work / url.rpartition("/")[2]
-        path.write_bytes(self.contents[url.removeprefix("http://aws")])
+        path.write_bytes(self.contents[url.removeprefix("http://127.0.0.1")])
         return path
 
 
@@ -117,7 +117,7 @@ def rows_or_refusal(
     work: Path, contents: Mapping[str, bytes], form: str, history: Sequence[Mapping[str, object]] = ()
 ) -> tuple[PriceRow, ...]:
     """Return the rows that lists give, none where they are refused."""
-    ask = Ask((REGION,), KNOWN, TODAY, "http://aws")
+    ask = Ask((REGION,), KNOWN, TODAY, "http://127.0.0.1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spot, "_client", lambda *_: FakeEc2(history))
         try:
