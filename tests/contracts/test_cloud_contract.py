@@ -1,7 +1,8 @@
 """What every cloud must keep, whoever wrote it."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import date
+from itertools import pairwise
 
 import pytest
 
@@ -66,6 +67,18 @@ def test_machines_are_whole(cloud: Cloud) -> None:
         assert machine.arch in {"amd64", "arm64"}
         assert machine.accelerator == machine.accelerator.lower()
         assert bool(machine.accelerator) == (machine.accelerators > 0) == (machine.accelerator_memory_gib > 0), machine
+
+
+def test_all_sellers_state_the_same_memory_of_the_same_chip() -> None:
+    """Two boards of one name (40 and 80 GiB) are far apart; closer than 10 %, one seller rounds what another does not."""
+    stated = defaultdict(set)
+    for _, seller in CLOUDS:
+        for machine in seller.catalogue().machines:
+            stated[machine.accelerator].add(machine.accelerator_memory_gib)
+    assert stated["l4"] == {24}
+    for accelerator, memories in stated.items():
+        for small, large in pairwise(sorted(memories)):
+            assert large > 1.1 * small, (accelerator, small, large)
 
 
 def test_prices_name_what_exists(cloud: Cloud) -> None:

@@ -59,7 +59,8 @@ class MachineType:
     """Accelerator model in lower case (``t4``), empty where there is none."""
     accelerators: int
     accelerator_memory_gib: float
-    """Memory of one accelerator; 0 where there is none."""
+    """Memory of one accelerator as its maker states it (a part of a chip: of that part), the same with every seller of a chip; a program
+    sees some per cent less. 0 where there is none."""
     source: str
     seen: date
     network_gbps: float | None = None
