@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.cli.tiny import MACHINES, PRICES, WORKLOAD
 
 from tightrope import cli
 from tightrope.base import registry
@@ -19,35 +20,9 @@ from tightrope.clouds.fetch import Fetcher
 from tightrope.clouds.refresh import Ask
 from tightrope.clouds.rows import CsvCloud
 
-MACHINES = "cloud,name,family,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,source,seen\n"
-PRICES = "cloud,region,machine,offer,usd_per_hour,zones,interruptions_per_month,basis,source,seen\n"
 OWNED = """name,site,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,quantity,purchase_usd,life_years,interest_rate,\
 power_watts,pue,usd_per_kwh,overhead_usd_per_month,seen
 rack-l4,basel,32,256,amd64,l4,2,24,3,8760,1,0,1000,1,0.10,73,2026-10-01
-"""
-WORKLOAD = """\
-name: tiny
-traffic:
-  web:
-    rates: {file: rates.csv}
-    slo: [latency p95 <= 900 ms]
-models:
-  m:
-    engine: request
-    variants:
-      v:
-        precision: int8
-        quality: 1.0
-        size: 1 MB
-        serves: {web: 100 %}
-        profiles:
-          - {machine: c6i.large, service_ms: [250], load: 1 s, source: test, error_band: 10 %}
-where:
-  aws: [us-east-1]
-  families: [c6i.large]
-purchase:
-  offers: [on-demand]
-proof: {heldout: 6 h, seeds: [1]}
 """
 
 

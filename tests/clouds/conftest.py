@@ -1,10 +1,14 @@
 """Small catalogues on disk."""
 
+import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.clouds.loopback import Loopback
+
+from tightrope.base.catalogue import PriceRow
+from tightrope.clouds.book import PriceBook, load_price_book
 
 MACHINES = """cloud,name,family,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,source,seen
 here,box.small,box,2,4,amd64,,0,0,shop,2026-01-01
@@ -38,6 +42,25 @@ def write_catalogue() -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def book() -> PriceBook:
+    """Return the book as it ships."""
+    return load_price_book()
+
+
+def row_of(book: PriceBook, machine: str, offer: str, region: str) -> PriceRow:
+    """Return a row that there must be."""
+    row = book.find(machine, region, offer)
+    assert row, (machine, region, offer)
+    return row
+
+
+def table(folder: Path, name: str) -> list[dict[str, str]]:
+    """Return a table as it is written."""
+    with (folder / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture

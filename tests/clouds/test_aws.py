@@ -1,6 +1,5 @@
 """The AWS catalogue: a few facts that must hold, and the rules by which its figures were derived."""
 
-import csv
 import re
 import shutil
 from collections import Counter
@@ -9,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from tests.clouds.conftest import row_of, table
 
 from tightrope.base.catalogue import ANY, PriceRow
 from tightrope.base.units import HOURS_PER_YEAR
@@ -35,21 +35,12 @@ REPRICED = {"p4d.24xlarge", "p4de.24xlarge", "p5.48xlarge"}
 """Types whose price AWS cut in June 2025, and whose spot price was quoted by zone after that."""
 
 
-@pytest.fixture(scope="module")
-def book() -> PriceBook:
-    """Return the book as it ships."""
-    return load_price_book()
-
-
 def _row(book: PriceBook, machine: str, offer: str, region: str = "us-east-1") -> PriceRow:
-    row = book.find(machine, region, offer)
-    assert row, (machine, region, offer)
-    return row
+    return row_of(book, machine, offer, region)
 
 
 def _rows(name: str) -> list[dict[str, str]]:
-    with (FOLDER / name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return table(FOLDER, name)
 
 
 def _ours(book: PriceBook, offer: str = "") -> list[PriceRow]:
@@ -338,7 +329,9 @@ def test_every_zone_is_of_its_region_and_cheaper_than_on_demand(book: PriceBook)
         assert row.basis == "list"
 
 
-def test_a_region_is_no_cheaper_than_its_zones_on_average_and_much_dearer_only_where_that_is_said(book: PriceBook) -> None:
+def test_a_region_is_no_cheaper_than_its_zones_on_average_and_much_dearer_only_where_that_is_said(
+    book: PriceBook,
+) -> None:
     for (machine, region, offer), zones in book.zone_rows.items():
         whole = book.rows.get((machine, region, offer))
         if zones[0].cloud != "aws" or whole is None:
@@ -364,7 +357,12 @@ def test_egress_is_free_up_to_100_gb_and_cheaper_by_steps(book: PriceBook) -> No
         tiers = book.tiers("aws", region, "internet-egress")
         assert [tier.above for tier in tiers] == [100, 10240, 51200, 153600]
         assert [tier.usd for tier in tiers] == sorted((tier.usd for tier in tiers), reverse=True)
-    assert [str(tier.usd) for tier in book.tiers("aws", "us-east-1", "internet-egress")] == ["0.09", "0.085", "0.07", "0.05"]
+    assert [str(tier.usd) for tier in book.tiers("aws", "us-east-1", "internet-egress")] == [
+        "0.09",
+        "0.085",
+        "0.07",
+        "0.05",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,15 @@
 """The Azure catalogue: a few facts that must hold, and the rules by which its figures were derived."""
 
-import csv
 from collections import defaultdict
 from decimal import ROUND_UP, Decimal
 from pathlib import Path
 
 import pytest
+from tests.clouds.conftest import row_of, table
 
 from tightrope.base.catalogue import PriceRow
 from tightrope.clouds import azure
-from tightrope.clouds.book import PriceBook, load_price_book
+from tightrope.clouds.book import PriceBook
 from tightrope.clouds.search.compare import compare, parse_kind
 from tightrope.perf.tables import find_accelerator
 
@@ -29,21 +29,12 @@ REGIONS = {
 WINDOWS_USD_PER_VCPU_HOUR = Decimal("0.046")
 
 
-@pytest.fixture(scope="module")
-def book() -> PriceBook:
-    """Return the book as it ships."""
-    return load_price_book()
-
-
 def _rows(name: str) -> list[dict[str, str]]:
-    with (FOLDER / name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return table(FOLDER, name)
 
 
 def _row(book: PriceBook, machine: str, offer: str, region: str = "eastus") -> PriceRow:
-    row = book.find(machine, region, offer)
-    assert row, (machine, region, offer)
-    return row
+    return row_of(book, machine, offer, region)
 
 
 def test_regions_families_and_rows(book: PriceBook) -> None:

@@ -1,11 +1,11 @@
 """The Google Cloud catalogue: a few facts that must hold, and the rules by which its tables were made."""
 
-import csv
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from tests.clouds.conftest import row_of, table
 
 from tightrope.base.catalogue import PriceRow
 from tightrope.clouds import gcp
@@ -21,21 +21,12 @@ REGIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def book() -> PriceBook:
-    """Return the book as it ships."""
-    return load_price_book()
-
-
 def _row(book: PriceBook, machine: str, offer: str, region: str = "us-central1") -> PriceRow:
-    row = book.find(machine, region, offer)
-    assert row, (machine, region, offer)
-    return row
+    return row_of(book, machine, offer, region)
 
 
 def _rows(name: str) -> list[dict[str, str]]:
-    with (FOLDER / name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return table(FOLDER, name)
 
 
 def test_families_and_regions(book: PriceBook) -> None:

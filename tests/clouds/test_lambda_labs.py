@@ -6,19 +6,13 @@ import pytest
 
 from tightrope.base.catalogue import MachineType
 from tightrope.clouds import lambda_labs
-from tightrope.clouds.book import PriceBook, load_price_book
+from tightrope.clouds.book import PriceBook
 from tightrope.perf.tables import find_accelerator
 
 CATALOGUE = lambda_labs.CLOUD.catalogue()
 MACHINES = {machine.name: machine for machine in CATALOGUE.machines}
 NEEDED = {"internet-egress", "inter-zone-transfer", "object-storage", "block-storage"}
 """The unit prices without which a region can not be planned."""
-
-
-@pytest.fixture(scope="module")
-def book() -> PriceBook:
-    """Return the book as it ships."""
-    return load_price_book()
 
 
 @pytest.mark.parametrize(
