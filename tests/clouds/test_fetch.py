@@ -115,9 +115,15 @@ def test_a_refusal_is_not_tried_again_and_tells_no_secret(loopback: Loopback, fe
 
 
 def test_nobody_listens(fetcher: Fetcher) -> None:
-    with pytest.raises(UnreachableError, match="4 tries") as caught:
+    told: list[tuple[str, int, int | None]] = []
+    fetcher.progress = lambda *args: told.append(args)
+    with pytest.raises(UnreachableError, match=r"/a: .*Connection refused.* \(4 tries\)") as caught:
         fetcher.json("http://127.0.0.1:9/a?key=hidden", "a")
     assert "hidden" not in str(caught.value)
+    assert "hidden" not in str(told)
+    assert [("Connection refused" in label, "again in" in label, done, total) for label, done, total in told] == [
+        (True, True, 0, None)
+    ] * 3
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -339,7 +339,9 @@ def test_bars_are_for_terminals_only_and_show_how_far_each_list_is() -> None:
     quiet = console()
     with fetching(quiet) as bars:
         bars("prices of [bold]us-east-1\x1b[2J", 10, 20)
-    assert said(quiet).strip() == ""
+        assert said(quiet).strip() == ""
+        bars("prices: answered 503; again in 2 s", 0, None)
+    assert said(quiet).strip() == "prices: answered 503; again in 2 s"
     loud = Console(file=io.StringIO(), width=100, force_terminal=True)
     with fetching(loud) as bars:
         bars("prices of [bold]us-east-1\x1b[2J", 10, 20)

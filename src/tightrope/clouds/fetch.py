@@ -43,7 +43,7 @@ Got = TypeVar("Got")
 
 
 class Progress(Protocol):
-    """Hears how far a list has come: ``total`` is None where the server does not say."""
+    """Hears how far a list has come: ``total`` is None where the server does not say. A wait is a label of which nothing is done."""
 
     def __call__(self, label: str, done: int, total: int | None) -> None:
         """Take ``done`` of ``total`` bytes, rows or pages."""
@@ -99,7 +99,7 @@ class Fetcher:
     """Fetches lists into a work folder; see the module. ``notes`` is what an importer has to tell the user."""
 
     def __init__(
-        self, work: Path, progress: Progress = silent, *, sleep: Callable[[float], None] = time.sleep, tries: int = 8
+        self, work: Path, progress: Progress = silent, *, sleep: Callable[[float], None] = time.sleep, tries: int = 6
     ) -> None:
         """Keep what comes in ``work`` (made if need be); give up after ``tries`` failures in a row."""
         self.work, self.progress, self.notes = work, progress, list[str]()
@@ -243,20 +243,26 @@ class Fetcher:
             try:
                 return attempt()
             except (_Broken, urllib3.exceptions.HTTPError, OSError) as error:
-                broken = error if isinstance(error, _Broken) else _Broken(f"{type(error).__name__}: {error}")
+                broken = error if isinstance(error, _Broken) else _Broken(_said(error))
                 asked_s = broken.wait_s
                 if broken.end is not None and failures > 1:
                     raise broken.end from None
                 if failures == self._tries or (asked_s or 0) > LONGEST_WAIT_S:
                     raise _unreachable(url, QUERY.sub("", str(broken)), failures, asked_s) from None
                 wait_s = max(asked_s or 0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (failures - 1)) * random.uniform(0.5, 1))  # noqa: S311
-                self.progress(f"{label}: again in {wait_s:.0f} s", 0, None)
+                self.progress(f"{label}: {QUERY.sub('', str(broken))[:100]}; again in {wait_s:.0f} s", 0, None)
                 self._sleep(wait_s)
         raise AssertionError  # the last failure raised
 
     def _place(self, url: str) -> Path:
         """Return where a URL's content is kept."""
         return self.work / _name(url)
+
+
+def _said(error: Exception) -> str:
+    """Return what went wrong with a connection, without the library's own words around it."""
+    cause = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason else error
+    return str(cause).rpartition("): ")[2] or type(cause).__name__
 
 
 def _name(url: str) -> str:

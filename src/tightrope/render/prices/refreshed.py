@@ -33,6 +33,9 @@ class Bars:
     def __call__(self, label: str, done: int, total: int | None) -> None:
         """Show how far one list has come; of more than ``MOST_BARS`` the one not heard of for longest is hidden."""
         with self.lock:
+            if not done and total is None:
+                self.progress.console.print(say(label, "dim"))
+                return
             task = self.tasks.pop(label, None)
             if task is None:
                 task = self.progress.add_task(words.clean(label), total=total, said="")
@@ -44,7 +47,7 @@ class Bars:
 
 @contextmanager
 def fetching(console: Console) -> Iterator[Bars]:
-    """Show bars while lists are fetched; nothing where the console is no terminal."""
+    """Show bars while lists are fetched, and what is waited for; only that where the console is no terminal."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
