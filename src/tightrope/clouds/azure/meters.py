@@ -17,16 +17,17 @@ from typing import TypeAlias, TypeVar
 
 from tightrope.base.catalogue import ON_DEMAND, SPOT
 from tightrope.base.errors import SourceError
+from tightrope.base.units import HOURS_PER_YEAR
 from tightrope.clouds.fetch import reshaped
 
-HOURS_PER_YEAR = 8760
 YEARS = {"1 Year": 1, "3 Years": 3}
 CHEAPEST_USD_PER_HOUR, DEAREST_USD_PER_HOUR = Decimal("0.0001"), Decimal(1000)
 """What lies outside is no price of a machine: the cheapest costs half a cent, the dearest 150 dollars an hour (2026)."""
 ROUNDING = Decimal("0.00001")
 SIZE = re.compile(r"\d+(-\d+)?")
 SIGNS = re.compile(r"[\W_]+")
-PRODUCT = re.compile(r"(?:virtualmachines)?(.+?)(?:series)?(?:linux)?")
+PRODUCT = re.compile(r"(?:virtualmachines)?((?:(?!series).)+)series(?:linux)?")
+"""The plain name of a product that has the prices of Linux machines of one series."""
 APART = {
     "windows": "Windows",
     "cloudservices": "Cloud Services",
@@ -150,7 +151,7 @@ def _offer(item: Item, where: str) -> tuple[str, int, str]:
 def _other_thing(item: Item, names: str, where: str) -> str:
     """Return what else than a Linux machine an item prices, empty where it prices one."""
     apart = next((reason for word, reason in APART.items() if word in names), "")
-    return apart or ("another product than a series" if "series" in product_of(item, where) else "")
+    return apart or ("" if product_of(item, where) else "another product than a series")
 
 
 def _names(item: Item, where: str) -> str:
@@ -168,14 +169,13 @@ def plain(name: str) -> str:
 
 
 def product_of(item: Item, where: str) -> str:
-    """Return the plain name of an item's product without the words that all products of Linux machines share.
+    """Return the plain name of the series whose Linux machines an item's product is of, empty where it is another product.
 
     >>> product_of({"productName": "Virtual Machines NCasT4 v3 Series"}, ""), product_of({"productName": "Lasv3 Series Linux"}, "")
     ('ncast4v3', 'lasv3')
     """
-    name = plain(part(item, "productName", str, where))
-    match = PRODUCT.fullmatch(name)
-    return match[1] if match else name
+    match = PRODUCT.fullmatch(plain(part(item, "productName", str, where)))
+    return match[1] if match else ""
 
 
 def _no_price(item: Item, today: date, where: str) -> str:
