@@ -28,7 +28,7 @@ from tightrope.clouds.search.places import regional, sold, ways_to_pay
 from tightrope.clouds.search.sheet import share_off
 
 ABOUT = 0.15
-"""What sellers call the same memory differs by up to this part (24 GiB are 22.4 GiB to a program)."""
+"""What sellers call the same memory differs by up to this part (a B200 has 180 or 192 GiB, 8 vCPUs have 30 or 32)."""
 EXAMPLES = '"24 GiB GPU", "l4", "8x h100", "8 vCPU 32 GiB arm64", "g6.xlarge"'
 TIMES = r"(?:(?P<count>\d{1,3})\s*[x×]\s*)?"
 NUMBER = r"(?P<size>\d{1,6}(?:\.\d{1,3})?)"
@@ -204,7 +204,7 @@ def _least(value: float, wanted: float | None) -> bool:
 def is_of(kind: Kind, machine: MachineType) -> bool:
     """Return whether a machine is of a kind.
 
-    A memory of 24 GiB is met by 22.4 GiB, and vCPUs by that number, beside a GPU by that many or more.
+    A memory of 32 GiB is met by 30 GiB, and vCPUs by that number; beside a GPU both by that much or more.
     """
     if kind.arch not in {None, machine.arch} or bool(machine.accelerators) != kind.has_gpu:
         return False
