@@ -587,6 +587,19 @@ def test_a_discount_that_changed_is_a_change(sellers: Path) -> None:
     assert (change.what, change.offer, change.old, change.new) == ("discount", "reserved-1y", Decimal("0.30"), Decimal("0.25"))
 
 
+def test_a_discount_of_ones_own_is_a_change_and_has_a_source(sellers: Path) -> None:
+    own = sellers / "own"
+    own.mkdir()
+    rows = "here,*,g1,reserved-1y,0.40,our contract,2026-05-01\nhere,*,g1,on-demand,0.10,our contract,2026-05-01\n"
+    (own / "discounts.csv").write_text(f"{DISCOUNTS.splitlines()[0]}\n{rows}", encoding="utf-8")
+    since = date(2026, 4, 1)
+    before, after = (load_price_book(day, own) for day in (since, NOW))
+    told = {change.offer: (change.old, change.new) for change in changes(before, after, ["here"], since, NOW).changes}
+    assert told == {"reserved-1y": (Decimal("0.30"), Decimal("0.40")), "on-demand": (None, Decimal("0.10"))}
+    contract = {origin.source: origin for origin in origins(after, load_parts(own), NOW).origins}["our contract"]
+    assert (contract.clouds, contract.rows, contract.oldest) == (("here",), {"discount": 2}, date(2026, 5, 1))
+
+
 def test_a_day_differs_in_nothing_from_itself(sellers: Path) -> None:
     found = differences(NOW, NOW)
     assert (found.changes, found.seen_again) == ((), 0)

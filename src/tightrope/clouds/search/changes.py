@@ -90,7 +90,7 @@ def _value(figures: Mapping[Key, _Figure], key: Key) -> Decimal | None:
 
 def _figures(book: PriceBook, clouds: frozenset[str]) -> dict[Key, _Figure]:
     """Return every stated figure of these clouds, by what it is of."""
-    rows = (*book.every_row(), *book.discounts.values())
+    rows = (*book.every_row(), *(book.discounts | book.own_discounts).values())
     return dict(_figure(row) for row in rows if row.cloud in clouds)
 
 

@@ -126,7 +126,7 @@ def facts(book: PriceBook) -> Iterator[Fact]:
     """Yield every fact that is in force."""
     yield from book.machine_types.values()
     yield from book.every_row()
-    yield from book.discounts.values()
+    yield from (book.discounts | book.own_discounts).values()
     yield from book.commitments.values()
 
 
