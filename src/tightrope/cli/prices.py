@@ -65,12 +65,12 @@ def find(
     machine: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Machine type, such as g6.*.")] = None,
     family: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Machine family, such as g6.")] = None,
     offer: Offers = None,
-    gpus: Annotated[str, typer.Option(metavar="RANGE", help="Accelerators of a machine: 4, 4+ or 4-16.")] = "",
-    gpu_memory: Annotated[str, typer.Option(metavar="RANGE", help="GiB of one accelerator.")] = "",
-    vcpu: Annotated[str, typer.Option(metavar="RANGE", help="vCPUs: 4, 4+ or 4-16.")] = "",
-    memory: Annotated[str, typer.Option(metavar="RANGE", help="GiB of the machine's memory.")] = "",
+    gpus: Annotated[str | None, typer.Option(metavar="RANGE", help="Accelerators of a machine: 4, 4+ or 4-16.")] = None,
+    gpu_memory: Annotated[str | None, typer.Option(metavar="RANGE", help="GiB of one accelerator.")] = None,
+    vcpu: Annotated[str | None, typer.Option(metavar="RANGE", help="vCPUs: 4, 4+ or 4-16.")] = None,
+    memory: Annotated[str | None, typer.Option(metavar="RANGE", help="GiB of the machine's memory.")] = None,
     max_usd: Annotated[float | None, typer.Option(min=0, help="Most dollars an hour, under any of the offers.")] = None,
-    arch: Annotated[str, typer.Option(metavar="NAME", help="amd64 or arm64.")] = "",
+    arch: Annotated[str | None, typer.Option(metavar="NAME", help="amd64 or arm64.")] = None,
     sort: Annotated[
         str, typer.Option(metavar="BY", help="price, per-gpu, per-gib, per-vcpu, vcpu, memory, machine, region or seen.")
     ] = "price",

@@ -29,7 +29,7 @@ USUAL_OFFERS = (ON_DEMAND, SPOT, OWNED)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What ``tightrope prices find`` was asked, word for word; see its ``--help``."""
+    """What ``tightrope prices find`` was asked, word for word; see its ``--help``. What is left out is empty, or None."""
 
     gpus: tuple[str, ...] = ()
     machines: tuple[str, ...] = ()
@@ -37,11 +37,11 @@ class Query:
     regions: tuple[str, ...] = ()
     clouds: tuple[str, ...] = ()
     offers: tuple[str, ...] = ()
-    gpu_count: str = ""
-    gpu_memory_gib: str = ""
-    vcpu: str = ""
-    memory_gib: str = ""
-    arch: str = ""
+    gpu_count: str | None = None
+    gpu_memory_gib: str | None = None
+    vcpu: str | None = None
+    memory_gib: str | None = None
+    arch: str | None = None
     max_usd_per_hour: float | None = None
     sort: str = "price"
 
@@ -79,7 +79,8 @@ def total_memory_gib(machine: MachineType) -> float:
 def find(book: PriceBook, query: Query) -> Found:
     """Return the machines and regions that a query means, each with its price under every offer asked for.
 
-    Raises ``UnknownNameError`` for a name that matches nothing, with near names, and ``InputError`` for a range that is none.
+    Raises ``UnknownNameError`` for a name that matches nothing, with near names, and ``InputError`` for a range that is none or
+    a name that is blank.
     """
     sort = _sort(query.sort)
     machines = _machines(book, query)
@@ -115,7 +116,7 @@ def _machines(book: PriceBook, query: Query) -> dict[str, MachineType]:
     every = book.machine_types.values()
     clouds = matching(query.clouds, {machine.cloud for machine in every}, "cloud")
     families = matching(query.families, {machine.family for machine in every}, "family")
-    archs = matching([query.arch], {machine.arch for machine in every}, "architecture")
+    archs = matching([] if query.arch is None else [query.arch], {machine.arch for machine in every}, "architecture")
     gpus = matching_gpus(query.gpus, book)
     names = matching_machines(query.machines, book)
     spans = _spans(query)

@@ -29,22 +29,31 @@ def unknown(text: str, kind: str, known: Iterable[str]) -> UnknownNameError:
     return UnknownNameError(f"unknown {kind} {text[:80]!r}", resolve=f"use {' or '.join(near)}")
 
 
-def words(stated: Iterable[str]) -> list[str]:
+def words(stated: Iterable[str], kind: str = "name") -> list[str]:
     """Return what options state, split at commas.
+
+    Raises ``InputError`` where one of them is blank: what a shell does not know must not stand for everything.
 
     >>> words(("us-*, eu-*", "ap-south-1"))
     ['us-*', 'eu-*', 'ap-south-1']
     """
-    return [word.strip() for text in stated for word in text.split(",") if word.strip()]
+    found: list[str] = []
+    for text in stated:
+        named = [word.strip() for word in text.split(",") if word.strip()]
+        if not named:
+            msg = f"empty {kind}: got {text[:40]!r}, expected a name or a pattern"
+            raise InputError(msg, resolve="name one, or leave the option out; a variable that is not set is empty too")
+        found += named
+    return found
 
 
 def matching(stated: Iterable[str], known: Iterable[str], kind: str) -> frozenset[str]:
     """Return the known names that one of the stated patterns matches, all of them where none is stated.
 
-    Raises ``UnknownNameError`` for a pattern that matches nothing.
+    Raises ``UnknownNameError`` for a pattern that matches nothing, and ``InputError`` for a blank one.
     """
     known, found = frozenset(known), set[str]()
-    patterns = words(stated)
+    patterns = words(stated, kind)
     for pattern in patterns:
         hits = {name for name in known if fnmatchcase(name.casefold(), pattern.casefold())}
         if not hits:
@@ -57,10 +66,10 @@ def matching_gpus(stated: Iterable[str], book: PriceBook) -> frozenset[str] | No
     """Return the accelerators that the patterns name, None where none is stated; ``none`` is the empty name.
 
     A family's name that is no accelerator's stands for all of its members: ``tpu`` for ``tpu-v5e`` and ``tpu-v6e``, but ``l4`` for
-    itself alone. Raises ``UnknownNameError``.
+    itself alone. Raises as ``matching`` does.
     """
     known = {machine.accelerator for machine in book.machine_types.values()} - {""}
-    patterns = [_without_maker(word.casefold(), known) for word in words(stated)]
+    patterns = [_without_maker(word.casefold(), known) for word in words(stated, "accelerator")]
     found = set[str]()
     for pattern in patterns:
         members = {name for name in known if name.partition("-")[0] == pattern}
@@ -116,9 +125,9 @@ def short(name: str) -> str:
 
 
 def matching_machines(stated: Iterable[str], book: PriceBook) -> frozenset[str]:
-    """Return the machines that one of the patterns matches, all where none is stated; raise ``UnknownNameError``."""
+    """Return the machines that one of the patterns matches, all where none is stated; raise as ``matching`` does."""
     found = set[str]()
-    patterns = words(stated)
+    patterns = words(stated, "machine")
     for pattern in patterns:
         hits = _called(pattern, book)
         if not hits:
@@ -190,15 +199,15 @@ class Span:
         return self.low <= value <= self.high
 
 
-def parse_span(text: str, option: str) -> Span:
-    """Return the range that an option states: ``4`` exactly, ``4+`` or more, ``4-16`` from one to the other; all if empty.
+def parse_span(text: str | None, option: str) -> Span:
+    """Return the range that an option states: ``4`` exactly, ``4+`` or more, ``4-16`` from one to the other; all if it is left out.
 
     Raises ``InputError`` for anything else.
 
     >>> parse_span("4+", "--vcpu"), parse_span("4-16", "--vcpu").holds(16)
     (Span(low=4.0, high=inf), True)
     """
-    if not text.strip():
+    if text is None:
         return Span()
     found = SPAN.fullmatch(text.strip())
     ends = (found["low"], found["high"] or found["low"]) if found else ("1", "0")
