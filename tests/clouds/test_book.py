@@ -34,7 +34,7 @@ def test_newest_row_seen_by_the_day_is_in_force(small: Callable[..., PriceBook])
     assert _price(small(date(2026, 3, 1))) == Decimal("0.12")
     assert _price(small(date(2026, 2, 28))) == Decimal("0.10")
     assert _price(small(date(2026, 1, 31)), "spot") is None
-    assert small(date(2026, 2, 28)).newest_seen == date(2026, 2, 1)
+    assert max(row.seen for row in small(date(2026, 2, 28)).every_row()) == date(2026, 2, 1)
 
 
 def test_the_order_of_rows_does_not_matter(small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write) -> None:
@@ -63,7 +63,7 @@ def test_own_rows_stand_before_those_that_ship(small: Callable[..., PriceBook], 
     book = small(directory=own)
     assert _price(book) == Decimal("0.07")
     assert _price(book, "spot") == Decimal("0.05")
-    assert "our contract (seen 2020-01-01)" in book.sources()
+    assert "our contract (seen 2020-01-01)" in book.sources(book.every_row())
 
 
 def test_own_machines_are_added(small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write) -> None:
@@ -108,7 +108,7 @@ def test_machines_by_family_or_name(small: Callable[..., PriceBook]) -> None:
 
 
 def test_sources_name_the_newest_day_of_each(small: Callable[..., PriceBook]) -> None:
-    assert "shop (seen 2026-03-01)" in small().sources()
+    assert "shop (seen 2026-03-01)" in small().sources(small().every_row())
     row = small().find("box.large", "town", "on-demand")
     assert row
     assert small().sources([row]) == ("shop (seen 2026-01-01)",)
@@ -133,7 +133,7 @@ def test_a_mistyped_family_gets_near_names() -> None:
 
 def test_a_past_day_gives_a_smaller_book() -> None:
     book = load_price_book()
-    past = load_price_book(book.newest_seen - timedelta(days=1))
+    past = load_price_book(max(row.seen for row in book.rows.values()) - timedelta(days=1))
     assert set(past.rows) < set(book.rows)
 
 
@@ -226,6 +226,10 @@ def test_what_the_user_knows_to_be_gone(small: Callable[..., PriceBook], tmp_pat
     own = write_catalogue(tmp_path / "own", machines=None, prices=None, unit_prices=None, withdrawn=text)
     assert small().find("box.small", "town", "spot") is not None
     assert small(directory=own).find("box.small", "town", "spot") is None
+    old = {"withdrawn": text.replace("2026-05", "2020-05"), "discounts": DISCOUNTS + "here,*,*,spot,0.5,letter,2026-05-01\n"}
+    own = write_catalogue(tmp_path / "old", machines=None, prices=None, unit_prices=None, **old)
+    assert small(directory=own).find("box.small", "town", "spot") is None
+    assert small(directory=own).find("box.large", "town", "spot") is not None
 
 
 @pytest.mark.parametrize(
@@ -248,8 +252,13 @@ def test_what_the_user_knows_to_be_gone(small: Callable[..., PriceBook], tmp_pat
         ),
         (
             "unit_prices",
-            f"{TIERS}here,town,internet-egress,GB,0,list,shop,2026-01-01,0\nhere,town,internet-egress,GB,0.05,list,shop,2026-01-01,100\n",
-            "here town internet-egress has a free tier beside a paid one",
+            f"{TIERS}here,town,internet-egress,GB,0.05,list,shop,2026-01-01,100\n",
+            "here town internet-egress: the lowest tier begins above 100, the seller's above 0",
+        ),
+        (
+            "unit_prices",
+            f"{TIERS}here,town,internet-egress,GB,0.1,list,shop,2026-01-01,0\nhere,town,internet-egress,GiB,0.05,list,shop,2026-01-01,100\n",
+            "here town internet-egress has tiers per GB and per GiB",
         ),
     ],
 )
@@ -279,6 +288,14 @@ def test_a_withdrawn_region_takes_its_older_zones_along(
     ("table", "row", "words"),
     [
         ("discounts", "hree,*,*,spot,0.6,contract,2025-01-01", "hree: no such cloud.*\nResolve: use here"),
+        ("discounts", "here,twn,*,spot,0.6,contract,2025-01-01", "twn: no such region of here.*\nResolve: use town"),
+        ("unit_prices", "here,twn,internet-egress,GB,0.1,list,shop,2026-01-01", "twn: no such region of here"),
+        (
+            "prices",
+            "here,twn,box.small,on-demand,0.1,3,,list,shop,2026-01-01",
+            "twn: no such region.*\n.*to add a region, give its unit",
+        ),
+        ("withdrawn", "here,town,box.smal,spot,letter,2026-05-01", "box.smal: no such machine of here.*\nResolve: use box.small"),
         ("discounts", "here,*,*,spto,0.6,contract,2025-01-01", "spto: no such offer.*\nResolve: use spot"),
         ("discounts", "here,*,bxo,spot,0.6,contract,2025-01-01", "bxo: no such family.*\nResolve: use box"),
         ("unit_prices", "hree,town,internet-egress,GB,0.1,list,shop,2026-01-01", "hree: no such cloud"),
@@ -287,7 +304,12 @@ def test_a_withdrawn_region_takes_its_older_zones_along(
 def test_a_slip_in_a_users_folder(
     small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write, table: str, row: str, words: str
 ) -> None:
-    header = {"discounts": DISCOUNTS, "unit_prices": TIERS.replace(",above", "")}[table]
+    header = {
+        "discounts": DISCOUNTS,
+        "unit_prices": TIERS.replace(",above", ""),
+        "prices": PRICES.partition("\n")[0] + "\n",
+        "withdrawn": "cloud,region,machine,offer,source,seen\n",
+    }[table]
     own = write_catalogue(
         tmp_path / "own", **({"machines": None, "prices": None, "unit_prices": None} | {table: header + row + "\n"})
     )
@@ -302,3 +324,50 @@ def test_a_table_of_ones_own_whose_name_is_a_slip(small: Callable[..., PriceBook
         small(directory=tmp_path / "own")
     with pytest.raises(InputError, match="there is no such folder"):
         small(directory=tmp_path / "nowhere")
+
+
+def test_a_sellers_discount_is_off_its_list_price_whatever_the_user_pays(
+    small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write
+) -> None:
+    rules = "cloud,offer,scope,term_years,upfront_share,order,inflexible_families,excluded_families,rate,source,seen\n"
+    rules += "here,plan-1y,any,1,0,1,,,fixed,shop,2026-01-01\n"
+    theirs = DISCOUNTS + "here,*,*,plan-1y,0.2,shop,2026-01-01\n"
+    write_catalogue(tmp_path / "here", discounts=theirs, commitments=rules)
+    assert small().find("box.large", "town", "plan-1y").usd_per_hour == Decimal("0.72000")
+    nothing = {"machines": None, "prices": None, "unit_prices": None}
+    contract = DISCOUNTS + "here,*,*,on-demand,0.4,contract,2026-01-01\n"
+    price = PRICES.partition("\n")[0] + "\nhere,town,box.large,on-demand,0.54,0,,list,contract,2026-01-01\n"
+    for number, tables in enumerate(({"discounts": contract}, {"prices": price})):
+        book = small(directory=write_catalogue(tmp_path / f"own{number}", **(nothing | tables)))
+        assert book.find("box.large", "town", "on-demand").usd_per_hour == Decimal("0.54")
+        assert book.find("box.large", "town", "plan-1y").usd_per_hour == Decimal("0.72000")
+    both = {"discounts": contract + "here,*,*,plan-1y,0.3,contract,2026-01-01\n"}
+    book = small(directory=write_catalogue(tmp_path / "both", **(nothing | both)))
+    assert book.find("box.large", "town", "plan-1y").usd_per_hour == Decimal("0.37800")
+
+
+def test_a_region_of_ones_own_has_prices_and_unit_prices(
+    small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write
+) -> None:
+    price = PRICES.partition("\n")[0] + "\nhere,village,box.large,on-demand,0.5,0,,list,contract,2026-01-01\n"
+    units = (
+        TIERS
+        + "here,village,internet-egress,GB,0,list,free,2026-01-01,0\nhere,village,internet-egress,GB,0.1,list,shop,2026-01-01,50\n"
+    )
+    book = small(directory=write_catalogue(tmp_path / "own", machines=None, prices=price, unit_prices=units))
+    assert book.regions("here") == ("town", "village")
+    assert book.unit_price("here", "village", "internet-egress").usd == Decimal("0.1")
+
+
+def test_ones_own_spot_discount_stands_for_the_zones(
+    small: Callable[..., PriceBook], tmp_path: Path, write_catalogue: Write
+) -> None:
+    zoned = PRICES.partition("\n")[0] + ",zone\n"
+    zoned += (
+        "here,town,box.small,on-demand,0.1,3,,list,shop,2026-01-01,\nhere,town,box.small,spot,0.05,3,,list,shop,2026-01-01,z1\n"
+    )
+    write_catalogue(tmp_path / "here", prices=zoned)
+    text = DISCOUNTS + "here,*,*,spot,0.6,contract,2025-01-01\n"
+    own = write_catalogue(tmp_path / "own", machines=None, prices=None, unit_prices=None, discounts=text)
+    assert len(small().zone_prices("box.small", "town", "spot")) == 1
+    assert small(directory=own).zone_prices("box.small", "town", "spot") == ()

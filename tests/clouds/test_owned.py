@@ -20,7 +20,7 @@ from tightrope.base.catalogue import Catalogue, MachineType
 from tightrope.base.contracts import Cloud, Face
 from tightrope.base.errors import InputError
 from tightrope.clouds.book import load_price_book
-from tightrope.clouds.owned import capital_usd_per_year, load_owned, load_quantities
+from tightrope.clouds.owned import capital_usd_per_year, load_owned
 from tightrope.clouds.rows import load_catalogue
 
 HEADER = (
@@ -104,11 +104,6 @@ def test_a_machine_stands_at_several_sites_at_the_price_of_each(tmp_path: Path) 
         "shop-7": Decimal("0.04860"),
         "shop-8": Decimal("0.05610"),
     }
-    assert load_quantities(path) == {"edge-box": 2}
-
-
-def test_quantities_are_those_of_all_sites(declared: Path) -> None:
-    assert load_quantities(declared) == {"rack-l40s": 3, "edge-box": 1}
 
 
 def test_every_site_can_be_planned_and_own_unit_prices_stand_before_the_included(declared: Path) -> None:

@@ -91,7 +91,7 @@ class Vendor:
         following = f"{self.loopback.url}{request.path}?page=2"
         return json.dumps({"prices": rows[:half], "units": [], "next": following}).encode()
 
-    def refresh(self, *regions: str, day: date = TODAY, accept: bool = False) -> Refreshed:
+    def refresh(self, *regions: str, day: date = TODAY, accept: bool = False, withdraw: bool = False) -> Refreshed:
         """Refresh on a day."""
 
         class Clock(refreshing.datetime):  # type: ignore[name-defined,misc]
@@ -100,7 +100,7 @@ class Vendor:
                 return cls(day.year, day.month, day.day, tzinfo=tz)
 
         self.monkeypatch.setattr(refreshing, "datetime", Clock)
-        return refresh("here", regions or ("us-town",), endpoint=self.loopback.url, accept=accept)
+        return refresh("here", regions or ("us-town",), endpoint=self.loopback.url, accept=accept, withdraw=withdraw)
 
 
 @pytest.fixture
@@ -281,6 +281,18 @@ def test_what_is_accepted_withdraws_nothing(vendor: Vendor) -> None:
         vendor.refresh()
     assert vendor.refresh(accept=True).withdrawn == 0
     assert (usd("box.a"), usd("box.j")) == ("0.11", "0.10")
+    assert vendor.refresh(accept=True, withdraw=True).withdrawn == 7
+    assert (usd("box.a"), usd("box.j")) == ("0.11", None)
+    assert vendor.refresh().withdrawn == 0
+
+
+def test_accepting_one_offer_withdraws_what_left_another(vendor: Vendor) -> None:
+    vendor.list_spot()
+    del vendor.prices["box.j", "on-demand", ""]
+    for name in NAMES[3:]:
+        del vendor.prices[name, "spot", ""]
+    assert vendor.refresh(accept=True).withdrawn == 1
+    assert (usd("box.j"), usd("box.j", "spot")) == (None, "0.010")
 
 
 def test_withdrawn_twice_on_a_day_is_withdrawn(vendor: Vendor) -> None:
@@ -417,7 +429,18 @@ def test_two_at_once(vendor: Vendor) -> None:
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["nonsense", "http://[::1", "file:///etc/passwd", "ftp://mirror.example", "http://", "http://x:99999"]
+    "endpoint",
+    [
+        "nonsense",
+        "http://[::1",
+        "file:///etc/passwd",
+        "ftp://mirror.example",
+        "http://",
+        "http://x:99999",
+        "http://a\\\\@localhost",
+        "http://user@x",
+        "http://x/?q",
+    ],
 )
 def test_an_endpoint_that_is_none(vendor: Vendor, endpoint: str) -> None:
     with pytest.raises(InputError, match=r"expected an address such as https://mirror\.example"):
@@ -509,5 +532,5 @@ def test_an_archive_of_nothing_known(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(InputError, match="no catalogue"):
+    with pytest.raises(InputError, match=r"readme.txt.*no tables of a refresh.*\nResolve: put x.before in its place"):
         load_archive(path, {})

@@ -6,9 +6,12 @@ A month is 730 hours (8,760 hours of a year / 12), the convention of the vendors
 
 import math
 import re
+from decimal import Decimal
 
 HOURS_PER_MONTH = 730.0
 HOURS_PER_YEAR = 8760
+THOUSANDTH_OF_A_CENT = Decimal("0.00001")
+"""US dollars; prices that are worked out are rounded up to it."""
 HOURS_PER_WEEK = 168
 SECONDS_PER_HOUR = 3600.0
 GIB = 1024**3

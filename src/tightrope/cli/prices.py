@@ -241,7 +241,10 @@ def refresh(
         typer.Option(metavar="NAME", help="Region to fetch, such as us-*; all that the book has where left out."),
     ] = None,
     endpoint: Annotated[str, typer.Option(metavar="URL", help="A mirror that stands for the vendor's hosts.")] = "",
-    accept: Annotated[bool, typer.Option("--accept", help="Take lists that look wrong: empty, shrunken, far dearer.")] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Take lists that look wrong: shrunken (what is missing is kept), far dearer.")
+    ] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="With --accept: what is missing is no longer sold.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fetch a vendor's own price lists into your price book; the old prices stay until the new ones are whole."""
@@ -254,7 +257,9 @@ def refresh(
 
     with fetching(Console(stderr=True)) as bars:
         regions = tuple(name.casefold() for name in words(region or ()))
-        refreshed = fetch_prices(cloud.strip().casefold(), regions, endpoint=endpoint, accept=accept, progress=bars)
+        refreshed = fetch_prices(
+            cloud.strip().casefold(), regions, endpoint=endpoint, accept=accept, withdraw=withdraw, progress=bars
+        )
     if as_json:
         typer.echo(text(plain(refreshed)))
     else:

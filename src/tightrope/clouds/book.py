@@ -14,12 +14,13 @@ from pathlib import Path
 from tightrope.base import registry
 from tightrope.base.catalogue import ANY, ON_DEMAND, Catalogue, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice
 from tightrope.base.errors import InputError, UnknownNameError, Where, near_names, unknown_name
-from tightrope.base.units import HOURS_PER_YEAR
+from tightrope.base.units import HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
 from tightrope.clouds.in_force import (
     Key,
     ZoneKey,
     by_zone,
     discount_key,
+    drop,
     in_force,
     newest_tiers,
     price_key,
@@ -29,8 +30,6 @@ from tightrope.clouds.in_force import (
 )
 from tightrope.clouds.own import load_own
 from tightrope.clouds.store import load_refreshed
-
-CENTS_OF_A_CENT = Decimal("0.00001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,8 @@ class PriceBook:
     """Those of the user, which stand before every price but the user's own."""
     own_prices: frozenset[Key] = frozenset()
     """(machine, region, offer) of which the user gave the price."""
+    listed: dict[Key, PriceRow] = field(default_factory=dict)
+    """(machine, region, offer) → the seller's price, of what the user gave another."""
     commitments: dict[tuple[str, str], CommitmentRule] = field(default_factory=dict)
     """(cloud, offer) → how the seller applies it."""
     withdrawn: frozenset[Key] = frozenset()
@@ -72,16 +73,29 @@ class PriceBook:
         return tuple(m for m in self.machine_types.values() if not wanted or {m.family, m.name} & wanted)
 
     def find(self, machine: str, region: str, offer: str) -> PriceRow | None:
-        """Return the row in force, a derived one where only a discount of the family is known, None where it is not sold so."""
-        key = (machine, region, offer)
-        own = self._derived(key, self.own_discounts) if self.own_discounts and key not in self.own_prices else None
-        row = own or self.rows.get(key)
-        return self._derived(key, self.discounts) if row is None and key not in self.withdrawn else row
+        """Return the row in force, a derived one where only a discount of the family is known, None where it is not sold so.
 
-    def _derived(self, key: Key, discounts: Mapping[ZoneKey, Discount]) -> PriceRow | None:
+        A seller's discount is taken off its list price, the user's own off what the user pays on demand.
+        """
+        key = (machine, region, offer)
+        own = None if key in self.own_prices else self._own_discounted(key)
+        row = own or self.rows.get(key)
+        if row is not None or key in self.withdrawn:
+            return row
+        place = (machine, region, ON_DEMAND)
+        return self._derived(key, self.discounts, self.listed.get(place) or self.rows.get(place))
+
+    def _own_discounted(self, key: Key) -> PriceRow | None:
+        """Return what a discount of the user's own makes of a price, None where there is none."""
+        machine, region, offer = key
+        if not self.own_discounts or key in self.withdrawn:
+            return None
+        base = self.rows.get((machine, region, ON_DEMAND)) if offer == ON_DEMAND else self.find(machine, region, ON_DEMAND)
+        return self._derived(key, self.own_discounts, base)
+
+    def _derived(self, key: Key, discounts: Mapping[ZoneKey, Discount], on_demand: PriceRow | None) -> PriceRow | None:
         """Return on-demand less the family's discount, rounded up to a thousandth of a cent."""
         machine, region, offer = key
-        on_demand = self.rows.get((machine, region, ON_DEMAND)) if offer == ON_DEMAND else self.find(machine, region, ON_DEMAND)
         if on_demand is None:
             return None
         family = self.machine_types[machine].family
@@ -92,7 +106,7 @@ class PriceBook:
 
     def _less(self, on_demand: PriceRow, discount: Discount) -> PriceRow:
         """Return the row that a discount makes of an on-demand row."""
-        usd_per_hour = (on_demand.usd_per_hour * (1 - discount.share_off)).quantize(CENTS_OF_A_CENT, ROUND_UP)
+        usd_per_hour = (on_demand.usd_per_hour * (1 - discount.share_off)).quantize(THOUSANDTH_OF_A_CENT, ROUND_UP)
         rule = self.commitments.get((discount.cloud, discount.offer))
         return PriceRow(
             cloud=on_demand.cloud,
@@ -118,7 +132,8 @@ class PriceBook:
 
     def zone_prices(self, machine: str, region: str, offer: str) -> tuple[PriceRow, ...]:
         """Return the rows that hold in single zones, by zone; none where prices are known for the whole region only."""
-        return self.zone_rows.get((machine, region, offer), ())
+        key = (machine, region, offer)
+        return () if self._own_discounted(key) else self.zone_rows.get(key, ())
 
     def tiers(self, cloud: str, region: str, item: str) -> tuple[UnitPrice, ...]:
         """Return a unit price's tiers, the lowest first; raise ``UnknownNameError`` where the region has no such price."""
@@ -132,8 +147,9 @@ class PriceBook:
         return self.unit_tiers[cloud, region, item]
 
     def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
-        """Return the lowest paid tier, the dearest, of ``internet-egress``, ``object-storage`` or another item of ``unit_prices.csv``."""
-        return self.tiers(cloud, region, item)[0]
+        """Return the lowest tier that is not free, the dearest, of an item of ``unit_prices.csv``."""
+        tiers = self.tiers(cloud, region, item)
+        return next((tier for tier in tiers if tier.usd), tiers[0])
 
     def commitment(self, cloud: str, offer: str) -> CommitmentRule:
         """Return how a seller applies a commitment; raise ``UnknownNameError`` where it sells no such."""
@@ -160,11 +176,6 @@ class PriceBook:
         if region not in self.regions(cloud):
             raise unknown_name(region, kind=f"{cloud} region", known=self.regions(cloud), where=where)
 
-    @property
-    def newest_seen(self) -> date:
-        """Date of the newest price in force."""
-        return max(row.seen for row in self.rows.values())
-
     def every_price(self) -> Iterator[PriceRow]:
         """Yield every stated price of a machine in force, those of single zones too."""
         yield from self.rows.values()
@@ -177,10 +188,10 @@ class PriceBook:
         for tiers in self.unit_tiers.values():
             yield from tiers
 
-    def sources(self, rows: Iterable[PriceRow | UnitPrice] | None = None) -> tuple[str, ...]:
-        """Return the public sources of ``rows`` (all in force by default), each with the newest date it was seen."""
+    def sources(self, rows: Iterable[PriceRow | UnitPrice]) -> tuple[str, ...]:
+        """Return the public sources of ``rows``, each with the newest date it was seen."""
         newest: dict[str, date] = {}
-        for row in self.every_row() if rows is None else rows:
+        for row in rows:
             newest[row.source] = max(row.seen, newest.get(row.source, row.seen))
         return tuple(sorted(f"{source} (seen {seen})" for source, seen in newest.items()))
 
@@ -221,12 +232,14 @@ def load_price_book(as_of: date | None = None, directory: Path | None = None) ->
     refreshed = load_refreshed(machines, earlier=as_of is not None)
     machines = {machine.name: machine for catalogue in refreshed for machine in catalogue.machines} | machines
     theirs = [*shipped, *refreshed]
-    own = load_own(directory, machines) if directory else Catalogue()
+    own = load_own(directory, machines, theirs) if directory else Catalogue()
     prices = in_force((row for part in theirs for row in part.prices), as_of, price_key)
     withdrawn = withdraw(prices, (item for part in theirs for item in part.withdrawn), as_of)
     mine = in_force(own.prices, as_of, price_key)
-    prices = without_zones(prices, mine) | mine
-    withdrawn |= withdraw(prices, own.withdrawn, as_of)
+    prices = without_zones(prices, mine)
+    withdrawn |= drop(prices, own.withdrawn, as_of)
+    listed = {key[:3]: row for key, row in prices.items() if key in mine}
+    prices |= mine
     if not prices:
         oldest = min(row.seen for part in [*theirs, own] for row in part.prices)
         msg = f"no price was seen by {as_of}"
@@ -238,7 +251,8 @@ def load_price_book(as_of: date | None = None, directory: Path | None = None) ->
         zone_rows=by_zone(prices),
         discounts=in_force((row for part in theirs for row in part.discounts), as_of, discount_key),
         own_discounts=in_force(own.discounts, as_of, discount_key),
-        own_prices=frozenset((machine, region, offer) for machine, region, offer, _ in mine),
+        own_prices=frozenset(key[:3] for key in mine),
+        listed=listed,
         commitments={(rule.cloud, rule.offer): rule for part in [*theirs, own] for rule in part.commitments},
         withdrawn=withdrawn,
         as_of=as_of,

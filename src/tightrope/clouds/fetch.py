@@ -57,7 +57,19 @@ def silent(label: str, done: int, total: int | None) -> None:
 
 def on_loopback(url: str) -> bool:
     """Return whether a URL is of this machine, as the servers of tests are."""
-    return urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}
+    return host_of(url) in {"localhost", "127.0.0.1", "::1"}
+
+
+def host_of(url: str) -> str:
+    r"""Return the host that a request of this URL goes to, as urllib3 reads it; empty where it is none.
+
+    >>> host_of("https://evil.example\\@prices.example/list"), host_of("http://[::1]:8000/")
+    ('evil.example', '::1')
+    """
+    try:
+        return (urllib3.util.parse_url(url).host or "").strip("[]").lower()
+    except urllib3.exceptions.LocationParseError:
+        return ""
 
 
 def shown(url: str) -> str:

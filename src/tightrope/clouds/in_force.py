@@ -56,6 +56,15 @@ def withdraw(prices: dict[ZoneKey, PriceRow], withdrawn: Iterable[Withdrawal], a
     return frozenset(gone)
 
 
+def drop(prices: dict[ZoneKey, PriceRow], withdrawn: Iterable[Withdrawal], as_of: date | None) -> frozenset[Key]:
+    """Take out of ``prices`` what the user says is not sold, whenever it was seen, and return it (of whole regions)."""
+    gone = {price_key(item) for item in withdrawn if as_of is None or item.seen <= as_of}
+    whole = frozenset(key[:3] for key in gone if not key[3])
+    for key in [key for key in prices if key in gone or key[:3] in whole]:
+        del prices[key]
+    return whole
+
+
 def by_zone(prices: dict[ZoneKey, PriceRow]) -> dict[Key, tuple[PriceRow, ...]]:
     """Return (machine, region, offer) → the rows of single zones, by zone."""
     zoned = sorted(((key, row) for key, row in prices.items() if key[3]), key=lambda item: item[0])

@@ -136,24 +136,31 @@ def _gone(
 # ------------------------------------------------------------------------------------------------------------------ doubts
 
 
-def doubts(book: PriceBook, before: Catalogue, found: Comparison, regions: Sequence[str], cloud: str) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What looks wrong in a list."""
+
+    said: str
+    place: tuple[str, str] | None = None
+    """(region, offer) of which a list tells too little."""
+
+
+def doubts(book: PriceBook, before: Catalogue, found: Comparison, regions: Sequence[str], cloud: str) -> Iterator[Doubt]:
     """Yield what looks wrong in a list: empty, shrunken, or with prices that no vendor would change so."""
     here: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in found.prices:
         here[row.region, row.offer].add(row.machine)
-    yield from (f"{region}: no on-demand price" for region in regions if not here[region, ON_DEMAND])
+    yield from (Doubt(f"{region}: no on-demand price", (region, ON_DEMAND)) for region in regions if not here[region, ON_DEMAND])
     for place, machines in sorted(_had(book, before, found.covered, regions, cloud).items()):
         missing = sorted(machines - here[place])
         if len(missing) > max(1, SHRUNKEN * len(machines)) or not here[place]:
             more = " …" if len(missing) > NAMED else ""
-            yield (
-                f"{' '.join(place)}: {len(machines) - len(missing)} of the {len(machines)} machines known are left, "
-                f"without {', '.join(missing[:NAMED])}{more}"
-            )
+            left = f"{len(machines) - len(missing)} of the {len(machines)} machines known are left"
+            yield Doubt(f"{' '.join(place)}: {left}, without {', '.join(missing[:NAMED])}{more}", place)
     for change in found.moved:
         if change.factor > JUMP.get(change.offer, JUMP[ON_DEMAND]):
             said = " ".join(filter(None, (change.region, change.what, change.offer, change.part)))
-            yield f"{said}: ${change.old_usd:f} became ${change.new_usd:f}"
+            yield Doubt(f"{said}: ${change.old_usd:f} became ${change.new_usd:f}")
 
 
 def _had(
@@ -173,13 +180,15 @@ def _had(
     return had
 
 
-def check_doubts(said: Sequence[str], cloud: str) -> None:
-    """Raise ``SourceError`` with everything that looks wrong."""
-    if said:
-        shown = "; ".join(said[:NAMED]) + (f"; and {len(said) - NAMED} more" if len(said) > NAMED else "")
-        msg = f"the price lists of {cloud} look wrong, nothing was changed: {shown}"
-        resolve = "look at the vendor's own pages; if they are right, run it again with --accept, which keeps what is not listed"
-        raise SourceError(msg, resolve=resolve)
+def doubted(found: Sequence[Doubt], cloud: str) -> SourceError:
+    """Return the error for lists that look wrong, with the first few reasons."""
+    shown = "; ".join(doubt.said for doubt in found[:NAMED]) + (f"; and {len(found) - NAMED} more" if len(found) > NAMED else "")
+    msg = f"the price lists of {cloud} look wrong, nothing was changed: {shown}"
+    resolve = (
+        "look at the vendor's own pages; if they are right, run it again with --accept, which keeps what is missing, "
+        "or with --accept --withdraw where it is really no longer sold"
+    )
+    return SourceError(msg, resolve=resolve)
 
 
 # -------------------------------------------------------------------------------------------------------------------- join

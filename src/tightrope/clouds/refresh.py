@@ -29,7 +29,7 @@ from tightrope.base.errors import InputError, SourceError, UnreachableError, Whe
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.clouds.fetch import KEPT_S, Fetcher, Progress, reshaped, silent
 from tightrope.clouds.in_force import ZoneKey, price_key
-from tightrope.clouds.join import Change, check_doubts, compare, doubts, joined
+from tightrope.clouds.join import Change, compare, doubted, doubts, joined
 from tightrope.clouds.store import archive_of, load_archive, save_archive
 
 BEGUN, REFUSED = "begun", "refused"
@@ -89,6 +89,7 @@ def refresh(
     *,
     endpoint: str = "",
     accept: bool = False,
+    withdraw: bool = False,
     progress: Progress = silent,
 ) -> Refreshed:
     """Fetch a vendor's price lists and put them into the user's price book; the old ones stay until the new are whole.
@@ -102,7 +103,10 @@ def refresh(
     endpoint
         A mirror that stands for the vendor's hosts.
     accept
-        Take lists that look wrong (those just refused, without fetching them again): what they do not tell of stays as it was.
+        Take lists that look wrong (those just refused, without fetching them again). Of an offer that has shrunk, what is missing
+        stays as it was.
+    withdraw
+        Where lists are accepted: what is missing is no longer sold.
     progress
         Hears how far each list has come.
 
@@ -129,12 +133,12 @@ def refresh(
         now, *past = load_archive(path, machines, earlier=True) if path.exists() else (Catalogue(),)
         source = f"no longer in the price lists of {cloud}"
         found = compare(book, listed, cloud, source, today)
-        said = list(doubts(book, now, found, ask.regions, cloud))
-        if said and accept:
-            found = replace(found, withdrawn=())
-        elif said:
+        wrong = list(doubts(book, now, found, ask.regions, cloud))
+        if wrong and not accept:
             (work / REFUSED).touch()
-            check_doubts(said, cloud)
+            raise doubted(wrong, cloud)
+        shrunken = set() if withdraw else {doubt.place for doubt in wrong}
+        found = replace(found, withdrawn=tuple(item for item in found.withdrawn if (item.region, item.offer) not in shrunken))
         standing, earlier = joined(now, past[0] if past else Catalogue(), listed, found, today, machines.values())
         save_archive(path, standing, earlier, machines)
         shutil.rmtree(work)
@@ -166,7 +170,8 @@ def _check_endpoint(endpoint: str) -> None:
     """Raise ``InputError`` for what is no address of a web server."""
     try:
         parts = urlsplit(endpoint)
-        valid = not endpoint or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
+        plain = not set(endpoint) & set("\\@?#") and endpoint.isprintable() and " " not in endpoint
+        valid = not endpoint or (plain and parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
     except ValueError:
         valid = False
     if not valid:

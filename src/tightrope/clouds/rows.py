@@ -91,11 +91,6 @@ def _or_unknown(parse: Callable[[str], float]) -> Callable[[str], float | None]:
     return lambda cell: parse(cell) if cell else None
 
 
-def _share_off(cell: str) -> Decimal:
-    """Return a share of more than 0 and less than 1."""
-    return numeric(Decimal, zero=False, below=1)(cell)
-
-
 def _share(cell: str) -> Decimal:
     """Return a share from 0 to 1."""
     value = numeric(Decimal, zero=True, below=2)(cell)
@@ -127,7 +122,7 @@ COLUMNS = {
         _or_unknown(numeric(float, zero=True, below=1)), "a share from 0 to less than 1, or nothing where it does not apply"
     ),
     "basis": _one_of("list", "derived"),
-    "share_off": Column(_share_off, "a share of more than 0 and less than 1"),
+    "share_off": Column(numeric(Decimal, zero=False, below=1), "a share of more than 0 and less than 1"),
     "scope": _one_of("machine", "family", "region", "any"),
     "term_years": Column(numeric(int, zero=False, below=11), "years, from 1 to 10"),
     "upfront_share": Column(_share, "a share from 0 to 1"),
@@ -294,7 +289,7 @@ TABLES = ("machines", "prices", "unit_prices", "discounts", "commitments", "with
 
 
 def _check_units(unit_prices: Sequence[UnitPrice], where: Where) -> None:
-    """Raise ``InputError`` for an item that nothing asks for, and for a unit that it is not asked for in."""
+    """Raise ``InputError`` for an item that nothing asks for, and for units that it is not asked for in, or that change within it."""
     for item, unit in sorted({(row.item, row.unit) for row in unit_prices}):
         if item not in UNITS:
             msg = f"unknown item {item[:80]!r}"
@@ -302,15 +297,12 @@ def _check_units(unit_prices: Sequence[UnitPrice], where: Where) -> None:
         if unit not in UNITS[item]:
             msg = f"{item} per {unit[:80]!r}: expected a price per {' or '.join(UNITS[item])}"
             raise InputError(msg, where=where, resolve="reckon the price in one of these units")
-
-
-def _check_free(unit_prices: Sequence[UnitPrice], where: Where) -> None:
-    """Raise ``InputError`` for a free tier beside paid ones: what is free up to some quantity begins its lowest paid tier there."""
-    free = {(row.cloud, row.region, row.item, row.seen) for row in unit_prices if not row.usd}
+    units: dict[tuple[str, str, str, date], str] = {}
     for row in unit_prices:
-        if row.usd and (row.cloud, row.region, row.item, row.seen) in free:
-            msg = f"{row.cloud} {row.region} {row.item} has a free tier beside a paid one, seen {row.seen}"
-            raise InputError(msg, where=where, resolve="leave the free tier out, and begin the paid one (above) where it ends")
+        first = units.setdefault((row.cloud, row.region, row.item, row.seen), row.unit)
+        if row.unit != first:
+            msg = f"{row.cloud} {row.region} {row.item} has tiers per {first} and per {row.unit}, seen {row.seen}"
+            raise InputError(msg, where=where, resolve="reckon all tiers of an item in one unit")
 
 
 def holds_tables(folder: Folder) -> bool:
@@ -342,7 +334,6 @@ def load_catalogue(folder: Folder, machines_elsewhere: Mapping[str, MachineType]
             raise InputError(msg, where=Where(str(folder / "prices.csv")), resolve="correct the column cloud of that row")
     unit_prices = _read_records(folder / "unit_prices.csv", UnitPrice, ("cloud", "region", "item", "above", "seen"), source)
     _check_units(unit_prices, Where(str(folder / "unit_prices.csv")))
-    _check_free(unit_prices, Where(str(folder / "unit_prices.csv")))
     return Catalogue(
         machines,
         prices,

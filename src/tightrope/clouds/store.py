@@ -59,6 +59,7 @@ def load_archive(path: Path, machines: Mapping[str, MachineType], *, earlier: bo
             if sum(item.file_size for item in archive.infolist()) > MAX_ARCHIVE_BYTES:
                 msg = f"the refreshed prices are more than {MAX_ARCHIVE_BYTES} bytes"
                 raise InputError(msg, where=Where(path), resolve="remove the file and refresh fewer regions")
+            _check_names(archive, path)
             now = load_catalogue(zipfile.Path(archive), machines)
             known = {**machines, **{machine.name: machine for machine in now.machines}}
             has_earlier = any(item.filename.startswith(f"{EARLIER}/") for item in archive.infolist())
@@ -66,10 +67,20 @@ def load_archive(path: Path, machines: Mapping[str, MachineType], *, earlier: bo
             return now, *past
     except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
         msg = f"the refreshed prices can not be read: {error}"
-        resolve = (
-            f"put {kept_before(path).name} in its place, if it is there, or remove it and run `tightrope prices refresh` again"
-        )
-        raise InputError(msg, where=Where(path), resolve=resolve) from error
+        raise InputError(msg, where=Where(path), resolve=_remedy(path)) from error
+
+
+def _check_names(archive: zipfile.ZipFile, path: Path) -> None:
+    """Raise ``InputError`` for an archive with other files than a refresh writes, or without prices."""
+    names = {item.filename for item in archive.infolist()}
+    if "prices.csv" not in names or names - {f"{folder}{table}.csv" for folder in ("", f"{EARLIER}/") for table in TABLES}:
+        msg = f"the refreshed prices can not be read: the files {', '.join(sorted(map(ascii, names)))[:200]} are no tables of a refresh"
+        raise InputError(msg, where=Where(path), resolve=_remedy(path))
+
+
+def _remedy(path: Path) -> str:
+    """Return what to do about an archive that can not be read."""
+    return f"put {kept_before(path).name} in its place, if it is there, or remove it and run `tightrope prices refresh` again"
 
 
 def kept_before(path: Path) -> Path:
@@ -114,7 +125,7 @@ def save_archive(path: Path, now: Catalogue, earlier: Catalogue, machines: Mappi
 
 
 def _table(rows: Sequence[object]) -> str:
-    """Return records as CSV, None as an empty cell; a cell that ``rows.py`` would take for a key is none."""
+    """Return records as CSV, None as an empty cell."""
     names = [field.name for field in fields(rows[0])]  # type: ignore[arg-type]
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -283,7 +283,8 @@ def _today(
             check_name(served, f"traffic class of {entry.variant}", serves, document.where(*place, "classes", position))
         if book.find(entry.machine, entry.region, entry.offer) is None:
             what = f"no price is known for {entry.machine} in {entry.region} under {entry.offer}"
-            raise InputError(what, resolve="correct machine, region or offer", where=document.where(*place))
+            resolve = "correct machine, region or offer; with prices of a past day, ask for a later one"
+            raise InputError(what, resolve=resolve, where=document.where(*place))
         pools.append(_pool(machine.cloud, entry))
     _check_today_names(document, pools)
     return tuple(pools)

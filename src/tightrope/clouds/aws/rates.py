@@ -13,9 +13,8 @@ from datetime import date
 from decimal import ROUND_UP, Decimal
 
 from tightrope.base.catalogue import ON_DEMAND, PriceRow
-from tightrope.base.units import HOURS_PER_YEAR
+from tightrope.base.units import HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
 from tightrope.clouds.aws.offers import Listing, ListPrice
-from tightrope.clouds.book import CENTS_OF_A_CENT
 from tightrope.clouds.fetch import Fetcher, reshaped
 
 LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR = Decimal("0.0005"), Decimal(10_000)
@@ -80,7 +79,7 @@ def rounded_up(usd_per_hour: Decimal) -> Decimal:
     >>> rounded_up(Decimal("0.123450001"))
     Decimal('0.12346')
     """
-    return trimmed(usd_per_hour.quantize(CENTS_OF_A_CENT, ROUND_UP))
+    return trimmed(usd_per_hour.quantize(THOUSANDTH_OF_A_CENT, ROUND_UP))
 
 
 def trimmed(amount: Decimal) -> Decimal:

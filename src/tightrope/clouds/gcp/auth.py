@@ -5,26 +5,24 @@ They are sent to Google and to the loopback only, never to a mirror, and are in 
 
 import warnings
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import urllib3
 
 from tightrope.base.errors import MissingExtraError, SourceError
-from tightrope.clouds.fetch import on_loopback
+from tightrope.clouds.fetch import host_of, on_loopback
 
 SCOPE = "https://www.googleapis.com/auth/cloud-billing.readonly"
 LOG_IN = "run `gcloud auth application-default login`, or name a service account's key file in GOOGLE_APPLICATION_CREDENTIALS"
 
 
 def trusted(url: str) -> bool:
-    """Return whether the user's credentials may go to a URL.
+    r"""Return whether the user's credentials may go to a URL.
 
-    >>> trusted("https://cloudbilling.googleapis.com/v1/services"), trusted("https://mirror.example/v1/services")
+    >>> trusted("https://cloudbilling.googleapis.com/v1/services"), trusted("https://mirror.example\\@x.googleapis.com/v1")
     (True, False)
     """
-    parts = urlsplit(url)
-    return on_loopback(url) or (parts.scheme == "https" and (parts.hostname or "").endswith(".googleapis.com"))
+    return on_loopback(url) or (url.startswith("https://") and host_of(url).endswith(".googleapis.com"))
 
 
 def headers_for(url: str) -> Mapping[str, str]:

@@ -23,13 +23,12 @@ from pathlib import Path
 
 from tightrope.base.catalogue import Catalogue, MachineType, PriceRow, UnitPrice
 from tightrope.base.errors import InputError
-from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_YEAR
+from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
 from tightrope.clouds.rows import COLUMNS, TEXT, Column, Table, check_repeats, numeric, parse_column, read_table
 
 NAME = "owned"
 """The cloud, and the offer."""
 MOST_USD_PER_HOUR = 1_000_000
-THOUSANDTH_OF_A_CENT = Decimal("0.00001")
 IN_THE_OVERHEAD = ("internet-egress", "inter-zone-transfer", "object-storage", "block-storage")
 """What a plan has to know the price of in every region."""
 
@@ -239,12 +238,3 @@ def load_owned(path: Path) -> Catalogue:
     _check_chips(table, rows)
     _check_worth(table, rows)
     return Catalogue(_machines(table, rows), tuple(map(_price, rows)), _included(rows))
-
-
-def load_quantities(path: Path) -> dict[str, int]:
-    """Return how many machines of each name exist at all sites together, as ``where.quotas`` of a workload states it."""
-    _, rows = _read(path)
-    found: dict[str, int] = {}
-    for row in rows:
-        found[row.name] = found.get(row.name, 0) + row.quantity
-    return found

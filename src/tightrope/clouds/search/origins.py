@@ -68,8 +68,10 @@ def load_parts(directory: Path | None = None) -> tuple[Part, ...]:
         written = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
         parts.append(Part("refreshed", path.stem, path, written, load_archive(path, machines, earlier=True)))
     machines = _machines(parts)
-    own = [Part("own", directory.name, directory, None, (load_own(directory, machines),))] if directory else []
-    return (*parts, *own)
+    if directory:
+        own = load_own(directory, machines, [item for part in parts for item in part.catalogues])
+        parts.append(Part("own", directory.name, directory, None, (own,)))
+    return tuple(parts)
 
 
 def _machines(parts: list[Part]) -> dict[str, MachineType]:
