@@ -20,7 +20,7 @@ from tightrope.base.errors import InputError, UnknownNameError
 from tightrope.clouds import rows
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.clouds.rows import CsvCloud
-from tightrope.clouds.search.changes import Change, Changes, changes
+from tightrope.clouds.search.changes import Changes, Difference, changes
 from tightrope.clouds.search.compare import Kind, compare, is_of, parse_kind
 from tightrope.clouds.search.find import Found, Query, find
 from tightrope.clouds.search.match import find_machine, matching, parse_span
@@ -530,10 +530,10 @@ def differences(since: date, until: date, clouds: tuple[str, ...] = ()) -> Chang
 def test_changes_are_told_with_both_figures_and_the_rise(sellers: Path) -> None:
     found = differences(date(2026, 2, 15), NOW)
     assert [change for change in found.changes if change.how == "changed"] == [
-        Change(
+        Difference(
             "price", "changed", "here", "us-town", "g1.small", "on-demand", "", Decimal("1.00"), Decimal("0.80"), date(2026, 3, 1)
         ),
-        Change(
+        Difference(
             "unit price",
             "changed",
             "here",
@@ -687,8 +687,8 @@ def test_parts_are_those_that_ship_then_refreshed_then_own(
 
 
 def test_what_was_free_has_no_share_to_rise_by() -> None:
-    free = Change(
+    free = Difference(
         "unit price", "changed", "here", "us-town", "object-storage-reads per GB", "", "", Decimal(0), Decimal("0.1"), NOW
     )
     assert free.share is None
-    assert Change("unit price", "changed", "here", "a", "b", "", "", Decimal("0.1"), Decimal(0), NOW).share == -1.0
+    assert Difference("unit price", "changed", "here", "a", "b", "", "", Decimal("0.1"), Decimal(0), NOW).share == -1.0

@@ -15,7 +15,7 @@ from rich.text import Text
 from tightrope.base.catalogue import Catalogue, MachineType, PriceRow
 from tightrope.clouds.join import Change as Moved
 from tightrope.clouds.refresh import Refreshed
-from tightrope.clouds.search.changes import Change, Changes
+from tightrope.clouds.search.changes import Changes, Difference
 from tightrope.clouds.search.compare import Kind, Side
 from tightrope.clouds.search.find import Found, Hit, Query
 from tightrope.clouds.search.origins import Age, Origin, Origins, Part
@@ -236,12 +236,12 @@ def test_the_datasheets_rate_is_of_the_very_chip() -> None:
 
 def test_changes_by_what_became_of_them() -> None:
     many = tuple(
-        Change("price", "new", "here", region, "c1.large", "on-demand", "", None, Decimal("0.32"), TODAY)
+        Difference("price", "new", "here", region, "c1.large", "on-demand", "", None, Decimal("0.32"), TODAY)
         for region in ("a", "b", "c")
     )
-    fell = Change("price", "changed", "here", "us-town", "g1", "on-demand", "", Decimal("98.32"), Decimal("55.04"), TODAY)
-    less = Change("discount", "changed", "here", "*", "g1", "reserved-1y", "", Decimal("0.30"), Decimal("0.25"), TODAY)
-    gone = Change("unit price", "withdrawn", "here", "us-town", "nat-gateway per hour", "", "", Decimal("0.045"), None, TODAY)
+    fell = Difference("price", "changed", "here", "us-town", "g1", "on-demand", "", Decimal("98.32"), Decimal("55.04"), TODAY)
+    less = Difference("discount", "changed", "here", "*", "g1", "reserved-1y", "", Decimal("0.30"), Decimal("0.25"), TODAY)
+    gone = Difference("unit price", "withdrawn", "here", "us-town", "nat-gateway per hour", "", "", Decimal("0.045"), None, TODAY)
     target = console()
     print_changes(Changes(date(2026, 6, 1), TODAY, (*many, fell, less, gone), 7, 1234), 2, target)
     assert said(target).splitlines()[0] == "2026-06-01 to 2026-06-30  2 changed · 1 withdrawn · 3 new"
@@ -255,7 +255,7 @@ def test_changes_by_what_became_of_them() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_changes_of_a_narrow_console_keep_offer_and_price(width: int) -> None:
-    change = Change(
+    change = Difference(
         "price",
         "changed",
         "azure",
@@ -384,7 +384,7 @@ def test_a_sellers_words_steer_no_terminal() -> None:
 
 def test_changes_as_json_are_counted_whatever_is_shown() -> None:
     found = tuple(
-        Change(what, how, "here", "us-town", "g1", "", "", Decimal(1), Decimal(2), TODAY)
+        Difference(what, how, "here", "us-town", "g1", "", "", Decimal(1), Decimal(2), TODAY)
         for what, how in (("price", "changed"), ("price", "changed"), ("discount", "new"))
     )
     told = as_json.changes_json(Changes(TODAY, TODAY, found, 0, 0), 1)

@@ -1,6 +1,6 @@
 """What changed in the price book between two days: the answer to ``tightrope prices diff``."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -17,7 +17,7 @@ Key: TypeAlias = tuple[What, str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Difference:
     """One figure that is not what it was."""
 
     what: What
@@ -37,8 +37,8 @@ class Change:
 
     @property
     def share(self) -> float | None:
-        """The rise as a part of the old figure, negative for a fall; None where there was none before (or it was free), or after."""
-        return float(self.new / self.old) - 1.0 if self.old and self.new is not None else None
+        """The rise as a part of the old figure; see ``rise``."""
+        return rise(self.old, self.new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Changes:
 
     since: date
     until: date
-    changes: tuple[Change, ...]
+    changes: tuple[Difference, ...]
     """Those that changed, then those withdrawn, then the new ones; of each the largest first."""
     seen_again: int
     """Figures that were seen again as they were."""
@@ -63,6 +63,17 @@ class _Figure:
     seen: date
 
 
+def rise(old: Decimal | None, new: Decimal | None) -> float | None:
+    """Return how much dearer something became, as a part of the old price; negative for a fall.
+
+    None where there was none before (or it was free), or is none after.
+
+    >>> rise(Decimal("0.8"), Decimal("1.0")), rise(Decimal(2), Decimal(0)), rise(Decimal(0), Decimal(2))
+    (0.25, -1.0, None)
+    """
+    return float(new / old) - 1.0 if old and new is not None else None
+
+
 def changes(before: PriceBook, after: PriceBook, clouds: Iterable[str], since: date, until: date) -> Changes:
     """Return what differs between the stated figures of two books, of the clouds that the patterns name.
 
@@ -71,21 +82,16 @@ def changes(before: PriceBook, after: PriceBook, clouds: Iterable[str], since: d
     """
     wanted = matching(clouds, {*before.clouds, *after.clouds}, "cloud")
     old, new = _figures(before, wanted), _figures(after, wanted)
-    found = [_change(key, old.get(key), new.get(key)) for key in sorted({*old, *new}) if _value(old, key) != _value(new, key)]
-    kept = [key for key in old.keys() & new.keys() if old[key].value == new[key].value]
+    kept = {key for key in old.keys() & new.keys() if old[key].value == new[key].value}
+    found = [_difference(key, old.get(key), new.get(key)) for key in sorted({*old, *new} - kept)]
     again = sum(old[key].seen < new[key].seen for key in kept)
-    return Changes(since, until, tuple(sorted(found, key=largest_first)), again, len(kept) - again)
+    return Changes(since, until, tuple(sorted(found, key=_largest_first)), again, len(kept) - again)
 
 
-def largest_first(change: Change) -> tuple[object, ...]:
+def _largest_first(change: Difference) -> tuple[object, ...]:
     """Return what changes are ordered by: what became of them, how much, then where."""
     place = change.what, change.cloud, change.name, change.region, change.offer, change.zone
     return get_args(How).index(change.how), -abs(change.share or 0.0), *place
-
-
-def _value(figures: Mapping[Key, _Figure], key: Key) -> Decimal | None:
-    """Return the value of a figure, None where there is none."""
-    return figures[key].value if key in figures else None
 
 
 def _figures(book: PriceBook, clouds: frozenset[str]) -> dict[Key, _Figure]:
@@ -104,10 +110,12 @@ def _figure(row: PriceRow | UnitPrice | Discount) -> tuple[Key, _Figure]:
     return ("discount", row.cloud, row.region, row.family, row.offer, ""), _Figure(row.share_off, row.seen)
 
 
-def _change(key: Key, old: _Figure | None, new: _Figure | None) -> Change:
+def _difference(key: Key, old: _Figure | None, new: _Figure | None) -> Difference:
     """Return how one figure changed."""
     what, cloud, region, name, offer, zone = key
     how: How = "withdrawn" if new is None else "new" if old is None else "changed"
     last = new or old
     assert last is not None  # noqa: S101 - a key comes from one of the two books
-    return Change(what, how, cloud, region, name, offer, zone, old.value if old else None, new.value if new else None, last.seen)
+    return Difference(
+        what, how, cloud, region, name, offer, zone, old.value if old else None, new.value if new else None, last.seen
+    )

@@ -7,7 +7,7 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
-from tightrope.clouds.search.changes import Change, Changes, How, largest_first
+from tightrope.clouds.search.changes import Changes, Difference, How
 from tightrope.render import words
 from tightrope.render.prices import figures
 from tightrope.render.prices.table import GAP, INDENT, Column, cropped, print_notes, print_table, print_title
@@ -25,7 +25,7 @@ def print_changes(changes: Changes, limit: int, console: Console) -> None:
     print_title(console, f"{changes.since} to {changes.until}", " · ".join(counts))
     left_out: list[str] = []
     for how, heading in GROUPS.items():
-        group = sorted((change for change in changes.changes if change.how == how), key=largest_first)
+        group = [change for change in changes.changes if change.how == how]
         if group:
             console.print()
             shown = f", the {limit:,} largest shown; --limit N shows more" if how == "changed" and len(group) > limit else ""
@@ -36,7 +36,7 @@ def print_changes(changes: Changes, limit: int, console: Console) -> None:
     print_notes(console, [unchanged], left_out)
 
 
-def _counted(group: Sequence[Change]) -> list[Column]:
+def _counted(group: Sequence[Difference]) -> list[Column]:
     """Return how many figures of each kind there are, where they are too many to name."""
     kinds = Counter((change.cloud, change.what, change.offer) for change in group)
     counts = sorted(kinds.items())
@@ -53,7 +53,7 @@ def _counted(group: Sequence[Change]) -> list[Column]:
     ]
 
 
-def _columns(group: Sequence[Change], how: How, width: int) -> list[Column]:
+def _columns(group: Sequence[Difference], how: How, width: int) -> list[Column]:
     """Return the table of one group; on a narrow console the place and the offer stand below what the price is of."""
     figured: list[Column] = []
     if how != "new":
@@ -61,7 +61,7 @@ def _columns(group: Sequence[Change], how: How, width: int) -> list[Column]:
     if how != "withdrawn":
         figured.append(Column("is", [_figure(change, change.new) for change in group], right=True))
     if how == "changed":
-        figured.append(Column("change", [figures.rise(change.share) for change in group], right=True))
+        figured.append(Column("change", [figures.rise(change.old, change.new) for change in group], right=True))
     room = max(LEAST_NAME, width - INDENT - sum(column.width + GAP for column in figured))
     return [
         Column("what", [say(change.what) for change in group], 3),
@@ -73,7 +73,7 @@ def _columns(group: Sequence[Change], how: How, width: int) -> list[Column]:
     ]
 
 
-def _places(group: Sequence[Change]) -> list[Column]:
+def _places(group: Sequence[Difference]) -> list[Column]:
     """Return where a price holds, what it is of, and the offer, side by side."""
     return [
         Column("region", [say(change.region) for change in group]),
@@ -82,14 +82,14 @@ def _places(group: Sequence[Change]) -> list[Column]:
     ]
 
 
-def _stacked(group: Sequence[Change], room: int) -> Column:
+def _stacked(group: Sequence[Difference], room: int) -> Column:
     """Return what a price is of, where it holds and under which offer, in two lines of at most ``room`` cells."""
     names = cropped([change.name for change in group], room)
     places = cropped([f"{change.region} {change.offer}".strip() for change in group], room)
     return Column("of", [Text("\n").join([say(n), say(p, "dim")]) for n, p in zip(names, places, strict=True)])
 
 
-def _figure(change: Change, value: Decimal | None) -> Text:
+def _figure(change: Difference, value: Decimal | None) -> Text:
     """Return a price in US dollars, a discount as a percentage."""
     if value is None:
         return Text("")

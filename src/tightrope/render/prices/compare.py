@@ -55,7 +55,7 @@ def _columns(sides: tuple[Side, ...], width: int) -> list[Column]:
         Column("cloud", [say(machine.cloud) for machine in machines], 7),
         *([Column("region", [_region(side) for side in sides], 4)] if width >= figures.WIDE else []),
         Column("gpu", [figures.gpu(machine) for machine in machines], 1),
-        Column("each GiB", [_each(machine) for machine in machines], 6, right=True),
+        Column("each GiB", [figures.each(machine) for machine in machines], 6, right=True),
         Column("vCPU", [figures.number(machine.vcpu) for machine in machines], 7, right=True),
         Column("GiB", [figures.number(machine.memory_gib) for machine in machines], 7, right=True),
         Column("$/h", [figures.price(side.row) for side in sides], right=True),
@@ -82,11 +82,6 @@ def _name(side: Side, width: int) -> Text:
 def _region(side: Side) -> Text:
     """Return the cheapest region, and how many others are as cheap."""
     return say(side.row.region + (f" +{side.regions - 1}" if side.regions > 1 else ""))
-
-
-def _each(machine: MachineType) -> Text:
-    """Return the memory of one accelerator."""
-    return figures.number(machine.accelerator_memory_gib) if machine.accelerators else Text("")
 
 
 def _per_tflops(side: Side) -> Text:

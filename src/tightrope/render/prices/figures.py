@@ -6,6 +6,7 @@ from decimal import Decimal
 from rich.text import Text
 
 from tightrope.base.catalogue import MachineType, PriceRow
+from tightrope.clouds.search import changes
 from tightrope.render import words
 from tightrope.render.terminal import say
 
@@ -45,12 +46,13 @@ def off(share: float | None) -> Text:
     return Text(f"{'−' if share >= 0 else '+'}{words.percent(abs(share), 0)}", "green" if share > 0 else "")
 
 
-def rise(share: float | None) -> Text:
+def rise(old: Decimal | None, new: Decimal | None) -> Text:
     """Return how much dearer something became: ``+4.2 %``, red; a fall is green; nothing where there is none to compare.
 
-    >>> rise(0.042).plain, rise(-0.44).plain, rise(None).plain
+    >>> rise(Decimal("0.500"), Decimal("0.521")).plain, rise(Decimal(25), Decimal(14)).plain, rise(None, Decimal(1)).plain
     ('+4.2 %', '−44.0 %', '')
     """
+    share = changes.rise(old, new)
     if share is None:
         return Text("")
     return Text(f"{'+' if share > 0 else '−'}{words.percent(abs(share))}", "red" if share > 0 else "green")
@@ -71,6 +73,11 @@ def name(machine: MachineType, width: int) -> Text:
 def gpu(machine: MachineType) -> Text:
     """Return the accelerators of a machine, such as ``4 × l4``; nothing where there is none."""
     return say(f"{machine.accelerators} × {machine.accelerator}" if machine.accelerators else "")
+
+
+def each(machine: MachineType) -> Text:
+    """Return the GiB of one accelerator; nothing where there is none."""
+    return number(machine.accelerator_memory_gib) if machine.accelerators else Text("")
 
 
 def number(value: float | None) -> Text:

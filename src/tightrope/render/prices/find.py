@@ -3,7 +3,6 @@
 from datetime import date
 
 from rich.console import Console
-from rich.text import Text
 
 from tightrope.base.catalogue import SPOT
 from tightrope.clouds.search.find import Found, Hit, Query
@@ -57,7 +56,7 @@ def _columns(found: Found, hits: tuple[Hit, ...], today: date, width: int) -> li
         Column("cloud", [say(machine.cloud) for machine in machines], 7),
         Column("region", [say(hit.region) for hit in hits]),
         Column("gpu", [figures.gpu(machine) for machine in machines]),
-        Column("each GiB", [_each(hit) for hit in hits], 5, right=True),
+        Column("each GiB", [figures.each(machine) for machine in machines], 5, right=True),
         Column("vCPU", [figures.number(machine.vcpu) for machine in machines], 4, right=True),
         Column("GiB", [figures.number(machine.memory_gib) for machine in machines], 4, right=True),
         Column("arch", [say(machine.arch) for machine in machines], 8),
@@ -65,8 +64,3 @@ def _columns(found: Found, hits: tuple[Hit, ...], today: date, width: int) -> li
         *bands,
         Column("seen", [figures.day(day, today, OLD_DAYS) for day in seen], 6),
     ]
-
-
-def _each(hit: Hit) -> Text:
-    """Return the memory of one accelerator."""
-    return figures.number(hit.machine.accelerator_memory_gib) if hit.machine.accelerators else Text("")

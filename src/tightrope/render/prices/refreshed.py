@@ -84,15 +84,10 @@ def _columns(changes: tuple[Change, ...]) -> list[Column]:
         Column("zone or tier", [say(change.part) for change in changes], 2),
         Column("was", [_usd(change.old_usd) for change in changes], right=True),
         Column("is", [_usd(change.new_usd) for change in changes], right=True),
-        Column("change", [figures.rise(_rise(change)) for change in changes], right=True),
+        Column("change", [figures.rise(change.old_usd, change.new_usd) for change in changes], right=True),
     ]
 
 
 def _usd(value: Decimal | None) -> Text:
     """Return a price; nothing where there is none."""
     return Text(figures.usd(value)) if value is not None else Text("")
-
-
-def _rise(change: Change) -> float | None:
-    """Return the rise as a part of the old price."""
-    return float(change.new_usd / change.old_usd) - 1.0 if change.old_usd else None

@@ -144,16 +144,9 @@ def _course(history: History) -> Text:
         course.append(" → " if before else "")
         course.append(figures.usd(step.usd_per_hour) if step.usd_per_hour is not None else "withdrawn")
         course.append(f" ({step.seen}{', yours' if step.own else ''}", "dim")
-        share = _rise(before, step)
-        if share is not None:
-            course.append(", ", "dim").append_text(figures.rise(share))
+        rise = figures.rise(before.usd_per_hour if before else None, step.usd_per_hour)
+        if rise.plain:
+            course.append(", ", "dim").append_text(rise)
         course.append(")", "dim")
         before = step
     return course
-
-
-def _rise(before: Step | None, step: Step) -> float | None:
-    """Return how much dearer a step is than the one before it; None where either was no price."""
-    if before is None or before.usd_per_hour is None or step.usd_per_hour is None:
-        return None
-    return float(step.usd_per_hour / before.usd_per_hour) - 1.0
