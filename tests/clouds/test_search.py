@@ -23,7 +23,7 @@ from tightrope.clouds.rows import CsvCloud
 from tightrope.clouds.search.changes import Changes, Difference, changes
 from tightrope.clouds.search.compare import Kind, compare, is_of, parse_kind
 from tightrope.clouds.search.find import Found, Query, find
-from tightrope.clouds.search.match import find_machine, matching, parse_span
+from tightrope.clouds.search.match import matching, named_machine, parse_span
 from tightrope.clouds.search.origins import load_parts, origins, sources_of
 from tightrope.clouds.search.sheet import sheet
 
@@ -214,18 +214,31 @@ def test_case_does_not_matter_and_commas_part_patterns() -> None:
 
 
 def test_a_machine_is_found_however_it_is_typed(book: PriceBook) -> None:
-    assert find_machine(book, " STANDARD_z4_V1 ").name == find_machine(book, "z4_v1").name == "Standard_Z4_v1"
+    found = book.machine("Standard_Z4_v1")
+    assert named_machine(book, " STANDARD_z4_V1 ") == named_machine(book, "z4_v1") == found
+    assert named_machine(book, "z5_v1") is None
 
 
 def test_a_name_in_full_stands_before_one_that_may_be_shortened_to_it(book: PriceBook) -> None:
     other = replace(book.machine_types["c1.large"], name="z4_v1")
     both = replace(book, machine_types={**book.machine_types, "z4_v1": other})
-    assert find_machine(both, "standard_z4_v1").name == "Standard_Z4_v1"
-    assert find_machine(both, "z4_v1") == other
+    assert named_machine(both, "standard_z4_v1") == book.machine("Standard_Z4_v1")
+    assert named_machine(both, "z4_v1") == other
     assert parse_kind("Standard_Z4_v1", both) == Kind(gpu_memory_gib=24, count=1)
     assert {hit.machine.name for hit in find(both, Query(machines=("standard_z4*",))).hits} == {"Standard_Z4_v1"}
     with pytest.raises(UnknownNameError, match=r"'Z4_V1' may be Standard_Z4_v1 or z4_v1\nResolve: write Standard_Z4_v1 or z4_v1"):
-        find_machine(both, "Z4_V1")
+        named_machine(both, "Z4_V1")
+
+
+@pytest.mark.parametrize("typed", ["g1.hgue", "G1.HGUE", "g1"])
+def test_a_size_that_there_is_not_has_one_answer_whoever_is_asked(book: PriceBook, typed: str) -> None:
+    with pytest.raises(UnknownNameError) as plain:
+        book.machine(typed.casefold())
+    assert "g1.small (the smallest g1)" in plain.value.resolve
+    for ask in (lambda: sheet(book, typed), lambda: find(book, Query(machines=(typed,)))):
+        with pytest.raises(UnknownNameError) as caught:
+            ask()
+        assert (caught.value.what, caught.value.resolve) == (plain.value.what, plain.value.resolve)
 
 
 @pytest.mark.parametrize("typed", ["NVIDIA L9", "nvidia-l9", "Nvidia Tesla L9", "nvidia_L*"])

@@ -136,19 +136,11 @@ def matching_machines(stated: Iterable[str], book: PriceBook) -> frozenset[str]:
     return frozenset(found if patterns else book.machine_types)
 
 
-def find_machine(book: PriceBook, text: str) -> MachineType:
+def named_machine(book: PriceBook, text: str) -> MachineType | None:
     """Return the machine that a name means, of two that may be typed so the one that is called exactly so.
 
-    Raises ``UnknownNameError`` with near names, with the sizes of a family, or with both that it may mean.
+    None where nothing is called so. Raises ``UnknownNameError`` where two may be meant.
     """
-    found = named_machine(book, text)
-    if found is None:
-        raise unknown_machine(text, book)
-    return found
-
-
-def named_machine(book: PriceBook, text: str) -> MachineType | None:
-    """Return the machine that a name means, None where nothing is called so; raise ``UnknownNameError`` where two may be meant."""
     typed = text.strip()
     if typed in book.machine_types:
         return book.machine_types[typed]
@@ -166,25 +158,20 @@ def _called(pattern: str, book: PriceBook) -> set[str]:
 
 
 def unknown_machine(text: str, book: PriceBook) -> UnknownNameError:
-    """Return the error for a machine that is not there: near names, or the sizes of the family that it names."""
+    """Return the error for a machine that is not there: near names, or the book's own where a family's name is in it."""
     typed, names = short(text.strip()), {short(name): name for name in book.machine_types}
     families = {machine.family.casefold(): machine.family for machine in book.machine_types.values()}
-    family = families.get(typed.partition(".")[0])
-    if family:
-        return _not_a_size(book, text, family)
+    start, dot, size = typed.partition(".")
+    if start in families:
+        try:
+            book.machine(f"{families[start]}{dot}{size[:80]}")
+        except UnknownNameError as error:
+            return error
     near = [names[name] for name in near_names(typed, names)]
     msg = f"unknown machine {text[:80]!r}"
     if near:
         return UnknownNameError(msg, resolve=f"use {' or '.join(near)}")
     return unknown(text, "machine", [*book.machine_types, *families.values()])
-
-
-def _not_a_size(book: PriceBook, text: str, family: str) -> UnknownNameError:
-    """Return the error for a family, or a size that it is not sold in."""
-    sizes = {machine.name.casefold(): machine.name for machine in book.machine_types.values() if machine.family == family}
-    near = [sizes[name] for name in near_names(text.casefold(), sizes, 2)] or list(sizes.values())[:2]
-    msg = f"unknown machine {text[:80]!r}: the family {family} is sold as {', '.join(sizes.values())}"
-    return UnknownNameError(msg, resolve=f"use {' or '.join(near)}")
 
 
 @dataclass(frozen=True, slots=True)

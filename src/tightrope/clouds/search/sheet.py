@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from tightrope.base.catalogue import ON_DEMAND, MachineType, PriceRow, Withdrawal
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.search.match import find_machine, matching, offer_names, rank
+from tightrope.clouds.search.match import matching, named_machine, offer_names, rank, unknown_machine
 from tightrope.clouds.search.origins import Part
 from tightrope.clouds.search.places import ways_to_pay
 
@@ -76,7 +76,9 @@ def sheet(
 
     ``parts`` hold the rows of all dates, for the histories. Raises ``UnknownNameError`` for a name that matches nothing.
     """
-    machine = find_machine(book, name)
+    machine = named_machine(book, name)
+    if machine is None:
+        raise unknown_machine(name, book)
     sold = {region for machine_, region, _ in (*book.rows, *book.zone_rows) if machine_ == machine.name}
     every = _histories(book, machine.name, parts)
     places = sorted(matching(regions, sold | {item.region for item in every}, f"{machine.name} region"))
