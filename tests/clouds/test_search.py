@@ -19,12 +19,13 @@ from tightrope.base.catalogue import Discount, MachineType, PriceRow
 from tightrope.base.errors import InputError, UnknownNameError
 from tightrope.clouds import rows
 from tightrope.clouds.book import PriceBook, load_price_book
+from tightrope.clouds.parts import load_parts
 from tightrope.clouds.rows import CsvCloud
 from tightrope.clouds.search.changes import Changes, Difference, changes
 from tightrope.clouds.search.compare import Kind, compare, is_of, parse_kind
 from tightrope.clouds.search.find import Found, Query, find
 from tightrope.clouds.search.match import matching, named_machine, parse_span
-from tightrope.clouds.search.origins import load_parts, origins, sources_of
+from tightrope.clouds.search.origins import origins, sources_of
 from tightrope.clouds.search.sheet import sheet
 
 MACHINES = """cloud,name,family,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,source,seen

@@ -14,11 +14,12 @@ from rich.text import Text
 
 from tightrope.base.catalogue import Catalogue, MachineType, PriceRow
 from tightrope.clouds.join import Change as Moved
+from tightrope.clouds.parts import Part
 from tightrope.clouds.refresh import Refreshed
 from tightrope.clouds.search.changes import Changes, Difference
 from tightrope.clouds.search.compare import Kind, Side
 from tightrope.clouds.search.find import Found, Hit, Query
-from tightrope.clouds.search.origins import Age, Origin, Origins, Part
+from tightrope.clouds.search.origins import Age, Origin, Origins
 from tightrope.clouds.search.sheet import History, Quote, Sheet, Step
 from tightrope.render.prices import as_json, figures
 from tightrope.render.prices.changes import print_changes

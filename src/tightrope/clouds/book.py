@@ -5,13 +5,12 @@ folder of tables. Goes out: a ``PriceBook``. Prices are append-only: the row in 
 for; a user's rows stand before all others.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import ROUND_UP, Decimal
 from pathlib import Path
 
-from tightrope.base import registry
 from tightrope.base.catalogue import ANY, ON_DEMAND, Catalogue, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice
 from tightrope.base.errors import InputError, UnknownNameError, Where, near_names, unknown_name
 from tightrope.base.units import HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
@@ -28,8 +27,7 @@ from tightrope.clouds.in_force import (
     withdraw,
     without_zones,
 )
-from tightrope.clouds.own import load_own
-from tightrope.clouds.store import load_refreshed
+from tightrope.clouds.parts import Part, load_parts, machines_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,17 +207,6 @@ def _unknown_machine(name: str, known: dict[str, MachineType], where: Where | No
     return UnknownNameError(msg, resolve=f"use {' or '.join(named)}", where=where)
 
 
-def _by_name(machines: Iterable[MachineType]) -> dict[str, MachineType]:
-    """Return name → machine; two sellers of one name are an error, since prices are found by name."""
-    found: dict[str, MachineType] = {}
-    for machine in machines:
-        if machine.name in found:
-            msg = f"the clouds {found[machine.name].cloud!r} and {machine.cloud!r} both sell a machine called {machine.name!r}"
-            raise InputError(msg, resolve="rename the machine in one of the catalogues")
-        found[machine.name] = machine
-    return found
-
-
 def load_price_book(as_of: date | None = None, directory: Path | None = None) -> PriceBook:
     """Return the machines and the prices in force on ``as_of`` (default: the newest) of every discovered cloud.
 
@@ -227,12 +214,13 @@ def load_price_book(as_of: date | None = None, directory: Path | None = None) ->
     those of the same name, its prices those of the same machine, region and offer (a unit price all tiers of the same item), its
     discounts every price but its own, whatever their dates. Raises ``InputError`` with file, line and remedy.
     """
-    shipped = [cloud.catalogue() for cloud in registry.clouds().values()]
-    machines = _by_name(machine for catalogue in shipped for machine in catalogue.machines)
-    refreshed = load_refreshed(machines, earlier=as_of is not None)
-    machines = {machine.name: machine for catalogue in refreshed for machine in catalogue.machines} | machines
-    theirs = [*shipped, *refreshed]
-    own = load_own(directory, machines, theirs) if directory else Catalogue()
+    return book_of(load_parts(directory, earlier=as_of is not None), as_of)
+
+
+def book_of(parts: Sequence[Part], as_of: date | None = None) -> PriceBook:
+    """Return what the catalogues say together of a day; raise ``InputError`` where nothing was seen by then."""
+    theirs = [item for part in parts if part.kind != "own" for item in part.catalogues]
+    own = next((item for part in parts if part.kind == "own" for item in part.catalogues), Catalogue())
     prices = in_force((row for part in theirs for row in part.prices), as_of, price_key)
     withdrawn = withdraw(prices, (item for part in theirs for item in part.withdrawn), as_of)
     mine = in_force(own.prices, as_of, price_key)
@@ -245,7 +233,7 @@ def load_price_book(as_of: date | None = None, directory: Path | None = None) ->
         msg = f"no price was seen by {as_of}"
         raise InputError(msg, resolve=f"ask for a day from {oldest} on")
     return PriceBook(
-        machine_types=machines | {machine.name: machine for machine in own.machines},
+        machine_types=machines_of(parts),
         rows={(machine, region, offer): row for (machine, region, offer, zone), row in prices.items() if not zone},
         unit_tiers=newest_tiers([part.unit_prices for part in theirs], as_of) | tiers_in_force(own.unit_prices, as_of),
         zone_rows=by_zone(prices),

@@ -43,15 +43,6 @@ def archives(machines: Mapping[str, MachineType]) -> tuple[Path, ...]:
     return tuple(path for path in sorted(prices_folder().glob("*.zip")) if path.stem in clouds)
 
 
-def load_refreshed(machines: Mapping[str, MachineType], *, earlier: bool = False) -> tuple[Catalogue, ...]:
-    """Return the refreshed tables of every cloud that is installed; ``machines`` are those that ship (name → machine).
-
-    ``earlier`` adds what newer rows have replaced, for a book of an earlier day.
-    """
-    found = (load_archive(path, machines, earlier=earlier) for path in archives(machines))
-    return tuple(part for parts in found for part in parts)
-
-
 def load_archive(path: Path, machines: Mapping[str, MachineType], *, earlier: bool = False) -> tuple[Catalogue, ...]:
     """Return the tables of one file, what stands now first; raise ``InputError`` where it is not one that a refresh wrote."""
     try:

@@ -4,16 +4,14 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from pathlib import Path
-from typing import Literal, TypeAlias
+from datetime import date
+from typing import TypeAlias
 
 from tightrope.base import registry
-from tightrope.base.catalogue import Catalogue, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice
+from tightrope.base.catalogue import CommitmentRule, Discount, MachineType, PriceRow, UnitPrice
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.own import load_own
+from tightrope.clouds.parts import Part
 from tightrope.clouds.search.match import matching
-from tightrope.clouds.store import archives, load_archive
 
 OLD_DAYS = 90
 """A price that was seen longer ago is marked: vendors change theirs within such a time."""
@@ -39,44 +37,6 @@ def sources_of(text: str) -> tuple[str, ...]:
     ('smallest seen [own]', 'price list [facts]')
     """
     return tuple(dict.fromkeys(LESS.sub("", part, count=1) if LESS.match(part) else part for part in PARTS.split(text)))
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One catalogue that the book is made of."""
-
-    kind: Literal["shipped", "refreshed", "own"]
-    name: str
-    """The cloud's; a refreshed archive's file and the user's own folder are called as they lie on disk."""
-    path: Path | None
-    written: datetime | None
-    """When a refreshed archive was written, UTC."""
-    catalogues: tuple[Catalogue, ...]
-    """What stands now, and what newer rows have replaced where it lies apart."""
-
-    @property
-    def rows(self) -> int:
-        """Rows that a price may come from, all dates."""
-        return sum(len(item.prices) + len(item.unit_prices) + len(item.discounts) for item in self.catalogues)
-
-
-def load_parts(directory: Path | None = None) -> tuple[Part, ...]:
-    """Return every catalogue that the book is made of, all dates: those that ship, those refreshed, and the user's ``directory``."""
-    parts = [Part("shipped", name, None, None, (cloud.catalogue(),)) for name, cloud in registry.clouds().items()]
-    machines = _machines(parts)
-    for path in archives(machines):
-        written = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
-        parts.append(Part("refreshed", path.stem, path, written, load_archive(path, machines, earlier=True)))
-    machines = _machines(parts)
-    if directory:
-        own = load_own(directory, machines, [item for part in parts for item in part.catalogues])
-        parts.append(Part("own", directory.name, directory, None, (own,)))
-    return tuple(parts)
-
-
-def _machines(parts: list[Part]) -> dict[str, MachineType]:
-    """Return name → machine, as the last part has it."""
-    return {machine.name: machine for part in parts for item in part.catalogues for machine in item.machines}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 from tightrope.base.catalogue import ON_DEMAND, MachineType, PriceRow, Withdrawal
 from tightrope.clouds.book import PriceBook
+from tightrope.clouds.parts import Part
 from tightrope.clouds.search.match import matching, named_machine, offer_names, rank, unknown_machine
-from tightrope.clouds.search.origins import Part
 from tightrope.clouds.search.places import ways_to_pay
 
 

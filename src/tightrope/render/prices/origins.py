@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from tightrope.clouds.search.origins import OLD_DAYS, Age, Origin, Origins, Part
+from tightrope.clouds.parts import Part
+from tightrope.clouds.search.origins import OLD_DAYS, Age, Origin, Origins
 from tightrope.render import words
 from tightrope.render.prices import figures
 from tightrope.render.prices.table import INDENT, Column, print_notes, print_table, print_title
