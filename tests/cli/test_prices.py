@@ -568,10 +568,12 @@ def test_a_plan_of_a_past_day_has_that_days_prices_and_says_what_was_old_then(ru
     trace = tmp_path / "trace.csv"
     trace.write_text("t_s\n" + "".join(f"{second}\n" for second in range(3600)), encoding="utf-8")
     replayed = ("replay", tmp_path / "out" / "plan.json", "--trace", trace, "--column", "time=t_s", "--catalogue", own, "--json")
-    dear, cheap = run(*replayed), run(*replayed, "--prices-as-of", "2026-03-01")
-    assert (dear.code, cheap.code) == (0, 0), dear.error + cheap.error
-    usd = [answer.json["runs"][0]["stretch_cost_usd"] for answer in (dear, cheap)]
+    assert (then["prices_as_of"], now["prices_as_of"]) == ("2026-03-01", "")
+    dear, cheap, same = (run(*replayed, *day) for day in (("--prices-as-of", "2026-10-01"), ("--prices-as-of", "2026-03-01"), ()))
+    assert (dear.code, cheap.code, same.code) == (0, 0, 0), dear.error + cheap.error + same.error
+    usd = [answer.json["runs"][0]["stretch_cost_usd"] for answer in (dear, cheap, same)]
     assert usd[0] == pytest.approx(2 * usd[1], rel=0.05)
+    assert usd[1] == usd[2]
 
 
 @pytest.mark.parametrize(

@@ -254,4 +254,6 @@ class Plan:
     cache: AnswerCache | None = field(default=None, metadata=EXACT)
     charts: dict[str, list[float]] = field(default_factory=dict)
     """Series the report draws, float per block of the week: demand per class, capacity per pool."""
+    prices_as_of: str = ""
+    """The past day whose prices were asked for, such as 2026-10-31; empty for the newest. A replay bills with the same."""
     schema_version: int = 2

@@ -48,7 +48,7 @@ def replay(
     ] = 0.0,
     catalogue: Annotated[Path | None, typer.Option(help="Your own folder of machine and price tables, put before ours.")] = None,
     prices_as_of: Annotated[
-        str, typer.Option(metavar="DATE", help="Bill with the prices seen by that day, such as 2026-10-31; the newest else.")
+        str, typer.Option(metavar="DATE", help="Bill with the prices seen by that day; as the plan was asked for else.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
@@ -73,8 +73,9 @@ def replay(
         week_hour=week_hour,
         log_s=length_s if chrome_trace else 0.0,
     )
-    day = parse_day(prices_as_of, "--prices-as-of")
-    plan, book = load_plan(plan_file), load_price_book(day, catalogue)
+    plan = load_plan(plan_file)
+    said = ("--prices-as-of", prices_as_of) if prices_as_of else (f"prices_as_of of {plan_file}", plan.prices_as_of)
+    book = load_price_book(parse_day(said[1], said[0]), catalogue)
     with counting(Console(stderr=True)) as counter:
         tried = answer(question, plan, book, counter)
     per_s = counter.per_s

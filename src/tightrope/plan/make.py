@@ -80,6 +80,7 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
         scaling=workload.scaling,
         cache=answer_cache(proof.fleet),
         charts=_charts(workload, solution, pools, proof.headroom),
+        prices_as_of=book.as_of.isoformat() if book.as_of else "",
     )
 
 

@@ -121,9 +121,9 @@ def _reasons(plan: Plan, elapsed_s: float | None, report: Path | None) -> Table:
     )
     add_rows(table, "promises", proof)
     add_rows(table, "rests on", map(say, _first(f"{use.profile}: {words.band(use)}" for use in plan.provenance)))
-    add_rows(
-        table, "prices", [say(f"{words.seen_dates(plan.price_sources)}; each is in the report")] if plan.price_sources else []
-    )
+    asked = f"as known on {plan.prices_as_of}: " if plan.prices_as_of else ""
+    dates = f"{asked}{words.seen_dates(plan.price_sources)}; each is in the report"
+    add_rows(table, "prices", [say(dates)] if plan.price_sources else [])
     add_rows(
         table, "watch out", [say(text, "yellow") for text in plan.warnings] + [say(text) for text in _first(plan.sensitivities)]
     )

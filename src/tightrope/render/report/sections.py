@@ -211,7 +211,8 @@ def grounds(plan: Plan) -> Html:
         for use in plan.provenance
     ]
     body = table("Performance profiles", ("profile", "known by", ">error band", "source"), rows, class_="stack")
-    prices = [tag("h3", "Prices"), listing(plan.price_sources)] if plan.price_sources else []
+    head = f"Prices, as known on {plan.prices_as_of}" if plan.prices_as_of else "Prices"
+    prices = [tag("h3", head), listing(plan.price_sources)] if plan.price_sources else []
     return section("What it rests on", *([body] if rows else []), *prices) if rows or prices else NOTHING
 
 
