@@ -73,9 +73,9 @@ def replay(
         week_hour=week_hour,
         log_s=length_s if chrome_trace else 0.0,
     )
+    day = parse_day(prices_as_of, "--prices-as-of")
     plan = load_plan(plan_file)
-    said = ("--prices-as-of", prices_as_of) if prices_as_of else (f"prices_as_of of {plan_file}", plan.prices_as_of)
-    book = load_price_book(parse_day(said[1], said[0]), catalogue)
+    book = load_price_book(day or parse_day(plan.prices_as_of, f"prices_as_of of {plan_file}"), catalogue)
     with counting(Console(stderr=True)) as counter:
         tried = answer(question, plan, book, counter)
     per_s = counter.per_s
