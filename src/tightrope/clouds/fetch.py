@@ -84,6 +84,17 @@ def reshaped(where: str, got: object, expected: str) -> SourceError:
     return SourceError(msg, resolve="report it with the name of the list; the prices you have stay as they are")
 
 
+def is_zipped(path: Path) -> bool:
+    """Return whether a file is gzip."""
+    with path.open("rb") as file:
+        return file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+
+
+def opened(path: Path) -> BinaryIO:
+    """Return a file's content as a stream that undoes gzip as it is read."""
+    return cast("BinaryIO", gzip.open(path, "rb")) if is_zipped(path) else path.open("rb")
+
+
 class _Broken(Exception):  # noqa: N818 - never leaves this module
     """A request failed for a reason that may pass."""
 
@@ -126,7 +137,7 @@ class Fetcher:
 
     def json(self, url: str, label: str, headers: Headers = {}) -> object:  # noqa: B006 - a Mapping is never changed
         """Return one document of at most 64 MiB, fractions as ``Decimal``; raise ``SourceError``."""
-        return self._patiently(url, label, lambda: self._document(url, headers))
+        return self._patiently(url, label, lambda: self._received(url, headers))[1]
 
     def pages(
         self,
@@ -156,17 +167,16 @@ class Fetcher:
     def _page(self, folder: Path, url: str, label: str, headers: Headers) -> object:
         """Return one page, from the disk if it is there."""
         kept = folder / _name(url)
-        if not kept.exists():
-            document = self._patiently(url, label, lambda: self._body(url, headers))
-            _replace(kept, document)
-        return _parse(kept.read_bytes(), url)
+        if kept.exists():
+            return _parse(kept.read_bytes(), url)
+        body, document = self._patiently(url, label, lambda: self._received(url, headers))
+        _replace(kept, body)
+        return document
 
     def open(self, url: str, label: str, headers: Headers = {}) -> BinaryIO:  # noqa: B006
         """Return a file's content as a stream that undoes gzip as it is read; the file is downloaded first."""
         path = self.download(url, label, headers)
-        with path.open("rb") as file:
-            zipped = file.read(2) == GZIP_MAGIC
-        return cast("BinaryIO", gzip.open(path, "rb")) if zipped else path.open("rb")
+        return opened(path)
 
     def download(self, url: str, label: str, headers: Headers = {}) -> Path:  # noqa: B006
         """Return a file as it was sent (perhaps gzip), continued where an earlier try broke off; raise ``SourceError``."""
@@ -202,12 +212,8 @@ class Fetcher:
                     self.progress(label, have, total)
         part.replace(target)
 
-    def _document(self, url: str, headers: Headers) -> object:
-        """Return one answer, parsed."""
-        return _parse(self._body(url, headers), url)
-
-    def _body(self, url: str, headers: Headers) -> bytes:
-        """Return one answer's body that parses as JSON; raise ``_Broken`` where it does not, for it may have been cut."""
+    def _received(self, url: str, headers: Headers) -> tuple[bytes, object]:
+        """Return one answer's body and what it says; raise ``_Broken`` where it is no JSON, for it may have been cut."""
         body = bytearray()
         with self._answer(url, {"Accept-Encoding": "gzip", **headers}) as answer:
             for chunk in answer.stream(CHUNK_BYTES, decode_content=True):
@@ -217,11 +223,10 @@ class Fetcher:
                         shown(url), f"more than {len(body)} bytes", f"a document of at most {MAX_DOCUMENT_BYTES} bytes"
                     )
         try:
-            _parse(bytes(body), url)
+            return bytes(body), _parse(bytes(body), url)
         except ValueError as error:
             msg = f"answered what is no JSON ({error})"
             raise _Broken(msg, end=reshaped(shown(url), bytes(body[:80]), "a JSON document")) from error
-        return bytes(body)
 
     @contextmanager
     def _answer(self, url: str, headers: Headers) -> Iterator[urllib3.BaseHTTPResponse]:

@@ -5,16 +5,14 @@ columns are found by name; one that is missing is another shape of the list.
 """
 
 import csv
-import gzip
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from tightrope.clouds.aws.offers import KEPT, METERS, Listing, ListPrice
 from tightrope.clouds.aws.savings_plans import KINDS, PlanRate
-from tightrope.clouds.fetch import GZIP_MAGIC, reshaped
+from tightrope.clouds.fetch import is_zipped, opened, reshaped
 
 ABOUT_ROWS = 5
 HEADER_BYTES = 64 * 1024
@@ -55,13 +53,12 @@ PLAN_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class _Sheet:
-    """A price list's columns, and how it is compressed."""
+    """A price list's columns."""
 
     path: Path
     where: str
     names: list[str]
     version: str
-    zipped: bool
     may_lack: frozenset[str] = frozenset()
 
     def place(self, name: str) -> str:
@@ -105,10 +102,8 @@ def read_plans(path: Path, where: str, skus: Mapping[str, str]) -> Iterator[Plan
 
 def _opened(path: Path, where: str, may_lack: frozenset[str] = frozenset()) -> _Sheet:
     """Return what a file's first rows say of it."""
-    with path.open("rb") as file:
-        zipped = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     try:
-        with cast("BinaryIO", gzip.open(path)) if zipped else path.open("rb") as file:
+        with opened(path) as file:
             lines = [file.readline(HEADER_BYTES).decode("utf-8-sig") for _ in range(ABOUT_ROWS + 1)]
         about = dict(row[:2] for row in csv.reader(lines[:ABOUT_ROWS], strict=True) if len(row) > 1)
         names = next(csv.reader(lines[ABOUT_ROWS:], strict=True), list[str]())
@@ -116,7 +111,7 @@ def _opened(path: Path, where: str, may_lack: frozenset[str] = frozenset()) -> _
         raise reshaped(where, error, "a CSV file in UTF-8") from error
     if "SKU" not in names:
         raise reshaped(where, lines[ABOUT_ROWS], "the names of the columns in the sixth row")
-    return _Sheet(path, where, names, about.get("Version", ""), zipped, may_lack)
+    return _Sheet(path, where, names, about.get("Version", ""), may_lack)
 
 
 def _rows(sheet: _Sheet, columns: Sequence[str], condition: str, values: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
@@ -124,7 +119,7 @@ def _rows(sheet: _Sheet, columns: Sequence[str], condition: str, values: Mapping
     import duckdb  # noqa: PLC0415 - heavy, and only needed once a list is really read
 
     typed = ", ".join(f"c{index}: 'VARCHAR'" for index in range(len(sheet.names)))
-    compression = "gzip" if sheet.zipped else "none"
+    compression = "gzip" if is_zipped(sheet.path) else "none"
     query = f"""SELECT {", ".join(map(sheet.place, columns))} FROM read_csv($path, auto_detect=false, header=false,
         skip={ABOUT_ROWS + 1}, delim=',', quote='"', escape='"', compression='{compression}',
         buffer_size={BUFFER_BYTES}, columns={{{typed}}})
