@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tightrope.base.catalogue import UnitPrice
+from tightrope.base.catalogue import OLD_DAYS, UnitPrice
 from tightrope.base.plan import Plan
 from tightrope.base.records import CachePolicy, Provenance
 from tightrope.clouds.book import load_price_book
 from tightrope.plan.fleet import open_pools
 from tightrope.plan.prove import Bench, Proof
-from tightrope.plan.warn import OLD_PRICE_DAYS, find_warnings
+from tightrope.plan.warn import find_warnings
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +88,7 @@ def test_wide_models_are_to_be_measured_first(warned: Any, proof: Proof) -> None
     assert not about(warned(pools=pools("measured", 0.4)), "measure it")
 
 
-@pytest.mark.parametrize("days", [OLD_PRICE_DAYS + 1, 400])
+@pytest.mark.parametrize("days", [OLD_DAYS + 1, 400])
 def test_old_prices_say_their_age(warned: Any, proof: Proof, days: int) -> None:
     (oldest,) = {min(pool.option.terms.row.seen for pool in open_pools(proof.solution))}
     assert about(warned(today=oldest + timedelta(days=days)), f"prices are up to {days} days old (seen {oldest})")

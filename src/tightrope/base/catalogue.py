@@ -14,6 +14,10 @@ ANY = "*"
 """In a ``Discount``: every family, or every region."""
 ON_DEMAND = "on-demand"
 SPOT = "spot"
+OWNED = "owned"
+"""The cloud of machines of one's own, and their one offer."""
+OLD_DAYS = 90
+"""A price that was seen longer ago is marked and warned of: vendors change theirs within such a time."""
 
 VOLUMES = {"GB": 1e9, "GiB": 2.0**30}
 """Unit of data → bytes."""

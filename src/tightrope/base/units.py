@@ -6,6 +6,7 @@ A month is 730 hours (8,760 hours of a year / 12), the convention of the vendors
 
 import math
 import re
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 HOURS_PER_MONTH = 730.0
@@ -30,6 +31,11 @@ BYTES = {
     "TiB": 2.0**40,
 }
 _QUANTITY = re.compile(r"\s*([+-]?(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z%]*)\s*")
+
+
+def today() -> date:
+    """Return the day it is now, UTC, by which prices are dated."""
+    return datetime.now(tz=UTC).date()
 
 
 def parse_quantity(text: str, units: dict[str, float]) -> float:

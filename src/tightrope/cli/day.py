@@ -1,13 +1,9 @@
 """Days that options name."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 
 from tightrope.base.errors import InputError
-
-
-def today() -> date:
-    """Return the day it is now, UTC."""
-    return datetime.now(tz=UTC).date()
+from tightrope.base.units import today
 
 
 def parse_day(text: str, option: str) -> date | None:

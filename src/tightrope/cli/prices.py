@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from tightrope.clouds.book import PriceBook
+    from tightrope.clouds.parts import Part
 
 app = typer.Typer(no_args_is_help=True, help="The price book: find, show, compare, what changed, where it is from, refresh it.")
 Answer = TypeVar("Answer")
@@ -30,6 +31,16 @@ def _book(as_of: str, catalogue: Path | None) -> "tuple[PriceBook, date]":
 
     day = parse_day(as_of, "--as-of")
     return load_price_book(day, catalogue), day or today()
+
+
+def _parts(as_of: str, catalogue: Path | None) -> "tuple[tuple[Part, ...], PriceBook, date]":
+    """Return the catalogues of all days, the book of a day that they make, and the day that ages count from."""
+    from tightrope.cli.day import parse_day, today  # noqa: PLC0415 - loads only where it is needed
+    from tightrope.clouds.book import book_of  # noqa: PLC0415
+    from tightrope.clouds.parts import load_parts  # noqa: PLC0415
+
+    day, parts = parse_day(as_of, "--as-of"), load_parts(catalogue)
+    return parts, book_of(parts, day), day or today()
 
 
 def _asked(ask: "Callable[[PriceBook], Answer]", book: "PriceBook", catalogue: Path | None) -> "Answer":
@@ -125,19 +136,16 @@ def show(
     """Show all that is known of one machine: every region and offer, how its prices went, and where they stand."""
     from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
 
-    from tightrope.cli.day import parse_day, today  # noqa: PLC0415
-    from tightrope.clouds.book import book_of  # noqa: PLC0415
-    from tightrope.clouds.parts import load_parts  # noqa: PLC0415
     from tightrope.clouds.search.sheet import sheet  # noqa: PLC0415
     from tightrope.render.prices.as_json import sheet_json, text  # noqa: PLC0415
     from tightrope.render.prices.sheet import print_sheet  # noqa: PLC0415
 
-    asked, parts = parse_day(as_of, "--as-of"), load_parts(catalogue)
-    found = _asked(lambda book: sheet(book, machine, region or (), offer or (), parts), book_of(parts, asked), catalogue)
+    parts, book, day = _parts(as_of, catalogue)
+    found = _asked(lambda book: sheet(book, machine, region or (), offer or (), parts), book, catalogue)
     if as_json:
         typer.echo(text(sheet_json(found)))
     else:
-        print_sheet(found, Console(), asked or today(), everything=bool(region or offer))
+        print_sheet(found, Console(), day, everything=bool(region or offer))
 
 
 @app.command()
@@ -222,16 +230,12 @@ def sources(cloud: Clouds = None, as_of: AsOf = "", catalogue: Catalogue = None,
     """List where every price comes from, how old it is and under which licence it may be used."""
     from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
 
-    from tightrope.cli.day import parse_day, today  # noqa: PLC0415
-    from tightrope.clouds.book import book_of  # noqa: PLC0415
-    from tightrope.clouds.parts import load_parts  # noqa: PLC0415
     from tightrope.clouds.search.origins import origins  # noqa: PLC0415
     from tightrope.render.prices.as_json import origins_json, text  # noqa: PLC0415
     from tightrope.render.prices.origins import print_origins  # noqa: PLC0415
 
-    asked, parts = parse_day(as_of, "--as-of"), load_parts(catalogue)
-    day = asked or today()
-    found = _asked(lambda book: origins(book, parts, day, cloud or ()), book_of(parts, asked), catalogue)
+    parts, book, day = _parts(as_of, catalogue)
+    found = _asked(lambda book: origins(book, parts, day, cloud or ()), book, catalogue)
     if as_json:
         typer.echo(text(origins_json(found, day)))
     else:

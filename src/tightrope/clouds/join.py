@@ -73,8 +73,9 @@ class Comparison:
         return tuple(sorted(both, key=lambda change: change.factor, reverse=True))
 
 
-def compare(book: PriceBook, listed: Catalogue, cloud: str, source: str, today: date) -> Comparison:
-    """Return what changes with the list of one cloud; ``source`` says where what is gone was looked for."""
+def compare(book: PriceBook, listed: Catalogue, cloud: str, today: date) -> Comparison:
+    """Return what changes with the list of one cloud."""
+    source = f"no longer in the price lists of {cloud}"
     known = {price_key(row): row for row in book.every_price() if row.cloud == cloud}
     prices = tuple(_completed(row, known.get(price_key(row))) for row in listed.prices)
     here = {price_key(row): row for row in prices}

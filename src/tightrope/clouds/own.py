@@ -6,16 +6,15 @@ A slip in it must not pass for a wish: names that nobody has, days that are yet 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import NoReturn
 
 from tightrope.base import registry
-from tightrope.base.catalogue import ANY, Catalogue, Discount, MachineType, PriceRow, UnitPrice, Withdrawal
+from tightrope.base.catalogue import ANY, OWNED, Catalogue, Discount, MachineType, PriceRow, UnitPrice, Withdrawal
 from tightrope.base.errors import InputError, Where, near_names
+from tightrope.base.units import today
 from tightrope.clouds.in_force import newest_tiers, tiers_in_force, unit_key
-from tightrope.clouds.owned import NAME as OWNED
 from tightrope.clouds.owned import load_owned
 from tightrope.clouds.rows import TABLES, holds_tables, load_catalogue
 
@@ -106,11 +105,11 @@ def _refuse(
 
 def _check_days(own: Catalogue, where: Where) -> None:
     """Raise ``InputError`` for a day that is yet to come."""
-    today = datetime.now(tz=UTC).date()
+    now = today()
     for row in (*own.machines, *own.prices, *own.unit_prices, *own.discounts, *own.withdrawn):
-        if row.seen > today:
+        if row.seen > now:
             msg = f"seen: {row.seen} is yet to come, in the row of {_said(row)}"
-            raise InputError(msg, where=where, resolve=f"write the day on which the figure was true, {today} at the latest")
+            raise InputError(msg, where=where, resolve=f"write the day on which the figure was true, {now} at the latest")
 
 
 def _check_tiers(unit_prices: Sequence[UnitPrice], theirs: Sequence[Catalogue], where: Where) -> None:

@@ -131,8 +131,7 @@ def refresh(
         fetcher = Fetcher(work, progress)
         listed = _listed(seller.importer, ask, fetcher)
         now, *past = load_archive(path, machines, earlier=True) if path.exists() else (Catalogue(),)
-        source = f"no longer in the price lists of {cloud}"
-        found = compare(book, listed, cloud, source, today)
+        found = compare(book, listed, cloud, today)
         wrong = list(doubts(book, now, found, ask.regions, cloud))
         if wrong and not accept:
             (work / REFUSED).touch()

@@ -19,6 +19,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from tightrope.base.errors import UnknownNameError, near_names, unknown_name
+from tightrope.base.units import today
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -163,13 +164,8 @@ def _record(provider: "Provider", model: "ModelInfo", day: date) -> TokenPrice:
         since=since,
         seen=list_seen() if owner.id == DATED_AS_READ else None,
         source=f"genai-prices {version('genai-prices')} [MIT], from {', '.join(owner.pricing_urls or ['no page that it names'])}",
-        note="; ".join(filter(None, (said, UNDATED if since is None and day < _today() else ""))),
+        note="; ".join(filter(None, (said, UNDATED if since is None and day < today() else ""))),
     )
-
-
-def _today() -> date:
-    """Return today, UTC, as the list counts its days."""
-    return datetime.now(UTC).date()
 
 
 def token_price(provider: str, model: str, as_of: date | None = None) -> TokenPrice:
@@ -193,7 +189,7 @@ def token_price(provider: str, model: str, as_of: date | None = None) -> TokenPr
         entry = listed or known.find_provider_model(model, found, None, None)[1]
     except LookupError as error:
         raise unknown_name(model, kind=f"model of {found.id}", known=(item.id for item in found.models)) from error
-    return _record(found, entry, as_of or _today())
+    return _record(found, entry, as_of or today())
 
 
 def _matches(pattern: str) -> Callable[[str], bool]:
@@ -227,7 +223,7 @@ def find_token_prices(model_pattern: str = "*", provider_pattern: str = "*", as_
         start = Counter(name[:4] for name in sorted(names)).most_common(1)[0][0]
         some = f"say less of its name, as in *{start}*, or * for all {len(names):,} models"
         raise UnknownNameError(msg, resolve=f"use {' or '.join(near)}" if near else some)
-    day = as_of or _today()
+    day = as_of or today()
     return tuple(sorted((_record(provider, model, day) for provider, model in found), key=_cheapest_first))
 
 

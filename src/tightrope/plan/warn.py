@@ -6,12 +6,11 @@ from dataclasses import replace
 from datetime import date
 
 from tightrope.base import registry
-from tightrope.base.catalogue import PriceRow, UnitPrice
+from tightrope.base.catalogue import OLD_DAYS, OWNED, PriceRow, UnitPrice
 from tightrope.base.plan import Evidence, Refusal
 from tightrope.base.records import Workload
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.owned import NAME as OWNED
 from tightrope.demand.blocks import split_demand
 from tightrope.plan.bill import NOT_BILLED
 from tightrope.plan.build import lead_seconds, may_commit, size_classes
@@ -19,7 +18,6 @@ from tightrope.plan.fleet import OpenPool, Stretch, busiest
 from tightrope.plan.prove import Proof, gather_evidence, replay_seeds
 from tightrope.replay.records import Drill
 
-OLD_PRICE_DAYS = 90
 WIDE_BAND = 0.3
 DRILL_S = 600.0
 """How long the drilled zone stays away."""
@@ -168,9 +166,9 @@ def _prices(rows: Sequence[PriceRow | UnitPrice], today: date) -> list[str]:
     old = [
         f"{what} prices are up to {(today - seen).days} days old (seen {seen})"
         for what, seen in sorted(oldest.items())
-        if (today - seen).days > OLD_PRICE_DAYS
+        if (today - seen).days > OLD_DAYS
     ]
     known = registry.clouds()
-    stale = sorted({row.cloud for row in rows if (today - row.seen).days > OLD_PRICE_DAYS})
+    stale = sorted({row.cloud for row in rows if (today - row.seen).days > OLD_DAYS})
     renewed = [f"`tightrope prices refresh {cloud}`" for cloud in stale if cloud in known and known[cloud].importer]
     return [*old, f"old prices are renewed by {' and '.join(renewed)}"] if renewed else old

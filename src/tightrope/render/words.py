@@ -176,13 +176,14 @@ def kept(evidence: Iterable[Evidence]) -> tuple[int, int]:
     return sum(verdicts), len(verdicts)
 
 
-def count(things: Sized, name: str) -> str:
-    """Return a number with its noun.
+def count(things: Sized | int, name: str) -> str:
+    """Return a number, or that of things, with its noun.
 
-    >>> count((1,), "pool"), count((), "pool"), count((1, 2), "promise")
-    ('1 pool', '0 pools', '2 promises')
+    >>> count((1,), "pool"), count((), "pool"), count((1, 2), "promise"), count(1200, "price")
+    ('1 pool', '0 pools', '2 promises', '1,200 prices')
     """
-    return f"{len(things):,} {name}{'' if len(things) == 1 else 's'}"
+    number = things if isinstance(things, int) else len(things)
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 MOST_POOLS_NAMED = 3

@@ -17,13 +17,12 @@ from typing import TypeAlias, TypeVar
 
 from tightrope.base.catalogue import ON_DEMAND, SPOT
 from tightrope.base.errors import SourceError
-from tightrope.base.units import HOURS_PER_YEAR
+from tightrope.base.units import HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
 from tightrope.clouds.fetch import reshaped
 
 YEARS = {"1 Year": 1, "3 Years": 3}
 CHEAPEST_USD_PER_HOUR, DEAREST_USD_PER_HOUR = Decimal("0.0001"), Decimal(1000)
 """What lies outside is no price of a machine: the cheapest costs half a cent, the dearest 150 dollars an hour (2026)."""
-ROUNDING = Decimal("0.00001")
 SIZE = re.compile(r"\d+(-\d+)?")
 SIGNS = re.compile(r"[\W_]+")
 PRODUCT = re.compile(r"(?:virtualmachines)?((?:(?!series).)+)series(?:linux)?")
@@ -127,7 +126,7 @@ def quotes(item: Item, machine: str, today: date, left_out: Counter[str], where:
     primary, since = part(item, "isPrimaryMeterRegion", bool, where), day(item, "effectiveStartDate", where)
     for name, (usd, its_hours) in named.items():
         if CHEAPEST_USD_PER_HOUR <= usd / its_hours <= DEAREST_USD_PER_HOUR:
-            usd_per_hour = usd if its_hours == 1 else (usd / its_hours).quantize(ROUNDING, ROUND_UP)
+            usd_per_hour = usd if its_hours == 1 else (usd / its_hours).quantize(THOUSANDTH_OF_A_CENT, ROUND_UP)
             yield Quote(primary, since, usd_per_hour, machine, name, product_of(item, where))
         else:
             left_out["no sensible price (zero, negative or absurd)"] += 1

@@ -21,13 +21,11 @@ from datetime import date
 from decimal import ROUND_UP, Decimal, localcontext
 from pathlib import Path
 
-from tightrope.base.catalogue import Catalogue, MachineType, PriceRow, UnitPrice
+from tightrope.base.catalogue import OWNED, Catalogue, MachineType, PriceRow, UnitPrice
 from tightrope.base.errors import InputError
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
 from tightrope.clouds.rows import COLUMNS, TEXT, Column, Table, check_repeats, numeric, parse_column, read_table
 
-NAME = "owned"
-"""The cloud, and the offer."""
 MOST_USD_PER_HOUR = 1_000_000
 IN_THE_OVERHEAD = ("internet-egress", "inter-zone-transfer", "object-storage", "block-storage")
 """What a plan has to know the price of in every region."""
@@ -73,7 +71,7 @@ class OwnedMachine:
     def machine_type(self) -> MachineType:
         """Return what the machine is, as the price book knows it."""
         return MachineType(
-            NAME,
+            OWNED,
             self.name,
             self.family or self.name,
             self.vcpu,
@@ -208,7 +206,7 @@ def _what(row: OwnedMachine) -> tuple[object, ...]:
 def _price(row: OwnedMachine) -> PriceRow:
     """Return what the machine costs an hour, rounded up to a thousandth of a cent."""
     usd_per_hour = sum(row.parts_usd_per_hour, Decimal(0)).quantize(THOUSANDTH_OF_A_CENT, ROUND_UP)
-    return PriceRow(NAME, row.site, row.name, NAME, usd_per_hour, 1, None, "derived", row.source, row.seen)
+    return PriceRow(OWNED, row.site, row.name, OWNED, usd_per_hour, 1, None, "derived", row.source, row.seen)
 
 
 def _included(rows: tuple[OwnedMachine, ...]) -> tuple[UnitPrice, ...]:
@@ -218,7 +216,7 @@ def _included(rows: tuple[OwnedMachine, ...]) -> tuple[UnitPrice, ...]:
         since[row.site] = min(row.seen, since.get(row.site, row.seen))
     source = "free: network and disks are in the overhead that owned.csv states; a row in unit_prices.csv stands before this"
     return tuple(
-        UnitPrice(NAME, site, item, "GB-month" if "storage" in item else "GB", Decimal(0), "derived", source, seen)
+        UnitPrice(OWNED, site, item, "GB-month" if "storage" in item else "GB", Decimal(0), "derived", source, seen)
         for site, seen in since.items()
         for item in IN_THE_OVERHEAD
     )

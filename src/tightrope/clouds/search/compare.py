@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from math import inf
 
-from tightrope.base.catalogue import ON_DEMAND, SPOT, MachineType, PriceRow
+from tightrope.base.catalogue import ON_DEMAND, OWNED, SPOT, MachineType, PriceRow
 from tightrope.base.errors import InputError, UnknownNameError, near_names
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.search.find import total_memory_gib
-from tightrope.clouds.search.match import MAKERS, OWNED, matching, matching_gpus, named_machine, short
+from tightrope.clouds.search.match import MAKERS, matching, matching_gpus, named_machine, short
 from tightrope.clouds.search.places import regional, sold, ways_to_pay
 from tightrope.clouds.search.sheet import share_off
 

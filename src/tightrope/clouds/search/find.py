@@ -6,11 +6,11 @@ from decimal import Decimal
 from math import inf
 from typing import Literal, TypeAlias, cast, get_args
 
-from tightrope.base.catalogue import ON_DEMAND, SPOT, MachineType, PriceRow
+from tightrope.base.catalogue import MachineType, PriceRow
 from tightrope.base.errors import InputError, near_names
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.search.match import (
-    OWNED,
+    FIRST_OFFERS,
     Span,
     in_order,
     matching,
@@ -23,8 +23,6 @@ from tightrope.clouds.search.match import (
 from tightrope.clouds.search.places import regional, sold
 
 Sort: TypeAlias = Literal["price", "per-gpu", "per-gib", "per-vcpu", "vcpu", "memory", "machine", "region", "seen"]
-USUAL_OFFERS = (ON_DEMAND, SPOT, OWNED)
-"""Offers shown where none is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def find(book: PriceBook, query: Query) -> Found:
     sort = _sort(query.sort)
     machines = _machines(book, query)
     regions = _regions(book, query)
-    offers = in_order(matching(query.offers, offer_names(book), "offer")) if query.offers else USUAL_OFFERS
+    offers = in_order(matching(query.offers, offer_names(book), "offer")) if query.offers else FIRST_OFFERS
     places = [(name, region) for name, region in sold(book) if region in regions and name in machines]
     every = [
         Hit(machines[name], region, tuple(regional(book, name, region, offer) for offer in offers)) for name, region in places

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import inf
 
-from tightrope.base.catalogue import ON_DEMAND, SPOT, MachineType
+from tightrope.base.catalogue import ON_DEMAND, OWNED, SPOT, MachineType
 from tightrope.base.errors import InputError, UnknownNameError, near_names, unknown_name
 from tightrope.clouds.book import PriceBook
 
 AZURE_PREFIX = "standard_"
-OWNED = "owned"
 FIRST_OFFERS = (ON_DEMAND, SPOT, OWNED)
-"""Offers that stand before all others."""
+"""Offers that stand before all others, and that are shown where none is asked for."""
 NO_GPU = "none"
 MAKERS = r"(?:(?:nvidia|amd|google|aws|intel|tesla)[ _-]+)*"
 """What may stand before an accelerator's name, and says nothing that the name does not."""

@@ -8,13 +8,11 @@ from datetime import date
 from typing import TypeAlias
 
 from tightrope.base import registry
-from tightrope.base.catalogue import CommitmentRule, Discount, MachineType, PriceRow, UnitPrice
+from tightrope.base.catalogue import OLD_DAYS, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.parts import Part
 from tightrope.clouds.search.match import matching
 
-OLD_DAYS = 90
-"""A price that was seen longer ago is marked: vendors change theirs within such a time."""
 Fact: TypeAlias = MachineType | PriceRow | UnitPrice | Discount | CommitmentRule
 KINDS: dict[type, str] = {
     MachineType: "machine",

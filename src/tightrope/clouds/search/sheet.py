@@ -10,7 +10,7 @@ from tightrope.base.catalogue import ON_DEMAND, MachineType, PriceRow, Withdrawa
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.parts import Part
 from tightrope.clouds.search.match import matching, named_machine, offer_names, rank, unknown_machine
-from tightrope.clouds.search.places import ways_to_pay
+from tightrope.clouds.search.places import sold, ways_to_pay
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ def sheet(
     machine = named_machine(book, name)
     if machine is None:
         raise unknown_machine(name, book)
-    sold = {region for machine_, region, _ in (*book.rows, *book.zone_rows) if machine_ == machine.name}
+    here = {region for name, region in sold(book) if name == machine.name}
     every = _histories(book, machine.name, parts)
-    places = sorted(matching(regions, sold | {item.region for item in every}, f"{machine.name} region"))
+    places = sorted(matching(regions, here | {item.region for item in every}, f"{machine.name} region"))
     named = matching(offers, offer_names(book), "offer")
     quotes = [quote for region in places for quote in _quotes(book, machine.name, region) if quote.row.offer in named]
     terms = {offer: rule.term_years for (cloud, offer), rule in book.commitments.items() if cloud == machine.cloud}

@@ -91,15 +91,6 @@ def number(value: float | None) -> Text:
     return Text(f"{value:,.1f}".removesuffix(".0"))
 
 
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> count(1, "price"), count(1200, "price")
-    ('1 price', '1,200 prices')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def day(seen: date, today: date | None = None, old_days: int = 0) -> Text:
     """Return a day; marked where it is more than ``old_days`` before ``today``."""
     old = today is not None and (today - seen).days > old_days

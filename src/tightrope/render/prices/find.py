@@ -4,9 +4,8 @@ from datetime import date
 
 from rich.console import Console
 
-from tightrope.base.catalogue import SPOT
+from tightrope.base.catalogue import OLD_DAYS, SPOT
 from tightrope.clouds.search.find import Found, Hit, Query
-from tightrope.clouds.search.origins import OLD_DAYS
 from tightrope.render.prices import figures
 from tightrope.render.prices.table import Column, print_notes, print_table, print_title
 from tightrope.render.terminal import say

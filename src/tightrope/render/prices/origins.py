@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from datetime import date
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
+from tightrope.base.catalogue import OLD_DAYS
 from tightrope.clouds.parts import Part
-from tightrope.clouds.search.origins import OLD_DAYS, Age, Origin, Origins
+from tightrope.clouds.search.origins import Age, Origin, Origins
 from tightrope.render import words
 from tightrope.render.prices import figures
-from tightrope.render.prices.table import INDENT, Column, print_notes, print_table, print_title
+from tightrope.render.prices.table import Column, indented, print_notes, print_table, print_title
 from tightrope.render.terminal import say
 
 
@@ -19,14 +19,14 @@ def print_origins(origins: Origins, console: Console, today: date) -> None:
     """Print how old each cloud's prices are, then every source: what rests on it, its age, and its licence."""
     rows, old = (sum(age.rows for age in origins.ages), sum(age.old_rows for age in origins.ages))
     print_title(
-        console, "sources of the prices", f"{words.count(origins.origins, 'source')}, {figures.count(rows, 'price')} in force"
+        console, "sources of the prices", f"{words.count(origins.origins, 'source')}, {words.count(rows, 'price')} in force"
     )
     left_out = print_table(console, _ages(origins.ages, today))
     added = [part for part in origins.parts if part.kind != "shipped"]
     left_out += print_table(console, _catalogues(added)) if added else []
     for cloud in dict.fromkeys(origin.clouds for origin in origins.origins):
         _print_cloud(", ".join(cloud), [item for item in origins.origins if item.clouds == cloud], console, today)
-    said = f"{old:,} of {figures.count(rows, 'price')} were last seen more than {OLD_DAYS} days ago"
+    said = f"{old:,} of {words.count(rows, 'price')} were last seen more than {OLD_DAYS} days ago"
     print_notes(console, [said, *_remedies(origins.ages)], left_out)
 
 
@@ -73,11 +73,11 @@ def _print_cloud(name: str, origins: list[Origin], console: Console, today: date
         priced = any(kind != "machine" for kind in origin.rows)
         seen = f"{origin.oldest}" + (f" to {origin.newest}" if origin.newest != origin.oldest else "")
         line = say(" · ".join([_covers(origin), *origin.bases, f"seen {seen}"]))
-        line.append(f"  {figures.count(age_days, 'day')} old", figures.OLD_STYLE if priced and age_days > OLD_DAYS else "dim")
+        line.append(f"  {words.count(age_days, 'day')} old", figures.OLD_STYLE if priced and age_days > OLD_DAYS else "dim")
         console.print()
-        console.print(Padding(line, (0, 0, 0, INDENT), expand=False))
+        console.print(indented(line))
         licence = f" [{origin.licence}]" if origin.licence else ""
-        console.print(Padding(say(f"{origin.source}{licence}", "dim"), (0, 0, 0, INDENT), expand=False))
+        console.print(indented(say(f"{origin.source}{licence}", "dim")))
 
 
 def _covers(origin: Origin) -> str:
@@ -86,4 +86,4 @@ def _covers(origin: Origin) -> str:
     >>> _covers(Origin("list", "", ("aws",), {"price": 1, "machine": 81}, (), date(2026, 1, 1), date(2026, 1, 1)))
     '1 price, 81 machines'
     """
-    return ", ".join(figures.count(rows, kind) for kind, rows in origin.rows.items())
+    return ", ".join(words.count(rows, kind) for kind, rows in origin.rows.items())

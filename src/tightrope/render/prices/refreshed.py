@@ -61,7 +61,7 @@ def fetching(console: Console) -> Iterator[Bars]:
 
 def print_refreshed(refreshed: Refreshed, console: Console) -> None:
     """Print how many prices came and what became of those that were known."""
-    about = f"{words.count(refreshed.regions, 'region')}, {figures.count(refreshed.rows, 'price')} in {refreshed.seconds:.1f} s"
+    about = f"{words.count(refreshed.regions, 'region')}, {words.count(refreshed.rows, 'price')} in {refreshed.seconds:.1f} s"
     print_title(console, refreshed.cloud, about)
     counts = (("unchanged", refreshed.unchanged), ("changed", refreshed.changed), ("new", refreshed.added))
     said = [f"{number:,} {name}" for name, number in (*counts, ("no longer listed", refreshed.withdrawn))]

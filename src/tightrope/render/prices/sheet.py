@@ -6,17 +6,17 @@ from datetime import date
 from rich.console import Console
 from rich.text import Text
 
-from tightrope.base.catalogue import ON_DEMAND, SPOT, MachineType
-from tightrope.clouds.search.match import OWNED
-from tightrope.clouds.search.origins import OLD_DAYS, sources_of
+from tightrope.base.catalogue import OLD_DAYS, ON_DEMAND, SPOT, MachineType
+from tightrope.clouds.search.match import FIRST_OFFERS
+from tightrope.clouds.search.origins import sources_of
 from tightrope.clouds.search.sheet import History, Quote, Sheet, Step
+from tightrope.render import words
 from tightrope.render.prices import figures
 from tightrope.render.prices.table import Column, indented, print_notes, print_table
 from tightrope.render.terminal import grid, labelled, say
 
 MOST_QUOTES = 40
 """More than these are told by the best commitment of each term, unless a region or an offer is named."""
-PLAIN_OFFERS = frozenset({ON_DEMAND, SPOT, OWNED})
 
 
 def print_sheet(sheet: Sheet, console: Console, today: date, *, everything: bool) -> None:
@@ -33,7 +33,7 @@ def print_sheet(sheet: Sheet, console: Console, today: date, *, everything: bool
     left_out = print_table(console, _columns(quotes, sources, today, console.width))
     hidden = len(sheet.quotes) - len(quotes)
     notes = [
-        f"{figures.count(hidden, 'dearer commitment')} not shown; --region or --offer shows all" if hidden else "",
+        f"{words.count(hidden, 'dearer commitment')} not shown; --region or --offer shows all" if hidden else "",
         "US dollars an hour, what is paid upfront spread over the term"
         + ("; * derived from other figures" if any(quote.row.basis == "derived" for quote in quotes) else ""),
     ]
@@ -56,11 +56,11 @@ def _best(sheet: Sheet) -> tuple[Quote, ...]:
     cheapest: dict[tuple[str, int | None], Quote] = {}
     for quote in sheet.quotes:
         place = quote.row.region, sheet.terms.get(quote.row.offer)
-        if quote.row.offer not in PLAIN_OFFERS and (
+        if quote.row.offer not in FIRST_OFFERS and (
             place not in cheapest or quote.row.usd_per_hour < cheapest[place].row.usd_per_hour
         ):
             cheapest[place] = quote
-    return tuple(quote for quote in sheet.quotes if quote.row.offer in PLAIN_OFFERS or quote in cheapest.values())
+    return tuple(quote for quote in sheet.quotes if quote.row.offer in FIRST_OFFERS or quote in cheapest.values())
 
 
 def _columns(quotes: tuple[Quote, ...], sources: list[str], today: date, width: int) -> list[Column]:

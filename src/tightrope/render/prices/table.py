@@ -106,4 +106,4 @@ def print_notes(console: Console, notes: Iterable[str], left_out: Iterable[str] 
     if said:
         console.print()
     for note in said:
-        console.print(Padding(say(note, "dim"), (0, 0, 0, INDENT), expand=False))
+        console.print(indented(say(note, "dim")))
