@@ -16,25 +16,36 @@ from tightrope.base.errors import InputError, unknown_name
 
 Kind: TypeAlias = Literal["clouds", "offers", "render", "perf"]
 
-ATTRIBUTES: dict[str, str] = {"clouds": "CLOUD", "offers": "OFFER", "render": "RENDERER", "perf": "PROFILES"}
+ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "clouds": ("CLOUD",),
+    "offers": ("OFFER", "OFFERS"),
+    "render": ("RENDERER",),
+    "perf": ("PROFILES",),
+}
+"""Kind → the names under which a module carries its part, or several in a tuple."""
 CONTRACTS: dict[str, type] = {"clouds": Cloud, "offers": Offer, "render": Renderer, "perf": ProfileSource}
 
 FOLDERS = frozenset({"clouds", "render"})
 
 
+def _several(part: object) -> tuple[object, ...]:
+    """Return the parts that an attribute or an entry point holds: itself, or those of its tuple."""
+    return part if isinstance(part, tuple) else (part,)
+
+
 def _built_in(kind: str) -> list[object]:
-    """Return the parts carried by the modules of one folder, in name order."""
+    """Return the parts carried by the modules of one folder, in the order of the modules' names."""
     folder = importlib.import_module(f"tightrope.{kind}")
     names = sorted(info.name for info in pkgutil.iter_modules(folder.__path__) if info.ispkg or kind not in FOLDERS)
-    modules = (importlib.import_module(f"tightrope.{kind}.{name}") for name in names)
-    return [getattr(module, ATTRIBUTES[kind]) for module in modules if hasattr(module, ATTRIBUTES[kind])]
+    modules = [importlib.import_module(f"tightrope.{kind}.{name}") for name in names]
+    return [part for module in modules for name in ATTRIBUTES[kind] for part in _several(getattr(module, name, ()))]
 
 
 @cache
 def _discover(kind: str) -> dict[str, object]:
     """Return name → part, built-ins first; two parts of one name are an error."""
     found: dict[str, object] = {}
-    plugged = (point.load() for point in sorted(entry_points(group=f"tightrope.{kind}")))
+    plugged = (part for point in sorted(entry_points(group=f"tightrope.{kind}")) for part in _several(point.load()))
     for part in [*_built_in(kind), *plugged]:
         name, contract = str(getattr(part, "name", part)), CONTRACTS[kind].__name__
         if not isinstance(part, CONTRACTS[kind]):

@@ -4,27 +4,26 @@ The planner's cost and the replay's bill both come from here. It carries no ``OF
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from tightrope.base import registry
 from tightrope.base.contracts import Offer, Prices
 from tightrope.base.errors import InputError
-from tightrope.base.plan import BillLine, Usage
-
-APPLICATION_ORDER = ("compute-savings-plan-1y-no-upfront",)
-"""Commitments in the order in which the seller applies them; any other comes after, by name."""
+from tightrope.base.plan import BillLine, Committed, Usage
 
 
-def _commitment_offers(commitments: dict[str, float]) -> list[tuple[Offer, float]]:
-    """Return the offers committed to with their US dollars an hour, in the order they apply."""
-    for name, usd_per_hour in commitments.items():
-        if registry.find_offer(name).kind != "commitment" or not (math.isfinite(usd_per_hour) and usd_per_hour >= 0):
-            msg = f"commitment {name!r}: got {usd_per_hour!r} USD an hour, expected a commitment offer and an amount of 0 or more"
+def _applied_together(prices: Prices, committed: Sequence[Committed]) -> list[tuple[Offer, list[Committed]]]:
+    """Return the commitments of each seller and order with the offer that charges them, in the order in which they apply."""
+    groups: dict[tuple[str, int], list[Committed]] = {}
+    for item in committed:
+        usd = item.usd_per_hour
+        if registry.find_offer(item.offer).kind != "commitment" or not (math.isfinite(usd) and usd >= 0):
+            msg = f"commitment {item.offer!r}: got {usd!r} USD an hour, expected a commitment offer and an amount of 0 or more"
             raise InputError(msg, resolve="correct the commitment's name or amount")
-    rank = {name: index for index, name in enumerate(APPLICATION_ORDER)}
-    names = sorted(commitments, key=lambda name: (rank.get(name, len(rank)), name))
-    return [(registry.find_offer(name), commitments[name]) for name in names]
+        groups.setdefault((item.cloud, prices.commitment(item.cloud, item.offer).order), []).append(item)
+    return [(registry.find_offer(groups[key][0].offer), groups[key]) for key in sorted(groups)]
 
 
 def _check_usage(usage: Usage) -> None:
@@ -36,18 +35,19 @@ def _check_usage(usage: Usage) -> None:
         raise InputError(msg, resolve="report this with the workload that led to it")
 
 
-def charge_fleet(usage: Usage, prices: Prices, commitments: dict[str, float]) -> tuple[BillLine, ...]:
-    """Return every line of the month's bill, in US dollars; ``commitments`` maps offer to US dollars an hour.
+def charge_fleet(usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tuple[BillLine, ...]:
+    """Return every line of the month's bill, in US dollars.
 
-    Raises ``InputError`` where machine-hours stay unpaid, because the catalogue has no price for them.
+    Raises ``InputError`` where machine-hours stay unpaid, because the catalogue has no price for them, and where a commitment is
+    none that can be made.
     """
     _check_usage(usage)
     bill: list[BillLine] = []
-    for offer, usd_per_hour in _commitment_offers(commitments):
-        lines, usage = offer.charge(usage, prices, usd_per_hour)
+    for offer, group in _applied_together(prices, committed):
+        lines, usage = offer.charge(usage, prices, group)
         bill += lines
     for name in sorted({line.offer for line in usage.lines}):
-        lines, usage = registry.find_offer(name).charge(usage, prices, 0.0)
+        lines, usage = registry.find_offer(name).charge(usage, prices, ())
         bill += lines
     unpaid = [line for line, hours in zip(usage.lines, usage.machine_hours, strict=True) if hours.any()]
     if unpaid:

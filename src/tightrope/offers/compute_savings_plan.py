@@ -1,20 +1,19 @@
-"""AWS Compute Savings Plan, 1 year, no upfront: a promise to spend so much an hour at lower rates, used or not.
+"""AWS Compute Savings Plans: lower rates on every machine of every region and family, for so many US dollars an hour.
 
-In each billing hour AWS covers on-demand usage of any region and family, the highest saving over on-demand first and the lowest
-plan rate first among equals, in fractions of a machine-hour, until the commitment is spent; the rest is charged on demand. Spot
-is never covered. Source: AWS Savings Plans user guide, "Understanding how Savings Plans apply to your usage" (2026).
+They are applied after Reserved Instances and EC2 Instance Savings Plans, all of them together whatever their term and payment (see
+``cover.py``). Source: AWS Savings Plans user guide, "Understanding how Savings Plans apply to your usage" (2026).
 """
 
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 
 from tightrope.base.contracts import Prices
-from tightrope.base.plan import BillLine, OfferTerms, Refusal, Usage
+from tightrope.base.plan import Usage
 from tightrope.base.records import FloatArray, IntArray
+from tightrope.offers.commitment import CommitmentOffer
 
 NAME = "compute-savings-plan-1y-no-upfront"
 ELIGIBLE_OFFER = "on-demand"
@@ -51,42 +50,6 @@ def _covered_usd(usage: Usage, eligible: _Eligible, commitment_usd_per_hour: flo
     return np.clip(commitment_usd_per_hour - before, 0.0, full), full
 
 
-@dataclass(frozen=True, slots=True)
-class ComputeSavingsPlan:
-    """The offer; ``scope``, ``term_years`` and ``payment`` are what a plan's ``Commitment`` says of it."""
-
-    name: str = NAME
-    kind: Literal["commitment"] = "commitment"
-    scope: str = "aws, every region and family"
-    term_years: int = 1
-    payment: str = "no upfront"
-
-    def terms(self, machine: str, region: str, prices: Prices) -> OfferTerms | Refusal:
-        """Return the plan's rate for one covered machine-hour; a refusal where there is none."""
-        row = prices.find(machine, region, self.name)
-        if row is None:
-            return Refusal(f"{machine} {region} {self.name}", "the catalogue has no such price")
-        return OfferTerms(self.name, machine, region, float(row.usd_per_hour), 0.0, row.zones, row)
-
-    def charge(self, usage: Usage, prices: Prices, commitment_usd_per_hour: float) -> tuple[tuple[BillLine, ...], Usage]:
-        """Return one line for each pool covered and one for what the commitment pays unused, and the usage left to on-demand."""
-        eligible = _eligible(usage, prices)
-        covered, full = _covered_usd(usage, eligible, commitment_usd_per_hour)
-        used_usd = covered @ usage.hours_per_month
-        bill = [
-            BillLine("compute", usage.lines[line].pool, self.name, float(usd))
-            for line, usd in zip(eligible.lines, used_usd, strict=True)
-            if usd > 0
-        ]
-        if commitment_usd_per_hour > 0:
-            paid_usd = commitment_usd_per_hour * float(usage.hours_per_month.sum())
-            bill.append(BillLine("commitment unused", "", self.name, max(0.0, paid_usd - float(used_usd.sum()))))
-        share = np.divide(covered, full, out=np.zeros_like(full), where=full > 0)
-        hours = usage.machine_hours.copy()
-        hours[eligible.lines] *= 1.0 - share
-        return tuple(bill), Usage(usage.lines, hours, usage.hours_per_month)
-
-
 def commitment_utilisation(usage: Usage, prices: Prices, commitment_usd_per_hour: float) -> float:
     """Return the share of the commitment that the usage consumes; 1 where nothing is committed, as nothing is wasted."""
     paid_usd = commitment_usd_per_hour * float(usage.hours_per_month.sum())
@@ -115,4 +78,8 @@ def best_commitment_usd_per_hour(usage: Usage, prices: Prices) -> float:
     return float(kinks.ravel()[order][int(np.argmax(stops_falling))])
 
 
-OFFER = ComputeSavingsPlan()
+OFFERS = tuple(
+    CommitmentOffer(f"compute-savings-plan-{term}-{payment}-upfront")
+    for term in ("1y", "3y")
+    for payment in ("no", "partial", "all")
+)

@@ -1,12 +1,13 @@
 """What on-demand and spot share: machine-hours times a rate. It carries no ``OFFER`` itself."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tightrope.base.catalogue import PriceRow
 from tightrope.base.contracts import Prices
-from tightrope.base.plan import BillLine, OfferTerms, Refusal, Usage
+from tightrope.base.plan import BillLine, Committed, OfferTerms, Refusal, Usage
 from tightrope.base.units import HOURS_PER_MONTH
 
 
@@ -40,9 +41,9 @@ class PayAsYouGo:
         """Interruptions per machine-hour; an offer that is never interrupted has none."""
         return interruptions_per_hour(row.interruptions_per_month or 0.0) if self.interruptible else 0.0
 
-    def charge(self, usage: Usage, prices: Prices, commitment_usd_per_hour: float) -> tuple[tuple[BillLine, ...], Usage]:
+    def charge(self, usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tuple[tuple[BillLine, ...], Usage]:
         """Return hours × rate of each line run under this offer; lines without a price stay in the usage left unpaid."""
-        del commitment_usd_per_hour
+        del committed
         hours_per_month = usage.machine_hours @ usage.hours_per_month
         bill: list[BillLine] = []
         unpaid: list[int] = []

@@ -1,0 +1,137 @@
+"""How commitments of one seller and one order are applied to the usage, hour by hour. It carries no ``OFFER``.
+
+In each billing hour every on-demand machine-hour within a commitment's scope may be covered, in part too: the pairs of commitment
+and usage with the highest saving over on-demand first, the lowest rate of the commitment first among equals, until nothing is left
+of the commitments or of the usage. What a commitment has left over is lost, what it does not cover is charged on demand. Spot is
+never covered. Commitments to machines of a family go to its smallest sizes first.
+Sources: AWS Savings Plans user guide, "Understanding how Savings Plans apply to your usage", and Amazon EC2 user guide, "How
+Reserved Instances are applied"; Microsoft documentation, "How an Azure savings plan discount is applied" and "Instance size
+flexibility"; Google Cloud documentation, "Resource-based committed use discounts" and "Compute flexible committed use discounts"
+(all 2026).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from tightrope.base.catalogue import ON_DEMAND, CommitmentRule, MachineType
+from tightrope.base.contracts import Prices
+from tightrope.base.errors import InputError
+from tightrope.base.plan import BillLine, Committed, Usage, UsageLine
+from tightrope.base.records import FloatArray
+
+FORMS = {
+    "machine": "a region/machine where it is sold",
+    "family": "a region/family where it is sold",
+    "region": "a region where it is sold",
+    "any": "no scope (it covers everything of {})",
+}
+"""A rule's scope → how a commitment's scope is written."""
+
+
+def scope_of(rule: CommitmentRule, machine: MachineType, region: str) -> str:
+    """Return the scope of the commitment that covers a machine: its region and type, its region and family, its region, or all."""
+    if rule.scope == "any":
+        return ""
+    if rule.scope == "region":
+        return region
+    return f"{region}/{machine.family if rule.covers_other_sizes(machine.family) else machine.name}"
+
+
+def covered_scope(committed: Committed, rule: CommitmentRule, prices: Prices) -> str:
+    """Return the scope that a stated one stands for: one size of a family of which all sizes are covered means the family.
+
+    Raises ``InputError`` where the seller sells no such commitment, with the form that is expected.
+    """
+    if rule.scope == "any" and not committed.scope:
+        return ""
+    place, _, name = committed.scope.partition("/")
+    fits = rule.scope != "any" and (rule.scope == "region") != bool(name)
+    scopes = {
+        scope_of(rule, machine, place)
+        for machine in (prices.machines([name] if name else ()) if fits else ())
+        if machine.cloud == committed.cloud and machine.family not in rule.excluded_families.split()
+        if prices.find(machine.name, place, committed.offer) is not None
+    }
+    if len(scopes) == 1:
+        return scopes.pop()
+    such = f", such as {min(scopes)}" if scopes else ""
+    form = FORMS[rule.scope].format(committed.cloud)
+    msg = f"{committed.cloud} sells no {committed.offer} for {committed.scope!r}: expected {form}{such}"
+    raise InputError(msg, resolve="correct the commitment's scope or offer")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Pair:
+    """A commitment and a usage line that it may cover, by their indices; pairs compare as the seller orders them."""
+
+    size_vcpu: int
+    """Of commitments to machines, whose smallest sizes come first; else 0."""
+    paid_share: Decimal
+    """The commitment's rate over the on-demand rate: exact, so that ties are ties."""
+    usd_per_hour: Decimal
+    line: int
+    commitment: int
+
+
+def _covers(rule: CommitmentRule, offer: str, lines: Sequence[UsageLine], prices: Prices) -> Iterator[tuple[str, _Pair]]:
+    """Yield each usage line that an offer can cover, as a pair of commitment 0, with the scope of the commitment that covers it."""
+    for index, line in enumerate(lines):
+        if line.offer != ON_DEMAND or line.cloud != rule.cloud:
+            continue
+        row, on_demand = (prices.find(line.machine, line.region, name) for name in (offer, ON_DEMAND))
+        machine = prices.machine(line.machine)
+        if row is None or on_demand is None or row.usd_per_hour >= on_demand.usd_per_hour:
+            continue
+        if machine.family not in rule.excluded_families.split():
+            size_vcpu = machine.vcpu if rule.scope == "machine" else 0
+            share = row.usd_per_hour / on_demand.usd_per_hour
+            yield scope_of(rule, machine, line.region), _Pair(size_vcpu, share, row.usd_per_hour, index, 0)
+
+
+def _pairs(usage: Usage, prices: Prices, committed: Sequence[Committed]) -> list[_Pair]:
+    """Return the pairs in the order in which the seller covers them."""
+    found: list[_Pair] = []
+    for cloud, offer in dict.fromkeys((item.cloud, item.offer) for item in committed):
+        rule = prices.commitment(cloud, offer)
+        covers = list(_covers(rule, offer, usage.lines, prices))
+        scopes = {scope for scope, _ in covers}
+        for index, item in enumerate(committed):
+            if (item.cloud, item.offer) == (cloud, offer):
+                stated = item.scope if item.scope in scopes else covered_scope(item, rule, prices)
+                found += [
+                    _Pair(pair.size_vcpu, pair.paid_share, pair.usd_per_hour, pair.line, index)
+                    for scope, pair in covers
+                    if scope == stated
+                ]
+    return sorted(found)
+
+
+def settle(usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tuple[tuple[BillLine, ...], Usage]:
+    """Return the bill of the commitments of one seller and order, and the usage that they leave.
+
+    One line for each pool and offer that covers some of it, in the order of coverage; then one for what each commitment pays
+    unused, in the order of ``committed``.
+    """
+    hours, weights = usage.machine_hours.copy(), usage.hours_per_month
+    left_usd: FloatArray = np.tile(np.array([[item.usd_per_hour] for item in committed], dtype=np.float64), (1, len(weights)))
+    used_usd: dict[tuple[str, str], float] = {}
+    for pair in _pairs(usage, prices, committed):
+        rate = float(pair.usd_per_hour)
+        full = hours[pair.line] * rate
+        paid = np.minimum(full, left_usd[pair.commitment])
+        left_usd[pair.commitment] -= paid
+        # all of it is covered: exactly nothing is left
+        hours[pair.line] = np.where(paid < full, np.maximum(hours[pair.line] - paid / rate, 0.0), 0.0)
+        usd = float(paid @ weights)
+        if usd > 0.0:
+            key = (usage.lines[pair.line].pool, committed[pair.commitment].offer)
+            used_usd[key] = used_usd.get(key, 0.0) + usd
+    bill = [BillLine("compute", pool, offer, usd) for (pool, offer), usd in used_usd.items()]
+    bill += [
+        BillLine("commitment unused", "", item.offer, float(left @ weights))
+        for item, left in zip(committed, left_usd, strict=True)
+    ]
+    return tuple(bill), Usage(usage.lines, hours, weights)
