@@ -10,6 +10,8 @@ from tightrope.base.records import FloatArray, IntArray
 
 INFINITY = highspy.kHighsInf
 MOST_NODES = 20_000
+WITHOUT_DUAL_FIXING = 1 << 17
+"""HiGHS 1.16.0's presolve rule 17 may call a worse solution optimal, and its cost a bound (its issues 3094 and 3274 are alike)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Model:
         solver.setOptionValue("threads", 1)
         solver.setOptionValue("mip_rel_gap", gap)
         solver.setOptionValue("mip_max_nodes", nodes)
+        solver.setOptionValue("presolve_rule_off", WITHOUT_DUAL_FIXING)
         solver.passModel(self._lp(relaxed=relaxed))
         solver.run()
         return _result(solver, mip=not relaxed and any(self.integer))
