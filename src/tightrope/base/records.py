@@ -228,6 +228,19 @@ class WherePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """A promise to spend ``usd_per_hour`` at an offer's own rates, used or not, for what its scope covers.
+
+    ``scope`` is ``region/machine`` or ``region/family`` or ``region``; empty where everything of the cloud is covered.
+    """
+
+    cloud: str
+    offer: str
+    scope: str
+    usd_per_hour: float
+
+
+@dataclass(frozen=True, slots=True)
 class PurchasePolicy:
     """How the plan may pay."""
 
@@ -237,6 +250,40 @@ class PurchasePolicy:
     spot_zone_loss_share: float
     """Share of the planned load that must still fit after the loss of the largest spot zone."""
     max_pools: int
+    existing: tuple[Committed, ...] = ()
+    """Commitments already made: paid whatever the plan decides."""
+    min_utilisation: float = 0.0
+    """Share of a new commitment that must be used in every stated future; 0 leaves it to the expected cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Machine-hours of one family that go to another, evenly over the months until ``by_month``, when all of them have gone."""
+
+    source: str
+    target: str
+    by_month: int
+    ratio: float
+    """Machine-hours of the target for one of the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One course that the future may take; ``weight`` is how likely it is, as a share."""
+
+    name: str
+    weight: float
+    growth_per_month: float
+    """Compounded, of all traffic; may be negative."""
+    moves: tuple[Move, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Future:
+    """What may come in the next ``months``; without scenarios, every week is like the one planned."""
+
+    months: int = 12
+    scenarios: tuple[Scenario, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,3 +375,5 @@ class Workload:
     cache: CachePolicy | None = None
     failures_per_hour: float = 0.0
     """Rate at which a machine dies without notice, in every replay."""
+    future: Future = Future()
+    """What commitments are sized on."""
