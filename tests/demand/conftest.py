@@ -1,15 +1,16 @@
 """A tiny price book, small files, and a small workload."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
-from tightrope.base.catalogue import MachineType, PriceRow
+from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow
 from tightrope.base.errors import Where, unknown_name
 from tightrope.base.records import Demand, FloatArray
 
@@ -46,12 +47,29 @@ def machine(name: str, accelerator: str = "", memory_gib: float = 0.0) -> Machin
     )
 
 
+def rule(cloud: str, offer: str, scope: Literal["machine", "family", "any"], inflexible: str = "") -> CommitmentRule:
+    return CommitmentRule(cloud, offer, scope, 1, Decimal(0), 1, inflexible, "", "fixed", "test", SEEN)
+
+
+RULES = (
+    rule("aws", "reserved-1y", "machine", "g4dn"),
+    rule("aws", "family-1y", "family"),
+    rule("aws", "plan-1y", "any"),
+    rule("aws", "both-1y", "any"),
+    rule("other", "both-1y", "any"),
+    rule("other", "only-other", "any"),
+)
+
+
 @dataclass(frozen=True)
 class FakeBook:
-    """Two machines in two regions, with on-demand prices in the first only."""
+    """Two machines in two regions, with prices in the first only: 1 USD an hour on demand, 0.6 with a commitment."""
 
     known: tuple[MachineType, ...] = (machine("g4dn.xlarge", "t4", 16.0), machine("c6i.large"))
     regions: tuple[str, ...] = ("us-east-1", "us-west-2")
+    commitments: Mapping[tuple[str, str], CommitmentRule] = field(
+        default_factory=lambda: {(each.cloud, each.offer): each for each in RULES}
+    )
 
     def machine(self, name: str, where: Where | None = None) -> MachineType:
         """Return one machine."""
@@ -73,9 +91,14 @@ class FakeBook:
 
     def find(self, machine: str, region: str, offer: str) -> PriceRow | None:
         """Return a price of the first region."""
-        if region != "us-east-1" or offer != "on-demand":
+        if region != "us-east-1" or offer not in {"on-demand", *(each.offer for each in RULES)}:
             return None
-        return PriceRow("aws", region, machine, offer, Decimal(1), 3, None, "list", "test", SEEN)
+        usd_per_hour = Decimal(1) if offer == "on-demand" else Decimal("0.6")
+        return PriceRow("aws", region, machine, offer, usd_per_hour, 3, None, "list", "test", SEEN)
+
+    def commitment(self, cloud: str, offer: str) -> CommitmentRule:
+        """Return a rule."""
+        return self.commitments[cloud, offer]
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from tightrope.demand.quantities import (
     SHORTEST_SYNC_S,
     BlockTokens,
     Bytes,
+    Change,
     Heldout,
     Name,
     NotNegative,
@@ -25,6 +26,9 @@ from tightrope.demand.quantities import (
 )
 from tightrope.demand.schema_traffic import Traffic
 from tightrope.demand.strict import Strict
+
+WEIGHT_ERROR = 1e-3
+"""Weights of scenarios may miss 1 by this, which is rounding."""
 
 # ------------------------------------------------------------------------------------------------------------------- models
 
@@ -160,6 +164,29 @@ class Places(Strict):
         return _each_once(value)
 
 
+class Existing(Strict):
+    """A commitment that is made already: so many US dollars an hour, or so many machines reserved."""
+
+    offer: str
+    scope: str | None = Field(
+        None, description="`region/machine`, `region/family` or `region`; left out where it covers everything of a cloud."
+    )
+    usd_per_hour: Positive | None = Field(None, description="At the commitment's own rates.")
+    machine: str | None = Field(None, description="With `region` and `machines`, in the place of `scope` and `usd_per_hour`.")
+    region: str | None = None
+    machines: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+    @model_validator(mode="after")
+    def one_form(self) -> Self:
+        """Want an amount, or machines, a region and their number."""
+        counted = [self.machine, self.region, self.machines]
+        amount = self.usd_per_hour is not None and counted == [None, None, None]
+        if not amount and (None in counted or self.usd_per_hour is not None or self.scope is not None):
+            msg = "expected either usd_per_hour (with scope where it has one) or all of machine, region and machines"
+            raise ValueError(msg)
+        return self
+
+
 class Purchase(Strict):
     """How machines may be paid for."""
 
@@ -169,6 +196,56 @@ class Purchase(Strict):
         0.7, description="Share of the load that must still fit after the loss of the largest spot zone."
     )
     max_pools: Annotated[int, Field(ge=1, le=100)] = Field(6, description="Most distinct pools of machines.")
+    existing: list[Existing] = Field(default_factory=list, description="Commitments already made: paid whatever is planned.")
+    min_utilisation: Annotated[Share, Field(lt=1)] = Field(
+        0.0, description="Least share of a new commitment that is used in every future; 0 leaves it to the expected cost."
+    )
+
+
+class Move(Strict):
+    """Machine-hours of one family that go to another over the months."""
+
+    source: str = Field(alias="from", description="Machine family or type.")
+    target: str = Field(alias="to", description="Machine family or type.")
+    by_month: Annotated[int, Field(ge=1, le=120)] = Field(description="Month by which all have gone, evenly until then.")
+    ratio: Annotated[Positive, Field(le=1000)] = Field(1.0, description="Machine-hours of the target for one of the source.")
+
+    @model_validator(mode="after")
+    def goes_elsewhere(self) -> Self:
+        """Refuse a move to where it comes from."""
+        if self.source == self.target:
+            msg = f"moves from {self.source!r} to itself"
+            raise ValueError(msg)
+        return self
+
+
+class Scenario(Strict):
+    """One course that the future may take."""
+
+    name: Name
+    weight: Annotated[Share, Field(gt=0)] = Field(description="How likely it is; all together are 100 %.")
+    growth_per_month: Change = Field(0.0, description="Of all traffic, compounded; may be negative.")
+    moves: list[Move] = Field(default_factory=list)
+
+
+class Future(Strict):
+    """What may come: commitments are sized on it."""
+
+    months: Annotated[int, Field(ge=1, le=120)] = 12
+    scenarios: list[Scenario] = Field(
+        default_factory=list, description="Where none is stated, every week is like the one planned."
+    )
+
+    @field_validator("scenarios")
+    @classmethod
+    def whole(cls, value: list[Scenario]) -> list[Scenario]:
+        """Want names that differ and weights that are 1 together."""
+        _each_once([scenario.name for scenario in value])
+        total = sum(scenario.weight for scenario in value)
+        if value and abs(total - 1.0) > WEIGHT_ERROR:
+            msg = f"the weights are {100 * total:.4g} % together, expected 100 %"
+            raise ValueError(msg)
+        return value
 
 
 class Rule(Strict):
@@ -279,6 +356,7 @@ class WorkloadFile(Strict):
     cache: Cache | None = Field(None, description="A cache of answers before the fleet; none where left out.")
     today: list[Today] = Field(default_factory=list, description="What runs now, to compare with.")
     proof: Proof = Proof()
+    future: Future = Field(Future(), description="What may come; commitments are sized on it.")
 
 
 def _each_once(values: list[str]) -> list[str]:

@@ -21,11 +21,12 @@ from tightrope.base.errors import InputError, Where, unknown_name
 from tightrope.base.records import Demand, FloatArray
 from tightrope.base.units import GIB
 from tightrope.demand.blocks import weekly_blocks
+from tightrope.demand.book import Book
 from tightrope.demand.columns import DEMAND_ROLES, find_column
 from tightrope.demand.quantities import parse_slo
 from tightrope.demand.tables import open_table
 from tightrope.demand.trace import Gaps, load_arrivals, load_rates
-from tightrope.demand.workload import BYTES_PER_PARAMETER, Book, load_workload
+from tightrope.demand.workload import BYTES_PER_PARAMETER, load_workload
 
 PRECISIONS = {"token": ("fp16", "int8"), "request": ("int8",)}
 FAMILIES = {"token": ("g4dn", "g5", "g6", "g6e"), "request": ("g4dn", "g5", "g6", "c6i", "c7i")}

@@ -18,13 +18,14 @@ class Strict(BaseModel):
     @classmethod
     def known_keys(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
         """Refuse the first unknown key, and say what a mapping should have been."""
+        known = [stated.alias or name for name, stated in cls.model_fields.items()]
         if not isinstance(data, dict):
-            context = {"got": repr(data)[:60], "keys": ", ".join(cls.model_fields)}
+            context = {"got": repr(data)[:60], "keys": ", ".join(known)}
             kind, message = "mapping", "got {got}, expected a mapping with the keys {keys}"
             raise PydanticCustomError(kind, message, context)
         for key in data:
-            if key not in cls.model_fields and not cls.open_keys:
-                near = near_names(key, cls.model_fields) or list(cls.model_fields)
+            if key not in known and not cls.open_keys:
+                near = near_names(key, known) or known
                 kind, message = "unknown_key", "unknown key {key}"
                 raise PydanticCustomError(kind, message, {"key": repr(key), "name": key, "resolve": f"use {' or '.join(near)}"})
         return data

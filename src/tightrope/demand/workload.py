@@ -1,16 +1,14 @@
 """A ``workload.yaml`` and its traces as a checked ``Workload``: every error names file, line and remedy."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tightrope.base import registry
-from tightrope.base.catalogue import MachineType, PriceRow
 from tightrope.base.errors import InputError, Where, near_names
 from tightrope.base.records import (
     Architecture,
@@ -19,7 +17,6 @@ from tightrope.base.records import (
     ModelVariant,
     Profile,
     Provenance,
-    PurchasePolicy,
     RequestEngine,
     ScalingLimit,
     ScalingPolicy,
@@ -33,31 +30,13 @@ from tightrope.base.records import (
 from tightrope.base.units import HOURS_PER_MONTH, parse_quantity
 from tightrope.demand import schema
 from tightrope.demand.blocks import split_demand
+from tightrope.demand.book import Book
 from tightrope.demand.classes import define_classes
 from tightrope.demand.document import Document, check_name, read_document
+from tightrope.demand.purchase import define_future, define_purchase
 from tightrope.demand.quantities import DURATIONS
 
 BYTES_PER_PARAMETER = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
-
-
-class Book(Protocol):
-    """What is asked of the price book."""
-
-    def machine(self, name: str, where: Where | None = None) -> MachineType:
-        """Return one machine type, or raise ``UnknownNameError``."""
-        ...
-
-    def machines(self, families: Iterable[str] = (), where: Where | None = None) -> tuple[MachineType, ...]:
-        """Return the machines of some families or types, or raise ``UnknownNameError``."""
-        ...
-
-    def check_region(self, cloud: str, region: str, where: Where | None = None) -> None:
-        """Raise ``UnknownNameError`` unless the cloud has the region."""
-        ...
-
-    def find(self, machine: str, region: str, offer: str) -> PriceRow | None:
-        """Return the price in force, None where it is not sold so."""
-        ...
 
 
 def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = None) -> Workload:
@@ -77,7 +56,7 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
         classes=classes,
         variants=variants,
         where=_where(document, stated.where, book),
-        purchase=_purchase(document, stated.purchase, known_offers),
+        purchase=define_purchase(document, stated.purchase, known_offers, book),
         scaling=_scaling(stated.scaling),
         today=_today(document, stated, variants, book, known_offers),
         heldout_share=_heldout_share(document, stated.proof.heldout, classes),
@@ -85,6 +64,7 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
         source=str(path),
         cache=CachePolicy(stated.cache.entries, stated.cache.ttl, stated.cache.hit) if stated.cache else None,
         failures_per_hour=_failures_per_hour(stated.proof.failures_per_month),
+        future=define_future(document, stated.future, book),
     )
 
 
@@ -222,13 +202,6 @@ def _where(document: Document, stated: schema.Places, book: Book) -> WherePolicy
     for name in stated.quotas:
         book.machines([name], document.where("where", "quotas", name))
     return WherePolicy(regions, tuple(stated.families), dict(stated.quotas))
-
-
-def _purchase(document: Document, stated: schema.Purchase, offers: Mapping[str, str]) -> PurchasePolicy:
-    """Return how machines may be paid for; offers must exist."""
-    for number, offer in enumerate(stated.offers):
-        check_name(offer, "offer", offers, document.where("purchase", "offers", number))
-    return PurchasePolicy(tuple(stated.offers), stated.max_spot_share, stated.spot_zone_loss_share, stated.max_pools)
 
 
 def _scaling(stated: schema.Scaling) -> ScalingPolicy:
