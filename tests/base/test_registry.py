@@ -99,18 +99,20 @@ def test_an_unknown_offer_has_near_names(parts: dict[str, list[object]]) -> None
         registry.find_offer("on-demnd")
 
 
-def test_a_built_in_is_a_module_that_carries_the_attribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "beta.py").write_text("PART = 'beta'\n")
+def test_a_built_in_is_a_module_that_carries_the_attribute_with_one_part_or_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beta.py").write_text("PARTS = ('beta', 'gamma')\n")
     (tmp_path / "shared.py").write_text("HELPER = 1\n")
     (tmp_path / "alpha").mkdir()
     (tmp_path / "alpha" / "__init__.py").write_text("PART = 'alpha'\n")
     folder = types.ModuleType("tightrope.invented")
     folder.__path__ = [str(tmp_path)]
     monkeypatch.setitem(sys.modules, "tightrope.invented", folder)
-    monkeypatch.setitem(registry.ATTRIBUTES, "invented", "PART")
+    monkeypatch.setitem(registry.ATTRIBUTES, "invented", ("PART", "PARTS"))
     before = set(sys.modules)
     try:
-        assert registry._built_in("invented") == ["alpha", "beta"]
+        assert registry._built_in("invented") == ["alpha", "beta", "gamma"]
         monkeypatch.setattr(registry, "FOLDERS", {"invented"})
         assert registry._built_in("invented") == ["alpha"]
     finally:

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightrope.base.contracts import Prices
-from tightrope.base.plan import OfferTerms, Refusal, Usage
+from tightrope.base.plan import Committed, OfferTerms, Refusal, Usage
 from tightrope.offers.bill import charge_fleet
-from tightrope.offers.compute_savings_plan import NAME, OFFER, best_commitment_usd_per_hour, commitment_utilisation
+from tightrope.offers.compute_savings_plan import NAME, OFFERS, best_commitment_usd_per_hour, commitment_utilisation
 
 Make = Callable[..., object]
 
+OFFER = next(offer for offer in OFFERS if offer.name == NAME)
 EXAMPLE_RATES = {"c5.9xlarge": (4, 2), "c5.24xlarge": (10, 8), "fargate-vcpu": ("1.5", 1), "fargate-gb": (2, 1)}
 """On-demand and plan rate of each line of the example in AWS's Savings Plans user guide (illustrative rates)."""
 EXAMPLE_HOURS = {"c5.9xlarge": 1.0, "c5.24xlarge": 1.0, "fargate-vcpu": 10.0, "fargate-gb": 5.0}
@@ -26,8 +27,12 @@ def _both(rates: dict[str, tuple[object, object]]) -> dict[tuple[str, str], Deci
     return on_demand | {(machine, NAME): Decimal(str(rate)) for machine, (_, rate) in rates.items()}
 
 
+def _committed(usd_per_hour: float) -> list[Committed]:
+    return [Committed("aws", NAME, "", usd_per_hour)]
+
+
 def _total(usage: Usage, prices: Prices, commitment: float) -> float:
-    return sum(line.usd for line in charge_fleet(usage, prices, {NAME: commitment}))
+    return sum(line.usd for line in charge_fleet(usage, prices, _committed(commitment)))
 
 
 @pytest.fixture
@@ -53,13 +58,13 @@ def test_the_published_example(example: tuple[Usage, Prices], commitment: float,
 )
 def test_highest_saving_first_then_lowest_rate(example: tuple[Usage, Prices], commitment: float, covered: list[str]) -> None:
     usage, prices = example
-    bill, _ = OFFER.charge(usage, prices, commitment)
+    bill, _ = OFFER.charge(usage, prices, _committed(commitment))
     machine = {line.pool: line.machine for line in usage.lines}
     assert [machine[line.pool] for line in bill if line.driver == "compute"] == covered
 
 
 def test_the_unused_part_is_a_line_of_its_own(example: tuple[Usage, Prices]) -> None:
-    bill, rest = OFFER.charge(*example, 30.0)
+    bill, rest = OFFER.charge(*example, _committed(30.0))
     assert {line.driver: line.usd for line in bill if line.driver != "compute"} == {"commitment unused": 5.0}
     assert not rest.machine_hours.any()
     assert commitment_utilisation(*example, 30.0) == pytest.approx(25 / 30)
@@ -68,7 +73,7 @@ def test_the_unused_part_is_a_line_of_its_own(example: tuple[Usage, Prices]) -> 
 def test_spot_and_unpriced_lines_are_never_covered(make_rates: Make, make_usage: Make) -> None:
     rates = _both({"a": (2, 1)}) | {("a", "spot"): Decimal("1.5"), ("b", "on-demand"): Decimal(2)}
     usage = make_usage([("a", "spot"), ("b", "on-demand")], [[4.0], [4.0]], [730.0])
-    bill, rest = OFFER.charge(usage, make_rates(rates), 3.0)
+    bill, rest = OFFER.charge(usage, make_rates(rates), _committed(3.0))
     assert [(line.driver, line.usd) for line in bill] == [("commitment unused", 3.0 * 730)]
     assert rest.machine_hours.tolist() == usage.machine_hours.tolist()
 
@@ -88,7 +93,7 @@ def test_terms(make_rates: Make) -> None:
 
 def test_no_commitment_wastes_nothing(example: tuple[Usage, Prices]) -> None:
     assert commitment_utilisation(*example, 0.0) == 1.0
-    assert OFFER.charge(*example, 0.0)[0] == ()
+    assert OFFER.charge(*example, ())[0] == ()
 
 
 def test_without_usage_nothing_is_worth_committing(make_rates: Make, make_usage: Make) -> None:
@@ -169,7 +174,7 @@ def test_best_commitment_equals_brute_force(fleet: Fleet, make_rates: Make, make
 @given(fleet=fleets(), commitment=st.floats(0.01, 200))
 def test_used_and_unused_add_up_to_the_commitment(fleet: Fleet, commitment: float, make_rates: Make, make_usage: Make) -> None:
     usage, prices = _build(fleet, make_rates, make_usage)
-    bill, rest = OFFER.charge(usage, prices, commitment)
+    bill, rest = OFFER.charge(usage, prices, _committed(commitment))
     paid = commitment * float(usage.hours_per_month.sum())
     assert sum(line.usd for line in bill) == pytest.approx(paid, rel=1e-9)
     used = sum(line.usd for line in bill if line.driver == "compute")

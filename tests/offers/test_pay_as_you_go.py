@@ -17,7 +17,7 @@ RATES = {("a", "on-demand"): "1.50", ("a", "spot"): "0.50", ("b", "on-demand"): 
 
 def test_charges_hours_times_rate(make_rates: Make, make_usage: Make) -> None:
     usage = make_usage([("a", "on-demand"), ("a", "spot")], [[2.0, 0.5], [1.0, 1.0]], [100.0, 630.0])
-    bill, rest = on_demand.OFFER.charge(usage, make_rates(RATES), 0.0)
+    bill, rest = on_demand.OFFER.charge(usage, make_rates(RATES), ())
     assert [(line.driver, line.pool, line.offer) for line in bill] == [("compute", "pool 0", "on-demand")]
     assert bill[0].usd == pytest.approx((2 * 100 + 0.5 * 630) * 1.5)
     assert rest.lines == usage.lines[1:]
@@ -26,7 +26,7 @@ def test_charges_hours_times_rate(make_rates: Make, make_usage: Make) -> None:
 
 def test_a_line_without_a_price_stays_unpaid(make_rates: Make, make_usage: Make) -> None:
     usage = make_usage([("b", "spot"), ("a", "spot")], [[1.0], [3.0]], [730.0])
-    bill, rest = spot.OFFER.charge(usage, make_rates(RATES), 0.0)
+    bill, rest = spot.OFFER.charge(usage, make_rates(RATES), ())
     assert [line.pool for line in bill] == ["pool 1"]
     assert [line.machine for line in rest.lines] == ["b"]
 

@@ -81,7 +81,7 @@ def profile_sources() -> list[ProfileSource]:
 
 def find_offer(name: str) -> Offer:
     """Return one offer; raise ``UnknownNameError`` with near names."""
-    known = offers()
-    if name not in known:
-        raise unknown_name(name, kind="offer", known=known)
-    return known[name]
+    part = _discover("offers").get(name)
+    if not isinstance(part, Offer):
+        raise unknown_name(name, kind="offer", known=offers())
+    return part

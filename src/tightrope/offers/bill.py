@@ -1,5 +1,6 @@
 """The exact monthly bill of a fleet: commitments first, in the seller's order, then pay-as-you-go on what they leave.
 
+What a seller takes off by itself (``sustained_use.py``) comes last.
 The planner's cost and the replay's bill both come from here. It carries no ``OFFER``.
 """
 
@@ -12,18 +13,20 @@ from tightrope.base import registry
 from tightrope.base.contracts import Offer, Prices
 from tightrope.base.errors import InputError
 from tightrope.base.plan import BillLine, Committed, Usage
+from tightrope.offers.cover import UNUSED
+from tightrope.offers.sustained_use import sustained_use
 
 
-def _applied_together(prices: Prices, committed: Sequence[Committed]) -> list[tuple[Offer, list[Committed]]]:
-    """Return the commitments of each seller and order with the offer that charges them, in the order in which they apply."""
-    groups: dict[tuple[str, int], list[Committed]] = {}
-    for item in committed:
+def _applied_together(prices: Prices, committed: Sequence[Committed]) -> list[tuple[Offer, list[int]]]:
+    """Return the commitments of each seller and order, by their places, with the offer that charges them; in the order they apply."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for place, item in enumerate(committed):
         usd = item.usd_per_hour
         if registry.find_offer(item.offer).kind != "commitment" or not (math.isfinite(usd) and usd >= 0):
             msg = f"commitment {item.offer!r}: got {usd!r} USD an hour, expected a commitment offer and an amount of 0 or more"
             raise InputError(msg, resolve="correct the commitment's name or amount")
-        groups.setdefault((item.cloud, prices.commitment(item.cloud, item.offer).order), []).append(item)
-    return [(registry.find_offer(groups[key][0].offer), groups[key]) for key in sorted(groups)]
+        groups.setdefault((item.cloud, prices.commitment(item.cloud, item.offer).order), []).append(place)
+    return [(registry.find_offer(committed[groups[key][0]].offer), groups[key]) for key in sorted(groups)]
 
 
 def _check_usage(usage: Usage) -> None:
@@ -43,9 +46,10 @@ def charge_fleet(usage: Usage, prices: Prices, committed: Sequence[Committed]) -
     """
     _check_usage(usage)
     bill: list[BillLine] = []
-    for offer, group in _applied_together(prices, committed):
-        lines, usage = offer.charge(usage, prices, group)
+    for offer, places in _applied_together(prices, committed):
+        lines, usage = offer.charge(usage, prices, [committed[place] for place in places])
         bill += lines
+    discount = sustained_use(usage, prices)
     for name in sorted({line.offer for line in usage.lines}):
         lines, usage = registry.find_offer(name).charge(usage, prices, ())
         bill += lines
@@ -54,4 +58,15 @@ def charge_fleet(usage: Usage, prices: Prices, committed: Sequence[Committed]) -
         machine, region, offer = unpaid[0].machine, unpaid[0].region, unpaid[0].offer
         msg = f"pool {unpaid[0].pool!r} can not be billed: {machine} is not sold {offer} in {region}"
         raise InputError(msg, resolve="choose another offer, region or machine, or add a price row to your own catalogue")
-    return tuple(bill)
+    return (*bill, *discount)
+
+
+def used_shares(usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tuple[float, ...]:
+    """Return the share of each commitment that the usage consumes, in the order of ``committed``; 1 of a commitment to nothing."""
+    _check_usage(usage)
+    unused_usd: dict[int, float] = {}
+    for offer, places in _applied_together(prices, committed):
+        lines, usage = offer.charge(usage, prices, [committed[place] for place in places])
+        unused_usd |= zip(places, (line.usd for line in lines if line.driver == UNUSED), strict=True)
+    paid_usd = [item.usd_per_hour * float(usage.hours_per_month.sum()) for item in committed]
+    return tuple(max(0.0, 1.0 - unused_usd[place] / usd) if usd > 0.0 else 1.0 for place, usd in enumerate(paid_usd))

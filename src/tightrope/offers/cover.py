@@ -22,6 +22,8 @@ from tightrope.base.errors import InputError
 from tightrope.base.plan import BillLine, Committed, Usage, UsageLine
 from tightrope.base.records import FloatArray
 
+UNUSED = "commitment unused"
+"""Driver of what a commitment costs beyond what it covers."""
 FORMS = {
     "machine": "a region/machine where it is sold",
     "family": "a region/family where it is sold",
@@ -116,7 +118,8 @@ def settle(usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tupl
     unused, in the order of ``committed``.
     """
     hours, weights = usage.machine_hours.copy(), usage.hours_per_month
-    left_usd: FloatArray = np.tile(np.array([[item.usd_per_hour] for item in committed], dtype=np.float64), (1, len(weights)))
+    committed_usd = np.array([item.usd_per_hour for item in committed], dtype=np.float64)
+    left_usd: FloatArray = np.repeat(committed_usd[:, None], len(weights), axis=1)
     used_usd: dict[tuple[str, str], float] = {}
     for pair in _pairs(usage, prices, committed):
         rate = float(pair.usd_per_hour)
@@ -130,8 +133,5 @@ def settle(usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tupl
             key = (usage.lines[pair.line].pool, committed[pair.commitment].offer)
             used_usd[key] = used_usd.get(key, 0.0) + usd
     bill = [BillLine("compute", pool, offer, usd) for (pool, offer), usd in used_usd.items()]
-    bill += [
-        BillLine("commitment unused", "", item.offer, float(left @ weights))
-        for item, left in zip(committed, left_usd, strict=True)
-    ]
+    bill += [BillLine(UNUSED, "", item.offer, float(left @ weights)) for item, left in zip(committed, left_usd, strict=True)]
     return tuple(bill), Usage(usage.lines, hours, weights)

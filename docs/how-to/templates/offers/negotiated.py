@@ -3,11 +3,12 @@
 Copy the file to ``src/tightrope/offers/``, set ``DISCOUNT``, and allow ``negotiated`` under ``purchase`` in the workload.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tightrope.base.contracts import Prices
-from tightrope.base.plan import BillLine, OfferTerms, Refusal, Usage
+from tightrope.base.plan import BillLine, Committed, OfferTerms, Refusal, Usage
 
 DISCOUNT = 0.10
 """Fraction off the on-demand price."""
@@ -28,9 +29,9 @@ class Negotiated:
         usd_per_hour = float(row.usd_per_hour) * (1 - DISCOUNT)
         return OfferTerms(self.name, machine, region, usd_per_hour, interruptions_per_hour=0.0, zones=row.zones, row=row)
 
-    def charge(self, usage: Usage, prices: Prices, commitment_usd_per_hour: float) -> tuple[tuple[BillLine, ...], Usage]:
+    def charge(self, usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tuple[tuple[BillLine, ...], Usage]:
         """Return hours × rate of each line run under this offer; every other line stays unpaid. There is nothing to commit to."""
-        del commitment_usd_per_hour
+        del committed
         hours_per_month = usage.machine_hours @ usage.hours_per_month
         bill: list[BillLine] = []
         unpaid: list[int] = []
