@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import pulp
 
+from benchmarks.loads import CLOCK, RUNS, children_cpu_s
 from benchmarks.static_instances import KNOWN_USD_PER_HOUR, RATES_PER_S, TOY, four_gpus, one_block
 from tightrope.plan.bound import lower_bound
 from tightrope.plan.peers.bucket_ilp import BucketInstance, solve_bucket_ilp
@@ -17,8 +18,6 @@ from tightrope.plan.solve import relax, solve_block
 NAME = "plan-static"
 DOC = "plans a second of Mélange's static problem, four GPUs at five rates and two promises; target 50 ms each, proven"
 TARGET_MS = 50.0
-RUNS = 3
-"""Each time is the best of so many: whatever else the machine does only ever adds."""
 SLICE_FACTORS = (4, 8)
 MOST_PEER_S = 60
 PROVEN_GAP = 1e-6
@@ -26,9 +25,11 @@ PROVEN_GAP = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """The least milliseconds that a plan took, and what it costs an hour."""
+    """The least milliseconds that a plan took, of all processes it started too, and what it costs an hour."""
 
     ms: float
+    """Processor time; none of the solvers uses a second core."""
+    wall_ms: float
     usd_per_hour: float
 
 
@@ -61,7 +62,7 @@ def run() -> dict:
         "peer_value": peer_value,
         "ratio": value / peer_value,
         "detail": {
-            "clock": f"wall time, the best of {RUNS}",
+            "clock": CLOCK,
             "target_ms": TARGET_MS,
             "toy_usd_per_hour": toy.usd_per_hour,
             "toy_machines": dict(zip(TOY.machines, toy.counts.tolist(), strict=True)),
@@ -74,6 +75,8 @@ def run() -> dict:
             "gap": gaps,
             "solve_ms": {case: one.ms for case, one in ours.items()},
             "slowest_ms": max(one.ms for one in ours.values()),
+            "slowest_wall_ms": max(one.wall_ms for one in ours.values()),
+            "peer_wall_ms": {case: one.wall_ms for case, one in peer.items()},
             "peer_ms": {case: one.ms for case, one in peer.items()},
             "peer_usd_per_hour": {case: one.usd_per_hour for case, one in peer.items()},
             "sliced_ms": {case: one.ms for case, one in sliced.items()},
@@ -84,12 +87,13 @@ def run() -> dict:
 
 def timed(solve_usd: Callable[[], float]) -> Timed:
     """Return the shortest of ``RUNS`` calls that return US dollars an hour."""
-    ms, usd = math.inf, math.nan
+    used_s, wall_s, usd = [], [], math.nan
     for _ in range(RUNS):
-        began_s = time.perf_counter()
+        began_s, before_s = time.perf_counter(), time.process_time() + children_cpu_s()
         usd = solve_usd()
-        ms = min(ms, 1000.0 * (time.perf_counter() - began_s))
-    return Timed(ms, usd)
+        used_s.append(time.process_time() + children_cpu_s() - before_s)
+        wall_s.append(time.perf_counter() - began_s)
+    return Timed(1000.0 * min(used_s), 1000.0 * min(wall_s), usd)
 
 
 def per_s(timings: dict[str, Timed]) -> float:
