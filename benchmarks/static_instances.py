@@ -65,6 +65,7 @@ def one_block(instance: BucketInstance) -> Problem:
         usd_per_request=np.zeros((buckets, machines)),
         usd_per_work=np.zeros((0, machines)),
         metered=np.zeros(machines, dtype=np.bool_),
+        only_covered=np.zeros(machines, dtype=np.bool_),
         covers=(),
         block_hours=np.array([HOURS_PER_MONTH]),
         zones=np.ones(machines, dtype=np.int64),
