@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,20 +45,28 @@ class Decision:
         return self.outcome.weight @ self.outcome.utilisation
 
 
-def commit_for(workload: Workload, problem: Problem, machines: IntArray | FloatArray) -> Decision:
+def commit_for(
+    workload: Workload, problem: Problem, machines: IntArray | FloatArray, committed: FloatArray | None = None
+) -> Decision:
     """Return the commitments with the lowest expected bill over the workload's futures.
 
     ``machines`` is [P, B], the plan's machines in the problem's blocks, which stand for a typical week; those run on demand are
     carried over ``future.months`` under each scenario's growth and moves. A commitment for longer than that is not taken, as nothing
-    is known of its end; one for less is taken as renewed. Raises ``InputError`` where a move has no machine to go to.
+    is known of its end; one for less is taken as renewed. ``committed`` float64[K] is what the plan has committed to: of machines of
+    one's own (``Problem.only_covered``), which run no other way, that is kept. Raises ``InputError`` where a move has no machine to
+    go to.
     """
     outlook = outlook_of(workload.future, problem, machines)
     may_grow, refusals = _within_horizon(problem, workload.future)
-    sized = cheapest_commitments(outlook, problem.covers, workload.purchase.min_utilisation, may_grow)
+    own = np.array([bool(np.any(cover.covers & problem.only_covered)) for cover in problem.covers], dtype=np.bool_)
+    existing = problem.existing_usd_per_hour
+    existing = existing if committed is None else np.where(own, committed, existing)
+    covers = [replace(cover, existing_usd_per_hour=float(usd)) for cover, usd in zip(problem.covers, existing, strict=True)]
+    sized = cheapest_commitments(outlook, covers, workload.purchase.min_utilisation, may_grow & ~own)
     return Decision(
         usd_per_hour=sized.usd_per_hour,
-        outcome=judge(outlook, problem.covers, sized.usd_per_hour),
-        uncommitted=judge(outlook, problem.covers, problem.existing_usd_per_hour),
+        outcome=judge(outlook, covers, sized.usd_per_hour),
+        uncommitted=judge(outlook, covers, existing),
         break_even=_break_even(outlook, problem),
         bound_usd_per_month=sized.bound_usd_per_month,
         futures=tuple(scenario.name for scenario in workload.future.scenarios) or ("every week like the one planned",),
@@ -119,7 +127,7 @@ def _unlike(option: PoolOption, other: PoolOption) -> tuple[bool, int, float, st
 def _within_horizon(problem: Problem, future: Future) -> tuple[NDArray[np.bool_], tuple[Refusal, ...]]:
     """Return which commitments end within the months that are looked at, bool[K], and why the others are left out."""
     years = np.array([cover.term_years for cover in problem.covers], dtype=np.int64)
-    fits = years * MONTHS_PER_YEAR <= future.months
+    fits = np.asarray(years * MONTHS_PER_YEAR <= future.months, dtype=np.bool_)
     longest = {
         cover.offer: cover.term_years * MONTHS_PER_YEAR for cover, fit in zip(problem.covers, fits, strict=True) if not fit
     }
