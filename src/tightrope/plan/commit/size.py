@@ -20,6 +20,8 @@ COLUMNS = 6_000
 LEAST_CLUSTERS = 60
 STRIDES = (0.1, 0.03, 0.01, 0.003, 0.001)
 """Steps of the descent, as shares of what a commitment could cover on average."""
+SHRINK = tuple(0.8**power for power in range(20))
+"""Shares of the programme's amounts, tried until they are used enough."""
 PASSES = 12
 """Most passes at one step."""
 WORTH_MAKING = 1e-4
@@ -55,7 +57,7 @@ def cheapest_commitments(
     may_grow = np.ones(len(covers), dtype=np.bool_) if may_grow is None else may_grow
     merged, rates = merge_options(outlook, covers)
     least = np.array([cover.existing_usd_per_hour for cover in covers])
-    if not may_grow.any() or not merged.hours.size:
+    if not may_grow.any() or not len(application_order(merged.on_demand_usd_per_hour, rates).cover):
         usd = judge(outlook, covers, least).expected_usd_per_month
         return Sized(least, usd, usd)
     if len(covers) == 1 and min_utilisation == 0.0:
@@ -79,10 +81,8 @@ def _search(
         may_grow = undominated(covers, may_grow)
     start, bound = solve_programme(_few(outlook, covers), covers, may_grow, min_utilisation)
     price = _Price(outlook, covers, min_utilisation)
-    start = _in_steps(start, existing, steps)
-    while not np.isfinite(price(start)):
-        start = _in_steps(existing + 0.8 * (start - existing), existing, steps)
-        start = np.where(start - existing < 1e-3 * price.reach, existing, start)
+    smaller = (_in_steps(existing + share * (start - existing), existing, steps) for share in SHRINK)
+    start = next((amounts for amounts in smaller if np.isfinite(price(amounts))), existing)
     active = np.flatnonzero(may_grow & (price.reach > 0.0))
     return _without_dust(price, _descend(price, start, existing, steps, active), existing), bound
 
