@@ -222,7 +222,7 @@ class Move(Strict):
 class Scenario(Strict):
     """One course that the future may take."""
 
-    name: Name
+    name: Annotated[str, Field(min_length=1, max_length=80)]
     weight: Annotated[Share, Field(gt=0)] = Field(description="How likely it is; all together are 100 %.")
     growth_per_month: Change = Field(0.0, description="Of all traffic, compounded; may be negative.")
     moves: list[Move] = Field(default_factory=list)
