@@ -52,8 +52,8 @@ def slow_hour(usage: Usage, period: int, prices: Prices, committed: list[Committ
                     continue
                 if rate < on_demand and _in_scope(item, line.cloud, line.region, line.machine):
                     whole = item.offer.startswith(("reserved-", "convertible-"))
-                    choices.append((MACHINES[line.machine][2] if whole else 0, -(1 - rate / on_demand), rate, at, k))
-        for vcpu, _, rate, at, k in sorted(choices):
+                    choices.append((MACHINES[line.machine][2] if whole else 0, -(1 - rate / on_demand), rate, at, item.offer, k))
+        for vcpu, _, rate, at, _, k in sorted(choices):
             if vcpu:
                 units = purse[k] / (rate / vcpu)
                 taken = min(left[at] * vcpu, units)

@@ -11,7 +11,7 @@ flexibility"; Google Cloud documentation, "Resource-based committed use discount
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -75,6 +75,8 @@ class _Pair:
     """The commitment's rate over the on-demand rate: exact, so that ties are ties."""
     usd_per_hour: Decimal
     line: int
+    offer: str
+    """No seller says which of two commitments comes first that save the same on the same usage: here by name, so that it is one."""
     commitment: int
 
 
@@ -84,13 +86,13 @@ def _covers(rule: CommitmentRule, offer: str, lines: Sequence[UsageLine], prices
         if line.offer != ON_DEMAND or line.cloud != rule.cloud:
             continue
         row, on_demand = (prices.find(line.machine, line.region, name) for name in (offer, ON_DEMAND))
-        machine = prices.machine(line.machine)
         if row is None or on_demand is None or row.usd_per_hour >= on_demand.usd_per_hour:
             continue
+        machine = prices.machine(line.machine)
         if machine.family not in rule.excluded_families.split():
             size_vcpu = machine.vcpu if rule.scope == "machine" else 0
             share = row.usd_per_hour / on_demand.usd_per_hour
-            yield scope_of(rule, machine, line.region), _Pair(size_vcpu, share, row.usd_per_hour, index, 0)
+            yield scope_of(rule, machine, line.region), _Pair(size_vcpu, share, row.usd_per_hour, index, offer, 0)
 
 
 def _pairs(usage: Usage, prices: Prices, committed: Sequence[Committed]) -> list[_Pair]:
@@ -103,11 +105,7 @@ def _pairs(usage: Usage, prices: Prices, committed: Sequence[Committed]) -> list
         for index, item in enumerate(committed):
             if (item.cloud, item.offer) == (cloud, offer):
                 stated = item.scope if item.scope in scopes else covered_scope(item, rule, prices)
-                found += [
-                    _Pair(pair.size_vcpu, pair.paid_share, pair.usd_per_hour, pair.line, index)
-                    for scope, pair in covers
-                    if scope == stated
-                ]
+                found += [replace(pair, commitment=index) for scope, pair in covers if scope == stated]
     return sorted(found)
 
 
