@@ -144,7 +144,7 @@ def test_nothing_to_cover_and_nothing_to_buy(cover: Callable[..., Cover], outloo
         ({"rates": [0.6, 0.6]}, False),
         ({"rates": [0.6, INF]}, True),
         ({"rates": [0.8, 0.5]}, True),
-        ({"rates": [0.6, 0.6], "term": 3}, True),
+        ({"rates": [0.6, 0.6], "term": 3}, False),
         ({"rates": [0.6, 0.6], "step": 0.6}, True),
     ],
 )
@@ -154,5 +154,6 @@ def test_what_another_does_better_is_left_out(cover: Callable[..., Cover], other
     assert undominated(covers, np.array([True, False])).tolist() == [True, False]
 
 
-def test_of_two_alike_one_stays(cover: Callable[..., Cover]) -> None:
+def test_of_two_alike_one_stays_the_shorter_one(cover: Callable[..., Cover]) -> None:
     assert undominated([cover([0.7]), cover([0.7])], np.array([True, True])).sum() == 1
+    assert undominated([cover([0.7], term=3), cover([0.7])], np.array([True, True])).tolist() == [False, True]

@@ -15,7 +15,7 @@ from tightrope.plan.commit.outlook import Outlook, judge, merge_options, outcome
 from tightrope.plan.commit.programme import Few, solve_programme
 from tightrope.plan.problem import Cover
 
-COLUMNS = 6_000
+COLUMNS = 12_000
 """About so many columns has the linear programme: more hours are clustered to fit."""
 LEAST_CLUSTERS = 60
 STRIDES = (0.1, 0.03, 0.01, 0.003, 0.001)
@@ -77,14 +77,20 @@ def _search(
     """Return the best amounts found, float64[K], and the bound."""
     existing = np.array([cover.existing_usd_per_hour for cover in covers])
     steps = np.array([cover.step_usd_per_hour for cover in covers])
-    if min_utilisation == 0.0:
-        may_grow = undominated(covers, may_grow)
-    start, bound = solve_programme(_few(outlook, covers), covers, may_grow, min_utilisation)
+    few, worth_it = _few(outlook, covers), undominated(covers, may_grow)
+    start, bound = solve_programme(few, covers, worth_it, 0.0)
+    starts = [start]
+    if min_utilisation > 0.0:  # one that is dominated may still be the one that is used enough
+        starts.append(solve_programme(few, covers, worth_it, min_utilisation)[0])
+        bound = max(bound, solve_programme(few, covers, may_grow, min_utilisation)[1])
     price = _Price(outlook, covers, min_utilisation)
-    smaller = (_in_steps(existing + share * (start - existing), existing, steps) for share in SHRINK)
-    start = next((amounts for amounts in smaller if np.isfinite(price(amounts))), existing)
-    active = np.flatnonzero(may_grow & (price.reach > 0.0))
-    return _without_dust(price, _descend(price, start, existing, steps, active), existing), bound
+    active = np.flatnonzero(worth_it & (price.reach > 0.0))
+    found = []
+    for start in starts:
+        smaller = (_in_steps(existing + share * (start - existing), existing, steps) for share in SHRINK)
+        allowed = next((amounts for amounts in smaller if np.isfinite(price(amounts))), existing)
+        found.append(_descend(price, allowed, existing, steps, active))
+    return _without_dust(price, min(found, key=price), existing), bound
 
 
 def _few(outlook: Outlook, covers: Sequence[Cover]) -> Few:
@@ -104,7 +110,8 @@ def _few(outlook: Outlook, covers: Sequence[Cover]) -> Few:
 def undominated(covers: Sequence[Cover], may_grow: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which of those that may grow can be worth it, bool[K].
 
-    One is not where another covers all that it covers, at no higher rate, for no longer, in no larger steps.
+    One is not where another covers all that it covers, at lower rates (or the same for no longer), in no larger steps. All are for
+    as long as the outlook, so that a shorter term is worth nothing by itself.
     """
     kept = may_grow.copy()
     for k, cover in enumerate(covers):
@@ -114,8 +121,9 @@ def undominated(covers: Sequence[Cover], may_grow: NDArray[np.bool_]) -> NDArray
 
 def _dominates(other: Cover, cover: Cover) -> bool:
     """Return whether ``other`` can stand for ``cover`` whatever the usage."""
-    cheaper = bool(np.all(other.usd_per_hour <= cover.usd_per_hour))
-    return cheaper and other.term_years <= cover.term_years and other.step_usd_per_hour <= cover.step_usd_per_hour
+    if np.any(other.usd_per_hour > cover.usd_per_hour) or other.step_usd_per_hour > cover.step_usd_per_hour:
+        return False
+    return other.term_years <= cover.term_years or bool(np.any(other.usd_per_hour < cover.usd_per_hour))
 
 
 def _in_steps(amounts: FloatArray, existing: FloatArray, steps: FloatArray) -> FloatArray:
