@@ -11,8 +11,9 @@ from tightrope.base.catalogue import ON_DEMAND, CommitmentRule, MachineType, Pri
 from tightrope.base.contracts import Prices
 from tightrope.base.errors import UnknownNameError
 from tightrope.base.plan import BillLine, Committed, OfferTerms, Refusal, Usage
+from tightrope.base.scope import covered_scope, scope_of
 from tightrope.base.units import HOURS_PER_YEAR
-from tightrope.offers.cover import covered_scope, scope_of, settle
+from tightrope.offers.cover import settle
 
 
 @dataclass(frozen=True, slots=True)

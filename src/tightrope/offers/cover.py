@@ -16,53 +16,14 @@ from decimal import Decimal
 
 import numpy as np
 
-from tightrope.base.catalogue import ON_DEMAND, CommitmentRule, MachineType
+from tightrope.base.catalogue import ON_DEMAND, CommitmentRule
 from tightrope.base.contracts import Prices
-from tightrope.base.errors import InputError
 from tightrope.base.plan import BillLine, Committed, Usage, UsageLine
 from tightrope.base.records import FloatArray
+from tightrope.base.scope import covered_scope, scope_of
 
 UNUSED = "commitment unused"
 """Driver of what a commitment costs beyond what it covers."""
-FORMS = {
-    "machine": "a region/machine where it is sold",
-    "family": "a region/family where it is sold",
-    "region": "a region where it is sold",
-    "any": "no scope (it covers everything of {})",
-}
-"""A rule's scope → how a commitment's scope is written."""
-
-
-def scope_of(rule: CommitmentRule, machine: MachineType, region: str) -> str:
-    """Return the scope of the commitment that covers a machine: its region and type, its region and family, its region, or all."""
-    if rule.scope == "any":
-        return ""
-    if rule.scope == "region":
-        return region
-    return f"{region}/{machine.family if rule.covers_other_sizes(machine.family) else machine.name}"
-
-
-def covered_scope(committed: Committed, rule: CommitmentRule, prices: Prices) -> str:
-    """Return the scope that a stated one stands for: one size of a family of which all sizes are covered means the family.
-
-    Raises ``InputError`` where the seller sells no such commitment, with the form that is expected.
-    """
-    if rule.scope == "any" and not committed.scope:
-        return ""
-    place, _, name = committed.scope.partition("/")
-    fits = rule.scope != "any" and (rule.scope == "region") != bool(name)
-    scopes = {
-        scope_of(rule, machine, place)
-        for machine in (prices.machines([name] if name else ()) if fits else ())
-        if machine.cloud == committed.cloud and machine.family not in rule.excluded_families.split()
-        if prices.find(machine.name, place, committed.offer) is not None
-    }
-    if len(scopes) == 1:
-        return scopes.pop()
-    such = f", such as {min(scopes)}" if scopes else ""
-    form = FORMS[rule.scope].format(committed.cloud)
-    msg = f"{committed.cloud} sells no {committed.offer} for {committed.scope!r}: expected {form}{such}"
-    raise InputError(msg, resolve="correct the commitment's scope or offer")
 
 
 @dataclass(frozen=True, slots=True, order=True)
