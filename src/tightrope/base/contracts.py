@@ -1,15 +1,16 @@
 """The four things a contributor can add, on one screen. Each lives in one folder; built-ins face the same contract tests.
 
-A part is found by the attribute its module carries (``CLOUD``, ``OFFER``, ``RENDERER``, ``PROFILES``) or by the entry point
-of that kind (see ``registry.py``). What a part does not offer it declares (``faces``) or answers with a ``Refusal``: no method
-raises at run time.
+A part is found by the attribute its module carries (``CLOUD``, ``OFFER``, ``RENDERER``, ``PROFILES``; ``OFFERS`` for several) or by
+the entry point of that kind (see ``registry.py``). What a part does not offer it declares (``faces``) or answers with a ``Refusal``:
+no method raises at run time.
 """
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
-from tightrope.base.catalogue import Catalogue, MachineType, PriceRow
-from tightrope.base.plan import BillLine, OfferTerms, Plan, Refusal, Usage
+from tightrope.base.catalogue import Catalogue, CommitmentRule, MachineType, PriceRow
+from tightrope.base.plan import BillLine, Committed, OfferTerms, Plan, Refusal, Usage
 from tightrope.base.records import ModelVariant, Profile
 
 Face: TypeAlias = Literal["machines", "prices", "spot", "commitments", "unit_prices", "refresh"]
@@ -37,6 +38,18 @@ class Prices(Protocol):
         """Return the row in force, None where it is not sold so."""
         ...
 
+    def machine(self, name: str) -> MachineType:
+        """Return the machine type; raise ``UnknownNameError``."""
+        ...
+
+    def machines(self, families: Iterable[str] = ()) -> tuple[MachineType, ...]:
+        """Return the machines of these families or type names, all where none are named; raise ``UnknownNameError``."""
+        ...
+
+    def commitment(self, cloud: str, offer: str) -> CommitmentRule:
+        """Return how a seller applies a commitment; raise ``UnknownNameError`` where it sells none of that name."""
+        ...
+
 
 @runtime_checkable
 class Offer(Protocol):
@@ -49,8 +62,12 @@ class Offer(Protocol):
         """Return the coefficients of one machine-hour, or why it is not to be had."""
         ...
 
-    def charge(self, usage: Usage, prices: Prices, commitment_usd_per_hour: float) -> tuple[tuple[BillLine, ...], Usage]:
-        """Return the month's bill lines and the usage they leave unpaid (machine-hours still to be charged by other offers)."""
+    def charge(self, usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tuple[tuple[BillLine, ...], Usage]:
+        """Return the month's bill lines and the usage they leave unpaid (machine-hours still to be charged by other offers).
+
+        ``committed`` holds the commitments of one cloud and one order, which are applied together; none for pay as you go. Each has
+        one line of the driver ``commitment unused``, in their order.
+        """
         ...
 
 

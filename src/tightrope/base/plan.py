@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tightrope.base.catalogue import PriceRow
-from tightrope.base.records import Deferral, EngineModel, FloatArray, ScalingPolicy, Slo
+from tightrope.base.records import Committed, Deferral, EngineModel, FloatArray, ScalingPolicy, Slo
 
 EXACT = {"exact": True}
 """Marks a field that ``plan.json`` holds to the last bit, so that a replay of the file gives the same bytes."""
@@ -48,15 +48,23 @@ class BillLine:
 
 @dataclass(frozen=True, slots=True)
 class OfferTerms:
-    """What one machine-hour costs under one offer, and how often it is taken away."""
+    """What one machine-hour costs under one offer, and how often it is taken away; of a commitment, what it covers too."""
 
     offer: str
     machine: str
     region: str
     usd_per_hour: float
+    """Of a commitment: what a covered machine-hour takes from it, at its own rates."""
     interruptions_per_hour: float
     zones: int
     row: PriceRow
+    scope: str = ""
+    """Of a commitment: what one covers (see ``Committed``)."""
+    order: int = 0
+    """Of a commitment: those of a lower order are applied first, those of one order together."""
+    step_usd_per_hour: float = 0.0
+    """Of a commitment: the smallest that can be bought, and its multiples; 0 where any amount can."""
+    term_years: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +80,23 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """A promise to spend: ``usd_per_hour`` at the offer's own rates, used or not."""
+    """A promise to spend, as ``plan.json`` shows it: see ``Committed`` for the first four fields."""
 
     offer: str
+    cloud: str
     scope: str
+    usd_per_hour: float
     term_years: int
     payment: str
-    usd_per_hour: float
     utilisation: float
     """Share of the commitment that the planned usage consumes."""
+    existing: bool = False
+    """Made before this plan: paid whatever the plan decides."""
+
+    @property
+    def committed(self) -> Committed:
+        """Return what a bill needs to know of it."""
+        return Committed(self.cloud, self.offer, self.scope, self.usd_per_hour)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import SECONDS_PER_HOUR
@@ -65,8 +66,8 @@ FAMILIES: dict[str, ConstraintFamily] = {
         ),
         ConstraintFamily(
             "commitment",
-            "sum_p covered_usd[p] * covered[p,t] <= commitment, covered <= n",
-            "a savings plan covers fractions of on-demand machine-hours up to what is committed each hour",
+            "sum_p cover_rate[k,p] * covered[k,p,t] <= commitment[k], sum_k covered[k,p,t] <= n[p,t]",
+            "a commitment covers fractions of on-demand machine-hours of its scope, up to what is committed each hour",
             "purchase.offers",
         ),
         ConstraintFamily(
@@ -81,12 +82,14 @@ FAMILIES: dict[str, ConstraintFamily] = {
 
 @dataclass(frozen=True, slots=True)
 class BlockColumns:
-    """The columns of one block: machines, lost machines and covered machine-hours int64[P], shares int64[C, P], work int64[D, P].
+    """The columns of one block: machines int64[P], lost machines int64[spot options], shares int64[C, P], work int64[D, P].
 
-    ``work`` rows exist for the windows that are open in the block; ``open_windows`` are their indices.
+    ``spot`` are the options that ``lost`` belongs to, int64[spot options]; ``covered`` int64[pairs] follows ``cover_pairs``;
+    ``work`` rows exist for the windows that are open in the block, ``open_windows`` are their indices.
     """
 
     machines: IntArray
+    spot: IntArray
     lost: IntArray
     covered: IntArray
     share: IntArray
@@ -94,28 +97,42 @@ class BlockColumns:
     open_windows: tuple[int, ...]
 
 
+def cover_pairs(problem: Problem) -> tuple[IntArray, IntArray]:
+    """Return which commitment may cover which option, as pairs of indices: int64[pairs] of commitments and of options."""
+    k, p = np.nonzero(np.isfinite(problem.cover_rates))
+    return k, p
+
+
 def add_block(
-    model: Model, problem: Problem, block: int, hours: float, covered_usd: FloatArray | None, *, deferrable: bool
+    model: Model,
+    problem: Problem,
+    block: int,
+    hours: float,
+    *,
+    deferrable: bool,
+    covers: bool = True,
+    usd_per_hour: FloatArray | None = None,
 ) -> BlockColumns:
     """Add the columns and every family's rows of one block, its costs times ``hours``.
 
-    ``covered_usd`` is what a covered machine-hour still costs (float64[P]); None leaves commitments out. Work that can wait joins
-    where ``deferrable``.
+    What a commitment covers costs nothing but its disk here; ``covers`` False leaves commitments out. ``usd_per_hour`` (float64[P])
+    stands in for the problem's own. Work that can wait joins where ``deferrable``.
     """
     count = len(problem.options)
-    serves = problem.mu[:, :, block] > 0.0
+    rate, pairs = problem.usd_per_hour if usd_per_hour is None else usd_per_hour, cover_pairs(problem)[1]
+    spot = np.flatnonzero(problem.interruptible) if problem.spot_zone_loss_share > 0.0 else np.zeros(0, dtype=np.int64)
+    per_request = hours * SECONDS_PER_HOUR * problem.mean_rate[:, block, None] * problem.usd_per_request
     openings = tuple(w for w, window in enumerate(problem.windows) if block in window.blocks) if deferrable else ()
-    coverable = np.isfinite(problem.covered_usd_per_hour)
-    save = np.zeros(count) if covered_usd is None else np.where(coverable, covered_usd - problem.usd_per_hour, 0.0)
     columns = BlockColumns(
-        machines=model.add_columns(hours * problem.usd_per_hour, integer=True),
-        lost=model.add_columns(np.zeros(count), np.where(problem.interruptible, INFINITY, 0.0), integer=True),
-        covered=model.add_columns(hours * save, np.where(coverable & (covered_usd is not None), INFINITY, 0.0)),
-        share=np.stack([model.add_columns(np.zeros(count), allowed.astype(np.float64)) for allowed in serves])
-        if len(serves)
-        else np.zeros((0, count), dtype=np.int64),
-        work=np.array([model.add_columns(np.zeros(count), _may_work(problem, w)) for w in openings], dtype=np.int64).reshape(
-            -1, count
+        machines=model.add_columns(hours * rate, np.where(problem.metered, 0.0, INFINITY), integer=True),
+        spot=spot,
+        lost=model.add_columns(np.zeros(len(spot)), integer=True),
+        covered=model.add_columns(hours * (problem.disk_usd_per_hour - rate)[pairs] if covers else np.zeros(0)),
+        share=_add_rows_of_columns(model, per_request, problem.mu[:, :, block] > 0.0),
+        work=_add_rows_of_columns(
+            model,
+            np.array([hours * _work_usd(problem, w) for w in openings]).reshape(-1, count),
+            np.array([_may_work(problem, w) for w in openings], dtype=bool).reshape(-1, count),
         ),
         open_windows=openings,
     )
@@ -124,9 +141,20 @@ def add_block(
     return columns
 
 
-def _may_work(problem: Problem, window: int) -> FloatArray:
-    """Return 1 where the option can do the window's work, else 0, float64[P]."""
-    return (problem.work_per_s[problem.windows[window].traffic_class] > 0.0).astype(np.float64)
+def _add_rows_of_columns(model: Model, cost: FloatArray, allowed: NDArray[np.bool_]) -> IntArray:
+    """Add columns from 0 to 1, to 0 where not ``allowed``; both and the indices returned are [rows, P]."""
+    return model.add_columns(cost.ravel(), allowed.astype(np.float64).ravel()).reshape(cost.shape)
+
+
+def _may_work(problem: Problem, window: int) -> NDArray[np.bool_]:
+    """Return whether the option can do the window's work, bool[P]."""
+    return problem.work_per_s[problem.windows[window].traffic_class] > 0.0
+
+
+def _work_usd(problem: Problem, window: int) -> FloatArray:
+    """Return what all of a window's work costs beside machine-hours, float64[P] US dollars."""
+    opened = problem.windows[window]
+    return opened.requests * problem.usd_per_work[opened.traffic_class]
 
 
 def _load(problem: Problem, block: int) -> FloatArray:
@@ -153,7 +181,7 @@ def capacity(model: Model, problem: Problem, block: int, columns: BlockColumns) 
     """No machine carries more than it sustains."""
     load = _load(problem, block)
     work = [work_hours(problem, w) for w in columns.open_windows]
-    for p in range(len(problem.options)):
+    for p in np.flatnonzero(~problem.metered):
         indices = np.concatenate([columns.share[:, p], columns.work[:, p], columns.machines[p : p + 1]])
         values = np.concatenate([load[:, p], [hours[p] for hours in work], [-1.0]])
         model.add_row("capacity", indices, values, -INFINITY, 0.0)
@@ -188,8 +216,8 @@ def spot_zone_loss(model: Model, problem: Problem, block: int, columns: BlockCol
     if problem.spot_zone_loss_share <= 0.0 or not len(problem.interactive):
         return
     load = problem.spot_zone_loss_share * _load(problem, block)
-    for p in np.flatnonzero(problem.interruptible):
-        pair = np.array([columns.machines[p], columns.lost[p]])
+    for p, lost in zip(columns.spot, columns.lost, strict=True):
+        pair = np.array([columns.machines[p], lost])
         model.add_row("spot-zone-loss", pair, np.array([-1.0 / max(problem.zones[p], 1), 1.0]), 0.0, INFINITY)
         indices = np.concatenate([columns.share[:, p], pair])
         model.add_row("spot-zone-loss", indices, np.concatenate([load[:, p], [-1.0, 1.0]]), -INFINITY, 0.0)
@@ -203,19 +231,30 @@ def quota(model: Model, problem: Problem, block: int, columns: BlockColumns) -> 
 
 
 def covered(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
-    """Let a savings plan cover no more machine-hours than there are (``add_commitment`` caps the spend)."""
-    for p in np.flatnonzero(np.isfinite(problem.covered_usd_per_hour)):
-        pair = np.array([columns.covered[p], columns.machines[p]])
-        model.add_row("commitment", pair, np.array([1.0, -1.0]), -INFINITY, 0.0)
+    """Let commitments cover no more machine-hours than there are (``add_commitments`` caps the spend)."""
+    options = cover_pairs(problem)[1][: len(columns.covered)]
+    for p in np.unique(options):
+        mine = columns.covered[options == p]
+        least = 0.0 if problem.only_covered[p] else -INFINITY
+        model.add_row("commitment", np.append(mine, columns.machines[p]), np.append(np.ones(len(mine)), -1.0), least, 0.0)
 
 
-def add_commitment(model: Model, problem: Problem, columns: BlockColumns, commitment: IntArray | float) -> int:
-    """Cap what a block covers by a commitment in US dollars an hour: a fixed amount, or one column shared by all blocks."""
-    coverable = np.isfinite(problem.covered_usd_per_hour)
-    indices, values = columns.covered[coverable], problem.covered_usd_per_hour[coverable]
-    if isinstance(commitment, float):
-        return model.add_row("commitment", indices, values, -INFINITY, commitment)
-    return model.add_row("commitment", np.append(indices, commitment), np.append(values, -1.0), -INFINITY, 0.0)
+def add_commitments(model: Model, problem: Problem, columns: BlockColumns, committed: IntArray | FloatArray) -> list[int]:
+    """Cap what a block covers by each commitment in US dollars an hour; return the rows' indices.
+
+    ``committed`` is float64[K], fixed amounts, or int64[K], columns shared by all blocks that are made beside what exists.
+    """
+    of, options = cover_pairs(problem)
+    rates = problem.cover_rates
+    rows: list[int] = []
+    for k, amount in enumerate(committed):
+        indices, values = columns.covered[of == k], rates[k, options[of == k]]
+        most = float(amount)
+        if isinstance(amount, np.integer):
+            indices, values = np.append(indices, amount), np.append(values, -1.0)
+            most = problem.covers[k].existing_usd_per_hour
+        rows.append(model.add_row("commitment", indices, values, -INFINITY, most))
+    return rows
 
 
 def add_deadline(model: Model, problem: Problem, window: int, blocks: dict[int, BlockColumns]) -> int:

@@ -12,6 +12,7 @@ INFINITY = highspy.kHighsInf
 MOST_NODES = 20_000
 WITHOUT_DUAL_FIXING = 1 << 17
 """HiGHS 1.16.0's presolve rule 17 may call a worse solution optimal, and its cost a bound (its issues 3094 and 3274 are alike)."""
+PLAIN = {"mip_heuristic_effort": 0.0, "mip_allow_restart": False, "mip_pscost_minreliable": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +71,20 @@ class Model:
         self.row_upper.append(upper)
         return len(self.families) - 1
 
-    def solve(self, *, relaxed: bool = False, gap: float = 1e-4, nodes: int = MOST_NODES) -> Result:
+    def solve(self, *, relaxed: bool = False, gap: float = 1e-4, nodes: int = MOST_NODES, plain: bool = False) -> Result:
         """Solve it, as an LP where ``relaxed``; stop within the relative ``gap`` or after ``nodes`` branches with what is known then.
 
-        No clock decides, so that the same model gives the same answer on any machine.
+        ``plain`` branches at once, without searching for solutions beside: faster on programs of one block, where those abound. No
+        clock decides, so that the same model gives the same answer on any machine.
         """
         solver = _Solver()
         solver.setOptionValue("threads", 1)
         solver.setOptionValue("mip_rel_gap", gap)
         solver.setOptionValue("mip_max_nodes", nodes)
         solver.setOptionValue("presolve_rule_off", WITHOUT_DUAL_FIXING)
+        if plain:
+            for name, value in PLAIN.items():
+                solver.setOptionValue(name, value)
         solver.passModel(self._lp(relaxed=relaxed))
         solver.run()
         return _result(solver, mip=not relaxed and any(self.integer))

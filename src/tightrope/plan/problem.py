@@ -1,7 +1,7 @@
 """The decision as arrays: who may serve what, where, for how much, in every block of the week.
 
 Letters of shapes: P pool options (deployment × pay-as-you-go offer), C interactive classes, D windows of deferrable work, B blocks
-(168 hours of the week), V variants.
+(168 hours of the week), V variants, K commitments.
 """
 
 from dataclasses import dataclass, replace
@@ -12,10 +12,6 @@ from numpy.typing import NDArray
 from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import OfferTerms, Refusal, Usage, UsageLine
 from tightrope.base.records import FloatArray, IntArray, ModelVariant, Profile
-from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK
-
-HOURS_PER_BLOCK = HOURS_PER_MONTH / HOURS_PER_WEEK
-"""Hours of an average month that each hour of the week stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +23,6 @@ class PoolOption:
     region: str
     profile: Profile
     terms: OfferTerms
-    plan_usd_per_hour: float
-    """Rate under the savings plan; the offer's own rate where no plan covers it."""
 
     @property
     def label(self) -> str:
@@ -60,6 +54,29 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
+class Cover:
+    """A commitment that may be made, as the options see it: so many dollars an hour, spent at its own rates, used or not."""
+
+    cloud: str
+    offer: str
+    scope: str
+    order: int
+    """Of one cloud, those of a lower order are applied first, those of one order together."""
+    term_years: int
+    usd_per_hour: FloatArray
+    """float64[P]: what a covered machine-hour takes from it; inf where it does not cover the option."""
+    step_usd_per_hour: float = 0.0
+    """It is made in multiples of this; 0 where any amount can be."""
+    existing_usd_per_hour: float = 0.0
+    """What is committed already: paid whatever is decided."""
+
+    @property
+    def covers(self) -> NDArray[np.bool_]:
+        """Return which options it covers, bool[P]."""
+        return np.isfinite(self.usd_per_hour)
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Everything the solver knows; see the letters above. Rates are requests/s, money US dollars per machine-hour."""
 
@@ -84,9 +101,19 @@ class Problem:
     """int64[P]: index of the option's variant."""
     usd_per_hour: FloatArray
     """float64[P]: the offer's rate, disk included."""
-    covered_usd_per_hour: FloatArray
-    """float64[P]: what a covered machine-hour takes from the savings plan's commitment; inf where none covers it."""
-    disk_usd_per_hour: float
+    disk_usd_per_hour: FloatArray
+    """float64[P]: what no commitment covers: a machine's root volume."""
+    usd_per_request: FloatArray
+    """float64[C, P]: what one request costs beside machine-hours: metered services, traffic between regions."""
+    usd_per_work: FloatArray
+    """float64[deferrable classes, P]: the same of a request that waits."""
+    metered: NDArray[np.bool_]
+    """bool[P]: paid by the request alone, so that no machines are counted."""
+    only_covered: NDArray[np.bool_]
+    """bool[P]: runs only as far as a commitment covers it: machines of one's own."""
+    covers: tuple[Cover, ...]
+    block_hours: FloatArray
+    """float64[B]: hours of a month that each block stands for."""
     zones: IntArray
     """int64[P]."""
     interruptible: NDArray[np.bool_]
@@ -96,6 +123,8 @@ class Problem:
     max_spot_share: float
     spot_zone_loss_share: float
     max_pools: int
+    pool_worth: float
+    """A pool stays open only where the plan without it costs more by this share."""
     refusals: tuple[Refusal, ...]
 
     @property
@@ -104,9 +133,14 @@ class Problem:
         return self.rate.shape[1]
 
     @property
-    def block_hours(self) -> FloatArray:
-        """Hours of a month per block, float64[B]."""
-        return np.full(self.blocks, HOURS_PER_MONTH / self.blocks)
+    def existing_usd_per_hour(self) -> FloatArray:
+        """What is committed already, float64[K] US dollars an hour."""
+        return np.array([cover.existing_usd_per_hour for cover in self.covers])
+
+    @property
+    def cover_rates(self) -> FloatArray:
+        """What a covered machine-hour takes from each commitment, float64[K, P] US dollars; inf where it is not covered."""
+        return np.stack([cover.usd_per_hour for cover in self.covers]) if self.covers else np.zeros((0, len(self.options)))
 
 
 def restrict(problem: Problem, keep: NDArray[np.bool_]) -> Problem:
@@ -120,7 +154,12 @@ def restrict(problem: Problem, keep: NDArray[np.bool_]) -> Problem:
         work_per_s=problem.work_per_s[:, keep],
         variant_of=problem.variant_of[keep],
         usd_per_hour=problem.usd_per_hour[keep],
-        covered_usd_per_hour=problem.covered_usd_per_hour[keep],
+        disk_usd_per_hour=problem.disk_usd_per_hour[keep],
+        usd_per_request=problem.usd_per_request[:, keep],
+        usd_per_work=problem.usd_per_work[:, keep],
+        metered=problem.metered[keep],
+        only_covered=problem.only_covered[keep],
+        covers=tuple(replace(cover, usd_per_hour=cover.usd_per_hour[keep]) for cover in problem.covers),
         zones=problem.zones[keep],
         interruptible=problem.interruptible[keep],
         quotas=tuple(replace(quota, mask=quota.mask[keep]) for quota in problem.quotas),
@@ -130,13 +169,18 @@ def restrict(problem: Problem, keep: NDArray[np.bool_]) -> Problem:
 def take_blocks(problem: Problem, blocks: IntArray) -> Problem:
     """Return the problem of some blocks only, in the order given; windows of deferrable work are left out."""
     return replace(
-        problem, rate=problem.rate[:, blocks], mean_rate=problem.mean_rate[:, blocks], mu=problem.mu[:, :, blocks], windows=()
+        problem,
+        rate=problem.rate[:, blocks],
+        mean_rate=problem.mean_rate[:, blocks],
+        mu=problem.mu[:, :, blocks],
+        block_hours=problem.block_hours[blocks],
+        windows=(),
     )
 
 
 def without_commitment(problem: Problem) -> Problem:
-    """Return the problem where nothing can be covered by a commitment."""
-    return replace(problem, covered_usd_per_hour=np.full(len(problem.options), np.inf))
+    """Return the problem where nothing can be committed to; what is committed already stays."""
+    return replace(problem, covers=tuple(cover for cover in problem.covers if cover.existing_usd_per_hour > 0.0))
 
 
 def static(problem: Problem) -> Problem:
@@ -151,7 +195,12 @@ def static(problem: Problem) -> Problem:
             nightly[window.traffic_class] = per_hour
     windows = tuple(Window(c, np.zeros(1, dtype=np.int64), per_hour) for c, per_hour in sorted(nightly.items()))
     return replace(
-        problem, rate=peak, mean_rate=problem.mean_rate.mean(axis=1, keepdims=True), mu=mu[:, :, None], windows=windows
+        problem,
+        rate=peak,
+        mean_rate=problem.mean_rate.mean(axis=1, keepdims=True),
+        mu=mu[:, :, None],
+        block_hours=problem.block_hours.sum(keepdims=True),
+        windows=windows,
     )
 
 

@@ -12,13 +12,12 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.base.contracts import Prices
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.offers.compute_savings_plan import best_commitment_usd_per_hour
-from tightrope.plan.constraints import FAMILIES, add_block, add_commitment, add_deadline, work_hours
+from tightrope.base.units import SECONDS_PER_HOUR
+from tightrope.plan.constraints import FAMILIES, add_block, add_commitments, add_deadline, work_hours
+from tightrope.plan.cover import best_commitments, machines_usd
 from tightrope.plan.model import Model
-from tightrope.plan.problem import Problem, restrict, take_blocks, usage_of
+from tightrope.plan.problem import Problem, restrict, take_blocks
 
 Placing: TypeAlias = Callable[[Problem, IntArray, FloatArray, NDArray[np.bool_]], tuple[IntArray, FloatArray]]
 Key = TypeVar("Key")
@@ -30,21 +29,21 @@ SAMPLED_BLOCKS = 12
 COMMITMENT_ROUNDS = 3
 NEW_POOL_SHARE = 0.5
 """Deferrable work opens a pool of its own only where that costs at most this share of what open pools would."""
-POOL_WORTH = 0.02
-"""A pool stays open only where the plan without it costs more by this share: every pool is something to run."""
+FEW_POOLS_GAP = 0.02
+"""Relative gap at which the search for a set of few pools stops."""
 SPARE_WORK = 0.1
 """Share of machine time left free where deferrable work is placed: interruptions and restarts cost some."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relaxation:
-    """The week's linear relaxation: ``commitment`` in US dollars/h, ``machines`` float64[P, B], and the prices of what couples blocks."""
+    """The week's linear relaxation: ``commitments`` float64[K] US dollars/h, ``machines`` float64[P, B], prices of what couples blocks."""
 
     usd_per_month: float
-    commitment_usd_per_hour: float
+    commitments: FloatArray
     machines: FloatArray
     cover_price: FloatArray
-    """float64[B]: what a dollar an hour of commitment is worth in each block, US dollars an hour."""
+    """float64[K, B]: what a dollar an hour of each commitment is worth in each block, US dollars an hour."""
     work_price: FloatArray
     """float64[windows]: US dollars that doing all of a window's work is worth."""
     family_price: dict[str, float]
@@ -59,7 +58,8 @@ class Solution:
     machines: IntArray
     share: FloatArray
     work: FloatArray
-    commitment_usd_per_hour: float
+    commitments: FloatArray
+    """float64[K]: US dollars an hour, what exists already included."""
     usd_per_month: float
 
 
@@ -75,44 +75,40 @@ class Infeasible(Exception):  # noqa: N818 - caught inside plan/, users see Infe
 def relax(problem: Problem) -> Relaxation:
     """Solve the week's linear relaxation; raise ``Infeasible`` where it has no solution."""
     model, hours = Model(), problem.block_hours
-    commitment = model.add_columns(np.array([hours.sum()]))
-    disk = np.full(len(problem.options), problem.disk_usd_per_hour)
-    blocks = {b: add_block(model, problem, b, hours[b], disk, deferrable=True) for b in range(problem.blocks)}
-    cover_rows = [add_commitment(model, problem, columns, commitment) for columns in blocks.values()]
+    more = model.add_columns(np.full(len(problem.covers), hours.sum()))
+    blocks = {b: add_block(model, problem, b, hours[b], deferrable=True) for b in range(problem.blocks)}
+    cover_rows = np.array([add_commitments(model, problem, columns, more) for columns in blocks.values()], dtype=np.int64)
     work_rows = [add_deadline(model, problem, w, blocks) for w in range(len(problem.windows))]
     result = model.solve(relaxed=True)
     if result.status != "optimal":
         raise Infeasible(0)
     families = np.array(model.families)
     return Relaxation(
-        usd_per_month=result.objective,
-        commitment_usd_per_hour=float(result.values[commitment[0]]),
+        usd_per_month=result.objective + float(problem.existing_usd_per_hour.sum() * hours.sum()),
+        commitments=result.values[more] + problem.existing_usd_per_hour,
         machines=np.stack([result.values[columns.machines] for columns in blocks.values()], axis=1),
-        cover_price=np.maximum(-result.duals[cover_rows] / hours, 0.0),
+        cover_price=np.maximum(-result.duals[cover_rows.T] / hours, 0.0),
         work_price=np.maximum(result.duals[work_rows], 0.0) if work_rows else np.zeros(0),
         family_price={name: float(result.duals[families == name].sum()) for name in FAMILIES},
     )
 
 
-def solve_block(problem: Problem, block: int, commitment_usd_per_hour: float) -> tuple[IntArray, FloatArray, float]:
-    """Return one block's cheapest machines int64[P], shares float64[C, P] and cost in US dollars/h (the commitment apart)."""
+def solve_block(problem: Problem, block: int, commitments: FloatArray) -> tuple[IntArray, FloatArray, float]:
+    """Return one block's cheapest machines int64[P], shares float64[C, P] and cost in US dollars/h (the commitments apart)."""
     model = Model()
-    disk = np.full(len(problem.options), problem.disk_usd_per_hour)
-    columns = add_block(model, problem, block, 1.0, disk, deferrable=False)
-    add_commitment(model, problem, columns, float(commitment_usd_per_hour))
-    result = model.solve()
+    columns = add_block(model, problem, block, 1.0, deferrable=False)
+    add_commitments(model, problem, columns, commitments)
+    result = model.solve(gap=5e-3, nodes=500, plain=True)
     if not len(result.values):
         raise Infeasible(block)
     machines = np.rint(result.values[columns.machines]).astype(np.int64)
     return machines, result.values[columns.share], result.objective
 
 
-def solve_blocks(problem: Problem, commitment_usd_per_hour: float) -> tuple[IntArray, FloatArray, FloatArray]:
+def solve_blocks(problem: Problem, commitments: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
     """Solve every block (equal ones once); return machines int64[P, B], shares float64[C, P, B] and costs float64[B] in US dollars/h."""
     keys = [problem.rate[:, block].tobytes() for block in range(problem.blocks)]
-    solved = solve_apart(
-        {key: block for block, key in enumerate(keys)}, lambda block: solve_block(problem, block, commitment_usd_per_hour)
-    )
+    solved = solve_apart({key: block for block, key in enumerate(keys)}, lambda block: solve_block(problem, block, commitments))
     found = [solved[key] for key in keys]
     return (
         np.stack([machines for machines, _, _ in found], axis=1),
@@ -134,12 +130,11 @@ def choose_pools(problem: Problem, relaxation: Relaxation) -> NDArray[np.bool_]:
     Where that leads nowhere, other options may still do with fewer. Raises ``Infeasible`` where none do.
     """
     small = take_blocks(problem, _sample_blocks(problem))
-    commitment = relaxation.commitment_usd_per_hour
-    machines, _, costs = solve_blocks(small, commitment)
-    keep, cost = np.asarray(machines.any(axis=1)), float(costs.sum())
+    machines, share, costs = solve_blocks(small, relaxation.commitments)
+    keep, cost = machines.any(axis=1) | (share > 0.0).any(axis=(0, 2)) & problem.metered, float(costs @ small.block_hours)
     while keep.sum() > 1:
-        trial = _without_least(small, keep, machines, commitment)
-        if trial is None or (keep.sum() <= problem.max_pools and trial[0] > (1.0 + POOL_WORTH) * cost):
+        trial = _without_least(small, keep, machines, relaxation.commitments)
+        if trial is None or (keep.sum() <= problem.max_pools and trial[0] > (1.0 + problem.pool_worth) * cost):
             break
         cost, keep, machines = trial
     return keep if keep.sum() <= problem.max_pools else _few_pools(small, int(keep.sum()))
@@ -151,18 +146,18 @@ def _few_pools(small: Problem, would_do: int) -> NDArray[np.bool_]:
     opened = model.add_columns(np.zeros(len(small.options)), 1.0, integer=True)
     model.add_row("pools", opened, np.ones(len(opened)), -np.inf, float(small.max_pools))
     for block in range(small.blocks):
-        columns = add_block(model, small, block, 1.0, None, deferrable=False)
+        columns = add_block(model, small, block, 1.0, deferrable=False, covers=False)
         for share in columns.share:
             for p, column in enumerate(share):
                 model.add_row("pools", np.array([column, opened[p]]), np.array([1.0, -1.0]), -np.inf, 0.0)
-    result = model.solve(gap=POOL_WORTH)
+    result = model.solve(gap=FEW_POOLS_GAP)
     if not len(result.values):
         raise Infeasible(0, pools=would_do)
     return np.asarray(result.values[opened] > 0.5)
 
 
 def _without_least(
-    small: Problem, keep: NDArray[np.bool_], machines: IntArray, commitment: float
+    small: Problem, keep: NDArray[np.bool_], machines: IntArray, commitments: FloatArray
 ) -> tuple[float, NDArray[np.bool_], IntArray] | None:
     """Return the cheapest outcome of closing one of the three pools least spent on: cost, pools and machines; None where none may."""
     spend = small.usd_per_hour * machines.sum(axis=1)
@@ -170,13 +165,14 @@ def _without_least(
     for p in sorted(np.flatnonzero(keep), key=lambda p: float(spend[p]))[:3]:
         trial = keep & (np.arange(len(keep)) != p)
         try:
-            some, _, costs = solve_blocks(restrict(small, trial), commitment)
+            some, _, costs = solve_blocks(restrict(small, trial), commitments)
         except Infeasible:
             continue
-        if best is None or costs.sum() < best[0]:
+        usd = float(costs @ small.block_hours)
+        if best is None or usd < best[0]:
             found = np.zeros_like(machines)
             found[trial] = some
-            best = (float(costs.sum()), trial, found)
+            best = (usd, trial, found)
     return best
 
 
@@ -187,7 +183,7 @@ def _sample_blocks(problem: Problem) -> IntArray:
     return np.unique(np.concatenate([order[picks], problem.rate.argmax(axis=1)]))
 
 
-def solve(problem: Problem, prices: Prices, *, spread_work: bool = False, pools: NDArray[np.bool_] | None = None) -> Solution:
+def solve(problem: Problem, *, spread_work: bool = False, pools: NDArray[np.bool_] | None = None) -> Solution:
     """Return the cheapest plan found; raise ``Infeasible`` where some block has none.
 
     ``spread_work`` does deferrable work evenly over its window on machines of its own, as a fleet without that lever would.
@@ -196,7 +192,7 @@ def solve(problem: Problem, prices: Prices, *, spread_work: bool = False, pools:
     relaxation = relax(problem)
     place = spread_deferrable if spread_work else place_deferrable
     sets = [pools] if pools is not None else _pool_sets(problem, relaxation)
-    found = [_settle(problem, prices, keep, relaxation.commitment_usd_per_hour, place) for keep in sets]
+    found = [_settle(problem, keep, relaxation.commitments, place) for keep in sets]
     return min(found, key=lambda solution: solution.usd_per_month)
 
 
@@ -220,53 +216,36 @@ def _pool_sets(problem: Problem, relaxation: Relaxation) -> list[NDArray[np.bool
     return sets
 
 
-def _settle(problem: Problem, prices: Prices, pools: NDArray[np.bool_], commitment: float, place: Placing) -> Solution:
-    """Solve with these pools, buying what the machines found deserve, until that no longer lowers the bill."""
+def _settle(problem: Problem, pools: NDArray[np.bool_], commitments: FloatArray, place: Placing) -> Solution:
+    """Solve with these pools, committing to what the machines found deserve, until that no longer lowers the bill."""
     best: Solution | None = None
     for _ in range(COMMITMENT_ROUNDS):
-        solution = _with_commitment(problem, prices, pools, commitment, place)
+        solution = _with_commitments(problem, pools, commitments, place)
         if best is not None and solution.usd_per_month >= best.usd_per_month - 1e-9:
             break
-        best, commitment = solution, solution.commitment_usd_per_hour
+        best, commitments = solution, solution.commitments
     assert best is not None  # noqa: S101 - the loop runs at least once
     return best
 
 
-def _with_commitment(
-    problem: Problem,
-    prices: Prices,
-    keep: NDArray[np.bool_],
-    commitment: float,
-    place: Placing,
-) -> Solution:
-    """Solve the blocks as if ``commitment`` were bought, place the work, then buy what the machines found really deserve."""
+def _with_commitments(problem: Problem, keep: NDArray[np.bool_], commitments: FloatArray, place: Placing) -> Solution:
+    """Solve the blocks as if these commitments were made, place the work, then commit to what the machines found really deserve."""
     machines = np.zeros((len(problem.options), problem.blocks), dtype=np.int64)
     share = np.zeros((len(problem.interactive), *machines.shape))
     if keep.any():
-        machines[keep], share[:, keep], _ = solve_blocks(restrict(problem, keep), commitment)
+        machines[keep], share[:, keep], _ = solve_blocks(restrict(problem, keep), commitments)
     machines, work = place(problem, machines, share, keep)
-    usage = usage_of(problem, machines, [option.label for option in problem.options])
-    coverable = bool(np.isfinite(problem.covered_usd_per_hour).any())
-    best = best_commitment_usd_per_hour(usage, prices) if coverable else 0.0
-    return Solution(problem, machines, share, work, best, monthly_usd(problem, machines, best))
+    best = best_commitments(problem, machines)
+    return Solution(problem, machines, share, work, best, monthly_usd(problem, machines, share, work, best))
 
 
-def monthly_usd(problem: Problem, machines: IntArray, commitment_usd_per_hour: float) -> float:
-    """Return what the machines cost in a month, US dollars: the optimiser's own arithmetic, independent of ``offers``.
-
-    In each block the commitment covers the usage that saves most per dollar committed first.
-    """
-    hours = problem.block_hours
-    total = float(problem.usd_per_hour @ machines @ hours) + commitment_usd_per_hour * HOURS_PER_MONTH
-    on_demand = problem.usd_per_hour - problem.disk_usd_per_hour
-    left = np.full(problem.blocks, commitment_usd_per_hour)
-    coverable = np.flatnonzero(np.isfinite(problem.covered_usd_per_hour))
-    ratio = on_demand[coverable] / problem.covered_usd_per_hour[coverable]
-    for p in coverable[np.lexsort((problem.covered_usd_per_hour[coverable], -ratio))]:
-        spent = np.minimum(left, machines[p] * problem.covered_usd_per_hour[p])
-        left = left - spent
-        total -= float((spent / problem.covered_usd_per_hour[p] * on_demand[p]) @ hours)
-    return total
+def monthly_usd(problem: Problem, machines: IntArray, share: FloatArray, work: FloatArray, commitments: FloatArray) -> float:
+    """Return what a plan costs in a month, US dollars: the optimiser's own arithmetic, independent of ``offers``."""
+    requests = SECONDS_PER_HOUR * problem.mean_rate * problem.block_hours
+    metered = float(np.einsum("cpb,cb,cp->", share, requests, problem.usd_per_request))
+    for window, done in zip(problem.windows, work, strict=True):
+        metered += window.requests * float(problem.usd_per_work[window.traffic_class] @ done @ problem.block_hours)
+    return machines_usd(problem, machines, commitments) + metered
 
 
 def idle_machines(problem: Problem, machines: IntArray, share: FloatArray) -> FloatArray:

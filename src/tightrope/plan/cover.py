@@ -1,0 +1,103 @@
+"""Commitments as the planner sees them: what amounts cover of given machines, and which amounts the machines deserve.
+
+The sellers' order of application is written here again, on arrays, apart from ``offers``: the optimiser's cost and the bill are two
+roads to one number.
+"""
+
+import numpy as np
+
+from tightrope.base.records import FloatArray, IntArray
+from tightrope.plan.constraints import cover_pairs
+from tightrope.plan.model import Model
+from tightrope.plan.problem import Problem
+
+
+def cover_order(problem: Problem) -> list[tuple[int, int]]:
+    """Return the pairs of commitment and option in the order of application: by order, the highest saving, the lowest rate."""
+    rates, on_demand = problem.cover_rates, problem.usd_per_hour - problem.disk_usd_per_hour
+    pairs = [(int(k), int(p)) for k, p in zip(*cover_pairs(problem), strict=True)]
+    return sorted(pairs, key=lambda at: (problem.covers[at[0]].order, rates[at] / on_demand[at[1]], rates[at], at))
+
+
+def apply_commitments(problem: Problem, machines: IntArray | FloatArray, commitments: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return what of each commitment is spent, float64[K, B] US dollars an hour, and the machines left uncovered, float64[P, B].
+
+    ``machines`` is [P, B], ``commitments`` float64[K] US dollars an hour. Time: pairs of commitment and option × blocks.
+    """
+    left = machines.astype(np.float64)
+    unspent = np.repeat(commitments[:, None], machines.shape[1], axis=1)
+    rates = problem.cover_rates
+    for k, p in cover_order(problem):
+        if commitments[k] > 0.0:
+            hours = np.minimum(unspent[k] / rates[k, p], left[p])
+            unspent[k] -= hours * rates[k, p]
+            left[p] -= hours
+    return commitments[:, None] - unspent, left
+
+
+def machines_usd(problem: Problem, machines: IntArray, commitments: FloatArray) -> float:
+    """Return what machines cost in a month under these commitments, US dollars."""
+    on_demand = problem.usd_per_hour - problem.disk_usd_per_hour
+    _, left = apply_commitments(problem, machines, commitments)
+    paid = float((on_demand @ left + problem.disk_usd_per_hour @ machines) @ problem.block_hours)
+    return paid + float(commitments.sum() * problem.block_hours.sum())
+
+
+def best_commitments(problem: Problem, machines: IntArray) -> FloatArray:
+    """Return the cheapest amounts for these machines, float64[K] US dollars an hour, no less than exist already.
+
+    The linear program assigns machine-hours to commitments as it likes; its amounts are rounded to whole steps, and what the
+    sellers' own order of application makes useless is given up again.
+    """
+    if not problem.covers:
+        return np.zeros(0)
+    of, options = cover_pairs(problem)
+    open_pairs = machines.any(axis=1)[options]
+    of, options = of[open_pairs], options[open_pairs]
+    model, hours, rates = Model(), problem.block_hours, problem.cover_rates
+    on_demand = (problem.usd_per_hour - problem.disk_usd_per_hour)[options]
+    amounts = model.add_columns(np.full(len(problem.covers), hours.sum()))
+    patterns, which = np.unique(machines, axis=1, return_inverse=True)
+    weights = np.bincount(which.ravel(), weights=hours)
+    for pattern, weight in zip(patterns.T, weights, strict=True):
+        columns = model.add_columns(-weight * on_demand, pattern[options].astype(np.float64))
+        for p in np.unique(options):
+            mine = columns[options == p]
+            if len(mine) > 1:
+                model.add_row("commitment", mine, np.ones(len(mine)), -np.inf, float(pattern[p]))
+        for k in np.unique(of):
+            mine = of == k
+            model.add_row(
+                "commitment",
+                np.append(columns[mine], amounts[k]),
+                np.append(rates[k, options[mine]], -1.0),
+                -np.inf,
+                problem.covers[k].existing_usd_per_hour,
+            )
+    found = model.solve(relaxed=True).values[amounts] + problem.existing_usd_per_hour
+    return _settled(problem, machines, found)
+
+
+def _settled(problem: Problem, machines: IntArray, amounts: FloatArray) -> FloatArray:
+    """Return the amounts in whole steps, each moved once to the best of its neighbours by the exact bill."""
+    best, steps = amounts.copy(), np.array([cover.step_usd_per_hour for cover in problem.covers])
+    stepped = steps > 0.0
+    best[stepped] = np.round(best[stepped] / steps[stepped]) * steps[stepped]
+    best = np.maximum(np.where(best < 1e-6, 0.0, best), problem.existing_usd_per_hour)
+    usd = machines_usd(problem, machines, best)
+    for k in np.flatnonzero(best + amounts > 1e-6):
+        for other in _neighbours(problem, k, float(best[k])):
+            trial = best.copy()
+            trial[k] = other
+            cost = machines_usd(problem, machines, trial)
+            if cost < usd - 1e-9:
+                best, usd = trial, cost
+    return best
+
+
+def _neighbours(problem: Problem, k: int, amount: float) -> FloatArray:
+    """Return the amounts worth a try in the place of one: the next steps, or nothing and a little more or less."""
+    cover = problem.covers[k]
+    step = cover.step_usd_per_hour
+    tried = np.array([amount - step, amount + step, 0.0]) if step > 0.0 else amount * np.array([0.0, 0.9, 1.1])
+    return np.unique(np.maximum(tried, cover.existing_usd_per_hour))
