@@ -272,4 +272,4 @@ class Plan:
     """Series the report draws, float per block of the week: demand per class, capacity per pool."""
     prices_as_of: str = ""
     """The past day whose prices were asked for, such as 2026-10-31; empty for the newest. A replay bills with the same."""
-    schema_version: int = 2
+    schema_version: int = 3

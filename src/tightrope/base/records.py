@@ -250,6 +250,8 @@ class PurchasePolicy:
     spot_zone_loss_share: float
     """Share of the planned load that must still fit after the loss of the largest spot zone."""
     max_pools: int
+    pool_worth: float = 0.02
+    """A pool stays open only where the machines cost more by this share without it: every pool is something to run."""
     existing: tuple[Committed, ...] = ()
     """Commitments already made: paid whatever the plan decides."""
     min_utilisation: float = 0.0

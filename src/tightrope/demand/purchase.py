@@ -19,6 +19,7 @@ def define_purchase(document: Document, stated: schema.Purchase, offers: Mapping
         max_spot_share=stated.max_spot_share,
         spot_zone_loss_share=stated.spot_zone_loss_share,
         max_pools=stated.max_pools,
+        pool_worth=stated.pool_worth,
         existing=tuple(_existing(document, number, entry, book) for number, entry in enumerate(stated.existing)),
         min_utilisation=stated.min_utilisation,
     )

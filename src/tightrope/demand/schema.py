@@ -196,6 +196,7 @@ class Purchase(Strict):
         0.7, description="Share of the load that must still fit after the loss of the largest spot zone."
     )
     max_pools: Annotated[int, Field(ge=1, le=100)] = Field(6, description="Most distinct pools of machines.")
+    pool_worth: Share = Field(0.02, description="A pool stays open only where the machines cost more by this share without it.")
     existing: list[Existing] = Field(default_factory=list, description="Commitments already made: paid whatever is planned.")
     min_utilisation: Annotated[Share, Field(lt=1)] = Field(
         0.0, description="Least share of a new commitment that is used in every future; 0 leaves it to the expected cost."

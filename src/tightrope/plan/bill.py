@@ -1,8 +1,10 @@
 """A month's bill by cost driver: machines through ``offers``, split into used and idle time, then disks, artefacts and egress."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from tightrope.base.plan import BillLine, Usage
+from tightrope.base.plan import BillLine, Committed, Usage
 from tightrope.base.records import FloatArray, Workload
 from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
@@ -21,14 +23,14 @@ def disk_usd_per_hour(book: PriceBook, cloud: str, region: str) -> float:
 
 
 def machine_lines(
-    usage: Usage, book: PriceBook, commitments: dict[str, float], used: dict[str, float], disk_usd_per_hour: float | FloatArray
+    usage: Usage, book: PriceBook, committed: Sequence[Committed], used: dict[str, float], disk_usd_per_hour: float | FloatArray
 ) -> tuple[BillLine, ...]:
     """Return what the machines cost in a month, the part of each pool's time in ``used`` (0..1) apart from the idle rest.
 
     ``disk_usd_per_hour`` is for one machine, or float64[usage lines] where they stand in different regions.
     """
     lines: list[BillLine] = []
-    for line in charge_fleet(usage, book, commitments):
+    for line in charge_fleet(usage, book, committed):
         share = used.get(line.pool, 1.0)
         if line.driver != "compute":
             lines.append(line)

@@ -19,7 +19,9 @@ def cover_order(problem: Problem) -> list[tuple[int, int]]:
     return sorted(pairs, key=lambda at: (problem.covers[at[0]].order, rates[at] / on_demand[at[1]], rates[at], at))
 
 
-def apply_commitments(problem: Problem, machines: IntArray | FloatArray, commitments: FloatArray) -> tuple[FloatArray, FloatArray]:
+def apply_commitments(
+    problem: Problem, machines: IntArray | FloatArray, commitments: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Return what of each commitment is spent, float64[K, B] US dollars an hour, and the machines left uncovered, float64[P, B].
 
     ``machines`` is [P, B], ``commitments`` float64[K] US dollars an hour. Time: pairs of commitment and option × blocks.

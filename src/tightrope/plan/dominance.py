@@ -105,7 +105,10 @@ def _covered_alike(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:
     for cover in problem.covers:
         if cover.covers.any():
             fine = _no_dearer_covered(cover, cover, known)
-            alone = len({problem.options[p].machine.name for p in np.flatnonzero(cover.covers)}) == 1 and not cover.existing_usd_per_hour
+            alone = (
+                len({problem.options[p].machine.name for p in np.flatnonzero(cover.covers)}) == 1
+                and not cover.existing_usd_per_hour
+            )
             own += [cover] if alone else []
             alike &= fine | (alone & cover.covers[:, None])
     for mine in own:

@@ -114,7 +114,7 @@ def stage_usd(bench: Bench, stage: Stage, proof: Proof) -> float:
         problem = build_problem(workload, bench.book, bench.table, proof.headroom, max_batch)
         problem = problem if stage.scales else static(problem)
         problem = problem if stage.commits else without_commitment(problem)
-        return solve(problem, bench.book, spread_work=not stage.defers).usd_per_month
+        return solve(problem, spread_work=not stage.defers).usd_per_month
     except (Infeasible, InfeasibleError):
         return float("inf")
 
@@ -161,7 +161,7 @@ def find_binding(relaxation: Relaxation) -> tuple[str, ...]:
     return tuple(f"{name}: {LOOSENED[name][1]} saves about ${usd:,.2f} a month" for name, usd in saved.items() if usd > 0.01)
 
 
-def find_sensitivities(bench: Bench, proof: Proof, progress: Callable[[str], None]) -> tuple[str, ...]:
+def find_sensitivities(proof: Proof, progress: Callable[[str], None]) -> tuple[str, ...]:
     """Return what the machines would cost a month, planned again with the same pools, if the world were different."""
     pools = np.asarray(proof.solution.share.any(axis=(0, 2)))
     base = proof.solution.usd_per_month
@@ -169,7 +169,7 @@ def find_sensitivities(bench: Bench, proof: Proof, progress: Callable[[str], Non
     for words, problem in _worlds(proof.problem):
         progress(f"explain: {words}")
         try:
-            change = solve(problem, bench.book, pools=pools).usd_per_month - base
+            change = solve(problem, pools=pools).usd_per_month - base
         except Infeasible:
             found.append(f"{words}: no plan keeps the promises")
             continue

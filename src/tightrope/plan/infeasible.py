@@ -16,7 +16,7 @@ DAYS = ("day 1", "day 2", "day 3", "day 4", "day 5", "day 6", "day 7")
 def _cost(problem: Problem, block: int) -> float:
     """Return the cheapest cost of one block; infinite where there is none."""
     try:
-        return solve_block(problem, block, 0.0)[2]
+        return solve_block(problem, block, problem.existing_usd_per_hour)[2]
     except Infeasible:
         return np.inf
 
@@ -77,7 +77,7 @@ def first_stuck(problem: Problem) -> int | None:
     share = np.zeros((len(problem.interactive), *machines.shape))
     try:
         if len(problem.interactive):
-            machines, share, _ = solve_blocks(problem, 0.0)
+            machines, share, _ = solve_blocks(problem, problem.existing_usd_per_hour)
         place_deferrable(problem, machines, share, keep)
     except Infeasible as stuck:
         return stuck.block
@@ -97,7 +97,7 @@ def _enough_quotas(problem: Problem, block: int | None) -> Problem:
 def _raised(problem: Problem, block: int) -> Problem:
     """Return the problem with its quotas raised by the fewest machines with which the block's interactive work fits."""
     model = Model()
-    columns = add_block(model, replace(problem, quotas=()), block, 1e-6, None, deferrable=False)
+    columns = add_block(model, replace(problem, quotas=()), block, 1e-6, deferrable=False, covers=False)
     beyond = model.add_columns(np.ones(len(problem.quotas)), integer=True)
     for quota, column in zip(problem.quotas, beyond, strict=True):
         model.add_row(

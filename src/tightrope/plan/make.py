@@ -5,21 +5,21 @@ from datetime import date
 
 import numpy as np
 
-from tightrope.base.catalogue import PriceRow, UnitPrice
-from tightrope.base.plan import BillLine, Commitment, Plan, Pool, RoutingRule, Usage, UsageLine
+from tightrope.base.catalogue import ON_DEMAND, CommitmentRule, PriceRow, UnitPrice
+from tightrope.base.plan import BillLine, Commitment, Committed, Plan, Pool, RoutingRule, Usage, UsageLine
 from tightrope.base.records import FloatArray, RequestEngine, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
-from tightrope.offers import compute_savings_plan
+from tightrope.offers.bill import used_shares
 from tightrope.perf.find import describe
 from tightrope.plan.bill import constant_lines, machine_lines, total_usd, used_share
 from tightrope.plan.bound import lower_bound
-from tightrope.plan.build import lead_seconds, size_classes
 from tightrope.plan.explain import find_binding, find_levers, find_sensitivities
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.problem import usage_of
 from tightrope.plan.prove import Bench, Proof, prove
 from tightrope.plan.ran import Ran, month_usd
+from tightrope.plan.sized import lead_seconds, size_classes
 from tightrope.plan.solve import Infeasible, Solution, relax, work_hours
 from tightrope.plan.today import today_evidence, today_lines
 from tightrope.plan.warn import find_warnings
@@ -50,7 +50,7 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
     cost, before = total_usd(lines), total_usd(now)
     levers = find_levers(bench, proof, before, total_usd(constant), progress)
     replayed = replay_usd(proof, pools, book) + total_usd(constant)
-    rows = _priced_rows(workload, pools, book)
+    rows = _priced_rows(workload, solution, pools, book)
     return Plan(
         workload=workload.name,
         horizon=_horizon(workload),
@@ -72,7 +72,7 @@ def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progre
         provenance=tuple(dict.fromkeys(describe(pool.option.profile) for pool in pools)),
         price_sources=book.sources(rows),
         binding=find_binding(relax(problem)),
-        sensitivities=find_sensitivities(bench, proof, progress),
+        sensitivities=find_sensitivities(proof, progress),
         refusals=problem.refusals,
         warnings=find_warnings(workload, proof, pools, rows, cost, replayed, today, now_evidence, book),
         classes=served_classes(workload, proof.fleet),
@@ -125,14 +125,22 @@ def plan_lines(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook)
     used = used_share(problem, solution.machines, solution.share, solution.work, hours)
     usage = _usage(solution, pools)
     return machine_lines(
-        usage, book, commitments_of(solution), {pool.name: float(used[pool.index]) for pool in pools}, problem.disk_usd_per_hour
+        usage, book, commitments_of(solution), {pool.name: float(used[pool.index]) for pool in pools}, _disks(solution, pools)
     )
 
 
-def commitments_of(solution: Solution) -> dict[str, float]:
-    """Return what is committed, offer → US dollars an hour."""
-    usd = solution.commitment_usd_per_hour
-    return {compute_savings_plan.NAME: usd} if usd > 0.0 else {}
+def _disks(solution: Solution, pools: tuple[OpenPool, ...]) -> FloatArray:
+    """Return what each pool's root volumes cost, float64[pools] US dollars an hour and machine."""
+    return solution.problem.disk_usd_per_hour[[pool.index for pool in pools]]
+
+
+def commitments_of(solution: Solution) -> tuple[Committed, ...]:
+    """Return what is committed, what exists already included."""
+    return tuple(
+        Committed(cover.cloud, cover.offer, cover.scope, float(usd))
+        for cover, usd in zip(solution.problem.covers, solution.commitments, strict=True)
+        if usd > 0.0
+    )
 
 
 def _usage(solution: Solution, pools: tuple[OpenPool, ...]) -> Usage:
@@ -147,7 +155,7 @@ def _usage(solution: Solution, pools: tuple[OpenPool, ...]) -> Usage:
 
 def replay_usd(proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> float:
     """Return the replay's machine bill at the scale of a month: what the autoscaler really ran on the held-out traffic."""
-    disk_usd_per_hour = proof.problem.disk_usd_per_hour
+    disk_usd_per_hour = _disks(proof.solution, pools)
     ran = Ran(
         lines=tuple(
             UsageLine(pool.name, pool.option.machine.cloud, pool.option.region, pool.option.machine.name, pool.option.terms.offer)
@@ -158,7 +166,7 @@ def replay_usd(proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> fl
         machine_hours=proof.machine_hours,
         start_s=proof.stretch.start_s,
         duration_s=proof.stretch.end_s - proof.stretch.start_s,
-        commitments=commitments_of(proof.solution),
+        committed=commitments_of(proof.solution),
         disk_usd_per_hour=disk_usd_per_hour,
         scheduled_usd_per_month=total_usd(plan_lines(proof.solution, pools, book)),
     )
@@ -222,18 +230,30 @@ def _routing(solution: Solution, pools: tuple[OpenPool, ...]) -> tuple[RoutingRu
 
 
 def _commitments(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[Commitment, ...]:
-    """Return what to commit to, with the share of it that the schedule uses."""
-    offer = compute_savings_plan.OFFER
-    usage = _usage(solution, pools)
-    return tuple(
-        Commitment(
-            name, offer.scope, offer.term_years, offer.payment, usd, compute_savings_plan.commitment_utilisation(usage, book, usd)
-        )
-        for name, usd in commitments_of(solution).items()
-    )
+    """Return what to commit to, with the share of it that the schedule uses; what exists already stands apart."""
+    committed = commitments_of(solution)
+    shares = used_shares(_usage(solution, pools), book, committed)
+    covers = {(cover.cloud, cover.offer, cover.scope): cover for cover in solution.problem.covers}
+    found: list[Commitment] = []
+    for item, share in zip(committed, shares, strict=True):
+        cover, rule = covers[item.cloud, item.offer, item.scope], book.commitment(item.cloud, item.offer)
+        made = min(item.usd_per_hour, cover.existing_usd_per_hour)
+        found += [
+            Commitment(item.offer, item.cloud, item.scope, usd, rule.term_years, _payment(rule), share, existing)
+            for usd, existing in ((made, True), (item.usd_per_hour - made, False))
+            if usd > 0.0
+        ]
+    return tuple(found)
 
 
-def _priced_rows(workload: Workload, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[PriceRow | UnitPrice, ...]:
+def _payment(rule: CommitmentRule) -> str:
+    """Return how much of a commitment is paid at its start, in words."""
+    return {0.0: "nothing upfront", 1.0: "all upfront"}.get(float(rule.upfront_share), f"{float(rule.upfront_share):.0%} upfront")
+
+
+def _priced_rows(
+    workload: Workload, solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook
+) -> tuple[PriceRow | UnitPrice, ...]:
     """Return every price that either bill rests on."""
     rows: list[PriceRow | UnitPrice] = [pool.option.terms.row for pool in pools]
     found = (book.find(stated.machine, stated.region, stated.offer) for stated in workload.today)
@@ -244,10 +264,10 @@ def _priced_rows(workload: Workload, pools: tuple[OpenPool, ...], book: PriceBoo
         for place in sorted(places)
         for item in ("block-storage", "internet-egress", "object-storage")
     ]
+    committed = {item.offer for item in commitments_of(solution)}
     for pool in pools:
-        plan = book.find(pool.option.machine.name, pool.option.region, compute_savings_plan.NAME)
-        if plan is not None and pool.option.terms.offer == "on-demand":
-            rows.append(plan)
+        covered = (book.find(pool.option.machine.name, pool.option.region, offer) for offer in sorted(committed))
+        rows += [row for row in covered if row is not None and pool.option.terms.offer == ON_DEMAND]
     return tuple(rows)
 
 

@@ -83,7 +83,7 @@ class Bench:
     def solve(self, problem: Problem) -> Solution:
         """Return the cheapest plan found; raise ``InfeasibleError`` that names what stands in the way."""
         try:
-            return solve(problem, self.book)
+            return solve(problem)
         except Infeasible as stuck:
             raise explain_infeasible(problem, stuck) from None
 

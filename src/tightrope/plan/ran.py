@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tightrope.base.errors import InputError
-from tightrope.base.plan import BillLine, OfferTerms, Plan, Pool, Usage, UsageLine
+from tightrope.base.plan import BillLine, Committed, OfferTerms, Plan, Pool, Usage, UsageLine
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.registry import find_offer
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
@@ -33,15 +33,16 @@ class Ran:
     start_s: float
     """Time of the plan's week at which the replay starts."""
     duration_s: float
-    commitments: dict[str, float]
-    disk_usd_per_hour: float
+    committed: tuple[Committed, ...]
+    disk_usd_per_hour: FloatArray
+    """float64[pools]."""
     scheduled_usd_per_month: float
     """What the schedule's machines cost in a month."""
 
 
 def ran_of(plan: Plan, book: PriceBook, machine_hours: FloatArray, start_s: float, duration_s: float) -> Ran:
     """Return what ran of a plan's fleet; raise ``InputError`` where the catalogue does not sell it."""
-    disk = max(disk_usd_per_hour(book, pool.cloud, pool.region) for pool in plan.pools)
+    disk = np.array([disk_usd_per_hour(book, pool.cloud, pool.region) for pool in plan.pools])
     return Ran(
         lines=tuple(UsageLine(pool.name, pool.cloud, pool.region, pool.machine, pool.offer) for pool in plan.pools),
         schedule=np.array([pool.schedule for pool in plan.pools], dtype=np.int64),
@@ -49,7 +50,7 @@ def ran_of(plan: Plan, book: PriceBook, machine_hours: FloatArray, start_s: floa
         machine_hours=machine_hours,
         start_s=start_s,
         duration_s=duration_s,
-        commitments={item.offer: item.usd_per_hour for item in plan.commitments},
+        committed=tuple(item.committed for item in plan.commitments),
         disk_usd_per_hour=disk,
         scheduled_usd_per_month=total_usd(tuple(line for line in plan.cost_lines if not _is_fixed(line))),
     )
@@ -135,4 +136,4 @@ def hourly_usd(ran: Ran, book: PriceBook) -> dict[str, list[float]]:
 
 def _charged(ran: Ran, book: PriceBook, weights: FloatArray) -> tuple[BillLine, ...]:
     """Return the bill with each hour counted ``weights`` times, float64[hours]."""
-    return machine_lines(Usage(ran.lines, ran.machine_hours, weights), book, ran.commitments, {}, ran.disk_usd_per_hour)
+    return machine_lines(Usage(ran.lines, ran.machine_hours, weights), book, ran.committed, {}, ran.disk_usd_per_hour)

@@ -29,7 +29,7 @@ def today_lines(workload: Workload, book: PriceBook, table: CapacityTable) -> tu
     first = workload.today[0]
     constant = constant_lines(workload, book, variants, first.cloud, first.region)
     disks = np.array([disk_usd_per_hour(book, pool.cloud, pool.region) for pool in workload.today])
-    return machine_lines(usage, book, {}, used, disks) + constant
+    return machine_lines(usage, book, (), used, disks) + constant
 
 
 def _used(workload: Workload, book: PriceBook, table: CapacityTable) -> dict[str, float]:

@@ -13,9 +13,9 @@ from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import split_demand
 from tightrope.plan.bill import NOT_BILLED
-from tightrope.plan.build import lead_seconds, may_commit, size_classes
 from tightrope.plan.fleet import OpenPool, Stretch, busiest
 from tightrope.plan.prove import Proof, gather_evidence, replay_seeds
+from tightrope.plan.sized import lead_seconds, may_commit, size_classes
 from tightrope.replay.records import Drill
 
 WIDE_BAND = 0.3

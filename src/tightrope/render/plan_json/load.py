@@ -12,9 +12,9 @@ from tightrope.base.plan import Plan
 
 Some = TypeVar("Some")
 
-VERSION = 2
+VERSION = 3
 """The ``schema_version`` this release reads and writes."""
-OLDER = (1,)
+OLDER = (1, 2)
 MOST_BYTES = 64 * 2**20
 """Largest file that is read: a plan is far below a megabyte."""
 GIVE = "give the plan.json that `tightrope plan` wrote"
