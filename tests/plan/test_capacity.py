@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightrope.base.records import Deferral, Demand, RequestEngine, Slo, TokenEngine, TrafficClass
-from tightrope.plan.capacity import MAX_UTILISATION, Capacity, CapacityTable, measure_capacity
+from tightrope.plan.capacity import MAX_UTILISATION, Capacity, CapacityTable, keeps, measure_capacity
 
 ONE_AT_A_TIME = RequestEngine((0.1,), 5.0)
 BATCHES = RequestEngine((0.1, 0.12, 0.14, 0.16), 5.0)
@@ -74,6 +74,27 @@ def test_larger_fleets_sustain_as_much_or_more_per_engine(limit: float, alone: f
     assert per_engine[0] == pytest.approx(alone * limit)
     assert (np.diff(per_engine) >= -1e-9).all()
     assert (per_engine <= limit).all()
+
+
+@given(
+    limit=st.floats(0.1, 100.0),
+    alone=st.floats(0.01, 1.0),
+    engines=st.floats(1.0, 1e4),
+)
+def test_the_fleet_of_a_rate_is_the_smallest_that_sustains_it(limit: float, alone: float, engines: float) -> None:
+    found = Capacity(alone * limit, limit, 2.0 * limit, 1, {})
+    rate = engines * float(found.per_engine(np.array(engines)))
+    assert rate / float(found.at(np.array(rate))) == pytest.approx(engines)
+    assert float(found.at(np.array(0.0))) == pytest.approx(alone * limit)
+
+
+@pytest.mark.parametrize("engines", [2, 5])
+@pytest.mark.parametrize(("engine", "slo"), [(ONE_AT_A_TIME, within(0.3)), (BATCHES, within(0.4, 0.99))], ids=["one", "batches"])
+def test_a_replay_of_that_fleet_keeps_the_promise(engine: RequestEngine, slo: Slo, engines: int) -> None:
+    found = measure_capacity(engine, traffic(slo, rate_per_s=100.0))
+    rate = engines * float(found.per_engine(np.array(float(engines))))
+    assert rate / float(found.at(np.array(rate))) == pytest.approx(engines)
+    assert keeps(engine, engines, traffic(slo), rate)
 
 
 def test_the_table_measures_an_engine_once_whatever_its_load_time() -> None:

@@ -49,10 +49,19 @@ class Capacity:
         return self.limit_per_s - reserve / np.sqrt(np.maximum(engines, 1.0))
 
     def at(self, rate_per_s: FloatArray) -> FloatArray:
-        """Return requests/s per engine in the fleet that each of ``rate_per_s`` (float64[...]) needs at least."""
+        """Return requests/s per engine in the smallest fleet that sustains each of ``rate_per_s`` (float64[...]).
+
+        That fleet of ``n`` engines is the root of ``n * limit - reserve * sqrt(n) = rate``, and one engine at least.
+
+        >>> found = Capacity(single_per_s=6.0, limit_per_s=10.0, raw_per_s=12.0, concurrency=1, best_s={})
+        >>> found.at(np.array([3.0, 6.0, 32.0])).tolist()
+        [6.0, 6.0, 8.0]
+        """
         if self.limit_per_s <= 0.0:
             return np.zeros_like(rate_per_s)
-        return self.per_engine(rate_per_s / self.limit_per_s)
+        reserve = self.limit_per_s - self.single_per_s
+        root = (reserve + np.sqrt(reserve**2 + 4.0 * self.limit_per_s * rate_per_s)) / (2.0 * self.limit_per_s)
+        return self.per_engine(root**2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +170,11 @@ def measure_capacity(engine: EngineModel, traffic_class: TrafficClass) -> Capaci
     latency_s = _settled(_replay(engine, size, draws, size * many).latency_s)
     concurrency = max(1, int(np.ceil(many * float(np.mean(latency_s)))))
     return Capacity(single, float(min(limit, MAX_UTILISATION * raw)), raw, concurrency, best_s)
+
+
+def keeps(engine: EngineModel, engines: int, traffic_class: TrafficClass, rate_per_s: float) -> bool:
+    """Return whether a fleet of ``engines`` keeps the class's promises at ``rate_per_s`` in all, on the draws that sizing uses."""
+    return _keeps(_replay(engine, engines, _draw(traffic_class), rate_per_s), traffic_class.slos)
 
 
 class CapacityTable:
