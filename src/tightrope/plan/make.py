@@ -14,6 +14,7 @@ from tightrope.offers.bill import used_shares
 from tightrope.perf.find import describe
 from tightrope.plan.bill import constant_lines, machine_lines, total_usd, used_share
 from tightrope.plan.bound import lower_bound
+from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.explain import find_binding, find_levers, find_sensitivities
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.problem import usage_of
@@ -28,13 +29,19 @@ from tightrope.plan.written import answer_cache, served_classes, serving_of, var
 Progress = Callable[[str], None]
 
 
-def make_plan(workload: Workload, book: PriceBook, today: date, progress: Progress = lambda _: None) -> Plan:
+def make_plan(
+    workload: Workload,
+    book: PriceBook,
+    today: date,
+    progress: Progress = lambda _: None,
+    table: CapacityTable | None = None,
+) -> Plan:
     """Return the cheapest plan found that the replay proves, with its bound, evidence and explanation.
 
-    ``today`` dates the warnings about old prices. Raises ``InfeasibleError`` where no plan keeps the promises; a plan that is not
+    ``today`` dates the warnings about old prices; ``table`` is what was measured already. Raises ``InfeasibleError`` where no plan keeps the promises; a plan that is not
     proven is returned with that status.
     """
-    bench = Bench(workload, book)
+    bench = Bench(workload, book, table or CapacityTable())
     proof = prove(bench, progress)
     solution, problem = proof.solution, proof.problem
     pools = open_pools(solution)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -18,9 +19,11 @@ from tightrope.plan.infeasible import explain_infeasible
 from tightrope.plan.problem import Problem
 from tightrope.plan.solve import Infeasible, Solution, relax, solve
 from tightrope.replay.evidence import judge_all
-from tightrope.replay.records import Drill, Fleet, Outcome
+from tightrope.replay.records import Drill, Fleet, Outcome, Traffic
 from tightrope.replay.run import replay_fleet
 
+Draw: TypeAlias = Callable[[Workload, Stretch, int], Traffic]
+"""Returns the traffic of a stretch for a seed."""
 MAX_ROUNDS = 5
 RAISE = 1.12
 """A class that misses a promise is planned for this much more, and again, until it holds."""
@@ -113,11 +116,13 @@ def proof_stretch(workload: Workload) -> Stretch:
     return busiest(workload, whole, length_s)
 
 
-def replay_seeds(fleet: Fleet, workload: Workload, stretch: Stretch, drill: Drill | None = None) -> list[Outcome]:
+def replay_seeds(
+    fleet: Fleet, workload: Workload, stretch: Stretch, drill: Drill | None = None, draw: Draw = draw_traffic
+) -> list[Outcome]:
     """Replay the fleet on one draw of the stretch per seed; compiled code runs outside Python's lock, so seeds run side by side."""
 
     def one(seed: int) -> Outcome:
-        traffic = draw_traffic(workload, stretch, seed)
+        traffic = draw(workload, stretch, seed)
         return replay_fleet(
             fleet,
             traffic,

@@ -24,8 +24,8 @@ class Ran:
 
     lines: tuple[UsageLine, ...]
     """One for each pool."""
-    schedule: IntArray
-    """int64[pools, 168]."""
+    schedule: IntArray | FloatArray
+    """Machines that were meant to run, [pools, 168]."""
     usd_per_hour: FloatArray
     """float64[pools]: the offer's rate, disk included."""
     machine_hours: FloatArray
@@ -75,7 +75,7 @@ def fixed_usd(plan: Plan) -> float:
     return total_usd(tuple(line for line in plan.cost_lines if _is_fixed(line)))
 
 
-def scheduled_hours(schedule: IntArray, start_s: float, duration_s: float) -> FloatArray:
+def scheduled_hours(schedule: IntArray | FloatArray, start_s: float, duration_s: float) -> FloatArray:
     """Return the machine-hours that the schedule alone makes of a stretch, float64[pools, hours of the replay's clock].
 
     >>> week = np.arange(168)[None, :]
