@@ -210,6 +210,10 @@ class Profile:
     engine: EngineModel
     replicas_per_machine: int
     provenance: Provenance
+    setting: str = ""
+    """How the plan set the engine where it had a choice, in words; empty where it is as the source has it."""
+    wider: tuple["Profile", ...] = ()
+    """The same with more of the machine's chips for one engine, where the source knows of it: fewer engines, each of them faster."""
 
 
 # -------------------------------------------------------------------------------------------------------------- workload
