@@ -322,15 +322,26 @@ def _buy_work(problem: Problem, w: int, left: float, machines: IntArray, work: F
 def spread_deferrable(
     problem: Problem, machines: IntArray, share: FloatArray, keep: NDArray[np.bool_]
 ) -> tuple[IntArray, FloatArray]:
-    """Do each window's work evenly over its blocks, on machines of its own: the fleet without the lever of waiting."""
+    """Do each window's work evenly over its blocks, on machines of its own: the fleet without the lever of waiting.
+
+    The cheapest options first, each as far as the quotas leave it room.
+    """
     del share, keep
     machines, work = machines.copy(), np.zeros((len(problem.windows), *machines.shape))
     for w, window in enumerate(problem.windows):
         hours = work_hours(problem, w)
-        each = np.where(hours > 0.0, np.ceil(hours / (1.0 - SPARE_WORK) / len(window.blocks)) * problem.usd_per_hour, np.inf)
-        p = int(np.argmin(each))
-        if not np.isfinite(each[p]):
+        may = (hours > 0.0) & ~problem.metered & ~problem.only_covered
+        each = hours / (1.0 - SPARE_WORK) / len(window.blocks)
+        left = 1.0
+        for p in np.argsort(np.where(may, np.ceil(each) * problem.usd_per_hour, np.inf), kind="stable"):
+            room = int(_room(problem, machines)[p, window.blocks].min())
+            if left <= 1e-9 or not may[p] or room <= 0:
+                continue
+            count = min(int(np.ceil(left * each[p] - 1e-9)), room)
+            part = min(left, count / each[p])
+            machines[p, window.blocks] += count
+            work[w, p, window.blocks] += part / len(window.blocks)
+            left -= part
+        if left > 1e-9:
             raise Infeasible(int(window.blocks[0]))
-        machines[p, window.blocks] += int(np.ceil(hours[p] / (1.0 - SPARE_WORK) / len(window.blocks)))
-        work[w, p, window.blocks] = 1.0 / len(window.blocks)
     return machines, work
