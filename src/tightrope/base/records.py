@@ -4,11 +4,13 @@ Every number's name carries its unit; arrays state shape and dtype. Money is flo
 in the price catalogue (``catalogue.py``).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tightrope.base.places import Infrastructure, WherePolicy
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
@@ -117,6 +119,10 @@ class TrafficClass:
     retries: int = 0
     """How often a client whose request was turned away asks again."""
     retry_after_s: float = 1.0
+    ingress_bytes_per_request: float = 0.0
+    """What a request brings: paid for only where it crosses zones or regions."""
+    place: tuple[str, str] | None = None
+    """Cloud and region where its requests come in; None where that is not stated."""
 
 
 # ---------------------------------------------------------------------------------------------------- models and profiles
@@ -220,18 +226,6 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class WherePolicy:
-    """Where the plan may place machines."""
-
-    regions: dict[str, tuple[str, ...]]
-    """Cloud → its allowed regions."""
-    families: tuple[str, ...]
-    """Allowed machine families or type names; empty allows all."""
-    quotas: dict[str, int]
-    """Machine family or type name → most machines at one time."""
-
-
-@dataclass(frozen=True, slots=True)
 class Committed:
     """A promise to spend ``usd_per_hour`` at an offer's own rates, used or not, for what its scope covers.
 
@@ -260,6 +254,12 @@ class PurchasePolicy:
     """Commitments already made: paid whatever the plan decides."""
     min_utilisation: float = 0.0
     """Share of a new commitment that must be used in every stated future; 0 leaves it to the expected cost."""
+    n_plus_one_share: float = 0.0
+    """Share of each pool's interactive load that must still fit after the loss of one of its machines; 0 asks for nothing."""
+    zone_loss_share: float = 0.0
+    """Share of each pool's interactive load that must still fit after the loss of its largest zone; 0 asks for nothing."""
+    min_spot_zones: int = 1
+    """Zones that must sell a spot machine before a plan runs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,3 +383,4 @@ class Workload:
     """Rate at which a machine dies without notice, in every replay."""
     future: Future = Future()
     """What commitments are sized on."""
+    infrastructure: Infrastructure = field(default_factory=Infrastructure)

@@ -116,6 +116,7 @@ def _class(document: Document, name: str, entry: schema.Traffic, demand: Demand)
         growth=entry.growth,
         surge=entry.surge,
         egress_bytes_per_request=entry.egress_per_request,
+        ingress_bytes_per_request=entry.ingress_per_request,
         demand=sized,
         priority=entry.priority,
         shed_wait_s=math.inf if entry.shed_wait is None else entry.shed_wait,

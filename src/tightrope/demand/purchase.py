@@ -22,6 +22,9 @@ def define_purchase(document: Document, stated: schema.Purchase, offers: Mapping
         pool_worth=stated.pool_worth,
         existing=tuple(_existing(document, number, entry, book) for number, entry in enumerate(stated.existing)),
         min_utilisation=stated.min_utilisation,
+        n_plus_one_share=stated.n_plus_one_share,
+        zone_loss_share=stated.zone_loss_share,
+        min_spot_zones=stated.min_spot_zones,
     )
 
 

@@ -5,9 +5,9 @@ here, with its meaning.
 """
 
 import json
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from tightrope.demand.quantities import (
     LONGEST_WINDOW_S,
@@ -24,6 +24,7 @@ from tightrope.demand.quantities import (
     Tokens,
     Wait,
 )
+from tightrope.demand.schema_places import Infrastructure, Places
 from tightrope.demand.schema_traffic import Traffic
 from tightrope.demand.strict import Strict
 
@@ -145,25 +146,6 @@ class Model(Strict):
 # ------------------------------------------------------------------------------------------- where, how to buy, today, proof
 
 
-class Places(Strict):
-    """Where machines may stand: cloud → regions, and which machines."""
-
-    model_config = ConfigDict(extra="allow")
-    open_keys: ClassVar[bool] = True
-    __pydantic_extra__: dict[str, Annotated[list[str], Field(min_length=1)]]  # pyrefly: ignore[bad-override]
-
-    families: list[str] = Field(default_factory=list, description="Allowed machine families or types; empty allows all.")
-    quotas: dict[str, Annotated[int, Field(ge=0)]] = Field(
-        default_factory=dict, description="Family or type → most machines at one time."
-    )
-
-    @field_validator("families")
-    @classmethod
-    def each_once(cls, value: list[str]) -> list[str]:
-        """Refuse a family twice."""
-        return _each_once(value)
-
-
 class Existing(Strict):
     """A commitment that is made already: so many US dollars an hour, or so many machines reserved."""
 
@@ -201,6 +183,13 @@ class Purchase(Strict):
     min_utilisation: Annotated[Share, Field(lt=1)] = Field(
         0.0, description="Least share of a new commitment that is used in every future; 0 leaves it to the expected cost."
     )
+    n_plus_one_share: Share = Field(
+        0.0, description="Share of each pool's interactive load that must still fit after the loss of one machine; 0 is off."
+    )
+    zone_loss_share: Share = Field(
+        0.0, description="Share of each pool's interactive load that must still fit after the loss of its largest zone; 0 is off."
+    )
+    min_spot_zones: Annotated[int, Field(ge=1, le=20)] = Field(1, description="Fewest zones that sell a spot machine in use.")
 
 
 class Move(Strict):
@@ -358,6 +347,7 @@ class WorkloadFile(Strict):
     today: list[Today] = Field(default_factory=list, description="What runs now, to compare with.")
     proof: Proof = Proof()
     future: Future = Field(Future(), description="What may come; commitments are sized on it.")
+    infrastructure: Infrastructure = Field(Infrastructure(), description="What stands around the machines and is paid for.")
 
 
 def _each_once(values: list[str]) -> list[str]:

@@ -149,6 +149,14 @@ class Traffic(Strict):
     growth: Change = Field(0.0, description="How much larger the traffic will be than the trace.")
     surge: Surge = Field(0.0, description="How far above the trace's rate the promises must still hold.")
     egress_per_request: Bytes = Field(0.0, description="Bytes sent to the internet per request; 0 B bills no egress.")
+    ingress_per_request: Bytes = Field(
+        0.0, description="Bytes that a request brings; paid for where they cross zones or regions."
+    )
+    users: dict[str, Annotated[Share, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="Region where requests come in → share of them, 100 % in all; the class is planned and proven place by place. "
+        "Left out, it does not matter where a request is answered.",
+    )
     priority: Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)] = Field(
         0, description="Larger goes first in every queue, and loses its memory last."
     )

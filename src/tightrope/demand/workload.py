@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tightrope.base import registry
-from tightrope.base.errors import InputError, Where, near_names
+from tightrope.base.errors import InputError, Where
 from tightrope.base.records import (
     Architecture,
     CachePolicy,
@@ -24,7 +24,6 @@ from tightrope.base.records import (
     TodayPool,
     TokenEngine,
     TrafficClass,
-    WherePolicy,
     Workload,
 )
 from tightrope.base.units import HOURS_PER_MONTH, parse_quantity
@@ -33,6 +32,7 @@ from tightrope.demand.blocks import split_demand
 from tightrope.demand.book import Book
 from tightrope.demand.classes import define_classes
 from tightrope.demand.document import Document, check_name, read_document
+from tightrope.demand.places import define_infrastructure, define_where, split_by_place
 from tightrope.demand.purchase import define_future, define_purchase
 from tightrope.demand.quantities import DURATIONS
 
@@ -51,11 +51,11 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
     variants = _variants(document, stated, book)
     _check_serving(document, classes, variants)
     known_offers = {name: offer.kind for name, offer in registry.offers().items()} if offers is None else offers
-    return Workload(
+    workload = Workload(
         name=stated.name,
         classes=classes,
         variants=variants,
-        where=_where(document, stated.where, book),
+        where=define_where(document, stated, book),
         purchase=define_purchase(document, stated.purchase, known_offers, book),
         scaling=_scaling(stated.scaling),
         today=_today(document, stated, variants, book, known_offers),
@@ -65,7 +65,9 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
         cache=CachePolicy(stated.cache.entries, stated.cache.ttl, stated.cache.hit) if stated.cache else None,
         failures_per_hour=_failures_per_hour(stated.proof.failures_per_month),
         future=define_future(document, stated.future, book),
+        infrastructure=define_infrastructure(stated.infrastructure),
     )
+    return split_by_place(document, stated, workload, book)
 
 
 # ----------------------------------------------------------------------------------------------------------------- validation
@@ -183,25 +185,6 @@ def _check_serving(document: Document, classes: tuple[TrafficClass, ...], varian
 
 
 # ------------------------------------------------------------------------------------------- where, how to buy, today, proof
-
-
-def _where(document: Document, stated: schema.Places, book: Book) -> WherePolicy:
-    """Return where machines may stand; clouds, regions, families and quota names must exist."""
-    regions = {cloud: tuple(names) for cloud, names in (stated.model_extra or {}).items()}
-    if not regions:
-        what, resolve = "where names no cloud", "add one, such as `aws: [us-east-1]`"
-        raise InputError(what, resolve=resolve, where=document.where("where"))
-    for cloud, names in regions.items():
-        if near := near_names(cloud, ["families", "quotas"], 1):
-            what, resolve = f"where: unknown key {cloud!r}", f"use {near[0]}"
-            raise InputError(what, resolve=resolve, where=document.where("where", cloud))
-        for number, region in enumerate(names):
-            book.check_region(cloud, region, document.where("where", cloud, number))
-    for number, family in enumerate(stated.families):
-        book.machines([family], document.where("where", "families", number))
-    for name in stated.quotas:
-        book.machines([name], document.where("where", "quotas", name))
-    return WherePolicy(regions, tuple(stated.families), dict(stated.quotas))
 
 
 def _scaling(stated: schema.Scaling) -> ScalingPolicy:
