@@ -19,9 +19,18 @@ from tightrope.plan.sized import Sized, lead_seconds, size_classes
 
 
 def build_problem(
-    workload: Workload, book: PriceBook, table: CapacityTable, headroom: dict[str, float], max_batch: int = 0
+    workload: Workload,
+    book: PriceBook,
+    table: CapacityTable,
+    headroom: dict[str, float],
+    max_batch: int = 0,
+    *,
+    whole: bool = False,
 ) -> Problem:
-    """Return the decision as arrays, without what is never needed; raise ``InfeasibleError`` where nothing can serve a class."""
+    """Return the decision as arrays, without what is never needed; raise ``InfeasibleError`` where nothing can serve a class.
+
+    ``whole`` keeps what is never needed at these prices.
+    """
     sized = size_classes(workload, headroom, lead_seconds(workload))
     deployments, refusals = find_deployments(workload, book, table, sized, max_batch)
     check_served(sized, deployments, refusals)
@@ -30,7 +39,8 @@ def build_problem(
         why = "\n".join(f"  {refusal.what}: {refusal.reason}" for refusal in unsold[:6])
         msg = f"offers: none of {', '.join(workload.purchase.offers)} runs a machine that could serve here\n{why}"
         raise InfeasibleError(msg, resolve="allow on-demand in purchase.offers, or another region or cloud in where")
-    return drop_dominated(_arrays(workload, book, sized, options, tuple(refusals + unsold)))
+    problem = _arrays(workload, book, sized, options, tuple(refusals + unsold))
+    return problem if whole else drop_dominated(problem)
 
 
 def pay_as_you_go(workload: Workload) -> list[Offer]:
