@@ -4,7 +4,7 @@ import numpy as np
 
 from tightrope.base.contracts import Offer
 from tightrope.base.errors import InfeasibleError
-from tightrope.base.plan import Refusal
+from tightrope.base.plan import OfferTerms, Refusal
 from tightrope.base.records import FloatArray, Workload
 from tightrope.base.registry import find_offer
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
@@ -54,11 +54,17 @@ def _options(
     """Return a pool option per deployment, region and allowed pay-as-you-go offer, and what is not sold."""
     options: list[tuple[Deployment, PoolOption]] = []
     refusals: list[Refusal] = []
+    wanted = workload.purchase.min_spot_zones if workload.purchase.min_spot_zones > 1 else 0
     for deployment in deployments:
         machine = deployment.machine
         for region in workload.where.regions.get(machine.cloud, ()):
             for offer in pay_as_you_go(workload):
                 terms = offer.terms(machine.name, region, book)
+                if isinstance(terms, OfferTerms) and 0.0 < terms.interruptions_per_hour and terms.zones < wanted:
+                    terms = Refusal(
+                        f"{machine.name} {region} {offer.name}",
+                        f"it is sold in {max(terms.zones, 1)} of the {wanted} zones of purchase.min_spot_zones",
+                    )
                 if isinstance(terms, Refusal):
                     refusals.append(terms)
                 else:
@@ -112,6 +118,8 @@ def _arrays(
         max_pools=workload.purchase.max_pools,
         pool_worth=workload.purchase.pool_worth,
         refusals=refusals + without,
+        zone_loss_share=workload.purchase.zone_loss_share,
+        n_plus_one_share=workload.purchase.n_plus_one_share,
     )
 
 

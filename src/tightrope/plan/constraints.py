@@ -62,6 +62,18 @@ FAMILIES: dict[str, ConstraintFamily] = {
             "purchase.spot_zone_loss_share",
         ),
         ConstraintFamily(
+            "zone-loss",
+            "zone_loss_share * sum_c f[c,p,t] * rate[c,t] / mu[c,p,t] <= n[p,t] - lost[p,t], lost >= n / zones",
+            "a pool that loses its largest zone still carries this share of its interactive load",
+            "purchase.zone_loss_share",
+        ),
+        ConstraintFamily(
+            "n-plus-one",
+            "n_plus_one_share * sum_c f[c,p,t] * rate[c,t] / mu[c,p,t] <= n[p,t] - runs[p,t], f[c,p,t] <= runs[p,t]",
+            "a pool that loses one machine still carries this share of its interactive load",
+            "purchase.n_plus_one_share",
+        ),
+        ConstraintFamily(
             "quota", "sum_{p in q} n[p,t] <= machines[q]", "no more machines than the account may run", "where.quotas"
         ),
         ConstraintFamily(
@@ -82,15 +94,17 @@ FAMILIES: dict[str, ConstraintFamily] = {
 
 @dataclass(frozen=True, slots=True)
 class BlockColumns:
-    """The columns of one block: machines int64[P], lost machines int64[spot options], shares int64[C, P], work int64[D, P].
+    """The columns of one block: machines int64[P], lost machines int64[zoned options], shares int64[C, P], work int64[D, P].
 
-    ``spot`` are the options that ``lost`` belongs to, int64[spot options]; ``covered`` int64[pairs] follows ``cover_pairs``;
-    ``work`` rows exist for the windows that are open in the block, ``open_windows`` are their indices.
+    ``zoned`` are the options that ``lost`` belongs to, int64[zoned options]; ``runs`` int64[P] is 1 where a pool carries anything,
+    empty where no machine need be spare; ``covered`` int64[pairs] follows ``cover_pairs``; ``work`` rows exist for the windows that
+    are open in the block, ``open_windows`` are their indices.
     """
 
     machines: IntArray
-    spot: IntArray
+    zoned: IntArray
     lost: IntArray
+    runs: IntArray
     covered: IntArray
     share: IntArray
     work: IntArray
@@ -120,13 +134,15 @@ def add_block(
     """
     count = len(problem.options)
     rate, pairs = problem.usd_per_hour if usd_per_hour is None else usd_per_hour, cover_pairs(problem)[1]
-    spot = np.flatnonzero(problem.interruptible) if problem.spot_zone_loss_share > 0.0 else np.zeros(0, dtype=np.int64)
+    zoned = np.flatnonzero(problem.zone_share > 0.0)
+    spare = count if problem.n_plus_one_share > 0.0 else 0
     per_request = hours * SECONDS_PER_HOUR * problem.mean_rate[:, block, None] * problem.usd_per_request
     openings = tuple(w for w, window in enumerate(problem.windows) if block in window.blocks) if deferrable else ()
     columns = BlockColumns(
         machines=model.add_columns(hours * rate, np.where(problem.metered, 0.0, INFINITY), integer=True),
-        spot=spot,
-        lost=model.add_columns(np.zeros(len(spot)), integer=True),
+        zoned=zoned,
+        lost=model.add_columns(np.zeros(len(zoned)), integer=True),
+        runs=model.add_columns(np.zeros(spare), 1.0, integer=True),
         covered=model.add_columns(hours * (problem.disk_usd_per_hour - rate)[pairs] if covers else np.zeros(0)),
         share=_add_rows_of_columns(model, per_request, problem.mu[:, :, block] > 0.0),
         work=_add_rows_of_columns(
@@ -213,14 +229,43 @@ def spot_share(model: Model, problem: Problem, block: int, columns: BlockColumns
 
 def spot_zone_loss(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
     """Make a spot pool that loses its largest zone carry its share of the interactive load still."""
-    if problem.spot_zone_loss_share <= 0.0 or not len(problem.interactive):
+    if problem.spot_zone_loss_share > problem.zone_loss_share:
+        _without_zone(model, problem, block, columns, "spot-zone-loss", problem.interruptible)
+
+
+def zone_loss(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+    """Make every other pool, and spot where no more is asked of it, carry its share without its largest zone."""
+    more = problem.interruptible & (problem.spot_zone_loss_share > problem.zone_loss_share)
+    _without_zone(model, problem, block, columns, "zone-loss", ~more)
+
+
+def _without_zone(
+    model: Model, problem: Problem, block: int, columns: BlockColumns, family: str, mine: NDArray[np.bool_]
+) -> None:
+    """Add the rows of the options in ``mine`` (bool[P]): machines stand evenly, so the largest zone has a part of them rounded up."""
+    if not len(problem.interactive):
         return
-    load = problem.spot_zone_loss_share * _load(problem, block)
-    for p, lost in zip(columns.spot, columns.lost, strict=True):
+    load = problem.zone_share * _load(problem, block)
+    for p, lost in zip(columns.zoned, columns.lost, strict=True):
+        if not mine[p]:
+            continue
         pair = np.array([columns.machines[p], lost])
-        model.add_row("spot-zone-loss", pair, np.array([-1.0 / max(problem.zones[p], 1), 1.0]), 0.0, INFINITY)
+        model.add_row(family, pair, np.array([-1.0 / max(problem.zones[p], 1), 1.0]), 0.0, INFINITY)
         indices = np.concatenate([columns.share[:, p], pair])
-        model.add_row("spot-zone-loss", indices, np.concatenate([load[:, p], [-1.0, 1.0]]), -INFINITY, 0.0)
+        model.add_row(family, indices, np.concatenate([load[:, p], [-1.0, 1.0]]), -INFINITY, 0.0)
+
+
+def n_plus_one(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+    """Make a pool that loses one machine carry its share of the interactive load still."""
+    if not len(columns.runs):
+        return
+    load = problem.n_plus_one_share * _load(problem, block)
+    for p in np.flatnonzero(~problem.metered & (load > 0.0).any(axis=0)):
+        runs, machines = columns.runs[p], columns.machines[p]
+        for c in np.flatnonzero(load[:, p] > 0.0):
+            model.add_row("n-plus-one", np.array([columns.share[c, p], runs]), np.array([1.0, -1.0]), -INFINITY, 0.0)
+        indices = np.concatenate([columns.share[:, p], [machines, runs]])
+        model.add_row("n-plus-one", indices, np.concatenate([load[:, p], [-1.0, 1.0]]), -INFINITY, 0.0)
 
 
 def quota(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
@@ -273,6 +318,8 @@ BLOCK_FAMILIES: tuple[Callable[[Model, Problem, int, BlockColumns], None], ...] 
     quality_floor,
     spot_share,
     spot_zone_loss,
+    zone_loss,
+    n_plus_one,
     quota,
     covered,
 )

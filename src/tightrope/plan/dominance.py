@@ -49,7 +49,8 @@ def _may_replace(problem: Problem) -> NDArray[np.bool_]:
     for c in range(len(serves)):
         fine = (caps[c] >= 1.0)[None, :] & ((quality[None, :] >= quality[:, None]) | (not floor_binds[c]))
         free &= ~serves[c][:, None] | fine
-    spot_fits = ~spot[None, :] | (spot[:, None] & (problem.zones[None, :] >= problem.zones[:, None]))
+    zones_fit = (problem.zones[None, :] >= problem.zones[:, None]) | (problem.zone_share == 0.0)[None, :]
+    spot_fits = (~spot[None, :] | spot[:, None]) & zones_fit
     limits = [quota.mask for quota in problem.quotas]
     within = np.ones_like(free)
     for mask in limits:

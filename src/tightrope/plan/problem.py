@@ -126,11 +126,21 @@ class Problem:
     pool_worth: float
     """A pool stays open only where the plan without it costs more by this share."""
     refusals: tuple[Refusal, ...]
+    zone_loss_share: float = 0.0
+    n_plus_one_share: float = 0.0
+    constant_usd_per_month: float = 0.0
+    """What every plan of this problem costs besides, whatever it decides: what stands in its regions, traffic at the cheapest."""
 
     @property
     def blocks(self) -> int:
         """Number of blocks: 168, or 1 for a fleet that never changes."""
         return self.rate.shape[1]
+
+    @property
+    def zone_share(self) -> FloatArray:
+        """Share of an option's interactive load that must survive the loss of its largest zone, float64[P]; 0 where none need."""
+        share = np.where(self.interruptible, max(self.spot_zone_loss_share, self.zone_loss_share), self.zone_loss_share)
+        return np.where(self.metered, 0.0, share)
 
     @property
     def existing_usd_per_hour(self) -> FloatArray:
