@@ -60,7 +60,7 @@ def _options(
         for region in workload.where.regions.get(machine.cloud, ()):
             for offer in pay_as_you_go(workload):
                 terms = offer.terms(machine.name, region, book)
-                if isinstance(terms, OfferTerms) and 0.0 < terms.interruptions_per_hour and terms.zones < wanted:
+                if isinstance(terms, OfferTerms) and terms.interruptions_per_hour > 0.0 and terms.zones < wanted:
                     terms = Refusal(
                         f"{machine.name} {region} {offer.name}",
                         f"it is sold in {max(terms.zones, 1)} of the {wanted} zones of purchase.min_spot_zones",
