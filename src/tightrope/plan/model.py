@@ -98,8 +98,8 @@ class Model:
         lp.row_lower_, lp.row_upper_ = np.array(self.row_lower), np.array(self.row_upper)
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum([len(row) for row in self.row_columns])]).astype(np.int32)
-        lp.a_matrix_.index_ = np.concatenate(self.row_columns).astype(np.int32)
-        lp.a_matrix_.value_ = np.concatenate(self.row_values)
+        lp.a_matrix_.index_ = np.concatenate([np.zeros(0), *self.row_columns]).astype(np.int32)
+        lp.a_matrix_.value_ = np.concatenate([np.zeros(0), *self.row_values])
         if not relaxed:
             kinds = {True: highspy.HighsVarType.kInteger, False: highspy.HighsVarType.kContinuous}
             lp.integrality_ = [kinds[whole] for whole in self.integer]
