@@ -5,7 +5,7 @@ say whether shares exist at all. Formulas are written again from ``constraints.F
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -13,22 +13,36 @@ from decimal import Decimal
 import numpy as np
 from hypothesis import strategies as st
 
-from tightrope.base.catalogue import MachineType, PriceRow
+from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow
 from tightrope.base.plan import OfferTerms
 from tightrope.base.records import FloatArray, IntArray, ModelVariant, Profile, Provenance, RequestEngine
+from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.offers.compute_savings_plan import NAME as PLAN
 from tightrope.plan.model import Model
-from tightrope.plan.problem import PoolOption, Problem, Quota, Window
+from tightrope.plan.problem import Cover, PoolOption, Problem, Quota, Window
 from tightrope.plan.solve import Solution
 
 DAY = date(2026, 1, 1)
 DISK_USD_PER_HOUR = 0.01
 TOLERANCE = 1e-6
+RESERVED, FAMILY_PLAN = "reserved-1y-no-upfront", "instance-savings-plan-1y-no-upfront"
+RULES = {
+    offer: CommitmentRule(
+        "aws", offer, scope, 1, Decimal(0), order, "*" if scope == "machine" else "", "", "fixed", "by hand", DAY
+    )
+    for offer, scope, order in ((RESERVED, "machine", 1), (FAMILY_PLAN, "family", 2), (PLAN, "any", 3))
+}
+"""What can be committed to by hand: whole machines of one type, a family, everything; applied in this order, as AWS does."""
 
 
 @dataclass(frozen=True)
 class Sold:
-    """One option by hand: machine ``name``, US dollars an hour (plan None: not covered), requests/s per class, work/s."""
+    """One option by hand: machine ``name``, US dollars an hour, requests/s per class, work/s.
+
+    ``plan``, ``family_plan`` and ``reserved`` are what a covered machine-hour takes from a commitment to everything, to the family
+    (the name up to its point) and to the machine type; None where it is not covered. ``usd_per_request`` is by class, beside the
+    machines; ``metered`` has no machines.
+    """
 
     name: str
     usd: str
@@ -39,11 +53,35 @@ class Sold:
     variant: int = 0
     work: float = 0.0
     replicas: int = 1
+    family_plan: str | None = None
+    reserved: str | None = None
+    usd_per_request: tuple[float, ...] = ()
+    metered: bool = False
+    only_covered: bool = False
 
     @property
     def offer(self) -> str:
         """The offer it runs under."""
         return "spot" if self.spot else "on-demand"
+
+    @property
+    def family(self) -> str:
+        """The name up to its point."""
+        return self.name.partition(".")[0]
+
+    @property
+    def commitments(self) -> dict[tuple[str, str], str]:
+        """Return what may cover it: offer and scope → what a covered hour takes; a rate that saves nothing covers nothing."""
+        rates = (
+            (RESERVED, f"r/{self.name}", self.reserved),
+            (FAMILY_PLAN, f"r/{self.family}", self.family_plan),
+            (PLAN, "", self.plan),
+        )
+        return {
+            (offer, scope): rate
+            for offer, scope, rate in rates
+            if rate is not None and not self.spot and (self.only_covered or Decimal(rate) < Decimal(self.usd))
+        }
 
 
 def price_row(sold: Sold, offer: str, usd: str) -> PriceRow:
@@ -51,26 +89,56 @@ def price_row(sold: Sold, offer: str, usd: str) -> PriceRow:
     return PriceRow("aws", "r", sold.name, offer, Decimal(usd), sold.zones, 0.2 if sold.spot else None, "list", "by hand", DAY)
 
 
+def machine_type(name: str) -> MachineType:
+    """Return the machine of a name."""
+    return MachineType("aws", name, name.partition(".")[0], 2, 4.0, "amd64", "", 0, 0.0, "by hand", DAY)
+
+
 class HandPrices:
     """``contracts.Prices`` of a problem made by hand."""
 
     def __init__(self, sold: tuple[Sold, ...]) -> None:
         self.rows = {(one.name, one.offer): price_row(one, one.offer, one.usd) for one in sold}
-        self.rows |= {(one.name, PLAN): price_row(one, PLAN, one.plan) for one in sold if one.plan}
+        for one in sold:
+            self.rows |= {(one.name, offer): price_row(one, offer, rate) for (offer, _), rate in one.commitments.items()}
 
     def find(self, machine: str, region: str, offer: str) -> PriceRow | None:  # noqa: ARG002 - one region
         """Return the row."""
         return self.rows.get((machine, offer))
 
+    def machine(self, name: str) -> MachineType:
+        """Return the machine."""
+        return machine_type(name)
+
+    def machines(self, families: Iterable[str] = ()) -> tuple[MachineType, ...]:
+        """Return the machines of these families or names."""
+        known = [machine_type(name) for name in dict.fromkeys(machine for machine, _ in self.rows)]
+        wanted = set(families)
+        return tuple(item for item in known if not wanted or wanted & {item.family, item.name})
+
+    def commitment(self, cloud: str, offer: str) -> CommitmentRule:  # noqa: ARG002 - one cloud
+        """Return the rule."""
+        return RULES[offer]
+
 
 def pool_option(sold: Sold, variant: ModelVariant) -> PoolOption:
     """Return the option that a workload would have given."""
-    machine = MachineType("aws", sold.name, sold.name.partition(".")[0], 2, 4.0, "amd64", "", 0, 0.0, "by hand", DAY)
     engine = RequestEngine((1.0,), 0.0)
     profile = Profile(variant.name, sold.name, engine, sold.replicas, Provenance("measured", "by hand", 0.25))
     hazard = 0.001 if sold.spot else 0.0
     terms = OfferTerms(sold.offer, sold.name, "r", float(sold.usd), hazard, sold.zones, price_row(sold, sold.offer, sold.usd))
-    return PoolOption(variant, machine, "r", profile, terms, float(sold.plan or sold.usd))
+    return PoolOption(variant, machine_type(sold.name), "r", profile, terms)
+
+
+def covers_of(sold: tuple[Sold, ...], existing: dict[tuple[str, str], float]) -> tuple[Cover, ...]:
+    """Return every commitment that covers some option, those that exist in full; in the sellers' order."""
+    keys = dict.fromkeys([*(key for one in sold for key in one.commitments), *existing])
+    found = []
+    for offer, scope in sorted(keys, key=lambda key: (RULES[key[0]].order, key)):
+        rates = [float(one.commitments.get((offer, scope), "inf")) for one in sold]
+        step = min(rates) if offer == RESERVED and np.isfinite(min(rates)) else 0.0
+        found.append(Cover("aws", offer, scope, RULES[offer].order, 1, np.array(rates), step, existing.get((offer, scope), 0.0)))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -88,6 +156,10 @@ class Case:
     max_spot_share: float = 1.0
     spot_zone_loss_share: float = 0.0
     max_pools: int = 9
+    existing: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Offer and scope → US dollars an hour committed already."""
+    block_hours: tuple[float, ...] = ()
+    """Hours of a month that each block stands for; the month in equal parts where left out."""
 
     @property
     def prices(self) -> HandPrices:
@@ -116,8 +188,15 @@ class Case:
             quality_floor=np.array(self.quality_floor or (0.0,) * classes),
             variant_of=np.array([one.variant for one in self.sold]),
             usd_per_hour=np.array([float(one.usd) for one in self.sold]) + DISK_USD_PER_HOUR,
-            covered_usd_per_hour=np.array([float(one.plan) if one.plan else np.inf for one in self.sold]),
-            disk_usd_per_hour=DISK_USD_PER_HOUR,
+            disk_usd_per_hour=np.full(len(self.sold), DISK_USD_PER_HOUR),
+            usd_per_request=np.array(
+                [[dict(enumerate(one.usd_per_request)).get(c, 0.0) for one in self.sold] for c in range(classes)]
+            ),
+            usd_per_work=np.zeros((1 if self.windows else 0, len(self.sold))),
+            metered=np.array([one.metered for one in self.sold]),
+            only_covered=np.array([one.only_covered for one in self.sold]),
+            covers=covers_of(self.sold, self.existing),
+            block_hours=np.array(self.block_hours or (HOURS_PER_MONTH / blocks,) * blocks),
             zones=np.array([one.zones for one in self.sold]),
             interruptible=np.array([one.spot for one in self.sold]),
             windows=tuple(Window(0, np.array(blocks), requests) for blocks, requests in self.windows),
@@ -128,6 +207,7 @@ class Case:
             max_spot_share=self.max_spot_share,
             spot_zone_loss_share=self.spot_zone_loss_share,
             max_pools=self.max_pools,
+            pool_worth=0.02,
             refusals=(),
         )
 
@@ -154,11 +234,17 @@ def within_quotas(problem: Problem, machines: IntArray) -> bool:
 
 def may_serve(problem: Problem, block: int, machines: IntArray) -> bool:
     """Return whether shares exist with which int64[P] machines serve the block."""
-    if not within_quotas(problem, machines):
-        return False
-    if len(problem.interactive) == 1 and len(problem.quality) == 1:
-        return greedy_serves(problem, block, machines)
-    return linear_serves(problem, block, machines)
+    return bool(np.isfinite(requests_usd(problem, block, machines)))
+
+
+def requests_usd(problem: Problem, block: int, machines: IntArray) -> float:
+    """Return what the requests cost an hour beside int64[P] machines, shared out at best; infinite where they can not serve."""
+    if not within_quotas(problem, machines) or (machines * problem.metered).any():
+        return np.inf
+    plain = not problem.usd_per_request.any() and not problem.metered.any()
+    if plain and len(problem.interactive) == 1 and len(problem.quality) == 1:
+        return 0.0 if greedy_serves(problem, block, machines) else np.inf
+    return linear_usd(problem, block, machines)
 
 
 def greedy_serves(problem: Problem, block: int, machines: IntArray) -> bool:
@@ -177,73 +263,113 @@ def greedy_serves(problem: Problem, block: int, machines: IntArray) -> bool:
     return min(problem.share_cap[0, 0], fixed + min(spot, problem.max_spot_share)) >= 1.0 - 1e-9
 
 
-def linear_serves(problem: Problem, block: int, machines: IntArray) -> bool:
-    """Decide several classes and variants by one small linear program in the shares f[c, p]."""
+def linear_usd(problem: Problem, block: int, machines: IntArray) -> float:
+    """Share out several classes and variants by one small linear program in the shares f[c, p]; infinite where there is no way."""
     model, infinity = Model(), np.inf
     count, active = len(problem.options), [c for c in range(len(problem.interactive)) if problem.rate[c, block] > 0.0]
-    columns = {c: model.add_columns(np.zeros(count), (problem.mu[c, :, block] > 0.0).astype(float)) for c in active}
+    usd = 3600.0 * problem.mean_rate[:, block, None] * problem.usd_per_request
+    columns = {c: model.add_columns(usd[c], (problem.mu[c, :, block] > 0.0).astype(float)) for c in active}
     for c, share in columns.items():
         model.add_row("", share, np.ones(count), 1.0, 1.0)
         model.add_row("", share, problem.quality[problem.variant_of], problem.quality_floor[c], infinity)
         model.add_row("", share, problem.interruptible.astype(float), -infinity, problem.max_spot_share)
         for v in range(len(problem.quality)):
             model.add_row("", share, (problem.variant_of == v).astype(float), -infinity, float(problem.share_cap[c, v]))
-    for p in range(count):
+    for p in np.flatnonzero(~problem.metered):
         loads = [problem.rate[c, block] / problem.mu[c, p, block] if problem.mu[c, p, block] > 0.0 else 0.0 for c in active]
         indices = np.array([columns[c][p] for c in active], dtype=np.int64)
         model.add_row("", indices, np.array(loads), -infinity, interactive_room(problem, p, int(machines[p])))
-    return not active or model.solve(relaxed=True).status == "optimal"
+    found = model.solve(relaxed=True) if active else None
+    return 0.0 if found is None else (found.objective if found.status == "optimal" else np.inf)
 
 
-def candidates(problem: Problem, block: int, most: int) -> IntArray:
-    """Return every vector of up to ``most`` machines an option that serves the block, int64[vectors, P]."""
-    vectors = (np.array(v) for v in itertools.product(range(most + 1), repeat=len(problem.options)))
-    return np.array([v for v in vectors if may_serve(problem, block, v)], dtype=np.int64).reshape(-1, len(problem.options))
+def candidates(problem: Problem, block: int, most: int) -> tuple[IntArray, FloatArray]:
+    """Return every vector of up to ``most`` machines an option that serves the block, int64[vectors, P], with what requests cost beside.
+
+    Where machines are all that costs, a vector with more machines of some option and fewer of none is left out: it costs more.
+    """
+    vectors, beside = [], []
+    for vector in (np.array(v) for v in itertools.product(range(most + 1), repeat=len(problem.options))):
+        if not problem.usd_per_request.any() and any((smaller <= vector).all() for smaller in vectors):
+            continue
+        usd = requests_usd(problem, block, vector)
+        if np.isfinite(usd):
+            vectors.append(vector)
+            beside.append(usd)
+    return np.array(vectors, dtype=np.int64).reshape(-1, len(problem.options)), np.array(beside)
 
 
-def cover_orders(problem: Problem) -> Iterator[tuple[int, ...]]:
-    """Yield every order in which a plan could cover the options: the best of them is the best there is."""
-    return itertools.permutations(np.flatnonzero(np.isfinite(problem.covered_usd_per_hour)).tolist())
+def add_covered(model: Model, problem: Problem, vector: IntArray, weight: float) -> dict[int, IntArray]:
+    """Add the machine-hours of a vector that each commitment may cover, int64[P] columns by commitment, each worth what it saves."""
+    own = problem.usd_per_hour - problem.disk_usd_per_hour
+    columns = {
+        k: model.add_columns(-weight * own, np.where(cover.covers, vector, 0).astype(float))
+        for k, cover in enumerate(problem.covers)
+    }
+    for p in np.flatnonzero(vector):
+        if columns:
+            least = float(vector[p]) if problem.only_covered[p] else -np.inf
+            model.add_row("", np.array([c[p] for c in columns.values()]), np.ones(len(columns)), least, float(vector[p]))
+    return columns
 
 
-def hourly_usd(problem: Problem, vectors: IntArray, commitment_usd_per_hour: float) -> FloatArray:
-    """Return what vectors of machines cost an hour beside the commitment, covered as well as can be, float64[vectors]."""
-    on_demand = problem.usd_per_hour - problem.disk_usd_per_hour
-    best = np.zeros(len(vectors))
-    for order in cover_orders(problem):
-        left, saved = np.full(len(vectors), commitment_usd_per_hour), np.zeros(len(vectors))
-        for p in order:
-            spent = np.minimum(left, vectors[:, p] * problem.covered_usd_per_hour[p])
-            left, saved = left - spent, saved + spent / problem.covered_usd_per_hour[p] * on_demand[p]
-        best = np.maximum(best, saved)
-    return vectors @ problem.usd_per_hour - best
+def hourly_usd(problem: Problem, vectors: IntArray, commitments: FloatArray) -> FloatArray:
+    """Return what vectors of machines cost an hour beside the commitments, covered as well as can be, float64[vectors].
+
+    Infinite where a machine that runs only as far as it is covered is not.
+    """
+    found = []
+    for vector in vectors:
+        model = Model()
+        saved = add_covered(model, problem, vector, 1.0)
+        for k, columns in saved.items():
+            model.add_row("", columns, finite(problem.covers[k].usd_per_hour), -np.inf, float(commitments[k]))
+        lost = float(problem.only_covered @ vector) if not saved else 0.0
+        result = model.solve(relaxed=True) if saved else None
+        covered = 0.0 if result is None else (result.objective if result.status == "optimal" else np.inf)
+        found.append(float(vector @ problem.usd_per_hour) + covered if lost == 0.0 else np.inf)
+    return np.array(found)
 
 
-def kinks(problem: Problem, vectors: IntArray) -> FloatArray:
-    """Return every commitment at which some vector's cost changes slope, 0 included: the cheapest commitment is one of them."""
-    found = {0.0}
-    for order in cover_orders(problem):
-        sums = np.cumsum(vectors[:, list(order)] * problem.covered_usd_per_hour[list(order)], axis=1)
-        found |= set(np.unique(sums.round(9)).tolist())
-    return np.array(sorted(found))
+def finite(rates: FloatArray) -> FloatArray:
+    """Return rates with 0 where there is none."""
+    return np.where(np.isfinite(rates), rates, 0.0)
 
 
-def cheapest_hour_usd(problem: Problem, block: int, commitment_usd_per_hour: float, most: int = 4) -> float:
+def cheapest_hour_usd(problem: Problem, block: int, commitments: FloatArray, most: int = 4) -> float:
     """Return the cheapest cost of one block, US dollars an hour; infinite where ``most`` machines an option do not serve it."""
-    return float(hourly_usd(problem, candidates(problem, block, most), commitment_usd_per_hour).min(initial=np.inf))
+    vectors, beside = candidates(problem, block, most)
+    return float((hourly_usd(problem, vectors, commitments) + beside).min(initial=np.inf))
 
 
 def cheapest_month_usd(problem: Problem, most: int = 4) -> float:
-    """Return the cheapest month over all machines in all blocks and all commitments (no deferrable work), exactly."""
-    vectors = [candidates(problem, block, most) for block in range(problem.blocks)]
-    if any(len(found) == 0 for found in vectors):
-        return np.inf
-    hours = problem.block_hours
-    totals = [
-        commitment * hours.sum() + sum(hours[b] * hourly_usd(problem, found, commitment).min() for b, found in enumerate(vectors))
-        for commitment in kinks(problem, np.concatenate(vectors))
-    ]
-    return float(min(totals))
+    """Return the cheapest month over all machines in all blocks and all commitments (no deferrable work).
+
+    Exact where blocks are mixtures of vectors: no plan costs less, and where one vector a block is best, one costs just this. One
+    linear program over the share of each vector in each block (Dantzig and Wolfe, Operations Research 8(1), 1960) and the amounts.
+    """
+    model, hours = Model(), problem.block_hours
+    amounts = model.add_columns(np.full(len(problem.covers), hours.sum()))
+    for block in range(problem.blocks):
+        vectors, beside = candidates(problem, block, most)
+        if not len(vectors):
+            return np.inf
+        mix = model.add_columns(hours[block] * (vectors @ problem.usd_per_hour + beside))
+        model.add_row("", mix, np.ones(len(mix)), 1.0, 1.0)
+        own = problem.usd_per_hour - problem.disk_usd_per_hour
+        covered = {
+            k: model.add_columns(np.where(cover.covers, -hours[block] * own, 0.0)) for k, cover in enumerate(problem.covers)
+        }
+        for p in range(len(problem.options)):
+            mine = np.array([columns[p] for k, columns in covered.items() if problem.covers[k].covers[p]], dtype=np.int64)
+            least = 0.0 if problem.only_covered[p] else -np.inf
+            model.add_row("", np.append(mine, mix), np.append(np.ones(len(mine)), -vectors[:, p].astype(float)), least, 0.0)
+        for k, columns in covered.items():
+            spend = np.append(finite(problem.covers[k].usd_per_hour), -1.0)
+            model.add_row("", np.append(columns, amounts[k]), spend, -np.inf, problem.covers[k].existing_usd_per_hour)
+    result = model.solve(relaxed=True)
+    existing = sum(cover.existing_usd_per_hour for cover in problem.covers)
+    return result.objective + existing * float(hours.sum()) if result.status == "optimal" else np.inf
 
 
 def cheapest_with_work_usd(problem: Problem, most: int) -> float:
@@ -287,13 +413,17 @@ def violations(solution: Solution) -> dict[str, float]:
     quality = (f * problem.quality[problem.variant_of][None, :, None]).sum(axis=1)
     broken = {
         "demand": np.abs(f.sum(axis=1) - 1.0)[active],
-        "capacity": interactive + np.einsum("wpb,wp->pb", g, need) - n,
+        "capacity": (interactive + np.einsum("wpb,wp->pb", g, need) - n)[~problem.metered],
+        "metered": n[problem.metered],
         "routing-share": by_variant - problem.share_cap[:, :, None],
         "quality-floor": (problem.quality_floor[:, None] - quality)[active],
         "spot-share": f[:, spot].sum(axis=1) - problem.max_spot_share,
         "spot-zone-loss": np.where(spot[:, None], problem.spot_zone_loss_share * interactive - left, 0.0),
         "quota": np.array([n[quota.mask].sum(axis=0).max(initial=0) - quota.machines for quota in problem.quotas]),
-        "commitment": np.array([-solution.commitment_usd_per_hour]),
+        "commitment": np.array(
+            [c.existing_usd_per_hour - usd for c, usd in zip(problem.covers, solution.commitments, strict=True)]
+        ),
+        "step": np.array([off_step(c, float(usd)) for c, usd in zip(problem.covers, solution.commitments, strict=True)]),
         "deadline": np.abs(done - 1.0),
         "max_pools": np.array([int(n.any(axis=1).sum()) - problem.max_pools]),
         "serves": np.where(serves, 0.0, f),
@@ -301,14 +431,74 @@ def violations(solution: Solution) -> dict[str, float]:
     return {name: float(np.max(by, initial=0.0)) for name, by in broken.items()}
 
 
+def off_step(cover: Cover, usd: float) -> float:
+    """Return how far an amount beside what exists is from what can be bought."""
+    step = cover.step_usd_per_hour
+    more = usd - cover.existing_usd_per_hour
+    return abs(more - round(more / step) * step) if step > 0.0 else 0.0
+
+
+def slow_machines_usd(problem: Problem, machines: IntArray | FloatArray, commitments: FloatArray) -> float:
+    """Return what machines [P, B] cost a month, block by block and pair by pair, each seller's order written again."""
+    total, own = 0.0, [float(usd) for usd in problem.usd_per_hour - problem.disk_usd_per_hour]
+    pairs = [
+        (
+            cover.order,
+            0.0 if cover.step_usd_per_hour == 0.0 else own[p],
+            cover.usd_per_hour[p] / own[p],
+            cover.usd_per_hour[p],
+            p,
+            k,
+        )
+        for k, cover in enumerate(problem.covers)
+        for p in np.flatnonzero(cover.covers)
+    ]
+    for b in range(problem.blocks):
+        left, unspent = [float(n) for n in machines[:, b]], [float(usd) for usd in commitments]
+        usd = sum(unspent) + sum(float(d) * n for d, n in zip(problem.disk_usd_per_hour, left, strict=True))
+        for _, _, _, rate, p, k in sorted(pairs):
+            covered = min(left[p], unspent[k] / rate) if rate > 0.0 else left[p]
+            left[p] -= covered
+            unspent[k] -= covered * rate
+        total += float(problem.block_hours[b]) * (usd + sum(n * rate for n, rate in zip(left, own, strict=True)))
+    return total
+
+
 def month_usd(solution: Solution) -> float:
-    """Return what a solution costs a month, covered as well as can be."""
-    problem, commitment = solution.problem, solution.commitment_usd_per_hour
-    hourly = hourly_usd(problem, solution.machines.T, commitment)
-    return float((hourly + commitment) @ problem.block_hours)
+    """Return what a solution costs a month, its commitments applied as the sellers do, its requests by the piece."""
+    problem = solution.problem
+    requests = 0.0
+    for c, b in itertools.product(range(len(problem.interactive)), range(problem.blocks)):
+        each = float(problem.usd_per_request[c] @ solution.share[c, :, b])
+        requests += 3600.0 * float(problem.mean_rate[c, b]) * each * float(problem.block_hours[b])
+    return slow_machines_usd(problem, solution.machines, solution.commitments) + requests
 
 
 # ------------------------------------------------------------------------------------------------------------ random problems
+
+
+@st.composite
+def machines_sold(draw: st.DrawFn, place: int, classes: int, variants: int) -> Sold:
+    """Draw what is sold of one machine: some of the three commitments, or spot, or by the request."""
+    usd, kind = draw(st.integers(10, 60)), draw(st.sampled_from(["on-demand", "on-demand", "spot", "metered"]))
+    plain = kind == "on-demand"
+    rates = {
+        name: f"0.{draw(st.integers(5, usd - 1)):02d}"
+        for name in ("plan", "family_plan", "reserved")
+        if plain and draw(st.booleans())
+    }
+    per_request = tuple(draw(st.sampled_from([1e-5, 5e-5, 1e-4])) for _ in range(classes)) if kind == "metered" else ()
+    return Sold(
+        name=f"m{place % 2}.{place}",
+        usd=f"0.{usd:02d}",
+        mu=tuple(draw(st.sampled_from([1.0, 2.0, 2.5, 4.0, 0.0])) for _ in range(classes)),
+        spot=kind == "spot",
+        zones=draw(st.integers(1, 4)),
+        variant=draw(st.integers(0, variants - 1)),
+        usd_per_request=per_request,
+        metered=kind == "metered",
+        **rates,
+    )
 
 
 @st.composite
@@ -316,19 +506,14 @@ def cases(draw: st.DrawFn, *, classes: int = 2, options: int = 3, blocks: int = 
     """Draw tiny problems with every kind of limit; figures are coarse, so that ties and exact fits happen."""
     variants = draw(st.integers(1, 2))
     count, served = draw(st.integers(1, options)), draw(st.integers(1, classes))
-    cents = st.integers(10, 60)
-    sold = []
-    for p in range(count):
-        usd = draw(cents)
-        spot = draw(st.booleans())
-        plan = None if spot or draw(st.booleans()) else f"0.{draw(st.integers(5, usd - 1)):02d}"
-        mu = tuple(draw(st.sampled_from([1.0, 2.0, 2.5, 4.0, 0.0])) for _ in range(served))
-        zones, variant = draw(st.integers(1, 4)), draw(st.integers(0, variants - 1))
-        sold.append(Sold(f"m{p % 2}.{p}", f"0.{usd:02d}", mu, plan, spot, zones, variant))
+    sold = tuple(draw(machines_sold(p, served, variants)) for p in range(count))
     rates = st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.0])
     per_class = draw(st.integers(1, blocks))
+    existing = draw(st.sampled_from([{}, {}, {(PLAN, ""): 0.3}, {(FAMILY_PLAN, "r/m0"): 0.25, (PLAN, ""): 0.1}]))
     return Case(
-        sold=tuple(sold),
+        sold=sold,
+        existing=existing,
+        block_hours=tuple(draw(st.sampled_from([100.0, 182.5, 365.0])) for _ in range(per_class)),
         rate=tuple(tuple(draw(rates) for _ in range(per_class)) for _ in range(served)),
         share_cap=tuple(tuple(draw(st.sampled_from([1.0, 1.0, 0.5])) for _ in range(variants)) for _ in range(served)),
         quality=tuple(draw(st.sampled_from([1.0, 0.9])) for _ in range(variants)),
