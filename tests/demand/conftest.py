@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow
+from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow, Stock, TokenPrice, UnitPrice
 from tightrope.base.errors import Where, unknown_name
 from tightrope.base.records import Demand, FloatArray
+from tightrope.clouds.tokens import token_price
 
 SEEN = date(2026, 11, 1)
 OFFERS = {"on-demand": "pay-as-you-go", "spot": "pay-as-you-go", "plan-1y": "commitment"}
@@ -99,6 +100,19 @@ class FakeBook:
     def commitment(self, cloud: str, offer: str) -> CommitmentRule:
         """Return a rule."""
         return self.commitments[cloud, offer]
+
+    def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
+        """Refuse: there are none."""
+        raise unknown_name(item, kind=f"priced item of {cloud} {region}", known=())
+
+    def token_price(self, provider: str, model: str) -> TokenPrice:
+        """Return the price of the list."""
+        return token_price(provider, model)
+
+    def stock(self, machine: str, site: str) -> Stock | None:
+        """Return None: nothing is one's own."""
+        del machine, site
+        return None
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,11 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow
+from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow, Stock, TokenPrice, UnitPrice
 from tightrope.base.errors import unknown_name
 from tightrope.base.plan import Usage, UsageLine
 from tightrope.clouds.book import load_price_book
+from tightrope.clouds.tokens import token_price
 
 RateTable = Mapping[tuple[str, str], str | Decimal]
 DAY = date(2026, 1, 1)
@@ -72,6 +73,19 @@ class Rates:
                 offer, kind=f"commitment of {cloud}", known=[name for seller, name in self.rules if seller == cloud]
             )
         return self.rules[cloud, offer]
+
+    def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
+        """Refuse: there are none."""
+        raise unknown_name(item, kind=f"priced item of {cloud} {region}", known=())
+
+    def token_price(self, provider: str, model: str) -> TokenPrice:
+        """Return the price of the list."""
+        return token_price(provider, model)
+
+    def stock(self, machine: str, site: str) -> Stock | None:
+        """Return None: nothing is one's own."""
+        del machine, site
+        return None
 
 
 @pytest.fixture(scope="session")

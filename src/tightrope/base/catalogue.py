@@ -174,6 +174,55 @@ class CommitmentRule:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenTier:
+    """Prices of all tokens of a request whose prompt is longer than ``above_prompt_tokens``; US dollars a million."""
+
+    above_prompt_tokens: int
+    input_usd_per_million: Decimal | None
+    output_usd_per_million: Decimal | None
+    cached_input_usd_per_million: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrice:
+    """What one provider charges for the tokens of one model, US dollars a million; None where the list does not say."""
+
+    provider: str
+    model: str
+    """The list's own name, which may be shorter than the one asked for: one name stands for a model's dated versions."""
+    input_usd_per_million: Decimal | None
+    output_usd_per_million: Decimal | None
+    cached_input_usd_per_million: Decimal | None
+    cache_write_usd_per_million: Decimal | None
+    batch_input_usd_per_million: Decimal | None
+    """For requests that can wait; None where the list has no such rate."""
+    batch_output_usd_per_million: Decimal | None
+    tiers: tuple[TokenTier, ...]
+    """Prices for longer prompts, the shortest first; such a tier holds for all tokens of a request."""
+    context_tokens: int | None
+    since: date | None
+    """The first day of this price; None where the list does not say."""
+    seen: date | None
+    """The newest day on which the provider's prices are known to have been read; None where the list does not say."""
+    source: str
+    note: str
+    """What the list says about the price, and what was chosen here where it depends on the hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Machines of one kind that the user owns at one site, and what of their hourly cost is paid only while they run."""
+
+    machine: str
+    site: str
+    quantity: int
+    running_usd_per_hour: Decimal
+    """For one of them: its power."""
+    source: str
+    seen: date
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawal:
     """What a seller's own list no longer held on a day: the price is no longer in force from then on."""
 
@@ -196,3 +245,4 @@ class Catalogue:
     discounts: tuple[Discount, ...] = ()
     commitments: tuple[CommitmentRule, ...] = ()
     withdrawn: tuple[Withdrawal, ...] = ()
+    stocks: tuple[Stock, ...] = ()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
-from tightrope.base.catalogue import Catalogue, CommitmentRule, MachineType, PriceRow
+from tightrope.base.catalogue import Catalogue, CommitmentRule, MachineType, PriceRow, Stock, TokenPrice, UnitPrice
 from tightrope.base.plan import BillLine, Committed, OfferTerms, Plan, Refusal, Usage
 from tightrope.base.records import ModelVariant, Profile
 
@@ -48,6 +48,18 @@ class Prices(Protocol):
 
     def commitment(self, cloud: str, offer: str) -> CommitmentRule:
         """Return how a seller applies a commitment; raise ``UnknownNameError`` where it sells none of that name."""
+        ...
+
+    def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
+        """Return the dearest tier of what is not per machine-hour; raise ``UnknownNameError`` where the region has no such price."""
+        ...
+
+    def token_price(self, provider: str, model: str) -> TokenPrice:
+        """Return what a provider charges for a model's tokens; raise ``UnknownNameError`` where the list has no such model."""
+        ...
+
+    def stock(self, machine: str, site: str) -> Stock | None:
+        """Return the machines of one's own at a site; None where there are none."""
         ...
 
 

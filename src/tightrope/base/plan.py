@@ -3,10 +3,14 @@
 Every number's name carries its unit; money is float64 US dollars.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from tightrope.base.catalogue import PriceRow
+from tightrope.base.explained import Alternative, BreakEven, CostRange, FutureCost, Lever, Limit, World
 from tightrope.base.records import Committed, Deferral, EngineModel, FloatArray, ScalingPolicy, Slo
 
 EXACT = {"exact": True}
@@ -29,11 +33,22 @@ class UsageLine:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Machine-hours, float64[lines, periods]; ``hours_per_month``, float64[periods], weighs each billing hour."""
+    """Machine-hours, float64[lines, periods]; ``hours_per_month``, float64[periods], weighs each billing hour.
+
+    ``units`` holds what is paid for beside machine-hours, by its name (``requests``, ``input tokens``): float64[lines, periods], in one
+    hour of the period as the machine-hours are.
+    """
 
     lines: tuple[UsageLine, ...]
     machine_hours: FloatArray
     hours_per_month: FloatArray
+    units: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def take(self, rows: Sequence[int]) -> "Usage":
+        """Return the usage of some lines, by their places."""
+        at = np.array(rows, dtype=np.int64)
+        units = {name: amounts[at] for name, amounts in self.units.items()}
+        return Usage(tuple(self.lines[row] for row in rows), self.machine_hours[at], self.hours_per_month, units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,8 @@ class OfferTerms:
     step_usd_per_hour: float = 0.0
     """Of a commitment: the smallest that can be bought, and its multiples; 0 where any amount can."""
     term_years: int = 0
+    usd_per_unit: Mapping[str, float] = field(default_factory=dict)
+    """What is paid beside machine-hours, by the names of ``Usage.units``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +109,10 @@ class Commitment:
     """Share of the commitment that the planned usage consumes."""
     existing: bool = False
     """Made before this plan: paid whatever the plan decides."""
+    upfront_usd: float = field(default=0.0, metadata={"unit": "US dollars"})
+    """Due at its start; the monthly cost spreads it over the term."""
+    break_even: float | None = None
+    """Utilisation from which it pays, on the machines that it covers; left out where it covers none."""
 
     @property
     def committed(self) -> Committed:
@@ -127,6 +148,14 @@ class Serving:
     """Where given, the pool is serverless: an instance goes after being idle for so long."""
     prefix_block_tokens: int = 0
     """Tokens in a block of the prefix cache; 0 is no such cache."""
+    group: str = ""
+    """Pools of one group take one another's place; empty where the variant says it."""
+    round_trip_s: dict[str, float] = field(default_factory=dict)
+    """Class → time from its users to the pool and back, part of every answer; what is not there has none."""
+    metered: bool = False
+    """Paid by the request: no machines are counted, and ``machine`` names a function's size or a provider's model."""
+    answer_s: tuple[float, ...] | None = None
+    """Where given, a token API: its time to the first token, and to each further one. It has no queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,15 +248,6 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Lever:
-    """What one lever takes off the monthly bill, in the order of the waterfall."""
-
-    name: str
-    saving_usd: float
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class ProfileUse:
     """A profile the plan rests on, with its provenance in words."""
 
@@ -260,16 +280,28 @@ class Plan:
     today_evidence: tuple[Evidence, ...]
     provenance: tuple[ProfileUse, ...]
     price_sources: tuple[str, ...]
-    binding: tuple[str, ...]
-    sensitivities: tuple[str, ...]
+    binding: tuple[Limit, ...]
+    sensitivities: tuple[World, ...]
     refusals: tuple[Refusal, ...]
     warnings: tuple[str, ...]
     classes: tuple[ServedClass, ...] = field(metadata=EXACT)
     variant_shares: tuple[VariantShare, ...] = field(metadata=EXACT)
     scaling: ScalingPolicy = field(metadata=EXACT)
     cache: AnswerCache | None = field(default=None, metadata=EXACT)
+    cost_range: CostRange | None = None
+    """Left out where nothing runs on a profile."""
+    alternatives: tuple[Alternative, ...] = ()
+    """The next-best plans, the cheapest first; with ``--explain``."""
+    break_evens: tuple[BreakEven, ...] = ()
+    """With ``--explain``."""
+    futures: tuple[FutureCost, ...] = ()
+    """What the commitments are sized on, where the workload states futures."""
+    explained: bool = False
+    """Planned with ``--explain``: everything that explains is here."""
     charts: dict[str, list[float]] = field(default_factory=dict)
     """Series the report draws, float per block of the week: demand per class, capacity per pool."""
     prices_as_of: str = ""
     """The past day whose prices were asked for, such as 2026-10-31; empty for the newest. A replay bills with the same."""
+    disk_gb: float = 100.0
+    """Root volume of every machine."""
     schema_version: int = 3

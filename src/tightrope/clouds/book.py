@@ -11,7 +11,19 @@ from datetime import date
 from decimal import ROUND_UP, Decimal
 from pathlib import Path
 
-from tightrope.base.catalogue import ANY, ON_DEMAND, Catalogue, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice
+from tightrope.base.catalogue import (
+    ANY,
+    ON_DEMAND,
+    OWNED,
+    Catalogue,
+    CommitmentRule,
+    Discount,
+    MachineType,
+    PriceRow,
+    Stock,
+    TokenPrice,
+    UnitPrice,
+)
 from tightrope.base.errors import InputError, UnknownNameError, Where, near_names, unknown_name
 from tightrope.base.units import HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
 from tightrope.clouds.in_force import (
@@ -28,6 +40,8 @@ from tightrope.clouds.in_force import (
     without_zones,
 )
 from tightrope.clouds.parts import Part, load_parts, machines_of
+from tightrope.clouds.services import SERVICES, find_size, unknown_size
+from tightrope.clouds.tokens import token_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +69,35 @@ class PriceBook:
     """(machine, region, offer) that the seller's own list no longer holds."""
     as_of: date | None = None
     """The day that the book stands for; None is the newest of everything."""
+    stocks: dict[tuple[str, str], Stock] = field(default_factory=dict)
+    """(machine, site) → machines of the user's own."""
 
     def machine(self, name: str, where: Where | None = None) -> MachineType:
-        """Return one machine type; raise ``UnknownNameError`` with near names, the smallest of its family among them."""
-        if name not in self.machine_types:
-            raise _unknown_machine(name, self.machine_types, where)
-        return self.machine_types[name]
+        """Return one machine type, or a size of a service; raise ``UnknownNameError`` with near names, the smallest of its family too."""
+        if name in self.machine_types:
+            return self.machine_types[name]
+        if (size := find_size(name)) is not None:
+            return size.machine
+        raise unknown_size(name, where) or _unknown_machine(name, self.machine_types, where)
 
     def machines(self, families: Iterable[str] = (), where: Where | None = None) -> tuple[MachineType, ...]:
-        """Return the machines of these families or type names, in catalogue order; all where none are named."""
+        """Return the machines of these families or type names, in catalogue order; all where none are named.
+
+        Sizes of services follow where they are named; the name of a service has too many of them to be listed.
+        """
         wanted = set(families)
-        known = {machine.family for machine in self.machine_types.values()} | set(self.machine_types)
-        for name in sorted(wanted - known):
-            raise _unknown_machine(name, self.machine_types, where)
-        return tuple(m for m in self.machine_types.values() if not wanted or {m.family, m.name} & wanted)
+        known = {machine.family for machine in self.machine_types.values()} | set(self.machine_types) | SERVICES.keys()
+        sizes = {name: self.machine(name, where) for name in sorted(wanted - known)}
+        listed = (m for m in self.machine_types.values() if not wanted or {m.family, m.name} & wanted)
+        return (*listed, *sizes.values())
 
     def find(self, machine: str, region: str, offer: str) -> PriceRow | None:
         """Return the row in force, a derived one where only a discount of the family is known, None where it is not sold so.
 
         A seller's discount is taken off its list price, the user's own off what the user pays on demand.
         """
+        if machine not in self.machine_types:
+            return self._of_service(machine, region, offer)
         key = (machine, region, offer)
         own = None if key in self.own_prices else self._own_discounted(key)
         row = own or self.rows.get(key)
@@ -82,6 +105,24 @@ class PriceBook:
             return row
         place = (machine, region, ON_DEMAND)
         return self._derived(key, self.discounts, self.listed.get(place) or self.rows.get(place))
+
+    def _of_service(self, machine: str, region: str, offer: str) -> PriceRow | None:
+        """Return what a size of a service costs an hour, None where it is not sold so or the region's unit prices are not known."""
+        size = find_size(machine)
+        if size is None or size.service.offer != offer:
+            return None
+        cloud = size.service.cloud
+        if any((cloud, region, item) not in self.unit_tiers for item, _ in size.service.items):
+            return None
+        return size.price(region, lambda item: self.unit_price(cloud, region, item))
+
+    def token_price(self, provider: str, model: str) -> TokenPrice:
+        """Return what a provider charges for a model's tokens on the book's day; raise ``UnknownNameError`` with near names."""
+        return token_price(provider, model, self.as_of)
+
+    def stock(self, machine: str, site: str) -> Stock | None:
+        """Return the machines of one's own at a site; None where there are none."""
+        return self.stocks.get((machine, site))
 
     def _own_discounted(self, key: Key) -> PriceRow | None:
         """Return what a discount of the user's own makes of a price, None where there is none."""
@@ -241,7 +282,16 @@ def book_of(parts: Sequence[Part], as_of: date | None = None) -> PriceBook:
         own_discounts=in_force(own.discounts, as_of, discount_key),
         own_prices=frozenset(key[:3] for key in mine),
         listed=listed,
-        commitments={(rule.cloud, rule.offer): rule for part in [*theirs, own] for rule in part.commitments},
+        commitments={(rule.cloud, rule.offer): rule for part in [*theirs, own] for rule in part.commitments} | _owning(own),
         withdrawn=withdrawn,
         as_of=as_of,
+        stocks={(stock.machine, stock.site): stock for stock in own.stocks if as_of is None or stock.seen <= as_of},
     )
+
+
+def _owning(own: Catalogue) -> dict[tuple[str, str], CommitmentRule]:
+    """Return the rule by which machines of one's own are paid for: one covers itself, and all of it was paid at its start."""
+    rules = (
+        CommitmentRule(OWNED, OWNED, "machine", 0, Decimal(1), 0, ANY, "", "fixed", item.source, item.seen) for item in own.stocks
+    )
+    return {(rule.cloud, rule.offer): rule for rule in rules}

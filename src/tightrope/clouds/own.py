@@ -35,6 +35,7 @@ def load_own(directory: Path, machines: dict[str, MachineType], theirs: Sequence
         machines=owned.machines + own.machines,
         prices=owned.prices + own.prices,
         unit_prices=owned.unit_prices + own.unit_prices,
+        stocks=owned.stocks,
     )
     where = Where(directory)
     _check_machines(both, machines, where)

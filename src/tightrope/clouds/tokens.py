@@ -10,7 +10,6 @@ A price that the package does not state is None, and so is one that is 0 there: 
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -18,6 +17,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from tightrope.base.catalogue import TokenPrice, TokenTier
 from tightrope.base.errors import UnknownNameError, near_names, unknown_name
 from tightrope.base.units import today
 
@@ -31,42 +31,6 @@ UNDATED = "the list does not say since when, so it may not have held on that day
 """What is said of an undated price, last of all, in the answer of a past day."""
 BATCH = {"processing": "batch"}
 """How the package names the rate for requests that can wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenTier:
-    """Prices of all tokens of a request whose prompt is longer than ``above_prompt_tokens``; US dollars a million."""
-
-    above_prompt_tokens: int
-    input_usd_per_million: Decimal | None
-    output_usd_per_million: Decimal | None
-    cached_input_usd_per_million: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class TokenPrice:
-    """What one provider charges for the tokens of one model, US dollars a million; None where the list does not say."""
-
-    provider: str
-    model: str
-    """The list's own name, which may be shorter than the one asked for: one name stands for a model's dated versions."""
-    input_usd_per_million: Decimal | None
-    output_usd_per_million: Decimal | None
-    cached_input_usd_per_million: Decimal | None
-    cache_write_usd_per_million: Decimal | None
-    batch_input_usd_per_million: Decimal | None
-    """For requests that can wait; None where the list has no such rate."""
-    batch_output_usd_per_million: Decimal | None
-    tiers: tuple[TokenTier, ...]
-    """Prices for longer prompts, the shortest first; such a tier holds for all tokens of a request."""
-    context_tokens: int | None
-    since: date | None
-    """The first day of this price; None where the list does not say."""
-    seen: date | None
-    """The newest day on which the provider's prices are known to have been read; None where the list does not say."""
-    source: str
-    note: str
-    """What the list says about the price, and what was chosen here where it depends on the hour."""
 
 
 @cache

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow
+from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow, Stock, TokenPrice, UnitPrice
 from tightrope.base.errors import Where
 
 
@@ -33,4 +33,16 @@ class Book(Protocol):
 
     def commitment(self, cloud: str, offer: str) -> CommitmentRule:
         """Return how a seller applies a commitment, or raise ``UnknownNameError``."""
+        ...
+
+    def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
+        """Return a price that is not per machine-hour, or raise ``UnknownNameError``."""
+        ...
+
+    def token_price(self, provider: str, model: str) -> TokenPrice:
+        """Return what a provider charges for a model's tokens, or raise ``UnknownNameError``."""
+        ...
+
+    def stock(self, machine: str, site: str) -> Stock | None:
+        """Return the machines of one's own at a site, None where there are none."""
         ...

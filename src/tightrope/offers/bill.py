@@ -32,8 +32,9 @@ def _applied_together(prices: Prices, committed: Sequence[Committed]) -> list[tu
 def _check_usage(usage: Usage) -> None:
     """Raise ``InputError`` unless the arrays fit together and hold finite hours of 0 or more."""
     shape = (len(usage.lines), len(usage.hours_per_month))
-    valid = all(bool(np.all(np.isfinite(hours) & (hours >= 0))) for hours in (usage.machine_hours, usage.hours_per_month))
-    if usage.machine_hours.shape != shape or not valid:
+    amounts = (usage.machine_hours, *usage.units.values())
+    valid = all(bool(np.all(np.isfinite(part) & (part >= 0))) for part in (*amounts, usage.hours_per_month))
+    if any(part.shape != shape for part in amounts) or not valid:
         msg = f"usage can not be billed: machine-hours {usage.machine_hours.shape}, expected {shape}, each finite and 0 or more"
         raise InputError(msg, resolve="report this with the workload that led to it")
 
@@ -53,7 +54,8 @@ def charge_fleet(usage: Usage, prices: Prices, committed: Sequence[Committed]) -
     for name in sorted({line.offer for line in usage.lines}):
         lines, usage = registry.find_offer(name).charge(usage, prices, ())
         bill += lines
-    unpaid = [line for line, hours in zip(usage.lines, usage.machine_hours, strict=True) if hours.any()]
+    used = np.any([usage.machine_hours, *usage.units.values()], axis=(0, 2))
+    unpaid = [line for line, any_used in zip(usage.lines, used, strict=True) if any_used]
     if unpaid:
         machine, region, offer = unpaid[0].machine, unpaid[0].region, unpaid[0].offer
         msg = f"pool {unpaid[0].pool!r} can not be billed: {machine} is not sold {offer} in {region}"

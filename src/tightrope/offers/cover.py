@@ -93,4 +93,4 @@ def settle(usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tupl
             used_usd[key] = used_usd.get(key, 0.0) + usd
     bill = [BillLine("compute", pool, offer, usd) for (pool, offer), usd in used_usd.items()]
     bill += [BillLine(UNUSED, "", item.offer, float(left @ weights)) for item, left in zip(committed, left_usd, strict=True)]
-    return tuple(bill), Usage(usage.lines, hours, weights)
+    return tuple(bill), replace(usage, machine_hours=hours)

@@ -54,5 +54,4 @@ class PayAsYouGo:
             else:
                 usd = float(hours_per_month[index]) * float(row.usd_per_hour)
                 bill.append(BillLine("compute", line.pool, self.name, usd))
-        rest = Usage(tuple(usage.lines[index] for index in unpaid), usage.machine_hours[unpaid], usage.hours_per_month)
-        return tuple(bill), rest
+        return tuple(bill), usage.take(unpaid)

@@ -21,7 +21,7 @@ from datetime import date
 from decimal import ROUND_UP, Decimal, localcontext
 from pathlib import Path
 
-from tightrope.base.catalogue import OWNED, Catalogue, MachineType, PriceRow, UnitPrice
+from tightrope.base.catalogue import OWNED, Catalogue, MachineType, PriceRow, Stock, UnitPrice
 from tightrope.base.errors import InputError
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
 from tightrope.clouds.rows import COLUMNS, TEXT, Column, Table, check_repeats, numeric, parse_column, read_table
@@ -209,6 +209,12 @@ def _price(row: OwnedMachine) -> PriceRow:
     return PriceRow(OWNED, row.site, row.name, OWNED, usd_per_hour, 1, None, "derived", row.source, row.seen)
 
 
+def _stock(row: OwnedMachine) -> Stock:
+    """Return how many there are, and what of their hour is power: never more than all of it, which the price is rounded up from."""
+    _, power, _ = row.parts_usd_per_hour
+    return Stock(row.name, row.site, row.quantity, power, row.source, row.seen)
+
+
 def _included(rows: tuple[OwnedMachine, ...]) -> tuple[UnitPrice, ...]:
     """Return the unit prices of every site: what a plan asks for is in the overhead, and free."""
     since: dict[str, date] = {}
@@ -235,4 +241,5 @@ def load_owned(path: Path) -> Catalogue:
     table, rows = _read(path)
     _check_chips(table, rows)
     _check_worth(table, rows)
-    return Catalogue(_machines(table, rows), tuple(map(_price, rows)), _included(rows))
+    stocks = tuple(map(_stock, rows))
+    return Catalogue(_machines(table, rows), tuple(map(_price, rows)), _included(rows), stocks=stocks)
