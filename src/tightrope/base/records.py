@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.places import Infrastructure, WherePolicy
+from tightrope.base.services import ApiUse
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
@@ -146,7 +147,7 @@ class ModelVariant:
     model: str
     engine: Literal["token", "request"]
     precision: str
-    """Precision of the weights: ``fp32``, ``fp16``, ``bf16``, ``fp8``, ``int8`` or ``int4``."""
+    """Precision of the weights: ``fp32``, ``fp16``, ``bf16``, ``fp8``, ``int8`` or ``int4``; empty where no machine runs it."""
     quality: float
     size_bytes: float
     serves: dict[str, float]
@@ -158,6 +159,8 @@ class ModelVariant:
     """Profiles the user measured and wrote into the workload."""
     prefix_block_tokens: int = 0
     """Tokens of one block of its engines' prefix cache; 0 is no such cache. Token engines only."""
+    api: ApiUse | None = None
+    """Answers beside its own machines, or alone where it has no precision."""
 
 
 @dataclass(frozen=True, slots=True)

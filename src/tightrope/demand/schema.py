@@ -25,6 +25,7 @@ from tightrope.demand.quantities import (
     Wait,
 )
 from tightrope.demand.schema_places import Infrastructure, Places
+from tightrope.demand.schema_services import Api, Services
 from tightrope.demand.schema_traffic import Traffic
 from tightrope.demand.strict import Strict
 
@@ -102,12 +103,23 @@ class ProfileEntry(Strict):
 class Variant(Strict):
     """One form of a model."""
 
-    precision: Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4"]
+    precision: Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4"] | None = Field(
+        None, description="Of the weights; left out where only an API answers, as then nobody runs them."
+    )
     quality: Positive = Field(description="On the scale of quality_floor; the best form is usually 1.")
     size: Bytes | None = Field(None, description="Of the weights; parameters × precision where a token model leaves it out.")
     serves: dict[str, Share] = Field(description="Traffic class → largest share of it that this variant may answer.")
     profile: str | None = Field(None, description="Name under which published profiles know it; the model's where left out.")
     profiles: list[ProfileEntry] = Field(default_factory=list, description="Profiles that you measured yourself.")
+    api: Api | None = Field(None, description="A provider's API that answers with this variant's quality. Token models only.")
+
+    @model_validator(mode="after")
+    def somebody_runs_it(self) -> Self:
+        """Want the precision of what machines are to run."""
+        if self.precision is None and (self.api is None or self.profiles or self.size):
+            msg = "expected the precision of its weights, such as 'precision: int8', or an api and nothing else that runs it"
+            raise ValueError(msg)
+        return self
 
 
 class Model(Strict):
@@ -126,13 +138,16 @@ class Model(Strict):
     @model_validator(mode="after")
     def engine_is_complete(self) -> Self:
         """Want what each engine's speed and storage rest on."""
-        if self.engine == "token" and self.architecture is None:
+        if self.engine == "token" and self.architecture is None and any(item.precision for item in self.variants.values()):
             msg = "a token model needs its architecture: {parameters, layers, kv_heads, head_dim}"
             raise ValueError(msg)
         if self.engine == "request" and self.prefix_cache is not None:
             msg = "prefix_cache belongs to a token model: a request model keeps no prompts"
             raise ValueError(msg)
         for name, variant in self.variants.items():
+            if self.engine == "request" and variant.api is not None:
+                msg = f"variant {name!r}: an api is paid by the token, and a request model has none"
+                raise ValueError(msg)
             if self.engine == "request" and variant.size is None:
                 msg = f"variant {name!r} needs its size, such as 'size: 23 MB'"
                 raise ValueError(msg)
@@ -347,6 +362,7 @@ class WorkloadFile(Strict):
     today: list[Today] = Field(default_factory=list, description="What runs now, to compare with.")
     proof: Proof = Proof()
     future: Future = Field(Future(), description="What may come; commitments are sized on it.")
+    services: Services = Field(Services(), description="How functions, containers and machines of your own behave.")
     infrastructure: Infrastructure = Field(Infrastructure(), description="What stands around the machines and is paid for.")
 
 

@@ -35,6 +35,7 @@ from tightrope.demand.document import Document, check_name, read_document
 from tightrope.demand.places import define_infrastructure, define_where, split_by_place
 from tightrope.demand.purchase import define_future, define_purchase
 from tightrope.demand.quantities import DURATIONS
+from tightrope.demand.services import define_api, define_services
 
 BYTES_PER_PARAMETER = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
 
@@ -66,6 +67,7 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
         failures_per_hour=_failures_per_hour(stated.proof.failures_per_month),
         future=define_future(document, stated.future, book),
         infrastructure=define_infrastructure(stated.infrastructure),
+        services=define_services(stated.services),
     )
     return split_by_place(document, stated, workload, book)
 
@@ -118,7 +120,8 @@ def _variants(document: Document, stated: schema.WorkloadFile, book: Book) -> tu
                 _profile(f"{model_name}/{name}", entry, book, document.where(*place, "profiles", number, "machine"))
                 for number, entry in enumerate(variant.profiles)
             )
-            found.append(_variant(model_name, model, name, variant, profiles))
+            made = _variant(model_name, model, name, variant, profiles)
+            found.append(replace(made, api=define_api(variant.api, book, document.where(*place, "api"))))
     return tuple(found)
 
 
@@ -127,12 +130,13 @@ def _variant(
 ) -> ModelVariant:
     """Return one variant; the size of a token model's weights follows from its parameters where it is not stated."""
     architecture = Architecture(**model.architecture.model_dump()) if model.architecture else None
-    implied = architecture.parameters * BYTES_PER_PARAMETER[variant.precision] if architecture else 0.0
+    precision = variant.precision or ""
+    implied = architecture.parameters * BYTES_PER_PARAMETER[precision] if architecture and precision else 0.0
     return ModelVariant(
         name=f"{model_name}/{name}",
         model=model_name,
         engine=model.engine,
-        precision=variant.precision,
+        precision=precision,
         quality=variant.quality,
         size_bytes=implied if variant.size is None else variant.size,
         serves=dict(variant.serves),

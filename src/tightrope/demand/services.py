@@ -1,0 +1,28 @@
+"""Services as a workload states them: names checked against the price lists."""
+
+from tightrope.base.errors import UnknownNameError, Where
+from tightrope.base.services import ApiUse, ServicePolicy
+from tightrope.demand.book import Book
+from tightrope.demand.schema_services import Api, Services
+
+SECONDS_PER_MINUTE = 60.0
+
+
+def define_api(stated: Api | None, book: Book, where: Where) -> ApiUse | None:
+    """Return a provider's model; the price list must have it."""
+    if stated is None:
+        return None
+    try:
+        book.token_price(stated.provider, stated.model)
+    except UnknownNameError as error:
+        raise UnknownNameError(error.what, resolve=error.resolve, where=where) from error
+    requests, tokens = (
+        limit / SECONDS_PER_MINUTE if limit is not None else float("inf")
+        for limit in (stated.requests_per_minute, stated.tokens_per_minute)
+    )
+    return ApiUse(stated.provider, stated.model, stated.ttft, stated.tpot, requests, tokens, stated.batch_within)
+
+
+def define_services(stated: Services) -> ServicePolicy:
+    """Return how services behave."""
+    return ServicePolicy(stated.keep_alive, stated.container_start, stated.own_machines == "bought")
