@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.places import Infrastructure, WherePolicy
-from tightrope.base.services import ApiUse
+from tightrope.base.services import ApiUse, ServicePolicy
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
@@ -387,3 +387,4 @@ class Workload:
     future: Future = Future()
     """What commitments are sized on."""
     infrastructure: Infrastructure = field(default_factory=Infrastructure)
+    services: ServicePolicy = field(default_factory=ServicePolicy)
