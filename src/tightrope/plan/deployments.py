@@ -9,6 +9,7 @@ from tightrope.base.records import ModelVariant, Profile, TokenEngine, TrafficCl
 from tightrope.clouds.book import PriceBook
 from tightrope.perf.find import find_profile, limit_batch
 from tightrope.plan.capacity import Capacity, CapacityTable
+from tightrope.plan.settings import keep_best, other_settings
 from tightrope.plan.sized import Sized
 
 
@@ -34,17 +35,31 @@ def find_deployments(
         for variant in workload.variants:
             profile = find_profile(variant, machine)
             if isinstance(profile, Profile):
-                answer = _deployment(variant, machine, limit_batch(profile, max_batch), table, sized)
+                answer = _deployments(variant, machine, limit_batch(profile, max_batch), table, sized, choose=max_batch == 0)
             else:
                 answer = Refusal(f"{variant.name} on {machine.name}", "; ".join(refusal.reason for refusal in profile))
             if isinstance(answer, Refusal):
                 refusals.append(answer)
             else:
-                found.append(answer)
+                found += answer
     return found, refusals
 
 
-def _deployment(
+def _deployments(
+    variant: ModelVariant, machine: MachineType, profile: Profile, table: CapacityTable, sized: tuple[Sized, ...], *, choose: bool
+) -> list[Deployment] | Refusal:
+    """Measure one variant on one machine, and keep the settings worth it where there is a choice."""
+    first = deploy(variant, machine, profile, table, sized)
+    served = [item for item in sized if variant.serves.get(item.traffic_class.name, 0.0) > 0.0]
+    others = other_settings(profile, [item for item in served if not _too_long(profile, item.traffic_class)], table)
+    measured = [deploy(variant, machine, other, table, sized) for other in (others if choose else ())]
+    found = [item for item in (first, *measured) if isinstance(item, Deployment)]
+    if not found:
+        return first if isinstance(first, Refusal) else [first]
+    return [found[place] for place in keep_best([(item.profile, item.capacity) for item in found], served)]
+
+
+def deploy(
     variant: ModelVariant, machine: MachineType, profile: Profile, table: CapacityTable, sized: tuple[Sized, ...]
 ) -> Deployment | Refusal:
     """Measure one deployment for every class that its variant serves."""
