@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tightrope.base.plan import Evidence
 from tightrope.base.records import Deferral, FloatArray, Slo
-from tightrope.replay.evidence import attained, deadlines_s, group_s, judge, metric_s, wilson
+from tightrope.replay.evidence import attained, deadlines_s, group_s, judge, metric_s, percentiles_ms, student, wilson
 from tightrope.replay.records import Outcome, Traffic
 
 HOUR_S = 3600.0
@@ -46,6 +46,48 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(share: float, spread:
         found = attained(random.random(len(hour)) < hourly[hour], hour)
         covered += found.low <= share <= found.high
     assert covered / 500 >= 0.91
+
+
+@pytest.mark.parametrize(
+    ("seeds", "spread", "least", "most"),
+    [(2, 0.0, 0.91, 1.0), (5, 0.0, 0.91, 1.0), (2, 0.02, 0.75, 1.0), (5, 0.02, 0.88, 1.0), (1, 0.02, 0.0, 0.5)],
+)
+def test_what_differs_between_seeds_widens_the_interval(seeds: int, spread: float, least: float, most: float) -> None:
+    """200 samples of so many replays of 72 hours of 60 requests; whole replays differ by ``spread``, which one of them can not tell."""
+    random = np.random.default_rng(20_261_125)
+    hour, seed = np.tile(np.repeat(np.arange(72), 60), seeds), np.repeat(np.arange(seeds), 72 * 60)
+    covered = 0
+    for _ in range(200):
+        shares = 0.9 + spread * random.standard_normal(seeds)
+        found = attained(random.random(len(hour)) < shares[seed], hour, seed)
+        covered += found.low <= 0.9 <= found.high
+    assert least <= covered / 200 <= most
+
+
+def test_seeds_that_differ_no_more_than_their_hours_widen_nothing() -> None:
+    hour, seed = np.tile(np.repeat(np.arange(24), 100), 2), np.repeat([0, 1], 2400)
+    kept = np.arange(4800) % 20 != 0
+    assert attained(kept, hour, seed) == attained(kept, hour)
+
+
+def test_two_seeds_far_apart_give_students_interval() -> None:
+    # 90 and 94 of each hour's 100: the share is 0.92, a seed lies 0.02 from it, so the standard error is 0.02 with 1 degree of freedom
+    hour, seed = np.tile(np.repeat(np.arange(24), 100), 2), np.repeat([0, 1], 2400)
+    kept = np.arange(4800) % 100 < np.where(seed == 0, 90, 94)
+    found = attained(kept, hour, seed)
+    assert found.share == pytest.approx(0.92)
+    assert found.low == pytest.approx(0.92 - 12.7062 * 0.02, abs=1e-3)
+    assert found.high == 1.0
+
+
+@pytest.mark.parametrize(("freedom", "quantile"), [(1, 12.7062), (2, 4.3027), (3, 3.1824), (30, 2.0423), (1000, 1.9623)])
+def test_students_quantile_is_the_tables(freedom: float, quantile: float) -> None:
+    assert student(freedom) == pytest.approx(quantile, rel=2e-4)
+
+
+@given(st.lists(st.floats(0.0, 1e6), min_size=1, max_size=200))
+def test_percentiles_are_numpys(values: list[float]) -> None:
+    assert percentiles_ms(np.array(values)) == pytest.approx(1000.0 * np.quantile(values, [0.5, 0.95, 0.99]), rel=1e-9, abs=1e-9)
 
 
 def test_bursts_of_misses_widen_the_interval() -> None:
