@@ -50,15 +50,18 @@ def lower_bound(
 
 
 def _affordable(problem: Problem, price: FloatArray) -> FloatArray:
-    """Return prices of 0 or more, float64[K, B], whose month's sum is no more than a committed dollar an hour costs."""
+    """Return prices of 0 or more, float64[K, B], whose month's sum is no more than a committed dollar an hour costs.
+
+    What no more can be made of may be worth any price.
+    """
     price = np.maximum(price, 0.0)
-    hours = problem.block_hours
+    fixed, hours = ~problem.may_grow, problem.block_hours
     for _ in range(100):
-        over = np.maximum(price @ hours / hours.sum() - 1.0, 0.0)
+        over = np.where(fixed, 0.0, np.maximum(price @ hours / hours.sum() - 1.0, 0.0))
         if (over <= 1e-12).all():
             return price
         price = np.maximum(price - over[:, None], 0.0)
-    return price / np.maximum(price @ hours / hours.sum(), 1.0)[:, None]
+    return price / np.where(fixed, 1.0, np.maximum(price @ hours / hours.sum(), 1.0))[:, None]
 
 
 @dataclass(frozen=True, slots=True)

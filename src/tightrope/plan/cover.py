@@ -8,7 +8,7 @@ import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.constraints import cover_pairs
-from tightrope.plan.model import Model
+from tightrope.plan.model import INFINITY, Model
 from tightrope.plan.problem import Problem
 
 
@@ -58,7 +58,7 @@ def best_commitments(problem: Problem, machines: IntArray) -> FloatArray:
     of, options = of[open_pairs], options[open_pairs]
     model, hours, rates = Model(), problem.block_hours, problem.cover_rates
     on_demand = (problem.usd_per_hour - problem.disk_usd_per_hour)[options]
-    amounts = model.add_columns(np.full(len(problem.covers), hours.sum()))
+    amounts = model.add_columns(np.full(len(problem.covers), hours.sum()), np.where(problem.may_grow, INFINITY, 0.0))
     patterns, which = np.unique(machines, axis=1, return_inverse=True)
     weights = np.bincount(which.ravel(), weights=hours)
     for pattern, weight in zip(patterns.T, weights, strict=True):
@@ -84,10 +84,11 @@ def _settled(problem: Problem, machines: IntArray, amounts: FloatArray) -> Float
     """Return the amounts in whole steps, each moved once to the best of its neighbours by the exact bill."""
     best, steps = amounts.copy(), np.array([cover.step_usd_per_hour for cover in problem.covers])
     stepped = steps > 0.0
-    best[stepped] = np.round(best[stepped] / steps[stepped]) * steps[stepped]
-    best = np.maximum(np.where(best < 1e-6, 0.0, best), problem.existing_usd_per_hour)
+    more = best - problem.existing_usd_per_hour
+    more[stepped] = np.round(more[stepped] / steps[stepped]) * steps[stepped]
+    best = np.where(more < 1e-6, 0.0, more) + problem.existing_usd_per_hour
     usd = machines_usd(problem, machines, best)
-    for k in np.flatnonzero(best + amounts > 1e-6):
+    for k in np.flatnonzero((best + amounts > 1e-6) & problem.may_grow):
         for other in _neighbours(problem, k, float(best[k])):
             trial = best.copy()
             trial[k] = other

@@ -21,6 +21,7 @@ class _Found:
 
     first: OfferTerms
     rate: FloatArray
+    may_grow: bool
     steps: list[float] = field(default_factory=list)
 
 
@@ -29,27 +30,33 @@ def find_covers(
 ) -> tuple[tuple[Cover, ...], tuple[Refusal, ...]]:
     """Return every commitment that the workload allows and its options may use, and those that exist; and what is left out, and why."""
     existing = {(item.cloud, item.offer, item.scope): item.usd_per_hour for item in workload.purchase.existing}
+    allowed = _allowed(workload)
     refusals: dict[str, Refusal] = {}
     found: dict[tuple[str, str, str], _Found] = {}
-    for name in dict.fromkeys([*_allowed(workload), *(offer for _, offer, _ in existing)]):
+    for name in dict.fromkeys([*allowed, *(offer for _, offer, _ in existing)]):
         for p, option in enumerate(options):
             terms = find_offer(name).terms(option.machine.name, option.region, book) if option.terms.offer == ON_DEMAND else None
             if not isinstance(terms, OfferTerms) or terms.usd_per_hour >= option.terms.usd_per_hour:
                 continue
             key = (option.machine.cloud, name, terms.scope)
-            if MONTHS_PER_YEAR * terms.term_years > workload.future.months and key not in existing:
+            too_long = MONTHS_PER_YEAR * terms.term_years > workload.future.months
+            if name in allowed and too_long:
                 refusals[name] = Refusal(
                     name, f"it binds for {terms.term_years} years, future.months looks {workload.future.months} ahead"
                 )
-                continue
-            entry = found.setdefault(key, _Found(terms, np.full(len(options), np.inf)))
-            entry.rate[p] = terms.usd_per_hour
-            entry.steps.append(terms.step_usd_per_hour)
+            may_grow = name in allowed and not too_long
+            if may_grow or key in existing:
+                entry = found.setdefault(key, _Found(terms, np.full(len(options), np.inf), may_grow))
+                entry.rate[p] = terms.usd_per_hour
+                entry.steps.append(terms.step_usd_per_hour)
     covers = [
-        Cover(*key, entry.first.order, entry.first.term_years, entry.rate, min(entry.steps), existing.get(key, 0.0))
+        Cover(
+            *key, entry.first.order, entry.first.term_years, entry.rate, min(entry.steps), existing.get(key, 0.0), entry.may_grow
+        )
         for key, entry in found.items()
     ]
-    covers += [Cover(*key, 0, 0, np.full(len(options), np.inf), 0.0, usd) for key, usd in existing.items() if key not in found]
+    nothing = np.full(len(options), np.inf)
+    covers += [Cover(*key, 0, 0, nothing, 0.0, usd, may_grow=False) for key, usd in existing.items() if key not in found]
     beaten = [any(_beats(covers[j], covers[i], first=j < i) for j in range(len(covers)) if j != i) for i in range(len(covers))]
     kept = (cover for cover, behind in zip(covers, beaten, strict=True) if cover.existing_usd_per_hour or not behind)
     return tuple(kept), tuple(refusals.values())
@@ -61,8 +68,13 @@ def _allowed(workload: Workload) -> list[str]:
 
 
 def _beats(other: Cover, cover: Cover, *, first: bool) -> bool:
-    """Return whether another commitment of the same scope covers as much for no more and binds no longer; the first of equals stays."""
+    """Return whether more of another commitment covers as much for no more and binds no longer; the first of equals stays."""
     same = (other.cloud, other.scope, other.order) == (cover.cloud, cover.scope, cover.order)
-    if not same or other.term_years > cover.term_years or not (other.usd_per_hour <= cover.usd_per_hour).all():
+    if (
+        not same
+        or not other.may_grow
+        or other.term_years > cover.term_years
+        or not (other.usd_per_hour <= cover.usd_per_hour).all()
+    ):
         return False
     return first or other.term_years < cover.term_years or not np.array_equal(other.usd_per_hour, cover.usd_per_hour)

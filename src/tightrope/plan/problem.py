@@ -4,7 +4,8 @@ Letters of shapes: P pool options (deployment × pay-as-you-go offer), C interac
 (168 hours of the week), V variants, K commitments.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ class PoolOption:
     region: str
     profile: Profile
     terms: OfferTerms
+    taken: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
+    """Of metered ones: traffic class → unit → how much of it one request takes, on average."""
 
     @property
     def label(self) -> str:
@@ -69,6 +72,8 @@ class Cover:
     """It is made in multiples of this; 0 where any amount can be."""
     existing_usd_per_hour: float = 0.0
     """What is committed already: paid whatever is decided."""
+    may_grow: bool = True
+    """Whether more of it can be committed to."""
 
     @property
     def covers(self) -> NDArray[np.bool_]:
@@ -146,6 +151,11 @@ class Problem:
     def existing_usd_per_hour(self) -> FloatArray:
         """What is committed already, float64[K] US dollars an hour."""
         return np.array([cover.existing_usd_per_hour for cover in self.covers])
+
+    @property
+    def may_grow(self) -> NDArray[np.bool_]:
+        """Return which commitments more can be made of, bool[K]."""
+        return np.array([cover.may_grow for cover in self.covers], dtype=np.bool_)
 
     @property
     def cover_rates(self) -> FloatArray:

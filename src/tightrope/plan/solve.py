@@ -16,7 +16,7 @@ from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.plan.constraints import FAMILIES, add_block, add_commitments, add_deadline, work_hours
 from tightrope.plan.cover import best_commitments, machines_usd
-from tightrope.plan.model import Model
+from tightrope.plan.model import INFINITY, Model
 from tightrope.plan.problem import Problem, restrict, take_blocks
 
 Placing: TypeAlias = Callable[[Problem, IntArray, FloatArray, NDArray[np.bool_]], tuple[IntArray, FloatArray]]
@@ -75,7 +75,7 @@ class Infeasible(Exception):  # noqa: N818 - caught inside plan/, users see Infe
 def relax(problem: Problem) -> Relaxation:
     """Solve the week's linear relaxation; raise ``Infeasible`` where it has no solution."""
     model, hours = Model(), problem.block_hours
-    more = model.add_columns(np.full(len(problem.covers), hours.sum()))
+    more = model.add_columns(np.full(len(problem.covers), hours.sum()), np.where(problem.may_grow, INFINITY, 0.0))
     blocks = {b: add_block(model, problem, b, hours[b], deferrable=True) for b in range(problem.blocks)}
     cover_rows = np.array([add_commitments(model, problem, columns, more) for columns in blocks.values()], dtype=np.int64)
     work_rows = [add_deadline(model, problem, w, blocks) for w in range(len(problem.windows))]

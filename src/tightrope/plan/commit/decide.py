@@ -62,7 +62,7 @@ def commit_for(
     existing = problem.existing_usd_per_hour
     existing = existing if committed is None else np.where(own, committed, existing)
     covers = [replace(cover, existing_usd_per_hour=float(usd)) for cover, usd in zip(problem.covers, existing, strict=True)]
-    sized = cheapest_commitments(outlook, covers, workload.purchase.min_utilisation, may_grow & ~own)
+    sized = cheapest_commitments(outlook, covers, workload.purchase.min_utilisation, may_grow & ~own & problem.may_grow)
     return Decision(
         usd_per_hour=sized.usd_per_hour,
         outcome=judge(outlook, covers, sized.usd_per_hour),
