@@ -130,14 +130,19 @@ def pool_option(sold: Sold, variant: ModelVariant) -> PoolOption:
     return PoolOption(variant, machine_type(sold.name), "r", profile, terms)
 
 
-def covers_of(sold: tuple[Sold, ...], existing: dict[tuple[str, str], float]) -> tuple[Cover, ...]:
-    """Return every commitment that covers some option, those that exist in full; in the sellers' order."""
+def covers_of(sold: tuple[Sold, ...], existing: dict[tuple[str, str], float], *, closed: bool = False) -> tuple[Cover, ...]:
+    """Return every commitment that covers some option, those that exist in full; in the sellers' order.
+
+    ``closed``: of what exists, no more can be had.
+    """
     keys = dict.fromkeys([*(key for one in sold for key in one.commitments), *existing])
     found = []
     for offer, scope in sorted(keys, key=lambda key: (RULES[key[0]].order, key)):
         rates = [float(one.commitments.get((offer, scope), "inf")) for one in sold]
         step = min(rates) if offer == RESERVED and np.isfinite(min(rates)) else 0.0
-        found.append(Cover("aws", offer, scope, RULES[offer].order, 1, np.array(rates), step, existing.get((offer, scope), 0.0)))
+        made = existing.get((offer, scope), 0.0)
+        order, may_grow = RULES[offer].order, not (closed and made > 0.0)
+        found.append(Cover("aws", offer, scope, order, 1, np.array(rates), step, made, may_grow))
     return tuple(found)
 
 
@@ -158,6 +163,8 @@ class Case:
     max_pools: int = 9
     existing: dict[tuple[str, str], float] = field(default_factory=dict)
     """Offer and scope → US dollars an hour committed already."""
+    closed: bool = False
+    """Of what is committed already no more can be had."""
     block_hours: tuple[float, ...] = ()
     """Hours of a month that each block stands for; the month in equal parts where left out."""
 
@@ -195,7 +202,7 @@ class Case:
             usd_per_work=np.zeros((1 if self.windows else 0, len(self.sold))),
             metered=np.array([one.metered for one in self.sold]),
             only_covered=np.array([one.only_covered for one in self.sold]),
-            covers=covers_of(self.sold, self.existing),
+            covers=covers_of(self.sold, self.existing, closed=self.closed),
             block_hours=np.array(self.block_hours or (HOURS_PER_MONTH / blocks,) * blocks),
             zones=np.array([one.zones for one in self.sold]),
             interruptible=np.array([one.spot for one in self.sold]),
@@ -349,7 +356,8 @@ def cheapest_month_usd(problem: Problem, most: int = 4) -> float:
     linear program over the share of each vector in each block (Dantzig and Wolfe, Operations Research 8(1), 1960) and the amounts.
     """
     model, hours = Model(), problem.block_hours
-    amounts = model.add_columns(np.full(len(problem.covers), hours.sum()))
+    open_to_more = [np.inf if cover.may_grow else 0.0 for cover in problem.covers]
+    amounts = model.add_columns(np.full(len(problem.covers), hours.sum()), np.array(open_to_more))
     for block in range(problem.blocks):
         vectors, beside = candidates(problem, block, most)
         if not len(vectors):
@@ -420,15 +428,19 @@ def violations(solution: Solution) -> dict[str, float]:
         "spot-share": f[:, spot].sum(axis=1) - problem.max_spot_share,
         "spot-zone-loss": np.where(spot[:, None], problem.spot_zone_loss_share * interactive - left, 0.0),
         "quota": np.array([n[quota.mask].sum(axis=0).max(initial=0) - quota.machines for quota in problem.quotas]),
-        "commitment": np.array(
-            [c.existing_usd_per_hour - usd for c, usd in zip(problem.covers, solution.commitments, strict=True)]
-        ),
+        "commitment": np.array([off_made(c, float(usd)) for c, usd in zip(problem.covers, solution.commitments, strict=True)]),
         "step": np.array([off_step(c, float(usd)) for c, usd in zip(problem.covers, solution.commitments, strict=True)]),
         "deadline": np.abs(done - 1.0),
         "max_pools": np.array([int(n.any(axis=1).sum()) - problem.max_pools]),
         "serves": np.where(serves, 0.0, f),
     }
     return {name: float(np.max(by, initial=0.0)) for name, by in broken.items()}
+
+
+def off_made(cover: Cover, usd: float) -> float:
+    """Return by how much an amount is below what exists already, or above it where no more can be had."""
+    more = usd - cover.existing_usd_per_hour
+    return -more if cover.may_grow else abs(more)
 
 
 def off_step(cover: Cover, usd: float) -> float:
@@ -513,6 +525,7 @@ def cases(draw: st.DrawFn, *, classes: int = 2, options: int = 3, blocks: int = 
     return Case(
         sold=sold,
         existing=existing,
+        closed=draw(st.booleans()),
         block_hours=tuple(draw(st.sampled_from([100.0, 182.5, 365.0])) for _ in range(per_class)),
         rate=tuple(tuple(draw(rates) for _ in range(per_class)) for _ in range(served)),
         share_cap=tuple(tuple(draw(st.sampled_from([1.0, 1.0, 0.5])) for _ in range(variants)) for _ in range(served)),
