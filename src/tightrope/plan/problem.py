@@ -200,7 +200,9 @@ def take_blocks(problem: Problem, blocks: IntArray) -> Problem:
 
 def without_commitment(problem: Problem) -> Problem:
     """Return the problem where nothing can be committed to; what is committed already stays."""
-    return replace(problem, covers=tuple(cover for cover in problem.covers if cover.existing_usd_per_hour > 0.0))
+    return replace(
+        problem, covers=tuple(replace(cover, may_grow=False) for cover in problem.covers if cover.existing_usd_per_hour > 0.0)
+    )
 
 
 def static(problem: Problem) -> Problem:
