@@ -16,6 +16,10 @@ def plan(
     prices_as_of: Annotated[
         str, typer.Option(metavar="DATE", help="Plan as on that day: with the prices seen by then, such as 2026-10-31.")
     ] = "",
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Find and print the next-best plans and where the answer changes, too; takes longer."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON instead of the summary.")] = False,
 ) -> None:
     """Find the cheapest way to serve a workload, prove it by replay, and write plan.json and report.html."""
@@ -27,6 +31,7 @@ def plan(
     from tightrope.clouds.book import load_price_book  # noqa: PLC0415
     from tightrope.demand.workload import load_workload  # noqa: PLC0415
     from tightrope.plan.make import make_plan  # noqa: PLC0415
+    from tightrope.render.explanation import print_explanation  # noqa: PLC0415
     from tightrope.render.files import write_files  # noqa: PLC0415
     from tightrope.render.plan_json import RENDERER as PLAN_JSON  # noqa: PLC0415
     from tightrope.render.plan_json.dump import plan_as_dict  # noqa: PLC0415
@@ -38,7 +43,7 @@ def plan(
     with errors.status("read the workload") as status:
         book = load_price_book(day, catalogue)
         asked = load_workload(workload, book)
-        made = make_plan(asked, book, day or today(), status.update)
+        made = make_plan(asked, book, day or today(), status.update, full=explain)
         status.update("write the report")
         target = out or Path("out") / asked.name
         write_files(target, PLAN_JSON.render(made) | REPORT.render(made))
@@ -46,6 +51,8 @@ def plan(
         typer.echo(json.dumps(plan_as_dict(made)))
     else:
         print_summary(made, Console(), time.monotonic() - began_s, target / "report.html")
+        if explain:
+            print_explanation(made, Console())
     if made.status != "proven":
         msg = f"the plan is not proven: {made.warnings[0] if made.warnings else 'a promise was missed in the replay'}"
         raise NotProvenError(msg, resolve="loosen the promise, allow larger machines or more pools, or add growth to size for")

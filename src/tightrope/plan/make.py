@@ -1,6 +1,7 @@
 """The main job: workload and prices in, proven plan out."""
 
 from collections.abc import Callable, Sized
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -11,12 +12,15 @@ from tightrope.base.records import FloatArray, RequestEngine, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
 from tightrope.offers.bill import used_shares
+from tightrope.offers.commitment import upfront_usd
 from tightrope.perf.find import describe
 from tightrope.plan.bill import constant_lines, machine_lines, total_usd, used_share
 from tightrope.plan.bound import lower_bound
 from tightrope.plan.capacity import CapacityTable
-from tightrope.plan.explain import find_binding, find_levers, find_sensitivities
+from tightrope.plan.explain import explain
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
+from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
+from tightrope.plan.ground import whole_problem
 from tightrope.plan.problem import usage_of
 from tightrope.plan.prove import Bench, Proof, prove
 from tightrope.plan.ran import Ran, month_usd
@@ -35,15 +39,18 @@ def make_plan(
     today: date,
     progress: Progress = lambda _: None,
     table: CapacityTable | None = None,
+    *,
+    full: bool = False,
 ) -> Plan:
     """Return the cheapest plan found that the replay proves, with its bound, evidence and explanation.
 
-    ``today`` dates the warnings about old prices; ``table`` is what was measured already. Raises ``InfeasibleError`` where no plan keeps the promises; a plan that is not
-    proven is returned with that status.
+    ``today`` dates the warnings about old prices; ``table`` is what was measured already; ``full`` explains all that takes planning many
+    times over. Raises ``InfeasibleError`` where no plan keeps the promises; a plan that is not proven is returned with that status.
     """
     bench = Bench(workload, book, table or CapacityTable())
     proof = prove(bench, progress)
-    solution, problem = proof.solution, proof.problem
+    solution, decision = commit_on_futures(workload, proof.solution, whole_problem(bench, proof))
+    proof, problem = replace(proof, solution=solution), proof.problem
     pools = open_pools(solution)
     variants = {pool.option.variant.name for pool in pools}
     place = problem.options[0]
@@ -55,7 +62,7 @@ def make_plan(
     progress("lower bound")
     bound = _bound(proof) + total_usd(constant)
     cost, before = total_usd(lines), total_usd(now)
-    levers = find_levers(bench, proof, before, total_usd(constant), progress)
+    why = explain(bench, proof, now, total_usd(constant), progress, full=full)
     replayed = replay_usd(proof, pools, book) + total_usd(constant)
     rows = _priced_rows(workload, solution, pools, book)
     return Plan(
@@ -72,20 +79,25 @@ def make_plan(
         pools=tuple(_pool(workload, proof, pool) for pool in pools),
         routing=_routing(solution, pools),
         commitments=_commitments(solution, pools, book),
-        levers=levers,
+        levers=why.levers,
         evidence=proof.evidence,
         replay_monthly_cost_usd=replayed,
         today_evidence=now_evidence,
         provenance=tuple(dict.fromkeys(describe(pool.option.profile) for pool in pools)),
         price_sources=book.sources(rows),
-        binding=find_binding(relax(problem)),
-        sensitivities=find_sensitivities(proof, progress),
+        binding=why.binding,
+        sensitivities=why.sensitivities,
         refusals=problem.refusals,
         warnings=find_warnings(workload, proof, pools, rows, cost, replayed, today, now_evidence, book),
         classes=served_classes(workload, proof.fleet),
         variant_shares=variant_shares(proof.fleet),
         scaling=workload.scaling,
         cache=answer_cache(proof.fleet),
+        cost_range=why.cost_range,
+        alternatives=why.alternatives,
+        break_evens=why.break_evens,
+        futures=future_costs(workload, decision),
+        explained=full,
         charts=_charts(workload, solution, pools, proof.headroom),
         prices_as_of=book.as_of.isoformat() if book.as_of else "",
     )
@@ -241,12 +253,24 @@ def _commitments(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBoo
     committed = commitments_of(solution)
     shares = used_shares(_usage(solution, pools), book, committed)
     covers = {(cover.cloud, cover.offer, cover.scope): cover for cover in solution.problem.covers}
+    pays = {key: float(value) for key, value in zip(covers, break_evens(solution), strict=True) if np.isfinite(value)}
     found: list[Commitment] = []
     for item, share in zip(committed, shares, strict=True):
         cover, rule = covers[item.cloud, item.offer, item.scope], book.commitment(item.cloud, item.offer)
         made = min(item.usd_per_hour, cover.existing_usd_per_hour)
         found += [
-            Commitment(item.offer, item.cloud, item.scope, usd, rule.term_years, _payment(rule), share, existing)
+            Commitment(
+                offer=item.offer,
+                cloud=item.cloud,
+                scope=item.scope,
+                usd_per_hour=usd,
+                term_years=rule.term_years,
+                payment=_payment(rule),
+                utilisation=share,
+                existing=existing,
+                upfront_usd=0.0 if existing else upfront_usd(book, replace(item, usd_per_hour=usd)),
+                break_even=pays.get((item.cloud, item.offer, item.scope)),
+            )
             for usd, existing in ((made, True), (item.usd_per_hour - made, False))
             if usd > 0.0
         ]

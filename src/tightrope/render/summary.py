@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tightrope.base.plan import Plan
-from tightrope.render import words
+from tightrope.render import reasons, words
 from tightrope.render.terminal import add_rows, grid, labelled, promises, say
 
 WIDE = 100
@@ -43,6 +43,8 @@ def _headline(plan: Plan) -> Table:
         _month(plan.monthly_cost_usd, "bold"),
         Text(words.change(plan), colour),
     )
+    if plan.cost_range is not None:
+        table.add_row("", "within its profiles' error bands", say(f"{reasons.between(plan.cost_range)} / month"), "")
     if plan.replay_monthly_cost_usd > 0:
         table.add_row("as it ran", "scaled by traffic never sized on", _month(plan.replay_monthly_cost_usd), "")
     table.add_row(
@@ -125,8 +127,10 @@ def _reasons(plan: Plan, elapsed_s: float | None, report: Path | None) -> Table:
     dates = f"{asked}{words.seen_dates(plan.price_sources)}; each is in the report"
     add_rows(table, "prices", [say(dates)] if plan.price_sources else [])
     add_rows(
-        table, "watch out", [say(text, "yellow") for text in plan.warnings] + [say(text) for text in _first(plan.sensitivities)]
+        table, "watch out", [say(text, "yellow") for text in plan.warnings] + [say(text) for text in _first(reasons.worlds(plan))]
     )
+    if not plan.explained:
+        add_rows(table, "more", [say("--explain: next-best plans, break-evens, the worth of every offer", "dim")])
     add_rows(table, "report", [say(str(report), "bold")] if report else [])
     add_rows(table, "planned in", [say(f"{elapsed_s:.1f} s", "dim")] if elapsed_s is not None else [])
     return table

@@ -7,7 +7,7 @@ from tightrope.base.plan import Plan
 from tightrope.render import words
 from tightrope.render.chart import INK, LITERAL, NARROW, WIDE, Chart, Spec, chart, frame, pool_legend
 
-TODAY, PLANNED, SAVES, COSTS = "#94a3b8", "#3b82f6", "#22a06b", "#e5534b"
+TODAY, PLANNED, SAVES, COSTS, ALONE = "#94a3b8", "#3b82f6", "#22a06b", "#e5534b", "#a7d9bf"
 ROW = 26
 """Height of a bar's row in CSS pixels."""
 DAY = 24
@@ -72,16 +72,42 @@ def bill(plan: Plan) -> Chart:
 
 
 def waterfall(plan: Plan) -> Chart:
-    """Return the way from today's bill to the plan's, lever by lever; what no lever explains is a step of its own."""
-    level = plan.today_monthly_cost_usd
-    bars = [Bar("today", 0.0, level, words.usd(level), TODAY)]
+    """Return the way from today's bill to the plan's, lever by lever; what no lever explains is a step of its own.
+
+    Where it is known what levers save by themselves, a second bar of each says so, from today's bill.
+    """
+    today = level = plan.today_monthly_cost_usd
+    by_itself = alone(plan)
+    bars = _row(Bar("today", 0.0, level, words.usd(level), TODAY), None, by_itself)
     for name, saving, _ in steps(plan):
         colour = SAVES if saving >= 0 else COSTS
-        bars.append(Bar(name, level, level - saving, words.signed_usd(-saving), colour))
+        bar = Bar(name, level, level - saving, words.signed_usd(-saving), colour)
+        other = (
+            Bar(name, today, today - by_itself[name], words.signed_usd(-by_itself[name]), ALONE) if name in by_itself else None
+        )
+        bars += _row(bar, other, by_itself)
         level -= saving
-    bars.append(Bar("this plan", 0.0, plan.monthly_cost_usd, words.usd(plan.monthly_cost_usd), PLANNED))
-    legend = [(SAVES, "takes off the bill"), (COSTS, "adds to it")]
-    return chart("from today's bill to the plan's in the steps of the table below", lambda width: _bars(bars, width, 1), legend)
+    bars += _row(Bar("this plan", 0.0, plan.monthly_cost_usd, words.usd(plan.monthly_cost_usd), PLANNED), None, by_itself)
+    legend = [
+        (SAVES, "takes off the bill"),
+        (COSTS, "adds to it"),
+        *([(ALONE, "by itself, from today's bill")] if by_itself else []),
+    ]
+    per_row = 2 if by_itself else 1
+    return chart(
+        "from today's bill to the plan's in the steps of the table below", lambda width: _bars(bars, width, per_row), legend
+    )
+
+
+def _row(bar: Bar, other: Bar | None, by_itself: dict[str, float]) -> list[Bar]:
+    """Return the bars of one row: one, or two where some lever has a second."""
+    return [bar, other or Bar(bar.name, bar.start_usd, bar.start_usd, "", bar.colour)] if by_itself else [bar]
+
+
+def alone(plan: Plan) -> dict[str, float]:
+    """Return lever → what it saves by itself, US dollars a month, where that is known and is anything."""
+    found = {lever.name: lever.alone_usd for lever in plan.levers if lever.alone_usd is not None}
+    return found if any(abs(usd) >= words.NOTHING_USD for usd in found.values()) else {}
 
 
 def steps(plan: Plan) -> list[tuple[str, float, str]]:

@@ -6,20 +6,21 @@ from tightrope.base.plan import Plan
 from tightrope.render import words
 from tightrope.render.html import Html
 from tightrope.render.parts import document
-from tightrope.render.report import sections
+from tightrope.render.report import sections, why
 
 SECTIONS = (
     sections.headline,
     sections.alerts,
     sections.bill,
-    sections.levers,
+    why.levers,
     sections.pools,
     sections.week,
     sections.routing,
     sections.commitments,
     sections.promises,
     sections.grounds,
-    sections.outlook,
+    why.outlook,
+    why.rivals,
     sections.refusals,
 )
 """What the page shows; a section that has nothing to say returns no markup."""

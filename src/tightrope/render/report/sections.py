@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from tightrope.base.plan import Plan, Pool
 from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.render import words
+from tightrope.render import reasons, words
 from tightrope.render.html import Html, join, listing, table, tag
 from tightrope.render.parts import NOTHING, details, evidence, figure, section, share
 from tightrope.render.report import charts
@@ -67,6 +67,8 @@ def _facts(plan: Plan) -> Iterable[Html]:
     ]
     good, of = words.kept(plan.today_evidence)
     facts += [(f"{good} of {of} kept", "the same promises by today's fleet")] if of else []
+    if plan.cost_range is not None:
+        facts.append((reasons.between(plan.cost_range), "a month within the error bands of its profiles"))
     for amount, meaning in facts:
         yield tag("div", tag("dt", meaning), tag("dd", amount))
 
@@ -101,21 +103,6 @@ def bill(plan: Plan) -> Html:
         details("Every line of the plan's bill", detail),
         note=note,
     )
-
-
-def levers(plan: Plan) -> Html:
-    """Return what each lever takes off today's bill."""
-    if not words.has_today(plan) or not charts.steps(plan):
-        return NOTHING
-    total = plan.today_monthly_cost_usd
-    rows = [
-        (name, words.usd(saving), words.percent(saving / total) if total else words.UNKNOWN, note or "—")
-        for name, saving, note in charts.steps(plan)
-    ]
-    body = table("What each lever saves, dollars a month", ("lever", ">saves", ">of today's bill", "how"), rows, class_="stack")
-    note = "Levers are pulled one after the other in this order: each is counted on top of those before it; only the last "
-    note += "step, the plan, is replayed."
-    return section("What saves", figure(charts.waterfall(plan)), body, note=note)
 
 
 SETTINGS = {
@@ -174,21 +161,44 @@ def routing(plan: Plan) -> Html:
 
 
 def commitments(plan: Plan) -> Html:
-    """Return what is promised to the seller, and how much of it is used."""
+    """Return what is promised to the seller, how much of it is used, from where it pays, and what it means in every future."""
     rows = [
         (
             item.offer,
-            item.scope,
-            f"{item.term_years} year{'' if item.term_years == 1 else 's'}, {item.payment}",
+            item.scope or "everything",
+            f"{item.term_years} year{'' if item.term_years == 1 else 's'}, {item.payment}"
+            + (", made already" if item.existing else ""),
             words.usd(item.usd_per_hour, 3),
             words.usd(item.usd_per_hour * HOURS_PER_MONTH),
+            "—" if item.existing else words.usd(item.upfront_usd),
             share(item.utilisation),
+            "—" if item.break_even is None else words.percent(item.break_even),
         )
         for item in plan.commitments
     ]
-    heads = ("offer", "scope", "term", ">dollars an hour", ">a month", "used")
-    note = "A commitment is paid whether it is used or not."
-    return section("Commitments", table("Commitments to buy", heads, rows, class_="stack"), note=note) if rows else NOTHING
+    heads = ("offer", "scope", "term", ">dollars an hour", ">a month", ">upfront", "used", ">pays from")
+    body = [table("Commitments", heads, rows, class_="stack")] if rows else []
+    note = "A commitment is paid whether it is used or not; it pays from that use of the machines that it covers."
+    return section("Commitments", *body, *_futures(plan), note=note) if rows or plan.futures else NOTHING
+
+
+def _futures(plan: Plan) -> Iterable[Html]:
+    """Yield the table of the futures that the commitments are sized on."""
+    if not plan.futures:
+        return
+    rows = [
+        (
+            item.name,
+            words.percent(item.weight, 0),
+            words.usd(item.monthly_cost_usd),
+            words.usd(item.uncommitted_monthly_cost_usd),
+            ", ".join(words.percent(used, 0) for used in item.utilisation) or "—",
+        )
+        for item in plan.futures
+    ]
+    yield tag("h3", "Sized on these futures")
+    heads = ("future", ">weight", ">costs", ">without them", ">of each used")
+    yield table("The machines on demand in each future, dollars a month", heads, rows, class_="stack")
 
 
 def promises(plan: Plan) -> Html:
@@ -214,14 +224,6 @@ def grounds(plan: Plan) -> Html:
     head = f"Prices, as known on {plan.prices_as_of}" if plan.prices_as_of else "Prices"
     prices = [tag("h3", head), listing(plan.price_sources)] if plan.price_sources else []
     return section("What it rests on", *([body] if rows else []), *prices) if rows or prices else NOTHING
-
-
-def outlook(plan: Plan) -> Html:
-    """Return what binds, and what would change the answer."""
-    parts = []
-    parts += [tag("h3", "What would change the answer"), listing(plan.sensitivities)] if plan.sensitivities else []
-    parts += [tag("h3", "What binds"), listing(plan.binding)] if plan.binding else []
-    return section("How firm it is", *parts) if parts else NOTHING
 
 
 def refusals(plan: Plan) -> Html:

@@ -1,0 +1,68 @@
+"""Commitments on the futures that a workload states, in the place of those that the planned week alone deserves."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tightrope.base.explained import FutureCost
+from tightrope.base.records import FloatArray, Workload
+from tightrope.plan.commit.apply import break_even_utilisation
+from tightrope.plan.commit.decide import Decision, commit_for
+from tightrope.plan.problem import PoolOption, Problem
+from tightrope.plan.solve import Solution, monthly_usd
+
+
+def commit_on_futures(workload: Workload, solution: Solution, whole: Problem) -> tuple[Solution, Decision | None]:
+    """Return the solution with the commitments that its machines deserve over the stated futures, and what they mean in each.
+
+    ``whole`` holds every option, since machines may move to one that the planned week has no use for. The cost is still that of the
+    week planned, with those commitments. Where no future is stated, the solution stays as it is.
+    """
+    problem = solution.problem
+    if not workload.future.scenarios or not problem.covers:
+        return solution, None
+    places = {option_key(option): p for p, option in enumerate(whole.options)}
+    machines = np.zeros((len(places), problem.blocks), dtype=np.int64)
+    machines[[places[option_key(option)] for option in problem.options]] = solution.machines
+    decision = commit_for(workload, whole, machines, solution.commitments)
+    usd = monthly_usd(problem, solution.machines, solution.share, solution.work, decision.usd_per_hour)
+    return replace(solution, commitments=decision.usd_per_hour, usd_per_month=usd), decision
+
+
+def option_key(option: PoolOption) -> tuple[object, ...]:
+    """Return what tells an option from every other one."""
+    engine = option.profile.engine
+    return (option.machine.cloud, option.machine.name, option.region, option.terms.offer, option.variant.name, engine)
+
+
+def future_costs(workload: Workload, decision: Decision | None) -> tuple[FutureCost, ...]:
+    """Return the record of every future; the utilisations follow the commitments that are made."""
+    if decision is None:
+        return ()
+    made = np.flatnonzero(decision.usd_per_hour > 0.0)
+    return tuple(
+        FutureCost(
+            name=scenario.name,
+            weight=scenario.weight,
+            monthly_cost_usd=float(decision.outcome.usd_per_month[s]),
+            uncommitted_monthly_cost_usd=float(decision.uncommitted.usd_per_month[s]),
+            utilisation=tuple(float(decision.outcome.utilisation[s, k]) for k in made),
+        )
+        for s, scenario in enumerate(workload.future.scenarios)
+    )
+
+
+def break_evens(solution: Solution) -> FloatArray:
+    """Return the utilisation from which each commitment pays, float64[K]: on the machines that it covers, weighted by what they cost.
+
+    Not a number where it covers none that run.
+    """
+    problem = solution.problem
+    own = problem.usd_per_hour - problem.disk_usd_per_hour
+    spend = own * (solution.machines @ problem.block_hours)
+    found = np.full(len(problem.covers), np.nan)
+    for k, cover in enumerate(problem.covers):
+        usd = spend[cover.covers]
+        if usd.sum() > 0.0:
+            found[k] = break_even_utilisation(own, cover)[cover.covers] @ usd / usd.sum()
+    return found
