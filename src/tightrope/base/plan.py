@@ -80,7 +80,7 @@ class OfferTerms:
     step_usd_per_hour: float = 0.0
     """Of a commitment: the smallest that can be bought, and its multiples; 0 where any amount can."""
     term_years: int = 0
-    usd_per_unit: Mapping[str, float] = field(default_factory=dict)
+    usd_per_unit: Mapping[str, float] = field(default_factory=dict, hash=False)
     """What is paid beside machine-hours, by the names of ``Usage.units``."""
 
 
@@ -244,7 +244,43 @@ class Evidence:
     p95_ms: float | None = field(default=None, kw_only=True)
     p99_ms: float | None = field(default=None, kw_only=True)
     seeds: tuple[int, ...]
-    verdict: Literal["proven", "not proven"]
+    verdict: Literal["proven", "not proven", "infeasible"]
+    """Infeasible: four times the machines, always on, miss it too."""
+
+
+@dataclass(frozen=True, slots=True)
+class RobustnessPromise:
+    """What something that goes wrong does to one promise; the latencies are over the whole stretch."""
+
+    traffic_class: str
+    slo: str
+    requests: int
+    target: float
+    attainment: float
+    """Over the whole stretch."""
+    during_attainment: float | None = field(default=None, kw_only=True)
+    """Of the requests that arrived while it lasted; left out where none did, and where it lasted throughout."""
+    p50_ms: float | None = field(default=None, kw_only=True)
+    p95_ms: float | None = field(default=None, kw_only=True)
+    p99_ms: float | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RobustnessCase:
+    """What the plan makes of something that goes wrong at the peak of the traffic that proves it."""
+
+    name: str
+    what: str
+    window: str
+    promises: tuple[RobustnessPromise, ...]
+    cost_usd: float
+    """What ran over the stretch at the offers' own rates, no commitment counted."""
+    usual_cost_usd: float
+    """The same where nothing goes wrong."""
+    retries: int
+    """Requests that began again because their machine was taken."""
+    verdict: Literal["holds", "recovers", "misses"]
+    """Every promise is kept while it lasts; over the whole stretch only; not even then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +336,10 @@ class Plan:
     """Planned with ``--explain``: everything that explains is here."""
     charts: dict[str, list[float]] = field(default_factory=dict)
     """Series the report draws, float per block of the week: demand per class, capacity per pool."""
+    robustness: tuple[RobustnessCase, ...] = ()
+    """What goes wrong at the peak, tried on traffic that nothing was decided on."""
+    tuned: tuple[str, ...] = ()
+    """What was decided on the tuning days, in words."""
     prices_as_of: str = ""
     """The past day whose prices were asked for, such as 2026-10-31; empty for the newest. A replay bills with the same."""
     disk_gb: float = 100.0

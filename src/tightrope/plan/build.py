@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tightrope.base.catalogue import OWNED
 from tightrope.base.contracts import Offer
 from tightrope.base.errors import InfeasibleError
 from tightrope.base.plan import OfferTerms, Refusal
@@ -9,12 +10,17 @@ from tightrope.base.records import FloatArray, Workload
 from tightrope.base.registry import find_offer
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.bill import disk_usd_per_hour
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.covers import find_covers
 from tightrope.plan.deployments import Deployment, check_served, find_deployments
+from tightrope.plan.distance import by_distance
 from tightrope.plan.dominance import drop_dominated
+from tightrope.plan.placed import with_traffic
 from tightrope.plan.problem import PoolOption, Problem, Quota, Window
+from tightrope.plan.services.apis import find_apis
+from tightrope.plan.services.functions import find_functions
+from tightrope.plan.services.metered import beside_usd_per_hour, is_metered, request_usd, within_limits
+from tightrope.plan.services.own import find_own, hold_own
 from tightrope.plan.sized import Sized, lead_seconds, size_classes
 
 
@@ -32,14 +38,26 @@ def build_problem(
     ``whole`` keeps what is never needed at these prices.
     """
     sized = size_classes(workload, headroom, lead_seconds(workload))
-    deployments, refusals = find_deployments(workload, book, table, sized, max_batch)
-    check_served(sized, deployments, refusals)
-    options, unsold = _options(workload, book, deployments)
+    deployments: list[Deployment] = []
+    options: list[tuple[Deployment, PoolOption]] = []
+    refusals: list[Refusal] = []
+    unsold: list[Refusal] = []
+    for near, seen, refused in by_distance(workload, sized):
+        found, without = find_deployments(near, book, table, seen, max_batch)
+        sold, not_sold = _options(near, book, found)
+        served = find_functions(near, book, table, seen) + find_own(near, book, found)
+        deployments += [*found, *(deployment for deployment, _ in served.options)]
+        options, unsold = options + sold + list(served.options), unsold + not_sold + list(served.refusals)
+        refusals += [item for item in (*refused, *without) if item not in refusals]
+    apis = find_apis(workload, book, sized)
+    deployments += [deployment for deployment, _ in apis.options]
+    options, unsold = options + list(apis.options), unsold + list(apis.refusals)
+    check_served(sized, deployments, refusals + unsold)
     if not options:
         why = "\n".join(f"  {refusal.what}: {refusal.reason}" for refusal in unsold[:6])
         msg = f"offers: none of {', '.join(workload.purchase.offers)} runs a machine that could serve here\n{why}"
         raise InfeasibleError(msg, resolve="allow on-demand in purchase.offers, or another region or cloud in where")
-    problem = _arrays(workload, book, sized, options, tuple(refusals + unsold))
+    problem = with_traffic(_arrays(workload, book, sized, options, tuple(refusals + unsold)), workload, book)
     return problem if whole else drop_dominated(problem)
 
 
@@ -57,7 +75,7 @@ def _options(
     wanted = workload.purchase.min_spot_zones if workload.purchase.min_spot_zones > 1 else 0
     for deployment in deployments:
         machine = deployment.machine
-        for region in workload.where.regions.get(machine.cloud, ()):
+        for region in workload.where.regions.get(machine.cloud, ()) if machine.cloud != OWNED else ():
             for offer in pay_as_you_go(workload):
                 terms = offer.terms(machine.name, region, book)
                 if isinstance(terms, OfferTerms) and terms.interruptions_per_hour > 0.0 and terms.zones < wanted:
@@ -84,16 +102,20 @@ def _arrays(
     deferrable = [item for item in sized if item.traffic_class.deferral is not None]
     variants = [variant.name for variant in workload.variants]
     pools = tuple(option for _, option in options)
-    disk = np.array([disk_usd_per_hour(book, option.machine.cloud, option.region) for option in pools])
+    disk = np.array([beside_usd_per_hour(book, option, workload.infrastructure.disk_gb) for option in pools])
     covers, without = find_covers(workload, book, pools)
+    own = hold_own(workload, book, pools)
+    interactive_names, deferrable_names = (
+        tuple(item.traffic_class.name for item in items) for items in (interactive, deferrable)
+    )
     rate = np.stack([item.planned for item in interactive]) if interactive else np.zeros((0, HOURS_PER_WEEK))
     return Problem(
         options=pools,
-        interactive=tuple(item.traffic_class.name for item in interactive),
-        deferrable=tuple(item.traffic_class.name for item in deferrable),
+        interactive=interactive_names,
+        deferrable=deferrable_names,
         rate=rate,
         mean_rate=np.stack([item.expected for item in interactive]) if interactive else rate,
-        mu=_mu(interactive, options),
+        mu=within_limits(_mu(interactive, options), workload, interactive, pools),
         work_per_s=_work_per_s(deferrable, options),
         share_cap=np.array(
             [[v.serves.get(item.traffic_class.name, 0.0) for v in workload.variants] for item in interactive]
@@ -103,16 +125,16 @@ def _arrays(
         variant_of=np.array([variants.index(option.variant.name) for _, option in options]),
         usd_per_hour=np.array([option.terms.usd_per_hour for option in pools]) + disk,
         disk_usd_per_hour=disk,
-        usd_per_request=np.zeros((len(interactive), len(pools))),
-        usd_per_work=np.zeros((len(deferrable), len(pools))),
-        metered=np.zeros(len(pools), dtype=bool),
-        only_covered=np.zeros(len(pools), dtype=bool),
-        covers=covers,
+        usd_per_request=request_usd(interactive_names, pools),
+        usd_per_work=request_usd(deferrable_names, pools),
+        metered=is_metered(pools),
+        only_covered=np.array([option.terms.offer == OWNED for option in pools], dtype=bool),
+        covers=covers + own.covers,
         block_hours=np.full(HOURS_PER_WEEK, HOURS_PER_MONTH / HOURS_PER_WEEK),
         zones=np.array([option.terms.zones for _, option in options]),
         interruptible=np.array([option.interruptible for _, option in options]),
         windows=tuple(window for c, item in enumerate(deferrable) for window in _windows(c, item)),
-        quotas=_quotas(workload, options),
+        quotas=_quotas(workload, options) + own.quotas,
         max_spot_share=workload.purchase.max_spot_share,
         spot_zone_loss_share=workload.purchase.spot_zone_loss_share,
         max_pools=workload.purchase.max_pools,

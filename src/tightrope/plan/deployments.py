@@ -7,6 +7,7 @@ from tightrope.base.errors import InfeasibleError
 from tightrope.base.plan import Refusal
 from tightrope.base.records import ModelVariant, Profile, TokenEngine, TrafficClass, Workload
 from tightrope.clouds.book import PriceBook
+from tightrope.clouds.services import find_size
 from tightrope.perf.find import find_profile, limit_batch
 from tightrope.plan.capacity import Capacity, CapacityTable
 from tightrope.plan.settings import keep_best, other_settings
@@ -30,9 +31,9 @@ def find_deployments(
     found: list[Deployment] = []
     refusals: list[Refusal] = []
     for machine in book.machines(workload.where.families):
-        if machine.cloud not in workload.where.regions:
+        if machine.cloud not in workload.where.regions or find_size(machine.name) is not None:
             continue
-        for variant in workload.variants:
+        for variant in (variant for variant in workload.variants if variant.precision):
             profile = find_profile(variant, machine)
             if isinstance(profile, Profile):
                 answer = _deployments(variant, machine, limit_batch(profile, max_batch), table, sized, choose=max_batch == 0)

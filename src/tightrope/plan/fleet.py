@@ -5,14 +5,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tightrope.base.records import IntArray, RequestEngine, TokenEngine, TrafficClass, Workload
+from tightrope.base.records import FloatArray, IntArray, RequestEngine, TokenEngine, TrafficClass, Workload
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.arrivals import draw_arrivals
 from tightrope.demand.blocks import DAY_S, split_demand
 from tightrope.perf.find import find_profile, limit_batch
 from tightrope.plan.capacity import CapacityTable
+from tightrope.plan.distance import round_trip_s
 from tightrope.plan.problem import PoolOption
+from tightrope.plan.services.metered import metered_usd, work_at_once
+from tightrope.plan.services.pools import metered_pool, seconds_to_start
 from tightrope.plan.solve import Solution
 from tightrope.replay.evidence import due_s
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache, Traffic
@@ -30,13 +33,18 @@ class OpenPool:
 def open_pools(solution: Solution) -> tuple[OpenPool, ...]:
     """Return the pools in use, dearest first; names are such as ``int8-g4dn-xlarge-spot``, numbered where two would be alike."""
     problem = solution.problem
-    used = np.flatnonzero(solution.machines.any(axis=1))
-    spend = problem.usd_per_hour * solution.machines.sum(axis=1)
+    answers = (
+        solution.share.any(axis=(0, 2)) | solution.work.any(axis=(0, 2))
+        if len(solution.work)
+        else solution.share.any(axis=(0, 2))
+    )
+    used = np.flatnonzero(solution.machines.any(axis=1) | (problem.metered & answers))
+    spend = problem.usd_per_hour * solution.machines.sum(axis=1) + metered_usd(problem, solution.share, solution.work)
     names: list[OpenPool] = []
     for p in sorted(used, key=lambda p: (-float(spend[p]), int(p))):
         option = problem.options[p]
         offer = "" if option.terms.offer == "on-demand" else f"-{option.terms.offer}"
-        base = f"{option.variant.name.split('/')[-1]}-{option.machine.name}{offer}".replace(".", "-").lower()
+        base = f"{option.variant.name.split('/')[-1]}-{option.machine.name}{offer}".replace(".", "-").replace("/", "-").lower()
         taken = sum(pool.name == base or pool.name.removeprefix(f"{base}-").isdigit() for pool in names)
         names.append(OpenPool(base if not taken else f"{base}-{taken + 1}", option, int(p)))
     return tuple(names)
@@ -85,20 +93,42 @@ def plan_fleet(workload: Workload, solution: Solution, table: CapacityTable) -> 
     interactive, deferrable = _class_order(workload)
     pools = open_pools(solution)
     indices = [pool.index for pool in pools]
-    groups = tuple(dict.fromkeys(pool.option.variant.name for pool in pools))
+    group_of = _groups(pools)
+    groups = tuple(dict.fromkeys(group_of.values()))
     share = np.zeros((len(workload.classes), len(groups), HOURS_PER_WEEK))
     for c in range(len(interactive)):
         for pool in pools:
-            share[c, groups.index(pool.option.variant.name)] += _all_blocks(solution.share[c, pool.index])
+            share[c, groups.index(group_of[pool.name])] += _all_blocks(solution.share[c, pool.index])
     return Fleet(
-        pools=tuple(_fleet_pool(workload, solution, table, pool, interactive) for pool in pools),
+        pools=tuple(
+            replace(_fleet_pool(workload, solution, table, pool, interactive), group=group_of[pool.name]) for pool in pools
+        ),
         classes=_fleet_classes(interactive, deferrable),
         groups=groups,
         share=np.clip(share, 0.0, 1.0),
         allowed=_allowed(solution, indices, len(interactive), len(deferrable)),
         scaling=workload.scaling,
         cache=_response_cache(workload),
+        away_s=_away_s(workload, (*interactive, *deferrable), pools),
     )
+
+
+def _groups(pools: tuple[OpenPool, ...]) -> dict[str, str]:
+    """Return pool → the name of those that take one another's place: of one variant, and of one region where there are several."""
+    places = {(pool.option.machine.cloud, pool.option.region) for pool in pools}
+    return {
+        pool.name: pool.option.variant.name if len(places) == 1 else f"{pool.option.variant.name} in {pool.option.region}"
+        for pool in pools
+    }
+
+
+def _away_s(workload: Workload, classes: tuple[TrafficClass, ...], pools: tuple[OpenPool, ...]) -> FloatArray | None:
+    """Return the time from each class's users to each pool and back, float64[classes, pools]; None where it is none at all.
+
+    Where it is not known nobody is sent, and what waits for a deadline of hours does not feel it.
+    """
+    away_s = np.array([[round_trip_s(item, pool.option.region, workload.where) or 0.0 for pool in pools] for item in classes])
+    return away_s if away_s.any() else None
 
 
 def _all_blocks(values: np.ndarray) -> np.ndarray:
@@ -119,6 +149,8 @@ def _fleet_pool(
 ) -> FleetPool:
     """Return one pool; a pool without interactive load never scales beyond its schedule."""
     option, schedule = pool.option, _all_blocks(solution.machines[pool.index])
+    if solution.problem.metered[pool.index]:
+        return metered_pool(workload, option, pool.name, work_at_once(solution.problem, solution.work, pool.index))
     engine, largest = option.profile.engine, int(schedule.max())
     served = {
         item.name: table.find(engine, item).concurrency
@@ -132,7 +164,7 @@ def _fleet_pool(
         engine=engine,
         engines_per_machine=option.profile.replicas_per_machine,
         requests_per_s=_pool_rate(solution, pool),
-        start_s=workload.scaling.machine_start_s + engine.load_s,
+        start_s=seconds_to_start(workload, option) + engine.load_s,
         zones=option.terms.zones,
         interruptions_per_hour=option.terms.interruptions_per_hour,
         schedule=np.ascontiguousarray(schedule, dtype=np.int64),

@@ -14,16 +14,20 @@ from tightrope.clouds.book import PriceBook
 from tightrope.offers.bill import used_shares
 from tightrope.offers.commitment import upfront_usd
 from tightrope.perf.find import describe
-from tightrope.plan.bill import constant_lines, machine_lines, total_usd, used_share
+from tightrope.plan.bill import machine_lines, total_usd, used_share
 from tightrope.plan.bound import lower_bound
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.explain import explain
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
 from tightrope.plan.ground import whole_problem
+from tightrope.plan.network import DRIVERS, Place, tiers_of
+from tightrope.plan.placed import plan_around
 from tightrope.plan.problem import usage_of
 from tightrope.plan.prove import Bench, Proof, prove
-from tightrope.plan.ran import Ran, month_usd
+from tightrope.plan.ran import Ran, metered_total, month_usd
+from tightrope.plan.services.metered import with_metered
+from tightrope.plan.services.ran import metered_pools, ran_hours
 from tightrope.plan.sized import lead_seconds, size_classes
 from tightrope.plan.solve import Infeasible, Solution, relax, work_hours
 from tightrope.plan.today import today_evidence, today_lines
@@ -52,17 +56,15 @@ def make_plan(
     solution, decision = commit_on_futures(workload, proof.solution, whole_problem(bench, proof))
     proof, problem = replace(proof, solution=solution), proof.problem
     pools = open_pools(solution)
-    variants = {pool.option.variant.name for pool in pools}
-    place = problem.options[0]
-    constant = constant_lines(workload, book, variants, place.machine.cloud, place.region)
+    constant, unpriced = plan_around(workload, book, problem, solution.machines, solution.share, solution.work)
     lines = plan_lines(solution, pools, book) + constant
     progress("today's fleet")
     now = today_lines(workload, book, bench.table)
     now_evidence = today_evidence(workload, book)
     progress("lower bound")
-    bound = _bound(proof) + total_usd(constant)
+    bound = _bound(proof)
     cost, before = total_usd(lines), total_usd(now)
-    why = explain(bench, proof, now, total_usd(constant), progress, full=full)
+    why = explain(bench, proof, now, cost - solution.usd_per_month, progress, full=full)
     replayed = replay_usd(proof, pools, book) + total_usd(constant)
     rows = _priced_rows(workload, solution, pools, book)
     return Plan(
@@ -88,10 +90,10 @@ def make_plan(
         binding=why.binding,
         sensitivities=why.sensitivities,
         refusals=problem.refusals,
-        warnings=find_warnings(workload, proof, pools, rows, cost, replayed, today, now_evidence, book),
+        warnings=(*find_warnings(workload, proof, pools, rows, cost, replayed, today, now_evidence, book), *unpriced),
         classes=served_classes(workload, proof.fleet),
         variant_shares=variant_shares(proof.fleet),
-        scaling=workload.scaling,
+        scaling=proof.fleet.scaling,
         cache=answer_cache(proof.fleet),
         cost_range=why.cost_range,
         alternatives=why.alternatives,
@@ -99,6 +101,7 @@ def make_plan(
         futures=future_costs(workload, decision),
         explained=full,
         charts=_charts(workload, solution, pools, proof.headroom),
+        disk_gb=workload.infrastructure.disk_gb,
         prices_as_of=book.as_of.isoformat() if book.as_of else "",
     )
 
@@ -122,18 +125,20 @@ def _horizon(workload: Workload) -> str:
 
 
 def _bound(proof: Proof) -> float:
-    """Return what no plan of these promises can cost less than, in any allowed region: US dollars a month of machines.
+    """Return what no plan of these promises can cost less than, in any allowed regions: US dollars a month.
 
-    A region whose relaxation alone costs more than the plan needs no closer look.
+    Regions whose relaxation alone costs more than the plan need no closer look.
     """
-    bound = known_usd = proof.solution.usd_per_month
+    bound = known_usd = proof.solution.usd_per_month + proof.problem.constant_usd_per_month
     for problem in (proof.problem, *proof.others):
         try:
             relaxation = relax(problem)
         except Infeasible:
             continue
-        if relaxation.usd_per_month < bound:
-            bound = min(bound, lower_bound(problem, relaxation, known_usd, enough_usd=bound))
+        besides_usd = problem.constant_usd_per_month
+        if relaxation.usd_per_month + besides_usd < bound:
+            least_usd = lower_bound(problem, relaxation, known_usd - besides_usd, enough_usd=bound - besides_usd)
+            bound = min(bound, least_usd + besides_usd)
     return bound
 
 
@@ -143,14 +148,14 @@ def plan_lines(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook)
     hours = [work_hours(problem, w) for w in range(len(problem.windows))]
     used = used_share(problem, solution.machines, solution.share, solution.work, hours)
     usage = _usage(solution, pools)
-    return machine_lines(
-        usage, book, commitments_of(solution), {pool.name: float(used[pool.index]) for pool in pools}, _disks(solution, pools)
-    )
+    shares = {pool.name: float(used[pool.index]) for pool in pools if not problem.metered[pool.index]}
+    return machine_lines(usage, book, commitments_of(solution), shares, _disks(solution, pools))
 
 
 def _disks(solution: Solution, pools: tuple[OpenPool, ...]) -> FloatArray:
     """Return what each pool's root volumes cost, float64[pools] US dollars an hour and machine."""
-    return solution.problem.disk_usd_per_hour[[pool.index for pool in pools]]
+    problem = solution.problem
+    return np.where(problem.only_covered, 0.0, problem.disk_usd_per_hour)[[pool.index for pool in pools]]
 
 
 def commitments_of(solution: Solution) -> tuple[Committed, ...]:
@@ -163,31 +168,36 @@ def commitments_of(solution: Solution) -> tuple[Committed, ...]:
 
 
 def _usage(solution: Solution, pools: tuple[OpenPool, ...]) -> Usage:
-    """Return the schedule's machine-hours, one line a pool."""
+    """Return the schedule's machine-hours, and what metered pools use, one line a pool."""
     names = [""] * len(solution.problem.options)
     for pool in pools:
         names[pool.index] = pool.name
     usage = usage_of(solution.problem, solution.machines, names)
-    rows = [pool.index for pool in pools]
-    return Usage(tuple(usage.lines[row] for row in rows), usage.machine_hours[rows], usage.hours_per_month)
+    return with_metered(solution.problem, usage, solution.share, solution.work).take([pool.index for pool in pools])
 
 
 def replay_usd(proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> float:
     """Return the replay's machine bill at the scale of a month: what the autoscaler really ran on the held-out traffic."""
     disk_usd_per_hour = _disks(proof.solution, pools)
+    lines = tuple(
+        UsageLine(pool.name, pool.option.machine.cloud, pool.option.region, pool.option.machine.name, pool.option.terms.offer)
+        for pool in pools
+    )
+    planned = plan_lines(proof.solution, pools, book)
+    metered = [item.metered for item in proof.fleet.pools]
+    hours, units = ran_hours(metered_pools(lines, proof.fleet.pools), proof.outcomes, book)
     ran = Ran(
-        lines=tuple(
-            UsageLine(pool.name, pool.option.machine.cloud, pool.option.region, pool.option.machine.name, pool.option.terms.offer)
-            for pool in pools
-        ),
+        lines=lines,
         schedule=np.stack([pool.schedule for pool in proof.fleet.pools]),
         usd_per_hour=np.array([pool.option.terms.usd_per_hour for pool in pools]) + disk_usd_per_hour,
-        machine_hours=proof.machine_hours,
+        machine_hours=hours,
         start_s=proof.stretch.start_s,
         duration_s=proof.stretch.end_s - proof.stretch.start_s,
         committed=commitments_of(proof.solution),
         disk_usd_per_hour=disk_usd_per_hour,
-        scheduled_usd_per_month=total_usd(plan_lines(proof.solution, pools, book)),
+        scheduled_usd_per_month=total_usd(planned),
+        units=units,
+        metered_usd_per_month=metered_total(planned, lines, metered),
     )
     return month_usd(ran, book)
 
@@ -220,8 +230,8 @@ def _pool(workload: Workload, proof: Proof, pool: OpenPool) -> Pool:
         schedule=tuple(int(count) for count in seen.schedule),
         batching=batching,
         autoscaling={
-            "target_requests_per_s": workload.scaling.target_utilisation * seen.requests_per_s,
-            "target_utilisation": workload.scaling.target_utilisation,
+            "target_requests_per_s": proof.fleet.scaling.target_utilisation * seen.requests_per_s,
+            "target_utilisation": proof.fleet.scaling.target_utilisation,
             "downscale_stabilization_s": workload.scaling.downscale_stabilization_s,
             "start_s": seen.start_s,
         },
@@ -292,8 +302,9 @@ def _priced_rows(
     places = {(pool.option.machine.cloud, pool.option.region) for pool in pools} | {(s.cloud, s.region) for s in workload.today}
     rows += [
         book.unit_price(*place, item)
-        for place in sorted(places)
-        for item in ("block-storage", "internet-egress", "object-storage")
+        for place in sorted(place for place in places if place[0] in book.clouds)
+        for item in ("block-storage", "object-storage", *DRIVERS)
+        if tiers_of(book, Place(*place), item)
     ]
     committed = {item.offer for item in commitments_of(solution)}
     for pool in pools:
@@ -325,7 +336,8 @@ def _charts(
         ).sum(axis=0)
         per_machine = np.divide(routed, load, out=np.zeros(HOURS_PER_WEEK), where=load > 0.0)
         most = (problem.share_cap[:, problem.variant_of[pool.index], None] * problem.rate).sum(axis=0)
-        charts[f"capacity:{pool.name}"] = _floats(np.minimum(per_machine * solution.machines[pool.index], most))
+        has = routed if problem.metered[pool.index] else per_machine * solution.machines[pool.index]
+        charts[f"capacity:{pool.name}"] = _floats(np.minimum(has, most))
     return charts
 
 

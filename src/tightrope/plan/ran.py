@@ -3,9 +3,11 @@
 The plan's own ``replay_monthly_cost_usd`` and every later replay of its file come from here.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import BillLine, Committed, OfferTerms, Plan, Pool, Usage, UsageLine
@@ -13,7 +15,10 @@ from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.registry import find_offer
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.bill import disk_usd_per_hour, machine_lines, total_usd
+from tightrope.plan.bill import FIXED_DRIVERS, disk_usd_per_hour, machine_lines, total_usd
+from tightrope.plan.services.offered import METERED, WITHOUT_DISK
+from tightrope.plan.services.ran import metered_pools, ran_hours
+from tightrope.replay.records import Fleet, Outcome
 
 HOURS_PER_DAY = 24.0
 
@@ -37,14 +42,41 @@ class Ran:
     disk_usd_per_hour: FloatArray
     """float64[pools]."""
     scheduled_usd_per_month: float
-    """What the schedule's machines cost in a month."""
+    """What the schedule costs in a month, metered pools included."""
+    units: Mapping[str, FloatArray] = field(default_factory=dict)
+    """What metered pools used beside machine-hours, float64[pools, hours]."""
+    metered_usd_per_month: float = 0.0
+    """What the plan's metered pools cost in a month."""
+
+    @property
+    def machines(self) -> NDArray[np.bool_]:
+        """Return which pools are of machines, bool[pools]: the others have billed hours of the requests that they answered."""
+        return np.array([line.offer not in METERED for line in self.lines], dtype=bool)
 
 
-def ran_of(plan: Plan, book: PriceBook, machine_hours: FloatArray, start_s: float, duration_s: float) -> Ran:
-    """Return what ran of a plan's fleet; raise ``InputError`` where the catalogue does not sell it."""
-    disk = np.array([disk_usd_per_hour(book, pool.cloud, pool.region) for pool in plan.pools])
+def metered_total(bill: Sequence[BillLine], lines: Sequence[UsageLine], metered: Sequence[bool]) -> float:
+    """Return what metered pools cost on a bill, US dollars."""
+    names = {line.pool for line, by_meter in zip(lines, metered, strict=True) if by_meter}
+    return sum(line.usd for line in bill if line.pool in names)
+
+
+def ran_of(
+    plan: Plan,
+    book: PriceBook,
+    machine_hours: FloatArray,
+    start_s: float,
+    duration_s: float,
+    units: Mapping[str, FloatArray] | None = None,
+) -> Ran:
+    """Return what ran of a plan's fleet; raise ``InputError`` where the catalogue does not sell it.
+
+    ``machine_hours`` and ``units`` (float64[pools, hours]) are those of ``outcomes_ran`` where the plan has metered pools.
+    """
+    disk = np.array([_disk_usd_per_hour(plan, pool, book) for pool in plan.pools])
+    lines = _lines(plan)
+    planned = tuple(line for line in plan.cost_lines if not _is_fixed(line))
     return Ran(
-        lines=tuple(UsageLine(pool.name, pool.cloud, pool.region, pool.machine, pool.offer) for pool in plan.pools),
+        lines=lines,
         schedule=np.array([pool.schedule for pool in plan.pools], dtype=np.int64),
         usd_per_hour=np.array([_usd_per_hour(pool, book) for pool in plan.pools]) + disk,
         machine_hours=machine_hours,
@@ -52,8 +84,27 @@ def ran_of(plan: Plan, book: PriceBook, machine_hours: FloatArray, start_s: floa
         duration_s=duration_s,
         committed=tuple(item.committed for item in plan.commitments),
         disk_usd_per_hour=disk,
-        scheduled_usd_per_month=total_usd(tuple(line for line in plan.cost_lines if not _is_fixed(line))),
+        scheduled_usd_per_month=total_usd(planned),
+        units=units or {},
+        metered_usd_per_month=metered_total(planned, lines, [pool.serving.metered for pool in plan.pools]),
     )
+
+
+def outcomes_ran(
+    plan: Plan, book: PriceBook, fleet: Fleet, outcomes: Sequence[Outcome]
+) -> tuple[FloatArray, dict[str, FloatArray]]:
+    """Return machine-hours and units of a plan's replays, float64[pools, hours] each, means of all."""
+    return ran_hours(metered_pools(_lines(plan), fleet.pools), outcomes, book)
+
+
+def _lines(plan: Plan) -> tuple[UsageLine, ...]:
+    """Return the plan's pools as the bill names them."""
+    return tuple(UsageLine(pool.name, pool.cloud, pool.region, pool.machine, pool.offer) for pool in plan.pools)
+
+
+def _disk_usd_per_hour(plan: Plan, pool: Pool, book: PriceBook) -> float:
+    """Return what a pool's root volumes cost an hour and machine, US dollars."""
+    return 0.0 if pool.offer in WITHOUT_DISK else disk_usd_per_hour(book, pool.cloud, pool.region, plan.disk_gb)
 
 
 def _usd_per_hour(pool: Pool, book: PriceBook) -> float:
@@ -67,11 +118,11 @@ def _usd_per_hour(pool: Pool, book: PriceBook) -> float:
 
 def _is_fixed(line: BillLine) -> bool:
     """Return whether a line of the plan's bill does not depend on its machines."""
-    return not line.pool and line.driver in {"egress", "storage"}
+    return not line.pool and line.driver in FIXED_DRIVERS
 
 
 def fixed_usd(plan: Plan) -> float:
-    """Return what of the plan's monthly bill does not depend on its machines: egress, and storage of the models."""
+    """Return what of the plan's monthly bill does not depend on its machines: traffic, what stands around them, the models' storage."""
     return total_usd(tuple(line for line in plan.cost_lines if _is_fixed(line)))
 
 
@@ -94,14 +145,16 @@ def month_usd(ran: Ran, book: PriceBook) -> float:
     """Return the machines' bill at the scale of a month, US dollars: what the autoscaler really ran.
 
     A stretch shorter than a day is no picture of a month: then the schedule's bill is scaled by what was run over what was scheduled;
-    where nothing was scheduled, what ran comes on top. A part of an hour counts as that part, of commitments too.
+    where nothing was scheduled, what ran comes on top; metered pools cost what they do in the plan. A part of an hour counts as that
+    part, of commitments too.
     """
     length_h = ran.duration_s / SECONDS_PER_HOUR
     if length_h < HOURS_PER_DAY:
         scheduled = scheduled_hours(ran.schedule, ran.start_s, ran.duration_s)
-        planned, cost = (float(ran.usd_per_hour @ hours.sum(axis=1)) for hours in (scheduled, ran.machine_hours))
+        rate, of_machines_usd = ran.usd_per_hour * ran.machines, ran.scheduled_usd_per_month - ran.metered_usd_per_month
+        planned, cost = (float(rate @ hours.sum(axis=1)) for hours in (scheduled, ran.machine_hours))
         if planned > 0.0:
-            return ran.scheduled_usd_per_month * cost / planned
+            return of_machines_usd * cost / planned + ran.metered_usd_per_month
         return ran.scheduled_usd_per_month + cost * HOURS_PER_MONTH / length_h
     return total_usd(_charged(_at_rates(ran), book, _parts(ran) * HOURS_PER_MONTH / length_h))
 
@@ -113,7 +166,10 @@ def _parts(ran: Ran) -> FloatArray:
 
 def _at_rates(ran: Ran) -> Ran:
     """Return what would have run had the last hour gone on as it began: a part of an hour is no whole hour of a commitment."""
-    return replace(ran, machine_hours=ran.machine_hours / _parts(ran))
+    parts = _parts(ran)
+    return replace(
+        ran, machine_hours=ran.machine_hours / parts, units={name: amounts / parts for name, amounts in ran.units.items()}
+    )
 
 
 def stretch_lines(ran: Ran, book: PriceBook) -> tuple[BillLine, ...]:
@@ -136,4 +192,5 @@ def hourly_usd(ran: Ran, book: PriceBook) -> dict[str, list[float]]:
 
 def _charged(ran: Ran, book: PriceBook, weights: FloatArray) -> tuple[BillLine, ...]:
     """Return the bill with each hour counted ``weights`` times, float64[hours]."""
-    return machine_lines(Usage(ran.lines, ran.machine_hours, weights), book, ran.committed, {}, ran.disk_usd_per_hour)
+    usage = Usage(ran.lines, ran.machine_hours, weights, ran.units)
+    return machine_lines(usage, book, ran.committed, {}, ran.disk_usd_per_hour)

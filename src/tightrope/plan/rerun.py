@@ -15,9 +15,10 @@ from tightrope.base.plan import BillLine, Plan
 from tightrope.base.replayed import Replayed, RunOutcome
 from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.bill import BYTES_PER_GB, total_usd
+from tightrope.plan.bill import total_usd
 from tightrope.plan.measure import class_outcomes, drill_evidence, evidence_of, pool_outcomes
-from tightrope.plan.ran import fixed_usd, hourly_usd, month_usd, ran_of, stretch_lines
+from tightrope.plan.network import BYTES_PER_GB, Place, mean_usd_per_gb, tiers_of
+from tightrope.plan.ran import fixed_usd, hourly_usd, month_usd, outcomes_ran, ran_of, stretch_lines
 from tightrope.plan.recorded import DAY_S, Recorded
 from tightrope.plan.scenario import AS_RECORDED, Scenario, place_drills, surged, without_cache
 from tightrope.plan.series import series_of
@@ -195,11 +196,11 @@ def _with_drill(plan: Plan, job: _Job, drills: Sequence[Drill], watch: _Watch) -
 def _run(plan: Plan, job: _Job, outcomes: list[Outcome], book: PriceBook) -> RunOutcome:
     """Return the figures of one way of replaying."""
     recorded = job.recorded
-    ran = ran_of(
-        plan, book, np.mean([outcome.machine_hours for outcome in outcomes], axis=0), recorded.start_s, recorded.duration_s
-    )
-    first = replace(ran, machine_hours=outcomes[0].machine_hours)
-    lines = stretch_lines(ran, book) + _egress_lines(plan, outcomes, book)
+    hours, units = outcomes_ran(plan, book, job.fleet, outcomes)
+    ran = ran_of(plan, book, hours, recorded.start_s, recorded.duration_s, units)
+    hours, units = outcomes_ran(plan, book, job.fleet, outcomes[:1])
+    first = replace(ran, machine_hours=hours, units=units)
+    lines = stretch_lines(ran, book) + _egress_lines(plan, outcomes, book, recorded.duration_s)
     return RunOutcome(
         scenario=str(job.scenario),
         notes=_notes(job, recorded),
@@ -232,25 +233,30 @@ def _clock_h(recorded: Recorded, time_s: float) -> float:
     return (recorded.clock_s + time_s) / SECONDS_PER_HOUR
 
 
-def _egress_lines(plan: Plan, outcomes: list[Outcome], book: PriceBook) -> tuple[BillLine, ...]:
-    """Return what the stretch's answers cost to send, at the first tier's price as in the plan."""
-    usd_per_gb = book.unit_price(plan.pools[0].cloud, plan.pools[0].region, "internet-egress").usd_per_gb
-    lines = []
+def _egress_lines(plan: Plan, outcomes: list[Outcome], book: PriceBook, duration_s: float) -> tuple[BillLine, ...]:
+    """Return what the stretch's answers cost to send from where they were answered, at the tiers that a month like it reaches."""
+    places = [Place(pool.cloud, pool.region) for pool in plan.pools]
+    sent_gb: dict[tuple[str, Place], float] = {}
     for index, item in enumerate(plan.classes):
-        answered = np.mean(
-            [np.count_nonzero((one.traffic.traffic_class == index) & np.isin(one.ended, (ANSWERED, CACHED))) for one in outcomes]
-        )
-        lines.append(
-            BillLine("egress", "", item.name, usd_per_gb * float(answered) * item.egress_bytes_per_request / BYTES_PER_GB)
-        )
-    return tuple(line for line in lines if line.usd > 0.0)
+        for outcome in outcomes:
+            mine = (outcome.traffic.traffic_class == index) & np.isin(outcome.ended, (ANSWERED, CACHED))
+            counts = np.bincount(np.maximum(outcome.pool[mine], 0), minlength=len(places))
+            for place, count in zip(places, counts, strict=True):
+                gb = float(count) * item.egress_bytes_per_request / BYTES_PER_GB / len(outcomes)
+                sent_gb[item.name, place] = sent_gb.get((item.name, place), 0.0) + gb
+    month_gb = sum(sent_gb.values()) * HOURS_PER_MONTH * SECONDS_PER_HOUR / duration_s
+    usd: dict[str, float] = {}
+    for (name, place), gb in sent_gb.items():
+        tiers = tiers_of(book, place, "internet-egress")
+        usd[name] = usd.get(name, 0.0) + (mean_usd_per_gb(tiers, month_gb) * gb if tiers else 0.0)
+    return tuple(BillLine("egress", "", name, value) for name, value in usd.items() if value > 0.0)
 
 
 def _fixed_usd(plan: Plan, lines: tuple[BillLine, ...], duration_s: float) -> float:
     """Return what does not depend on the machines, US dollars a month; a stretch of less than a day says nothing of it."""
     if duration_s < DAY_S:
         return fixed_usd(plan)
-    stored = sum(line.usd for line in plan.cost_lines if not line.pool and line.driver == "storage")
+    stored = fixed_usd(plan) - sum(line.usd for line in plan.cost_lines if not line.pool and line.driver == "egress")
     sent = sum(line.usd for line in lines if line.driver == "egress")
     return stored + sent * HOURS_PER_MONTH * SECONDS_PER_HOUR / duration_s
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import AnswerCache, Plan, Pool, ServedClass, Serving, VariantShare
-from tightrope.base.records import RequestEngine, ScalingLimit, ScalingPolicy, Slo, TokenEngine, Workload
+from tightrope.base.records import FloatArray, RequestEngine, ScalingLimit, ScalingPolicy, Slo, TokenEngine, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.demand.quantities import LONGEST_WINDOW_S, SHORTEST_SYNC_S
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache, Traffic
@@ -38,7 +38,18 @@ def serving_of(fleet: Fleet, place: int) -> Serving:
         backs=pool.backs,
         keep_alive_s=pool.keep_alive_s,
         prefix_block_tokens=pool.prefix_block_tokens,
+        metered=pool.metered,
+        answer_s=pool.answer_s,
+        group=pool.group,
+        round_trip_s=_round_trips(fleet, place),
     )
+
+
+def _round_trips(fleet: Fleet, place: int) -> dict[str, float]:
+    """Return class → time to the pool and back, of those that are away from it."""
+    if fleet.away_s is None:
+        return {}
+    return {item.name: float(s) for item, s in zip(fleet.classes, fleet.away_s[:, place], strict=True) if s > 0.0}
 
 
 def served_classes(workload: Workload, fleet: Fleet) -> tuple[ServedClass, ...]:
@@ -87,7 +98,7 @@ def _finite(seconds: float) -> float | None:
 def rebuild_fleet(plan: Plan) -> Fleet:
     """Return the fleet that the plan describes; raise ``InputError`` naming the field where no replay could run on it."""
     _check(plan)
-    groups = tuple(dict.fromkeys(pool.variant for pool in plan.pools))
+    groups = tuple(dict.fromkeys(_group(pool) for pool in plan.pools))
     names = [item.name for item in plan.classes]
     share = np.zeros((len(names), len(groups), HOURS_PER_WEEK))
     for rule in plan.variant_shares:
@@ -100,7 +111,19 @@ def rebuild_fleet(plan: Plan) -> Fleet:
         allowed=np.array([[name in pool.serving.deferrable_classes for pool in plan.pools] for name in names], dtype=bool),
         scaling=plan.scaling,
         cache=ResponseCache(plan.cache.entries, plan.cache.ttl_s, plan.cache.hit_s) if plan.cache else None,
+        away_s=_away_s(plan),
     )
+
+
+def _group(pool: Pool) -> str:
+    """Return the name of the pools that take one another's place."""
+    return pool.serving.group or pool.variant
+
+
+def _away_s(plan: Plan) -> FloatArray | None:
+    """Return the time from each class's users to each pool and back, float64[classes, pools]; None where it is none at all."""
+    away_s = np.array([[pool.serving.round_trip_s.get(item.name, 0.0) for pool in plan.pools] for item in plan.classes])
+    return away_s if away_s.any() else None
 
 
 def _fleet_pool(pool: Pool) -> FleetPool:
@@ -108,7 +131,7 @@ def _fleet_pool(pool: Pool) -> FleetPool:
     serving = pool.serving
     return FleetPool(
         name=pool.name,
-        group=pool.variant,
+        group=_group(pool),
         engine=serving.engine,
         engines_per_machine=serving.engines_per_machine,
         requests_per_s=serving.requests_per_s,
@@ -125,6 +148,8 @@ def _fleet_pool(pool: Pool) -> FleetPool:
         backs=serving.backs,
         keep_alive_s=serving.keep_alive_s,
         prefix_block_tokens=serving.prefix_block_tokens,
+        metered=serving.metered,
+        answer_s=serving.answer_s,
     )
 
 
@@ -209,7 +234,7 @@ _HOURS = _Range(0, 24)
 _WINDOW = _Range(0, LONGEST_WINDOW_S)
 _SCALING = {
     "sync_s": _Range(SHORTEST_SYNC_S),
-    "target_utilisation": _Range(0, 1, above=True),
+    "target_utilisation": _Range(0, 2, above=True),
     "max_surge": _Range(1),
     "tolerance": _Range(0, 1),
     "metric_lag_s": _WINDOW,
@@ -315,6 +340,10 @@ def _check_pool(at: str, pool: Pool, pools: list[str], classes: list[str]) -> No
         _refuse(f"{at}.serving.load_s", serving.load_s, f"at most start_s, of which it is a part: {serving.start_s:g}")
     if serving.prefix_block_tokens and isinstance(serving.engine, RequestEngine):
         _refuse(f"{at}.serving.prefix_block_tokens", serving.prefix_block_tokens, "0: a request engine keeps no prompts")
+    if serving.answer_s is not None and (len(serving.answer_s) != 2 or min(serving.answer_s) < 0.0):
+        _refuse(
+            f"{at}.serving.answer_s", serving.answer_s, "two times of 0 s or more: to the first token, and to each further one"
+        )
     for number, name in enumerate(serving.deferrable_classes):
         _among(f"{at}.serving.deferrable_classes[{number}]", name, classes)
     if serving.backs:

@@ -48,6 +48,10 @@ class FleetPool:
     the concurrency of one, the schedule what is kept warm, the ceiling the most there may be."""
     prefix_block_tokens: int = 0
     """Tokens of one block of the prefix cache (a token engine's); 0 is none."""
+    answer_s: tuple[float, ...] | None = None
+    """Where given, a service without a queue: from a request's taking up to its first token, and to each further one."""
+    metered: bool = False
+    """Paid by the request; the replay does not act on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ class Fleet:
     allowed: np.ndarray
     scaling: ScalingPolicy
     cache: ResponseCache | None = None
+    away_s: FloatArray | None = None
+    """float64[classes, pools]: time from a class's users to the pool and back, part of every answer; None is none at all."""
 
 
 @dataclass(frozen=True, slots=True)

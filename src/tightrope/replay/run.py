@@ -8,7 +8,7 @@ from tightrope.base.records import FloatArray
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.replay.checks import check_fleet, check_traffic
 from tightrope.replay.layout import as_array, grow, lay_out
-from tightrope.replay.records import Drill, EngineWork, Fleet, Outcome, StreamOutcome, Timeline, Traffic
+from tightrope.replay.records import ANSWERED, Drill, EngineWork, Fleet, Outcome, StreamOutcome, Timeline, Traffic
 from tightrope.replay.state import NEVER, WORKING, World
 
 SLICES = 100
@@ -46,10 +46,12 @@ def replay_fleet(
     world = _advance(world, NEVER)
     kernel.end_all(world)
     settings = world.settings[0]
+    away_s = _away_s(fleet, traffic, world)
+    _set_answers(fleet, traffic, world)
     return Outcome(
         traffic=traffic,
-        first_s=world.first_s,
-        finish_s=world.finish_s,
+        first_s=world.first_s + away_s,
+        finish_s=world.finish_s + away_s,
         pool=world.pool,
         machine_hours=world.hours,
         busy_hours=busy_hours,
@@ -65,6 +67,28 @@ def replay_fleet(
         timeline=_timeline(world),
         work=_work(world) if log_s > 0.0 else None,
     )
+
+
+def _away_s(fleet: Fleet, traffic: Traffic, world: World) -> FloatArray:
+    """Return the time that each answer spends on the way there and back, float64[requests]; none where no pool answered."""
+    answered = (world.ended == ANSWERED) & (world.pool >= 0)
+    if fleet.away_s is None:
+        return np.zeros(len(world.pool))
+    return np.where(answered, fleet.away_s[traffic.traffic_class, np.maximum(world.pool, 0)], 0.0)
+
+
+def _set_answers(fleet: Fleet, traffic: Traffic, world: World) -> None:
+    """Set the times of what services without a queue answered: from its arrival, or where it could wait from when it was taken up."""
+    may_wait = np.array([item.deferrable for item in fleet.classes], dtype=bool)
+    for p, pool in enumerate(fleet.pools):
+        if pool.answer_s is None:
+            continue
+        mine = (world.ended == ANSWERED) & (world.pool == p)
+        first_s, each_s = pool.answer_s
+        begin_s = np.where(may_wait[traffic.traffic_class[mine]], world.begin_s[mine], traffic.time_s[mine])
+        world.begin_s[mine] = begin_s
+        world.first_s[mine] = begin_s + first_s
+        world.finish_s[mine] = begin_s + first_s + each_s * np.maximum(traffic.output_tokens[mine] - 1, 0)
 
 
 def replay_stream(

@@ -1,0 +1,39 @@
+"""What one option of a service is: who sells it, under which offer, and what one request of each class takes of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tightrope.base.catalogue import OWNED
+from tightrope.base.plan import Refusal
+from tightrope.base.records import Workload
+from tightrope.clouds.services import CONTAINER, SERVERLESS
+from tightrope.offers.token_api import BATCH, STANDARD
+from tightrope.plan.deployments import Deployment
+from tightrope.plan.problem import PoolOption
+
+METERED = frozenset({SERVERLESS, STANDARD, BATCH})
+"""Offers that are paid by the request: no machines are counted."""
+WITHOUT_DISK = METERED | {CONTAINER, OWNED}
+"""Offers that bring what they run from: no root volume is billed beside them."""
+HOURS = "hours"
+"""Unit of billed machine-hours, as ``requests`` and ``input tokens`` are units."""
+
+Taken = Mapping[str, Mapping[str, float]]
+"""Traffic class → unit → how much of it one request takes, on average."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """Options found for some kind of service, and why others were not."""
+
+    options: tuple[tuple[Deployment, PoolOption], ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+    def __add__(self, other: "Offered") -> "Offered":
+        """Return both together."""
+        return Offered(self.options + other.options, self.refusals + other.refusals)
+
+
+def allowed(workload: Workload, offer: str) -> bool:
+    """Return whether the workload may pay so."""
+    return offer in workload.purchase.offers
