@@ -160,6 +160,8 @@ class Case:
     quotas: dict[str, int] = field(default_factory=dict)
     max_spot_share: float = 1.0
     spot_zone_loss_share: float = 0.0
+    zone_loss_share: float = 0.0
+    n_plus_one_share: float = 0.0
     max_pools: int = 9
     existing: dict[tuple[str, str], float] = field(default_factory=dict)
     """Offer and scope → US dollars an hour committed already."""
@@ -215,6 +217,8 @@ class Case:
             spot_zone_loss_share=self.spot_zone_loss_share,
             max_pools=self.max_pools,
             pool_worth=0.02,
+            zone_loss_share=self.zone_loss_share,
+            n_plus_one_share=self.n_plus_one_share,
             refusals=(),
         )
 
@@ -224,14 +228,22 @@ class Case:
 
 def spare_zone(problem: Problem, p: int, machines: int) -> float:
     """Return the machines of an option that its largest zone leaves behind when it goes."""
-    return machines - -(-machines // max(int(problem.zones[p]), 1)) if problem.interruptible[p] else np.inf
+    return machines - -(-machines // max(int(problem.zones[p]), 1))
+
+
+def zone_share(problem: Problem, p: int) -> float:
+    """Return which part of an option's interactive load must survive the loss of its largest zone."""
+    return max(problem.zone_loss_share, problem.spot_zone_loss_share if problem.interruptible[p] else 0.0)
 
 
 def interactive_room(problem: Problem, p: int, machines: int) -> float:
-    """Return the machines that interactive load may keep busy: those there are, and what a lost zone leaves."""
-    if problem.spot_zone_loss_share <= 0.0:
-        return float(machines)
-    return min(float(machines), spare_zone(problem, p, machines) / problem.spot_zone_loss_share)
+    """Return the machines that interactive load may keep busy: those there are, and what a lost zone or machine leaves."""
+    room = float(machines)
+    if zone_share(problem, p) > 0.0:
+        room = min(room, spare_zone(problem, p, machines) / zone_share(problem, p))
+    if problem.n_plus_one_share > 0.0:
+        room = min(room, max(machines - 1, 0) / problem.n_plus_one_share)
+    return room
 
 
 def within_quotas(problem: Problem, machines: IntArray) -> bool:
@@ -427,6 +439,8 @@ def violations(solution: Solution) -> dict[str, float]:
         "quality-floor": (problem.quality_floor[:, None] - quality)[active],
         "spot-share": f[:, spot].sum(axis=1) - problem.max_spot_share,
         "spot-zone-loss": np.where(spot[:, None], problem.spot_zone_loss_share * interactive - left, 0.0),
+        "zone-loss": (problem.zone_loss_share * interactive - left)[~problem.metered],
+        "n-plus-one": (problem.n_plus_one_share * interactive - np.maximum(n - 1, 0))[~problem.metered],
         "quota": np.array([n[quota.mask].sum(axis=0).max(initial=0) - quota.machines for quota in problem.quotas]),
         "commitment": np.array([off_made(c, float(usd)) for c, usd in zip(problem.covers, solution.commitments, strict=True)]),
         "step": np.array([off_step(c, float(usd)) for c, usd in zip(problem.covers, solution.commitments, strict=True)]),
@@ -534,5 +548,7 @@ def cases(draw: st.DrawFn, *, classes: int = 2, options: int = 3, blocks: int = 
         quotas=draw(st.sampled_from([{}, {"m0": 2}, {"m0.0": 1, "m1": 3}])),
         max_spot_share=draw(st.sampled_from([1.0, 0.5, 0.0])),
         spot_zone_loss_share=draw(st.sampled_from([0.0, 0.7, 1.0])),
+        zone_loss_share=draw(st.sampled_from([0.0, 0.0, 0.5])),
+        n_plus_one_share=draw(st.sampled_from([0.0, 0.0, 0.8])),
         max_pools=draw(st.integers(1, 3)),
     )
