@@ -20,7 +20,7 @@ Load = Callable[..., Workload]
 
 def explained(case: Any) -> InfeasibleError:
     with pytest.raises(Infeasible) as caught:
-        solve(case.problem, case.prices)
+        solve(case.problem)
     return explain_infeasible(case.problem, caught.value)
 
 
@@ -48,7 +48,7 @@ def test_the_smallest_quota_that_works_is_named(brute: ModuleType, quotas: dict[
     assert first_stuck(case.problem) is not None
     fixed = replace(case, quotas=quotas | enough)
     assert first_stuck(fixed.problem) is None
-    assert max(brute.violations(solve(fixed.problem, fixed.prices)).values()) <= brute.TOLERANCE
+    assert max(brute.violations(solve(fixed.problem)).values()) <= brute.TOLERANCE
 
 
 def test_a_quota_too_small_for_the_work_that_waits_is_named(brute: ModuleType) -> None:
@@ -57,9 +57,9 @@ def test_a_quota_too_small_for_the_work_that_waits_is_named(brute: ModuleType) -
     error = explained(case)
     assert error.what.startswith("quota: the deferrable work of the window around day 1")
     enough = quotas_named(error)
-    solve(replace(case, quotas=enough).problem, case.prices)
+    solve(replace(case, quotas=enough).problem)
     with pytest.raises(Infeasible):
-        solve(replace(case, quotas={"m0": enough["m0"] - 1}).problem, case.prices)
+        solve(replace(case, quotas={"m0": enough["m0"] - 1}).problem)
 
 
 def test_work_that_nothing_can_do_misses_its_deadline(brute: ModuleType) -> None:
