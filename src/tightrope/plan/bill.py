@@ -1,25 +1,24 @@
 """A month's bill by cost driver: machines through ``offers``, split into used and idle time, then disks, artefacts and egress."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from tightrope.base.plan import BillLine, Committed, Usage
 from tightrope.base.records import FloatArray, Workload
-from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
+from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
-from tightrope.demand.blocks import split_demand
 from tightrope.offers.bill import charge_fleet
+from tightrope.plan.network import BYTES_PER_GB, Around, Place, Served, around, tiers_of
 from tightrope.plan.problem import Problem
 
-BYTES_PER_GB = 1e9
-DISK_GB = 100.0
-"""Root volume of every machine, billed as block storage: system, container image and model artefacts."""
+FIXED_DRIVERS = frozenset({"egress", "network", "control plane", "storage"})
+"""Drivers whose lines without a pool do not depend on the machines."""
 
 
-def disk_usd_per_hour(book: PriceBook, cloud: str, region: str) -> float:
+def disk_usd_per_hour(book: PriceBook, cloud: str, region: str, disk_gb: float) -> float:
     """Return what a machine's root volume costs an hour, US dollars."""
-    return book.unit_price(cloud, region, "block-storage").usd_per_gb * DISK_GB / HOURS_PER_MONTH
+    return book.unit_price(cloud, region, "block-storage").usd_per_gb * disk_gb / HOURS_PER_MONTH
 
 
 def machine_lines(
@@ -44,25 +43,32 @@ def machine_lines(
     return tuple(line for line in lines if abs(line.usd) > 1e-9)
 
 
-NOT_BILLED = "load balancers, the Kubernetes control plane, NAT and traffic between zones, logs, support and tax"
+NOT_BILLED = "public IP addresses, logs, support and tax"
 """What a real bill has and this one does not: said in every plan."""
 
 
 def constant_lines(workload: Workload, book: PriceBook, variants: set[str], cloud: str, region: str) -> tuple[BillLine, ...]:
-    """Return what does not depend on the machines: egress of the answers and object storage of the models' artefacts.
+    """Return what does not depend on the machines where all of them stand in one region: see ``around_lines``."""
+    place = Place(cloud, region)
+    surrounding = around(workload, book)
+    served = {name: {place: requests} for name, requests in surrounding.requests.items()}
+    return around_lines(surrounding, served, {place: variants})
 
-    Egress is priced at the first tier, so large volumes come out dear rather than cheap.
+
+def around_lines(surrounding: Around, served: Served, variants: Mapping[Place, Collection[str]]) -> tuple[BillLine, ...]:
+    """Return what stands around the machines and moves between them, and the object storage of the models' artefacts.
+
+    ``variants`` are those that run in each place with machines.
     """
-    egress = book.unit_price(cloud, region, "internet-egress").usd_per_gb
-    stored = book.unit_price(cloud, region, "object-storage").usd_per_gb
-    lines = []
-    for item in workload.classes:
-        sizing = split_demand(item.demand, workload.heldout_share).sizing
-        per_s = sizing.requests / sizing.duration_s * (1.0 + item.growth)
-        sent_gb = per_s * HOURS_PER_MONTH * SECONDS_PER_HOUR * item.egress_bytes_per_request / BYTES_PER_GB
-        lines.append(BillLine("egress", "", item.name, egress * sent_gb))
-    size_gb = sum(variant.size_bytes for variant in workload.variants if variant.name in variants) / BYTES_PER_GB
-    lines.append(BillLine("storage", "", "object-storage", stored * size_gb))
+    workload, book = surrounding.workload, surrounding.book
+    stored = sum(
+        tiers[0].usd_per_gb * variant.size_bytes / BYTES_PER_GB
+        for place, names in variants.items()
+        if (tiers := tiers_of(book, place, "object-storage"))
+        for variant in workload.variants
+        if variant.name in names
+    )
+    lines = (*surrounding.lines(served, set(variants)), BillLine("storage", "", "object-storage", stored))
     return tuple(line for line in lines if line.usd > 0.0)
 
 

@@ -151,6 +151,11 @@ def _percentiles_s(outcome: Outcome, slos: tuple[Slo, ...]) -> dict[str, float]:
     return {str(slo): float(np.quantile(_settled(metric_s(outcome, slo.metric)), slo.percentile)) for slo in slos}
 
 
+def larger_fleet(traffic_class: TrafficClass, single_per_s: float) -> int:
+    """Return the engines of the larger fleet that is measured: as many as the trace's peak needs, within reason."""
+    return int(np.clip(np.ceil(traffic_class.demand.rate_per_s.max() / single_per_s), 2, LARGEST_FLEET))
+
+
 def measure_capacity(engine: EngineModel, traffic_class: TrafficClass) -> Capacity:
     """Return what the engine sustains for the class; the larger of the two fleets is about as large as the trace's peak needs.
 
@@ -164,7 +169,7 @@ def measure_capacity(engine: EngineModel, traffic_class: TrafficClass) -> Capaci
     single = _search(engine, 1, draws, slos, MAX_UTILISATION * raw)
     if single <= 0.0:
         return Capacity(0.0, 0.0, raw, 1, best_s)
-    size = int(np.clip(np.ceil(traffic_class.demand.rate_per_s.max() / single), 2, LARGEST_FLEET))
+    size = larger_fleet(traffic_class, single)
     many = max(single, _search(engine, size, draws, slos, MAX_UTILISATION * raw))
     limit = (size * many - np.sqrt(size) * single) / (size - np.sqrt(size))
     latency_s = _settled(_replay(engine, size, draws, size * many).latency_s)
@@ -172,27 +177,34 @@ def measure_capacity(engine: EngineModel, traffic_class: TrafficClass) -> Capaci
     return Capacity(single, float(min(limit, MAX_UTILISATION * raw)), raw, concurrency, best_s)
 
 
-def keeps(engine: EngineModel, engines: int, traffic_class: TrafficClass, rate_per_s: float) -> bool:
-    """Return whether a fleet of ``engines`` keeps the class's promises at ``rate_per_s`` in all, on the draws that sizing uses."""
-    return _keeps(_replay(engine, engines, _draw(traffic_class), rate_per_s), traffic_class.slos)
-
-
 class CapacityTable:
     """Remembers measurements: machines that run the same engine share them, whatever they cost and wherever they stand."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._measure = cache(self._measured)
-        self._classes: dict[str, TrafficClass] = {}
+        self._measure, self._ask = cache(self._measured), cache(self._asked)
+        self._classes: dict[tuple[str, tuple[Slo, ...]], TrafficClass] = {}
 
     def find(self, engine: EngineModel, traffic_class: TrafficClass) -> Capacity:
-        """Return the capacity of one engine for the class, with the demand that the class was first asked for with."""
-        self._classes.setdefault(traffic_class.name, traffic_class)
-        return self._measure(_without_load(engine), traffic_class.name)
+        """Return the capacity of one engine for the class and its promises, with the demand that they were first asked for with."""
+        key = traffic_class.name, traffic_class.slos
+        self._classes.setdefault(key, traffic_class)
+        return self._measure(_without_load(engine), key)
 
-    def _measured(self, engine: EngineModel, name: str) -> Capacity:
+    def keeps(self, engine: EngineModel, engines: int, traffic_class: TrafficClass, rate_per_s: float) -> bool:
+        """Return whether a fleet of ``engines`` keeps the class's promises at ``rate_per_s`` in all: one replay."""
+        key = traffic_class.name, traffic_class.slos
+        self._classes.setdefault(key, traffic_class)
+        return self._ask(_without_load(engine), engines, key, rate_per_s)
+
+    def _measured(self, engine: EngineModel, key: tuple[str, tuple[Slo, ...]]) -> Capacity:
         """Measure once."""
-        return measure_capacity(engine, self._classes[name])
+        return measure_capacity(engine, self._classes[key])
+
+    def _asked(self, engine: EngineModel, engines: int, key: tuple[str, tuple[Slo, ...]], rate_per_s: float) -> bool:
+        """Replay once."""
+        asked = self._classes[key]
+        return _keeps(_replay(engine, engines, _draw(asked), rate_per_s), asked.slos)
 
 
 def _without_load(engine: EngineModel) -> EngineModel:

@@ -20,6 +20,9 @@ from tightrope.plan.solve import Solution
 from tightrope.replay.evidence import due_s
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache, Traffic
 
+NOTHING = 1e-9
+"""A share that the solver's rounding leaves."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenPool:
@@ -33,11 +36,7 @@ class OpenPool:
 def open_pools(solution: Solution) -> tuple[OpenPool, ...]:
     """Return the pools in use, dearest first; names are such as ``int8-g4dn-xlarge-spot``, numbered where two would be alike."""
     problem = solution.problem
-    answers = (
-        solution.share.any(axis=(0, 2)) | solution.work.any(axis=(0, 2))
-        if len(solution.work)
-        else solution.share.any(axis=(0, 2))
-    )
+    answers = (solution.share > NOTHING).any(axis=(0, 2)) | (solution.work > NOTHING).any(axis=(0, 2))
     used = np.flatnonzero(solution.machines.any(axis=1) | (problem.metered & answers))
     spend = problem.usd_per_hour * solution.machines.sum(axis=1) + metered_usd(problem, solution.share, solution.work)
     names: list[OpenPool] = []

@@ -1,8 +1,12 @@
-"""The proof: replay the fleet on traffic that sizing never saw, and size again until every promise holds."""
+"""The proof: tune the fleet on some days until every promise holds there, then replay it once on days that nothing was decided on.
+
+Three parts of the trace, in its order: sizing sees the first, tuning the second, and the evidence is of the third alone.
+"""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import TypeAlias
 
 import numpy as np
@@ -14,9 +18,10 @@ from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S
 from tightrope.plan.build import build_problem
 from tightrope.plan.capacity import CapacityTable
-from tightrope.plan.fleet import Stretch, busiest, draw_traffic, heldout_stretch, plan_fleet
+from tightrope.plan.fleet import Stretch, busiest, draw_traffic, heldout_stretch, open_pools, plan_fleet
 from tightrope.plan.infeasible import explain_infeasible
 from tightrope.plan.problem import Problem
+from tightrope.plan.ran import scheduled_hours
 from tightrope.plan.solve import Infeasible, Solution, relax, solve
 from tightrope.replay.evidence import judge_all
 from tightrope.replay.records import Drill, Fleet, Outcome, Traffic
@@ -26,7 +31,17 @@ Draw: TypeAlias = Callable[[Workload, Stretch, int], Traffic]
 """Returns the traffic of a stretch for a seed."""
 MAX_ROUNDS = 5
 RAISE = 1.12
-"""A class that misses a promise is planned for this much more, and again, until it holds."""
+"""A class that misses a promise on the tuning days is planned for this much more, and again, until it holds."""
+TARGETS = (1.05, 1.15, 1.3)
+"""Loads, as shares of what a machine sustains, that the autoscaler may be set to steer to instead of the workload's."""
+ROOM = 0.1
+"""A higher target is kept only where no promise uses more than the rest of the misses that it allows."""
+IDLE_SCALER = 1.02
+"""Where no more than this was run, as a multiple of the schedule, a higher target has nothing to save."""
+ENOUGH = 4
+"""A promise that so many times the machines, always on, miss as well is infeasible: what is lacking is not machines."""
+MAX_TUNING_REQUESTS = 1_000_000
+"""Where a draw of the tuning days holds more, their busiest stretch of about so many requests stands for them."""
 MAX_REPLAYED_REQUESTS = 4_000_000
 """Where the held-out part holds more, its busiest stretch of about so many requests is replayed; the evidence names it."""
 
@@ -45,6 +60,8 @@ class Proof:
     evidence: tuple[Evidence, ...]
     headroom: dict[str, float]
     rounds: int = 1
+    tuned: tuple[str, ...] = ()
+    """What was decided on the tuning days, in words."""
 
     @property
     def proven(self) -> bool:
@@ -66,21 +83,20 @@ class Bench:
     table: CapacityTable = field(default_factory=CapacityTable)
 
     def regions(self, headroom: dict[str, float]) -> list[Problem]:
-        """Return the decision in each allowed region, the one with the cheapest relaxation first.
+        """Return the decision in each allowed region, or set of them, the one with the cheapest relaxation first.
 
-        A plan stays in one region: what users and data between regions cost is not known here, and unknown is not zero. Raises
-        ``InfeasibleError`` where no region can serve.
+        Raises ``InfeasibleError`` where none can serve.
         """
         found: list[tuple[float, Problem]] = []
         refused: list[InfeasibleError] = []
-        for workload in one_region_each(self.workload):
+        for workload in region_sets(self.workload):
             try:
                 problem = build_problem(workload, self.book, self.table, headroom)
                 found.append((relaxed_usd(problem), problem))
             except InfeasibleError as error:
                 refused.append(error)
         if not found:
-            raise refused[0]
+            raise refused[-1 if self.workload.where.together else 0]
         return [problem for _, problem in sorted(found, key=lambda pair: pair[0])]
 
     def solve(self, problem: Problem) -> Solution:
@@ -98,22 +114,60 @@ def one_region_each(workload: Workload) -> Iterator[Workload]:
             yield replace(workload, where=replace(workload.where, regions={cloud: (region,)}))
 
 
+def region_sets(workload: Workload) -> Iterator[Workload]:
+    """Yield the workload once for each set of regions that a plan may use: single ones, and larger sets where it says ``together``.
+
+    Every set is a decision of its own, since opening a region costs what stands in it.
+    """
+    yield from one_region_each(workload)
+    if not workload.where.together:
+        return
+    every = [(cloud, region) for cloud, regions in workload.where.regions.items() for region in regions]
+    for size in range(2, len(every) + 1):
+        for chosen in combinations(every, size):
+            regions = {cloud: tuple(region for at, region in chosen if at == cloud) for cloud, _ in chosen}
+            yield replace(workload, where=replace(workload.where, regions=regions))
+
+
 def relaxed_usd(problem: Problem) -> float:
-    """Return what the problem's linear relaxation costs a month; infinite where it has no solution."""
+    """Return what the problem's linear relaxation and its constant cost a month; infinite where it has no solution."""
     try:
-        return relax(problem).usd_per_month
+        return relax(problem).usd_per_month + problem.constant_usd_per_month
     except Infeasible:
         return float("inf")
 
 
-def proof_stretch(workload: Workload) -> Stretch:
-    """Return what the proof replays: the held-out part, or its busiest stretch where that is all that can be replayed in reason."""
+def split_heldout(workload: Workload) -> tuple[Stretch, Stretch]:
+    """Return what the fleet is tuned on and what proves it, which never meet.
+
+    Of two held-out days or more the first half, in whole days, is for tuning. Less is all for the proof, and the fleet is tuned on as
+    much before it, which sizing has seen: such days tell of queues and starts, not of traffic that nobody expected.
+    """
     whole = heldout_stretch(workload)
+    length_s = whole.end_s - whole.start_s
+    days = int((length_s + 1.0) // DAY_S)
+    if days < 2:
+        return Stretch(max(0.0, whole.start_s - length_s), whole.start_s), whole
+    cut_s = whole.start_s + DAY_S * (days // 2)
+    return Stretch(whole.start_s, cut_s), Stretch(cut_s, whole.end_s)
+
+
+def proof_stretch(workload: Workload) -> Stretch:
+    """Return what the proof replays: the days that nothing was decided on, or their busiest stretch where that is all there is time for."""
+    return _limited(workload, split_heldout(workload)[1], MAX_REPLAYED_REQUESTS)
+
+
+def tuning_stretch(workload: Workload) -> Stretch:
+    """Return what the fleet is tuned on: headroom for the classes that miss a promise, the autoscaler's target."""
+    return _limited(workload, split_heldout(workload)[0], MAX_TUNING_REQUESTS)
+
+
+def _limited(workload: Workload, whole: Stretch, most_requests: int) -> Stretch:
+    """Return the stretch, or the busiest part of it that holds about as many requests as may be replayed."""
     expected = sum(item.demand.requests / item.demand.duration_s for item in workload.classes) * (whole.end_s - whole.start_s)
-    if expected <= MAX_REPLAYED_REQUESTS:
+    if expected <= most_requests:
         return whole
-    length_s = max(600.0, (whole.end_s - whole.start_s) * MAX_REPLAYED_REQUESTS / expected / 2.0)
-    return busiest(workload, whole, length_s)
+    return busiest(workload, whole, max(600.0, (whole.end_s - whole.start_s) * most_requests / expected / 2.0))
 
 
 def replay_seeds(
@@ -144,8 +198,22 @@ def gather_evidence(workload: Workload, fleet: Fleet, outcomes: list[Outcome], s
 
 
 def prove(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Proof:
-    """Return the first proven plan, or the best of ``MAX_ROUNDS``: a class that misses a promise is planned for more each round."""
-    stretch, headroom = proof_stretch(bench.workload), dict.fromkeys((item.name for item in bench.workload.classes), 1.0)
+    """Return the plan tuned on the tuning days and what it makes of the days kept for the proof, which are replayed once."""
+    workload, stretch = bench.workload, proof_stretch(bench.workload)
+    tuned = _tune(bench, progress)
+    progress(f"prove: replay {stretch.words}")
+    outcomes = replay_seeds(tuned.fleet, workload, stretch)
+    evidence = gather_evidence(workload, tuned.fleet, outcomes, stretch) + surge_evidence(workload, tuned.fleet, stretch)
+    return replace(tuned, stretch=stretch, outcomes=outcomes, evidence=_told_apart(workload, tuned.fleet, stretch, evidence))
+
+
+def _tune(bench: Bench, progress: Callable[[str], None]) -> Proof:
+    """Return the first plan that keeps every promise on the tuning days, or the best of ``MAX_ROUNDS``, its autoscaler set for them.
+
+    A class that misses a promise there is planned for more each round. One seed is drawn: what is decided is coarse.
+    """
+    bench = replace(bench, workload=replace(bench.workload, seeds=bench.workload.seeds[:1]))
+    stretch, headroom = tuning_stretch(bench.workload), dict.fromkeys((item.name for item in bench.workload.classes), 1.0)
     best: Proof | None = None
     for number in range(1, MAX_ROUNDS + 1):
         progress(f"round {number}: solve")
@@ -161,7 +229,9 @@ def prove(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Pro
             break
         headroom = {name: value * (RAISE if _missed(name, proof) else 1.0) for name, value in headroom.items()}
     assert best is not None  # noqa: S101 - the loop runs at least once
-    return best
+    raised = [f"{name} is planned for {value - 1.0:+.0%} traffic: on {stretch.words} less missed a promise"
+              for name, value in best.headroom.items() if value > 1.0]
+    return _set_target(bench.workload, replace(best, tuned=tuple(raised)), progress)
 
 
 def _attempt(bench: Bench, headroom: dict[str, float], stretch: Stretch, number: int, progress: Callable[[str], None]) -> Proof:
@@ -169,10 +239,85 @@ def _attempt(bench: Bench, headroom: dict[str, float], stretch: Stretch, number:
     problem, *others = bench.regions(headroom)
     solution = bench.solve(problem)
     fleet = plan_fleet(bench.workload, solution, bench.table)
+    proof = Proof(problem, tuple(others), solution, fleet, stretch, [], (), dict(headroom), number)
     progress(f"round {number}: replay {stretch.words}")
-    outcomes = replay_seeds(fleet, bench.workload, stretch)
-    evidence = gather_evidence(bench.workload, fleet, outcomes, stretch) + surge_evidence(bench.workload, fleet, stretch)
-    return Proof(problem, tuple(others), solution, fleet, stretch, outcomes, evidence, dict(headroom), number)
+    return _replayed(bench.workload, proof, fleet)
+
+
+def _replayed(workload: Workload, proof: Proof, fleet: Fleet) -> Proof:
+    """Return the proof with another fleet, replayed on the same stretch."""
+    outcomes = replay_seeds(fleet, workload, proof.stretch)
+    evidence = gather_evidence(workload, fleet, outcomes, proof.stretch) + surge_evidence(workload, fleet, proof.stretch)
+    return replace(proof, fleet=fleet, outcomes=outcomes, evidence=evidence)
+
+
+def _set_target(workload: Workload, proof: Proof, progress: Callable[[str], None]) -> Proof:
+    """Return the proof with the highest of ``TARGETS`` that keeps every promise with room to spare, and runs for less.
+
+    The workload's own target stays where it states one, where a promise has no room, and where the autoscaler adds nothing.
+    """
+    hours = scheduled_hours(
+        np.stack([pool.schedule for pool in proof.fleet.pools]), proof.stretch.start_s, proof.stretch.end_s - proof.stretch.start_s
+    )
+    if not (workload.tunes_target and workload.scaling.enabled) or proof.machine_hours.sum() <= IDLE_SCALER * hours.sum():
+        return proof
+    best = proof
+    for target in TARGETS:
+        if not _has_room(best):
+            break
+        progress(f"tune: the autoscaler steers to {target:.0%}")
+        scaling = replace(proof.fleet.scaling, target_utilisation=target)
+        tried = _replayed(workload, best, replace(proof.fleet, scaling=scaling))
+        if not _has_room(tried) or spent_usd(tried) >= spent_usd(best):
+            break
+        best = tried
+    if best is proof:
+        return proof
+    saved = 1.0 - spent_usd(best) / spent_usd(proof)
+    words = (
+        f"the autoscaler steers to {best.fleet.scaling.target_utilisation:.0%} of what a machine sustains, not to "
+        f"{proof.fleet.scaling.target_utilisation:.0%}: on {proof.stretch.words} the machines cost {saved:.1%} less"
+    )
+    return replace(best, tuned=(*proof.tuned, words))
+
+
+def spent_usd(proof: Proof, outcomes: list[Outcome] | None = None) -> float:
+    """Return what ran over a stretch at the offers' own rates, no commitment counted: US dollars, mean over the replays."""
+    replays = proof.outcomes if outcomes is None else outcomes
+    problem, index = proof.solution.problem, [pool.index for pool in open_pools(proof.solution)]
+    usd_per_request = np.concatenate([problem.usd_per_request, problem.usd_per_work])[:, index]
+    spent = 0.0
+    for outcome in replays:
+        answered = outcome.pool >= 0
+        spent += float(problem.usd_per_hour[index] @ outcome.machine_hours.sum(axis=1))
+        spent += float(usd_per_request[outcome.traffic.traffic_class[answered], outcome.pool[answered]].sum())
+    return spent / len(replays)
+
+
+def _has_room(proof: Proof) -> bool:
+    """Return whether every promise holds, and uses no more than its part of the misses that it allows."""
+    return all(
+        item.verdict == "proven" and item.attainment_low >= item.target + ROOM * (1.0 - item.target) for item in proof.evidence
+    )
+
+
+def _told_apart(workload: Workload, fleet: Fleet, stretch: Stretch, evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
+    """Return the evidence with the promises that no number of machines keeps called infeasible, and not merely not proven."""
+    if all(item.verdict == "proven" for item in evidence):
+        return evidence
+    pools = tuple(
+        replace(pool, schedule=np.full_like(pool.schedule, most), ceiling=most, interruptions_per_hour=0.0)
+        for pool in fleet.pools
+        for most in [ENOUGH * max(1, pool.ceiling, int(pool.schedule.max()))]
+    )
+    calm = replace(workload, seeds=workload.seeds[:1], failures_per_hour=0.0)
+    plenty = replace(fleet, pools=pools, scaling=replace(fleet.scaling, enabled=False))
+    shown = gather_evidence(calm, plenty, replay_seeds(plenty, calm, stretch), stretch)
+    hopeless = {(item.traffic_class, item.slo) for item in shown if item.attainment < item.target}
+    return tuple(
+        replace(item, verdict="infeasible") if item.verdict != "proven" and (item.traffic_class, item.slo) in hopeless else item
+        for item in evidence
+    )
 
 
 def surge_evidence(workload: Workload, fleet: Fleet, stretch: Stretch) -> tuple[Evidence, ...]:

@@ -8,10 +8,11 @@ from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S, split_demand
 from tightrope.perf.find import find_profile, limit_batch
-from tightrope.plan.bill import constant_lines, disk_usd_per_hour, machine_lines
+from tightrope.plan.bill import around_lines, disk_usd_per_hour, machine_lines
 from tightrope.plan.capacity import CapacityTable
-from tightrope.plan.fleet import busiest, heldout_stretch, today_fleet
-from tightrope.plan.prove import MAX_REPLAYED_REQUESTS, gather_evidence, replay_seeds
+from tightrope.plan.fleet import busiest, today_fleet
+from tightrope.plan.network import Place, Served, around
+from tightrope.plan.prove import MAX_REPLAYED_REQUESTS, gather_evidence, replay_seeds, split_heldout
 
 LEAST_S = 300.0
 """Today's fleet is replayed for at least so long, however much traffic there is."""
@@ -24,12 +25,25 @@ def today_lines(workload: Workload, book: PriceBook, table: CapacityTable) -> tu
     lines = tuple(UsageLine(pool.name, pool.cloud, pool.region, pool.machine, pool.offer) for pool in workload.today)
     hours = np.array([[float(pool.machines)] for pool in workload.today])
     usage = Usage(lines, hours, np.array([HOURS_PER_MONTH]))
-    variants = {pool.variant for pool in workload.today}
     used = _used(workload, book, table)
-    first = workload.today[0]
-    constant = constant_lines(workload, book, variants, first.cloud, first.region)
-    disks = np.array([disk_usd_per_hour(book, pool.cloud, pool.region) for pool in workload.today])
-    return machine_lines(usage, book, (), used, disks) + constant
+    disk_gb = workload.infrastructure.disk_gb
+    disks = np.array([disk_usd_per_hour(book, pool.cloud, pool.region, disk_gb) for pool in workload.today])
+    return machine_lines(usage, book, (), used, disks) + _around(workload, book)
+
+
+def _around(workload: Workload, book: PriceBook) -> tuple[BillLine, ...]:
+    """Return what stands around today's machines: every class is split evenly, by machines, over the pools that serve it."""
+    surrounding = around(workload, book)
+    served: Served = {}
+    variants: dict[Place, set[str]] = {}
+    for pool in workload.today:
+        place = Place(pool.cloud, pool.region)
+        variants.setdefault(place, set()).add(pool.variant)
+        for name in pool.classes:
+            serving = sum(other.machines for other in workload.today if name in other.classes)
+            places = served.setdefault(name, {})
+            places[place] = places.get(place, 0.0) + surrounding.requests[name] * pool.machines / serving
+    return around_lines(surrounding, served, variants)
 
 
 def _used(workload: Workload, book: PriceBook, table: CapacityTable) -> dict[str, float]:
@@ -59,7 +73,7 @@ def today_evidence(workload: Workload, book: PriceBook) -> tuple[Evidence, ...]:
     fleet = today_fleet(workload, book)
     if fleet is None:
         return ()
-    whole = heldout_stretch(workload)
+    _, whole = split_heldout(workload)
     rate = sum(item.demand.requests / item.demand.duration_s for item in workload.classes)
     length_s = min(DAY_S, max(LEAST_S, MAX_REPLAYED_REQUESTS / 8.0 / max(rate, 1e-9)))
     stretch = busiest(workload, whole, length_s)
