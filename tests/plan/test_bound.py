@@ -14,13 +14,37 @@ from tightrope.plan.solve import relax, solve
 @settings(max_examples=100)
 @given(prices=st.lists(st.floats(-10.0, 1e3), min_size=3, max_size=3))
 def test_prices_are_made_affordable(brute: ModuleType, prices: list[float]) -> None:
-    problem = brute.Case((brute.Sold("m0.0", "0.10", (1.0,)),), ((1.0, 2.0, 3.0),)).problem
-    given_prices = np.array(prices)
-    found = _affordable(problem, given_prices)
+    case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,), plan="0.05"),), ((1.0, 2.0, 3.0),), block_hours=(100.0, 230.0, 400.0))
+    given_prices, hours = np.array([prices]), np.array(case.block_hours)
+    found = _affordable(case.problem, given_prices)
     assert (found >= 0.0).all()
-    assert found.mean() <= 1.0 + 1e-9
-    if (given_prices >= 0.0).all() and given_prices.mean() <= 1.0:
+    assert (found @ hours <= hours.sum() * (1.0 + 1e-9)).all()
+    if (given_prices >= 0.0).all() and given_prices @ hours <= hours.sum():
         assert found.tolist() == given_prices.tolist()
+
+
+def test_what_no_more_can_be_made_of_may_be_worth_any_price(brute: ModuleType) -> None:
+    existing = {("compute-savings-plan-1y-no-upfront", ""): 0.05}
+    case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,), plan="0.05"),), ((1.0, 2.0),), existing=existing, closed=True)
+    assert _affordable(case.problem, np.array([[5.0, 0.5]])).tolist() == [[5.0, 0.5]]
+
+
+def test_the_bound_of_a_commitment_made_already_is_what_it_saves(brute: ModuleType) -> None:
+    # $0.05 an hour is paid anyway and covers one machine of $0.10; the disk of each is $0.01
+    existing = {("compute-savings-plan-1y-no-upfront", ""): 0.05}
+    case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,), plan="0.05"),), ((1.0, 2.0),), existing=existing, closed=True)
+    by_hand = 730.0 * 0.05 + 365.0 * 0.10 + 365.0 * 3 * 0.01
+    assert lower_bound(case.problem, relax(case.problem)) == pytest.approx(by_hand)
+    assert solve(case.problem).usd_per_month == pytest.approx(by_hand)
+    assert brute.cheapest_month_usd(case.problem) == pytest.approx(by_hand)
+
+
+def test_a_commitment_that_covers_nothing_is_paid_and_bounded(brute: ModuleType) -> None:
+    existing = {("instance-savings-plan-1y-no-upfront", "r/other"): 0.40}
+    case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,)),), ((1.0,),), existing=existing, closed=True)
+    by_hand = 730.0 * (0.40 + 0.11)
+    assert solve(case.problem).usd_per_month == pytest.approx(by_hand)
+    assert lower_bound(case.problem, relax(case.problem)) == pytest.approx(by_hand)
 
 
 def test_the_steps_never_lower_the_bound(brute: ModuleType) -> None:
@@ -28,7 +52,7 @@ def test_the_steps_never_lower_the_bound(brute: ModuleType) -> None:
         (brute.Sold("m0.0", "0.30", (1.0,), plan="0.20"), brute.Sold("m1.0", "0.17", (0.5,), plan="0.12")),
         ((0.4, 1.3, 2.6, 3.1),),
     )
-    relaxation, known = relax(case.problem), solve(case.problem, case.prices).usd_per_month
+    relaxation, known = relax(case.problem), solve(case.problem).usd_per_month
     first, sharper = lower_bound(case.problem, relaxation), lower_bound(case.problem, relaxation, known)
     assert relaxation.usd_per_month <= first <= sharper <= known
 
@@ -38,6 +62,6 @@ def test_two_windows_of_unlike_size_at_one_price_are_not_taken_for_one(brute: Mo
     case = brute.Case(
         (brute.Sold("m0.0", "0.30", (1.0,), work=1.0),), ((0.2, 0.2),), windows=(((0,), 900.0), ((1,), 1.9 * 3600.0))
     )
-    found = lower_bound(case.problem, relax(case.problem), solve(case.problem, case.prices).usd_per_month)
+    found = lower_bound(case.problem, relax(case.problem), solve(case.problem).usd_per_month)
     assert found <= brute.cheapest_with_work_usd(case.problem, 4) * (1 + 1e-9)
     assert found == pytest.approx(brute.cheapest_with_work_usd(case.problem, 4), rel=0.35)
