@@ -8,7 +8,7 @@ import pytest
 from tightrope.base.catalogue import MachineType
 from tightrope.base.records import ModelVariant, Profile, Provenance, RequestEngine, TokenEngine
 from tightrope.base.registry import profile_sources
-from tightrope.perf.find import describe, find_profile, limit_batch
+from tightrope.perf.find import describe, find_profile, limit_batch, smaller_settings
 
 OWN = Profile("small/int8", "c6i.large", RequestEngine((0.01, 0.02, 0.03), 8.0), 1, Provenance("measured", "own run", 0.1))
 
@@ -68,3 +68,14 @@ def test_the_description_carries_source_note_and_band() -> None:
         0.3,
     )
     assert describe(OWN).source == "own run"
+
+
+def test_a_token_engine_is_cut_in_its_steps_and_in_its_sequences() -> None:
+    engine = TokenEngine(0.001, 0.01, 1e-4, 1e-8, 10_000, 64, 200, 30.0)
+    found = smaller_settings(replace(OWN, engine=engine))
+    assert [(other.engine, other.setting) for other in found] == [
+        (replace(engine, chunk_tokens=100), "steps of 100 tokens"),
+        (replace(engine, max_sequences=32), "32 sequences"),
+        (replace(engine, max_sequences=16), "16 sequences"),
+    ]
+    assert smaller_settings(replace(OWN, engine=RequestEngine((0.1,), 1.0))) == ()

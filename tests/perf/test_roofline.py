@@ -169,3 +169,19 @@ def test_whatever_the_model_the_answer_is_an_engine_that_works_or_a_refusal(
         fits = engine.kv_capacity_tokens > 0
         budget = row.visible_memory_gib * row.memory_utilisation - row.activation_reserve_gib
         assert fits == (budget * GIB - variant.size_bytes >= kv_bytes_per_token(architecture))
+
+
+def test_a_machine_of_four_chips_may_run_wider_engines_too(
+    machine: Callable[..., MachineType], token_variant: Callable[..., ModelVariant]
+) -> None:
+    found = PROFILES.profile(token_variant("fp16"), machine("g6.12xlarge", "l4", 4, 22))
+    assert isinstance(found, Profile)
+    assert found.replicas_per_machine == 4
+    assert [(other.replicas_per_machine, other.setting) for other in found.wider] == [
+        (2, "2 chips an engine"),
+        (1, "4 chips an engine"),
+    ]
+    for chips, other in zip((2, 4), found.wider, strict=True):
+        speed = chips * chip("l4").tensor_parallel_efficiency
+        assert engine_of(other).per_token_s == pytest.approx(engine_of(found).per_token_s / speed)
+        assert engine_of(other).kv_capacity_tokens > chips * engine_of(found).kv_capacity_tokens

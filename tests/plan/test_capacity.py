@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightrope.base.records import Deferral, Demand, RequestEngine, Slo, TokenEngine, TrafficClass
-from tightrope.plan.capacity import MAX_UTILISATION, Capacity, CapacityTable, keeps, measure_capacity
+from tightrope.plan.capacity import MAX_UTILISATION, Capacity, CapacityTable, measure_capacity
 
 ONE_AT_A_TIME = RequestEngine((0.1,), 5.0)
 BATCHES = RequestEngine((0.1, 0.12, 0.14, 0.16), 5.0)
@@ -94,7 +94,8 @@ def test_a_replay_of_that_fleet_keeps_the_promise(engine: RequestEngine, slo: Sl
     found = measure_capacity(engine, traffic(slo, rate_per_s=100.0))
     rate = engines * float(found.per_engine(np.array(float(engines))))
     assert rate / float(found.at(np.array(rate))) == pytest.approx(engines)
-    assert keeps(engine, engines, traffic(slo), rate)
+    assert CapacityTable().keeps(engine, engines, traffic(slo), rate)
+    assert not CapacityTable().keeps(engine, engines, traffic(slo), 2.0 * engines * found.raw_per_s)
 
 
 def test_the_table_measures_an_engine_once_whatever_its_load_time() -> None:

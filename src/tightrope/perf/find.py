@@ -7,6 +7,9 @@ from tightrope.base.plan import ProfileUse, Refusal
 from tightrope.base.records import ModelVariant, Profile, RequestEngine
 from tightrope.base.registry import profile_sources
 
+LEAST_CHUNK = 64
+"""No step is planned with fewer tokens than this: prompts would take hundreds of steps."""
+
 
 def find_profile(variant: ModelVariant, machine: MachineType) -> Profile | tuple[Refusal, ...]:
     """Return the first profile in the order of the sources' ranks, or every source's reason for having none."""
@@ -33,6 +36,26 @@ def limit_batch(profile: Profile, max_batch: int) -> Profile:
     if isinstance(engine, RequestEngine):
         return replace(profile, engine=replace(engine, service_s=engine.service_s[:max_batch]))
     return replace(profile, engine=replace(engine, max_sequences=min(engine.max_sequences, max_batch)))
+
+
+def smaller_settings(profile: Profile) -> tuple[Profile, ...]:
+    """Return the profile at half and at a quarter of its largest batch, or of its tokens a step and its sequences.
+
+    >>> from tightrope.base.records import Provenance
+    >>> served = Profile("m/v", "x", RequestEngine((0.1,) * 8, 1.0), 1, Provenance("measured", "by hand", 0.1))
+    >>> [found.setting for found in smaller_settings(served)]
+    ['batches of up to 4', 'batches of up to 2']
+    """
+    engine = profile.engine
+    if isinstance(engine, RequestEngine):
+        sizes = [size for size in (engine.max_batch // 2, engine.max_batch // 4) if size]
+        return tuple(replace(limit_batch(profile, size), setting=f"batches of up to {size}") for size in sizes)
+    chunks = [size for size in (engine.chunk_tokens // 2, engine.chunk_tokens // 4) if size >= LEAST_CHUNK]
+    counts = [count for count in (engine.max_sequences // 2, engine.max_sequences // 4) if count]
+    return (
+        *(replace(profile, engine=replace(engine, chunk_tokens=size), setting=f"steps of {size} tokens") for size in chunks),
+        *(replace(limit_batch(profile, count), setting=f"{count} sequences") for count in counts),
+    )
 
 
 def describe(profile: Profile) -> ProfileUse:

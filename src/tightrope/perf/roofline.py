@@ -5,7 +5,7 @@ token / bandwidth``, each peak rate times the efficiency of ``data/accelerators.
 CACM 52(4), 2009; 2 operations per parameter and token: Kaplan et al., arXiv:2001.08361.)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import Refusal
@@ -118,13 +118,23 @@ def _chip_for(variant: ModelVariant, machine: MachineType) -> Accelerator | str:
 
 
 def _on_chips(variant: ModelVariant, architecture: Architecture, machine: MachineType, chip: Accelerator) -> Profile | str:
-    """Return the profile with the fewest chips per model; the machine runs as many such engines as it has groups."""
+    """Return the profile with the fewest chips per model, the wider ones in it; a machine runs an engine on each group of chips."""
     splits = [n for n in (1, 2, 4, 8, 16) if n <= machine.accelerators and machine.accelerators % n == 0]
     fits = [n for n in splits if _kv_tokens(variant, architecture, chip, n) >= MIN_KV_TOKENS]
     if not fits:
         return _too_large(variant, architecture, chip, machine.accelerators)
-    engine = token_engine(variant, architecture, chip, fits[0])
-    return Profile(variant.name, machine.name, engine, machine.accelerators // fits[0], _provenance(chip, variant, fits[0]))
+    profiles = [
+        Profile(
+            variant.name,
+            machine.name,
+            token_engine(variant, architecture, chip, split),
+            machine.accelerators // split,
+            _provenance(chip, variant, split),
+        )
+        for split in fits
+    ]
+    wider = zip(profiles[1:], fits[1:], strict=True)
+    return replace(profiles[0], wider=tuple(replace(profile, setting=f"{split} chips an engine") for profile, split in wider))
 
 
 PROFILES = Roofline()
