@@ -1,73 +1,139 @@
-"""Which promise or limit can not be kept, and the smallest change that would do: one constraint family is loosened at a time."""
+"""Which promise or limit can not be kept, and the smallest change that would do."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import reduce
+from itertools import combinations
 
 import numpy as np
 
 from tightrope.base.errors import InfeasibleError
-from tightrope.plan.constraints import FAMILIES, add_block
-from tightrope.plan.model import Model
+from tightrope.plan.constraints import FAMILIES
 from tightrope.plan.problem import Problem
-from tightrope.plan.solve import Infeasible, place_deferrable, solve_block, solve_blocks
+from tightrope.plan.smallest import LIMITS, Change, Limit, fewest_pools, fits, quota_words, smallest, stuck_block
+from tightrope.plan.solve import Infeasible, place_deferrable, solve_blocks
 
 DAYS = ("day 1", "day 2", "day 3", "day 4", "day 5", "day 6", "day 7")
-
-
-def _cost(problem: Problem, block: int) -> float:
-    """Return the cheapest cost of one block; infinite where there is none."""
-    try:
-        return solve_block(problem, block, problem.existing_usd_per_hour)[2]
-    except Infeasible:
-        return np.inf
-
-
-def _loosened(problem: Problem) -> dict[str, Problem]:
-    """Return the problem without each family that a workload states."""
-    return {
-        "quota": replace(problem, quotas=()),
-        "quality-floor": replace(problem, quality_floor=np.zeros_like(problem.quality_floor)),
-        "routing-share": replace(problem, share_cap=np.ones_like(problem.share_cap)),
-        "spot-share": replace(problem, max_spot_share=1.0),
-        "spot-zone-loss": replace(problem, spot_zone_loss_share=0.0),
-    }
-
-
-def _worst_block(problem: Problem, block: int) -> int:
-    """Return the busiest block that has no solution, else the one given."""
-    busiest = np.argsort(-problem.rate.sum(axis=0), kind="stable")[:3]
-    for candidate in [*busiest, *problem.rate.argmax(axis=1)]:
-        if not np.isfinite(_cost(problem, int(candidate))):
-            return int(candidate)
-    return block
+MOST_TOGETHER = 2
+"""Limits that are tried in every combination; where more are in the way at once, those that can stay are found one by one."""
 
 
 def explain_infeasible(problem: Problem, stuck: Infeasible) -> InfeasibleError:
-    """Return the error that names the family in the way of the block and what to change."""
+    """Return the error that names the family in the way and the smallest change that would do."""
     if stuck.pools:
-        msg = f"pools: no plan with {problem.max_pools} found, the promises and the work that waits need {stuck.pools}"
-        return InfeasibleError(msg, resolve=f"raise purchase.max_pools to {stuck.pools}, or let one variant serve more classes")
-    block = _worst_block(problem, stuck.block)
-    place = f"{DAYS[block // 24 % 7]} {block % 24:02d}:00"
-    if len(problem.interactive) == 0 or np.isfinite(_cost(problem, block)):
-        return _explain_work(problem, block, place)
-    for name, loose in _loosened(problem).items():
-        if np.isfinite(_cost(loose, block)):
-            msg = f"{name}: no plan keeps it in block {place} ({FAMILIES[name].meaning})"
-            return InfeasibleError(msg, resolve=_fix(problem, name, block))
-    msg = f"demand: no plan serves block {place}, and no single limit of the workload is in the way"
-    return InfeasibleError(
-        msg, resolve="loosen several of where.quotas, purchase.offers, quality floors and shares served, or the promises"
-    )
+        needed = max(fewest_pools(problem), problem.max_pools + 1)
+        msg = f"pools: no plan with {problem.max_pools} found, the promises and the work that waits need {needed}"
+        return InfeasibleError(msg, resolve=f"raise purchase.max_pools to {needed}, or let one variant serve more classes")
+    block = stuck_block(problem) if len(problem.interactive) else None
+    if block is None:
+        return _explain_work(problem, stuck.block)
+    changes = _changes(problem, block)
+    if not changes:
+        msg = f"demand: no plan serves block {_place(block)}, and no limit of the workload is in the way"
+        return InfeasibleError(msg, resolve="allow more in where.families and purchase.offers, or loosen traffic.<class>.slo")
+    together = " and ".join(limit.family for limit in changes[0][0])
+    said = "; ".join(FAMILIES[limit.family].meaning for limit in changes[0][0])
+    msg = f"{together}: no plan keeps {'it' if len(changes[0][0]) == 1 else 'them'} in block {_place(block)} ({said})"
+    return InfeasibleError(msg, resolve="; or ".join(words for _, words in changes))
 
 
-def _explain_work(problem: Problem, block: int, place: str) -> InfeasibleError:
+def _place(block: int) -> str:
+    """Return the hour of the week that a block is."""
+    return f"{DAYS[block // 24 % 7]} {block % 24:02d}:00"
+
+
+def _changes(problem: Problem, block: int) -> list[tuple[tuple[Limit, ...], str]]:
+    """Return the fewest limits to change for the block, with the smallest change in words; every choice of equally few."""
+    stated = [limit for limit in LIMITS if limit.states(problem)]
+    if not fits(_without(problem, tuple(stated)), block):
+        return []
+    for size in range(1, MOST_TOGETHER + 1):
+        enough = [chosen for chosen in combinations(stated, size) if fits(_without(problem, chosen), block)]
+        if enough:
+            return [(chosen, _words(problem, chosen, block)) for chosen in enough]
+    chosen = tuple(_irreducible(problem, stated, block))
+    return [(chosen, _words(problem, chosen, block))]
+
+
+def _without(problem: Problem, limits: tuple[Limit, ...]) -> Problem:
+    """Return the problem without some limits."""
+    return reduce(lambda left, limit: limit.without(left), limits, problem)
+
+
+def _irreducible(problem: Problem, stated: list[Limit], block: int) -> Iterator[Limit]:
+    """Yield limits that must go together: with any one of them kept, the block does not fit."""
+    gone = list(stated)
+    for limit in stated:
+        rest = tuple(other for other in gone if other is not limit)
+        if fits(_without(problem, rest), block):
+            gone.remove(limit)
+    yield from gone
+
+
+def _words(problem: Problem, limits: tuple[Limit, ...], block: int) -> str:
+    """Return the smallest change of each limit, one after the other: the first with those after it out of the way."""
+    changed, said = problem, []
+    for place, limit in enumerate(limits):
+        later = limits[place + 1 :]
+        change = smallest(limit, _without(changed, later), block)
+        said.append(change.words)
+        changed = _restored(change, changed, later)
+    return " and ".join(said)
+
+
+def _restored(change: Change, before: Problem, later: tuple[Limit, ...]) -> Problem:
+    """Return the changed problem with the limits that are still to be looked at as they were."""
+    families = {limit.family for limit in later}
+    kept = {
+        "quota": {"quotas": before.quotas},
+        "quality-floor": {"quality_floor": before.quality_floor},
+        "routing-share": {"share_cap": before.share_cap},
+        "spot-share": {"max_spot_share": before.max_spot_share},
+        "spot-zone-loss": {"spot_zone_loss_share": before.spot_zone_loss_share},
+        "zone-loss": {"zone_loss_share": before.zone_loss_share},
+        "n-plus-one": {"n_plus_one_share": before.n_plus_one_share},
+    }
+    return reduce(lambda left, family: replace(left, **kept[family]), sorted(families), change.problem)
+
+
+# ------------------------------------------------------------------------------------------------------------ work that waits
+
+
+def _explain_work(problem: Problem, block: int) -> InfeasibleError:
     """Return the error for deferrable work that does not fit its window: the quotas are in the way, or nothing can do it."""
-    loose = replace(problem, quotas=())
-    if problem.quotas and first_stuck(loose) is None:
+    place = _place(block)
+    if problem.quotas and first_stuck(replace(problem, quotas=())) is None:
         msg = f"quota: the deferrable work of the window around {place} does not fit ({FAMILIES['quota'].meaning})"
-        return InfeasibleError(msg, resolve=_fix(problem, "quota", block))
+        more = _more_hours(problem)
+        later = f"; or let traffic.{more[0]}.nightly.deadline be {more[1]} hours later" if more else ""
+        return InfeasibleError(msg, resolve=quota_words(problem, _enough_quotas(problem)) + later)
     msg = f"deadline: no allowed machine can do the deferrable work of the window around {place}"
-    return InfeasibleError(msg, resolve="allow larger machines in where.families, or a longer window in traffic.<class>.nightly")
+    return InfeasibleError(msg, resolve="allow larger machines in where.families, or another variant to serve it")
+
+
+def _more_hours(problem: Problem) -> tuple[str, int] | None:
+    """Return the first class of which a later deadline alone would do, and the fewest hours that it takes; None where none does."""
+    for d, name in enumerate(problem.deferrable):
+        spans = [len(window.blocks) for window in problem.windows if window.traffic_class == d]
+        bad, good = 0, 24 - max(spans, default=24)
+        if good <= 0 or first_stuck(_later(problem, d, good)) is not None:
+            continue
+        while good - bad > 1:
+            middle = (good + bad) // 2
+            bad, good = (bad, middle) if first_stuck(_later(problem, d, middle)) is None else (middle, good)
+        return name, good
+    return None
+
+
+def _later(problem: Problem, deferrable: int, hours: int) -> Problem:
+    """Return the problem with the deadlines of one class so many hours later."""
+    windows = tuple(
+        replace(window, blocks=np.append(window.blocks, (window.blocks[-1] + 1 + np.arange(hours)) % problem.blocks))
+        if window.traffic_class == deferrable
+        else window
+        for window in problem.windows
+    )
+    return replace(problem, windows=windows)
 
 
 def first_stuck(problem: Problem) -> int | None:
@@ -84,49 +150,27 @@ def first_stuck(problem: Problem) -> int | None:
     return None
 
 
-def _enough_quotas(problem: Problem, block: int | None) -> Problem:
-    """Return the problem with its quotas raised by as few machines as it takes, from the block that is stuck on."""
-    while block is not None:
-        raised = _raised(problem, block)
-        if [quota.machines for quota in raised.quotas] == [quota.machines for quota in problem.quotas]:
-            raised = replace(problem, quotas=tuple(replace(quota, machines=quota.machines + 1) for quota in problem.quotas))
-        problem, block = raised, first_stuck(raised)
-    return problem
+def _enough_quotas(problem: Problem) -> Problem:
+    """Return the problem with its quotas raised until the work that waits fits, then each as far down again as it goes."""
+    more, raised = 1, _raised(problem, 1)
+    while first_stuck(raised) is not None:
+        more *= 2
+        raised = _raised(problem, more)
+    for place, stated in enumerate(problem.quotas):
+        bad, good = stated.machines - 1, raised.quotas[place].machines
+        while good - bad > 1:
+            middle = (good + bad) // 2
+            bad, good = (bad, middle) if first_stuck(_with_quota(raised, place, middle)) is None else (middle, good)
+        raised = _with_quota(raised, place, good)
+    return raised
 
 
-def _raised(problem: Problem, block: int) -> Problem:
-    """Return the problem with its quotas raised by the fewest machines with which the block's interactive work fits."""
-    model = Model()
-    columns = add_block(model, replace(problem, quotas=()), block, 1e-6, deferrable=False, covers=False)
-    beyond = model.add_columns(np.ones(len(problem.quotas)), integer=True)
-    for quota, column in zip(problem.quotas, beyond, strict=True):
-        model.add_row(
-            "quota",
-            np.append(columns.machines, column),
-            np.append(quota.mask.astype(np.float64), -1.0),
-            -np.inf,
-            float(quota.machines),
-        )
-    more = np.rint(model.solve().values[beyond]).astype(int)
-    return replace(
-        problem, quotas=tuple(replace(q, machines=q.machines + int(k)) for q, k in zip(problem.quotas, more, strict=True))
-    )
+def _raised(problem: Problem, more: int) -> Problem:
+    """Return the problem with so many machines more under every quota."""
+    return replace(problem, quotas=tuple(replace(quota, machines=quota.machines + more) for quota in problem.quotas))
 
 
-def _fix(problem: Problem, name: str, block: int) -> str:
-    """Return the smallest change of the family's field that lets the block through."""
-    if name == "quota":
-        needs = _enough_quotas(problem, block)
-        short = [
-            f"{q.name}: {q.machines}" for q, now in zip(needs.quotas, problem.quotas, strict=True) if q.machines > now.machines
-        ]
-        now = [f"{q.name}: {q.machines}" for q in problem.quotas]
-        return f"raise where.quotas to at least {{{', '.join(short)}}} (now {{{', '.join(now)}}})"
-    if name == "quality-floor":
-        best = [
-            float(problem.quality[problem.variant_of[problem.mu[c].any(axis=1)]].max(initial=0.0))
-            for c in range(len(problem.interactive))
-        ]
-        stated = ", ".join(f"traffic.{c}.quality_floor to {q:g}" for c, q in zip(problem.interactive, best, strict=True))
-        return f"lower {stated} or less, or add a better variant"
-    return f"loosen {FAMILIES[name].fix}"
+def _with_quota(problem: Problem, place: int, machines: int) -> Problem:
+    """Return the problem with one quota set."""
+    quotas = (replace(quota, machines=machines) if at == place else quota for at, quota in enumerate(problem.quotas))
+    return replace(problem, quotas=tuple(quotas))
