@@ -86,6 +86,11 @@ class Demand:
     """Distribution of the time between arrivals, which has this cv."""
     clients: ClientMix | None = None
     """Where the requests are known by client: then these decide how they are drawn, and the cv is that of their merging."""
+    key: IntArray | None = None
+    """int64[samples], where requests have one: what the answer is kept under, negative where it never is. Then the samples are the
+    recorded requests in order, and those that are drawn are the recorded ones of about the same time."""
+    cached: NDArray[np.bool_] | None = None
+    """bool[samples]: which of them the chosen cache answers, so that no machine needs to."""
 
     @property
     def duration_s(self) -> float:
@@ -96,6 +101,18 @@ class Demand:
     def requests(self) -> float:
         """Expected number of requests in the whole trace."""
         return float(self.rate_per_s.sum() * self.bin_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """A small model asked first, and a large one for the share of its answers that are not trusted."""
+
+    small: str
+    large: str
+    curve: tuple[tuple[float, float], ...]
+    """(share escalated, mean quality of all answers), ascending in both."""
+    within_s: float
+    """Time in which the small one must have answered: taken off the large one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +141,8 @@ class TrafficClass:
     """What a request brings: paid for only where it crosses zones or regions."""
     place: tuple[str, str] | None = None
     """Cloud and region where its requests come in; None where that is not stated."""
+    cascade: Cascade | None = None
+    """A cascade that may answer it, where the plan finds that cheaper."""
 
 
 # ---------------------------------------------------------------------------------------------------- models and profiles
@@ -364,6 +383,13 @@ class CachePolicy:
     """Time from an answer's making to its end."""
     hit_s: float = 0.0
     """Time that an answer from the cache takes."""
+    bytes_per_entry: float = 0.0
+    machine: str = ""
+    """What it runs on; empty where that is not stated, and then it is on no bill."""
+    nodes: int = 0
+    """How many of those there are."""
+    auto: bool = False
+    """Whether the plan decides the nodes and with them the entries, none among them; ``entries`` is 0 until it has."""
 
 
 @dataclass(frozen=True, slots=True)
