@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tightrope.base.records import ClientMix, Demand, FloatArray, IntArray
+from tightrope.demand.keys import draw_keys
 from tightrope.demand.renewal import GapLaw, Renewal, law_of
 
 STEP = 262_144
@@ -24,6 +25,8 @@ class Arrivals:
     time_s: FloatArray
     input_tokens: IntArray
     output_tokens: IntArray
+    key: IntArray | None = None
+    """What the answers are kept under; negative where one never is."""
 
     def __len__(self) -> int:
         """Return the number of requests."""
@@ -78,11 +81,15 @@ def _check_stretch(demand: Demand, start_s: float, end_s: float) -> None:
 def _recorded(demand: Demand, start_s: float, end_s: float) -> Arrivals:
     """Return the trace's own requests of a stretch."""
     first, last = np.searchsorted(demand.arrival_s, [start_s, end_s])
-    return Arrivals(demand.arrival_s[first:last], demand.input_tokens[first:last], demand.output_tokens[first:last])
+    key = None if demand.key is None else demand.key[first:last]
+    return Arrivals(demand.arrival_s[first:last], demand.input_tokens[first:last], demand.output_tokens[first:last], key)
 
 
 def _sized(demand: Demand, time_s: FloatArray, generator: np.random.Generator) -> Arrivals:
-    """Return the requests at these times, each with the size of a random one of the sample."""
+    """Return the requests at these times, each with the size of a random one of the sample, or of the recorded one at its time."""
+    if demand.key is not None:
+        at, key = draw_keys(demand, demand.key, time_s)
+        return Arrivals(time_s, demand.input_tokens[at], demand.output_tokens[at], key)
     drawn = generator.integers(len(demand.input_tokens), size=len(time_s))
     return Arrivals(time_s, demand.input_tokens[drawn], demand.output_tokens[drawn])
 
@@ -211,7 +218,8 @@ def _in_chunks(steps: Iterator[Arrivals], chunk: int) -> Iterator[Arrivals]:
 
 def _cut(arrivals: Arrivals, first: int, last: int) -> Arrivals:
     """Return the requests [first, last)."""
-    return Arrivals(arrivals.time_s[first:last], arrivals.input_tokens[first:last], arrivals.output_tokens[first:last])
+    key = None if arrivals.key is None else arrivals.key[first:last]
+    return Arrivals(arrivals.time_s[first:last], arrivals.input_tokens[first:last], arrivals.output_tokens[first:last], key)
 
 
 def _joined(parts: list[Arrivals]) -> Arrivals:
@@ -224,4 +232,5 @@ def _joined(parts: list[Arrivals]) -> Arrivals:
         np.concatenate([part.time_s for part in parts]),
         np.concatenate([part.input_tokens for part in parts]),
         np.concatenate([part.output_tokens for part in parts]),
+        None if (keys := [part.key for part in parts if part.key is not None]) == [] else np.concatenate(keys),
     )

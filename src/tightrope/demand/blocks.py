@@ -7,8 +7,11 @@ import numpy as np
 
 from tightrope.base.records import ClientMix, Demand, FloatArray
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
+from tightrope.demand.keys import places_of
 
 DAY_S = 86_400.0
+SEASON_WEEKS = 8
+"""Of a longer trace, its last so many weeks are the season that is planned for: last year's peak says little of the coming week."""
 
 
 class Split(NamedTuple):
@@ -23,8 +26,9 @@ class Split(NamedTuple):
 class Blocks:
     """A typical week, float64[168] each; block 0 is 00:00 to 01:00 of the trace's first day.
 
-    ``mean_rate_per_s`` is the mean over all weeks; ``peak_rate_per_s`` the largest rate of one bin within the block or the lead
-    time after it, in any week. ``note`` says which blocks were never seen and what stands for them.
+    ``mean_rate_per_s`` is the mean over the weeks of the season; ``peak_rate_per_s`` the largest rate of one bin within the block
+    or the lead time after it, in any of them. ``note`` says which blocks were never seen and what stands for them, and how the
+    season compares with a longer trace.
     """
 
     mean_rate_per_s: FloatArray
@@ -55,14 +59,16 @@ def _part(demand: Demand, first: int, last: int) -> Demand:
     mix, bins = demand.clients, np.s_[:, first:last]
     clients = mix and ClientMix(mix.share[bins], mix.shape[bins], mix.weibull[bins])
     cut = replace(demand, rate_per_s=demand.rate_per_s[first:last], clients=clients)
-    if not len(demand.arrival_s):
+    if not len(demand.arrival_s) and demand.key is None:
         return cut
-    one, other = np.searchsorted(demand.arrival_s, [start_s, end_s])
+    one, other = places_of(demand, np.array([start_s, end_s]))
     return replace(
         cut,
         arrival_s=demand.arrival_s[one:other] - start_s,
         input_tokens=demand.input_tokens[one:other],
         output_tokens=demand.output_tokens[one:other],
+        key=None if demand.key is None else demand.key[one:other],
+        cached=None if demand.cached is None else demand.cached[one:other],
     )
 
 
@@ -70,9 +76,11 @@ def weekly_blocks(demand: Demand, horizon_lead_s: float) -> Blocks:
     """Return the typical week of a demand; a rise within ``horizon_lead_s`` after a block counts towards the block's peak.
 
     Hours of the week that the trace does not hold repeat the same hour of its days, or the trace itself where it is shorter than
-    a day.
+    a day. Of a longer trace, the last ``SEASON_WEEKS`` whole weeks are taken, and what is left beside them.
     """
-    mean, peak = _hourly(demand, horizon_lead_s)
+    whole, every = _hourly(demand, horizon_lead_s)
+    first = HOURS_PER_WEEK * max(len(whole) // HOURS_PER_WEEK - SEASON_WEEKS, 0)
+    mean, peak = whole[first:], every[first:]
     hours = np.arange(HOURS_PER_WEEK)
     weekly_mean, weekly_peak = (np.full(HOURS_PER_WEEK, np.nan) for _ in range(2))
     period = HOURS_PER_WEEK if len(mean) >= HOURS_PER_WEEK else min(24, len(mean))
@@ -83,7 +91,17 @@ def weekly_blocks(demand: Demand, horizon_lead_s: float) -> Blocks:
     seen = min(len(mean), HOURS_PER_WEEK)
     if period == 24:
         weekly_mean[:seen], weekly_peak[:seen] = mean, peak
-    return Blocks(weekly_mean, weekly_peak, _note(seen, period))
+    return Blocks(weekly_mean, weekly_peak, _season_note(whole, first) if first else _note(seen, period))
+
+
+def _season_note(mean: FloatArray, first: int) -> str:
+    """Return what was planned for of a trace of many weeks, and how it compares with all of it."""
+    ratio = mean[first:].mean() / mean.mean() if mean.any() else 1.0
+    weeks = len(mean) / HOURS_PER_WEEK
+    return (
+        f"planned for the last {(len(mean) - first) / HOURS_PER_WEEK:.3g} of {weeks:.3g} weeks, whose mean is {ratio:.2f} times that "
+        "of all: state what comes after them in `future`, which commitments are sized on"
+    )
 
 
 def _note(seen: int, period: int) -> str:

@@ -136,7 +136,7 @@ def _sized(document: Document, name: str, entry: schema.Traffic, demand: Demand)
         first, second = load_sizes(_file(document, entry.sizes.file, name, "sizes"), columns=_columns(entry.sizes.columns))
     else:
         first, second = (np.array([size or 1], dtype=np.int64) for size in (entry.sizes.input_tokens, entry.sizes.output_tokens))
-    if len(demand.arrival_s):
-        drawn = np.random.default_rng(0).integers(len(first), size=len(demand.arrival_s))
+    if len(demand.arrival_s) or demand.key is not None:
+        drawn = np.random.default_rng(0).integers(len(first), size=len(demand.input_tokens))
         first, second = first[drawn], second[drawn]
     return replace(demand, input_tokens=first, output_tokens=second)

@@ -13,7 +13,7 @@ from tightrope.base.errors import TraceError
 from tightrope.base.records import Demand, FloatArray, IntArray
 from tightrope.demand.clock import DAY_S, MAX_DAYS, NO_COLUMNS, check_order, check_span, on_the_clock
 from tightrope.demand.columns import find_column, require_column, time_factor
-from tightrope.demand.tables import Table, open_table, read_columns
+from tightrope.demand.tables import Table, in_order_of_appearance, key_of, open_table, read_columns, read_picks
 
 Gaps: TypeAlias = Literal["error", "zero", "interpolate"]
 Zeros: TypeAlias = Literal["keep", "gap"]
@@ -29,7 +29,7 @@ MAX_RATE = 1e12
 
 
 def load_arrivals(path: Path, *, columns: Mapping[str, str] = NO_COLUMNS, time_unit: str = "") -> Demand:
-    """Return the demand of a file with one row per request: time, and input and output tokens where it has both.
+    """Return the demand of a file with one row per request: time, input and output tokens where it has both, and a key if any.
 
     Sizes are ones where the file has no token columns. ``interarrival_cv`` is measured against the rate of each bin.
     """
@@ -37,6 +37,8 @@ def load_arrivals(path: Path, *, columns: Mapping[str, str] = NO_COLUMNS, time_u
     _, time = require_column(table, ["time"], columns)
     tokens = token_columns(table, columns)
     arrays = read_columns(table, [time, *tokens])
+    named = find_column(table, "key", columns)
+    key = None if named is None else in_order_of_appearance(read_picks(table, [key_of(named)])[0])
     arrival_s, clock = on_the_clock(table, time, arrays[0], time_unit, step_s=ARRIVAL_BIN_S, quiet_start=True)
     _check_length(table, float(arrival_s[-1] - arrival_s[0]))
     sizes = [as_tokens(table, name, values)[clock.first_row :] for name, values in zip(tokens, arrays[1:], strict=True)]
@@ -45,7 +47,8 @@ def load_arrivals(path: Path, *, columns: Mapping[str, str] = NO_COLUMNS, time_u
     rate = np.bincount((arrival_s / ARRIVAL_BIN_S).astype(np.int64)) / ARRIVAL_BIN_S
     cv, cv_note = _measured_cv(arrival_s, rate)
     source = said(f"{path.name}: {len(arrival_s):,} requests", clock.note, cv_note)
-    return Demand(ARRIVAL_BIN_S, rate, first, second, cv, arrival_s, source)
+    kept = None if key is None else key[clock.first_row :]
+    return Demand(ARRIVAL_BIN_S, rate, first, second, cv, arrival_s, source, key=kept)
 
 
 def load_sizes(path: Path, *, columns: Mapping[str, str] = NO_COLUMNS) -> tuple[IntArray, IntArray]:
