@@ -26,6 +26,7 @@ from tightrope.demand.quantities import (
 )
 from tightrope.demand.schema_places import Infrastructure, Places
 from tightrope.demand.schema_services import Api, Services
+from tightrope.demand.schema_levers import Cache
 from tightrope.demand.schema_traffic import Traffic
 from tightrope.demand.strict import Strict
 
@@ -310,16 +311,6 @@ class Scaling(Strict):
     upscale_stabilization: Annotated[Wait, Field(le=3600)] = Field(
         0.0, description="Time for which the lowest wish holds before scaling out."
     )
-
-
-class Cache(Strict):
-    """A cache of answers before the fleet. It acts on requests with a key, which a recorded trace may have."""
-
-    entries: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
-        description="Most answers kept; the least recently used goes first."
-    )
-    ttl: Seconds = Field(description="Time for which an answer may be given again.")
-    hit: Wait = Field(0.0, description="Time that an answer from the cache takes.")
 
 
 class Today(Strict):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tightrope.demand.quantities import Bytes, Change, Clock, NotNegative, Positive, Promise, Seconds, Share, Surge, Tokens, Wait
+from tightrope.demand.schema_levers import Cascade
 from tightrope.demand.strict import Strict
 
 
@@ -16,6 +17,7 @@ class Columns(Strict):
     count: str | None = Field(None, description="Requests per bin.")
     input_tokens: str | None = None
     output_tokens: str | None = None
+    key: str | None = Field(None, description="What an answer is kept under in a cache, of single requests.")
 
 
 class Requests(Strict):
@@ -146,6 +148,9 @@ class Traffic(Strict):
         default_factory=list, description="Promises, each `metric pNN <= limit`; metric is latency, ttft or tpot."
     )
     quality_floor: Share = Field(0.0, description="Smallest mean quality of the answers.")
+    cascade: Cascade | None = Field(
+        None, description="A small model asked first and a large one for the rest, which the plan takes where that is cheaper."
+    )
     growth: Change = Field(0.0, description="How much larger the traffic will be than the trace.")
     surge: Surge = Field(0.0, description="How far above the trace's rate the promises must still hold.")
     egress_per_request: Bytes = Field(0.0, description="Bytes sent to the internet per request; 0 B bills no egress.")

@@ -12,7 +12,6 @@ from tightrope.base import registry
 from tightrope.base.errors import InputError, Where
 from tightrope.base.records import (
     Architecture,
-    CachePolicy,
     EngineModel,
     ModelVariant,
     Profile,
@@ -32,6 +31,7 @@ from tightrope.demand.blocks import split_demand
 from tightrope.demand.book import Book
 from tightrope.demand.classes import define_classes
 from tightrope.demand.document import Document, check_name, read_document
+from tightrope.demand.levers import define_cache, with_cascades
 from tightrope.demand.places import define_infrastructure, define_where, split_by_place
 from tightrope.demand.purchase import define_future, define_purchase
 from tightrope.demand.quantities import DURATIONS
@@ -51,6 +51,7 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
     classes = define_classes(document, stated)
     variants = _variants(document, stated, book)
     _check_serving(document, classes, variants)
+    classes = with_cascades(document, stated.traffic, classes, variants)
     known_offers = {name: offer.kind for name, offer in registry.offers().items()} if offers is None else offers
     workload = Workload(
         name=stated.name,
@@ -63,7 +64,7 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
         heldout_share=_heldout_share(document, stated.proof.heldout, classes),
         seeds=tuple(stated.proof.seeds),
         source=str(path),
-        cache=CachePolicy(stated.cache.entries, stated.cache.ttl, stated.cache.hit) if stated.cache else None,
+        cache=define_cache(document, stated.cache, book),
         failures_per_hour=_failures_per_hour(stated.proof.failures_per_month),
         future=define_future(document, stated.future, book),
         infrastructure=define_infrastructure(stated.infrastructure),
