@@ -12,6 +12,7 @@ import typer
 
 from tightrope.base.errors import TightropeError
 from tightrope.cli import prices
+from tightrope.cli.compare import compare
 from tightrope.cli.init import init
 from tightrope.cli.plan import plan
 from tightrope.cli.replay import replay
@@ -26,7 +27,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
     DEBUG["on"] = debug
 
 
-for verb in (init, plan, replay):
+for verb in (init, plan, compare, replay):
     app.command()(verb)
 app.add_typer(prices.app, name="prices")
 

@@ -1,0 +1,47 @@
+"""``tightrope compare``: our plan beside what people use, on the same held-out traffic."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    workload: Annotated[Path, typer.Argument(help="The workload.yaml to plan for.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only this plan: peak, hpa, single-type, buckets, buckets-at-peak, spot-fallback, look-back or tightrope. May be "
+            "repeated.",
+        ),
+    ] = None,
+    hpa_target: Annotated[
+        float,
+        typer.Option(metavar="SHARE", min=0.05, max=1.0, help="Target utilisation of the plans that an autoscaler alone sizes."),
+    ] = 0.7,
+    catalogue: Annotated[Path | None, typer.Option(help="Your own folder of machine and price tables, put before ours.")] = None,
+    prices_as_of: Annotated[
+        str, typer.Option(metavar="DATE", help="Plan as on that day: with the prices seen by then, such as 2026-10-31.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+) -> None:
+    """Compare our plan with what people use: each sized on the same traffic, replayed on the same days that none was sized on."""
+    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+
+    from tightrope.cli.day import parse_day, today  # noqa: PLC0415
+    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
+    from tightrope.demand.workload import load_workload  # noqa: PLC0415
+    from tightrope.plan.compare import compare_plans  # noqa: PLC0415
+    from tightrope.render.compare import comparison_as_dict, print_comparison  # noqa: PLC0415
+
+    day = parse_day(prices_as_of, "--prices-as-of")
+    with Console(stderr=True).status("read the workload") as status:
+        book = load_price_book(day, catalogue)
+        asked = load_workload(workload, book)
+        found = compare_plans(asked, book, day or today(), tuple(only or ()), hpa_target, status.update)
+    if as_json:
+        typer.echo(json.dumps(comparison_as_dict(found)))
+    else:
+        print_comparison(found, Console())
