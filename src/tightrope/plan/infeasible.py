@@ -10,7 +10,7 @@ import numpy as np
 from tightrope.base.errors import InfeasibleError
 from tightrope.plan.constraints import FAMILIES
 from tightrope.plan.problem import Problem
-from tightrope.plan.smallest import LIMITS, Change, Limit, fewest_pools, fits, quota_words, smallest, stuck_block
+from tightrope.plan.smallest import LIMITS, Limit, fewest_pools, fits, quota_words, smallest, stuck_block
 from tightrope.plan.solve import Infeasible, place_deferrable, solve_blocks
 
 DAYS = ("day 1", "day 2", "day 3", "day 4", "day 5", "day 6", "day 7")
@@ -72,28 +72,15 @@ def _irreducible(problem: Problem, stated: list[Limit], block: int) -> Iterator[
 
 def _words(problem: Problem, limits: tuple[Limit, ...], block: int) -> str:
     """Return the smallest change of each limit, one after the other: the first with those after it out of the way."""
-    changed, said = problem, []
+    changed = problem
+    said: list[str] = []
     for place, limit in enumerate(limits):
         later = limits[place + 1 :]
         change = smallest(limit, _without(changed, later), block)
         said.append(change.words)
-        changed = _restored(change, changed, later)
+        before = changed
+        changed = reduce(lambda left, other: other.restored(left, before), later, change.problem)
     return " and ".join(said)
-
-
-def _restored(change: Change, before: Problem, later: tuple[Limit, ...]) -> Problem:
-    """Return the changed problem with the limits that are still to be looked at as they were."""
-    families = {limit.family for limit in later}
-    kept = {
-        "quota": {"quotas": before.quotas},
-        "quality-floor": {"quality_floor": before.quality_floor},
-        "routing-share": {"share_cap": before.share_cap},
-        "spot-share": {"max_spot_share": before.max_spot_share},
-        "spot-zone-loss": {"spot_zone_loss_share": before.spot_zone_loss_share},
-        "zone-loss": {"zone_loss_share": before.zone_loss_share},
-        "n-plus-one": {"n_plus_one_share": before.n_plus_one_share},
-    }
-    return reduce(lambda left, family: replace(left, **kept[family]), sorted(families), change.problem)
 
 
 # ------------------------------------------------------------------------------------------------------------ work that waits

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tightrope.plan.constraints import add_block
+from tightrope.plan.constraints import FAMILIES, add_block
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Problem
 
@@ -38,6 +38,8 @@ class Limit:
     """From a problem that the family alone keeps from serving the block."""
     words: Callable[[Problem, Problem], str]
     """From the problem as stated and as changed."""
+    restored: Callable[[Problem, Problem], Problem]
+    """The first problem with this limit as in the second."""
 
 
 def fits(problem: Problem, block: int) -> bool:
@@ -63,32 +65,29 @@ def _points(share: float) -> str:
     return f"{100.0 * share:.4g} %"
 
 
-def _share(family: str, field: str, *, up: bool) -> Limit:
+def _share(family: str, get: Callable[[Problem], float], put: Callable[[Problem, float], Problem], *, up: bool) -> Limit:
     """Return the limit of a share that is one number: raised where ``up``, else lowered."""
-
-    def at(problem: Problem, step: int) -> Problem:
-        return replace(problem, **{field: step / STEPS})
+    loosest = 1.0 if up else 0.0
 
     def loosen(problem: Problem, block: int) -> Problem:
-        stated = float(getattr(problem, field)) * STEPS
+        stated = get(problem) * STEPS
         bad, good = (int(np.floor(stated + 1e-9)), STEPS) if up else (int(np.ceil(stated - 1e-9)), 0)
         while abs(good - bad) > 1:
             middle = (good + bad) // 2
-            bad, good = (bad, middle) if fits(at(problem, middle), block) else (middle, good)
-        return at(problem, good)
+            bad, good = (bad, middle) if fits(put(problem, middle / STEPS), block) else (middle, good)
+        return put(problem, good / STEPS)
 
     def words(now: Problem, then: Problem) -> str:
         verb, bound = ("raise", "at least") if up else ("lower", "at most")
-        to, stated = (_points(float(getattr(problem, field))) for problem in (then, now))
-        return f"{verb} purchase.{field} to {bound} {to} (now {stated})"
+        return f"{verb} {FAMILIES[family].fix} to {bound} {_points(get(then))} (now {_points(get(now))})"
 
-    loosest = 1.0 if up else 0.0
     return Limit(
         family,
-        lambda problem: float(getattr(problem, field)) != loosest,
-        lambda problem: replace(problem, **{field: loosest}),
-        loosen,
-        words,
+        states=lambda problem: get(problem) != loosest,
+        without=lambda problem: put(problem, loosest),
+        loosen=loosen,
+        words=words,
+        restored=lambda changed, before: put(changed, get(before)),
     )
 
 
@@ -179,29 +178,37 @@ def _field(variant: str) -> str:
 LIMITS: tuple[Limit, ...] = (
     Limit(
         "quota",
-        lambda problem: bool(problem.quotas),
-        lambda problem: replace(problem, quotas=()),
-        _raise_quotas,
-        quota_words,
+        states=lambda problem: bool(problem.quotas),
+        without=lambda problem: replace(problem, quotas=()),
+        loosen=_raise_quotas,
+        words=quota_words,
+        restored=lambda changed, before: replace(changed, quotas=before.quotas),
     ),
     Limit(
         "quality-floor",
-        lambda problem: bool((problem.quality_floor > 0.0).any()),
-        lambda problem: replace(problem, quality_floor=np.zeros_like(problem.quality_floor)),
-        _lower_floors,
-        _floor_words,
+        states=lambda problem: bool((problem.quality_floor > 0.0).any()),
+        without=lambda problem: replace(problem, quality_floor=np.zeros_like(problem.quality_floor)),
+        loosen=_lower_floors,
+        words=_floor_words,
+        restored=lambda changed, before: replace(changed, quality_floor=before.quality_floor),
     ),
     Limit(
         "routing-share",
-        lambda problem: bool((problem.share_cap < 1.0).any()),
-        lambda problem: replace(problem, share_cap=np.ones_like(problem.share_cap)),
-        _raise_shares,
-        _share_words,
+        states=lambda problem: bool((problem.share_cap < 1.0).any()),
+        without=lambda problem: replace(problem, share_cap=np.ones_like(problem.share_cap)),
+        loosen=_raise_shares,
+        words=_share_words,
+        restored=lambda changed, before: replace(changed, share_cap=before.share_cap),
     ),
-    _share("spot-share", "max_spot_share", up=True),
-    _share("spot-zone-loss", "spot_zone_loss_share", up=False),
-    _share("zone-loss", "zone_loss_share", up=False),
-    _share("n-plus-one", "n_plus_one_share", up=False),
+    _share("spot-share", lambda of: of.max_spot_share, lambda of, share: replace(of, max_spot_share=share), up=True),
+    _share(
+        "spot-zone-loss",
+        lambda of: of.spot_zone_loss_share,
+        lambda of, share: replace(of, spot_zone_loss_share=share),
+        up=False,
+    ),
+    _share("zone-loss", lambda of: of.zone_loss_share, lambda of, share: replace(of, zone_loss_share=share), up=False),
+    _share("n-plus-one", lambda of: of.n_plus_one_share, lambda of, share: replace(of, n_plus_one_share=share), up=False),
 )
 
 
