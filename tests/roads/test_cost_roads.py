@@ -10,21 +10,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tightrope.base.plan import Usage, UsageLine
+from tightrope.base.plan import OfferTerms, Usage, UsageLine
+from tightrope.base.records import Committed, Profile, Provenance, RequestEngine
+from tightrope.base.registry import find_offer
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import load_price_book
 from tightrope.demand.workload import load_workload
 from tightrope.offers.bill import charge_fleet
-from tightrope.offers.compute_savings_plan import NAME as PLAN
-from tightrope.offers.compute_savings_plan import best_commitment_usd_per_hour
 from tightrope.plan.bill import total_usd
 from tightrope.plan.bound import lower_bound
+from tightrope.plan.cover import best_commitments
+from tightrope.plan.covers import find_covers
 from tightrope.plan.fleet import open_pools, plan_fleet
 from tightrope.plan.make import commitments_of, make_plan, plan_lines
-from tightrope.plan.problem import Problem, usage_of
+from tightrope.plan.problem import PoolOption, Problem, usage_of
 from tightrope.plan.prove import Bench
 from tightrope.plan.solve import Solution, monthly_usd, relax
 from tightrope.replay.records import Fleet, Outcome, Traffic
@@ -49,55 +51,133 @@ BRUTE: Any = sys.modules.get("plan_brute_force") or load_module("brute_force")
 SMALL: str = load_module("conftest").SMALL
 
 
-def charged_usd(problem: Problem, machines: np.ndarray, prices: Any, commitment_usd_per_hour: float) -> float:
+def charged_usd(problem: Problem, machines: np.ndarray, prices: Any, commitments: np.ndarray) -> float:
     """Return the month's machines and disks through ``offers``."""
-    usage = usage_of(problem, machines, [option.label for option in problem.options])
-    disks = problem.disk_usd_per_hour * float((machines @ usage.hours_per_month).sum())
-    return total_usd(charge_fleet(usage, prices, {PLAN: commitment_usd_per_hour})) + disks
+    usage = usage_of(problem, machines, [f"pool {p}" for p in range(len(problem.options))])
+    disks = float(problem.disk_usd_per_hour @ (machines @ usage.hours_per_month))
+    return total_usd(charge_fleet(usage, prices, committed_of(problem, commitments))) + disks
+
+
+def committed_of(problem: Problem, commitments: np.ndarray) -> tuple[Committed, ...]:
+    return tuple(
+        Committed(cover.cloud, cover.offer, cover.scope, float(usd))
+        for cover, usd in zip(problem.covers, commitments, strict=True)
+    )
+
+
+def machines_and_commitments_usd(problem: Problem, machines: np.ndarray, commitments: np.ndarray) -> float:
+    """Return the optimiser's own arithmetic of a month without requests and work."""
+    share = np.zeros((len(problem.interactive), *machines.shape))
+    return monthly_usd(problem, machines, share, np.zeros((0, *machines.shape)), commitments)
 
 
 @st.composite
-def fleets(draw: st.DrawFn) -> tuple[Any, np.ndarray, float]:
-    """Draw prices of up to four options, machines of each in up to five blocks, and a commitment."""
+def fleets(draw: st.DrawFn) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Draw prices of up to four options, machines of each in up to five blocks, and commitments of every kind."""
     cents = st.integers(1, 999)
     sold = []
     for p in range(draw(st.integers(1, 4))):
         usd, spot = draw(cents), draw(st.booleans())
-        plan = None if spot else draw(st.none() | st.integers(1, usd))
-        sold.append(BRUTE.Sold(f"m{p}.x", f"{usd / 100:.2f}", (1.0,), None if plan is None else f"{plan / 100:.2f}", spot))
+        rates = {name: draw(st.none() | st.integers(1, usd)) for name in ("plan", "family_plan", "reserved")}
+        stated = {name: f"{rate / 100:.2f}" for name, rate in rates.items() if rate is not None}
+        sold.append(BRUTE.Sold(f"m{p % 2}.{p}", f"{usd / 100:.2f}", (1.0,), spot=spot, **stated))
     blocks = draw(st.integers(1, 5))
     counts = st.lists(st.integers(0, 50), min_size=blocks, max_size=blocks)
     machines = np.array([draw(counts) for _ in sold])
-    return BRUTE.Case(tuple(sold), ((1.0,) * blocks,)), machines, draw(st.floats(0.0, 300.0))
+    hours = tuple(draw(st.sampled_from([1.0, 30.4, 365.0])) for _ in range(blocks))
+    case = BRUTE.Case(tuple(sold), ((1.0,) * blocks,), block_hours=hours)
+    amounts = draw(st.lists(st.floats(0.0, 150.0), min_size=9, max_size=9))
+    return case, machines, np.array(amounts[: len(case.problem.covers)])
 
 
 @settings(max_examples=200, deadline=None)
 @given(fleet=fleets())
-def test_the_optimisers_arithmetic_is_the_offers_bill(fleet: tuple[Any, np.ndarray, float]) -> None:
-    case, machines, commitment = fleet
-    problem = without_dear_plans(case.problem)
-    assert monthly_usd(problem, machines, commitment) == pytest.approx(
-        charged_usd(problem, machines, case.prices, commitment), rel=EXACT
-    )
+def test_the_optimisers_arithmetic_is_the_offers_bill(fleet: tuple[Any, np.ndarray, np.ndarray]) -> None:
+    case, machines, commitments = fleet
+    problem = case.problem
+    mine = machines_and_commitments_usd(problem, machines, commitments)
+    assert mine == pytest.approx(charged_usd(problem, machines, case.prices, commitments), rel=EXACT)
+    assert mine == pytest.approx(BRUTE.slow_machines_usd(problem, machines, commitments), rel=EXACT)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(fleet=fleets())
-def test_the_commitment_bought_is_the_cheapest(fleet: tuple[Any, np.ndarray, float]) -> None:
-    case, machines, other = fleet
-    problem = without_dear_plans(case.problem)
-    usage = usage_of(problem, machines, [option.label for option in problem.options])
-    best = monthly_usd(problem, machines, best_commitment_usd_per_hour(usage, case.prices))
-    tried = min(monthly_usd(problem, machines, kink) for kink in [*BRUTE.kinks(problem, machines.T), other])
-    assert best == pytest.approx(min(best, tried), rel=1e-9)
+def test_the_commitments_bought_are_no_dearer_than_any_of_one_kind(fleet: tuple[Any, np.ndarray, np.ndarray]) -> None:
+    case, machines, drawn = fleet
+    problem = case.problem
+    best = machines_and_commitments_usd(problem, machines, best_commitments(problem, machines))
+    assert best <= machines_and_commitments_usd(problem, machines, np.zeros(len(drawn))) * (1.0 + 1e-9)
+    if len(problem.covers) == 1 and problem.covers[0].step_usd_per_hour == 0.0:
+        tried = (machines_and_commitments_usd(problem, machines, np.array([usd])) for usd in kinks(problem, machines))
+        assert best <= min(tried) * (1.0 + 1e-9)
 
 
-def without_dear_plans(problem: Problem) -> Problem:
-    """Return the problem as ``build`` would: a plan that is no cheaper than on-demand covers nothing."""
+def kinks(problem: Problem, machines: np.ndarray) -> list[float]:
+    """Return the amounts at which one commitment is used up in some block, in the sellers' order."""
+    (cover,) = problem.covers
     own = problem.usd_per_hour - problem.disk_usd_per_hour
+    order = sorted(np.flatnonzero(cover.covers), key=lambda p: (cover.usd_per_hour[p] / own[p], cover.usd_per_hour[p]))
+    return np.cumsum(cover.usd_per_hour[order][:, None] * machines[order], axis=0).ravel().tolist()
+
+
+# --------------------------------------------------------------------------------------------------------- the book's prices
+
+EVERY = (
+    "reserved-1y-no-upfront",
+    "reserved-1y-all-upfront",
+    "reserved-3y-no-upfront",
+    "convertible-1y-no-upfront",
+    "instance-savings-plan-1y-no-upfront",
+    "instance-savings-plan-3y-no-upfront",
+    "compute-savings-plan-1y-no-upfront",
+    "compute-savings-plan-3y-no-upfront",
+)
+MACHINES = ("c6i.large", "c6i.xlarge", "c6i.2xlarge", "c7i.large", "g5.xlarge", "g5.2xlarge", "g6.xlarge")
+
+
+@pytest.fixture(scope="module")
+def sold() -> Problem:
+    """Return a week of machines of the shipped book, under every commitment that AWS sells on them, each alike."""
+    book = load_price_book()
+    workload = load_workload(ROOT / "examples" / "chatgenius" / "workload.yaml", book)
+    purchase = replace(workload.purchase, offers=("on-demand", "spot", *EVERY))
+    variant, profile = workload.variants[0], None
+    options = []
+    for machine in book.machines(MACHINES):
+        profile = Profile(variant.name, machine.name, RequestEngine((1.0,), 0.0), 1, Provenance("model", "by hand", 0.1))
+        for offer in ("on-demand", "spot"):
+            terms = find_offer(offer).terms(machine.name, "us-east-1", book)
+            if isinstance(terms, OfferTerms):
+                options.append(PoolOption(variant, machine, "us-east-1", profile, terms))
+    future = replace(workload.future, months=36)
+    covers, _ = find_covers(replace(workload, purchase=purchase, future=future), book, tuple(options))
+    count, blocks = len(options), 3
+    case = BRUTE.Case(tuple(BRUTE.Sold(f"m0.{p}", "1.00", (1.0,)) for p in range(count)), ((1.0,) * blocks,))
+    disk = np.full(count, 0.011)
     return replace(
-        problem, covered_usd_per_hour=np.where(problem.covered_usd_per_hour < own - 1e-12, problem.covered_usd_per_hour, np.inf)
+        case.problem,
+        options=tuple(options),
+        usd_per_hour=np.array([option.terms.usd_per_hour for option in options]) + disk,
+        disk_usd_per_hour=disk,
+        interruptible=np.array([option.interruptible for option in options]),
+        covers=covers,
+        block_hours=np.array([100.0, 230.0, 400.0]),
     )
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_every_commitment_at_once_on_the_books_prices_costs_what_the_sellers_charge(sold: Problem, data: st.DataObject) -> None:
+    count = st.lists(st.integers(0, 6), min_size=3, max_size=3)
+    machines = np.array([data.draw(count) for _ in sold.options])
+    commitments = np.array([data.draw(st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.7])) for _ in sold.covers])
+    mine = machines_and_commitments_usd(sold, machines, commitments)
+    assert mine == pytest.approx(charged_usd(sold, machines, load_price_book(), commitments), rel=EXACT)
+
+
+def test_the_book_sells_commitments_of_every_order_and_of_both_terms(sold: Problem) -> None:
+    assert {(cover.order, cover.term_years) for cover in sold.covers} == {(order, term) for order in (1, 2, 3) for term in (1, 3)}
+    assert {cover.scope for cover in sold.covers} >= {"", "us-east-1/c6i", "us-east-1/g5", "us-east-1/g5.xlarge"}
 
 
 # ------------------------------------------------------------------------------------------------------- the chatbot example
@@ -123,10 +203,10 @@ def replay_of(fleet: Fleet) -> Outcome:
 def test_the_chatbots_cost_is_its_bill(chatbot: tuple[Bench, Solution]) -> None:
     bench, solution = chatbot
     lines = plan_lines(solution, open_pools(solution), bench.book)
-    again = monthly_usd(solution.problem, solution.machines, solution.commitment_usd_per_hour)
+    again = monthly_usd(solution.problem, solution.machines, solution.share, solution.work, solution.commitments)
     assert solution.usd_per_month == pytest.approx(again, rel=1e-12)
     assert total_usd(lines) == pytest.approx(again, rel=EXACT)
-    assert solution.commitment_usd_per_hour > 0.0
+    assert solution.commitments.sum() > 0.0
 
 
 def test_the_chatbots_bill_is_what_its_replayed_week_is_charged(chatbot: tuple[Bench, Solution]) -> None:
@@ -139,7 +219,8 @@ def test_the_chatbots_bill_is_what_its_replayed_week_is_charged(chatbot: tuple[B
         UsageLine(pool.name, "aws", pool.option.region, pool.option.machine.name, pool.option.terms.offer) for pool in pools
     )
     usage = Usage(lines, outcome.machine_hours, solution.problem.block_hours)
-    disks = solution.problem.disk_usd_per_hour * float((outcome.machine_hours @ usage.hours_per_month).sum())
+    disk_usd_per_hour = solution.problem.disk_usd_per_hour[[pool.index for pool in pools]]
+    disks = float(disk_usd_per_hour @ (outcome.machine_hours @ usage.hours_per_month))
     charged = total_usd(charge_fleet(usage, bench.book, commitments_of(solution))) + disks
     assert charged == pytest.approx(solution.usd_per_month, rel=EXACT)
 
@@ -148,9 +229,14 @@ def test_fractions_of_machine_hours_cost_the_same_on_both_roads(chatbot: tuple[B
     bench, solution = chatbot
     random = np.random.default_rng(7)
     hours = solution.machines * random.uniform(0.3, 1.2, solution.machines.shape)
-    for commitment in (0.0, 0.5 * solution.commitment_usd_per_hour, 3.0 * solution.commitment_usd_per_hour):
-        mine = monthly_usd(solution.problem, hours, commitment)
-        assert mine == pytest.approx(charged_usd(solution.problem, hours, bench.book, commitment), rel=EXACT)
+    for times in (0.0, 0.5, 3.0):
+        commitments = times * solution.commitments
+        mine = machines_and_commitments_usd(without_work(solution.problem), hours, commitments)
+        assert mine == pytest.approx(charged_usd(solution.problem, hours, bench.book, commitments), rel=EXACT)
+
+
+def without_work(problem: Problem) -> Problem:
+    return replace(problem, windows=())
 
 
 def test_the_chatbots_bound_is_below_its_cost_and_above_the_relaxation(chatbot: tuple[Bench, Solution]) -> None:
