@@ -410,6 +410,8 @@ class Workload:
     cache: CachePolicy | None = None
     failures_per_hour: float = 0.0
     """Rate at which a machine dies without notice, in every replay."""
+    tunes_target: bool = False
+    """Whether the plan may choose the autoscaler's target itself: the workload states none."""
     future: Future = Future()
     """What commitments are sized on."""
     infrastructure: Infrastructure = field(default_factory=Infrastructure)

@@ -24,9 +24,9 @@ from tightrope.demand.quantities import (
     Tokens,
     Wait,
 )
+from tightrope.demand.schema_levers import Cache
 from tightrope.demand.schema_places import Infrastructure, Places
 from tightrope.demand.schema_services import Api, Services
-from tightrope.demand.schema_levers import Cache
 from tightrope.demand.schema_traffic import Traffic
 from tightrope.demand.strict import Strict
 
@@ -287,8 +287,8 @@ class Scaling(Strict):
     """The autoscaler, named as in the Kubernetes HorizontalPodAutoscaler v2."""
 
     enabled: bool = True
-    target_utilisation: Annotated[Share, Field(gt=0)] = Field(
-        0.95, description="Load per replica, as a share of what it sustains, steered to."
+    target_utilisation: Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)] | None = Field(
+        None, description="Load per replica, as a share of what it sustains, steered to; left out, the plan tries 0.95 and more."
     )
     max_surge: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] = Field(
         1.5, description="Largest fleet, as a multiple of the largest scheduled one."

@@ -37,6 +37,8 @@ from tightrope.demand.purchase import define_future, define_purchase
 from tightrope.demand.quantities import DURATIONS
 from tightrope.demand.services import define_api, define_services
 
+DEFAULT_TARGET = 0.95
+"""Load that the autoscaler steers to where a workload states none and the plan finds no better."""
 BYTES_PER_PARAMETER = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
 
 
@@ -60,6 +62,7 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
         where=define_where(document, stated, book),
         purchase=define_purchase(document, stated.purchase, known_offers, book),
         scaling=_scaling(stated.scaling),
+        tunes_target=stated.scaling.target_utilisation is None,
         today=_today(document, stated, variants, book, known_offers),
         heldout_share=_heldout_share(document, stated.proof.heldout, classes),
         seeds=tuple(stated.proof.seeds),
@@ -196,7 +199,7 @@ def _scaling(stated: schema.Scaling) -> ScalingPolicy:
     """Return the autoscaler's numbers; limits on change that are not stated are the record's own, which are Kubernetes'."""
     policy = ScalingPolicy(
         enabled=stated.enabled,
-        target_utilisation=stated.target_utilisation,
+        target_utilisation=DEFAULT_TARGET if stated.target_utilisation is None else stated.target_utilisation,
         max_surge=stated.max_surge,
         tolerance=stated.tolerance,
         sync_s=stated.sync,

@@ -26,6 +26,7 @@ from tightrope.plan.placed import plan_around
 from tightrope.plan.problem import usage_of
 from tightrope.plan.prove import Bench, Proof, prove
 from tightrope.plan.ran import Ran, metered_total, month_usd
+from tightrope.plan.robust import find_robustness
 from tightrope.plan.services.metered import with_metered
 from tightrope.plan.services.ran import metered_pools, ran_hours
 from tightrope.plan.sized import lead_seconds, size_classes
@@ -83,6 +84,8 @@ def make_plan(
         commitments=_commitments(solution, pools, book),
         levers=why.levers,
         evidence=proof.evidence,
+        robustness=find_robustness(workload, proof),
+        tuned=proof.tuned,
         replay_monthly_cost_usd=replayed,
         today_evidence=now_evidence,
         provenance=tuple(dict.fromkeys(describe(pool.option.profile) for pool in pools)),

@@ -229,8 +229,11 @@ def _tune(bench: Bench, progress: Callable[[str], None]) -> Proof:
             break
         headroom = {name: value * (RAISE if _missed(name, proof) else 1.0) for name, value in headroom.items()}
     assert best is not None  # noqa: S101 - the loop runs at least once
-    raised = [f"{name} is planned for {value - 1.0:+.0%} traffic: on {stretch.words} less missed a promise"
-              for name, value in best.headroom.items() if value > 1.0]
+    raised = [
+        f"{name} is planned for {value - 1.0:+.0%} traffic: on {stretch.words} less missed a promise"
+        for name, value in best.headroom.items()
+        if value > 1.0
+    ]
     return _set_target(bench.workload, replace(best, tuned=tuple(raised)), progress)
 
 
@@ -257,7 +260,9 @@ def _set_target(workload: Workload, proof: Proof, progress: Callable[[str], None
     The workload's own target stays where it states one, where a promise has no room, and where the autoscaler adds nothing.
     """
     hours = scheduled_hours(
-        np.stack([pool.schedule for pool in proof.fleet.pools]), proof.stretch.start_s, proof.stretch.end_s - proof.stretch.start_s
+        np.stack([pool.schedule for pool in proof.fleet.pools]),
+        proof.stretch.start_s,
+        proof.stretch.end_s - proof.stretch.start_s,
     )
     if not (workload.tunes_target and workload.scaling.enabled) or proof.machine_hours.sum() <= IDLE_SCALER * hours.sum():
         return proof
@@ -285,11 +290,12 @@ def spent_usd(proof: Proof, outcomes: list[Outcome] | None = None) -> float:
     """Return what ran over a stretch at the offers' own rates, no commitment counted: US dollars, mean over the replays."""
     replays = proof.outcomes if outcomes is None else outcomes
     problem, index = proof.solution.problem, [pool.index for pool in open_pools(proof.solution)]
+    usd_per_hour = np.where(problem.metered, 0.0, problem.usd_per_hour)[index]
     usd_per_request = np.concatenate([problem.usd_per_request, problem.usd_per_work])[:, index]
     spent = 0.0
     for outcome in replays:
         answered = outcome.pool >= 0
-        spent += float(problem.usd_per_hour[index] @ outcome.machine_hours.sum(axis=1))
+        spent += float(usd_per_hour @ outcome.machine_hours.sum(axis=1))
         spent += float(usd_per_request[outcome.traffic.traffic_class[answered], outcome.pool[answered]].sum())
     return spent / len(replays)
 

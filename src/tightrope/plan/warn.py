@@ -2,25 +2,20 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 
 from tightrope.base import registry
 from tightrope.base.catalogue import OLD_DAYS, OWNED, PriceRow, UnitPrice
 from tightrope.base.plan import Evidence, Refusal
 from tightrope.base.records import Workload
-from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import split_demand
 from tightrope.plan.bill import NOT_BILLED
-from tightrope.plan.fleet import OpenPool, Stretch, busiest
-from tightrope.plan.prove import Proof, gather_evidence, replay_seeds
+from tightrope.plan.fleet import OpenPool
+from tightrope.plan.prove import Proof
 from tightrope.plan.sized import lead_seconds, may_commit, size_classes
-from tightrope.replay.records import Drill
 
 WIDE_BAND = 0.3
-DRILL_S = 600.0
-"""How long the drilled zone stays away."""
 
 
 def find_warnings(
@@ -46,7 +41,6 @@ def find_warnings(
             f"on the held-out days the autoscaler's fleet cost ${replayed_usd:,.0f} at month scale, the plan's week ${cost_usd:,.0f}"
         )
     found += _interruptions(proof)
-    found += _drill(workload, proof)
     found += [
         f"{pool.option.profile.variant} on {pool.option.machine.name} is {pool.option.profile.provenance.kind}led, "
         f"±{pool.option.profile.provenance.error_band:.0%}: measure it before you commit"
@@ -106,7 +100,9 @@ def _interruptions(proof: Proof) -> list[str]:
     if not any(pool.interruptions_per_hour > 0.0 for pool in proof.fleet.pools):
         return []
     seen = sum(outcome.interruptions for outcome in proof.outcomes)
-    return [f"the replays drew {seen} spot interruption{'' if seen == 1 else 's'} at the published rates; the drill forces more"]
+    return [
+        f"the replays drew {seen} spot interruption{'' if seen == 1 else 's'} at the published rates; the robustness cases force more"
+    ]
 
 
 def _grown(workload: Workload, evidence: Evidence) -> str:
@@ -128,33 +124,6 @@ def _traffic(workload: Workload) -> list[str]:
                 "what sizing saw"
             )
     return found
-
-
-def _drill(workload: Workload, proof: Proof) -> list[str]:
-    """Say what the loss of one spot zone, without notice, does at the busiest hour of the held-out traffic.
-
-    Nothing is said where the replayed stretch leaves no time before that hour for the fleet to settle.
-    """
-    if not any(pool.interruptions_per_hour > 0.0 and pool.zones > 0 for pool in proof.fleet.pools):
-        return []
-    peak = busiest(workload, proof.stretch, SECONDS_PER_HOUR)
-    stretch = Stretch(max(proof.stretch.start_s, peak.start_s - SECONDS_PER_HOUR), peak.end_s)
-    loss_s = peak.start_s - stretch.start_s
-    if loss_s <= 0.0 or stretch.end_s - peak.start_s < DRILL_S:
-        return []
-    zones = max(pool.zones for pool in proof.fleet.pools if pool.interruptions_per_hour > 0.0)
-    one_seed = replace(workload, seeds=workload.seeds[:1])
-    drills: list[tuple[Evidence, int]] = []
-    for zone in range(max(zones, 1)):
-        outcomes = replay_seeds(proof.fleet, one_seed, stretch, Drill("spot-zone-loss", loss_s, loss_s + DRILL_S, zone))
-        retried = sum(outcome.retries for outcome in outcomes)
-        drills += [(item, retried) for item in gather_evidence(one_seed, proof.fleet, outcomes, stretch) if item.target < 1.0]
-    if not drills:
-        return []
-    worst, retried = min(drills, key=lambda drill: (drill[0].attainment - drill[0].target, -drill[1]))
-    place = f"at the held-out peak ({peak.words}), for {DRILL_S / 60:.0f} minutes"
-    effect = f"{worst.traffic_class} {worst.slo} attains {worst.attainment:.1%} over these hours, {retried} requests start again"
-    return [f"losing the worst zone of the spot pools without notice {place}: {effect}"]
 
 
 def _prices(rows: Sequence[PriceRow | UnitPrice], today: date) -> list[str]:

@@ -215,7 +215,7 @@ def judge(
     p50, p95, p99 = percentiles_ms(flat)
     return Evidence(
         traffic_class=name,
-        slo=str(promise) if isinstance(promise, Slo) else f"done by {_clock(promise.deadline_h)}",
+        slo=str(promise) if isinstance(promise, Slo) else due_words(promise),
         window=window,
         requests=len(flat),
         attainment=interval.share,
@@ -265,10 +265,11 @@ def percentiles_ms(values_s: FloatArray) -> tuple[float | None, ...]:
     return tuple(1000.0 * float(low + (high - low) * part) if np.isfinite(high) else None for low, high, part in pairs)
 
 
-def _clock(hour: float) -> str:
-    """Return an hour of the day as a clock shows it.
+def due_words(deferral: Deferral) -> str:
+    """Return the promise of work that waits, in words.
 
-    >>> _clock(6.5)
-    '06:30'
+    >>> due_words(Deferral(22.0, 6.5))
+    'done by 06:30'
     """
-    return f"{int(hour) % 24:02d}:{round(60 * (hour % 1)):02d}"
+    hour = deferral.deadline_h
+    return f"done by {int(hour) % 24:02d}:{round(60 * (hour % 1)):02d}"
