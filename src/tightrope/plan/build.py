@@ -1,5 +1,7 @@
 """From a workload and a price book to a ``Problem``: what may run where, and every way in which it may be paid."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from tightrope.base.catalogue import OWNED
@@ -10,6 +12,8 @@ from tightrope.base.records import FloatArray, Workload
 from tightrope.base.registry import find_offer
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
+from tightrope.plan.bill import total_usd
+from tightrope.plan.caching import cache_lines
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.covers import find_covers
 from tightrope.plan.deployments import Deployment, check_served, find_deployments
@@ -58,6 +62,8 @@ def build_problem(
         msg = f"offers: none of {', '.join(workload.purchase.offers)} runs a machine that could serve here\n{why}"
         raise InfeasibleError(msg, resolve="allow on-demand in purchase.offers, or another region or cloud in where")
     problem = with_traffic(_arrays(workload, book, sized, options, tuple(refusals + unsold)), workload, book)
+    cache_usd = total_usd(cache_lines(workload, book, problem))
+    problem = replace(problem, constant_usd_per_month=problem.constant_usd_per_month + cache_usd)
     return problem if whole else drop_dominated(problem)
 
 

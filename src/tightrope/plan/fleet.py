@@ -74,7 +74,7 @@ def _fleet_classes(interactive: list[TrafficClass], deferrable: list[TrafficClas
 def _response_cache(workload: Workload) -> ResponseCache | None:
     """Return the workload's cache of answers as the replay knows it."""
     stated = workload.cache
-    return None if stated is None else ResponseCache(stated.entries, stated.ttl_s, stated.hit_s)
+    return None if stated is None or not stated.entries else ResponseCache(stated.entries, stated.ttl_s, stated.hit_s)
 
 
 def _pool_rate(solution: Solution, pool: OpenPool) -> float:
@@ -257,16 +257,19 @@ def draw_traffic(workload: Workload, stretch: Stretch, seed: int) -> Traffic:
     Classes are in the order of the fleet: interactive ones first.
     """
     interactive, deferrable = _class_order(workload)
-    parts = []
+    parts, keys = [], []
     for index, item in enumerate((*interactive, *deferrable)):
         grown = grow(item, 1.0 + item.growth)
         drawn = draw_arrivals(grown.demand, stretch.start_s, stretch.end_s, seed * 1000 + index)
         parts.append((drawn.time_s - stretch.start_s, np.full(len(drawn.time_s), index), drawn.input_tokens, drawn.output_tokens))
+        none = np.full(len(drawn.time_s), -1, dtype=np.int64)
+        keys.append(none if drawn.key is None else np.where(drawn.key >= 0, drawn.key * len(workload.classes) + index, none))
     times, classes, inputs, outputs = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(times, kind="stable")
     times, classes = times[order], classes[order]
     deadline_s = due_s(times, classes, stretch.start_s, [item.deferral for item in (*interactive, *deferrable)])
-    return Traffic(times, classes, inputs[order], outputs[order], deadline_s=deadline_s)
+    key = np.concatenate(keys)[order] if any(item.demand.key is not None for item in workload.classes) else None
+    return Traffic(times, classes, inputs[order], outputs[order], key=key, deadline_s=deadline_s)
 
 
 def grow(item: TrafficClass, factor: float) -> TrafficClass:

@@ -16,7 +16,9 @@ from tightrope.offers.commitment import upfront_usd
 from tightrope.perf.find import describe
 from tightrope.plan.bill import machine_lines, total_usd, used_share
 from tightrope.plan.bound import lower_bound
+from tightrope.plan.caching import cache_lines
 from tightrope.plan.capacity import CapacityTable
+from tightrope.plan.choices import take_choices
 from tightrope.plan.explain import explain
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
@@ -52,18 +54,21 @@ def make_plan(
     ``today`` dates the warnings about old prices; ``table`` is what was measured already; ``full`` explains all that takes planning many
     times over. Raises ``InfeasibleError`` where no plan keeps the promises; a plan that is not proven is returned with that status.
     """
-    bench = Bench(workload, book, table or CapacityTable())
+    stated, table = workload, table or CapacityTable()
+    workload, rejected = take_choices(stated, book, table, progress)
+    bench = Bench(workload, book, table)
     proof = prove(bench, progress)
     solution, decision = commit_on_futures(workload, proof.solution, whole_problem(bench, proof))
     proof, problem = replace(proof, solution=solution), proof.problem
     pools = open_pools(solution)
     constant, unpriced = plan_around(workload, book, problem, solution.machines, solution.share, solution.work)
+    constant += cache_lines(workload, book, problem)
     lines = plan_lines(solution, pools, book) + constant
     progress("today's fleet")
-    now = today_lines(workload, book, bench.table)
-    now_evidence = today_evidence(workload, book)
+    now = today_lines(stated, book, bench.table)
+    now_evidence = today_evidence(stated, book)
     progress("lower bound")
-    bound = _bound(proof)
+    bound = _bound(replace(proof, others=proof.others + rejected))
     cost, before = total_usd(lines), total_usd(now)
     why = explain(bench, proof, now, cost - solution.usd_per_month, progress, full=full)
     replayed = replay_usd(proof, pools, book) + total_usd(constant)

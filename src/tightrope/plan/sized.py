@@ -7,6 +7,7 @@ import numpy as np
 from tightrope.base.records import FloatArray, TrafficClass, Workload
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.demand.blocks import Blocks, split_demand, weekly_blocks
+from tightrope.demand.keys import without_cached
 
 RATE_STEP = 0.02
 """Planned rates are rounded up to steps of this size, so that hours alike are equal and solved once."""
@@ -31,7 +32,7 @@ def size_classes(workload: Workload, headroom: dict[str, float], lead_s: float) 
     """Return every class's week from the part of the trace that may be seen: peak within each block, growth and surge on top."""
     sized = []
     for item in workload.classes:
-        seen = split_demand(item.demand, workload.heldout_share).sizing
+        seen = without_cached(split_demand(item.demand, workload.heldout_share).sizing, item.growth)
         blocks: Blocks = weekly_blocks(seen, lead_s)
         factor = (1.0 + item.growth) * (1.0 + item.surge) * headroom.get(item.name, 1.0)
         sized.append(
