@@ -54,6 +54,8 @@ def _with_cascade(document: Document, stated: dict[str, Traffic], item: TrafficC
     for part in PARTS:
         if f"{item.name}-{part}" in stated:
             what = f"a cascade of {item.name!r} is planned as the classes {item.name}-first and {item.name}-escalated"
-            raise InputError(what, resolve="rename the class of that name", where=document.where("traffic", f"{item.name}-{part}"))
+            raise InputError(
+                what, resolve="rename the class of that name", where=document.where("traffic", f"{item.name}-{part}")
+            )
     curve = tuple((point.escalated, point.quality) for point in entry.curve)
     return replace(item, cascade=Cascade(entry.small, entry.large, curve, entry.within))
