@@ -24,6 +24,7 @@ from tightrope.plan.problem import PoolOption, Problem, Quota, Window
 from tightrope.plan.services.apis import find_apis
 from tightrope.plan.services.functions import find_functions
 from tightrope.plan.services.metered import beside_usd_per_hour, is_metered, request_usd, within_limits
+from tightrope.plan.services.offered import OF_SERVICES
 from tightrope.plan.services.own import find_own, hold_own
 from tightrope.plan.sized import Sized, lead_seconds, size_classes
 
@@ -68,8 +69,9 @@ def build_problem(
 
 
 def pay_as_you_go(workload: Workload) -> list[Offer]:
-    """Return the allowed offers that machines may run under."""
-    return [offer for offer in map(find_offer, workload.purchase.offers) if offer.kind == "pay-as-you-go"]
+    """Return the allowed offers that rented machines may run under."""
+    allowed = (find_offer(name) for name in workload.purchase.offers if name not in OF_SERVICES)
+    return [offer for offer in allowed if offer.kind == "pay-as-you-go"]
 
 
 def _options(

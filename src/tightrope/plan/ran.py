@@ -16,7 +16,7 @@ from tightrope.base.registry import find_offer
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill import FIXED_DRIVERS, disk_usd_per_hour, machine_lines, total_usd
-from tightrope.plan.services.offered import METERED, WITHOUT_DISK
+from tightrope.plan.services.offered import METERED, OF_SERVICES
 from tightrope.plan.services.ran import metered_pools, ran_hours
 from tightrope.replay.records import Fleet, Outcome
 
@@ -104,7 +104,7 @@ def _lines(plan: Plan) -> tuple[UsageLine, ...]:
 
 def _disk_usd_per_hour(plan: Plan, pool: Pool, book: PriceBook) -> float:
     """Return what a pool's root volumes cost an hour and machine, US dollars."""
-    return 0.0 if pool.offer in WITHOUT_DISK else disk_usd_per_hour(book, pool.cloud, pool.region, plan.disk_gb)
+    return 0.0 if pool.offer in OF_SERVICES else disk_usd_per_hour(book, pool.cloud, pool.region, plan.disk_gb)
 
 
 def _usd_per_hour(pool: Pool, book: PriceBook) -> float:

@@ -13,6 +13,7 @@ from tightrope.demand.blocks import split_demand
 from tightrope.plan.bill import NOT_BILLED
 from tightrope.plan.fleet import OpenPool
 from tightrope.plan.prove import Proof
+from tightrope.plan.services.offered import OF_SERVICES, left_out
 from tightrope.plan.sized import lead_seconds, may_commit, size_classes
 
 WIDE_BAND = 0.3
@@ -66,6 +67,7 @@ def find_warnings(
         )
     found += _unserved(workload)
     found += _unused(workload, book)
+    found += left_out(workload, proof.problem)
     found += [f"not in either bill: {NOT_BILLED}"]
     notes = {item.note for item in size_classes(workload, {}, lead_seconds(workload)) if item.note}
     return tuple(dict.fromkeys([*found, *sorted(notes)]))
@@ -81,12 +83,11 @@ def _unserved(workload: Workload) -> list[str]:
 def _unused(workload: Workload, book: PriceBook) -> list[str]:
     """Say which offer that is allowed can not be had from a cloud that is allowed, and why."""
     said = []
-    offers = [registry.find_offer(name) for name in workload.purchase.offers]
+    offers = [registry.find_offer(name) for name in workload.purchase.offers if name not in OF_SERVICES]
     for cloud, regions in workload.where.regions.items():
-        machines = [machine.name for machine in book.machines(workload.where.families) if machine.cloud == cloud]
-        if any(book.find(machine, region, OWNED) for machine in machines for region in regions):
-            said.append(f"machines of your own ({', '.join(machines)}) are in the price book, but not planned with yet")
+        if cloud == OWNED:
             continue
+        machines = [machine.name for machine in book.machines(workload.where.families) if machine.cloud == cloud]
         for offer in offers:
             answers = [offer.terms(machine, region, book) for machine in machines for region in regions]
             reasons = Counter(answer.reason for answer in answers if isinstance(answer, Refusal))

@@ -85,7 +85,7 @@ def _deploy(
     workload: Workload, table: CapacityTable, sized: tuple[Sized, ...], variant: ModelVariant, profile: Profile, size: ServiceSize
 ) -> tuple[Deployment, Taken] | Refusal:
     """Return what a size sustains for each class that the variant serves and what a request takes of it, or why it serves none."""
-    what = f"{variant.name} on {size.name}"
+    what = f"{variant.name} on {size.name} {size.service.offer}"
     if variant.size_bytes > size.memory_mib * 2**20:
         return Refusal(what, f"its weights take {variant.size_bytes / 2**20:,.0f} MiB, the size has {size.memory_mib}")
     if size.service.offer == CONTAINER:

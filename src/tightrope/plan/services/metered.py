@@ -12,7 +12,7 @@ from tightrope.clouds.services import SERVERLESS, find_size
 from tightrope.plan.bill import disk_usd_per_hour
 from tightrope.plan.problem import PoolOption, Problem
 from tightrope.plan.services.apis import limits, used_of_limit
-from tightrope.plan.services.offered import HOURS, METERED, WITHOUT_DISK
+from tightrope.plan.services.offered import HOURS, METERED, OF_SERVICES
 from tightrope.plan.services.own import running_usd_per_hour
 from tightrope.plan.services.pools import instances_of
 from tightrope.plan.sized import Sized
@@ -26,7 +26,7 @@ def beside_usd_per_hour(book: PriceBook, option: PoolOption, disk_gb: float) -> 
     offer, machine = option.terms.offer, option.machine
     if offer == OWNED:
         return running_usd_per_hour(book, machine.name, option.region)
-    return 0.0 if offer in WITHOUT_DISK else disk_usd_per_hour(book, machine.cloud, option.region, disk_gb)
+    return 0.0 if offer in OF_SERVICES else disk_usd_per_hour(book, machine.cloud, option.region, disk_gb)
 
 
 def is_metered(options: tuple[PoolOption, ...]) -> NDArray[np.bool_]:

@@ -9,12 +9,12 @@ from tightrope.base.records import Workload
 from tightrope.clouds.services import CONTAINER, SERVERLESS
 from tightrope.offers.token_api import BATCH, STANDARD
 from tightrope.plan.deployments import Deployment
-from tightrope.plan.problem import PoolOption
+from tightrope.plan.problem import PoolOption, Problem
 
 METERED = frozenset({SERVERLESS, STANDARD, BATCH})
 """Offers that are paid by the request: no machines are counted."""
-WITHOUT_DISK = METERED | {CONTAINER, OWNED}
-"""Offers that bring what they run from: no root volume is billed beside them."""
+OF_SERVICES = METERED | {CONTAINER, OWNED}
+"""Offers of which the options are made here. They bring what they run from: no root volume is billed beside them."""
 HOURS = "hours"
 """Unit of billed machine-hours, as ``requests`` and ``input tokens`` are units."""
 
@@ -37,3 +37,13 @@ class Offered:
 def allowed(workload: Workload, offer: str) -> bool:
     """Return whether the workload may pay so."""
     return offer in workload.purchase.offers
+
+
+def left_out(workload: Workload, problem: Problem) -> list[str]:
+    """Say which service that is allowed no option is left of, and why."""
+    used = {option.terms.offer for option in problem.options}
+    said: list[str] = []
+    for name in sorted(OF_SERVICES & set(workload.purchase.offers) - used):
+        reasons = [f"{item.what}: {item.reason}" for item in problem.refusals if name in item.what.replace(",", " ").split()]
+        said += [f"{name} is not planned with: {'; '.join(reasons[:3])}"] if reasons else []
+    return said
