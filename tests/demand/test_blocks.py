@@ -127,3 +127,19 @@ def test_patterns_are_what_they_say() -> None:
 
 def test_a_pattern_lasts_a_day_at_least() -> None:
     assert define_constant(1.0, 60.0).duration_s == DAY_S
+
+
+def test_of_a_long_trace_the_last_season_is_planned_for(rates_of: Callable[..., Demand]) -> None:
+    # a year of hours whose level rises by one a week, with last year's peak in its third week
+    hours = np.arange(52 * 168 + 30)
+    rate = 10.0 + hours // 168
+    rate[2 * 168 + 5] = 1000.0
+    blocks = weekly_blocks(rates_of(rate, 3600.0), 0.0)
+    # of 52 weeks and 30 hours, the last 8 whole weeks and the hours that follow them
+    assert blocks.peak_rate_per_s[:30].tolist() == [62.0] * 30
+    assert blocks.peak_rate_per_s[30:].tolist() == [61.0] * 138
+    assert blocks.mean_rate_per_s[30:] == pytest.approx(np.full(138, np.mean(np.arange(54.0, 62.0))))
+    assert blocks.note.startswith("planned for the last 8.18 of 52.2 weeks")
+    short = weekly_blocks(rates_of(rate[: 8 * 168], 3600.0), 0.0)
+    assert short.peak_rate_per_s[5] == 1000.0
+    assert short.note == ""

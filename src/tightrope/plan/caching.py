@@ -77,9 +77,9 @@ def with_cache(workload: Workload, cache: CachePolicy) -> Workload:
     keys = [np.where(item.demand.key >= 0, item.demand.key * count + c, -1) for c, item in keyed if item.demand.key is not None]
     takes = [np.full(len(at), _answered_s(item)) for at, (_, item) in zip(times, keyed, strict=True)]
     order = np.argsort(np.concatenate(times), kind="stable")
-    time_s, key, answer_s = (np.concatenate(parts)[order] for parts in (times, keys, takes))
+    time_s, answer_s = np.concatenate(times)[order], np.concatenate(takes)[order]
     hit = np.empty(len(order), dtype=bool)
-    hit[order] = find_hits(time_s, key, answer_s, cache.entries, cache.ttl_s)
+    hit[order] = find_hits(time_s, np.concatenate(keys)[order], answer_s, cache.entries, cache.ttl_s)
     parts = np.split(hit, np.cumsum([len(at) for at in times])[:-1])
     marked = {c: replace(item, demand=replace(item.demand, cached=mine)) for (c, item), mine in zip(keyed, parts, strict=True)}
     return replace(workload, classes=tuple(marked.get(c, item) for c, item in enumerate(workload.classes)), cache=cache)
