@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.base.plan import Usage, UsageLine
+from tightrope.base.plan import Committed, Usage, UsageLine
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.offers.bill import charge_fleet
@@ -31,7 +31,7 @@ def test_used_and_idle_are_the_whole_bill(
     book: PriceBook, hours: list[float], used: float, commitment: float, disk: float
 ) -> None:
     usage = Usage(LINES, np.array(hours).reshape(2, 2), np.array([300.0, 430.0]))
-    committed = {"compute-savings-plan-1y-no-upfront": commitment}
+    committed = (Committed("aws", "compute-savings-plan-1y-no-upfront", "", commitment),)
     lines = machine_lines(usage, book, committed, {"a": used}, disk)
     disks = disk * float((usage.machine_hours @ usage.hours_per_month).sum())
     assert total_usd(lines) == pytest.approx(total_usd(charge_fleet(usage, book, committed)) + disks, abs=1e-6)
@@ -42,14 +42,15 @@ def test_used_and_idle_are_the_whole_bill(
     assert not any(line.driver == "idle" and line.pool == "b" for line in lines)
 
 
-def test_egress_grows_with_the_traffic_planned_for(workload: Workload, book: PriceBook) -> None:
+def test_egress_grows_with_the_traffic_planned_for_beyond_what_is_free(workload: Workload, book: PriceBook) -> None:
     web = workload.classes[0]
     grown = replace(workload, classes=(replace(web, growth=0.5), *workload.classes[1:]))
     now, then = (
         {line.driver: line.usd for line in constant_lines(one, book, {"big/int8"}, "aws", "us-east-1") if line.driver == "egress"}
         for one in (workload, grown)
     )
-    assert then["egress"] == pytest.approx(1.5 * now["egress"])
+    free_usd = 0.09 * 100.0
+    assert then["egress"] + free_usd == pytest.approx(1.5 * (now["egress"] + free_usd))
 
 
 def test_only_the_variants_in_use_are_stored(workload: Workload, book: PriceBook) -> None:

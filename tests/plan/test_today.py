@@ -31,8 +31,16 @@ def test_todays_bill_is_machines_times_hours_times_price(workload: Workload, boo
     stored = 2.0 * float(book.unit_price("aws", "us-east-1", "object-storage").usd)  # fp32 holds 2 GB
     assert found["storage"] == pytest.approx(20 * DISK_GB * disk + stored)
     sent_gb = 3 * 3600 * 730 * 20e3 / 1e9
-    assert found["egress"] == pytest.approx(sent_gb * float(book.unit_price("aws", "us-east-1", "internet-egress").usd), rel=1e-3)
-    assert set(found) == {"compute", "idle", "storage", "egress"}
+    free, tier = (row.above for row in book.tiers("aws", "us-east-1", "internet-egress")[:2])
+    assert float(free) < sent_gb < float(tier)
+    egress = float(book.unit_price("aws", "us-east-1", "internet-egress").usd)
+    assert found["egress"] == pytest.approx((sent_gb - float(free)) * egress, rel=1e-3)
+    balancer, capacity = (
+        float(book.unit_price("aws", "us-east-1", item).usd) for item in ("load-balancer", "load-balancer-traffic")
+    )
+    assert found["network"] == pytest.approx(730 * balancer + max(sent_gb, 3 * 730 / 25) * capacity, rel=1e-3)
+    assert found["control plane"] == pytest.approx(73.0)
+    assert set(found) == {"compute", "idle", "storage", "egress", "network", "control plane"}
     assert 0.0 < found["compute"] < found["idle"]
 
 
