@@ -75,7 +75,7 @@ def needless(problem: Problem, usd_per_hour: FloatArray, copies: FloatArray) -> 
     count = len(usd_per_hour)
     limited = np.any([quota.mask for quota in problem.quotas], axis=0) if problem.quotas else np.zeros(count, dtype=bool)
     copies = np.where(limited[None, :] & (copies > 1.0), np.inf, copies)
-    price = copies * usd_per_hour[None, :]
+    price = np.where(np.isfinite(copies), np.where(np.isfinite(copies), copies, 0.0) * usd_per_hour[None, :], np.inf)
     first = np.arange(count)[None, :] < np.arange(count)[:, None]
     cheaper = price < usd_per_hour[:, None] - EQUAL_USD
     equal = (price <= usd_per_hour[:, None] + EQUAL_USD) & first & (copies == 1.0)
