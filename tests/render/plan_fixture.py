@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from tightrope.base.explained import Alternative, BreakEven, CostRange, FutureCost, Limit, World
 from tightrope.base.plan import (
     AnswerCache,
     BillLine,
@@ -220,18 +221,37 @@ def make_plan(**changes: object) -> Plan:
             *(RoutingRule("chat", name, share, share_by_block[name]) for name, share in SHARES.items()),
             RoutingRule("summary", "chat-base", 1.0, (1.0,) * 168),
         ),
-        commitments=(Commitment("compute-savings-plan-1y-no-upfront", "any machine, any region", 1, "no upfront", 1.95, 0.992),),
+        commitments=(
+            Commitment("compute-savings-plan-1y-no-upfront", "aws", "", 1.95, 1, "nothing upfront", 0.992),
+            Commitment("instance-savings-plan-3y-all-upfront", "aws", "us-east-1/g6", 0.4, 3, "all upfront", 1.0, existing=True),
+        ),
         levers=LEVERS,
         evidence=EVIDENCE,
         replay_monthly_cost_usd=COST * 1.011,
         today_evidence=TODAY_EVIDENCE,
         provenance=PROVENANCE,
         price_sources=PRICE_SOURCES,
-        binding=("spot share of chat: one point more of spot is worth $4.10 a month", "capacity at hours 35 and 59 of the week"),
+        binding=(
+            Limit("spot-share", "one point more", 4.10, "duals"),
+            Limit("quota", "one machine more", 31.25, "relaxations"),
+        ),
         sensitivities=(
-            "machines +25 % slower than modelled: $380 more a month",
-            "spot prices +50 %: $190 more a month, the same pools",
-            "traffic +20 %: $402 more a month",
+            World("every profile slower by its error band", COST + 380.0, 380.0),
+            World("spot prices +50 %", COST + 190.0, 190.0),
+            World("traffic +25 %"),
+        ),
+        cost_range=CostRange(COST - 240.0, COST + 380.0),
+        alternatives=(
+            Alternative("without chat-peak", ("chat-base", "simple"), COST + 88.0, 88.0),
+            Alternative("in us-west-2", ("chat-base", "chat-peak", "simple"), COST + 12.5, 12.5),
+        ),
+        break_evens=(
+            BreakEven("spot stops paying above", "times today's price", 1.9, 1.0, "chat-peak goes to on-demand then"),
+            BreakEven("self-hosting beats the API above", "million tokens a day", note="no API serves chat"),
+        ),
+        futures=(
+            FutureCost("steady", 0.6, 1900.0, 2300.0, (0.99, 1.0)),
+            FutureCost("half goes away", 0.4, 1650.0, 1420.0, (0.61, 0.8)),
         ),
         refusals=REFUSALS,
         warnings=("losing the largest zone at the peak: ttft p95 reaches 1.4 s for 6 minutes",),
@@ -273,8 +293,9 @@ def _no_today() -> Plan:
 
 def _bare() -> Plan:
     nothing = ("routing", "commitments", "levers", "evidence", "today_evidence", "provenance", "price_sources", "binding")
+    nothing += ("alternatives", "break_evens", "futures")
     empty = dict.fromkeys((*nothing, "sensitivities", "refusals", "warnings"), ())
-    return make_plan(charts={}, cache=None, **empty)
+    return make_plan(charts={}, cache=None, cost_range=None, **empty)
 
 
 def _hostile() -> Plan:

@@ -8,6 +8,7 @@ from plan_fixture import VARIATIONS, check_golden, make_plan
 from rich.cells import cell_len
 from rich.console import Console
 
+from tightrope.base.explained import World
 from tightrope.base.plan import Plan
 from tightrope.render.summary import print_summary
 
@@ -66,10 +67,16 @@ def test_without_a_fleet_of_today_nothing_is_compared() -> None:
 
 
 def test_what_is_not_said_is_counted() -> None:
-    text = summary_of(make_plan(sensitivities=tuple(f"change {number}" for number in range(9))))
+    text = summary_of(make_plan(sensitivities=tuple(World(f"change {number}", 2061.0, 0.0) for number in range(9))))
     assert "change 3" in text
     assert "change 4" not in text
     assert "and 5 more, in the report" in text
+
+
+def test_a_commitment_says_what_it_covers_and_whether_it_was_made_already() -> None:
+    said = " ".join(summary_of(make_plan()).split())
+    assert "compute-savings-plan-1y-no-upfront: $1.950 an hour, 99.2 % used" in said
+    assert "instance-savings-plan-3y-all-upfront of us-east-1/g6: $0.400 an hour, made already, 100 % used" in said
 
 
 def test_levers_that_do_nothing_are_named() -> None:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sized
 from math import isfinite
 
-from tightrope.base.plan import BillLine, Evidence, Plan, Pool, ProfileUse
+from tightrope.base.plan import BillLine, Evidence, Plan, Pool, ProfileUse, RobustnessCase, RobustnessPromise
 
 UNKNOWN = "unknown"
 NEVER = "never"
@@ -215,13 +215,18 @@ def routes(plan: Plan) -> list[str]:
 
 def commitments(plan: Plan) -> list[str]:
     """Return one line per commitment."""
-    return [f"{item.offer}: {usd(item.usd_per_hour, 3)} an hour, {percent(item.utilisation)} used" for item in plan.commitments]
+    return [
+        f"{item.offer}{f' of {item.scope}' if item.scope else ''}: {usd(item.usd_per_hour, 3)} an hour"
+        f"{', made already' if item.existing else ''}, {percent(item.utilisation)} used"
+        for item in plan.commitments
+    ]
 
 
 def missed(plan: Plan) -> str:
     """Return which promises the replay did not prove, and by how much."""
     misses = [
         f"{item.traffic_class} {item.slo}: {attained(item)} attained, {promised(item)} promised"
+        + (", and more machines do not keep it" if item.verdict == "infeasible" else "")
         for item in plan.evidence
         if item.verdict != "proven"
     ]
@@ -235,3 +240,21 @@ def proof(plan: Plan) -> str:
     said = [f"{plan.status}: replayed on {windows}, {count(seeds, 'seed')}, bill {usd(plan.replay_monthly_cost_usd)} a month"]
     good, of = kept(plan.today_evidence)
     return "; ".join([*said, f"today's fleet keeps {good} of {of}"] if of else said)
+
+
+def robustness(plan: Plan) -> str:
+    """Return how the plan fares when something goes wrong, in a line: ``zone-loss recovers (chat ttft p95 ≤ 4 s: 93.1 %)``."""
+    return "; ".join(f"{case.name} {case.verdict}{_worst_promise(case)}" for case in plan.robustness)
+
+
+def _worst_promise(case: RobustnessCase) -> str:
+    """Return the promise that fares worst over the stretch, in brackets; nothing where all hold."""
+    if case.verdict == "holds":
+        return ""
+    worst = min(case.promises, key=lambda item: min(item.attainment, _during(item)) - item.target)
+    return f" ({worst.traffic_class} {worst.slo}: {percent(min(worst.attainment, _during(worst)))} at the worst)"
+
+
+def _during(item: RobustnessPromise) -> float:
+    """Return what was attained while it lasted; all of it where that was not looked at."""
+    return 1.0 if item.during_attainment is None else item.during_attainment
