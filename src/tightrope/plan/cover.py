@@ -77,7 +77,18 @@ def best_commitments(problem: Problem, machines: IntArray) -> FloatArray:
                 problem.covers[k].existing_usd_per_hour,
             )
     found = model.solve(relaxed=True).values[amounts] + problem.existing_usd_per_hour
-    return _settled(problem, machines, found)
+    return _with_own(problem, machines, _settled(problem, machines, found))
+
+
+def _with_own(problem: Problem, machines: IntArray, amounts: FloatArray) -> FloatArray:
+    """Return the amounts with those of machines of one's own as large as the most of them that run at one time."""
+    amounts = amounts.copy()
+    for k, cover in enumerate(problem.covers):
+        own = cover.covers & problem.only_covered
+        if own.any():
+            most = float((cover.usd_per_hour[own] @ machines[own]).max(initial=0.0))
+            amounts[k] = max(cover.existing_usd_per_hour, most)
+    return amounts
 
 
 def _settled(problem: Problem, machines: IntArray, amounts: FloatArray) -> FloatArray:

@@ -289,7 +289,8 @@ def _buy_work(problem: Problem, w: int, left: float, machines: IntArray, work: F
     """Add machines for the part ``left`` of a window's work, and return how much of it they do.
 
     Whole machine-hours of the cheapest option, as early as they fit; where the quotas leave no option room for all of it, as much
-    as the cheapest with any room can do. The last hour of the window stays free, for restarts after interruptions. Changes
+    as the cheapest with any room can do. The last hour of the window stays free, for restarts after interruptions. What is metered
+    does the work evenly, without machines; machines of one's own that are there already cost what running them does. Changes
     ``machines`` and ``work`` in place.
     """
     window, hours = problem.windows[w], work_hours(problem, w)
@@ -303,9 +304,15 @@ def _buy_work(problem: Problem, w: int, left: float, machines: IntArray, work: F
     some = fits if fits.any() else may & room.any(axis=1)
     if not some.any():
         raise Infeasible(int(window.blocks[0]), pools=int(opened.sum()) + 1 if full and not (opened & (hours > 0.0)).any() else 0)
-    cost = np.where(some, np.ceil(needed_hours) * problem.usd_per_hour + 1e-6 * needed_hours, np.inf)
+    rate = np.where(problem.only_covered & ~_to_buy(problem), problem.disk_usd_per_hour, problem.usd_per_hour)
+    of_machines = np.ceil(needed_hours) * rate + 1e-6 * needed_hours
+    of_requests = left * window.requests * problem.usd_per_work[window.traffic_class]
+    cost = np.where(some, np.where(problem.metered, 0.0, of_machines) + of_requests, np.inf)
     own = np.where(opened, cost, np.inf)
     p = int(np.argmin(own if own.min() * NEW_POOL_SHARE <= cost.min() and np.isfinite(own).any() else cost))
+    if problem.metered[p]:
+        work[w, p, usable] += left / len(usable)
+        return left
     needed = min(int(np.ceil(needed_hours[p] - 1e-9)), int(room[p].sum()))
     done = min(left, needed * (1.0 - SPARE_WORK) / hours[p])
     per_block, part = -(-needed // len(usable)), done / needed
@@ -317,6 +324,11 @@ def _buy_work(problem: Problem, w: int, left: float, machines: IntArray, work: F
         work[w, p, block] += part * added
         needed -= added
     return done
+
+
+def _to_buy(problem: Problem) -> NDArray[np.bool_]:
+    """Return which options more machines of may be bought for, bool[P]: a commitment that covers them can grow."""
+    return (np.isfinite(problem.cover_rates) & problem.may_grow[:, None]).any(axis=0)
 
 
 def spread_deferrable(
