@@ -8,7 +8,7 @@ import numpy as np
 
 from tightrope.base.catalogue import ON_DEMAND, CommitmentRule, PriceRow, UnitPrice
 from tightrope.base.plan import BillLine, Commitment, Committed, Plan, Pool, RoutingRule, Usage, UsageLine
-from tightrope.base.records import FloatArray, RequestEngine, Workload
+from tightrope.base.records import FloatArray, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
 from tightrope.offers.bill import used_shares
@@ -30,6 +30,7 @@ from tightrope.plan.prove import Bench, Proof, prove
 from tightrope.plan.ran import Ran, metered_total, month_usd
 from tightrope.plan.robust import find_robustness
 from tightrope.plan.services.metered import with_metered
+from tightrope.plan.services.pools import shown_settings
 from tightrope.plan.services.ran import metered_pools, ran_hours
 from tightrope.plan.sized import lead_seconds, size_classes
 from tightrope.plan.solve import Infeasible, Solution, relax, work_hours
@@ -215,16 +216,7 @@ def _pool(workload: Workload, proof: Proof, pool: OpenPool) -> Pool:
     option = pool.option
     place = next(at for at, item in enumerate(proof.fleet.pools) if item.name == pool.name)
     seen = proof.fleet.pools[place]
-    engine = option.profile.engine
-    batching = (
-        {"max_batch": float(engine.max_batch)}
-        if isinstance(engine, RequestEngine)
-        else {
-            "max_sequences": float(engine.max_sequences),
-            "chunk_tokens": float(engine.chunk_tokens),
-            "kv_capacity_tokens": float(engine.kv_capacity_tokens),
-        }
-    )
+    batching, autoscaling = shown_settings(option, seen, proof.fleet.scaling)
     return Pool(
         name=pool.name,
         cloud=option.machine.cloud,
@@ -237,12 +229,7 @@ def _pool(workload: Workload, proof: Proof, pool: OpenPool) -> Pool:
         max_replicas=max(seen.ceiling, int(seen.schedule.max())),
         schedule=tuple(int(count) for count in seen.schedule),
         batching=batching,
-        autoscaling={
-            "target_requests_per_s": proof.fleet.scaling.target_utilisation * seen.requests_per_s,
-            "target_utilisation": proof.fleet.scaling.target_utilisation,
-            "downscale_stabilization_s": workload.scaling.downscale_stabilization_s,
-            "start_s": seen.start_s,
-        },
+        autoscaling=autoscaling,
         serving=serving_of(proof.fleet, place),
     )
 

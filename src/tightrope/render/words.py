@@ -109,13 +109,17 @@ def _sums(lines: Iterable[BillLine]) -> defaultdict[str, float]:
 
 
 def replicas(pool: Pool) -> str:
-    """Return how many machines a pool has over the week, such as ``3`` or ``0–6``."""
+    """Return how many machines a pool has over the week, such as ``3`` or ``0–6``; none are counted of what is paid by the request."""
+    if pool.serving.metered:
+        return "by request"
     low, high = pool.min_replicas, pool.max_replicas
     return f"{low}" if low == high else f"{low}–{high}"
 
 
 def when(pool: Pool) -> str:
     """Return when a pool runs more than its minimum, such as ``always`` or ``HPA, 08–22 h`` (hours of the trace's day)."""
+    if pool.serving.metered:
+        return "when asked"
     if pool.min_replicas == pool.max_replicas:
         return "always"
     steered = "HPA" if pool.autoscaling else "schedule"

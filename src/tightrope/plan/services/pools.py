@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tightrope.base.records import ApiUse, IntArray, RequestEngine, TokenEngine, Workload
+from tightrope.base.records import ApiUse, IntArray, RequestEngine, ScalingPolicy, TokenEngine, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.services import CONTAINER, ServiceSize, find_size
 from tightrope.plan.problem import PoolOption
@@ -88,3 +88,30 @@ def api_pool(api: ApiUse, work_at_once: float, name: str = "", group: str = "") 
         answer_s=(api.ttft_s or 0.0, api.tpot_s or 0.0),
         metered=True,
     )
+
+
+def shown_settings(option: PoolOption, seen: FleetPool, scaling: ScalingPolicy) -> tuple[dict[str, float], dict[str, float]]:
+    """Return how a pool batches and how it scales, in figures, as plan.json shows it."""
+    engine = option.profile.engine
+    if seen.answer_s is not None:
+        stated = option.variant.api
+        times_s = {"ttft_s": stated.ttft_s, "tpot_s": stated.tpot_s} if stated is not None else {}
+        return {}, {name: time_s for name, time_s in times_s.items() if time_s is not None}
+    batching = (
+        {"max_batch": float(engine.max_batch)}
+        if isinstance(engine, RequestEngine)
+        else {
+            "max_sequences": float(engine.max_sequences),
+            "chunk_tokens": float(engine.chunk_tokens),
+            "kv_capacity_tokens": float(engine.kv_capacity_tokens),
+        }
+    )
+    if seen.keep_alive_s is not None:
+        figures = {"cold_start_s": seen.start_s, "keep_alive_s": seen.keep_alive_s, "most_at_once": float(seen.ceiling)}
+        return batching, figures
+    return batching, {
+        "target_requests_per_s": scaling.target_utilisation * seen.requests_per_s,
+        "target_utilisation": scaling.target_utilisation,
+        "downscale_stabilization_s": scaling.downscale_stabilization_s,
+        "start_s": seen.start_s,
+    }

@@ -129,7 +129,9 @@ def capacity(plan: Plan) -> Chart | None:
 
 def machines(plan: Plan) -> Chart | None:
     """Return the machines planned in every block, stacked by pool; None where there is no schedule."""
-    areas = {pool.name: [float(count) for count in pool.schedule] for pool in plan.pools if pool.schedule}
+    areas = {
+        pool.name: [float(count) for count in pool.schedule] for pool in plan.pools if pool.schedule and not pool.serving.metered
+    }
     if not areas:
         return None
     total = [sum(block) for block in zip(*areas.values(), strict=False)]

@@ -111,6 +111,11 @@ SETTINGS = {
     "chunk_tokens": "steps of {:g} tokens",
     "target_requests_per_s": "a machine per {:.3g} requests/s",
     "start_s": "ready after {:.0f} s",
+    "cold_start_s": "a cold start takes {:.3g} s",
+    "keep_alive_s": "an idle instance stays {:g} s",
+    "most_at_once": "{:g} requests at one time at most",
+    "ttft_s": "first token after {:.3g} s, as stated",
+    "tpot_s": "{:.3g} s a token, as stated",
 }
 """How a pool's settings are said; the others by their names."""
 UNSAID_SETTINGS = {"downscale_stabilization_s", "kv_capacity_tokens", "target_utilisation"}
@@ -132,7 +137,7 @@ def _pool(pool: Pool) -> tuple[str, ...]:
         if name not in UNSAID_SETTINGS
     )
     zones = f"{pool.region}, {words.count(range(pool.zones), 'zone')}" if pool.zones else pool.region
-    machine = f"{pool.cloud} {pool.machine}"
+    machine = pool.machine if pool.machine.startswith(f"{pool.cloud}/") else f"{pool.cloud} {pool.machine}"
     return (pool.name, machine, zones, pool.variant, pool.offer, words.replicas(pool), words.when(pool), settings or "—")
 
 
