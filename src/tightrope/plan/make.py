@@ -85,7 +85,7 @@ def make_plan(
         gap_fraction=max(0.0, 1.0 - bound / cost) if cost > 0.0 else 0.0,
         cost_lines=lines,
         today_cost_lines=now,
-        pools=tuple(_pool(workload, proof, pool) for pool in pools),
+        pools=tuple(_pool(proof, pool) for pool in pools),
         routing=_routing(solution, pools),
         commitments=_commitments(solution, pools, book),
         levers=why.levers,
@@ -211,7 +211,7 @@ def replay_usd(proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> fl
     return month_usd(ran, book)
 
 
-def _pool(workload: Workload, proof: Proof, pool: OpenPool) -> Pool:
+def _pool(proof: Proof, pool: OpenPool) -> Pool:
     """Return the pool as plan.json shows it."""
     option = pool.option
     place = next(at for at, item in enumerate(proof.fleet.pools) if item.name == pool.name)
