@@ -1,5 +1,6 @@
 """Every variant on every machine: kept with what it sustains, or refused with a reason that says what would help."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -35,7 +36,9 @@ def test_where_no_machine_keeps_the_promise_the_nearest_miss_is_named(load: Load
     with pytest.raises(InfeasibleError, match=r"no machine keeps the promises of class 'web'") as caught:
         build_problem(workload, book, CapacityTable(), {})
     assert "latency p95 ≤ 5 ms comes to 0.04" in str(caught.value)
-    assert "traffic.web.slo" in caught.value.resolve
+    # the small variant comes to 40 ms and answers 30 % at most; the next best, which answers all, to 240 ms
+    assert re.match(r"loosen traffic.web.slo to more than `latency p95 <= 0.24\d? s`, allow", caught.value.resolve)
+    build_problem(load(("latency p95 <= 900 ms", "latency p95 <= 245 ms")), book, CapacityTable(), {})
     assert caught.value.exit_code == 3
 
 

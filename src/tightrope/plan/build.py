@@ -57,7 +57,7 @@ def build_problem(
     apis = find_apis(workload, book, sized)
     deployments += [deployment for deployment, _ in apis.options]
     options, unsold = options + list(apis.options), unsold + list(apis.refusals)
-    check_served(sized, deployments, refusals + unsold)
+    check_served(workload, book, table, sized, deployments, refusals + unsold)
     if not options:
         why = "\n".join(f"  {refusal.what}: {refusal.reason}" for refusal in unsold[:6])
         msg = f"offers: none of {', '.join(workload.purchase.offers)} runs a machine that could serve here\n{why}"

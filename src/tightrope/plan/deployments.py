@@ -1,5 +1,6 @@
 """Every variant on every machine: kept with what it sustains for each class, or refused with a reason."""
 
+import math
 from dataclasses import dataclass
 
 from tightrope.base.catalogue import MachineType
@@ -92,7 +93,14 @@ def _too_long(profile: Profile, traffic_class: TrafficClass) -> str:
     return "" if longest <= has else f"its largest request needs a KV cache of {longest} tokens, there is room for {has}"
 
 
-def check_served(sized: tuple[Sized, ...], deployments: list[Deployment], refusals: list[Refusal]) -> None:
+def check_served(
+    workload: Workload,
+    book: PriceBook,
+    table: CapacityTable,
+    sized: tuple[Sized, ...],
+    deployments: list[Deployment],
+    refusals: list[Refusal],
+) -> None:
     """Raise where a class can not be served by anything, with the nearest miss."""
     for item in sized:
         name = item.traffic_class.name
@@ -100,7 +108,56 @@ def check_served(sized: tuple[Sized, ...], deployments: list[Deployment], refusa
             why = [f"  {refusal.what}: {refusal.reason}" for refusal in refusals if f"{name}:" in refusal.reason]
             shown = "\n".join(why[:6]) or "\n".join(f"  {refusal.what}: {refusal.reason}" for refusal in refusals[:6])
             msg = f"demand: no machine keeps the promises of class {name!r}\n{shown}"
-            resolve = (
-                f"loosen traffic.{name}.slo beyond the figures above, allow larger machines in where.families, or add a variant"
-            )
-            raise InfeasibleError(msg, resolve=resolve)
+            loosened = _loosened(item.traffic_class, _misses(item.traffic_class, workload, book, table))
+            raise InfeasibleError(msg, resolve=f"{loosened}, allow larger machines in where.families, or add a variant")
+
+
+def _misses(
+    item: TrafficClass, workload: Workload, book: PriceBook, table: CapacityTable
+) -> list[tuple[float, dict[str, float], float]]:
+    """Return of each variant that serves the class the machine that misses its promises by least, the nearest variant first.
+
+    Each is by which factor it misses, SLO → what it comes to on the idle machine in seconds, and the share that the variant serves.
+    """
+    found: list[tuple[float, dict[str, float], float]] = []
+    machines = [machine for machine in book.machines(workload.where.families) if machine.cloud in workload.where.regions]
+    for variant in workload.variants:
+        share = variant.serves.get(item.name, 0.0)
+        profiles = [find_profile(variant, machine) for machine in machines] if share > 0.0 else []
+        engines = dict.fromkeys(one.engine for one in profiles if isinstance(one, Profile) and not _too_long(one, item))
+        best = [best_s for engine in engines if (best_s := table.find(engine, item).best_s)]
+        if best:
+            by = [max(best_s[str(slo)] / slo.limit_s for slo in item.slos) for best_s in best]
+            found.append((min(by), best[by.index(min(by))], share))
+    return sorted(found, key=lambda miss: miss[0])
+
+
+def _loosened(item: TrafficClass, misses: list[tuple[float, dict[str, float], float]]) -> str:
+    """Say which promises the nearest variants that serve all of a class keep when idle, rounded up to three digits."""
+    stated = item.name if item.place is None else item.name.removesuffix(f".{item.place[1]}")
+    worst_s: dict[str, float] = {}
+    served = 0.0
+    for _, best_s, share in misses:
+        if served < 1.0 - 1e-9:
+            worst_s = {slo: max(value_s, worst_s.get(slo, 0.0)) for slo, value_s in best_s.items()}
+            served += share
+    missed = [
+        f"{slo.metric} p{100 * slo.percentile:g} <= {_round_up(worst_s[str(slo)]):g} s"
+        for slo in item.slos
+        if worst_s.get(str(slo), 0.0) > slo.limit_s
+    ]
+    if served < 1.0 - 1e-9 or not missed:
+        return f"loosen traffic.{stated}.slo beyond the figures above"
+    return f"loosen traffic.{stated}.slo to more than `{'`, `'.join(missed)}`"
+
+
+def _round_up(value_s: float) -> float:
+    """Return a time rounded up to three digits.
+
+    >>> _round_up(0.12341)
+    0.124
+    """
+    if not 0.0 < value_s < math.inf:
+        return value_s
+    digit = 10.0 ** (math.floor(math.log10(value_s)) - 2)
+    return round(math.ceil(value_s / digit - 1e-9) * digit, 12)
