@@ -414,5 +414,7 @@ class Workload:
     """Whether the plan may choose the autoscaler's target itself: the workload states none."""
     future: Future = Future()
     """What commitments are sized on."""
+    direct: "Workload | None" = None
+    """Where cascades were chosen: the same without them, whose classes are those that were stated."""
     infrastructure: Infrastructure = field(default_factory=Infrastructure)
     services: ServicePolicy = field(default_factory=ServicePolicy)

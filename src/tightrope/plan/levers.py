@@ -10,6 +10,7 @@ from tightrope.base.explained import Lever
 from tightrope.base.plan import BillLine
 from tightrope.base.records import Workload
 from tightrope.plan.build import build_problem
+from tightrope.plan.caching import without_hits
 from tightrope.plan.dominance import drop_dominated
 from tightrope.plan.futures import commit_on_futures
 from tightrope.plan.ground import Ground, Mask, Progress
@@ -79,6 +80,18 @@ STEPS: tuple[Step, ...] = (
     Step("batch", "batches as large as the promises allow", used=lambda w, _: any(pool.max_batch for pool in w.today)),
     Step("quantise", "every variant of today's models", _todays_variants),
     Step("route", "every model, each answering the share that it may", _todays_models),
+    Step(
+        "cascade",
+        "a small model asked first, a large one for the rest",
+        workload=lambda w: replace(w.direct, where=w.where, purchase=w.purchase) if w.direct else w,
+        used=lambda w, _: w.direct is not None,
+    ),
+    Step(
+        "cache",
+        "answers kept instead of made again",
+        workload=without_hits,
+        used=lambda w, _: any(item.demand.cached is not None for item in w.classes),
+    ),
     Step("spot", "machines that may be taken away", _never_taken),
     Step("commit", "commitments for what always runs"),
     Step("defer", "work that can wait, in the valleys"),

@@ -76,7 +76,7 @@ def make_plan(
     rows = _priced_rows(workload, solution, pools, book)
     return Plan(
         workload=workload.name,
-        horizon=_horizon(workload),
+        horizon=_horizon(stated),
         status="proven" if proof.proven else "not proven",
         monthly_cost_usd=cost,
         today_monthly_cost_usd=before,

@@ -14,6 +14,7 @@ from tightrope.plan.bill import NOT_BILLED
 from tightrope.plan.fleet import OpenPool
 from tightrope.plan.prove import Proof
 from tightrope.plan.services.offered import OF_SERVICES, left_out
+from tightrope.plan.caching import cache_warnings
 from tightrope.plan.sized import lead_seconds, may_commit, size_classes
 
 WIDE_BAND = 0.3
@@ -57,16 +58,13 @@ def find_warnings(
     ]
     if not may_commit(workload):
         found.append("no commitment is considered: sizing sees less than a week of traffic")
-    if workload.cache is not None:
-        found.append(
-            "the cache of answers saves nothing here: the traffic drawn has no keys; replay the plan on a trace that has them"
-        )
+    found += cache_warnings(workload)
     if any(variant.prefix_block_tokens for variant in workload.variants):
         found.append(
             "the prefix cache saves nothing here: the traffic drawn names no blocks; replay the plan on a trace that has them"
         )
-    found += _unserved(workload)
-    found += _unused(workload, book)
+    found += _unserved(workload.direct or workload)
+    found += _unused(workload.direct or workload, book)
     found += left_out(workload, proof.problem)
     found += [f"not in either bill: {NOT_BILLED}"]
     notes = {item.note for item in size_classes(workload, {}, lead_seconds(workload)) if item.note}
