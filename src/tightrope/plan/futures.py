@@ -11,22 +11,28 @@ from tightrope.plan.commit.decide import Decision, commit_for
 from tightrope.plan.problem import PoolOption, Problem
 from tightrope.plan.solve import Solution, monthly_usd
 
+LEAST_USD_PER_HOUR = 0.001
+"""No seller takes less: AWS Savings Plans are made in steps of $0.001 an hour (user guide, 2026)."""
+
 
 def commit_on_futures(workload: Workload, solution: Solution, whole: Problem) -> tuple[Solution, Decision | None]:
     """Return the solution with the commitments that its machines deserve over the stated futures, and what they mean in each.
 
-    ``whole`` holds every option, since machines may move to one that the planned week has no use for. The cost is still that of the
-    week planned, with those commitments. Where no future is stated, the solution stays as it is.
+    ``whole`` holds every option, since machines may move to one that the planned week has no use for; a fleet of one block is the same
+    in all of its blocks. The cost is still that of the week planned, with those commitments. Where no future is stated, the solution
+    stays as it is.
     """
     problem = solution.problem
     if not workload.future.scenarios or not problem.covers:
         return solution, None
     places = {option_key(option): p for p, option in enumerate(whole.options)}
-    machines = np.zeros((len(places), problem.blocks), dtype=np.int64)
+    machines = np.zeros((len(places), whole.blocks), dtype=np.int64)
     machines[[places[option_key(option)] for option in problem.options]] = solution.machines
     decision = commit_for(workload, whole, machines, solution.commitments)
-    usd = monthly_usd(problem, solution.machines, solution.share, solution.work, decision.usd_per_hour)
-    return replace(solution, commitments=decision.usd_per_hour, usd_per_month=usd), decision
+    existing = problem.existing_usd_per_hour
+    amounts = np.where(decision.usd_per_hour - existing < LEAST_USD_PER_HOUR, existing, decision.usd_per_hour)
+    usd = monthly_usd(problem, solution.machines, solution.share, solution.work, amounts)
+    return replace(solution, commitments=amounts, usd_per_month=usd), decision
 
 
 def option_key(option: PoolOption) -> tuple[object, ...]:
@@ -39,7 +45,7 @@ def future_costs(workload: Workload, decision: Decision | None) -> tuple[FutureC
     """Return the record of every future; the utilisations follow the commitments that are made."""
     if decision is None:
         return ()
-    made = np.flatnonzero(decision.usd_per_hour > 0.0)
+    made = np.flatnonzero(decision.usd_per_hour >= LEAST_USD_PER_HOUR)
     return tuple(
         FutureCost(
             name=scenario.name,
