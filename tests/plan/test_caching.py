@@ -14,11 +14,23 @@ from tightrope.base.records import CachePolicy, Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import split_demand
 from tightrope.demand.keys import without_cached
-from tightrope.plan.caching import cache_sizes, entries_per_node, find_hits, hit_share, node_usd_per_hour, with_cache, with_nodes
+from tightrope.plan.build import build_problem
+from tightrope.plan.caching import (
+    cache_sizes,
+    cache_warnings,
+    entries_per_node,
+    find_hits,
+    hit_share,
+    node_usd_per_hour,
+    with_cache,
+    with_nodes,
+    without_hits,
+)
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.choices import take_choices
 from tightrope.plan.fleet import Stretch, draw_traffic
 from tightrope.plan.sized import size_classes
+from tightrope.plan.solve import solve
 
 CACHE = CachePolicy(entries=50, ttl_s=3600.0, bytes_per_entry=64e6, machine="c6i.large", auto=True)
 
@@ -144,6 +156,16 @@ def test_stated_entries_need_whole_nodes(workload: Workload, book: PriceBook) ->
         node_usd_per_hour(CACHE, book, {"gcp": ("us-central1",)})
 
 
+def test_what_a_cache_does_not_do_is_said(workload: Workload) -> None:
+    marked = with_cache(keyed(workload), replace(CACHE, auto=False, nodes=1))
+    assert cache_warnings(marked) == []
+    assert cache_warnings(without_hits(marked)) == []
+    assert all(item.demand.cached is None for item in without_hits(marked).classes)
+    assert "names no keys" in cache_warnings(replace(workload, cache=CACHE))[0]
+    assert "costs more" in cache_warnings(replace(marked, cache=replace(CACHE, entries=0)))[0]
+    assert "not in the bill" in cache_warnings(replace(marked, cache=replace(CACHE, machine="")))[0]
+
+
 def test_a_workload_states_a_cache_by_its_machine(load: Callable[..., Workload]) -> None:
     text = "cache: {entries: auto, ttl: 1 h, bytes_per_entry: 4 kB, machine: c6i.large}\nproof:"
     assert load(("proof:", text)).cache == CachePolicy(0, 3600.0, 0.0, 4000.0, "c6i.large", 0, auto=True)
@@ -151,3 +173,18 @@ def test_a_workload_states_a_cache_by_its_machine(load: Callable[..., Workload])
         load(("proof:", "cache: {entries: 5, ttl: 1 h, machine: c6i.large}\nproof:"))
     with pytest.raises(InputError, match="weighs"):
         load(("proof:", "cache: {entries: auto, ttl: 1 h}\nproof:"))
+
+
+def test_hours_without_requests_have_no_machines(workload: Workload, book: PriceBook) -> None:
+    # web sleeps from 00:00 to 06:00, and the night's work may be done before and after
+    web = workload.classes[0]
+    hours = np.arange(len(web.demand.rate_per_s)) * web.demand.bin_s // 3600.0 % 24
+    quiet = replace(web.demand, rate_per_s=np.where(hours < 6, 0.0, web.demand.rate_per_s))
+    near = replace(
+        workload, classes=(replace(web, demand=quiet),), where=replace(workload.where, regions={"aws": ("us-east-1",)})
+    )
+    problem = build_problem(near, book, CapacityTable(), {})
+    machines = solve(problem).machines.sum(axis=0)
+    asleep = np.arange(168) % 24 < 5
+    assert (machines[asleep] == 0).all()
+    assert (machines[~asleep] > 0).all()

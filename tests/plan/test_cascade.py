@@ -83,12 +83,15 @@ def test_the_cascade_is_taken_where_it_is_cheaper(cascaded: Workload, book: Pric
     chosen, rejected = take_choices(near, book, bench.table)
     assert [item.name for item in chosen.classes] == ["web-first", "web-escalated", "night"]
     assert [problem.interactive for problem in rejected] == [("web",)]
+    assert chosen.direct is not None
+    assert [item.name for item in chosen.direct.classes] == ["web", "night"]
     # a large model that gets everything anyway makes the small one a waste
     curve = ((1.0, 0.95),)
     web = near.classes[0]
     assert web.cascade is not None
     useless = replace(near, classes=(replace(web, cascade=replace(web.cascade, curve=curve)), *near.classes[1:]))
     direct, rejected = take_choices(useless, book, bench.table)
+    assert direct.direct is None
     assert [item.name for item in direct.classes] == ["web", "night"]
     assert [problem.interactive for problem in rejected] == [("web-first", "web-escalated")]
     # where the curve stays below the floor, there is nothing to choose

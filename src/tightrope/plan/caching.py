@@ -85,6 +85,26 @@ def with_cache(workload: Workload, cache: CachePolicy) -> Workload:
     return replace(workload, classes=tuple(marked.get(c, item) for c, item in enumerate(workload.classes)), cache=cache)
 
 
+def without_hits(workload: Workload) -> Workload:
+    """Return the workload where the fleet answers every request."""
+    classes = tuple(replace(item, demand=replace(item.demand, cached=None)) for item in workload.classes)
+    return replace(workload, classes=classes, cache=None)
+
+
+def cache_warnings(workload: Workload) -> list[str]:
+    """Say where a cache of answers does nothing, and where it is on no bill."""
+    cache = workload.cache
+    if cache is None:
+        return []
+    if not has_keys(workload):
+        return ["the cache of answers saves nothing here: the trace names no keys; replay the plan on a trace that has them"]
+    if not cache.entries:
+        return [f"no cache of answers: {cache.machine} costs more than the answers it would keep spare"]
+    if not cache.machine:
+        return ["the machines of the cache of answers are not in the bill: state cache.machine and cache.bytes_per_entry"]
+    return []
+
+
 def hit_share(workload: Workload) -> float:
     """Return the share of the recorded requests of interactive classes that the marked cache answers."""
     marked = [item.demand.cached for item in workload.classes if item.deferral is None and item.demand.cached is not None]

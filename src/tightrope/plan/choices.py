@@ -30,7 +30,10 @@ def take_choices(
         if item.cascade is not None:
             progress(f"cascade of {item.name}")
             choices = [without_cascade(workload, item.name), with_cascade(workload, item.name)]
+            direct = workload.direct or choices[0]
             workload, others = _cheapest([choice for choice in choices if choice is not None], book, table)
+            taken = any(part.name == item.name for part in workload.classes)
+            workload = replace(workload, direct=workload.direct if taken else direct)
             rejected += others
     cache = workload.cache
     if cache is None or not has_keys(workload):

@@ -11,10 +11,10 @@ from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import split_demand
 from tightrope.plan.bill import NOT_BILLED
+from tightrope.plan.caching import cache_warnings
 from tightrope.plan.fleet import OpenPool
 from tightrope.plan.prove import Proof
 from tightrope.plan.services.offered import OF_SERVICES, left_out
-from tightrope.plan.caching import cache_warnings
 from tightrope.plan.sized import lead_seconds, may_commit, size_classes
 
 WIDE_BAND = 0.3
