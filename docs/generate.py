@@ -35,7 +35,8 @@ field of `workload.yaml` that loosens it. How it is solved: [why the problem is 
 Letters: `p` a pool option (variant, machine, region and pay-as-you-go offer), `c` an interactive class, `w` a window of work that
 can wait, `t` an hour of the week, `v` a variant, `q` a quota. Decided: `n[p,t]` machines, whole; `f[c,p,t]` the share of a class
 that a pool answers; `g[w,p,t]` the share of a window's work done; `lost[p,t]` machines in a pool's largest zone; `runs[p,t]` 1 where
-a pool carries anything; `covered[p,t]` machines paid by the commitment; `commitment` US dollars an hour. Given: `rate[c,t]` planned requests/s, `mu[c,p,t]` requests/s that one machine sustains within the promises.
+a pool carries anything; `covered[p,t]` machines paid by the commitment; `commitment` US dollars an hour. Given: `rate[c,t]`
+planned requests/s, `mu[c,p,t]` requests/s that one machine sustains within the promises.
 """
 PASSING = re.compile(r"(?<=planned in)( +)[\d.,]+(?= s\b)|(?<= )\d+(?= days old\b)")
 """How long planning took and how old the prices are: what differs from run to run and from day to day."""
