@@ -110,13 +110,6 @@ def test_todays_misses_are_said(warned: Any, proof: Proof, attainment: float, wo
     assert about(warned(now_evidence=(today,)), f"today's fleet {words} latency p95 ≤ 900 ms: {attainment:.1%} on day 14")
 
 
-def test_losing_a_spot_zone_is_drilled_only_where_there_is_spot(warned: Any, proof: Proof) -> None:
-    safe = tuple(replace(pool, interruptions_per_hour=0.0) for pool in proof.fleet.pools)
-    risky = tuple(replace(pool, interruptions_per_hour=0.001, zones=3) for pool in proof.fleet.pools)
-    assert not about(warned(proof=replace(proof, fleet=replace(proof.fleet, pools=safe))), "for 10 minutes: web latency p95")
-    assert about(warned(proof=replace(proof, fleet=replace(proof.fleet, pools=risky))), "for 10 minutes: web latency p95")
-
-
 def test_no_warning_is_said_twice(plan: Plan) -> None:
     assert len(set(plan.warnings)) == len(plan.warnings)
 

@@ -204,7 +204,7 @@ def prove(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Pro
     progress(f"prove: replay {stretch.words}")
     outcomes = replay_seeds(tuned.fleet, workload, stretch)
     evidence = gather_evidence(workload, tuned.fleet, outcomes, stretch) + surge_evidence(workload, tuned.fleet, stretch)
-    return replace(tuned, stretch=stretch, outcomes=outcomes, evidence=_told_apart(workload, tuned.fleet, stretch, evidence))
+    return replace(tuned, stretch=stretch, outcomes=outcomes, evidence=told_apart(workload, tuned.fleet, stretch, evidence))
 
 
 def _tune(bench: Bench, progress: Callable[[str], None]) -> Proof:
@@ -307,7 +307,7 @@ def _has_room(proof: Proof) -> bool:
     )
 
 
-def _told_apart(workload: Workload, fleet: Fleet, stretch: Stretch, evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
+def told_apart(workload: Workload, fleet: Fleet, stretch: Stretch, evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
     """Return the evidence with the promises that no number of machines keeps called infeasible, and not merely not proven."""
     if all(item.verdict == "proven" for item in evidence):
         return evidence

@@ -94,9 +94,12 @@ def _scene(workload: Workload, proof: Proof, stretch: Stretch) -> Scene:
 def _drills(proof: Proof) -> list[DrillKind]:
     """Return the drills that can take something from the fleet."""
     pools = [pool for pool in proof.fleet.pools if pool.schedule.any() or pool.ceiling]
-    kinds: list[DrillKind] = ["zone-loss"] if any(pool.zones for pool in pools) else []
-    kinds += ["spot-storm"] if any(pool.interruptions_per_hour > 0.0 for pool in pools) else []
-    return [*kinds, "metrics-loss"] if proof.fleet.scaling.enabled else kinds
+    possible: dict[DrillKind, bool] = {
+        "zone-loss": any(pool.zones for pool in pools),
+        "spot-storm": any(pool.interruptions_per_hour > 0.0 for pool in pools),
+        "metrics-loss": proof.fleet.scaling.enabled,
+    }
+    return [kind for kind, may_happen in possible.items() if may_happen]
 
 
 def _placed(kind: DrillKind, scene: Scene) -> tuple[Drill, ...]:

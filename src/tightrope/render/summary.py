@@ -122,6 +122,8 @@ def _reasons(plan: Plan, elapsed_s: float | None, report: Path | None) -> Table:
         else [say("no promise was replayed", "bold red")]
     )
     add_rows(table, "promises", proof)
+    add_rows(table, "robust", [say(words.robustness(plan))] if plan.robustness else [])
+    add_rows(table, "tuned", map(say, plan.tuned))
     add_rows(table, "rests on", map(say, _first(f"{use.profile}: {words.band(use)}" for use in plan.provenance)))
     asked = f"as known on {plan.prices_as_of}: " if plan.prices_as_of else ""
     dates = f"{asked}{words.seen_dates(plan.price_sources)}; each is in the report"

@@ -6,7 +6,7 @@ from tightrope.base.plan import Plan
 from tightrope.render import words
 from tightrope.render.html import Html
 from tightrope.render.parts import document
-from tightrope.render.report import sections, why
+from tightrope.render.report import robustness, sections, why
 
 SECTIONS = (
     sections.headline,
@@ -18,6 +18,8 @@ SECTIONS = (
     sections.routing,
     sections.commitments,
     sections.promises,
+    robustness.robustness,
+    robustness.tuned,
     sections.grounds,
     why.outlook,
     why.rivals,
