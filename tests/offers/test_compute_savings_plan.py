@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from decimal import Decimal
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tightrope.base.contracts import Prices
 from tightrope.base.plan import Committed, OfferTerms, Refusal, Usage
-from tightrope.offers.bill import charge_fleet
-from tightrope.offers.compute_savings_plan import NAME, OFFERS, best_commitment_usd_per_hour, commitment_utilisation
+from tightrope.offers.bill import charge_fleet, used_shares
+from tightrope.offers.compute_savings_plan import OFFERS
 
 Make = Callable[..., object]
 
+NAME = "compute-savings-plan-1y-no-upfront"
 OFFER = next(offer for offer in OFFERS if offer.name == NAME)
 EXAMPLE_RATES = {"c5.9xlarge": (4, 2), "c5.24xlarge": (10, 8), "fargate-vcpu": ("1.5", 1), "fargate-gb": (2, 1)}
 """On-demand and plan rate of each line of the example in AWS's Savings Plans user guide (illustrative rates)."""
@@ -29,6 +29,11 @@ def _both(rates: dict[str, tuple[object, object]]) -> dict[tuple[str, str], Deci
 
 def _committed(usd_per_hour: float) -> list[Committed]:
     return [Committed("aws", NAME, "", usd_per_hour)]
+
+
+def _utilisation(usage: Usage, prices: Prices, commitment: float) -> float:
+    (share,) = used_shares(usage, prices, _committed(commitment))
+    return share
 
 
 def _total(usage: Usage, prices: Prices, commitment: float) -> float:
@@ -67,7 +72,7 @@ def test_the_unused_part_is_a_line_of_its_own(example: tuple[Usage, Prices]) -> 
     bill, rest = OFFER.charge(*example, _committed(30.0))
     assert {line.driver: line.usd for line in bill if line.driver != "compute"} == {"commitment unused": 5.0}
     assert not rest.machine_hours.any()
-    assert commitment_utilisation(*example, 30.0) == pytest.approx(25 / 30)
+    assert _utilisation(*example, 30.0) == pytest.approx(25 / 30)
 
 
 def test_spot_and_unpriced_lines_are_never_covered(make_rates: Make, make_usage: Make) -> None:
@@ -80,8 +85,7 @@ def test_spot_and_unpriced_lines_are_never_covered(make_rates: Make, make_usage:
 
 def test_a_plan_rate_that_saves_nothing_covers_nothing(make_rates: Make, make_usage: Make) -> None:
     usage = make_usage([("a", "on-demand")], [[4.0]], [730.0])
-    assert best_commitment_usd_per_hour(usage, make_rates(_both({"a": (2, 2)}))) == 0.0
-    assert commitment_utilisation(usage, make_rates(_both({"a": (2, 2)})), 1.0) == 0.0
+    assert _utilisation(usage, make_rates(_both({"a": (2, 2)})), 1.0) == 0.0
 
 
 def test_terms(make_rates: Make) -> None:
@@ -92,22 +96,8 @@ def test_terms(make_rates: Make) -> None:
 
 
 def test_no_commitment_wastes_nothing(example: tuple[Usage, Prices]) -> None:
-    assert commitment_utilisation(*example, 0.0) == 1.0
+    assert _utilisation(*example, 0.0) == 1.0
     assert OFFER.charge(*example, ())[0] == ()
-
-
-def test_without_usage_nothing_is_worth_committing(make_rates: Make, make_usage: Make) -> None:
-    prices = make_rates(_both({"a": (2, 1)}))
-    assert best_commitment_usd_per_hour(make_usage([], [], [730.0]), prices) == 0.0
-    assert best_commitment_usd_per_hour(make_usage([("a", "on-demand")], [[0.0, 0.0]], [365.0, 365.0]), prices) == 0.0
-
-
-def test_one_machine_type_commits_to_the_quantile_of_its_discount(make_rates: Make, make_usage: Make) -> None:
-    """With discount d, an hour of commitment pays where demand reaches it in more than 1 − d of the hours."""
-    machines = [float(count) for count in range(1, 101)]
-    usage = make_usage([("a", "on-demand")], [machines], [7.3] * 100)
-    best = best_commitment_usd_per_hour(usage, make_rates(_both({"a": (2, "1.25")})))  # d = 0.375
-    assert best == pytest.approx(1.25 * 38)
 
 
 # ------------------------------------------------------------------------------------------------------ the slow reading
@@ -158,19 +148,6 @@ def test_bill_equals_the_slow_reading(fleet: Fleet, commitment: float, make_rate
     assert _total(usage, prices, commitment) == pytest.approx(_slow_total(usage, fleet[0], commitment), rel=1e-9, abs=1e-9)
 
 
-@given(fleet=fleets())
-def test_best_commitment_equals_brute_force(fleet: Fleet, make_rates: Make, make_usage: Make) -> None:
-    """The bill bends only where an hour's spend at plan rates, in AWS's order, is used up: try every bend, and 0."""
-    usage, prices = _build(fleet, make_rates, make_usage)
-    order = sorted(range(len(fleet[0])), key=lambda i: (fleet[0][i][1] / fleet[0][i][0], fleet[0][i][1]))
-    spend = np.array([[fleet[0][i][1] * count for count in fleet[1][i]] for i in order], dtype=np.float64)
-    bends = sorted({0.0, *np.cumsum(spend, axis=0).ravel().tolist()})
-    bills = [_slow_total(usage, fleet[0], bend) for bend in bends]
-    cheapest = min(bills)
-    smallest = next(bend for bend, bill in zip(bends, bills, strict=True) if bill <= cheapest + 1e-9)
-    assert best_commitment_usd_per_hour(usage, prices) == pytest.approx(smallest, abs=1e-9)
-
-
 @given(fleet=fleets(), commitment=st.floats(0.01, 200))
 def test_used_and_unused_add_up_to_the_commitment(fleet: Fleet, commitment: float, make_rates: Make, make_usage: Make) -> None:
     usage, prices = _build(fleet, make_rates, make_usage)
@@ -178,6 +155,6 @@ def test_used_and_unused_add_up_to_the_commitment(fleet: Fleet, commitment: floa
     paid = commitment * float(usage.hours_per_month.sum())
     assert sum(line.usd for line in bill) == pytest.approx(paid, rel=1e-9)
     used = sum(line.usd for line in bill if line.driver == "compute")
-    assert commitment_utilisation(usage, prices, commitment) == pytest.approx(used / paid, abs=1e-9)
+    assert _utilisation(usage, prices, commitment) == pytest.approx(used / paid, abs=1e-9)
     covered = (usage.machine_hours - rest.machine_hours) @ usage.hours_per_month
     assert sum(covered * [plan for _, plan in fleet[0]]) == pytest.approx(used, abs=1e-6)

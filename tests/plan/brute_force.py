@@ -17,7 +17,6 @@ from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow
 from tightrope.base.plan import OfferTerms
 from tightrope.base.records import FloatArray, IntArray, ModelVariant, Profile, Provenance, RequestEngine
 from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.offers.compute_savings_plan import NAME as PLAN
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Cover, PoolOption, Problem, Quota, Window
 from tightrope.plan.solve import Solution
@@ -25,7 +24,7 @@ from tightrope.plan.solve import Solution
 DAY = date(2026, 1, 1)
 DISK_USD_PER_HOUR = 0.01
 TOLERANCE = 1e-6
-RESERVED, FAMILY_PLAN = "reserved-1y-no-upfront", "instance-savings-plan-1y-no-upfront"
+RESERVED, FAMILY_PLAN, PLAN = (f"{name}-1y-no-upfront" for name in ("reserved", "instance-savings-plan", "compute-savings-plan"))
 RULES = {
     offer: CommitmentRule(
         "aws", offer, scope, 1, Decimal(0), order, "*" if scope == "machine" else "", "", "fixed", "by hand", DAY

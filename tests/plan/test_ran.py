@@ -6,19 +6,22 @@ import numpy as np
 import pytest
 
 from tightrope.base.plan import Plan
+from tightrope.base.records import Committed
 from tightrope.clouds.book import load_price_book
 from tightrope.plan.bill import total_usd
 from tightrope.plan.ran import Ran, hourly_usd, month_usd, ran_of, stretch_lines
 
 COMMITMENT_USD_PER_HOUR = 50.0
 """More than everything that runs: it is paid whole, used or not."""
+MADE = Committed("aws", "compute-savings-plan-1y-no-upfront", "", COMMITMENT_USD_PER_HOUR)
+RESERVED = Committed("aws", "reserved-1y-no-upfront", "us-east-1/c6i", 0.05623)
 
 
 def steady(plan: Plan, hours: float) -> Ran:
     """Return one machine of every pool for so many hours, under a commitment."""
     parts = np.clip(hours - np.arange(int(np.ceil(hours))), 0.0, 1.0)
     ran = ran_of(plan, load_price_book(), np.tile(parts, (len(plan.pools), 1)), 0.0, hours * 3600.0)
-    return replace(ran, commitments={"compute-savings-plan-1y-no-upfront": COMMITMENT_USD_PER_HOUR})
+    return replace(ran, committed=(MADE,))
 
 
 def test_a_month_does_not_depend_on_where_in_an_hour_the_stretch_ends(plan: Plan) -> None:
@@ -34,9 +37,9 @@ def test_the_stretch_itself_pays_a_commitment_for_every_hour_begun(plan: Plan) -
     assert longer - whole > 0.99 * COMMITMENT_USD_PER_HOUR
 
 
-@pytest.mark.parametrize("commitments", [{}, {"compute-savings-plan-1y-no-upfront": COMMITMENT_USD_PER_HOUR}])
-def test_dollars_an_hour_are_a_rate_also_in_a_part_of_an_hour(plan: Plan, commitments: dict[str, float]) -> None:
-    hourly = hourly_usd(replace(steady(plan, 2.25), commitments=commitments), load_price_book())
+@pytest.mark.parametrize("committed", [(), (MADE,), (MADE, RESERVED)], ids=["none", "one", "two"])
+def test_dollars_an_hour_are_a_rate_also_in_a_part_of_an_hour(plan: Plan, committed: tuple[Committed, ...]) -> None:
+    hourly = hourly_usd(replace(steady(plan, 2.25), committed=committed), load_price_book())
     assert any(values[0] > 0.0 for values in hourly.values())
     for values in hourly.values():
         assert values == pytest.approx([values[0]] * 3)
