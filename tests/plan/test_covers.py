@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tightrope.base.plan import OfferTerms, Refusal
-from tightrope.base.records import Committed, Workload
+from tightrope.base.records import Committed, TrafficClass, Workload
 from tightrope.base.registry import find_offer
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.covers import _beats, find_covers
@@ -166,3 +166,23 @@ def test_a_commitment_that_covers_nothing_here_is_kept_and_covers_nothing(found:
     (one,) = covers
     assert (one.offer, one.scope, one.existing_usd_per_hour, one.may_grow) == (FAMILY, "us-west-2/g5", 0.7, False)
     assert not one.covers.any()
+
+
+def test_two_commitments_of_one_kind_made_already_are_one(found: Found) -> None:
+    made = [Committed("aws", FAMILY, "us-east-1/c6i", usd) for usd in (0.5, 0.25)]
+    (one,) = found(existing=tuple(made))[0]
+    assert one.existing_usd_per_hour == 0.75
+
+
+def test_less_than_a_week_makes_no_new_commitment_and_uses_those_made(
+    workload: Workload, book: PriceBook, options: tuple[PoolOption, ...]
+) -> None:
+    def day(item: TrafficClass) -> TrafficClass:
+        rate = item.demand.rate_per_s[: 2 * int(86_400.0 / item.demand.bin_s)]
+        return replace(item, demand=replace(item.demand, rate_per_s=rate))
+
+    purchase = replace(workload.purchase, offers=("on-demand", FAMILY), existing=(Committed("aws", ANY, "", 0.5),))
+    short = replace(workload, classes=tuple(day(item) for item in workload.classes), purchase=purchase)
+    (one,) = find_covers(short, book, options)[0]
+    assert (one.offer, one.may_grow) == (ANY, False)
+    assert one.covers.any()

@@ -29,7 +29,10 @@ def find_covers(
     workload: Workload, book: PriceBook, options: tuple[PoolOption, ...]
 ) -> tuple[tuple[Cover, ...], tuple[Refusal, ...]]:
     """Return every commitment that the workload allows and its options may use, and those that exist; and what is left out, and why."""
-    existing = {(item.cloud, item.offer, item.scope): item.usd_per_hour for item in workload.purchase.existing}
+    existing: dict[tuple[str, str, str], float] = {}
+    for item in workload.purchase.existing:
+        made = (item.cloud, item.offer, item.scope)
+        existing[made] = existing.get(made, 0.0) + item.usd_per_hour
     allowed = _allowed(workload)
     refusals: dict[str, Refusal] = {}
     found: dict[tuple[str, str, str], _Found] = {}
