@@ -48,7 +48,7 @@ def test_json_of_two_plans_at_another_target(workload: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--only", "hpaa"], "hpa"), (["--hpa-target", "7"], "0.05")],
+    [(["--only", "hpaa"], "hpa"), (["--hpa-target", "7"], "--hpa-target")],
     ids=["unknown plan", "target above one"],
 )
 def test_what_is_wrong_is_said(workload: Path, arguments: list[str], said: str) -> None:
