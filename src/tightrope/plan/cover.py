@@ -80,6 +80,14 @@ def best_commitments(problem: Problem, machines: IntArray) -> FloatArray:
     return _with_own(problem, machines, _settled(problem, machines, found))
 
 
+def whole_machines(problem: Problem, amounts: FloatArray) -> FloatArray:
+    """Return the amounts with those of machines of one's own, which nothing else runs, rounded up to whole ones."""
+    own = np.array([bool((cover.covers & problem.only_covered).any()) for cover in problem.covers], dtype=bool)
+    steps = np.array([cover.step_usd_per_hour for cover in problem.covers])
+    whole = np.ceil(np.divide(amounts, steps, out=np.zeros_like(amounts), where=steps > 0.0) - 1e-6) * steps
+    return np.where(own & (steps > 0.0), whole, amounts)
+
+
 def _with_own(problem: Problem, machines: IntArray, amounts: FloatArray) -> FloatArray:
     """Return the amounts with those of machines of one's own as large as the most of them that run at one time."""
     amounts = amounts.copy()

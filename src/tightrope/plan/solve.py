@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.plan.constraints import FAMILIES, add_block, add_commitments, add_deadline, work_hours
-from tightrope.plan.cover import best_commitments, machines_usd
+from tightrope.plan.cover import best_commitments, machines_usd, whole_machines
 from tightrope.plan.model import INFINITY, Model
 from tightrope.plan.problem import Problem, restrict, take_blocks
 
@@ -37,7 +37,10 @@ SPARE_WORK = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Relaxation:
-    """The week's linear relaxation: ``commitments`` float64[K] US dollars/h, ``machines`` float64[P, B], prices of what couples blocks."""
+    """The week's linear relaxation: ``commitments`` float64[K] US dollars/h, ``machines`` float64[P, B], prices of what couples blocks.
+
+    Of machines of one's own ``commitments`` are whole ones: a block can not run a part of one.
+    """
 
     usd_per_month: float
     commitments: FloatArray
@@ -85,7 +88,7 @@ def relax(problem: Problem) -> Relaxation:
     families = np.array(model.families)
     return Relaxation(
         usd_per_month=result.objective + float(problem.existing_usd_per_hour.sum() * hours.sum()),
-        commitments=result.values[more] + problem.existing_usd_per_hour,
+        commitments=whole_machines(problem, result.values[more] + problem.existing_usd_per_hour),
         machines=np.stack([result.values[columns.machines] for columns in blocks.values()], axis=1),
         cover_price=np.maximum(-result.duals[cover_rows.T] / hours, 0.0),
         work_price=np.maximum(result.duals[work_rows], 0.0) if work_rows else np.zeros(0),
