@@ -56,7 +56,7 @@ def test_the_arrays_fit_and_weigh_a_month(problem: Problem) -> None:
 
 def test_an_hour_costs_its_offer_and_its_disk(problem: Problem, book: PriceBook) -> None:
     for p, option in enumerate(problem.options):
-        disk = disk_usd_per_hour(book, option.machine.cloud, option.region)
+        disk = disk_usd_per_hour(book, option.machine.cloud, option.region, 100.0)
         assert problem.disk_usd_per_hour[p] == disk > 0.0
         assert problem.usd_per_hour[p] == pytest.approx(option.terms.usd_per_hour + disk)
 

@@ -30,7 +30,7 @@ def test_pools_alike_are_numbered(brute: ModuleType) -> None:
     sold = tuple(brute.Sold(f"m{p}.0", "0.10", tuple(float(c == p) for c in range(3))) for p in range(3))
     case = brute.Case(sold, ((0.5,),) * 3)
     alike = tuple(replace(option, machine=case.problem.options[0].machine) for option in case.problem.options)
-    solution = replace(solve(case.problem, case.prices), problem=replace(case.problem, options=alike))
+    solution = replace(solve(case.problem), problem=replace(case.problem, options=alike))
     assert sorted(pool.name for pool in open_pools(solution)) == ["v0-m0-0", "v0-m0-0-2", "v0-m0-0-3"]
 
 
@@ -52,7 +52,7 @@ def test_a_pool_scales_up_to_its_ceiling_and_never_below_its_schedule(bench: Ben
         assert pool.start_s == bench.workload.scaling.machine_start_s + pool.engine.load_s
         assert pool.requests_per_s > 0.0
         mine = proof.problem.mu[0, opened.index]
-        assert mine.min() <= pool.requests_per_s <= mine.max() + 1e-9
+        assert mine.min() - 1e-9 <= pool.requests_per_s <= mine.max() + 1e-9
 
 
 def test_a_single_block_is_a_whole_week(brute: ModuleType, workload: Workload, bench: Bench, proof: Proof) -> None:

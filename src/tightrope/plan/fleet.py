@@ -108,7 +108,7 @@ def plan_fleet(workload: Workload, solution: Solution, table: CapacityTable) -> 
         allowed=_allowed(solution, indices, len(interactive), len(deferrable)),
         scaling=workload.scaling,
         cache=_response_cache(workload),
-        away_s=_away_s(workload, (*interactive, *deferrable), pools),
+        away_s=_away_s(workload, (*interactive, *deferrable), [pool.option.region for pool in pools]),
     )
 
 
@@ -121,12 +121,12 @@ def _groups(pools: tuple[OpenPool, ...]) -> dict[str, str]:
     }
 
 
-def _away_s(workload: Workload, classes: tuple[TrafficClass, ...], pools: tuple[OpenPool, ...]) -> FloatArray | None:
-    """Return the time from each class's users to each pool and back, float64[classes, pools]; None where it is none at all.
+def _away_s(workload: Workload, classes: tuple[TrafficClass, ...], regions: list[str]) -> FloatArray | None:
+    """Return the time from each class's users to a pool in each region and back, float64[classes, pools]; None where it is none.
 
-    Where it is not known nobody is sent, and what waits for a deadline of hours does not feel it.
+    Where it is not known no plan sends anybody, and today's fleet is not held against it.
     """
-    away_s = np.array([[round_trip_s(item, pool.option.region, workload.where) or 0.0 for pool in pools] for item in classes])
+    away_s = np.array([[round_trip_s(item, region, workload.where) or 0.0 for region in regions] for item in classes])
     return away_s if away_s.any() else None
 
 
@@ -221,7 +221,10 @@ def _today(workload: Workload, pools: tuple[FleetPool, ...], classes: tuple[Flee
         return None
     share /= share.sum(axis=1, keepdims=True)
     scaling = replace(workload.scaling, enabled=False)
-    return Fleet(pools, classes, tuple(pool.group for pool in pools), share, allowed, scaling, _response_cache(workload))
+    interactive, deferrable = _class_order(workload)
+    away_s = _away_s(workload, (*interactive, *deferrable), [stated.region for stated in workload.today])
+    groups = tuple(pool.group for pool in pools)
+    return Fleet(pools, classes, groups, share, allowed, scaling, _response_cache(workload), away_s)
 
 
 @dataclass(frozen=True, slots=True)
