@@ -13,6 +13,7 @@ from tightrope.base.plan import Plan
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.demand.workload import load_workload
+from tightrope.plan.ground import Ground, lay_ground
 from tightrope.plan.make import make_plan
 from tightrope.plan.prove import Bench, Proof, prove
 
@@ -116,6 +117,12 @@ def bench(workload: Workload, book: PriceBook) -> Bench:
 @pytest.fixture(scope="session")
 def proof(bench: Bench) -> Proof:
     return prove(bench)
+
+
+@pytest.fixture(scope="session")
+def ground(bench: Bench, proof: Proof) -> Ground:
+    """Return what the small workload's plan is explained on."""
+    return lay_ground(bench, proof, 10.0)
 
 
 @pytest.fixture(scope="session")

@@ -164,7 +164,9 @@ def test_the_steps_end_at_the_plan() -> None:
 
 
 def test_the_waterfall_is_continuous() -> None:
-    values = charts.waterfall(make_plan()).wide["data"]["values"]
+    values = charts.waterfall(make_plan()).wide["data"]["values"][
+        ::2
+    ]  # the second bar of each row is what a lever saves by itself
     steps = values[1:-1]
     assert values[0]["end_usd"] == steps[0]["start_usd"]
     assert [step["end_usd"] for step in steps[:-1]] == [step["start_usd"] for step in steps[1:]]
