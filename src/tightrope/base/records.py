@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.base.levers import CachePolicy, Cascade
 from tightrope.base.places import Infrastructure, WherePolicy
 from tightrope.base.services import ApiUse, ServicePolicy
 
@@ -101,18 +102,6 @@ class Demand:
     def requests(self) -> float:
         """Expected number of requests in the whole trace."""
         return float(self.rate_per_s.sum() * self.bin_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Cascade:
-    """A small model asked first, and a large one for the share of its answers that are not trusted."""
-
-    small: str
-    large: str
-    curve: tuple[tuple[float, float], ...]
-    """(share escalated, mean quality of all answers), ascending in both."""
-    within_s: float
-    """Time in which the small one must have answered: taken off the large one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,24 +361,6 @@ class TodayPool:
     max_batch: int
     """Largest batch (or concurrent sequences) the server is set to; 0 leaves the profile's own."""
     classes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CachePolicy:
-    """Answers kept by the key of their request, the least recently used going first where ``entries`` is reached."""
-
-    entries: int
-    ttl_s: float
-    """Time from an answer's making to its end."""
-    hit_s: float = 0.0
-    """Time that an answer from the cache takes."""
-    bytes_per_entry: float = 0.0
-    machine: str = ""
-    """What it runs on; empty where that is not stated, and then it is on no bill."""
-    nodes: int = 0
-    """How many of those there are."""
-    auto: bool = False
-    """Whether the plan decides the nodes and with them the entries, none among them; ``entries`` is 0 until it has."""
 
 
 @dataclass(frozen=True, slots=True)
