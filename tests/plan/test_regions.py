@@ -1,10 +1,12 @@
 """Regions together: every set of them is a decision, what opening one costs is in it, and the bill is the objective."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from tightrope.base.errors import InfeasibleError
+from tightrope.base.plan import Plan
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill import total_usd
@@ -14,6 +16,7 @@ from tightrope.plan.network import Place, around
 from tightrope.plan.placed import plan_around, served_where
 from tightrope.plan.prove import Bench, region_sets
 from tightrope.plan.solve import Solution
+from tightrope.plan.written import rebuild_fleet
 
 Load = Callable[..., Workload]
 SENT = "egress_per_request: 20 kB"
@@ -121,3 +124,18 @@ def test_a_spot_machine_must_be_sold_in_as_many_zones_as_asked(load: Load, book:
     (problem, *_) = Bench(wide, book, bench.table).regions({})
     assert not problem.interruptible.any()
     assert any("of the 20 zones of purchase.min_spot_zones" in refusal.reason for refusal in problem.refusals)
+
+
+def test_a_plan_file_holds_the_groups_and_the_ways(plan: Plan) -> None:
+    """As if the first pool stood elsewhere: the replay of the file routes and delays as the proof did."""
+    first, *others = plan.pools
+    name = f"{first.variant} in us-west-2"
+    serving = replace(first.serving, group=name, round_trip_s={"web": 0.07})
+    shares = tuple(replace(rule, variant=name) if rule.variant == first.variant else rule for rule in plan.variant_shares)
+    kept = tuple(pool for pool in others if pool.variant != first.variant)
+    fleet = rebuild_fleet(replace(plan, pools=(replace(first, serving=serving), *kept), variant_shares=shares))
+    assert fleet.pools[0].group == name
+    assert name in fleet.groups
+    assert fleet.away_s is not None
+    assert fleet.away_s[[item.name for item in fleet.classes].index("web"), 0] == 0.07
+    assert fleet.away_s.sum() == 0.07

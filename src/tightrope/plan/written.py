@@ -272,11 +272,11 @@ def _check(plan: Plan) -> None:
             _refuse(at, names, "each name once")
     for number, pool in enumerate(plan.pools):
         _check_pool(f"pools[{number}]", pool, pools, classes)
-    variants = {pool.variant for pool in plan.pools}
+    groups = {_group(pool) for pool in plan.pools}
     for number, rule in enumerate(plan.variant_shares):
         at = f"variant_shares[{number}]"
         _among(f"{at}.traffic_class", rule.traffic_class, classes)
-        _among(f"{at}.variant", rule.variant, variants)
+        _among(f"{at}.variant", rule.variant, groups)
         _check_week(f"{at}.share_by_block", rule.share_by_block, 1.0)
     for number, item in enumerate(plan.classes):
         _check_class(f"classes[{number}]", item)
