@@ -82,6 +82,9 @@ def served_where(problem: Problem, surrounding: Around, share: FloatArray, work:
     places = [place_of(problem, p) for p in range(len(problem.options))]
     monthly = SECONDS_PER_HOUR * problem.mean_rate * problem.block_hours
     done = {name: np.einsum("pb,b->p", share[c], monthly[c]) for c, name in enumerate(problem.interactive)}
+    cached = {item.name for item in surrounding.workload.classes if item.demand.cached is not None}
+    for name in cached & done.keys():  # what the cache answers is sent as well, from where the others are
+        done[name] *= surrounding.requests[name] / max(float(done[name].sum()), 1e-12)
     for d, name in enumerate(problem.deferrable):
         mine = [(window.requests, work[w].sum(axis=1)) for w, window in enumerate(problem.windows) if window.traffic_class == d]
         total = sum(requests for requests, _ in mine)
