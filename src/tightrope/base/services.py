@@ -33,3 +33,5 @@ class ServicePolicy:
     """From asking for a container to its process, before the model loads."""
     owned_is_bought: bool = True
     """Machines of one's own are paid for, whether they run or not; else the plan decides how many to buy."""
+    own_sites: tuple[str, ...] = ()
+    """Where machines of one's own stand that are paid for whichever regions a plan uses."""

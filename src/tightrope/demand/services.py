@@ -1,5 +1,7 @@
 """Services as a workload states them: names checked against the price lists."""
 
+from collections.abc import Sequence
+
 from tightrope.base.errors import UnknownNameError, Where
 from tightrope.base.services import ApiUse, ServicePolicy
 from tightrope.demand.book import Book
@@ -23,6 +25,6 @@ def define_api(stated: Api | None, book: Book, where: Where) -> ApiUse | None:
     return ApiUse(stated.provider, stated.model, stated.ttft, stated.tpot, requests, tokens, stated.batch_within)
 
 
-def define_services(stated: Services) -> ServicePolicy:
-    """Return how services behave."""
-    return ServicePolicy(stated.keep_alive, stated.container_start, stated.own_machines == "bought")
+def define_services(stated: Services, own_sites: Sequence[str]) -> ServicePolicy:
+    """Return how services behave; ``own_sites`` are those at which the workload may use machines of its own."""
+    return ServicePolicy(stated.keep_alive, stated.container_start, stated.own_machines == "bought", tuple(own_sites))

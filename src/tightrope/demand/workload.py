@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tightrope.base import registry
+from tightrope.base.catalogue import OWNED
 from tightrope.base.errors import InputError, Where
 from tightrope.base.records import (
     Architecture,
@@ -71,9 +72,14 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
         failures_per_hour=_failures_per_hour(stated.proof.failures_per_month),
         future=define_future(document, stated.future, book),
         infrastructure=define_infrastructure(stated.infrastructure),
-        services=define_services(stated.services),
+        services=define_services(stated.services, _own_sites(stated)),
     )
     return split_by_place(document, stated, workload, book)
+
+
+def _own_sites(stated: schema.WorkloadFile) -> list[str]:
+    """Return the sites of machines of one's own, where they may be used."""
+    return (stated.where.model_extra or {}).get(OWNED, []) if OWNED in stated.purchase.offers else []
 
 
 # ----------------------------------------------------------------------------------------------------------------- validation

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from tightrope.base.catalogue import MachineType
+from tightrope.base.catalogue import OWNED, MachineType
 from tightrope.base.errors import InfeasibleError
 from tightrope.base.plan import Refusal
 from tightrope.base.records import ModelVariant, Profile, TokenEngine, TrafficClass, Workload
@@ -31,9 +31,7 @@ def find_deployments(
     """Return every deployment that can serve some class, and why the others can not."""
     found: list[Deployment] = []
     refusals: list[Refusal] = []
-    for machine in book.machines(workload.where.families):
-        if machine.cloud not in workload.where.regions or find_size(machine.name) is not None:
-            continue
+    for machine in _allowed(workload, book):
         for variant in (variant for variant in workload.variants if variant.precision):
             profile = find_profile(variant, machine)
             if isinstance(profile, Profile):
@@ -45,6 +43,18 @@ def find_deployments(
             else:
                 found += answer
     return found, refusals
+
+
+def _allowed(workload: Workload, book: PriceBook) -> list[MachineType]:
+    """Return the machines that may be used: of the families allowed, and all of one's own at the sites allowed."""
+    rented = [
+        machine
+        for machine in book.machines(workload.where.families)
+        if machine.cloud in workload.where.regions and machine.cloud != OWNED and find_size(machine.name) is None
+    ]
+    sites = workload.where.regions.get(OWNED, ())
+    own = dict.fromkeys(machine for machine, site in book.stocks if site in sites)
+    return rented + [book.machine(name) for name in own]
 
 
 def _deployments(

@@ -1,6 +1,7 @@
 """Machines of one's own: how many there are, what is sunk, and what running them costs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -56,3 +57,23 @@ def test_of_machines_to_buy_only_those_that_run_are_bought(own: Load, own_book: 
 def test_a_site_without_the_offer_is_refused(own: Load, own_book: PriceBook, table: CapacityTable) -> None:
     with pytest.raises(InfeasibleError, match=r"purchase\.offers does not allow owned"):
         build_problem(own(("[owned]", "[on-demand]")), own_book, table, {})
+
+
+def test_what_is_bought_is_paid_for_wherever_the_plan_goes(own: Load, own_book: PriceBook, table: CapacityTable) -> None:
+    """A plan that stays in a rented region pays for the machines in the shop too, so that using them is never counted as dearer."""
+    workload = own(
+        ("owned: [shop]", "owned: [shop]\n  aws: [us-east-1]"),
+        ("[owned]", "[owned, container]"),
+        ("machine: box", "machine: lambda-512mb"),
+    )
+    rented = replace(workload, where=replace(workload.where, regions={"aws": ("us-east-1",)}))
+    problem = build_problem(rented, own_book, table, {})
+    (cover,) = problem.covers
+    assert not cover.covers.any()
+    assert cover.existing_usd_per_hour == pytest.approx(3 * HAVING)
+    assert not problem.only_covered.any()
+
+
+def test_families_limit_what_is_rented_alone(own: Load, own_book: PriceBook, table: CapacityTable) -> None:
+    workload = own(("owned: [shop]", "owned: [shop]\n  families: [c6i]"))
+    assert [option.machine.name for option in build_problem(workload, own_book, table, {}).options] == ["box"]

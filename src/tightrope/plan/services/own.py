@@ -51,7 +51,10 @@ class Held:
 
 
 def hold_own(workload: Workload, book: PriceBook, options: tuple[PoolOption, ...]) -> Held:
-    """Return what having machines costs, and how many there are, for each kind at each site."""
+    """Return what having machines costs, and how many there are, for each kind at each site.
+
+    What is bought is paid for even where no option of these regions runs on it.
+    """
     scopes = dict.fromkeys(option.terms.scope for option in options if option.terms.offer == OWNED)
     covers: list[Cover] = []
     quotas: list[Quota] = []
@@ -65,4 +68,15 @@ def hold_own(workload: Workload, book: PriceBook, options: tuple[PoolOption, ...
         grows = not workload.services.owned_is_bought
         covers.append(Cover(OWNED, OWNED, scope, terms.order, terms.term_years, rate, terms.step_usd_per_hour, existing, grows))
         quotas.append(Quota(f"{terms.machine} at {terms.region}", mine, quantity))
+    idle = (
+        find_offer(OWNED).terms(machine, site, book)
+        for machine, site in sorted(book.stocks)
+        if workload.services.owned_is_bought and site in workload.services.own_sites and f"{site}/{machine}" not in scopes
+    )
+    nowhere = np.full(len(options), np.inf)
+    for terms in idle:
+        if isinstance(terms, OfferTerms):
+            step = terms.step_usd_per_hour
+            usd = book.stocks[terms.machine, terms.region].quantity * step
+            covers.append(Cover(OWNED, OWNED, terms.scope, terms.order, terms.term_years, nowhere, step, usd, may_grow=False))
     return Held(tuple(covers), tuple(quotas))
