@@ -10,6 +10,7 @@ from tightrope.base.catalogue import ON_DEMAND, SPOT
 from tightrope.base.errors import InfeasibleError
 from tightrope.base.records import TrafficClass, Workload
 from tightrope.clouds.book import PriceBook
+from tightrope.plan.fleet import heldout_stretch
 from tightrope.plan.peers.buckets import buckets_of, draft_buckets_mean, draft_buckets_peak
 from tightrope.plan.peers.draft import Draft, Setting, assignments, on_demand, scheduled_usd, serves_alone
 from tightrope.plan.peers.hpa import draft_hpa
@@ -161,6 +162,14 @@ def test_the_look_back_commits_to_what_its_own_past_deserved(setting: Setting) -
     tried = [bill(machines * discounted) for machines in np.linspace(0.0, hours.max(), 200)]
     assert bill(made.usd_per_hour) <= min(tried) + 1e-6
     assert scheduled(draft, setting) < scheduled(alone, setting)
+
+
+def test_a_past_too_busy_to_replay_is_what_the_rule_expects(setting: Setting) -> None:
+    draft, web = draft_hpa(setting), setting.workload.classes[0]
+    busy = replace(web, demand=replace(web.demand, rate_per_s=web.demand.rate_per_s * 100.0))
+    hours = past_hours(replace(setting.workload, classes=(busy, *setting.workload.classes[1:])), draft)
+    assert hours.shape[1] == heldout_stretch(setting.workload).start_s // 3600
+    np.testing.assert_array_equal(hours[:, :168], draft.machines[:, : hours.shape[1]][:, :168])
 
 
 def test_what_exists_is_paid_by_every_peer(load: Callable[..., Workload], setting: Setting, book: PriceBook) -> None:

@@ -12,9 +12,10 @@ from tightrope.base.catalogue import ON_DEMAND
 from tightrope.base.errors import InfeasibleError
 from tightrope.base.plan import Committed
 from tightrope.base.records import FloatArray, Workload
+from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.demand.blocks import DAY_S
 from tightrope.plan.commit.apply import committed_bill_usd
-from tightrope.plan.commit.look_back import DAYS, look_back
+from tightrope.plan.commit.look_back import DAYS, HOURS_PER_DAY, look_back
 from tightrope.plan.covers import find_covers
 from tightrope.plan.fleet import Stretch, draw_traffic, heldout_stretch
 from tightrope.plan.peers.draft import Draft, Setting
@@ -49,11 +50,15 @@ def draft_look_back(setting: Setting) -> Draft:
 def past_hours(workload: Workload, draft: Draft) -> FloatArray:
     """Return the machine-hours of the draft's fleet on the traffic that sizing may see, float64[pools, hours].
 
-    Where that holds more requests than are replayed in reason, only its last days are taken, a day at least.
+    Where that holds more requests than are replayed in reason, only its last days are taken; where even a day does, the hours that the
+    rule itself expects.
     """
     end_s = heldout_stretch(workload).start_s
     rate = sum(item.demand.requests / item.demand.duration_s for item in workload.classes)
-    days = max(1.0, np.floor(min(DAYS, MAX_REPLAYED_REQUESTS / max(rate, 1e-9) / DAY_S)))
+    days = min(float(DAYS), np.floor(MAX_REPLAYED_REQUESTS / max(rate * DAY_S, 1e-9)))
+    if days < 1.0:
+        blocks = np.arange(min(DAYS * HOURS_PER_DAY, int(end_s // SECONDS_PER_HOUR))) % draft.machines.shape[1]
+        return draft.machines[:, blocks]
     past = Stretch(max(0.0, end_s - days * DAY_S), end_s)
     traffic = draw_traffic(workload, past, PAST_SEED)
     length_s = past.end_s - past.start_s
