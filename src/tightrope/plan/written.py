@@ -346,6 +346,10 @@ def _check_pool(at: str, pool: Pool, pools: list[str], classes: list[str]) -> No
         )
     for number, name in enumerate(serving.deferrable_classes):
         _among(f"{at}.serving.deferrable_classes[{number}]", name, classes)
+    for name, trip_s in serving.round_trip_s.items():
+        _among(f"{at}.serving.round_trip_s", name, classes)
+        if not 0.0 <= trip_s < math.inf:
+            _refuse(f"{at}.serving.round_trip_s.{name}", trip_s, "0 s or more")
     if serving.backs:
         _among(f"{at}.serving.backs", serving.backs, pools)
     _check_engine(f"{at}.serving.engine", serving.engine)
