@@ -29,6 +29,8 @@ from tightrope.plan.caching import (
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.choices import take_choices
 from tightrope.plan.fleet import Stretch, draw_traffic
+from tightrope.plan.network import around, requests_per_month
+from tightrope.plan.placed import served_where
 from tightrope.plan.sized import size_classes
 from tightrope.plan.solve import solve
 
@@ -188,3 +190,12 @@ def test_hours_without_requests_have_no_machines(workload: Workload, book: Price
     asleep = np.arange(168) % 24 < 5
     assert (machines[asleep] == 0).all()
     assert (machines[~asleep] > 0).all()
+
+
+def test_what_the_cache_answers_is_sent_all_the_same(workload: Workload, book: PriceBook) -> None:
+    near = replace(keyed(workload), where=replace(workload.where, regions={"aws": ("us-east-1",)}))
+    marked = with_cache(near, replace(CACHE, auto=False))
+    problem = build_problem(marked, book, CapacityTable(), {})
+    solution = solve(problem)
+    served = served_where(problem, around(marked, book), solution.share, solution.work)
+    assert sum(served["web"].values()) == pytest.approx(requests_per_month(near)["web"])
