@@ -18,6 +18,7 @@ from tightrope.base.plan import BillLine
 from tightrope.base.records import TrafficClass, Workload
 from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
+from tightrope.plan.caching import without_hits
 from tightrope.plan.sized import lead_seconds, size_classes
 
 BYTES_PER_GB = 1e9
@@ -82,11 +83,14 @@ def mean_usd_per_gb(tiers: tuple[UnitPrice, ...], gb_per_month: float) -> float:
 
 
 def requests_per_month(workload: Workload) -> dict[str, float]:
-    """Return the requests of each class in a month, growth included, from the part of the trace that sizing may see."""
+    """Return the requests of each class in a month, growth included, from the part of the trace that sizing may see.
+
+    Those that a cache answers are among them.
+    """
     month_s = HOURS_PER_MONTH * SECONDS_PER_HOUR
     return {
         item.traffic_class.name: float(item.expected.mean()) * month_s
-        for item in size_classes(workload, {}, lead_seconds(workload))
+        for item in size_classes(without_hits(workload), {}, lead_seconds(workload))
     }
 
 
