@@ -143,7 +143,7 @@ def _commitments(ground: Ground) -> Iterator[BreakEven]:
         if option.terms.offer != ON_DEMAND:
             continue
         runs = HOURS_PER_DAY * float(np.average(machines[p] > 0, weights=problem.block_hours))
-        for cover in _cheapest_per_offer(problem, p):
+        for cover in _cheapest_per_offer(problem, int(p)):
             share = float(break_even_utilisation(own, cover)[p])
             what = f"{cover.offer} for {option.machine.name} pays from"
             yield BreakEven(what, "hours a day", HOURS_PER_DAY * share, runs, "now: hours that the first machine runs")

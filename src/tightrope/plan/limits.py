@@ -25,14 +25,22 @@ class Loosening:
     """The step on the right-hand sides of the family's rows; 0 where the limit is no right-hand side."""
 
 
-def _less(field: str, by: float) -> Callable[[Problem], Problem | None]:
-    """Return the loosening of a share that is asked for: so much less of it."""
+def _less_spot_zone_loss(problem: Problem) -> Problem | None:
+    """Return the problem where less of a spot pool's load must survive the loss of its largest zone."""
+    asked = problem.spot_zone_loss_share
+    return replace(problem, spot_zone_loss_share=max(0.0, asked - 0.1)) if asked > 0.0 else None
 
-    def loosen(problem: Problem) -> Problem | None:
-        asked = float(getattr(problem, field))
-        return replace(problem, **{field: max(0.0, asked - by)}) if asked > 0.0 else None
 
-    return loosen
+def _less_zone_loss(problem: Problem) -> Problem | None:
+    """Return the problem where less of every pool's load must."""
+    asked = problem.zone_loss_share
+    return replace(problem, zone_loss_share=max(0.0, asked - 0.1)) if asked > 0.0 else None
+
+
+def _less_spare(problem: Problem) -> Problem | None:
+    """Return the problem where less of every pool's load must survive the loss of a machine."""
+    asked = problem.n_plus_one_share
+    return replace(problem, n_plus_one_share=max(0.0, asked - 0.1)) if asked > 0.0 else None
 
 
 def _spot_share(problem: Problem) -> Problem | None:
@@ -60,12 +68,12 @@ LOOSENED: tuple[Loosening, ...] = (
     Loosening(
         "quality-floor", "one point less", lambda p: replace(p, quality_floor=np.maximum(p.quality_floor - 0.01, 0)), -0.01
     ),
-    Loosening("spot-zone-loss", "ten points less", _less("spot_zone_loss_share", 0.1)),
-    Loosening("zone-loss", "ten points less", _less("zone_loss_share", 0.1)),
+    Loosening("spot-zone-loss", "ten points less", _less_spot_zone_loss),
+    Loosening("zone-loss", "ten points less", _less_zone_loss),
 )
 """Stated limits that the relaxation prices."""
 IN_PLANS: tuple[Loosening, ...] = (
-    Loosening("n-plus-one", "ten points less", _less("n_plus_one_share", 0.1)),
+    Loosening("n-plus-one", "ten points less", _less_spare),
     Loosening("max_pools", "one pool more", lambda p: replace(p, max_pools=p.max_pools + 1)),
 )
 """Those that only whole machines and pools feel: planned again."""
