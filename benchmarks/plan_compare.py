@@ -7,6 +7,7 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def cheapest(rows: list[Row]) -> Row | None:
     return min(rows, key=lambda row: row.replayed_usd_per_month or math.inf, default=None)
 
 
-def said(comparison: Comparison, seconds: float) -> dict:
+def said(comparison: Comparison, seconds: float) -> dict[str, Any]:
     """Return what is shown of one workload: every plan's cost, what it attains, and ours over the cheapest that keeps all."""
     rows = comparison_as_dict(comparison)["rows"]
     kept = [row for row in comparison.rows if row.proven and row.plan != OURS]
@@ -115,9 +116,9 @@ def note_of(comparison: Comparison) -> str:
     return f"{peer.plan} is nearest; as it ran, our plan costs {grown:.2f} times what its schedule does"
 
 
-def run() -> dict:
+def run() -> dict[str, Any]:
     """Return the sum of our costs over that of the cheapest peers; each workload's own stands in the detail."""
-    found: dict[str, dict] = {}
+    found: dict[str, dict[str, Any]] = {}
     ours_usd = peers_usd = 0.0
     for name in NAMES:
         began_s = time.perf_counter()

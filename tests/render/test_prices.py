@@ -28,7 +28,7 @@ from tightrope.render.prices.find import print_found
 from tightrope.render.prices.origins import print_origins
 from tightrope.render.prices.refreshed import fetching, print_refreshed
 from tightrope.render.prices.sheet import print_sheet
-from tightrope.render.prices.table import Column, fitted
+from tightrope.render.table import Column, fitted
 
 TODAY = date(2026, 6, 30)
 GPU = MachineType("azure", "Standard_Z4_v1", "Zv1", 4, 16.0, "amd64", "l4", 1, 22.4, "list", TODAY, 8.0)

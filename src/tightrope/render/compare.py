@@ -9,7 +9,7 @@ from tightrope.base.plan import Evidence
 from tightrope.plan.compare import OURS, Comparison, InUse, Row
 from tightrope.render import words
 from tightrope.render.plain import Json, plain
-from tightrope.render.prices.table import Column, print_notes, print_table, print_title
+from tightrope.render.table import Column, print_notes, print_table, print_title
 from tightrope.render.terminal import say
 
 MOST_NAMED = 4

@@ -10,7 +10,7 @@ from rich.text import Text
 from tightrope.clouds.search.changes import Changes, Difference, How
 from tightrope.render import words
 from tightrope.render.prices import figures
-from tightrope.render.prices.table import GAP, INDENT, Column, cropped, print_notes, print_table, print_title
+from tightrope.render.table import GAP, INDENT, Column, cropped, print_notes, print_table, print_title
 from tightrope.render.terminal import say
 
 LEAST_NAME = 12

@@ -8,7 +8,7 @@ from tightrope.clouds.search.compare import Kind, Side
 from tightrope.perf.tables import find_accelerator
 from tightrope.render import words
 from tightrope.render.prices import figures
-from tightrope.render.prices.table import Column, print_notes, print_table, print_title
+from tightrope.render.table import Column, print_notes, print_table, print_title
 from tightrope.render.terminal import say
 
 

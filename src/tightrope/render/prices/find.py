@@ -7,7 +7,7 @@ from rich.console import Console
 from tightrope.base.catalogue import OLD_DAYS, SPOT
 from tightrope.clouds.search.find import Found, Hit, Query
 from tightrope.render.prices import figures
-from tightrope.render.prices.table import Column, print_notes, print_table, print_title
+from tightrope.render.table import Column, print_notes, print_table, print_title
 from tightrope.render.terminal import say
 
 NOTHING = "no machine matches all of that; loosen a range, or see `tightrope prices find --help`"

@@ -11,7 +11,7 @@ from tightrope.clouds.parts import Part
 from tightrope.clouds.search.origins import Age, Origin, Origins
 from tightrope.render import words
 from tightrope.render.prices import figures
-from tightrope.render.prices.table import Column, indented, print_notes, print_table, print_title
+from tightrope.render.table import Column, indented, print_notes, print_table, print_title
 from tightrope.render.terminal import say
 
 

@@ -14,7 +14,7 @@ from tightrope.clouds.join import Change
 from tightrope.clouds.refresh import Refreshed
 from tightrope.render import words
 from tightrope.render.prices import figures
-from tightrope.render.prices.table import Column, indented, print_notes, print_table, print_title
+from tightrope.render.table import Column, indented, print_notes, print_table, print_title
 from tightrope.render.terminal import say
 
 MOST_CHANGES = 10

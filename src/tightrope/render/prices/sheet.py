@@ -12,7 +12,7 @@ from tightrope.clouds.search.origins import sources_of
 from tightrope.clouds.search.sheet import History, Quote, Sheet, Step
 from tightrope.render import words
 from tightrope.render.prices import figures
-from tightrope.render.prices.table import Column, indented, print_notes, print_table
+from tightrope.render.table import Column, indented, print_notes, print_table
 from tightrope.render.terminal import grid, labelled, say
 
 MOST_QUOTES = 40

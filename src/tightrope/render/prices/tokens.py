@@ -8,7 +8,7 @@ from rich.text import Text
 
 from tightrope.clouds.tokens import UNDATED, TokenPrice
 from tightrope.render.prices import figures
-from tightrope.render.prices.table import Column, cropped, print_notes, print_table, print_title
+from tightrope.render.table import Column, cropped, print_notes, print_table, print_title
 from tightrope.render.terminal import say
 
 TIERED = "+"
