@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from tightrope.plan.bound import lower_bound
 from tightrope.plan.constraints import FAMILIES
+from tightrope.plan.problem import restrict
+from tightrope.plan.search import cheapest_fleet, may_search
 from tightrope.plan.solve import Infeasible, Solution, relax, solve, solve_block
 
 PATH = Path(__file__).parents[1] / "plan" / "brute_force.py"
@@ -61,6 +63,23 @@ def test_a_block_costs_what_trying_every_fleet_finds(case: Any, cents: list[int]
     if machines.max(initial=0) <= MOST:
         assert cost >= tried * (1.0 - CLOSE) - 1e-9
         assert BRUTE.may_serve(problem, 0, machines)
+
+
+@BOUNDED
+@given(case=BRUTE.cases(blocks=1), gap=st.sampled_from([0.0, 0.02]))
+def test_the_search_finds_what_trying_every_fleet_finds(case: Any, gap: float) -> None:
+    whole = case.problem
+    problem = replace(restrict(whole, ~whole.only_covered), covers=())
+    fleet = cheapest_fleet(problem, 0, problem.usd_per_hour, gap) if may_search(problem, 0) else None
+    if fleet is None:
+        return
+    tried = BRUTE.cheapest_hour_usd(problem, 0, np.zeros(0), MOST)
+    assert fleet.bound_usd_per_hour <= tried * (1.0 + 1e-9)
+    assert fleet.bound_usd_per_hour >= fleet.usd_per_hour * (1.0 - gap) * (1.0 - 1e-6) - 1e-9
+    assert BRUTE.may_serve(problem, 0, fleet.machines)
+    if fleet.machines.max(initial=0) <= MOST:
+        assert fleet.usd_per_hour >= tried * (1.0 - 1e-9)
+        assert fleet.usd_per_hour * (1.0 - gap) <= tried * (1.0 + 1e-9) + 1e-9
 
 
 @BOUNDED

@@ -1,6 +1,6 @@
 """The certified bound: what no plan of a problem can cost less than (docs/explanation/what-the-bound-means.md)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,12 +9,15 @@ from tightrope.plan.constraints import add_block
 from tightrope.plan.dominance import copies_needed, needless
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Problem, restrict
+from tightrope.plan.search import Fleet, cheapest_fleet, may_search
 from tightrope.plan.solve import Relaxation, solve_apart
 
 BLOCK_NODES = 500
 """Branches spent on one block of the bound at most: what is known then is a bound too."""
 BLOCK_GAP = 3e-3
 """Relative gap at which a block's search stops: what is proven then is what counts."""
+MOST_SOLVED = 24
+"""Blocks that the general solver looks at where a search does not go far enough: the dearest."""
 ASCENTS = 1
 """Steps that sharpen the lower bound: each costs as much as the first bound."""
 
@@ -76,8 +79,14 @@ class Priced:
     share: FloatArray
 
 
-def price_apart(problem: Problem, relaxation: Relaxation, price: FloatArray, gap: float = BLOCK_GAP) -> Priced:
-    """Return every block solved apart at these prices of commitments, float64[K, B] US dollars an hour per dollar committed."""
+def price_apart(
+    problem: Problem, relaxation: Relaxation, price: FloatArray, gap: float = BLOCK_GAP, most_solved: int = MOST_SOLVED
+) -> Priced:
+    """Return every block solved apart at these prices of commitments, float64[K, B] US dollars an hour per dollar committed.
+
+    Blocks are searched; of those that a search leaves more than ``gap`` open, the ``most_solved`` that cost most go to the general
+    solver, as do those that can not be searched.
+    """
     hours = problem.block_hours
     copies = copies_needed(problem)
     opened = [[w for w, window in enumerate(problem.windows) if block in window.blocks] for block in range(problem.blocks)]
@@ -87,52 +96,80 @@ def price_apart(problem: Problem, relaxation: Relaxation, price: FloatArray, gap
         (problem.rate[:, b].tobytes(), problem.mean_rate[:, b].tobytes(), price[:, b].tobytes(), rewards[b].tobytes(), works[b])
         for b in range(problem.blocks)
     ]
-    solved = solve_apart(
-        {key: block for block, key in enumerate(keys)},
-        lambda block: _priced_block(problem, block, price[:, block], rewards[block], copies, gap),
-    )
-    bounds, spend, machines, share = zip(*(solved[key] for key in keys), strict=True)
+    first = {key: block for block, key in reversed(list(enumerate(keys)))}
+    asked = {key: _Asked(problem, block, price[:, block], rewards[block], copies) for key, block in first.items()}
+    searched = solve_apart(first, lambda block: asked[keys[block]].search(gap))
+    solved = {key: fleet for key, fleet in searched.items() if fleet is not None}
+    left = [key for key, fleet in solved.items() if fleet.bound_usd_per_hour < fleet.usd_per_hour * (1.0 - gap) - 1e-12]
+    left.sort(key=lambda key: -solved[key].bound_usd_per_hour * float(hours[first[key]]))
+    left = left[:most_solved] + [key for key in first if key not in solved]
+    for key, fleet in solve_apart({key: first[key] for key in left}, lambda block: asked[keys[block]].solve(gap)).items():
+        floor = solved[key].bound_usd_per_hour if key in solved else -np.inf
+        solved[key] = replace(fleet, bound_usd_per_hour=max(fleet.bound_usd_per_hour, floor))
+    found = [solved[key] for key in keys]
     # what exists already is paid for anyway, and sold to the blocks at these prices
     existing = float(problem.existing_usd_per_hour @ (hours.sum() - price @ hours))
     return Priced(
-        usd_per_month=float(relaxation.work_price.sum() + np.array(bounds) @ hours) + existing,
-        spend=np.stack(spend, axis=1),
-        machines=np.stack(machines, axis=1),
-        share=np.stack(share, axis=2),
+        usd_per_month=float(relaxation.work_price.sum() + np.array([each.bound_usd_per_hour for each in found]) @ hours)
+        + existing,
+        spend=np.stack([asked[key].spend(fleet) for key, fleet in zip(keys, found, strict=True)], axis=1),
+        machines=np.stack([fleet.machines for fleet in found], axis=1),
+        share=np.stack([fleet.share for fleet in found], axis=2),
     )
 
 
-def _priced_block(
-    problem: Problem, block: int, price: FloatArray, rewards: FloatArray, copies: FloatArray, gap: float
-) -> tuple[float, FloatArray, IntArray, FloatArray]:
-    """Return what one block costs at least at these prices, what it commits (both US dollars/h), its machines and its shares.
+class _Asked:
+    """One block at prices of commitments: each can be had in any amount, so that each option has one rate.
 
-    A commitment can be had in any amount at its price here, so that each option has one rate: its own, or that of its cheapest
-    cover; and what another option does for no more can be left out.
+    That is its own, or that of its cheapest cover. What another option does for no more is left out.
     """
-    rates = problem.cover_rates
-    # inf × 0 is not a rate: what does not cover stays inf
-    covered = np.where(np.isfinite(rates), price[:, None] * np.where(np.isfinite(rates), rates, 0.0), np.inf)
-    cover = covered.min(axis=0, initial=np.inf)
-    own = np.where(problem.only_covered, np.inf, problem.usd_per_hour - problem.disk_usd_per_hour)
-    usd_per_hour = np.minimum(own, cover) + problem.disk_usd_per_hour
-    kept = np.flatnonzero(needless(problem, usd_per_hour, copies) < 0)
-    small = restrict(problem, np.isin(np.arange(len(problem.options)), kept))
-    model = Model()
-    columns = add_block(model, small, block, 1.0, deferrable=True, covers=False, usd_per_hour=usd_per_hour[kept])
-    for reward, row in zip(rewards, columns.work, strict=True):
-        _add_cost(model, row, -float(reward))
-        model.add_row("deadline", row, np.ones(len(row)), -np.inf, 1.0)
-    result = model.solve(gap=gap, nodes=BLOCK_NODES, plain=True)
-    machines, spend = np.zeros(len(problem.options), dtype=np.int64), np.zeros(len(rates))
-    share = np.zeros((len(problem.interactive), len(problem.options)))
-    if len(result.values):
-        machines[kept] = np.rint(result.values[columns.machines]).astype(np.int64)
-        share[:, kept] = result.values[columns.share]
-        bought = np.flatnonzero((cover < own) & (machines > 0))
-        which = covered[:, bought].argmin(axis=0) if len(bought) else bought
-        np.add.at(spend, which, machines[bought] * rates[which, bought])
-    return result.bound, spend, machines, share
+
+    def __init__(self, problem: Problem, block: int, price: FloatArray, rewards: FloatArray, copies: FloatArray) -> None:
+        """Rate the options."""
+        self.problem, self.block, self.rewards = problem, block, rewards
+        rates = problem.cover_rates
+        # inf × 0 is not a rate: what does not cover stays inf
+        self.covered = np.where(np.isfinite(rates), price[:, None] * np.where(np.isfinite(rates), rates, 0.0), np.inf)
+        self.own = np.where(problem.only_covered, np.inf, problem.usd_per_hour - problem.disk_usd_per_hour)
+        usd_per_hour = np.minimum(self.own, self.covered.min(axis=0, initial=np.inf)) + problem.disk_usd_per_hour
+        self.kept = (needless(problem, usd_per_hour, copies) < 0) & np.isfinite(usd_per_hour)
+        self.small, self.usd_per_hour = restrict(problem, self.kept), usd_per_hour[self.kept]
+
+    def search(self, gap: float) -> Fleet | None:
+        """Return the cheapest fleet by search; None where the block is not of that kind."""
+        if not may_search(self.small, self.block):
+            return None
+        found = cheapest_fleet(self.small, self.block, self.usd_per_hour, gap)
+        return None if found is None else self._whole(found.machines, found.share, found.usd_per_hour, found.bound_usd_per_hour)
+
+    def solve(self, gap: float) -> Fleet:
+        """Return the same by the general solver, work that can wait included; a fleet of none where it has no solution."""
+        model = Model()
+        columns = add_block(model, self.small, self.block, 1.0, deferrable=True, covers=False, usd_per_hour=self.usd_per_hour)
+        for reward, row in zip(self.rewards, columns.work, strict=True):
+            _add_cost(model, row, -float(reward))
+            model.add_row("deadline", row, np.ones(len(row)), -np.inf, 1.0)
+        result = model.solve(gap=gap, nodes=BLOCK_NODES, plain=True)
+        if not len(result.values):
+            none = np.zeros(len(self.usd_per_hour), dtype=np.int64)
+            return self._whole(none, np.zeros(columns.share.shape), result.objective, result.bound)
+        machines = np.rint(result.values[columns.machines]).astype(np.int64)
+        return self._whole(machines, result.values[columns.share], result.objective, result.bound)
+
+    def _whole(self, machines: IntArray, share: FloatArray, usd_per_hour: float, bound_usd_per_hour: float) -> Fleet:
+        """Return a fleet of the options that are left as one of all."""
+        every = np.zeros(len(self.kept), dtype=np.int64)
+        served = np.zeros((len(share), len(self.kept)))
+        every[self.kept], served[:, self.kept] = machines, share
+        return Fleet(every, served, usd_per_hour, bound_usd_per_hour)
+
+    def spend(self, fleet: Fleet) -> FloatArray:
+        """Return what the fleet would commit to, float64[K] US dollars an hour."""
+        spend = np.zeros(len(self.covered))
+        bought = np.flatnonzero((self.covered.min(axis=0, initial=np.inf) < self.own) & (fleet.machines > 0))
+        which = self.covered[:, bought].argmin(axis=0) if len(bought) else bought
+        np.add.at(spend, which, fleet.machines[bought] * self.problem.cover_rates[which, bought])
+        return spend
 
 
 def _add_cost(model: Model, columns: IntArray, cost: float) -> None:
