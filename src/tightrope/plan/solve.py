@@ -26,6 +26,8 @@ Answer = TypeVar("Answer")
 WORKERS = 2
 SAMPLED_BLOCKS = 12
 """Blocks on which sets of pools are compared; they stand for the week in order of load."""
+SAMPLED_EVERY = 2
+"""Of those, every second judges commitments to whole machines."""
 COMMITMENT_ROUNDS = 3
 NEW_POOL_SHARE = 0.5
 """Deferrable work opens a pool of its own only where that costs at most this share of what open pools would."""
@@ -135,12 +137,17 @@ def choose_pools(problem: Problem, relaxation: Relaxation) -> NDArray[np.bool_]:
     small = take_blocks(problem, _sample_blocks(problem))
     machines, share, costs = solve_blocks(small, relaxation.commitments)
     keep, cost = machines.any(axis=1) | (share > 0.0).any(axis=(0, 2)) & problem.metered, float(costs @ small.block_hours)
-    while keep.sum() > 1:
+    while keep.sum() > 1 and not _any_pools(problem):
         trial = _without_least(small, keep, machines, relaxation.commitments)
         if trial is None or (keep.sum() <= problem.max_pools and trial[0] > (1.0 + problem.pool_worth) * cost):
             break
         cost, keep, machines = trial
     return keep if keep.sum() <= problem.max_pools else _few_pools(small, int(keep.sum()))
+
+
+def _any_pools(problem: Problem) -> bool:
+    """Return whether every option may be a pool, however little it saves."""
+    return problem.max_pools >= len(problem.options) and problem.pool_worth <= 0.0
 
 
 def _few_pools(small: Problem, would_do: int) -> NDArray[np.bool_]:
@@ -195,7 +202,7 @@ def solve(problem: Problem, *, spread_work: bool = False, pools: NDArray[np.bool
     relaxation = relax(problem)
     place = spread_deferrable if spread_work else place_deferrable
     sets = [pools] if pools is not None else _pool_sets(problem, relaxation)
-    found = [_settle(problem, keep, relaxation.commitments, place) for keep in sets]
+    found = [_settle(problem, keep, _whole_commitments(problem, keep, relaxation.commitments), place) for keep in sets]
     return min(found, key=lambda solution: solution.usd_per_month)
 
 
@@ -208,7 +215,7 @@ def _pool_sets(problem: Problem, relaxation: Relaxation) -> list[NDArray[np.bool
         return [np.zeros(len(problem.options), dtype=bool)]
     sets = [choose_pools(problem, relaxation)]
     firm = ~problem.interruptible
-    if firm.any() and (sets[0] & problem.interruptible).any():
+    if firm.any() and (sets[0] & problem.interruptible).any() and not _any_pools(problem):
         try:
             kept = restrict(problem, firm)
             alone = np.zeros(len(firm), dtype=bool)
@@ -217,6 +224,40 @@ def _pool_sets(problem: Problem, relaxation: Relaxation) -> list[NDArray[np.bool
         except Infeasible:
             pass
     return sets
+
+
+def _whole_commitments(problem: Problem, keep: NDArray[np.bool_], commitments: FloatArray) -> FloatArray:
+    """Return the relaxation's amounts with machines committed to in whole, float64[K]: the best of the steps around each.
+
+    Fractions of large machines say what a machine in every hour is worth, not which machine; blocks spread over the order of load
+    judge that, one commitment at a time, the largest first.
+    """
+    steps = np.array([cover.step_usd_per_hour for cover in problem.covers])
+    existing = problem.existing_usd_per_hour
+    parts = np.flatnonzero((steps > 0.0) & (commitments > existing + 1e-6)) if keep.any() else np.zeros(0, dtype=np.int64)
+    if not len(parts):
+        return commitments
+    small = restrict(take_blocks(problem, _sample_blocks(problem)[:: SAMPLED_EVERY]), keep)
+
+    def judged_usd(amounts: FloatArray) -> float:
+        """Return what the sampled blocks cost with these amounts, US dollars a month; inf where one can not be served."""
+        try:
+            return float((solve_blocks(small, amounts)[2] + amounts.sum()) @ small.block_hours)
+        except Infeasible:
+            return np.inf
+
+    best = commitments.copy()
+    best[parts] = existing[parts] + np.round((best[parts] - existing[parts]) / steps[parts]) * steps[parts]
+    best_usd = judged_usd(best)
+    for k in parts[np.argsort(-steps[parts], kind="stable")]:
+        for change in (steps[k], -steps[k]):
+            trial = best.copy()
+            trial[k] = max(existing[k], best[k] + change)
+            usd = judged_usd(trial) if trial[k] != best[k] else np.inf
+            if usd < best_usd:
+                best, best_usd = trial, usd
+                break
+    return best
 
 
 def _settle(problem: Problem, pools: NDArray[np.bool_], commitments: FloatArray, place: Placing) -> Solution:
