@@ -260,7 +260,8 @@ def draw_traffic(workload: Workload, stretch: Stretch, seed: int) -> Traffic:
     Classes are in the order of the fleet: interactive ones first.
     """
     interactive, deferrable = _class_order(workload)
-    parts, keys = [], []
+    parts = []
+    keys: list[IntArray] = []
     for index, item in enumerate((*interactive, *deferrable)):
         grown = grow(item, 1.0 + item.growth)
         drawn = draw_arrivals(grown.demand, stretch.start_s, stretch.end_s, seed * 1000 + index)
