@@ -372,7 +372,7 @@ def _buy_work(problem: Problem, w: int, left: float, machines: IntArray, work: F
 
 def _to_buy(problem: Problem) -> NDArray[np.bool_]:
     """Return which options more machines of may be bought for, bool[P]: a commitment that covers them can grow."""
-    return (np.isfinite(problem.cover_rates) & problem.may_grow[:, None]).any(axis=0)
+    return np.asarray((np.isfinite(problem.cover_rates) & problem.may_grow[:, None]).any(axis=0))
 
 
 def spread_deferrable(
