@@ -5,7 +5,6 @@ import math
 import shutil
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,6 @@ PEAK_HOUR, LEAST_OF_PEAK = 15.0, 0.25
 """The declared cycle: a sine of a day, the trace's own rate at its highest, a quarter of it at night."""
 OUR_LEVERS = "single-type"
 """The peer that has our schedules and mixes spot with on-demand: what people run has neither."""
-TODAY = date(2026, 12, 1)
-"""Dates the warnings about old prices, which are not looked at here."""
 
 
 def daily_cycle(seconds: np.ndarray) -> np.ndarray:
@@ -71,7 +68,7 @@ def compared(name: str) -> Comparison:
     """Return the comparison on one workload."""
     book = load_price_book()
     with tempfile.TemporaryDirectory() as folder:
-        return compare_plans(load_workload(laid_out(name, Path(folder)), book), book, TODAY)
+        return compare_plans(load_workload(laid_out(name, Path(folder)), book), book)
 
 
 def ratio_to(ours: Row | None, peer: Row | None) -> float | None:

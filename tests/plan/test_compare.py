@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 
 import pytest
 
@@ -13,7 +12,6 @@ from tightrope.clouds.book import PriceBook
 from tightrope.plan.compare import NAMES, OURS, PEERS, Comparison, Row, compare_plans
 from tightrope.plan.prove import MAX_ROUNDS, RAISE, proof_stretch
 
-TODAY = date(2026, 12, 1)
 KEPT = Evidence("web", "latency p95 ≤ 900 ms", "day 2", 100, 0.99, 0.98, 1.0, 0.95, seeds=(1,), verdict="proven")
 MISSED = replace(KEPT, attainment=0.9, attainment_low=0.88, verdict="not proven")
 
@@ -57,13 +55,13 @@ def test_names_are_one_each_and_ours_is_last() -> None:
 
 def test_a_plan_that_there_is_not_is_answered_with_near_names(workload: Workload, book: PriceBook) -> None:
     with pytest.raises(InputError, match="'hpaa'") as caught:
-        compare_plans(workload, book, TODAY, only=["hpaa"])
+        compare_plans(workload, book, only=["hpaa"])
     assert "hpa" in caught.value.resolve
 
 
 @pytest.fixture(scope="session")
 def compared(workload: Workload, book: PriceBook) -> Comparison:
-    return compare_plans(workload, book, TODAY)
+    return compare_plans(workload, book)
 
 
 def test_every_plan_is_replayed_on_the_days_that_prove_ours(compared: Comparison, workload: Workload) -> None:
@@ -89,7 +87,7 @@ def test_a_fixed_fleet_costs_as_it_ran_exactly_what_was_planned(compared: Compar
 
 def test_a_peer_that_misses_is_sized_up_in_our_own_steps(load: Callable[..., Workload], book: PriceBook) -> None:
     promise, stricter = "slo: [latency p95 <= 900 ms]", "slo: [latency p99.9 <= 900 ms]"
-    found = compare_plans(load((promise, stricter)), book, TODAY, only=["peak"])
+    found = compare_plans(load((promise, stricter)), book, only=["peak"])
     first, *more = found.rows
     assert first.sized == 1.0
     assert len(more) <= 1
@@ -100,7 +98,7 @@ def test_a_peer_that_misses_is_sized_up_in_our_own_steps(load: Callable[..., Wor
 
 def test_only_what_is_asked_for_is_planned(workload: Workload, book: PriceBook) -> None:
     said: list[str] = []
-    found = compare_plans(workload, book, TODAY, only=["peak"], progress=said.append)
+    found = compare_plans(workload, book, only=["peak"], progress=said.append)
     assert {one.plan for one in found.rows} == {"peak"}
     assert found.ours is None
     assert found.cheapest_peer is not None

@@ -30,7 +30,7 @@ def compare(
     """Compare our plan with what people use: each sized on the same traffic, replayed on the same days that none was sized on."""
     from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
 
-    from tightrope.cli.day import parse_day, today  # noqa: PLC0415
+    from tightrope.cli.day import parse_day  # noqa: PLC0415
     from tightrope.clouds.book import load_price_book  # noqa: PLC0415
     from tightrope.demand.workload import load_workload  # noqa: PLC0415
     from tightrope.plan.compare import compare_plans  # noqa: PLC0415
@@ -40,7 +40,7 @@ def compare(
     with Console(stderr=True).status("read the workload") as status:
         book = load_price_book(day, catalogue)
         asked = load_workload(workload, book)
-        found = compare_plans(asked, book, day or today(), tuple(only or ()), hpa_target, status.update)
+        found = compare_plans(asked, book, tuple(only or ()), hpa_target, status.update)
     if as_json:
         typer.echo(json.dumps(comparison_as_dict(found)))
     else:

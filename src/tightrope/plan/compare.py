@@ -2,31 +2,32 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import date
 from functools import cache
 
 import numpy as np
 
 from tightrope.base.catalogue import ON_DEMAND
 from tightrope.base.errors import InfeasibleError, unknown_name
-from tightrope.base.plan import Evidence, Plan
-from tightrope.base.records import Workload
+from tightrope.base.plan import Evidence
+from tightrope.base.records import FloatArray, IntArray, Workload
 from tightrope.clouds.book import PriceBook
+from tightrope.plan.bill import total_usd
 from tightrope.plan.fleet import Stretch, draw_traffic
-from tightrope.plan.make import Progress, make_plan
+from tightrope.plan.make import Progress, commitments_of, decide_plan
 from tightrope.plan.peers.buckets import draft_buckets_mean, draft_buckets_peak
 from tightrope.plan.peers.draft import HPA_TARGET, Draft, Setting, scheduled_usd
 from tightrope.plan.peers.hpa import draft_hpa
-from tightrope.plan.peers.look_back_plan import draft_look_back
+from tightrope.plan.peers.look_back_plan import committed_words, draft_look_back
 from tightrope.plan.peers.peak import draft_peak
 from tightrope.plan.peers.single_type import draft_single_type
 from tightrope.plan.peers.spot_fallback import draft_spot_fallback
-from tightrope.plan.problem import Problem
+from tightrope.plan.problem import PoolOption, Problem
 from tightrope.plan.prove import MAX_ROUNDS, RAISE, Bench, Draw, gather_evidence, proof_stretch, replay_seeds, surge_evidence
 from tightrope.plan.ran import Ran, month_usd
 from tightrope.replay.records import Traffic
 
 OURS = "tightrope"
+OUR_WORDS = "every lever together"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,6 @@ class _Arena:
 def compare_plans(
     workload: Workload,
     book: PriceBook,
-    today: date,
     only: Iterable[str] = (),
     hpa_target: float = HPA_TARGET,
     progress: Progress = lambda _: None,
@@ -152,7 +152,7 @@ def compare_plans(
         if peer.name in wanted:
             rows += _rows(peer, arena, progress)
     if OURS in wanted:
-        rows.append(_our_row(arena, today, lambda words: progress(f"{OURS}: {words}")))
+        rows.append(_our_row(arena, lambda words: progress(f"{OURS}: {words}")))
     return Comparison(workload.name, arena.stretch.words, workload.seeds, tuple(rows))
 
 
@@ -222,7 +222,7 @@ def _judged(peer: Peer, arena: _Arena, headroom: dict[str, float]) -> Row:
         plan=peer.name,
         words=peer.words,
         sized=max(headroom.values(), default=1.0),
-        pools=_pools(draft),
+        pools=tuple(_in_use(option, machines) for option, machines in zip(draft.options, draft.machines, strict=True)),
         planned_usd_per_month=planned_usd + draft.around_usd_per_month,
         replayed_usd_per_month=month_usd(_ran(draft, arena.stretch, hours, planned_usd), book) + draft.around_usd_per_month,
         evidence=evidence + surge_evidence(workload, draft.fleet, arena.stretch),
@@ -247,37 +247,27 @@ def _ran(draft: Draft, stretch: Stretch, machine_hours: np.ndarray, planned_usd:
     )
 
 
-def _pools(draft: Draft) -> tuple[InUse, ...]:
-    """Return what each pool runs; one that stands in for another has as many as may be missing."""
-    found = []
-    for option, machines in zip(draft.options, draft.machines, strict=True):
-        least, most = int(np.floor(machines.min())), int(np.ceil(machines.max()))
-        found.append(InUse(least, most, option.machine.name, option.region, option.variant.name, option.terms.offer))
-    return tuple(found)
+def _in_use(option: PoolOption, machines: FloatArray | IntArray) -> InUse:
+    """Return what a pool of ``machines`` [B] runs; one that stands in for another has as many as may be missing."""
+    least, most = int(np.floor(machines.min())), int(np.ceil(machines.max()))
+    return InUse(least, most, option.machine.name, option.region, option.variant.name, option.terms.offer)
 
 
-def _our_row(arena: _Arena, today: date, progress: Progress) -> Row:
-    """Return our own plan's row; what runs today is left out, as nothing here is compared with it."""
-    workload = replace(arena.bench.workload, today=())
+def _our_row(arena: _Arena, progress: Progress) -> Row:
+    """Return our own plan's row."""
+    bench = arena.bench
     try:
-        plan = make_plan(workload, arena.bench.book, today, progress, arena.bench.table)
+        found = decide_plan(bench.workload, bench.book, bench.table, progress)
     except InfeasibleError as error:
-        return Row(OURS, "every lever together", 1.0, note=error.what.splitlines()[0])
+        return Row(OURS, OUR_WORDS, 1.0, note=error.what.splitlines()[0])
+    solution = found.proof.solution
     return Row(
         plan=OURS,
-        words="every lever together",
+        words=OUR_WORDS,
         sized=1.0,
-        pools=tuple(
-            InUse(min(pool.schedule), max(pool.schedule), pool.machine, pool.region, pool.variant, pool.offer)
-            for pool in plan.pools
-        ),
-        planned_usd_per_month=plan.monthly_cost_usd,
-        replayed_usd_per_month=plan.replay_monthly_cost_usd,
-        evidence=plan.evidence,
-        note=_committed(plan),
+        pools=tuple(_in_use(pool.option, solution.machines[pool.index]) for pool in found.pools),
+        planned_usd_per_month=total_usd(found.lines),
+        replayed_usd_per_month=found.replayed_usd_per_month,
+        evidence=found.proof.evidence,
+        note=committed_words(commitments_of(solution)),
     )
-
-
-def _committed(plan: Plan) -> str:
-    """Say what our plan commits to."""
-    return ", ".join(f"${item.usd_per_hour:,.3f} an hour of {item.offer}" for item in plan.commitments)

@@ -1,7 +1,7 @@
 """The main job: workload and prices in, proven plan out."""
 
 from collections.abc import Callable, Sized
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -19,13 +19,14 @@ from tightrope.plan.bound import lower_bound
 from tightrope.plan.caching import cache_lines
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.choices import take_choices
+from tightrope.plan.commit.decide import Decision
 from tightrope.plan.explain import explain
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
 from tightrope.plan.ground import whole_problem
 from tightrope.plan.network import DRIVERS, Place, tiers_of
 from tightrope.plan.placed import plan_around
-from tightrope.plan.problem import usage_of
+from tightrope.plan.problem import Problem, usage_of
 from tightrope.plan.prove import Bench, Proof, prove
 from tightrope.plan.ran import Ran, metered_total, month_usd
 from tightrope.plan.robust import find_robustness
@@ -39,6 +40,38 @@ from tightrope.plan.warn import find_warnings
 from tightrope.plan.written import answer_cache, served_classes, serving_of, variant_shares
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What is planned, proven and billed, before anything of it is explained."""
+
+    bench: Bench
+    """With the choices taken that are none of the solver's."""
+    rejected: tuple[Problem, ...]
+    """Problems of the choices not taken."""
+    proof: Proof
+    decision: Decision | None
+    pools: tuple[OpenPool, ...]
+    lines: tuple[BillLine, ...]
+    unpriced: list[str]
+    """Prices that are missing from the bill."""
+    replayed_usd_per_month: float
+
+
+def decide_plan(workload: Workload, book: PriceBook, table: CapacityTable, progress: Progress = lambda _: None) -> Decided:
+    """Return the cheapest plan found that the replay proves, with its bill; raise ``InfeasibleError`` where there is none."""
+    chosen, rejected = take_choices(workload, book, table, progress)
+    bench = Bench(chosen, book, table)
+    proof = prove(bench, progress)
+    solution, decision = commit_on_futures(chosen, proof.solution, whole_problem(bench, proof))
+    proof = replace(proof, solution=solution)
+    pools = open_pools(solution)
+    constant, unpriced = plan_around(chosen, book, proof.problem, solution.machines, solution.share, solution.work)
+    constant += cache_lines(chosen, book, proof.problem)
+    lines = plan_lines(solution, pools, book) + constant
+    replayed_usd = replay_usd(proof, pools, book) + total_usd(constant)
+    return Decided(bench, rejected, proof, decision, pools, lines, unpriced, replayed_usd)
 
 
 def make_plan(
@@ -55,24 +88,17 @@ def make_plan(
     ``today`` dates the warnings about old prices; ``table`` is what was measured already; ``full`` explains all that takes planning many
     times over. Raises ``InfeasibleError`` where no plan keeps the promises; a plan that is not proven is returned with that status.
     """
-    stated, table = workload, table or CapacityTable()
-    workload, rejected = take_choices(stated, book, table, progress)
-    bench = Bench(workload, book, table)
-    proof = prove(bench, progress)
-    solution, decision = commit_on_futures(workload, proof.solution, whole_problem(bench, proof))
-    proof, problem = replace(proof, solution=solution), proof.problem
-    pools = open_pools(solution)
-    constant, unpriced = plan_around(workload, book, problem, solution.machines, solution.share, solution.work)
-    constant += cache_lines(workload, book, problem)
-    lines = plan_lines(solution, pools, book) + constant
+    stated, found = workload, decide_plan(workload, book, table or CapacityTable(), progress)
+    bench, proof, pools, lines = found.bench, found.proof, found.pools, found.lines
+    workload, solution, problem = bench.workload, proof.solution, proof.problem
     progress("today's fleet")
     now = today_lines(stated, book, bench.table)
     now_evidence = today_evidence(stated, book)
     progress("lower bound")
-    bound = _bound(replace(proof, others=proof.others + rejected))
+    bound = _bound(replace(proof, others=proof.others + found.rejected))
     cost, before = total_usd(lines), total_usd(now)
     why = explain(bench, proof, now, cost - solution.usd_per_month, progress, full=full)
-    replayed = replay_usd(proof, pools, book) + total_usd(constant)
+    replayed = found.replayed_usd_per_month
     rows = _priced_rows(workload, solution, pools, book)
     return Plan(
         workload=workload.name,
@@ -99,7 +125,7 @@ def make_plan(
         binding=why.binding,
         sensitivities=why.sensitivities,
         refusals=problem.refusals,
-        warnings=(*find_warnings(workload, proof, pools, rows, cost, replayed, today, now_evidence, book), *unpriced),
+        warnings=(*find_warnings(workload, proof, pools, rows, cost, replayed, today, now_evidence, book), *found.unpriced),
         classes=served_classes(workload, proof.fleet),
         variant_shares=variant_shares(proof.fleet),
         scaling=proof.fleet.scaling,
@@ -107,7 +133,7 @@ def make_plan(
         cost_range=why.cost_range,
         alternatives=why.alternatives,
         break_evens=why.break_evens,
-        futures=future_costs(workload, decision),
+        futures=future_costs(workload, found.decision),
         explained=full,
         charts=_charts(workload, solution, pools, proof.headroom),
         disk_gb=workload.infrastructure.disk_gb,

@@ -44,7 +44,7 @@ def draft_look_back(setting: Setting) -> Draft:
     made = tuple(
         Committed(cover.cloud, cover.offer, cover.scope, float(usd)) for cover, usd in zip(covers, best, strict=True) if usd > 0.0
     )
-    return replace(draft, committed=made, note=_words(made))
+    return replace(draft, committed=made, note=committed_words(made) or "the past deserved no commitment")
 
 
 def past_hours(workload: Workload, draft: Draft) -> FloatArray:
@@ -66,6 +66,6 @@ def past_hours(workload: Workload, draft: Draft) -> FloatArray:
     return outcome.machine_hours
 
 
-def _words(made: tuple[Committed, ...]) -> str:
-    """Say what is committed to."""
-    return ", ".join(f"${item.usd_per_hour:,.3f} an hour of {item.offer}" for item in made) or "the past deserved no commitment"
+def committed_words(made: tuple[Committed, ...]) -> str:
+    """Say what is committed to; nothing where nothing is."""
+    return ", ".join(f"${item.usd_per_hour:,.3f} an hour of {item.offer}" for item in made)
