@@ -306,7 +306,8 @@ def candidates(problem: Problem, block: int, most: int) -> tuple[IntArray, Float
 
     Where machines are all that costs, a vector with more machines of some option and fewer of none is left out: it costs more.
     """
-    vectors, beside = [], []
+    vectors: list[IntArray] = []
+    beside: list[float] = []
     for vector in (np.array(v) for v in itertools.product(range(most + 1), repeat=len(problem.options))):
         if not problem.usd_per_request.any() and any((smaller <= vector).all() for smaller in vectors):
             continue
@@ -507,11 +508,9 @@ def machines_sold(draw: st.DrawFn, place: int, classes: int, variants: int) -> S
     """Draw what is sold of one machine: some of the three commitments, or spot, or by the request."""
     usd, kind = draw(st.integers(10, 60)), draw(st.sampled_from(["on-demand", "on-demand", "spot", "metered"]))
     plain = kind == "on-demand"
-    rates = {
-        name: f"0.{draw(st.integers(5, usd - 1)):02d}"
-        for name in ("plan", "family_plan", "reserved")
-        if plain and draw(st.booleans())
-    }
+    plan, family_plan, reserved = (
+        f"0.{draw(st.integers(5, usd - 1)):02d}" if plain and draw(st.booleans()) else None for _ in range(3)
+    )
     per_request = tuple(draw(st.sampled_from([1e-5, 5e-5, 1e-4])) for _ in range(classes)) if kind == "metered" else ()
     return Sold(
         name=f"m{place % 2}.{place}",
@@ -522,7 +521,9 @@ def machines_sold(draw: st.DrawFn, place: int, classes: int, variants: int) -> S
         variant=draw(st.integers(0, variants - 1)),
         usd_per_request=per_request,
         metered=kind == "metered",
-        **rates,
+        plan=plan,
+        family_plan=family_plan,
+        reserved=reserved,
     )
 
 

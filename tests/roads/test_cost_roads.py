@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tightrope.base.plan import OfferTerms, Usage, UsageLine
+from tightrope.base.plan import OfferTerms, Plan, Usage, UsageLine
 from tightrope.base.records import Committed, Profile, Provenance, RequestEngine
 from tightrope.base.registry import find_offer
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
@@ -28,12 +28,17 @@ from tightrope.plan.fleet import open_pools, plan_fleet
 from tightrope.plan.make import commitments_of, make_plan, plan_lines
 from tightrope.plan.problem import PoolOption, Problem, usage_of
 from tightrope.plan.prove import Bench
+from tightrope.plan.ran import month_usd, ran_of
 from tightrope.plan.solve import Solution, monthly_usd, relax
+from tightrope.render.plan_json import RENDERER
+from tightrope.render.plan_json.load import load_plan
 from tightrope.replay.records import Fleet, Outcome, Traffic
 from tightrope.replay.run import replay_fleet
 
 ROOT = Path(__file__).parents[2]
 EXACT = 1e-6
+WRITTEN = 1e-5
+"""Figures that a file rounds."""
 WEEK_S = HOURS_PER_WEEK * SECONDS_PER_HOUR
 
 
@@ -248,15 +253,64 @@ def test_the_chatbots_bound_is_below_its_cost_and_above_the_relaxation(chatbot: 
     assert worst <= BRUTE.TOLERANCE
 
 
-def test_the_levers_lead_from_todays_bill_to_the_plans_and_the_gap_is_its_formula(tmp_path: Path) -> None:
-    (tmp_path / "workload.yaml").write_text(SMALL, encoding="utf-8")
+OFFERS = "offers: [on-demand, spot, compute-savings-plan-1y-no-upfront]"
+ALL_OFFERS = """offers:
+    - on-demand
+    - spot
+    - reserved-1y-no-upfront
+    - instance-savings-plan-1y-no-upfront
+    - compute-savings-plan-1y-no-upfront
+  existing:
+    - {offer: compute-savings-plan-3y-no-upfront, usd_per_hour: 0.01}
+    - {offer: instance-savings-plan-1y-no-upfront, scope: us-west-2/g5, usd_per_hour: 0.02}"""
+"""Every kind of commitment; of those made already, one may cover machines here and one covers nothing."""
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """Return the small workload planned under every kind of commitment, end to end."""
+    path = tmp_path_factory.mktemp("every") / "workload.yaml"
+    assert OFFERS in SMALL
+    path.write_text(SMALL.replace(OFFERS, ALL_OFFERS), encoding="utf-8")
     book = load_price_book()
-    plan = make_plan(load_workload(tmp_path / "workload.yaml", book), book, date(2026, 12, 1))
-    assert plan.today_monthly_cost_usd == pytest.approx(total_usd(plan.today_cost_lines), rel=1e-12)
-    assert plan.monthly_cost_usd == pytest.approx(total_usd(plan.cost_lines), rel=1e-12)
-    saved = sum(lever.saving_usd for lever in plan.levers)
-    assert plan.today_monthly_cost_usd - saved == pytest.approx(plan.monthly_cost_usd, rel=EXACT)
-    dearest = max(plan.monthly_cost_usd, plan.replay_monthly_cost_usd)
-    assert plan.saving_fraction == pytest.approx(1.0 - dearest / plan.today_monthly_cost_usd)
-    assert 0.0 < plan.lower_bound_monthly_usd <= plan.monthly_cost_usd
-    assert plan.gap_fraction == pytest.approx(1.0 - plan.lower_bound_monthly_usd / plan.monthly_cost_usd)
+    return make_plan(load_workload(path, book), book, date(2026, 12, 1))
+
+
+def test_the_levers_lead_from_todays_bill_to_the_plans_and_the_gap_is_its_formula(planned: Plan) -> None:
+    assert planned.today_monthly_cost_usd == pytest.approx(total_usd(planned.today_cost_lines), rel=1e-12)
+    assert planned.monthly_cost_usd == pytest.approx(total_usd(planned.cost_lines), rel=1e-12)
+    saved = sum(lever.saving_usd for lever in planned.levers)
+    assert planned.today_monthly_cost_usd - saved == pytest.approx(planned.monthly_cost_usd, rel=EXACT)
+    dearest = max(planned.monthly_cost_usd, planned.replay_monthly_cost_usd)
+    assert planned.saving_fraction == pytest.approx(1.0 - dearest / planned.today_monthly_cost_usd)
+    assert 0.0 < planned.lower_bound_monthly_usd <= planned.monthly_cost_usd
+    assert planned.gap_fraction == pytest.approx(1.0 - planned.lower_bound_monthly_usd / planned.monthly_cost_usd)
+
+
+def test_what_is_committed_is_listed_paid_and_used_as_said(planned: Plan) -> None:
+    made = {(item.offer, item.scope): item.usd_per_hour for item in planned.commitments if item.existing}
+    assert made == {
+        ("compute-savings-plan-3y-no-upfront", ""): 0.01,
+        ("instance-savings-plan-1y-no-upfront", "us-west-2/g5"): 0.02,
+    }
+    unused = {item.offer: 0.0 for item in planned.commitments}
+    for item in planned.commitments:
+        unused[item.offer] += 730.0 * item.usd_per_hour * (1.0 - item.utilisation)
+    billed = {line.offer: line.usd for line in planned.cost_lines if line.driver == "commitment unused"}
+    assert {offer: usd for offer, usd in unused.items() if usd > 1e-6} == pytest.approx(billed, rel=1e-6)
+    assert billed["instance-savings-plan-1y-no-upfront"] >= 730.0 * 0.02 * (1.0 - 1e-9)
+
+
+def test_the_plan_rebuilt_from_its_file_is_charged_the_same(planned: Plan, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(RENDERER.render(planned)[Path("plan.json")], encoding="utf-8")
+    again = load_plan(path)
+    named = [[(item.offer, item.cloud, item.scope, item.existing) for item in plan.commitments] for plan in (again, planned)]
+    assert named[0] == named[1]
+    book = load_price_book()
+    week = np.array([pool.schedule for pool in again.pools], dtype=np.float64)
+    ran = ran_of(again, book, week, 0.0, WEEK_S)
+    fixed = sum(line.usd for line in planned.cost_lines) - ran.scheduled_usd_per_month
+    said = [item.usd_per_hour for item in ran.committed]
+    assert said == pytest.approx([item.usd_per_hour for item in planned.commitments], rel=WRITTEN)
+    assert month_usd(ran, book) + fixed == pytest.approx(planned.monthly_cost_usd, rel=WRITTEN)
