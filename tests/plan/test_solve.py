@@ -8,7 +8,7 @@ import pytest
 
 from tightrope.base.records import FloatArray
 from tightrope.plan.problem import Problem
-from tightrope.plan.solve import SAMPLED_BLOCKS, Infeasible, choose_pools, relax, solve, solve_blocks
+from tightrope.plan.solve import SAMPLED_BLOCKS, Infeasible, _whole_commitments, choose_pools, relax, solve, solve_blocks
 
 
 def week(*rates: float) -> tuple[float, ...]:
@@ -109,3 +109,14 @@ def test_the_relaxation_says_what_no_promise_can_be_kept_for(brute: ModuleType) 
     free = relax(replace(case, quotas={}).problem)
     assert free.usd_per_month == pytest.approx(730 * 5 * 0.11)
     assert free.machines.tolist() == [[5.0]]
+
+
+def test_part_of_a_machine_is_committed_to_in_whole_or_not_at_all(brute: ModuleType) -> None:
+    half = brute.Case((brute.Sold("m0.0", "1.00", (1.0,), reserved="0.60"),), ((0.5, 0.5),)).problem
+    relaxation = relax(half)
+    assert relaxation.commitments == pytest.approx([0.30])
+    assert _whole_commitments(half, np.array([True]), relaxation.commitments) == pytest.approx([0.60])
+    assert solve(half).commitments == pytest.approx([0.60])
+    # busy in one hour of two: a machine used half the time is worth 0.50 an hour, less than 0.60
+    rarely = brute.Case((brute.Sold("m0.0", "1.00", (1.0,), reserved="0.60"),), ((0.9, 0.0),)).problem
+    assert _whole_commitments(rarely, np.array([True]), np.array([0.54])) == pytest.approx([0.0])

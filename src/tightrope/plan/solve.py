@@ -26,8 +26,8 @@ Answer = TypeVar("Answer")
 WORKERS = 2
 SAMPLED_BLOCKS = 12
 """Blocks on which sets of pools are compared; they stand for the week in order of load."""
-SAMPLED_EVERY = 2
-"""Of those, every second judges commitments to whole machines."""
+JUDGES = 8
+"""Blocks that judge commitments to whole machines."""
 COMMITMENT_ROUNDS = 3
 NEW_POOL_SHARE = 0.5
 """Deferrable work opens a pool of its own only where that costs at most this share of what open pools would."""
@@ -229,22 +229,19 @@ def _pool_sets(problem: Problem, relaxation: Relaxation) -> list[NDArray[np.bool
 def _whole_commitments(problem: Problem, keep: NDArray[np.bool_], commitments: FloatArray) -> FloatArray:
     """Return the relaxation's amounts with machines committed to in whole, float64[K]: the best of the steps around each.
 
-    Fractions of large machines say what a machine in every hour is worth, not which machine; blocks spread over the order of load
-    judge that, one commitment at a time, the largest first.
+    Blocks spread over the order of load judge, one commitment at a time, the largest first.
     """
     steps = np.array([cover.step_usd_per_hour for cover in problem.covers])
     existing = problem.existing_usd_per_hour
-    parts = np.flatnonzero((steps > 0.0) & (commitments > existing + 1e-6)) if keep.any() else np.zeros(0, dtype=np.int64)
-    if not len(parts):
+    parts = np.flatnonzero((steps > 0.0) & (commitments > existing + 1e-6))
+    if not len(parts) or not keep.any():
         return commitments
-    small = restrict(take_blocks(problem, _sample_blocks(problem)[:: SAMPLED_EVERY]), keep)
+    order = np.argsort(problem.rate.sum(axis=0), kind="stable")
+    middles = (np.arange(min(JUDGES, problem.blocks)) + 0.5) * problem.blocks / min(JUDGES, problem.blocks)
+    small = restrict(take_blocks(problem, order[middles.astype(np.int64)]), keep)
 
     def judged_usd(amounts: FloatArray) -> float:
-        """Return what the sampled blocks cost with these amounts, US dollars a month; inf where one can not be served."""
-        try:
-            return float((solve_blocks(small, amounts)[2] + amounts.sum()) @ small.block_hours)
-        except Infeasible:
-            return np.inf
+        return float((solve_blocks(small, amounts)[2] + amounts.sum()) @ small.block_hours)
 
     best = commitments.copy()
     best[parts] = existing[parts] + np.round((best[parts] - existing[parts]) / steps[parts]) * steps[parts]
