@@ -3,15 +3,13 @@
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tightrope.base.catalogue import OLD_DAYS, UnitPrice
-from tightrope.base.plan import Plan
+from tightrope.base.plan import Plan, Refusal
 from tightrope.base.records import CachePolicy, Provenance
-from tightrope.clouds.book import load_price_book
 from tightrope.plan.fleet import open_pools
 from tightrope.plan.prove import Bench, Proof
 from tightrope.plan.warn import find_warnings
@@ -121,10 +119,8 @@ def test_an_offer_that_a_cloud_does_not_sell_so_that_it_can_be_planned_with_is_s
     assert found == ["spot of gcp is not planned with: the catalogue does not say how often it is interrupted"]
 
 
-def test_machines_of_ones_own_are_said_not_to_be_planned_with(warned: Any, bench: Bench, tmp_path: Path) -> None:
-    columns = "name,site,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,quantity,purchase_usd,life_years,"
-    columns += "interest_rate,power_watts,pue,usd_per_kwh,overhead_usd_per_month,seen"
-    (tmp_path / "owned.csv").write_text(f"{columns}\nrack,cellar,16,64,amd64,,0,0,1,9000,3,0,100,1,0.2,0,2026-01-01\n")
-    where = replace(bench.workload.where, regions={"aws": ("us-east-1",), "owned": ("cellar",)}, families=())
-    found = warned(workload=replace(bench.workload, where=where), book=load_price_book(directory=tmp_path))
-    assert about(found, "machines of your own (rack) are in the price book, but not planned with yet")
+def test_a_service_of_which_no_option_is_left_is_named_with_the_reason(warned: Any, bench: Bench, proof: Proof) -> None:
+    purchase = replace(bench.workload.purchase, offers=("on-demand", "serverless"))
+    problem = replace(proof.problem, refusals=(Refusal("serverless", "no variant was measured on a size of it"),))
+    found = warned(workload=replace(bench.workload, purchase=purchase), proof=replace(proof, problem=problem))
+    assert about(found, "serverless is not planned with: serverless: no variant was measured on a size of it")
