@@ -125,7 +125,8 @@ def test_prices_move_everything_but_the_disk(brute: ModuleType) -> None:
 
 def test_the_range_sizes_the_same_pools_at_both_ends_of_the_bands(brute: ModuleType, stand: Stand) -> None:
     case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,)),), ((12.0,),))
-    found = find_range(stand(case.problem), quiet)
+    ground = stand(case.problem)
+    found = find_range(ground, ground.usd_per_month, quiet)
     assert found is not None
     # every profile by hand is ± 25 %: 12 machines' work takes 9 where all are a quarter faster, 15 where all are slower
     assert found.low_usd == pytest.approx(9 * MONTH * 0.11)
@@ -134,7 +135,8 @@ def test_the_range_sizes_the_same_pools_at_both_ends_of_the_bands(brute: ModuleT
 
 def test_machines_that_may_be_too_slow_leave_the_range_open(brute: ModuleType, stand: Stand) -> None:
     case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,)),), ((12.0,),), quotas={"m0": 14})
-    found = find_range(stand(case.problem), quiet)
+    ground = stand(case.problem)
+    found = find_range(ground, ground.usd_per_month, quiet)
     assert found is not None
     assert found.high_usd is None
 
@@ -142,7 +144,7 @@ def test_machines_that_may_be_too_slow_leave_the_range_open(brute: ModuleType, s
 def test_a_world_without_a_plan_says_so(brute: ModuleType, stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     ground = stand(brute.Case((brute.Sold("m0.0", "0.10", (1.0,)),), ((1.0,),), quotas={"m0": 1}).problem)
     monkeypatch.setattr(sensitivity, "at_traffic", lambda g, factor: replace(g.whole, rate=g.whole.rate * factor))
-    (found,) = find_sensitivities(ground, quiet, full=False)
+    (found,) = find_sensitivities(ground, ground.usd_per_month, quiet, full=False)
     assert (found.what, found.monthly_cost_usd, found.more_usd) == ("traffic +25 %", None, None)
 
 
@@ -150,7 +152,7 @@ def test_every_offer_is_looked_at_to_both_sides(brute: ModuleType, stand: Stand,
     sold = (brute.Sold("m0.0", "0.30", (1.0,)), brute.Sold("m0.0", "0.10", (1.0,), spot=True))
     ground = stand(brute.Case(sold, ((4.0,),), max_spot_share=0.5).problem)
     monkeypatch.setattr(sensitivity, "at_traffic", lambda g, factor: replace(g.whole, rate=g.whole.rate * factor))
-    found = {item.what: item.more_usd for item in find_sensitivities(ground, quiet, full=True)}
+    found = {item.what: item.more_usd for item in find_sensitivities(ground, ground.usd_per_month, quiet, full=True)}
     assert list(found) == [
         "traffic +25 %",
         "traffic −25 %",
@@ -305,7 +307,8 @@ def test_a_plan_carries_what_is_cheap_to_know(plan: Plan) -> None:
     assert plan.cost_range.high_usd is None or plan.cost_range.low_usd <= plan.monthly_cost_usd <= plan.cost_range.high_usd
 
 
-def test_asked_for_everything_is_there(ground: Ground) -> None:
+def test_asked_for_everything_is_there(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(break_even, "bisect", lambda holds, low, high, *_: bisect(holds, low, high, 1.0))  # coarse, for speed
     bench = ground.bench
     found = explain(bench, ground.proof, (), ground.constant_usd, quiet, full=True)
     open_pools = int(ground.opened.sum())

@@ -9,7 +9,7 @@ from tightrope.base.explained import Alternative, BreakEven, CostRange, Lever, L
 from tightrope.base.plan import BillLine
 from tightrope.plan.alternatives import find_alternatives
 from tightrope.plan.break_even import find_break_evens
-from tightrope.plan.ground import Progress, lay_ground
+from tightrope.plan.ground import Progress, lay_ground, pools_again
 from tightrope.plan.levers import find_levers
 from tightrope.plan.limits import find_binding, find_limits
 from tightrope.plan.prove import Bench, Proof
@@ -37,11 +37,12 @@ def explain(
     ``full`` finds the next-best plans, the break-evens and the limits that need a whole plan each, and looks at more worlds.
     """
     ground = lay_ground(bench, proof, constant_usd)
+    base_usd = pools_again(ground, ground.whole, ground.opened)
     return Explanation(
         levers=find_levers(ground, today, progress),
         binding=find_binding(proof.problem, relax(proof.problem)) + (find_limits(ground, progress) if full else ()),
-        sensitivities=find_sensitivities(ground, progress, full=full),
-        cost_range=find_range(ground, progress),
+        sensitivities=find_sensitivities(ground, base_usd, progress, full=full),
+        cost_range=find_range(ground, base_usd, progress),
         alternatives=find_alternatives(ground, progress) if full else (),
         break_evens=find_break_evens(ground, progress) if full else (),
     )

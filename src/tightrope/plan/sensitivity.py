@@ -12,7 +12,7 @@ MOST_BAND = 0.9
 """Widest band by which a profile is taken to be too slow: beyond, a machine would need no time at all."""
 
 
-def find_range(ground: Ground, progress: Progress) -> CostRange | None:
+def find_range(ground: Ground, base_usd: float | None, progress: Progress) -> CostRange | None:
     """Return what the plan costs with its own pools where every profile errs by its band, to either side.
 
     A band is of the time that work takes: at ± b, a machine does 1 / (1 + b) to 1 / (1 - b) of what is planned. None without profiles.
@@ -20,28 +20,29 @@ def find_range(ground: Ground, progress: Progress) -> CostRange | None:
     band = np.array([option.profile.provenance.error_band for option in ground.whole.options])
     if not band[ground.opened].any():
         return None
-    base = pools_again(ground, ground.whole, ground.opened)
     progress("explain: every profile faster by its error band")
     low = pools_again(ground, at_speed(ground.whole, 1.0 / (1.0 - np.minimum(band, MOST_BAND))), ground.opened)
     progress("explain: every profile slower by its error band")
     high = pools_again(ground, at_speed(ground.whole, 1.0 / (1.0 + band)), ground.opened)
-    if base is None or low is None:
+    if base_usd is None or low is None:
         return None
     usd = ground.usd_per_month
-    return CostRange(usd + min(0.0, low - base), None if high is None else usd + max(0.0, high - base))
+    return CostRange(usd + min(0.0, low - base_usd), None if high is None else usd + max(0.0, high - base_usd))
 
 
-def find_sensitivities(ground: Ground, progress: Progress, *, full: bool) -> tuple[World, ...]:
-    """Return what the plan would cost a month with its own pools, sized again; ``full`` looks at every offer and to both sides."""
-    base = pools_again(ground, ground.whole, ground.opened)
+def find_sensitivities(ground: Ground, base_usd: float | None, progress: Progress, *, full: bool) -> tuple[World, ...]:
+    """Return what the plan would cost a month with its own pools, sized again; ``full`` looks at every offer and to both sides.
+
+    ``base_usd`` is what the same pools cost as things are, sized by the same search.
+    """
     found = []
     for what, problem in worlds(ground, full=full):
         progress(f"explain: {what}")
         usd = pools_again(ground, problem, _opened_in(ground, problem))
-        if base is None or usd is None:
+        if base_usd is None or usd is None:
             found.append(World(what))
         else:
-            found.append(World(what, ground.usd_per_month + usd - base, usd - base))
+            found.append(World(what, ground.usd_per_month + usd - base_usd, usd - base_usd))
     return tuple(found)
 
 
