@@ -21,7 +21,8 @@ from tightrope.render.plan_json.load import load_plan
 
 
 def test_every_field_says_something(plan: Plan) -> None:
-    may_be_empty = {"commitments", "binding", "cache", "prices_as_of"}
+    may_be_empty = {"commitments", "binding", "cache", "prices_as_of", "tuned"}
+    may_be_empty |= {"alternatives", "break_evens", "futures", "explained"}  # what `--explain` adds
     assert [field.name for field in fields(plan) if not getattr(plan, field.name) and field.name not in may_be_empty] == []
 
 
@@ -81,7 +82,7 @@ def test_provenance_and_sources_are_those_of_the_pools(plan: Plan) -> None:
     assert all("(seen 20" in source for source in plan.price_sources)
     for commitment in plan.commitments:
         assert 0.0 < commitment.utilisation <= 1.0
-        assert (commitment.term_years, commitment.payment) == (1, "no upfront")
+        assert (commitment.term_years, commitment.payment) == (1, "nothing upfront")
 
 
 def test_the_horizon_says_what_was_planned_for(plan: Plan) -> None:

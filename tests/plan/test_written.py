@@ -50,6 +50,8 @@ def full_fleet() -> Fleet:
         max_wait_s=THIRD / 50,
         prefix_block_tokens=0,
         keep_alive_s=900 * THIRD,
+        metered=True,
+        answer_s=(THIRD / 5, THIRD / 90),
     )
     classes = (
         FleetClass("web", priority=3, answer_within_s=THIRD, shed_wait_s=10 * THIRD, retries=2, retry_after_s=THIRD),
@@ -193,7 +195,7 @@ def with_figure(record: Any, path: str, value: Any) -> Any:
         ("classes.1.deferral.release_h", 25.0, "0 or more and at most 24"),
         ("variant_shares.0.share_by_block", (1.5,) * 168, "values from 0 to 1"),
         ("scaling.sync_s", 0.001, "1 or more"),
-        ("scaling.target_utilisation", 0.0, "more than 0 and at most 1"),
+        ("scaling.target_utilisation", 0.0, "more than 0 and at most 2"),
         ("scaling.max_surge", 0.5, "1 or more"),
         ("scaling.tolerance", -1.0, "0 or more and at most 1"),
         ("scaling.metric_lag_s", -30.0, "0 or more and at most 86400"),
