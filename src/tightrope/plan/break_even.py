@@ -146,7 +146,7 @@ def _commitments(ground: Ground) -> Iterator[BreakEven]:
         for cover in _cheapest_per_offer(problem, int(p)):
             share = float(break_even_utilisation(own, cover)[p])
             what = f"{cover.offer} for {option.machine.name} pays from"
-            yield BreakEven(what, "hours a day", HOURS_PER_DAY * share, runs, "now: hours that the first machine runs")
+            yield BreakEven(what, "hours a day", HOURS_PER_DAY * share, runs, "beside the hours that the first machine runs")
 
 
 def _cheapest_per_offer(problem: Problem, option: int) -> list[Cover]:
