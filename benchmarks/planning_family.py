@@ -158,4 +158,6 @@ def _option(machine: Machine, variant: ModelVariant, spot: bool, usd_per_hour: f
     kind = MachineType("aws", machine.name, machine.name.partition(".")[0], 4, 16.0, "amd64", "", 1, 16.0, "family", DAY)
     profile = Profile(variant.name, machine.name, RequestEngine((1.0,), 60.0), 1, Provenance("model", "benchmark family", 0.25))
     row = PriceRow("aws", "us-east-1", machine.name, offer, Decimal(str(usd_per_hour)), 3, None, "derived", "family", DAY)
-    return PoolOption(variant, kind, "us-east-1", profile, OfferTerms(offer, machine.name, "us-east-1", usd_per_hour, 0.0, 3, row))
+    return PoolOption(
+        variant, kind, "us-east-1", profile, OfferTerms(offer, machine.name, "us-east-1", usd_per_hour, 0.0, 3, row)
+    )

@@ -54,7 +54,7 @@ def best_commitments(problem: Problem, machines: IntArray) -> FloatArray:
     if not problem.covers:
         return np.zeros(0)
     of, options = cover_pairs(problem)
-    open_pairs = machines.any(axis=1)[options]
+    open_pairs = (machines[options] > 0).any(axis=1)
     of, options = of[open_pairs], options[open_pairs]
     model, hours, rates = Model(), problem.block_hours, problem.cover_rates
     on_demand = (problem.usd_per_hour - problem.disk_usd_per_hour)[options]
@@ -107,7 +107,7 @@ def _settled(problem: Problem, machines: IntArray, amounts: FloatArray) -> Float
     more[stepped] = np.round(more[stepped] / steps[stepped]) * steps[stepped]
     best = np.where(more < 1e-6, 0.0, more) + problem.existing_usd_per_hour
     usd = machines_usd(problem, machines, best)
-    for k in np.flatnonzero((best + amounts > 1e-6) & problem.may_grow):
+    for k in map(int, np.flatnonzero((best + amounts > 1e-6) & problem.may_grow)):
         for other in _neighbours(problem, k, float(best[k])):
             trial = best.copy()
             trial[k] = other

@@ -43,7 +43,7 @@ def _may_replace(problem: Problem) -> NDArray[np.bool_]:
     """Return whether option j may answer in the place of i, beside its own share, bool[P, P]."""
     of, spot = problem.variant_of, problem.interruptible
     caps, quality = problem.share_cap[:, of], problem.quality[of]
-    serves = (problem.mu > 0.0).any(axis=2)
+    serves: NDArray[np.bool_] = np.any(problem.mu > 0.0, axis=2)
     floor_binds = problem.quality_floor > quality.min(initial=np.inf)
     free = np.ones((len(of), len(of)), dtype=bool)
     for c in range(len(serves)):
@@ -102,7 +102,8 @@ def _covered_alike(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:
     """
     known = np.where(np.isfinite(copies), copies, 0.0)
     no_dearer = np.isfinite(copies) & (known * problem.usd_per_hour[None, :] < problem.usd_per_hour[:, None] - EQUAL_USD)
-    alike, own = np.ones_like(no_dearer), []
+    alike = np.ones_like(no_dearer)
+    own: list[Cover] = []
     for cover in problem.covers:
         if cover.covers.any():
             fine = _no_dearer_covered(cover, cover, known)
@@ -117,7 +118,7 @@ def _covered_alike(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:
         for other in own:
             if other is not mine and other.offer == mine.offer:
                 pairs = _no_dearer_covered(mine, other, known) & no_dearer & alike & other.covers[None, :]
-                if pairs.any(axis=1)[mine.covers].all():
+                if np.any(pairs[mine.covers], axis=1).all():
                     good |= pairs
         alike &= good
     return alike
