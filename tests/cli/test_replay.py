@@ -259,7 +259,7 @@ BAD: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[str, ...]]
     "a folder for a plan": (nothing, (".", "--trace", "trace.csv"), ("can not read the plan",)),
     "a trace for a plan": (nothing, ("trace.csv", "--trace", "trace.csv"), ("trace.csv:1", "not JSON")),
     "a plan of before": (broken_plan(("schema_version",), 1), GOOD, ("schema_version is 1", "plan again")),
-    "a plan of later": (broken_plan(("schema_version",), 3), GOOD, ("schema_version is 3, expected 2",)),
+    "a plan of later": (broken_plan(("schema_version",), 4), GOOD, ("schema_version is 4, expected 3",)),
     "no pools": (broken_plan(("pools",), []), GOOD, ("plan.pools is ()", "at least one")),
     "half a week": (broken_plan(("pools", 0, "schedule"), [1] * 84), GOOD, ("pools[0].schedule", "84 values", "168")),
     "more than it may have": (broken_plan(("pools", 0, "max_replicas"), 2), GOOD, ("pools[0].schedule", "from 0 to 2")),

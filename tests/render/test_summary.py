@@ -76,7 +76,7 @@ def test_what_is_not_said_is_counted() -> None:
 def test_a_commitment_says_what_it_covers_and_whether_it_was_made_already() -> None:
     said = " ".join(summary_of(make_plan()).split())
     assert "compute-savings-plan-1y-no-upfront: $1.950 an hour, 99.2 % used" in said
-    assert "instance-savings-plan-3y-all-upfront of us-east-1/g6: $0.400 an hour, made already, 100 % used" in said
+    assert "instance-savings-plan-1y-no-upfront of us-east-1/g6: $0.400 an hour, made already, 100 % used" in said
 
 
 def test_levers_that_do_nothing_are_named() -> None:
