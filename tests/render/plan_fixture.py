@@ -223,7 +223,9 @@ def make_plan(**changes: object) -> Plan:
         ),
         commitments=(
             Commitment("compute-savings-plan-1y-no-upfront", "aws", "", 1.95, 1, "nothing upfront", 0.992),
-            Commitment("instance-savings-plan-1y-no-upfront", "aws", "us-east-1/g6", 0.4, 1, "nothing upfront", 1.0, existing=True),
+            Commitment(
+                "instance-savings-plan-1y-no-upfront", "aws", "us-east-1/g6", 0.4, 1, "nothing upfront", 1.0, existing=True
+            ),
         ),
         levers=LEVERS,
         evidence=EVIDENCE,

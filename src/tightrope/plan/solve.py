@@ -241,7 +241,10 @@ def _whole_commitments(problem: Problem, keep: NDArray[np.bool_], commitments: F
     small = restrict(take_blocks(problem, order[middles.astype(np.int64)]), keep)
 
     def judged_usd(amounts: FloatArray) -> float:
-        return float((solve_blocks(small, amounts)[2] + amounts.sum()) @ small.block_hours)
+        try:
+            return float((solve_blocks(small, amounts)[2] + amounts.sum()) @ small.block_hours)
+        except Infeasible:  # too few machines of one's own
+            return float("inf")
 
     best = commitments.copy()
     best[parts] = existing[parts] + np.round((best[parts] - existing[parts]) / steps[parts]) * steps[parts]
@@ -254,7 +257,7 @@ def _whole_commitments(problem: Problem, keep: NDArray[np.bool_], commitments: F
             if usd < best_usd:
                 best, best_usd = trial, usd
                 break
-    return best
+    return best if np.isfinite(best_usd) else commitments
 
 
 def _settle(problem: Problem, pools: NDArray[np.bool_], commitments: FloatArray, place: Placing) -> Solution:
