@@ -15,9 +15,10 @@ from tightrope.base.errors import InfeasibleError
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.infeasible import explain_infeasible, first_stuck
+from tightrope.plan.problem import Infeasible
 from tightrope.plan.prove import Bench
 from tightrope.plan.smallest import LIMITS, STEPS, smallest, stuck_block
-from tightrope.plan.solve import Infeasible, solve
+from tightrope.plan.solve import solve
 
 Load = Callable[..., Workload]
 

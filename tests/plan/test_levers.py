@@ -10,7 +10,8 @@ from tightrope.base.plan import BillLine, Plan
 from tightrope.plan import levers
 from tightrope.plan.ground import Ground
 from tightrope.plan.levers import NO_PLAN, STEPS, _fixed_with_valleys, _without, find_levers, lever_usd
-from tightrope.plan.solve import Infeasible, solve
+from tightrope.plan.problem import Infeasible
+from tightrope.plan.solve import solve
 
 LEVERS = ["right-size", "autoscale", "batch", "quantise", "route", "spot", "commit", "defer"]
 TODAY = (BillLine("compute", "today", "on-demand", 900.0), BillLine("egress", "", "web", 100.0))

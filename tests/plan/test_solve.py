@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tightrope.base.records import FloatArray
-from tightrope.plan.problem import Problem
-from tightrope.plan.solve import SAMPLED_BLOCKS, Infeasible, _whole_commitments, choose_pools, relax, solve, solve_blocks
+from tightrope.plan.problem import Infeasible, Problem
+from tightrope.plan.solve import SAMPLED_BLOCKS, _whole_commitments, choose_pools, relax, solve, solve_blocks
 
 
 def week(*rates: float) -> tuple[float, ...]:

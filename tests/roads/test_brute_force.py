@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from tightrope.plan.bound import lower_bound
 from tightrope.plan.constraints import FAMILIES
-from tightrope.plan.problem import restrict
+from tightrope.plan.problem import Infeasible, restrict
 from tightrope.plan.search import cheapest_fleet, may_search
-from tightrope.plan.solve import Infeasible, Solution, relax, solve, solve_block
+from tightrope.plan.solve import Solution, relax, solve, solve_block
 
 PATH = Path(__file__).parents[1] / "plan" / "brute_force.py"
 

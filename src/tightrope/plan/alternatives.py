@@ -5,8 +5,8 @@ import numpy as np
 from tightrope.base.explained import Alternative
 from tightrope.plan.futures import option_key
 from tightrope.plan.ground import Ground, Progress, open_options, plan_again
-from tightrope.plan.problem import PoolOption
-from tightrope.plan.solve import Infeasible, Solution, solve
+from tightrope.plan.problem import Infeasible, PoolOption
+from tightrope.plan.solve import Solution, solve
 
 
 def find_alternatives(ground: Ground, progress: Progress) -> tuple[Alternative, ...]:

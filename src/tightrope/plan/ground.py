@@ -11,9 +11,9 @@ from tightrope.base.records import FloatArray, Workload
 from tightrope.plan.build import build_problem
 from tightrope.plan.dominance import drop_dominated
 from tightrope.plan.futures import commit_on_futures, option_key
-from tightrope.plan.problem import PoolOption, Problem, restrict
+from tightrope.plan.problem import Infeasible, PoolOption, Problem, restrict
 from tightrope.plan.prove import Bench, Proof
-from tightrope.plan.solve import Infeasible, Solution, solve
+from tightrope.plan.solve import Solution, solve
 
 Progress = Callable[[str], None]
 Mask: TypeAlias = NDArray[np.bool_]

@@ -11,11 +11,12 @@ from tightrope.base.plan import BillLine
 from tightrope.base.records import Workload
 from tightrope.plan.build import build_problem
 from tightrope.plan.caching import without_hits
+from tightrope.plan.deferrable import place_deferrable
 from tightrope.plan.dominance import drop_dominated
 from tightrope.plan.futures import commit_on_futures
 from tightrope.plan.ground import Ground, Mask, Progress
-from tightrope.plan.problem import Problem, restrict, static, without_commitment
-from tightrope.plan.solve import Infeasible, monthly_usd, place_deferrable, solve
+from tightrope.plan.problem import Infeasible, Problem, restrict, static, without_commitment
+from tightrope.plan.solve import monthly_usd, solve
 
 NO_PLAN = "no plan with this lever alone"
 

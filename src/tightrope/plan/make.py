@@ -20,13 +20,14 @@ from tightrope.plan.caching import cache_lines
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.choices import take_choices
 from tightrope.plan.commit.decide import Decision
+from tightrope.plan.constraints import work_hours
 from tightrope.plan.explain import explain
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
 from tightrope.plan.ground import whole_problem
 from tightrope.plan.network import DRIVERS, Place, tiers_of
 from tightrope.plan.placed import plan_around
-from tightrope.plan.problem import Problem, usage_of
+from tightrope.plan.problem import Infeasible, Problem, usage_of
 from tightrope.plan.prove import Bench, Proof, prove
 from tightrope.plan.ran import Ran, metered_total, month_usd
 from tightrope.plan.robust import find_robustness
@@ -34,7 +35,7 @@ from tightrope.plan.services.metered import with_metered
 from tightrope.plan.services.pools import shown_settings
 from tightrope.plan.services.ran import metered_pools, ran_hours
 from tightrope.plan.sized import lead_seconds, size_classes
-from tightrope.plan.solve import Infeasible, Solution, relax, work_hours
+from tightrope.plan.solve import Solution, relax
 from tightrope.plan.today import today_evidence, today_lines
 from tightrope.plan.warn import find_warnings
 from tightrope.plan.written import answer_cache, served_classes, serving_of, variant_shares

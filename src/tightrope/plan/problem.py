@@ -163,6 +163,15 @@ class Problem:
         return np.stack([cover.usd_per_hour for cover in self.covers]) if self.covers else np.zeros((0, len(self.options)))
 
 
+class Infeasible(Exception):  # noqa: N818 - caught inside plan/, users see InfeasibleError
+    """Some block has no solution, or none with so few pools as are allowed."""
+
+    def __init__(self, block: int, pools: int = 0) -> None:
+        """Name the block, and how many pools would do where their number is in the way."""
+        self.block, self.pools = block, pools
+        super().__init__(f"block {block}")
+
+
 def restrict(problem: Problem, keep: NDArray[np.bool_]) -> Problem:
     """Return the problem with only the options of ``keep`` (bool[P])."""
     if keep.all():

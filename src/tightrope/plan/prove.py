@@ -20,9 +20,9 @@ from tightrope.plan.build import build_problem
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.fleet import Stretch, busiest, draw_traffic, heldout_stretch, open_pools, plan_fleet
 from tightrope.plan.infeasible import explain_infeasible
-from tightrope.plan.problem import Problem
+from tightrope.plan.problem import Infeasible, Problem
 from tightrope.plan.ran import scheduled_hours
-from tightrope.plan.solve import Infeasible, Solution, relax, solve
+from tightrope.plan.solve import Solution, relax, solve
 from tightrope.replay.evidence import judge_all
 from tightrope.replay.records import Drill, Fleet, Outcome, Traffic
 from tightrope.replay.run import replay_fleet

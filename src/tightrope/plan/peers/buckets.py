@@ -16,12 +16,13 @@ from tightrope.base.errors import InfeasibleError
 from tightrope.base.records import FloatArray, IntArray, TrafficClass
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.cover import machines_usd
+from tightrope.plan.deferrable import place_deferrable
 from tightrope.plan.peers.bucket_ilp import BucketInstance, solve_bucket_ilp
 from tightrope.plan.peers.draft import Draft, Setting, draft_of, on_demand, serves_alone, within_quotas
 from tightrope.plan.peers.peak import flat
-from tightrope.plan.problem import Problem, restrict
+from tightrope.plan.problem import Infeasible, Problem, restrict
 from tightrope.plan.sized import lead_seconds, size_classes
-from tightrope.plan.solve import Infeasible, Solution, place_deferrable
+from tightrope.plan.solve import Solution
 
 SLICE_FACTOR = 4
 """Parts of a bucket; the release's example has 1, the paper's evaluation 8."""

@@ -15,10 +15,11 @@ from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill import machine_lines, total_usd
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.cover import machines_usd
+from tightrope.plan.deferrable import place_deferrable, spread_deferrable
 from tightrope.plan.fleet import open_pools, plan_fleet
 from tightrope.plan.placed import plan_around
-from tightrope.plan.problem import PoolOption, Problem, restrict
-from tightrope.plan.solve import Infeasible, Solution, place_deferrable, spread_deferrable
+from tightrope.plan.problem import Infeasible, PoolOption, Problem, restrict
+from tightrope.plan.solve import Solution
 from tightrope.replay.records import Fleet
 
 HPA_TARGET = 0.7
