@@ -11,7 +11,7 @@ import pytest
 from tightrope.base.records import Future, Scenario, Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
-from tightrope.plan.make import commitments_of, make_plan
+from tightrope.plan.make import make_plan
 from tightrope.plan.solve import monthly_usd, solve
 
 FUTURE = """\
@@ -80,4 +80,4 @@ def test_the_months_cost_is_the_optimisers_own(brute: ModuleType, workload: Work
     # the planned week for ever: what it deserves by itself
     assert again.usd_per_month == pytest.approx(solution.usd_per_month)
     # the second machine runs half of the hours, and pays from 60 % of them
-    assert [item.usd_per_hour for item in commitments_of(again)] == pytest.approx([0.18])
+    assert [item.usd_per_hour for item in again.committed] == pytest.approx([0.18])

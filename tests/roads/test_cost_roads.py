@@ -25,7 +25,7 @@ from tightrope.plan.bound import lower_bound
 from tightrope.plan.cover import best_commitments
 from tightrope.plan.covers import find_covers
 from tightrope.plan.fleet import open_pools, plan_fleet
-from tightrope.plan.make import commitments_of, make_plan, plan_lines
+from tightrope.plan.make import make_plan, plan_lines
 from tightrope.plan.problem import PoolOption, Problem, usage_of
 from tightrope.plan.prove import Bench
 from tightrope.plan.ran import month_usd, ran_of
@@ -226,7 +226,7 @@ def test_the_chatbots_bill_is_what_its_replayed_week_is_charged(chatbot: tuple[B
     usage = Usage(lines, outcome.machine_hours, solution.problem.block_hours)
     disk_usd_per_hour = solution.problem.disk_usd_per_hour[[pool.index for pool in pools]]
     disks = float(disk_usd_per_hour @ (outcome.machine_hours @ usage.hours_per_month))
-    charged = total_usd(charge_fleet(usage, bench.book, commitments_of(solution))) + disks
+    charged = total_usd(charge_fleet(usage, bench.book, solution.committed)) + disks
     assert charged == pytest.approx(solution.usd_per_month, rel=EXACT)
 
 

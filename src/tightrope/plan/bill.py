@@ -76,7 +76,7 @@ def used_share(
     problem: Problem, machines: np.ndarray, share: FloatArray, work: FloatArray, hours_of_work: list[FloatArray]
 ) -> FloatArray:
     """Return the expected part of each option's paid time that it serves, float64[P]: mean demand over what it sustains."""
-    load = np.divide(problem.mean_rate[:, None, :], problem.mu, out=np.zeros_like(problem.mu), where=problem.mu > 0.0)
+    load = problem.load(problem.mean_rate)
     busy = (share * load).sum(axis=0).sum(axis=1)
     for w, hours in enumerate(hours_of_work):
         busy = busy + hours * work[w].sum(axis=1)

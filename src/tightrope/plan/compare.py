@@ -13,7 +13,7 @@ from tightrope.base.records import FloatArray, IntArray, Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill import total_usd
 from tightrope.plan.fleet import Stretch, draw_traffic
-from tightrope.plan.make import Progress, commitments_of, decide_plan
+from tightrope.plan.make import Progress, decide_plan
 from tightrope.plan.peers.buckets import draft_buckets_mean, draft_buckets_peak
 from tightrope.plan.peers.draft import HPA_TARGET, Draft, Setting, scheduled_usd
 from tightrope.plan.peers.hpa import draft_hpa
@@ -269,5 +269,5 @@ def _our_row(arena: _Arena, progress: Progress) -> Row:
         planned_usd_per_month=total_usd(found.lines),
         replayed_usd_per_month=found.replayed_usd_per_month,
         evidence=found.proof.evidence,
-        note=committed_words(commitments_of(solution)),
+        note=committed_words(solution.committed),
     )

@@ -20,7 +20,7 @@ SPARE_WORK = 0.1
 
 def idle_machines(problem: Problem, machines: IntArray, share: FloatArray) -> FloatArray:
     """Return the machines that interactive work leaves free, float64[P, B]."""
-    load = np.divide(problem.rate[:, None, :], problem.mu, out=np.zeros_like(problem.mu), where=problem.mu > 0.0)
+    load = problem.load(problem.rate)
     return np.maximum(machines - (share * load).sum(axis=0), 0.0)
 
 

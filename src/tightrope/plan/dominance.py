@@ -33,7 +33,7 @@ def copies_needed(problem: Problem) -> FloatArray:
 
 def _enough_alone(problem: Problem) -> NDArray[np.bool_]:
     """Return which options carry all that they may ever be asked for with one machine, bool[P]: a larger one is of no more use."""
-    load = np.divide(problem.rate[:, None, :], problem.mu, out=np.zeros_like(problem.mu), where=problem.mu > 0.0)
+    load = problem.load(problem.rate)
     whole = (load * problem.share_cap[:, problem.variant_of, None]).sum(axis=0).max(axis=1, initial=0.0)
     works = (problem.work_per_s > 0.0).any(axis=0) if len(problem.windows) else np.zeros(len(problem.options), dtype=bool)
     return (whole <= 1.0) & ~works & ~problem.interruptible

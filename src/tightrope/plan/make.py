@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 
 from tightrope.base.catalogue import ON_DEMAND, CommitmentRule, PriceRow, UnitPrice
-from tightrope.base.plan import BillLine, Commitment, Committed, Plan, Pool, RoutingRule, Usage, UsageLine
+from tightrope.base.plan import BillLine, Commitment, Plan, Pool, RoutingRule, Usage
 from tightrope.base.records import FloatArray, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
@@ -185,22 +185,13 @@ def plan_lines(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook)
     used = used_share(problem, solution.machines, solution.share, solution.work, hours)
     usage = _usage(solution, pools)
     shares = {pool.name: float(used[pool.index]) for pool in pools if not problem.metered[pool.index]}
-    return machine_lines(usage, book, commitments_of(solution), shares, _disks(solution, pools))
+    return machine_lines(usage, book, solution.committed, shares, _disks(solution, pools))
 
 
 def _disks(solution: Solution, pools: tuple[OpenPool, ...]) -> FloatArray:
     """Return what each pool's root volumes cost, float64[pools] US dollars an hour and machine."""
     problem = solution.problem
     return np.where(problem.only_covered, 0.0, problem.disk_usd_per_hour)[[pool.index for pool in pools]]
-
-
-def commitments_of(solution: Solution) -> tuple[Committed, ...]:
-    """Return what is committed, what exists already included."""
-    return tuple(
-        Committed(cover.cloud, cover.offer, cover.scope, float(usd))
-        for cover, usd in zip(solution.problem.covers, solution.commitments, strict=True)
-        if usd > 0.0
-    )
 
 
 def _usage(solution: Solution, pools: tuple[OpenPool, ...]) -> Usage:
@@ -215,10 +206,7 @@ def _usage(solution: Solution, pools: tuple[OpenPool, ...]) -> Usage:
 def replay_usd(proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> float:
     """Return the replay's machine bill at the scale of a month: what the autoscaler really ran on the held-out traffic."""
     disk_usd_per_hour = _disks(proof.solution, pools)
-    lines = tuple(
-        UsageLine(pool.name, pool.option.machine.cloud, pool.option.region, pool.option.machine.name, pool.option.terms.offer)
-        for pool in pools
-    )
+    lines = tuple(pool.option.usage_line(pool.name) for pool in pools)
     planned = plan_lines(proof.solution, pools, book)
     metered = [item.metered for item in proof.fleet.pools]
     hours, units = ran_hours(metered_pools(lines, proof.fleet.pools), proof.outcomes, book)
@@ -229,7 +217,7 @@ def replay_usd(proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> fl
         machine_hours=hours,
         start_s=proof.stretch.start_s,
         duration_s=proof.stretch.end_s - proof.stretch.start_s,
-        committed=commitments_of(proof.solution),
+        committed=proof.solution.committed,
         disk_usd_per_hour=disk_usd_per_hour,
         scheduled_usd_per_month=total_usd(planned),
         units=units,
@@ -282,7 +270,7 @@ def _routing(solution: Solution, pools: tuple[OpenPool, ...]) -> tuple[RoutingRu
 
 def _commitments(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[Commitment, ...]:
     """Return what to commit to, with the share of it that the schedule uses; what exists already stands apart."""
-    committed = commitments_of(solution)
+    committed = solution.committed
     shares = used_shares(_usage(solution, pools), book, committed)
     covers = {(cover.cloud, cover.offer, cover.scope): cover for cover in solution.problem.covers}
     pays = {key: float(value) for key, value in zip(covers, break_evens(solution), strict=True) if np.isfinite(value)}
@@ -328,7 +316,7 @@ def _priced_rows(
         for item in ("block-storage", "object-storage", *DRIVERS)
         if tiers_of(book, Place(*place), item)
     ]
-    committed = {item.offer for item in commitments_of(solution)}
+    committed = {item.offer for item in solution.committed}
     for pool in pools:
         covered = (book.find(pool.option.machine.name, pool.option.region, offer) for offer in sorted(committed))
         rows += [row for row in covered if row is not None and pool.option.terms.offer == ON_DEMAND]

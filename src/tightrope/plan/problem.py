@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.catalogue import MachineType
-from tightrope.base.plan import OfferTerms, Refusal, Usage, UsageLine
+from tightrope.base.plan import Committed, OfferTerms, Refusal, Usage, UsageLine
 from tightrope.base.records import FloatArray, IntArray, ModelVariant, Profile
 
 
@@ -31,6 +31,10 @@ class PoolOption:
     def label(self) -> str:
         """Name it for people: ``g6e.xlarge us-east-1 spot, assistant-7b/int8``."""
         return f"{self.machine.name} {self.region} {self.terms.offer}, {self.variant.name}"
+
+    def usage_line(self, pool: str) -> UsageLine:
+        """Return whose machine-hours those of a pool of it are."""
+        return UsageLine(pool, self.machine.cloud, self.region, self.machine.name, self.terms.offer)
 
     @property
     def interruptible(self) -> bool:
@@ -147,6 +151,18 @@ class Problem:
         share = np.where(self.interruptible, max(self.spot_zone_loss_share, self.zone_loss_share), self.zone_loss_share)
         return np.where(self.metered, 0.0, share)
 
+    def load(self, rate: FloatArray) -> FloatArray:
+        """Return the machines that whole classes would keep busy at a rate (float64[C, B]), float64[C, P, B]; 0 where not served."""
+        return np.divide(rate[:, None, :], self.mu, out=np.zeros_like(self.mu), where=self.mu > 0.0)
+
+    def committed(self, amounts: FloatArray) -> tuple[Committed, ...]:
+        """Return what is committed at these amounts, float64[K] US dollars an hour, as a bill needs to know of it."""
+        return tuple(
+            Committed(cover.cloud, cover.offer, cover.scope, float(usd))
+            for cover, usd in zip(self.covers, amounts, strict=True)
+            if usd > 0.0
+        )
+
     @property
     def existing_usd_per_hour(self) -> FloatArray:
         """What is committed already, float64[K] US dollars an hour."""
@@ -237,8 +253,5 @@ def static(problem: Problem) -> Problem:
 
 def usage_of(problem: Problem, counts: IntArray, names: list[str]) -> Usage:
     """Return the machine-hours of ``counts`` (int64[P, B]) as the offers charge them, one line per option in ``names``' order."""
-    lines = tuple(
-        UsageLine(name, option.machine.cloud, option.region, option.machine.name, option.terms.offer)
-        for name, option in zip(names, problem.options, strict=True)
-    )
+    lines = tuple(option.usage_line(name) for name, option in zip(names, problem.options, strict=True))
     return Usage(lines, np.asarray(counts, dtype=np.float64), problem.block_hours)

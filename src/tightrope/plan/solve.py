@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.base.plan import Committed
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.plan.constraints import FAMILIES, add_block, add_commitments, add_deadline
@@ -62,6 +63,11 @@ class Solution:
     commitments: FloatArray
     """float64[K]: US dollars an hour, what exists already included."""
     usd_per_month: float
+
+    @property
+    def committed(self) -> tuple[Committed, ...]:
+        """Return what is committed, what exists already included."""
+        return self.problem.committed(self.commitments)
 
 
 def relax(problem: Problem) -> Relaxation:

@@ -67,10 +67,7 @@ class Draft:
     @property
     def lines(self) -> tuple[UsageLine, ...]:
         """Return whose machine-hours each pool's are."""
-        return tuple(
-            UsageLine(pool.name, option.machine.cloud, option.region, option.machine.name, option.terms.offer)
-            for pool, option in zip(self.fleet.pools, self.options, strict=True)
-        )
+        return tuple(option.usage_line(pool.name) for pool, option in zip(self.fleet.pools, self.options, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +109,8 @@ def draft_of(
         fleet=fleet,
         machines=expected[rows].astype(np.float64),
         disk_usd_per_hour=solution.problem.disk_usd_per_hour[rows],
-        committed=existing_of(solution.problem),
+        committed=solution.problem.committed(solution.problem.existing_usd_per_hour),
         around_usd_per_month=total_usd(around),
-    )
-
-
-def existing_of(problem: Problem) -> tuple[Committed, ...]:
-    """Return what is committed already, which every plan pays."""
-    return tuple(
-        Committed(cover.cloud, cover.offer, cover.scope, cover.existing_usd_per_hour)
-        for cover in problem.covers
-        if cover.existing_usd_per_hour > 0.0
     )
 
 
@@ -201,12 +189,7 @@ def lone_solutions(problem: Problem, allowed: NDArray[np.bool_], count: Count, *
 
 def loads_of(problem: Problem, share: FloatArray) -> Loads:
     """Return the load of ``share`` (float64[C, P, B]) on every option, in machines."""
-    able = problem.mu > 0.0
-    per_machine = [
-        np.divide(rate[:, None, :], problem.mu, out=np.zeros_like(problem.mu), where=able)
-        for rate in (problem.rate, problem.mean_rate)
-    ]
-    return Loads(*((share * load).sum(axis=0) for load in per_machine))
+    return Loads(*((share * problem.load(rate)).sum(axis=0) for rate in (problem.rate, problem.mean_rate)))
 
 
 def cheapest(found_ones: Iterator[Lone]) -> Lone:
