@@ -14,6 +14,7 @@ HOURS_PER_YEAR = 8760
 THOUSANDTH_OF_A_CENT = Decimal("0.00001")
 """US dollars; prices that are worked out are rounded up to it."""
 HOURS_PER_WEEK = 168
+MONTHS_PER_YEAR = 12
 SECONDS_PER_HOUR = 3600.0
 GIB = 1024**3
 

@@ -1,47 +1,25 @@
-"""Commitments as the planner sees them: what amounts cover of given machines, and which amounts the machines deserve.
+"""Commitments as the planner sees them: what machines cost under given amounts, and which amounts the machines deserve.
 
-The sellers' order of application is written here again, on arrays, apart from ``offers``: the optimiser's cost and the bill are two
+The sellers' order of application (``commit/apply.py``) is on arrays, apart from ``offers``: the optimiser's cost and the bill are two
 roads to one number.
 """
 
 import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
+from tightrope.plan.commit.apply import application_order, apply_commitments
 from tightrope.plan.constraints import cover_pairs
 from tightrope.plan.model import INFINITY, Model
 from tightrope.plan.problem import Problem
 
 
-def cover_order(problem: Problem) -> list[tuple[int, int]]:
-    """Return the pairs of commitment and option in the order of application: by order, the highest saving, the lowest rate."""
-    rates, on_demand = problem.cover_rates, problem.usd_per_hour - problem.disk_usd_per_hour
-    pairs = [(int(k), int(p)) for k, p in zip(*cover_pairs(problem), strict=True)]
-    return sorted(pairs, key=lambda at: (problem.covers[at[0]].order, rates[at] / on_demand[at[1]], rates[at], at))
-
-
-def apply_commitments(
-    problem: Problem, machines: IntArray | FloatArray, commitments: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return what of each commitment is spent, float64[K, B] US dollars an hour, and the machines left uncovered, float64[P, B].
-
-    ``machines`` is [P, B], ``commitments`` float64[K] US dollars an hour. Time: pairs of commitment and option × blocks.
-    """
-    left = machines.astype(np.float64)
-    unspent = np.repeat(commitments[:, None], machines.shape[1], axis=1)
-    rates = problem.cover_rates
-    for k, p in cover_order(problem):
-        if commitments[k] > 0.0:
-            hours = np.minimum(unspent[k] / rates[k, p], left[p])
-            unspent[k] -= hours * rates[k, p]
-            left[p] -= hours
-    return commitments[:, None] - unspent, left
-
-
 def machines_usd(problem: Problem, machines: IntArray, commitments: FloatArray) -> float:
-    """Return what machines cost in a month under these commitments, US dollars."""
-    on_demand = problem.usd_per_hour - problem.disk_usd_per_hour
-    _, left = apply_commitments(problem, machines, commitments)
-    paid = float((on_demand @ left + problem.disk_usd_per_hour @ machines) @ problem.block_hours)
+    """Return what machines cost in a month under these commitments, US dollars; ``commitments`` is float64[K] US dollars an hour."""
+    own = problem.usd_per_hour - problem.disk_usd_per_hour
+    # what runs only as far as it is covered is covered whatever that saves
+    order = application_order(np.where(problem.only_covered, np.inf, own), problem.covers)
+    left = apply_commitments(machines.astype(np.float64), order, commitments).left
+    paid = float((own @ left + problem.disk_usd_per_hour @ machines) @ problem.block_hours)
     return paid + float(commitments.sum() * problem.block_hours.sum())
 
 

@@ -8,11 +8,10 @@ from tightrope.base.catalogue import ON_DEMAND
 from tightrope.base.plan import OfferTerms, Refusal
 from tightrope.base.records import FloatArray, Workload
 from tightrope.base.registry import find_offer
+from tightrope.base.units import MONTHS_PER_YEAR
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.problem import Cover, PoolOption
 from tightrope.plan.sized import may_commit
-
-MONTHS_PER_YEAR = 12
 
 
 @dataclass(slots=True)

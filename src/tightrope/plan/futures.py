@@ -6,7 +6,7 @@ import numpy as np
 
 from tightrope.base.explained import FutureCost
 from tightrope.base.records import FloatArray, Workload
-from tightrope.plan.commit.apply import break_even_utilisation
+from tightrope.plan.commit.apply import mean_break_even
 from tightrope.plan.commit.decide import Decision, commit_for
 from tightrope.plan.problem import PoolOption, Problem
 from tightrope.plan.solve import Solution, monthly_usd
@@ -65,10 +65,4 @@ def break_evens(solution: Solution) -> FloatArray:
     """
     problem = solution.problem
     own = problem.usd_per_hour - problem.disk_usd_per_hour
-    spend = own * (solution.machines @ problem.block_hours)
-    found = np.full(len(problem.covers), np.nan)
-    for k, cover in enumerate(problem.covers):
-        usd = spend[cover.covers]
-        if usd.sum() > 0.0:
-            found[k] = break_even_utilisation(own, cover)[cover.covers] @ usd / usd.sum()
-    return found
+    return mean_break_even(own * (solution.machines @ problem.block_hours), own, problem.covers)

@@ -111,3 +111,16 @@ def break_even_utilisation(on_demand: FloatArray, cover: Cover) -> FloatArray:
     It is the commitment's rate over the on-demand rate: at a discount of 37 %, 63 % of the hours.
     """
     return cover.usd_per_hour / on_demand
+
+
+def mean_break_even(spend_usd: FloatArray, on_demand: FloatArray, covers: Sequence[Cover]) -> FloatArray:
+    """Return each commitment's break-even utilisation on what it covers, float64[K], weighted by what that costs on demand.
+
+    ``spend_usd`` is float64[P]. Not a number where it covers nothing that costs anything.
+    """
+    found = np.full(len(covers), np.nan)
+    for k, cover in enumerate(covers):
+        usd = spend_usd[cover.covers]
+        if usd.sum() > 0.0:
+            found[k] = break_even_utilisation(on_demand, cover)[cover.covers] @ usd / usd.sum()
+    return found

@@ -11,13 +11,12 @@ from tightrope.base.catalogue import ON_DEMAND
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Refusal
 from tightrope.base.records import FloatArray, Future, IntArray, Move, Scenario, Workload
-from tightrope.plan.commit.apply import break_even_utilisation
+from tightrope.base.units import MONTHS_PER_YEAR
+from tightrope.plan.commit.apply import mean_break_even
 from tightrope.plan.commit.futures import Path, Shift, project, steady_path
 from tightrope.plan.commit.outlook import Outcome, Outlook, judge
 from tightrope.plan.commit.size import cheapest_commitments
 from tightrope.plan.problem import PoolOption, Problem
-
-MONTHS_PER_YEAR = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +142,4 @@ def _within_horizon(problem: Problem, future: Future) -> tuple[NDArray[np.bool_]
 def _break_even(outlook: Outlook, problem: Problem) -> FloatArray:
     """Return each commitment's break-even utilisation, weighted by what the machines that it covers cost on demand, float64[K]."""
     spend = outlook.on_demand_usd_per_hour * np.einsum("spt,s,t->p", outlook.hours, outlook.weight, outlook.hours_per_month)
-    found = np.full(len(problem.covers), np.nan)
-    for k, cover in enumerate(problem.covers):
-        usd = spend[cover.covers]
-        if usd.sum() > 0.0:
-            found[k] = break_even_utilisation(outlook.on_demand_usd_per_hour, cover)[cover.covers] @ usd / usd.sum()
-    return found
+    return mean_break_even(spend, outlook.on_demand_usd_per_hour, problem.covers)

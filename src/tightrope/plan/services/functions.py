@@ -17,6 +17,7 @@ from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.services import CONTAINER, SERVERLESS, ServiceSize, find_size
 from tightrope.demand.arrivals import draw_arrivals
+from tightrope.demand.blocks import DAY_S
 from tightrope.offers.metered import REQUESTS
 from tightrope.perf.find import limit_batch
 from tightrope.plan.capacity import Capacity, CapacityTable
@@ -33,7 +34,6 @@ from tightrope.replay.run import replay_fleet
 
 TRIED_REQUESTS = 100_000
 """A class's traffic is tried from its beginning for about so many requests, whole days where it is that few."""
-DAY_S = 86_400.0
 SEED = 20251125
 
 
