@@ -176,14 +176,14 @@ class PriceBook:
 
     def tiers(self, cloud: str, region: str, item: str) -> tuple[UnitPrice, ...]:
         """Return a unit price's tiers, the lowest first; raise ``UnknownNameError`` where the region has no such price."""
+        if found := self.unit_tiers.get((cloud, region, item)):
+            return found
         self.check_region(cloud, region)
-        if (cloud, region, item) not in self.unit_tiers and self.as_of:
+        if self.as_of:
             msg = f"no price of {item} of {cloud} {region} was seen by {self.as_of}"
             raise UnknownNameError(msg, resolve="ask for a later day, or give the price in unit_prices.csv of your own catalogue")
-        if (cloud, region, item) not in self.unit_tiers:
-            known = [key[2] for key in self.unit_tiers if key[:2] == (cloud, region)]
-            raise unknown_name(item, kind=f"priced item of {cloud} {region}", known=known)
-        return self.unit_tiers[cloud, region, item]
+        known = [key[2] for key in self.unit_tiers if key[:2] == (cloud, region)]
+        raise unknown_name(item, kind=f"priced item of {cloud} {region}", known=known)
 
     def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
         """Return the lowest tier that is not free, the dearest, of an item of ``unit_prices.csv``."""
