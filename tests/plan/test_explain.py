@@ -309,8 +309,7 @@ def test_a_plan_carries_what_is_cheap_to_know(plan: Plan) -> None:
 
 def test_asked_for_everything_is_there(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(break_even, "bisect", lambda holds, low, high, *_: bisect(holds, low, high, 1.0))  # coarse, for speed
-    bench = ground.bench
-    found = explain(bench, ground.proof, (), ground.constant_usd, quiet, full=True)
+    found = explain(ground, (), quiet, full=True)
     open_pools = int(ground.opened.sum())
     assert 1 <= len(found.alternatives) <= open_pools + len(ground.proof.others)
     assert [item.monthly_cost_usd for item in found.alternatives] == sorted(item.monthly_cost_usd for item in found.alternatives)

@@ -9,10 +9,9 @@ from tightrope.base.explained import Alternative, BreakEven, CostRange, Lever, L
 from tightrope.base.plan import BillLine
 from tightrope.plan.alternatives import find_alternatives
 from tightrope.plan.break_even import find_break_evens
-from tightrope.plan.ground import Progress, lay_ground, pools_again
+from tightrope.plan.ground import Ground, Progress, pools_again
 from tightrope.plan.levers import find_levers
 from tightrope.plan.limits import find_binding, find_limits
-from tightrope.plan.prove import Bench, Proof
 from tightrope.plan.sensitivity import find_range, find_sensitivities
 from tightrope.plan.solve import relax
 
@@ -29,18 +28,16 @@ class Explanation:
     break_evens: tuple[BreakEven, ...]
 
 
-def explain(
-    bench: Bench, proof: Proof, today: tuple[BillLine, ...], constant_usd: float, progress: Progress, *, full: bool
-) -> Explanation:
-    """Return the explanation of a plan; ``constant_usd`` is what its month costs beside its machines.
+def explain(ground: Ground, today: tuple[BillLine, ...], progress: Progress, *, full: bool) -> Explanation:
+    """Return the explanation of a plan.
 
     ``full`` finds the next-best plans, the break-evens and the limits that need a whole plan each, and looks at more worlds.
     """
-    ground = lay_ground(bench, proof, constant_usd)
+    problem = ground.proof.problem
     base_usd = pools_again(ground, ground.whole, ground.opened)
     return Explanation(
         levers=find_levers(ground, today, progress),
-        binding=find_binding(proof.problem, relax(proof.problem)) + (find_limits(ground, progress) if full else ()),
+        binding=find_binding(problem, relax(problem)) + (find_limits(ground, progress) if full else ()),
         sensitivities=find_sensitivities(ground, base_usd, progress, full=full),
         cost_range=find_range(ground, base_usd, progress),
         alternatives=find_alternatives(ground, progress) if full else (),

@@ -44,9 +44,9 @@ class Ground:
         return self.proof.solution.usd_per_month + self.constant_usd
 
 
-def lay_ground(bench: Bench, proof: Proof, constant_usd: float) -> Ground:
-    """Return the ground of a plan."""
-    return Ground(bench, proof, _in_its_regions(bench, proof), whole_problem(bench, proof), constant_usd)
+def lay_ground(bench: Bench, proof: Proof, whole: Problem, constant_usd: float) -> Ground:
+    """Return the ground of a plan; ``whole`` is its ``whole_problem``, ``constant_usd`` what its month costs beside its machines."""
+    return Ground(bench, proof, _in_its_regions(bench, proof), whole, constant_usd)
 
 
 def whole_problem(bench: Bench, proof: Proof) -> Problem:

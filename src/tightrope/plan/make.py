@@ -24,7 +24,7 @@ from tightrope.plan.constraints import work_hours
 from tightrope.plan.explain import explain
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
-from tightrope.plan.ground import whole_problem
+from tightrope.plan.ground import lay_ground, whole_problem
 from tightrope.plan.network import DRIVERS, Place, tiers_of
 from tightrope.plan.placed import plan_around
 from tightrope.plan.problem import Infeasible, Problem, usage_of
@@ -52,6 +52,8 @@ class Decided:
     rejected: tuple[Problem, ...]
     """Problems of the choices not taken."""
     proof: Proof
+    whole: Problem
+    """The decision in the plan's regions with every option that there is."""
     decision: Decision | None
     pools: tuple[OpenPool, ...]
     lines: tuple[BillLine, ...]
@@ -65,14 +67,15 @@ def decide_plan(workload: Workload, book: PriceBook, table: CapacityTable, progr
     chosen, rejected = take_choices(workload, book, table, progress)
     bench = Bench(chosen, book, table)
     proof = prove(bench, progress)
-    solution, decision = commit_on_futures(chosen, proof.solution, whole_problem(bench, proof))
+    whole = whole_problem(bench, proof)
+    solution, decision = commit_on_futures(chosen, proof.solution, whole)
     proof = replace(proof, solution=solution)
     pools = open_pools(solution)
     constant, unpriced = plan_around(chosen, book, proof.problem, solution.machines, solution.share, solution.work)
     constant += cache_lines(chosen, book, proof.problem)
     lines = plan_lines(solution, pools, book) + constant
     replayed_usd = replay_usd(proof, pools, book) + total_usd(constant)
-    return Decided(bench, rejected, proof, decision, pools, lines, unpriced, replayed_usd)
+    return Decided(bench, rejected, proof, whole, decision, pools, lines, unpriced, replayed_usd)
 
 
 def make_plan(
@@ -98,7 +101,8 @@ def make_plan(
     progress("lower bound")
     bound = _bound(replace(proof, others=proof.others + found.rejected))
     cost, before = total_usd(lines), total_usd(now)
-    why = explain(bench, proof, now, cost - solution.usd_per_month, progress, full=full)
+    ground = lay_ground(bench, proof, found.whole, cost - solution.usd_per_month)
+    why = explain(ground, now, progress, full=full)
     replayed = found.replayed_usd_per_month
     rows = _priced_rows(workload, solution, pools, book)
     return Plan(
