@@ -9,12 +9,14 @@ from types import ModuleType
 
 import pytest
 
-from tightrope.base.plan import Plan
+from tightrope.base.plan import BillLine, Plan
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.demand.workload import load_workload
-from tightrope.plan.ground import Ground, lay_ground
+from tightrope.plan.bill import around_lines
+from tightrope.plan.ground import Ground, lay_ground, whole_problem
 from tightrope.plan.make import make_plan
+from tightrope.plan.network import Place, around
 from tightrope.plan.prove import Bench, Proof, prove
 
 TODAY = date(2026, 12, 1)
@@ -122,9 +124,17 @@ def proof(bench: Bench) -> Proof:
 @pytest.fixture(scope="session")
 def ground(bench: Bench, proof: Proof) -> Ground:
     """Return what the small workload's plan is explained on."""
-    return lay_ground(bench, proof, 10.0)
+    return lay_ground(bench, proof, whole_problem(bench, proof), 10.0)
 
 
 @pytest.fixture(scope="session")
 def plan(workload: Workload, book: PriceBook) -> Plan:
     return make_plan(workload, book, TODAY)
+
+
+def constant_lines(workload: Workload, book: PriceBook, variants: set[str], cloud: str, region: str) -> tuple[BillLine, ...]:
+    """Return what does not depend on the machines where all of them stand in one region."""
+    place = Place(cloud, region)
+    surrounding = around(workload, book)
+    served = {name: {place: requests} for name, requests in surrounding.requests.items()}
+    return around_lines(surrounding, served, {place: variants})

@@ -8,13 +8,14 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.plan.conftest import constant_lines
 
 from tightrope.base.catalogue import PriceRow, UnitPrice
 from tightrope.base.places import Infrastructure, WherePolicy
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.in_force import Key
-from tightrope.plan.bill import around_lines, constant_lines, total_usd
+from tightrope.plan.bill import around_lines, total_usd
 from tightrope.plan.network import Around, Place, around, mean_usd_per_gb, tiered_usd
 
 EAST, WEST, CELLAR = Place("aws", "us-east-1"), Place("gcp", "west"), Place("owned", "cellar")

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.plan.conftest import constant_lines
 
 from tightrope.base.plan import Committed, Usage, UsageLine
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.offers.bill import charge_fleet
-from tightrope.plan.bill import constant_lines, machine_lines, total_usd, used_share
+from tightrope.plan.bill import machine_lines, total_usd, used_share
 from tightrope.plan.constraints import work_hours
 from tightrope.plan.prove import Proof
 

@@ -5,11 +5,11 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from tightrope.base.plan import BillLine, Committed, Usage
-from tightrope.base.records import FloatArray, Workload
+from tightrope.base.records import FloatArray
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
 from tightrope.offers.bill import charge_fleet
-from tightrope.plan.network import BYTES_PER_GB, Around, Place, Served, around, tiers_of
+from tightrope.plan.network import BYTES_PER_GB, Around, Place, Served, tiers_of
 from tightrope.plan.problem import Problem
 
 FIXED_DRIVERS = frozenset({"egress", "network", "control plane", "storage"})
@@ -45,14 +45,6 @@ def machine_lines(
 
 NOT_BILLED = "public IP addresses, logs, support and tax"
 """What a real bill has and this one does not: said in every plan."""
-
-
-def constant_lines(workload: Workload, book: PriceBook, variants: set[str], cloud: str, region: str) -> tuple[BillLine, ...]:
-    """Return what does not depend on the machines where all of them stand in one region: see ``around_lines``."""
-    place = Place(cloud, region)
-    surrounding = around(workload, book)
-    served = {name: {place: requests} for name, requests in surrounding.requests.items()}
-    return around_lines(surrounding, served, {place: variants})
 
 
 def around_lines(surrounding: Around, served: Served, variants: Mapping[Place, Collection[str]]) -> tuple[BillLine, ...]:
