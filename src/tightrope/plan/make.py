@@ -26,7 +26,7 @@ from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
 from tightrope.plan.ground import lay_ground, whole_problem
 from tightrope.plan.network import DRIVERS, Place, tiers_of
-from tightrope.plan.placed import plan_around
+from tightrope.plan.placed import plan_around, with_and_without_machines
 from tightrope.plan.problem import Infeasible, Problem, usage_of
 from tightrope.plan.prove import Bench, Proof, prove
 from tightrope.plan.ran import Ran, metered_total, month_usd
@@ -170,12 +170,12 @@ def _bound(proof: Proof) -> float:
     Regions whose relaxation alone costs more than the plan need no closer look.
     """
     bound = known_usd = proof.solution.usd_per_month + proof.problem.constant_usd_per_month
-    for problem in (proof.problem, *proof.others):
+    parts = (part for problem in (proof.problem, *proof.others) for part in with_and_without_machines(problem))
+    for problem, besides_usd in parts:
         try:
             relaxation = relax(problem)
         except Infeasible:
             continue
-        besides_usd = problem.constant_usd_per_month
         if relaxation.usd_per_month + besides_usd < bound:
             least_usd = lower_bound(problem, relaxation, known_usd - besides_usd, enough_usd=bound - besides_usd)
             bound = min(bound, least_usd + besides_usd)

@@ -1,5 +1,6 @@
 """Where what is answered: traffic and what stands in a region, in the objective and on the bill."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill import around_lines
 from tightrope.plan.network import Around, Place, Served, around
-from tightrope.plan.problem import Problem
+from tightrope.plan.problem import Problem, restrict
 
 
 def place_of(problem: Problem, option: int) -> Place:
@@ -32,25 +33,39 @@ def with_traffic(problem: Problem, workload: Workload, book: PriceBook) -> Probl
     more = np.where(able, usd - least[:, None], 0.0)
     count = len(problem.interactive)
     expected = _expected_part(problem, surrounding)
+    always_usd, beside_machines_usd = _standing_usd(problem, surrounding)
     moved_usd = sum(surrounding.requests[name] * usd for name, usd in zip(names, least, strict=True))
     return replace(
         problem,
         usd_per_request=problem.usd_per_request + more[:count],
         usd_per_work=problem.usd_per_work + more[count:] * expected[:, None],
-        constant_usd_per_month=_standing_usd(problem, surrounding) + float(moved_usd),
+        constant_usd_per_month=always_usd + float(moved_usd),
+        standing_usd_per_month=beside_machines_usd,
     )
 
 
-def _standing_usd(problem: Problem, surrounding: Around) -> float:
-    """Return what stands in the problem's regions whatever is decided, US dollars a month.
+def _standing_usd(problem: Problem, surrounding: Around) -> tuple[float, float]:
+    """Return what stands in the problem's regions whatever is decided, and what more where a machine runs: US dollars a month.
 
-    Where services may take the place of machines, only what is needed either way: a plan without machines needs no control plane.
+    Where services may take the place of machines, a plan without any needs no control plane; of several regions it is not known in
+    which machines stand, so that the cheapest counts.
     """
     places = {place_of(problem, p) for p in range(len(problem.options))}
     ours = {place for place in places if place.cloud in surrounding.workload.where.regions} or places
-    services = bool(problem.metered.any())
-    entries = surrounding.entries(ours) if len(ours) == 1 or not services else set()
-    return sum(surrounding.standing_usd(set() if services else ours, entries).values())
+    if not problem.metered.any():
+        return sum(surrounding.standing_usd(ours, surrounding.entries(ours)).values()), 0.0
+    entries = surrounding.entries(ours) if len(ours) == 1 else set()
+    always_usd = sum(surrounding.standing_usd(set(), entries).values())
+    of_machines = {place_of(problem, int(p)) for p in np.flatnonzero(~problem.metered)}
+    with_usd = [sum(surrounding.standing_usd({place}, entries).values()) for place in of_machines]
+    return always_usd, min(with_usd, default=always_usd) - always_usd
+
+
+def with_and_without_machines(problem: Problem) -> Iterator[tuple[Problem, float]]:
+    """Yield the problem and what its plans cost besides, US dollars a month; those without machines apart where these pay less."""
+    if problem.standing_usd_per_month > 0.0:
+        yield restrict(problem, problem.metered), problem.constant_usd_per_month
+    yield problem, problem.constant_usd_per_month + problem.standing_usd_per_month
 
 
 def _moved_usd(problem: Problem, surrounding: Around) -> FloatArray:

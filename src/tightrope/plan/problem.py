@@ -139,6 +139,8 @@ class Problem:
     n_plus_one_share: float = 0.0
     constant_usd_per_month: float = 0.0
     """What every plan of this problem costs besides, whatever it decides: what stands in its regions, traffic at the cheapest."""
+    standing_usd_per_month: float = 0.0
+    """What stands beside machines, paid where any runs at all: a plan of services alone does without."""
 
     @property
     def blocks(self) -> int:

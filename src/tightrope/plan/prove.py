@@ -20,6 +20,7 @@ from tightrope.plan.build import build_problem
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.fleet import Stretch, busiest, draw_traffic, heldout_stretch, open_pools, plan_fleet
 from tightrope.plan.infeasible import explain_infeasible
+from tightrope.plan.placed import with_and_without_machines
 from tightrope.plan.problem import Infeasible, Problem
 from tightrope.plan.ran import scheduled_hours
 from tightrope.plan.solve import Solution, relax, solve
@@ -130,11 +131,14 @@ def region_sets(workload: Workload) -> Iterator[Workload]:
 
 
 def relaxed_usd(problem: Problem) -> float:
-    """Return what the problem's linear relaxation and its constant cost a month; infinite where it has no solution."""
-    try:
-        return relax(problem).usd_per_month + problem.constant_usd_per_month
-    except Infeasible:
-        return float("inf")
+    """Return what the problem's linear relaxation costs a month with all besides; infinite where it has no solution."""
+    found = [float("inf")]
+    for part, besides_usd in with_and_without_machines(problem):
+        try:
+            found.append(relax(part).usd_per_month + besides_usd)
+        except Infeasible:
+            continue
+    return min(found)
 
 
 def split_heldout(workload: Workload) -> tuple[Stretch, Stretch]:

@@ -6,7 +6,7 @@ prices those; integer programs of single blocks do the rest (docs/explanation/wh
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -196,7 +196,22 @@ def solve(problem: Problem, *, spread_work: bool = False, pools: NDArray[np.bool
     place = spread_deferrable if spread_work else place_deferrable
     sets = [pools] if pools is not None else _pool_sets(problem, relaxation)
     found = [_settle(problem, keep, _whole_commitments(problem, keep, relaxation.commitments), place) for keep in sets]
+    if pools is None and problem.standing_usd_per_month > 0.0:
+        found += _of_services(problem, spread_work=spread_work)
     return min(found, key=lambda solution: solution.usd_per_month)
+
+
+def _of_services(problem: Problem, *, spread_work: bool) -> list[Solution]:
+    """Return the cheapest plan of services alone, which saves what stands beside machines; none where there is no such plan."""
+    try:
+        found = solve(replace(restrict(problem, problem.metered), standing_usd_per_month=0.0), spread_work=spread_work)
+    except Infeasible:
+        return []
+    machines = np.zeros((len(problem.options), problem.blocks), dtype=np.int64)
+    share, work = (np.zeros((len(part), *machines.shape)) for part in (found.share, found.work))
+    share[:, problem.metered], work[:, problem.metered] = found.share, found.work
+    usd = monthly_usd(problem, machines, share, work, found.commitments)
+    return [Solution(problem, machines, share, work, found.commitments, usd)]
 
 
 def _pool_sets(problem: Problem, relaxation: Relaxation) -> list[NDArray[np.bool_]]:
@@ -282,4 +297,5 @@ def monthly_usd(problem: Problem, machines: IntArray, share: FloatArray, work: F
     metered = float(np.einsum("cpb,cb,cp->", share, requests, problem.usd_per_request))
     for window, done in zip(problem.windows, work, strict=True):
         metered += window.requests * float(problem.usd_per_work[window.traffic_class] @ done @ problem.block_hours)
-    return machines_usd(problem, machines, commitments) + metered
+    standing = problem.standing_usd_per_month if machines.any() else 0.0
+    return machines_usd(problem, machines, commitments) + metered + standing

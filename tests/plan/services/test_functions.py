@@ -19,10 +19,12 @@ from tightrope.plan.build import build_problem
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.fleet import open_pools
 from tightrope.plan.make import make_plan, plan_lines
+from tightrope.plan.placed import with_and_without_machines
 from tightrope.plan.problem import Problem
+from tightrope.plan.prove import relaxed_usd
 from tightrope.plan.services.functions import try_function
 from tightrope.plan.services.metered import MOST_OF_LIMIT
-from tightrope.plan.solve import solve
+from tightrope.plan.solve import relax, solve
 from tightrope.plan.written import rebuild_fleet
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.load import load_plan
@@ -30,6 +32,7 @@ from tightrope.render.words import replicas, when
 
 Load = Callable[..., Workload]
 COLD_SHARE_MOST = 0.05
+CONTROL_PLANE_USD = 73.0
 
 
 @pytest.fixture(scope="module")
@@ -102,12 +105,29 @@ def test_what_is_not_measured_is_refused(functions: Load, own_book: PriceBook, t
 
 
 def test_the_optimiser_and_the_bill_agree(problem: Problem, own_book: PriceBook) -> None:
-    for keep in (problem.metered, ~problem.metered):
+    for keep, standing_usd in ((problem.metered, 0.0), (~problem.metered, CONTROL_PLANE_USD)):
         alone = solve(problem, pools=keep)
         bill = plan_lines(alone, open_pools(alone), own_book)
-        moved = total_usd(bill) - alone.usd_per_month
+        moved = total_usd(bill) + standing_usd - alone.usd_per_month
         assert moved == pytest.approx(0.0, abs=1e-9 * total_usd(bill))
         assert {line.driver for line in bill} <= {"compute", "idle"}
+
+
+def test_services_alone_are_spared_what_stands_beside_machines(problem: Problem) -> None:
+    """At so much a request that functions cost 30 more than containers, these need 73 more."""
+    assert problem.standing_usd_per_month == pytest.approx(CONTROL_PLANE_USD)
+    free = replace(problem, standing_usd_per_month=0.0)
+    by_request, by_hour = (solve(free, pools=keep).usd_per_month for keep in (problem.metered, ~problem.metered))
+    dear = replace(free, usd_per_request=problem.usd_per_request * (by_hour + 30.0) / by_request)
+    standing = replace(dear, standing_usd_per_month=CONTROL_PLANE_USD)
+    assert solve(dear).machines.any()
+    found = solve(standing)
+    assert not found.machines.any()
+    assert found.usd_per_month == pytest.approx(by_hour + 30.0)
+    assert found.share.sum(axis=1) == pytest.approx(np.ones((1, 168)))
+    parts = [relax(part).usd_per_month + besides for part, besides in with_and_without_machines(standing)]
+    assert relaxed_usd(standing) == pytest.approx(min(parts))
+    assert min(parts) <= found.usd_per_month + standing.constant_usd_per_month + 1e-6
 
 
 @pytest.fixture(scope="module")
