@@ -44,6 +44,19 @@ def test_a_future_without_traffic_commits_to_nothing(brute: ModuleType, workload
     assert cost.monthly_cost_usd == pytest.approx(cost.uncommitted_monthly_cost_usd)
 
 
+def test_a_least_utilisation_holds_where_no_future_is_stated(brute: ModuleType, workload: Workload) -> None:
+    """The second machine runs seven hours of ten, worth it from six; of both 85 % are used, of 0.216 (7 · 0.216 + 3 · 0.18) / 2.16."""
+    solution = solve(brute.Case((brute.Sold("m0.0", "0.30", (1.0,), "0.18"),), ((2.0,) * 7 + (1.0,) * 3,)).problem)
+    assert solution.commitments == pytest.approx([0.36])
+    for least, usd_per_hour in ((0.8, 0.36), (0.95, 0.216)):
+        asked = replace(workload, purchase=replace(workload.purchase, min_utilisation=least))
+        again, decision = commit_on_futures(asked, solution, solution.problem)
+        assert decision is not None
+        assert again.commitments == pytest.approx([usd_per_hour], abs=0.001)
+        assert decision.outcome.utilisation.min() >= least - 1e-9
+        assert future_costs(asked, decision) == ()
+
+
 def test_a_commitment_pays_from_its_rate_over_the_on_demand_rate(brute: ModuleType) -> None:
     solution = solve(
         brute.Case((brute.Sold("m0.0", "0.30", (1.0,), "0.18"), brute.Sold("m1.0", "9.00", (1.0,), "4.50")), ((2.0,),)).problem

@@ -44,6 +44,18 @@ def test_todays_bill_is_machines_times_hours_times_price(workload: Workload, boo
     assert 0.0 < found["compute"] < found["idle"]
 
 
+def test_what_is_committed_already_pays_for_todays_machines_too(load: Load, book: PriceBook, bench: Bench) -> None:
+    """A plan pays for it whatever it decides: so does today, and is covered by it."""
+    offer = "compute-savings-plan-1y-no-upfront"
+    existing = f"max_pools: 4\n  existing: [{{offer: {offer}, usd_per_hour: 0.5}}]"
+    plain, committed = (today_lines(load(*changes), book, bench.table) for changes in ((), (("max_pools: 4", existing),)))
+    rates = [book.find("c6i.large", "us-east-1", name) for name in ("on-demand", offer)]
+    on_demand, covered = (float(row.usd_per_hour) for row in rates if row is not None)
+    saved = 730 * 0.5 * (on_demand / covered - 1.0)
+    assert total_usd(plain) - total_usd(committed) == pytest.approx(saved)
+    assert sum(line.usd for line in committed if line.offer == offer) == pytest.approx(730 * 0.5)
+
+
 def test_twice_the_machines_are_twice_as_idle_not_twice_as_used(load: Load, book: PriceBook, bench: Bench) -> None:
     one, two = (by_driver(today_lines(load(("machines: 20", f"machines: {count}")), book, bench.table)) for count in (20, 40))
     assert two["compute"] == pytest.approx(one["compute"], rel=0.1)

@@ -19,11 +19,11 @@ def commit_on_futures(workload: Workload, solution: Solution, whole: Problem) ->
     """Return the solution with the commitments that its machines deserve over the stated futures, and what they mean in each.
 
     ``whole`` holds every option, since machines may move to one that the planned week has no use for; a fleet of one block is the same
-    in all of its blocks. The cost is still that of the week planned, with those commitments. Where no future is stated, the solution
-    stays as it is.
+    in all of its blocks. The cost is still that of the week planned, with those commitments. Where neither a future nor a least
+    utilisation is stated, the solution stays as it is.
     """
     problem = solution.problem
-    if not workload.future.scenarios or not problem.covers:
+    if not (workload.future.scenarios or workload.purchase.min_utilisation) or not problem.covers:
         return solution, None
     places = {option_key(option): p for p, option in enumerate(whole.options)}
     machines = np.zeros((len(places), whole.blocks), dtype=np.int64)

@@ -9,6 +9,7 @@ from tightrope.base.errors import InfeasibleError
 from tightrope.base.explained import Lever
 from tightrope.base.plan import BillLine
 from tightrope.base.records import Workload
+from tightrope.offers.cover import UNUSED
 from tightrope.plan.build import build_problem
 from tightrope.plan.caching import without_hits
 from tightrope.plan.deferrable import place_deferrable
@@ -117,7 +118,7 @@ def find_levers(ground: Ground, today: tuple[BillLine, ...], progress: Progress)
     if before <= 0.0:
         return ()
     steps = [step for step in STEPS if step.used(ground.workload, ground.whole)]
-    machines_usd = sum(line.usd for line in today if line.pool)
+    machines_usd = sum(line.usd for line in today if line.pool or line.driver == UNUSED)
     here = _workload_today(ground.workload)
     needed = lever_usd(ground, here, frozenset())
     levers: list[Lever] = []

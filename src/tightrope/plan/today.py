@@ -19,7 +19,7 @@ LEAST_S = 300.0
 
 
 def today_lines(workload: Workload, book: PriceBook, table: CapacityTable) -> tuple[BillLine, ...]:
-    """Return today's monthly bill; empty where no fleet is stated."""
+    """Return today's monthly bill, what is committed already applied; empty where no fleet is stated."""
     if not workload.today:
         return ()
     lines = tuple(UsageLine(pool.name, pool.cloud, pool.region, pool.machine, pool.offer) for pool in workload.today)
@@ -28,7 +28,7 @@ def today_lines(workload: Workload, book: PriceBook, table: CapacityTable) -> tu
     used = _used(workload, book, table)
     disk_gb = workload.infrastructure.disk_gb
     disks = np.array([disk_usd_per_hour(book, pool.cloud, pool.region, disk_gb) for pool in workload.today])
-    return machine_lines(usage, book, (), used, disks) + _around(workload, book)
+    return machine_lines(usage, book, workload.purchase.existing, used, disks) + _around(workload, book)
 
 
 def _around(workload: Workload, book: PriceBook) -> tuple[BillLine, ...]:
