@@ -9,8 +9,8 @@ import pytest
 from tightrope.base.plan import BillLine, Plan
 from tightrope.plan import levers
 from tightrope.plan.ground import Ground
-from tightrope.plan.levers import NO_PLAN, STEPS, _fixed_with_valleys, _without, find_levers, lever_usd
-from tightrope.plan.problem import Infeasible
+from tightrope.plan.levers import NO_PLAN, STEPS, _fixed_with_valleys, _with_levers, _without, find_levers, lever_usd
+from tightrope.plan.problem import Infeasible, Problem
 from tightrope.plan.solve import solve
 
 LEVERS = ["right-size", "autoscale", "batch", "quantise", "route", "spot", "commit", "defer"]
@@ -19,6 +19,11 @@ TODAY = (BillLine("compute", "today", "on-demand", 900.0), BillLine("egress", ""
 
 def quiet(_: str) -> None:
     """Say nothing."""
+
+
+def problem_with(ground: Ground, levers: frozenset[str]) -> Problem:
+    """Return what is planned with these levers."""
+    return _with_levers(*_without(ground, ground.workload, levers), levers)
 
 
 def test_the_waterfall_goes_from_todays_bill_to_the_plans(plan: Plan) -> None:
@@ -31,7 +36,7 @@ def test_the_waterfall_goes_from_todays_bill_to_the_plans(plan: Plan) -> None:
 def test_each_stage_allows_what_its_levers_say(ground: Ground) -> None:
     seen = {}
     for number in range(len(LEVERS)):
-        _, problem = _without(ground, ground.workload, frozenset(LEVERS[: number + 1]))
+        problem = problem_with(ground, frozenset(LEVERS[: number + 1]))
         seen[LEVERS[number]] = (
             {option.variant.name for option in problem.options},
             {option.terms.offer for option in problem.options},
@@ -47,7 +52,7 @@ def test_each_stage_allows_what_its_levers_say(ground: Ground) -> None:
 
 
 def test_by_itself_a_lever_keeps_todays_types_of_machines(ground: Ground) -> None:
-    _, problem = _without(ground, ground.workload, frozenset({"autoscale"}))
+    problem = problem_with(ground, frozenset({"autoscale"}))
     assert {option.machine.name for option in problem.options if option.variant.model == "big"} == {"c6i.large"}
 
 
@@ -65,6 +70,16 @@ def test_by_itself_a_lever_takes_its_share_off_todays_machines(ground: Ground, m
     assert found["commit"].alone_usd is None
     assert found["right-size"].alone_usd == found["right-size"].saving_usd
     assert sum(lever.saving_usd for lever in found.values()) == pytest.approx(1000.0 - ground.usd_per_month)
+
+
+def test_levers_that_change_nothing_are_not_planned_for_again(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, all_but_defer = frozenset(LEVERS[:5]), frozenset(LEVERS[:7])
+    fresh, idle = (replace(ground, whole=replace(ground.whole, windows=windows)) for windows in (ground.whole.windows, ()))
+    before = lever_usd(fresh, ground.workload, first)
+    monkeypatch.setattr(levers, "solve", lambda *_, **__: pytest.fail("planned again"))
+    assert lever_usd(fresh, ground.workload, first | {"services", "cache"}) == before
+    # without work that waits, all levers but the last are the plan itself
+    assert lever_usd(idle, ground.workload, all_but_defer | {"services"}) == ground.proof.solution.usd_per_month
 
 
 def test_a_stage_without_a_plan_leaves_its_saving_to_the_next(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:

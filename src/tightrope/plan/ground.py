@@ -1,7 +1,7 @@
 """A plan's decision with every option there is, to be changed and planned again: what the explanation stands on."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -31,6 +31,10 @@ class Ground:
     """Every option of that region, also those that are never needed at today's prices."""
     constant_usd: float
     """What the plan's month costs beside what the problem decides."""
+    built: dict[Hashable, Problem] = field(default_factory=dict, init=False, repr=False)
+    """Whole problems, by what the workload and its engines were limited to."""
+    solved: dict[Hashable, float | None] = field(default_factory=dict, init=False, repr=False)
+    """What plans cost a month, by their problem and what was done with it."""
 
     @property
     def opened(self) -> Mask:

@@ -155,14 +155,57 @@ def _workload_today(workload: Workload) -> Workload:
 
 
 def lever_usd(ground: Ground, workload: Workload, levers: frozenset[str]) -> float | None:
-    """Return what the machines of the cheapest plan with these levers and no others cost a month; None where there is none."""
+    """Return what the machines of the cheapest plan with these levers and no others cost a month; None where there is none.
+
+    ``workload`` is the ground's, wherever it may be served. Levers that change nothing are not planned for again.
+    """
     try:
-        whole, problem = _without(ground, workload, levers)
-        if not problem.options:
-            return None
+        whole, keep = _without(ground, workload, levers)
+    except InfeasibleError:
+        return None
+    key = (id(whole), keep.tobytes(), *(lever in levers for lever in ("autoscale", "commit", "defer")))
+    if key not in ground.solved:
+        ground.solved[key] = _planned_usd(ground, workload, whole, keep, levers)
+    return ground.solved[key]
+
+
+def _without(ground: Ground, workload: Workload, levers: frozenset[str]) -> tuple[Problem, Mask]:
+    """Return the whole problem as it is with these levers, built once, and which of its options they allow, bool[P]."""
+    off = [step for step in STEPS if step.lever not in levers]
+    changing = tuple(step for step in off if step.workload and step.used(workload, ground.whole))
+    limits = [pool.max_batch for pool in workload.today if pool.max_batch]
+    max_batch = 0 if "batch" in levers else max(limits, default=0)
+    key = (repr(workload.where), changing, max_batch)
+    for step in changing:
+        workload = step.workload(workload) if step.workload else workload
+    if key not in ground.built:
+        as_planned = key == (repr(ground.workload.where), (), 0)
+        ground.built[key] = ground.whole if as_planned else _build(ground, workload, max_batch)
+    whole = ground.built[key]
+    keep = np.ones(len(whole.options), dtype=np.bool_)
+    for step in off:
+        keep &= step.options(workload, whole) if step.options else True
+    return whole, keep
+
+
+def _build(ground: Ground, workload: Workload, max_batch: int) -> Problem:
+    """Return the problem of a workload with every option there is."""
+    bench = ground.bench
+    return build_problem(workload, bench.book, bench.table, ground.proof.headroom, max_batch, whole=True)
+
+
+def _planned_usd(ground: Ground, workload: Workload, whole: Problem, keep: Mask, levers: frozenset[str]) -> float | None:
+    """Return the cost of the cheapest plan with the options of ``keep`` (bool[P]), None where there is none."""
+    if not keep.any():
+        return None
+    spread = "defer" not in levers
+    if whole is ground.whole and keep.all() and {"autoscale", "commit"} <= levers and not (spread and whole.windows):
+        return ground.proof.solution.usd_per_month
+    problem = _with_levers(whole, keep, levers)
+    try:
         if "autoscale" in levers:
-            solution = solve(problem, spread_work="defer" not in levers)
-        elif "defer" in levers:
+            solution = solve(problem, spread_work=spread)
+        elif not spread:
             return _fixed_with_valleys(problem)
         else:
             solution = solve(static(problem), spread_work=True)
@@ -171,20 +214,10 @@ def lever_usd(ground: Ground, workload: Workload, levers: frozenset[str]) -> flo
         return None
 
 
-def _without(ground: Ground, workload: Workload, levers: frozenset[str]) -> tuple[Problem, Problem]:
-    """Return the whole problem, and the one with what only these levers give."""
-    off = [step for step in STEPS if step.lever not in levers]
-    for step in off:
-        workload = step.workload(workload) if step.workload else workload
-    limits = [pool.max_batch for pool in workload.today if pool.max_batch]
-    max_batch = 0 if "batch" in levers else max(limits, default=0)
-    bench = ground.bench
-    whole = build_problem(workload, bench.book, bench.table, ground.proof.headroom, max_batch, whole=True)
-    keep = np.ones(len(whole.options), dtype=np.bool_)
-    for step in off:
-        keep &= step.options(workload, whole) if step.options else True
-    problem = drop_dominated(restrict(whole, keep)) if keep.any() else restrict(whole, keep)
-    return whole, problem if "commit" in levers else without_commitment(problem)
+def _with_levers(whole: Problem, keep: Mask, levers: frozenset[str]) -> Problem:
+    """Return the problem with the options of ``keep`` (bool[P]) and what else only these levers give."""
+    problem = drop_dominated(restrict(whole, keep))
+    return problem if "commit" in levers else without_commitment(problem)
 
 
 def _fixed_with_valleys(problem: Problem) -> float:
