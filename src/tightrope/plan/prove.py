@@ -20,6 +20,7 @@ from tightrope.plan.build import build_problem
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.fleet import Stretch, busiest, draw_traffic, heldout_stretch, open_pools, plan_fleet
 from tightrope.plan.infeasible import explain_infeasible
+from tightrope.plan.judge import cheapest_first
 from tightrope.plan.placed import with_and_without_machines
 from tightrope.plan.problem import Infeasible, Problem
 from tightrope.plan.ran import scheduled_hours
@@ -243,7 +244,7 @@ def _tune(bench: Bench, progress: Callable[[str], None]) -> Proof:
 
 def _attempt(bench: Bench, headroom: dict[str, float], stretch: Stretch, number: int, progress: Callable[[str], None]) -> Proof:
     """Solve at one headroom and replay the result."""
-    problem, *others = bench.regions(headroom)
+    problem, *others = cheapest_first(bench.regions(headroom))
     solution = bench.solve(problem)
     fleet = plan_fleet(bench.workload, solution, bench.table)
     proof = Proof(problem, tuple(others), solution, fleet, stretch, [], (), dict(headroom), number)

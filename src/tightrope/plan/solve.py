@@ -28,7 +28,7 @@ WORKERS = 2
 SAMPLED_BLOCKS = 12
 """Blocks on which sets of pools are compared; they stand for the week in order of load."""
 JUDGES = 8
-"""Blocks that judge commitments to whole machines."""
+"""Blocks that judge commitments to whole machines, and regions."""
 COMMITMENT_ROUNDS = 3
 FEW_POOLS_GAP = 0.02
 """Relative gap at which the search for a set of few pools stops."""
@@ -244,9 +244,7 @@ def _whole_commitments(problem: Problem, keep: NDArray[np.bool_], commitments: F
     parts = np.flatnonzero((steps > 0.0) & (commitments > existing + 1e-6))
     if not len(parts) or not keep.any():
         return commitments
-    order = np.argsort(problem.rate.sum(axis=0), kind="stable")
-    middles = (np.arange(min(JUDGES, problem.blocks)) + 0.5) * problem.blocks / min(JUDGES, problem.blocks)
-    small = restrict(take_blocks(problem, order[middles.astype(np.int64)]), keep)
+    small = restrict(take_blocks(problem, middle_blocks(problem)), keep)
 
     def judged_usd(amounts: FloatArray) -> float:
         try:
@@ -266,6 +264,13 @@ def _whole_commitments(problem: Problem, keep: NDArray[np.bool_], commitments: F
                 best, best_usd = trial, usd
                 break
     return best if np.isfinite(best_usd) else commitments
+
+
+def middle_blocks(problem: Problem) -> IntArray:
+    """Return the blocks in the middle of equal parts of the order of load, which stand for all."""
+    count = min(JUDGES, problem.blocks)
+    middles = (np.arange(count) + 0.5) * problem.blocks / count
+    return np.argsort(problem.rate.sum(axis=0), kind="stable")[middles.astype(np.int64)]
 
 
 def _settle(problem: Problem, pools: NDArray[np.bool_], commitments: FloatArray, place: Placing) -> Solution:
