@@ -32,7 +32,7 @@ def least_escalated(curve: tuple[tuple[float, float], ...], quality_floor: float
     shares, qualities = (np.array(values) for values in zip(*hull, strict=True))
     if qualities[-1] < quality_floor - 1e-12:
         return None
-    if qualities[0] >= quality_floor:
+    if qualities[0] >= quality_floor - 1e-12:
         return float(shares[0])
     above = int(np.argmax(qualities >= quality_floor - 1e-12))
     part = (quality_floor - qualities[above - 1]) / (qualities[above] - qualities[above - 1])

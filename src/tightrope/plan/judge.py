@@ -41,7 +41,7 @@ def _whole_machines_usd(problem: Problem) -> float:
 
 def cheapest_first(problems: list[Problem]) -> list[Problem]:
     """Return the problems, in the order of their relaxations, with the one to plan for before the others."""
-    if len(problems) < 2:  # noqa: PLR2004 - nothing to choose from
+    if len(problems) < 2:
         return problems
     usd = [judged_usd(problem) for problem in problems[:MOST_JUDGED]]
     least = min(range(len(usd)), key=usd.__getitem__)
