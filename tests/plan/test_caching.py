@@ -134,7 +134,7 @@ def test_the_proof_replays_the_keys(workload: Workload, growth: float) -> None:
 
 
 def test_a_cache_is_taken_where_it_spares_more_than_it_costs(workload: Workload, book: PriceBook, bench: Any) -> None:
-    stated = keyed(workload, hours=2.0)
+    stated = keyed(workload, hours=0.5)
     stated = replace(stated, variants=stated.variants[:1], where=replace(stated.where, regions={"aws": ("us-east-1",)}))
     chosen, rejected = take_choices(replace(stated, cache=CACHE), book, bench.table)
     assert chosen.cache is not None

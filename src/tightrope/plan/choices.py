@@ -1,6 +1,6 @@
 """What is decided before the fleet: whether a class is answered by its cascade, and how large the cache of answers is.
 
-Each choice makes another workload of the one stated. They are compared by the linear relaxation of what they cost, one choice after the
+Each choice makes another workload of the one stated. They are compared by what whole machines cost in a few hours, one choice after the
 other; what was not taken counts towards the bound, so that no plan with another of these choices costs less than it says.
 """
 
@@ -14,6 +14,7 @@ from tightrope.clouds.book import PriceBook
 from tightrope.plan.caching import cache_sizes, has_keys, hit_share, node_usd_per_hour, with_cache, with_nodes
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.cascade import with_cascade, without_cascade
+from tightrope.plan.judge import cheapest_first, judged_usd
 from tightrope.plan.problem import Problem
 from tightrope.plan.prove import Bench, relaxed_usd
 
@@ -61,7 +62,7 @@ def _cache_choices(workload: Workload, book: PriceBook, table: CapacityTable) ->
 
 
 def _cheapest(choices: list[Workload], book: PriceBook, table: CapacityTable) -> tuple[Workload, list[Problem]]:
-    """Return the choice with the cheapest relaxation, the first of equals, and the problems of the others."""
+    """Return the choice that is judged cheapest, the first of equals, and the problems of the others."""
     found: list[tuple[float, Workload, list[Problem]]] = []
     refused: list[InfeasibleError] = []
     for choice in choices:
@@ -70,7 +71,7 @@ def _cheapest(choices: list[Workload], book: PriceBook, table: CapacityTable) ->
         except InfeasibleError as error:
             refused.append(error)
             continue
-        found.append((relaxed_usd(problems[0]), choice, problems))
+        found.append((judged_usd(cheapest_first(problems)[0]), choice, problems))
     if not found:
         raise refused[0]
     best = min(range(len(found)), key=lambda place: found[place][0])

@@ -6,9 +6,12 @@ that is used.
 
 from dataclasses import replace
 
+import numpy as np
+
+from tightrope.plan.cover import best_commitments
 from tightrope.plan.placed import with_and_without_machines
 from tightrope.plan.problem import Infeasible, Problem, take_blocks
-from tightrope.plan.solve import middle_blocks, relax, solve_blocks
+from tightrope.plan.solve import middle_blocks, monthly_usd, relax, solve_blocks
 
 MOST_JUDGED = 6
 """Regions, or sets of them, that are looked at: those with the cheapest relaxations."""
@@ -32,11 +35,13 @@ def _whole_machines_usd(problem: Problem) -> float:
     relaxation = relax(problem)
     if not len(problem.interactive):
         return relaxation.usd_per_month
-    small = take_blocks(problem, middle_blocks(problem))
-    usd_per_hour = solve_blocks(small, relaxation.commitments)[2] + relaxation.commitments.sum()
+    small = replace(take_blocks(problem, middle_blocks(problem)), standing_usd_per_month=0.0)
+    machines, share, _ = solve_blocks(small, relaxation.commitments)
+    nothing = np.zeros((0, *machines.shape))
+    usd = monthly_usd(small, machines, share, nothing, best_commitments(small, machines))
     months = float(problem.block_hours.sum() / small.block_hours.sum())
     waiting_usd = relaxation.usd_per_month - relax(replace(problem, windows=())).usd_per_month if problem.windows else 0.0
-    return max(relaxation.usd_per_month, float(usd_per_hour @ small.block_hours) * months + waiting_usd)
+    return max(relaxation.usd_per_month, usd * months + waiting_usd)
 
 
 def cheapest_first(problems: list[Problem]) -> list[Problem]:
