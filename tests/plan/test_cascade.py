@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from tightrope.base.errors import InputError
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.cascade import least_escalated, with_cascade, without_cascade
+from tightrope.plan.cascade import asked_as, least_escalated, promised_to, with_cascade, without_cascade
 from tightrope.plan.choices import take_choices
+from tightrope.plan.prove import Bench, prove
+from tightrope.replay.traffic import as_asked
 
 STATED = """\
     quality_floor: 0.9
@@ -113,3 +115,43 @@ def test_the_cascade_is_taken_where_it_is_cheaper(cascaded: Workload, book: Pric
 def test_what_can_not_be_a_cascade_is_refused(load: Callable[..., Workload], old: str, new: str, match: str) -> None:
     with pytest.raises(InputError, match=match):
         load(("    quality_floor: 0.9\n", STATED.replace(old, new)))
+
+
+def test_a_plan_with_a_cascade_is_proven_end_to_end(cascaded: Workload, book: PriceBook, bench: Any) -> None:
+    near = replace(cascaded, where=replace(cascaded.where, regions={"aws": ("us-east-1",)}))
+    large, _, small = near.variants
+    near = replace(near, variants=(large, replace(small, serves={"web": 0.01})))
+    chosen, _ = take_choices(near, book, bench.table)
+    proof = prove(Bench(chosen, book, bench.table))
+    web, escalated = (next(item for item in proof.fleet.classes if item.name == name) for name in ("web-first", "web-escalated"))
+    assert (web.follows, escalated.follows, escalated.follow_share) == ("", "web-first", pytest.approx(0.25))
+    # what is escalated may take until the promise ends, whenever the small model had answered
+    assert escalated.answer_within_s == 0.9
+    # the promise that was stated is judged, on every request once
+    (evidence,) = [item for item in proof.evidence if item.slo.startswith("latency") and "surge" not in item.window]
+    assert (evidence.traffic_class, evidence.target) == ("web", 0.95)
+    outcome = proof.outcomes[0]
+    asked = int((outcome.traffic.traffic_class == proof.fleet.classes.index(web)).sum())
+    went_on = outcome.traffic.traffic_class == proof.fleet.classes.index(escalated)
+    assert evidence.requests == len(proof.outcomes) * asked
+    assert np.count_nonzero(went_on) == pytest.approx(0.25 * asked, abs=1)
+    # both machines' times are in it: nothing that went on is answered before the small model was done
+    both = outcome.traffic.after
+    assert both is not None
+    answered = went_on & np.isfinite(outcome.finish_s)
+    assert answered.any()
+    assert (outcome.finish_s[answered] > outcome.finish_s[both[answered]]).all()
+    late = sum(
+        float((as_asked(item).latency_s[as_asked(item).traffic.traffic_class == 0] > 0.9).sum()) for item in proof.outcomes
+    )
+    assert evidence.attainment == pytest.approx(1.0 - late / evidence.requests)
+
+
+def test_the_file_of_a_cascade_takes_the_class_that_was_stated(cascaded: Workload) -> None:
+    split = with_cascade(cascaded, "web")
+    assert split is not None
+    first, escalated, night = split.classes
+    assert promised_to(first) == ("web", cascaded.classes[0].slos, None)
+    assert promised_to(escalated) == ("web-escalated", (), None)
+    assert promised_to(night) == ("night", night.slos, night.deferral)
+    assert [asked_as(item) for item in split.classes] == ["web", "web", "night"]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tightrope.base.errors import InputError, TraceError, UnknownNameError
 from tightrope.base.plan import Plan
-from tightrope.plan.recorded import Asked, load_traffic, parse_columns, parse_trace, take_requests
+from tightrope.plan.recorded import Asked, load_traffic, parse_columns, parse_trace
 from tightrope.replay.records import Traffic
+from tightrope.replay.traffic import take_requests
 
 HEAD = "t_s,class,input_tokens,output_tokens,key\n"
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tightrope.base.errors import InputError
+from tightrope.base.levers import CascadePart
 from tightrope.base.plan import Plan
 from tightrope.base.records import RequestEngine, ScalingLimit, ScalingPolicy, ScalingRule, TokenEngine, Workload
 from tightrope.plan.written import answer_cache, prefix_warnings, rebuild_fleet, served_classes, serving_of, variant_shares
@@ -55,11 +56,13 @@ def full_fleet() -> Fleet:
     )
     classes = (
         FleetClass("web", priority=3, answer_within_s=THIRD, shed_wait_s=10 * THIRD, retries=2, retry_after_s=THIRD),
+        FleetClass("web-again", answer_within_s=2 * THIRD, follows="web", follow_share=THIRD / 2),
         FleetClass("night", deferrable=True),
     )
-    share = np.zeros((2, 2, 168))
+    share = np.zeros((3, 2, 168))
+    share[1, 0] = 1.0
     share[0, 0], share[0, 1] = THIRD * np.arange(168) / 168, 1.0 - THIRD * np.arange(168) / 168
-    allowed = np.array([[False] * 4, [True, True, False, False]])
+    allowed = np.array([[False] * 4, [False] * 4, [True, True, False, False]])
     up = ScalingLimit((ScalingRule("percent", 100 * THIRD, 15.0),), "min")
     scaling = ScalingPolicy(
         True, 2 * THIRD, 1.5, 0.1, 15.0, 30.0, 300.0, 90 * THIRD, 60.0, "concurrency", up, ScalingLimit((), "disabled")
@@ -71,6 +74,10 @@ def full_fleet() -> Fleet:
 
 def plan_of(fleet: Fleet, workload: Workload) -> Plan:
     """Return a plan that holds the fleet; all else in it is another's."""
+    web, night = workload.classes
+    first = replace(web, part=CascadePart("asked"), whole_slos=web.slos)
+    again = replace(web, name="web-again", part=CascadePart("asked", "web", THIRD / 2), whole_slos=web.slos)
+    workload = replace(workload, classes=(first, again, night))
     template = FIXTURE["BASE"]
     pools = tuple(
         replace(
@@ -192,7 +199,7 @@ def with_figure(record: Any, path: str, value: Any) -> Any:
         ("classes.0.retry_after_s", 0.0, "more than 0"),
         ("classes.0.slos.0.percentile", 1.0, "a share between 0 and 1"),
         ("classes.0.slos.0.limit_s", 0.0, "more than 0"),
-        ("classes.1.deferral.release_h", 25.0, "0 or more and at most 24"),
+        ("classes.2.deferral.release_h", 25.0, "0 or more and at most 24"),
         ("variant_shares.0.share_by_block", (1.5,) * 168, "values from 0 to 1"),
         ("scaling.sync_s", 0.001, "1 or more"),
         ("scaling.target_utilisation", 0.0, "more than 0 and at most 2"),

@@ -32,6 +32,7 @@ class Reference(Machines):
         self.traffic, self.sync_s = traffic, fleet.scaling.sync_s
         self.requests = the_requests(fleet, traffic)
         self.routed = [0] * len(fleet.classes)
+        self.going: list[deque[tuple[float, Request]]] = [deque(), deque()]
         self.scalers = [Autoscaler(pool, fleet.scaling, self.figure(p, 0.0)) for p, pool in enumerate(fleet.pools)]
         self.lag = round(fleet.scaling.metric_lag_s / self.sync_s)
         self.snapshots: list[dict[int, int]] = []
@@ -39,18 +40,21 @@ class Reference(Machines):
     # ------------------------------------------------------------------------------------------------------------ the clock
 
     def run(self) -> Outcome:
-        """Replay: at equal times ends of work first (by place), then arrivals, clients that ask again, and the control loop."""
+        """Replay: at equal times ends of work first (by place), then arrivals, what goes on, who asks again, and the control loop."""
         self.warm_up()
-        coming, rounds = deque(self.requests), 0
+        coming, rounds = deque(row for row in self.requests if not row.follows), 0
         while True:
             end_s, control_s = self.next_end(), rounds * self.sync_s
             arrival_s = coming[0].time_s if coming else math.inf
             again_s, kind = min((queue[0][0] if queue else math.inf, kind) for kind, queue in enumerate(self.again))
-            now_s = min(end_s, arrival_s, again_s, control_s)
+            goes_s, part = min((queue[0][0] if queue else math.inf, part) for part, queue in enumerate(self.going))
+            now_s = min(end_s, arrival_s, goes_s, again_s, control_s)
             if end_s == now_s:
                 self.end(self.engines[heapq.heappop(self.ends)[1]], end_s)
             elif arrival_s == now_s:
                 self.arrive(coming.popleft(), arrival_s)
+            elif goes_s == now_s:
+                self.arrive(self.going[part].popleft()[1], goes_s)
             elif again_s == now_s:
                 self.arrive(self.again[kind].popleft()[1], again_s)
             elif self.is_over(control_s, bool(coming)):
@@ -84,7 +88,7 @@ class Reference(Machines):
         """Return whether the replay ends before this round: the traffic has, and every request, or a day has gone by."""
         if now_s < self.duration_s:
             return False
-        waits = coming or any(self.held.values()) or any(self.deferred) or any(self.again)
+        waits = coming or any(self.held.values()) or any(self.deferred) or any(self.again) or any(self.going)
         return now_s >= self.duration_s + LATEST_S or not (waits or any(engine.outstanding for engine in self.engines))
 
     def close(self) -> None:
@@ -141,12 +145,18 @@ class Reference(Machines):
         if self.answers.has(request, now_s):
             request.ended, request.first_s = CACHED, now_s + self.fleet.cache.hit_s
             request.finish_s = request.first_s
+            self.go_on(request, request.finish_s, 1)
         elif self.fleet.classes[kind].deferrable:
             self.defer(request, now_s)
         else:
             group = self.turn(self.routed[kind], self.fleet.share[kind, :, self.block(now_s)].tolist())
             self.routed[kind] += 1
             self.send(request, group, now_s, arrives=True)
+
+    def go_on(self, request: Request, now_s: float, part: int = 0) -> None:
+        """Let the request that goes on from an answered one come: ``part`` is 1 where the cache answered."""
+        if request.next is not None:
+            self.going[part].append((now_s, request.next))
 
     def turn(self, number: int, shares: list[float]) -> str:
         """Return the group in whose part of [0, 1) the number's multiple of the golden ratio falls."""
@@ -277,7 +287,25 @@ def the_requests(fleet: Fleet, traffic: Traffic) -> list[Request]:
         if traffic.block_start is not None and traffic.blocks is not None and len(traffic.block_start):
             request.hashes = tuple(traffic.blocks[traffic.block_start[i] : traffic.block_start[i + 1]].tolist())
         requests.append(request)
-    return requests
+    everybody = list(requests)
+    for kind in range(len(fleet.classes)):
+        everybody += that_go_on(fleet, requests, kind, len(everybody))
+    return everybody
+
+
+def that_go_on(fleet: Fleet, requests: list[Request], kind: int, number: int) -> list[Request]:
+    """Return the requests of a class that follows another, each known to the one that it goes on from."""
+    follows, found = fleet.classes[kind].follows, []
+    begun = [row for row in requests if fleet.classes[row.kind].name == follows]
+    keys, total = 1 + max((row.key for row in requests), default=-1), 0
+    for place, row in enumerate(begun):
+        before, total = total, math.floor((place + 1) * fleet.classes[kind].follow_share + 1e-9)
+        if total > before:
+            key = row.key if row.key < 0 else row.key + keys * (1 + kind)
+            row.next = Request(number + len(found), row.time_s, kind, row.prompt, row.answer, key=key, follows=True)
+            row.next.priority, row.next.deadline_s, row.next.hashes = fleet.classes[kind].priority, row.deadline_s, row.hashes
+            found.append(row.next)
+    return found
 
 
 def replay_slowly(

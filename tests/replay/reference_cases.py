@@ -42,6 +42,8 @@ class ClassCase:
     hurried: bool
     sheds: bool
     retries: int
+    follows: float | None = None
+    """Share of the first class's requests that go on to this one; None or in the first class: it has requests of its own."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def some_scaling() -> st.SearchStrategy[Scaling]:
 
 def some_classes() -> st.SearchStrategy[tuple[ClassCase, ...]]:
     """Draw one to three classes."""
-    kind = st.builds(ClassCase, st.booleans(), st.integers(0, 2), st.booleans(), st.booleans(), st.integers(0, 3))
+    follows = st.sampled_from([None, None, 0.3, 1.0])
+    kind = st.builds(ClassCase, st.booleans(), st.integers(0, 2), st.booleans(), st.booleans(), st.integers(0, 3), follows)
     return st.lists(kind, min_size=1, max_size=3).map(tuple)
 
 
@@ -222,7 +225,12 @@ def a_pool(case: Case, p: int, random: Random) -> FleetPool:
     )
 
 
-def a_class(kind: ClassCase, number: int, random: Random) -> FleetClass:
+def follower_of(case: Case) -> int:
+    """Return the one class that follows the first, by its number; -1 where none does."""
+    return next((number for number, kind in enumerate(case.classes) if number and kind.follows is not None), -1)
+
+
+def a_class(kind: ClassCase, number: int, follower: int, random: Random) -> FleetClass:
     """Return a class with what it allows to be done to its requests."""
     return FleetClass(
         name=f"class {number}",
@@ -232,6 +240,8 @@ def a_class(kind: ClassCase, number: int, random: Random) -> FleetClass:
         shed_wait_s=random.uniform(0.0, 150.0) if kind.sheds else np.inf,
         retries=kind.retries,
         retry_after_s=random.uniform(1.0, 100.0),
+        follows="class 0" if number == follower else "",
+        follow_share=kind.follows or 0.0,
     )
 
 
@@ -262,7 +272,7 @@ def a_fleet(case: Case, random: Random) -> Fleet:
     cache = ResponseCache(int(random.integers(1, 6)), random.uniform(20.0, 1500.0), random.uniform(0.0, 0.5))
     return Fleet(
         pools=tuple(a_pool(case, p, random) for p in range(len(case.pools))),
-        classes=tuple(a_class(kind, c, random) for c, kind in enumerate(case.classes)),
+        classes=tuple(a_class(kind, c, follower_of(case), random) for c, kind in enumerate(case.classes)),
         groups=tuple(f"group {g}" for g in range(case.groups)),
         share=share,
         allowed=random.random((classes, len(case.pools))) < 0.8,

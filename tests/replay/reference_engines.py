@@ -73,6 +73,10 @@ class Engines:
         """End a request that is complete."""
         request.finish_s, request.ended = now_s, ANSWERED
         self.answers.keep(request, now_s)
+        self.go_on(request, now_s)
+
+    def go_on(self, request: Request, now_s: float, part: int = 0) -> None:
+        """Let the request that goes on from this one come."""
 
     # --------------------------------------------------------------------------------------------------------------- batches
 

@@ -90,9 +90,9 @@ class Machines(Engines):
         """Hold a request until a machine is ready; end it where none of the group ever could be, or could hold it."""
         pools = [pool for pool in self.pools if pool.group == group and may_run(pool)]
         if not pools:
-            request.ended = NO_POOL
+            request.fail(NO_POOL)
         elif not any(holds(pool, request) for pool in pools):
-            request.ended = TOO_LARGE
+            request.fail(TOO_LARGE)
         else:
             self.held[group].append(request)
 
@@ -104,7 +104,7 @@ class Machines(Engines):
             request.turned_away += 1
             self.again[request.kind].append((now_s + kind.retry_after_s, request))
         else:
-            request.ended = SHED
+            request.fail(SHED)
 
     def queue(self, engine: Engine, request: Request, now_s: float) -> None:
         """Queue a request on an engine, which looks at it at once unless it is in the midst of something."""
@@ -119,9 +119,9 @@ class Machines(Engines):
         """Let work that can wait join its class's queue; end it where no pool that may do it ever could."""
         pools = [pool for p, pool in enumerate(self.pools) if self.may_defer(request.kind, p) and may_run(pool)]
         if not pools:
-            request.ended = NO_POOL
+            request.fail(NO_POOL)
         elif not any(holds(pool, request) for pool in pools):
-            request.ended = TOO_LARGE
+            request.fail(TOO_LARGE)
         else:
             self.deferred[request.kind].append(request)
             self.wake(now_s)

@@ -37,6 +37,10 @@ class Request:
     """Grows with every request that is taken up: the largest of an engine was taken up last."""
     blocks: list[int] = field(default_factory=list)
     """Hashes of the leading blocks that it holds."""
+    follows: bool = False
+    """Whether it goes on from another."""
+    next: "Request | None" = None
+    """The one that goes on from it."""
 
     @property
     def tokens(self) -> int:
@@ -52,6 +56,12 @@ class Request:
     def cached(self) -> int:
         """Tokens in the KV cache while it decodes: all but the newest."""
         return self.prompt + self.written - 1
+
+    def fail(self, ended: int) -> None:
+        """End without an answer, and with it what would have gone on."""
+        self.ended = ended
+        if self.next is not None:
+            self.next.ended = ended
 
     def forget(self) -> None:
         """Go back to the beginning: its machine was taken."""

@@ -16,6 +16,18 @@ class Cascade:
 
 
 @dataclass(frozen=True, slots=True)
+class CascadePart:
+    """Which part of a cascade a class is: all requests at the small model, or the share that goes on to the large one."""
+
+    whole: str
+    """The class that was stated."""
+    follows: str = ""
+    """The first part, whose requests go on to this one; empty for the first part itself."""
+    share: float = 1.0
+    """Which share of the first part's requests this one has."""
+
+
+@dataclass(frozen=True, slots=True)
 class CachePolicy:
     """Answers kept by the key of their request, the least recently used going first where ``entries`` is reached."""
 

@@ -215,6 +215,11 @@ class ServedClass:
     retries: int = 0
     """How often a client whose request was turned away asks again."""
     retry_after_s: float = 1.0
+    asked_as: str = ""
+    """Where it is the first part of a cascade, the class that was asked: what is promised counts to the cascade's last answer."""
+    follows: str = ""
+    """Where it is the second part, the first: a share of what that one answered goes on to this one."""
+    follow_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.base.levers import CachePolicy, Cascade
+from tightrope.base.levers import CachePolicy, Cascade, CascadePart
 from tightrope.base.places import Infrastructure, WherePolicy
 from tightrope.base.services import ApiUse, ServicePolicy
 
@@ -132,6 +132,10 @@ class TrafficClass:
     """Cloud and region where its requests come in; None where that is not stated."""
     cascade: Cascade | None = None
     """A cascade that may answer it, where the plan finds that cheaper."""
+    part: CascadePart | None = None
+    """Which part of a cascade it is: its own limits are then those that it is sized for."""
+    whole_slos: tuple[Slo, ...] = ()
+    """What is promised of the whole cascade."""
 
 
 # ---------------------------------------------------------------------------------------------------- models and profiles

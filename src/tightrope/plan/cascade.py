@@ -4,13 +4,17 @@ A cascade is planned as two classes. ``<class>-first`` is all requests, answered
 ``<class>-escalated`` is the share that goes on, with that time taken off its limits. The class's promise at percentile ``p`` then holds
 whatever the two have to do with each other (the union bound): a request is late only if the small model was late, which half of the
 ``1 - p`` is kept for, or if it was escalated and the large one was late, which is the other half.
+
+That is how the parts are sized. The replay knows that one goes on from the other, and proves the promise that was stated: what is escalated
+comes to the large model when the small one has answered, and its latency counts from when it was asked.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
-from tightrope.base.records import Cascade, Demand, FloatArray, ModelVariant, Slo, TrafficClass, Workload
+from tightrope.base.levers import CascadePart
+from tightrope.base.records import Cascade, Deferral, Demand, FloatArray, ModelVariant, Slo, TrafficClass, Workload
 
 LEAST_PERCENTILE = 0.5
 """Where few are escalated, this share of them must be in time still."""
@@ -42,6 +46,18 @@ def least_escalated(curve: tuple[tuple[float, float], ...], quality_floor: float
 def _slope(one: tuple[float, float], other: tuple[float, float]) -> float:
     """Return the quality gained from one point to another by share escalated."""
     return (other[1] - one[1]) / (other[0] - one[0])
+
+
+def asked_as(item: TrafficClass) -> str:
+    """Return the name under which the class's requests are asked and judged: of a part of a cascade, the class that was stated."""
+    return item.name if item.part is None else item.part.whole
+
+
+def promised_to(item: TrafficClass) -> tuple[str, tuple[Slo, ...], Deferral | None]:
+    """Return a class's name and what it is promised; a cascade is promised as a whole, to its first part."""
+    if item.part is None:
+        return item.name, item.slos, item.deferral
+    return (item.name, (), None) if item.part.follows else (item.part.whole, item.whole_slos, None)
 
 
 def without_cascade(workload: Workload, name: str) -> Workload:
@@ -81,6 +97,8 @@ def _first(item: TrafficClass, cascade: Cascade, share: float) -> TrafficClass:
         quality_floor=0.0,
         egress_bytes_per_request=(1.0 - share) * item.egress_bytes_per_request,
         cascade=None,
+        part=CascadePart(item.name),
+        whole_slos=item.slos,
     )
 
 
@@ -93,7 +111,14 @@ def _escalated(item: TrafficClass, cascade: Cascade, share: float) -> TrafficCla
         for slo in item.slos
     )
     return replace(
-        item, name=f"{item.name}-escalated", slos=slos, quality_floor=0.0, demand=_part(item.demand, share), cascade=None
+        item,
+        name=f"{item.name}-escalated",
+        slos=slos,
+        quality_floor=0.0,
+        demand=_part(item.demand, share),
+        cascade=None,
+        part=CascadePart(item.name, f"{item.name}-first", share),
+        whole_slos=item.slos,
     )
 
 

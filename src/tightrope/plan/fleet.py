@@ -62,13 +62,21 @@ def _fleet_classes(interactive: list[TrafficClass], deferrable: list[TrafficClas
             name=item.name,
             deferrable=item.deferral is not None,
             priority=item.priority,
-            answer_within_s=min((slo.limit_s for slo in item.slos if slo.metric in {"latency", "ttft"}), default=math.inf),
+            answer_within_s=_answer_within_s(item),
             shed_wait_s=item.shed_wait_s,
             retries=item.retries,
             retry_after_s=item.retry_after_s,
+            follows=item.part.follows if item.part else "",
+            follow_share=item.part.share if item.part else 1.0,
         )
         for item in (*interactive, *deferrable)
     )
+
+
+def _answer_within_s(item: TrafficClass) -> float:
+    """Return the time from a request's coming in which its answer must begin: of what goes on in a cascade, from when it was asked."""
+    slos = item.whole_slos if item.part is not None and item.part.follows else item.slos
+    return min((slo.limit_s for slo in slos if slo.metric in {"latency", "ttft"}), default=math.inf)
 
 
 def _response_cache(workload: Workload) -> ResponseCache | None:
@@ -257,12 +265,14 @@ def heldout_stretch(workload: Workload) -> Stretch:
 def draw_traffic(workload: Workload, stretch: Stretch, seed: int) -> Traffic:
     """Return all classes' requests of a stretch, merged in time from 0, growth included; the same seed gives the same bytes.
 
-    Classes are in the order of the fleet: interactive ones first.
+    Classes are in the order of the fleet: interactive ones first. What goes on in a cascade is not drawn: the replay adds it.
     """
     interactive, deferrable = _class_order(workload)
     parts = []
     keys: list[IntArray] = []
     for index, item in enumerate((*interactive, *deferrable)):
+        if item.part is not None and item.part.follows:
+            continue
         grown = grow(item, 1.0 + item.growth)
         drawn = draw_arrivals(grown.demand, stretch.start_s, stretch.end_s, seed * 1000 + index)
         parts.append((drawn.time_s - stretch.start_s, np.full(len(drawn.time_s), index), drawn.input_tokens, drawn.output_tokens))

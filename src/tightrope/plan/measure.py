@@ -8,14 +8,15 @@ from tightrope.base.replayed import ClassOutcome, DrillEvidence, PoolOutcome, Sp
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.replay.evidence import deadlines_s, has_metric, judge_all, metric_s
 from tightrope.replay.records import ANSWERED, CACHED, NO_POOL, SHED, TOO_LARGE, UNANSWERED, Drill, Outcome
+from tightrope.replay.traffic import as_asked
 
 
 def evidence_of(
     plan: Plan, outcomes: list[Outcome], *, start_s: float, window: str, seeds: tuple[int, ...]
 ) -> tuple[Evidence, ...]:
     """Judge every promise of every class; ``start_s`` is the time of the plan's week at which the replays start."""
-    promised = [(item.name, item.slos, item.deferral) for item in plan.classes]
-    return judge_all(outcomes, promised, start_s=start_s, window=window, seeds=seeds)
+    promised = [(item.asked_as or item.name, item.slos, item.deferral) for item in plan.classes]
+    return judge_all([as_asked(outcome) for outcome in outcomes], promised, start_s=start_s, window=window, seeds=seeds)
 
 
 def drill_evidence(plan: Plan, outcomes: list[Outcome], drill: Drill | None, start_s: float) -> tuple[DrillEvidence, ...]:
@@ -23,11 +24,14 @@ def drill_evidence(plan: Plan, outcomes: list[Outcome], drill: Drill | None, sta
     if drill is None:
         return ()
     found: list[DrillEvidence] = []
+    outcomes = [as_asked(outcome) for outcome in outcomes]
     for index, item in enumerate(plan.classes):
         for place, name, target in _promises(item):
             kept = np.concatenate([_kept(item, place, outcome, index, drill, start_s) for outcome in outcomes])
             if len(kept):
-                found.append(DrillEvidence(item.name, name, len(kept) / len(outcomes), float(kept.mean()), target))
+                found.append(
+                    DrillEvidence(item.asked_as or item.name, name, len(kept) / len(outcomes), float(kept.mean()), target)
+                )
     return tuple(found)
 
 

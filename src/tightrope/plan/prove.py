@@ -18,6 +18,7 @@ from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S
 from tightrope.plan.build import build_problem
 from tightrope.plan.capacity import CapacityTable
+from tightrope.plan.cascade import asked_as, promised_to
 from tightrope.plan.fleet import Stretch, busiest, draw_traffic, heldout_stretch, open_pools, plan_fleet
 from tightrope.plan.infeasible import explain_infeasible
 from tightrope.plan.judge import cheapest_first
@@ -28,6 +29,7 @@ from tightrope.plan.solve import Solution, relax, solve
 from tightrope.replay.evidence import judge_all
 from tightrope.replay.records import Drill, Fleet, Outcome, Traffic
 from tightrope.replay.run import replay_fleet
+from tightrope.replay.traffic import as_asked
 
 Draw: TypeAlias = Callable[[Workload, Stretch, int], Traffic]
 """Returns the traffic of a stretch for a seed."""
@@ -198,8 +200,10 @@ def replay_seeds(
 def gather_evidence(workload: Workload, fleet: Fleet, outcomes: list[Outcome], stretch: Stretch) -> tuple[Evidence, ...]:
     """Judge every promise of every class."""
     classes = {item.name: item for item in workload.classes}
-    promised = [(item.name, classes[item.name].slos, classes[item.name].deferral) for item in fleet.classes]
-    return judge_all(outcomes, promised, start_s=stretch.start_s, window=stretch.words, seeds=workload.seeds)
+    promised = [promised_to(classes[item.name]) for item in fleet.classes]
+    return judge_all(
+        [as_asked(outcome) for outcome in outcomes], promised, start_s=stretch.start_s, window=stretch.words, seeds=workload.seeds
+    )
 
 
 def prove(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Proof:
@@ -232,7 +236,8 @@ def _tune(bench: Bench, progress: Callable[[str], None]) -> Proof:
             best = proof
         if proof.proven:
             break
-        headroom = {name: value * (RAISE if _missed(name, proof) else 1.0) for name, value in headroom.items()}
+        missed = {item.name for item in bench.workload.classes if _missed(asked_as(item), proof)}
+        headroom = {name: value * (RAISE if name in missed else 1.0) for name, value in headroom.items()}
     assert best is not None  # noqa: S101 - the loop runs at least once
     raised = [
         f"{name} is planned for {value - 1.0:+.0%} traffic: on {stretch.words} less missed a promise"

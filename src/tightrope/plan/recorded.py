@@ -15,6 +15,7 @@ from tightrope.demand.clock import DAY_S, NO_COLUMNS
 from tightrope.demand.requests import Requests, load_requests
 from tightrope.replay.evidence import due_s
 from tightrope.replay.records import Traffic
+from tightrope.replay.traffic import starts_of, take_requests
 
 MINUTE_S = 60.0
 LEAST_HOLE_S = 3600.0
@@ -58,10 +59,15 @@ class Recorded:
         return f"day {int(ends[0] // DAY_S) + 1}, {first}–{'24:00' if last == '00:00' else last}"
 
 
+def asked_classes(plan: Plan) -> dict[str, int]:
+    """Return the names that requests are asked under → the place of the plan's class; what goes on in a cascade is asked by nobody."""
+    return {item.asked_as or item.name: place for place, item in enumerate(plan.classes) if not item.follows}
+
+
 def parse_trace(text: str, plan: Plan) -> Asked:
     """Return the file and class of ``[CLASS=]FILE``; raise ``UnknownNameError`` for a class that the plan does not have."""
     name, mark, file = text.partition("=")
-    names = [item.name for item in plan.classes]
+    names = list(asked_classes(plan))
     if mark and name in names:
         return Asked(Path(file), name)
     if mark and not Path(text).exists():
@@ -104,15 +110,15 @@ class _File(NamedTuple):
 
 def _load(plan: Plan, asked: Asked, columns: Mapping[str, str], time_unit: str) -> _File:
     """Return one file's requests, on the file's own clock."""
-    names = [item.name for item in plan.classes]
-    classes = () if asked.traffic_class else names
+    places = np.array(list(asked_classes(plan).values()), dtype=np.int64)
+    classes = () if asked.traffic_class else list(asked_classes(plan))
     found = load_requests(asked.path, columns=columns, time_unit=time_unit, classes=classes)
     if not len(found.time_s):
         what = "the trace has no requests: there is nothing to replay"
         raise TraceError(what, resolve="give a trace with at least one request", where=Where(asked.path))
-    index = found.class_index if found.class_index is not None else _stated_class(plan, asked, len(found.time_s))
+    index = places[found.class_index] if found.class_index is not None else _stated_class(plan, asked, len(found.time_s))
     _check_tokens(plan, asked, found)
-    key = None if found.key is None else np.where(found.key >= 0, found.key * len(names) + index, -1)
+    key = None if found.key is None else np.where(found.key >= 0, found.key * len(plan.classes) + index, -1)
     traffic = Traffic(
         found.time_s, index, found.input_tokens, found.output_tokens, key=key, block_start=found.block_start, blocks=found.blocks
     )
@@ -121,14 +127,15 @@ def _load(plan: Plan, asked: Asked, columns: Mapping[str, str], time_unit: str) 
 
 def _stated_class(plan: Plan, asked: Asked, requests: int) -> IntArray:
     """Return the class of a file without a class column: the one stated, or the only interactive one."""
-    names = [item.name for item in plan.classes]
-    interactive = [item.name for item in plan.classes if item.deferral is None]
+    places = asked_classes(plan)
+    names = list(places)
+    interactive = [name for name, place in places.items() if plan.classes[place].deferral is None]
     name = asked.traffic_class or (names[0] if len(names) == 1 else interactive[0] if len(interactive) == 1 else "")
     if not name:
         what = f"the trace does not say whose requests these are: it has no class column, and the plan has {', '.join(names)}"
         resolve = f"say it: --trace {names[0]}={asked.path}, or name the column: --column class=NAME"
         raise TraceError(what, resolve=resolve, where=Where(asked.path))
-    return np.full(requests, names.index(name), dtype=np.int64)
+    return np.full(requests, places[name], dtype=np.int64)
 
 
 def _check_tokens(plan: Plan, asked: Asked, found: Requests) -> None:
@@ -230,29 +237,4 @@ def _joined_blocks(parts: list[Traffic]) -> tuple[IntArray | None, IntArray | No
         first += int(numbers.max(initial=-1)) + 1
     if not blocks:
         return None, None
-    return _starts(np.concatenate(sizes)), np.concatenate(blocks)
-
-
-def _starts(sizes: IntArray) -> IntArray:
-    """Return where lists of these sizes begin one after another, int64[sizes + 1]."""
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-
-
-def take_requests(traffic: Traffic, rows: IntArray) -> Traffic:
-    """Return the requests at ``rows``, int64[requests], in that order; a row may come more than once."""
-    block_start, blocks = traffic.block_start, traffic.blocks
-    if block_start is not None and blocks is not None:
-        sizes = np.diff(block_start)[rows]
-        start = _starts(sizes)
-        blocks = blocks[np.repeat(block_start[:-1][rows] - start[:-1], sizes) + np.arange(start[-1])]
-        block_start = start
-    return Traffic(
-        time_s=traffic.time_s[rows],
-        traffic_class=traffic.traffic_class[rows],
-        input_tokens=traffic.input_tokens[rows],
-        output_tokens=traffic.output_tokens[rows],
-        key=None if traffic.key is None else traffic.key[rows],
-        deadline_s=None if traffic.deadline_s is None else traffic.deadline_s[rows],
-        block_start=block_start,
-        blocks=blocks,
-    )
+    return starts_of(np.concatenate(sizes)), np.concatenate(blocks)

@@ -319,7 +319,8 @@ def _report(plan: Plan, recorded: Recorded, seeds: tuple[int, ...], runs: tuple[
 def _warnings(plan: Plan, recorded: Recorded, runs: tuple[RunOutcome, ...]) -> tuple[str, ...]:
     """Return what a reader should know before believing the figures."""
     found = [*recorded.warnings, *prefix_warnings(plan, recorded.traffic)]
-    missing = [item.name for item in plan.classes if item.name not in {seen.name for seen in runs[0].classes}]
+    seen = {item.name for item in runs[0].classes}
+    missing = [item.asked_as or item.name for item in plan.classes if item.name not in seen and not item.follows]
     if missing:
         found.append(f"the trace has no requests of {', '.join(missing)}: nothing is said of what it was promised")
     if recorded.duration_s < DAY_S:

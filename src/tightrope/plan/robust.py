@@ -14,6 +14,7 @@ from tightrope.base.plan import RobustnessCase, RobustnessPromise
 from tightrope.base.records import Deferral, FloatArray, Slo, TrafficClass, Workload
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.demand.blocks import DAY_S
+from tightrope.plan.cascade import promised_to
 from tightrope.plan.fleet import Stretch, busiest, draw_traffic
 from tightrope.plan.prove import Proof, spent_usd, split_heldout
 from tightrope.plan.recorded import Recorded
@@ -21,6 +22,7 @@ from tightrope.plan.scenario import Scenario, place_drills, surged
 from tightrope.replay.evidence import deadlines_s, due_words, has_metric, metric_s, percentiles_ms
 from tightrope.replay.records import Drill, DrillKind, Outcome
 from tightrope.replay.run import replay_fleet
+from tightrope.replay.traffic import as_asked
 
 SURGE = 1.5
 """Requests for each one of the peak day."""
@@ -109,7 +111,7 @@ def _placed(kind: DrillKind, scene: Scene) -> tuple[Drill, ...]:
 
 def _case(scene: Scene, scenario: Scenario, drill: Drill | None, outcome: Outcome) -> RobustnessCase:
     """Return the figures of one replay; what it costs usually is for the caller to say."""
-    promises = tuple(_promises(scene, drill, outcome))
+    promises = tuple(_promises(scene, drill, as_asked(outcome)))
     usd = spent_usd(scene.proof, [outcome])
     name = scenario.drill or f"surge ×{scenario.surge:g}"
     return RobustnessCase(
@@ -133,14 +135,15 @@ def _words(scene: Scene, scenario: Scenario, drill: Drill | None) -> str:
 def _promises(scene: Scene, drill: Drill | None, outcome: Outcome) -> Iterator[RobustnessPromise]:
     """Yield what became of each promise of each class that had requests."""
     for index, item in enumerate(scene.classes):
-        for promise in item.slos if item.deferral is None else (item.deferral,):
+        name, slos, deferral = promised_to(item)
+        for promise in slos if deferral is None else (deferral,):
             time_s, value_s, kept = _kept(outcome, index, promise, scene.stretch.start_s)
             if not len(kept):
                 continue
             during = kept[(time_s >= drill.start_s) & (time_s < drill.end_s)] if drill else kept[:0]
             p50, p95, p99 = percentiles_ms(value_s)
             yield RobustnessPromise(
-                item.name,
+                name,
                 str(promise) if isinstance(promise, Slo) else due_words(promise),
                 len(kept),
                 promise.percentile if isinstance(promise, Slo) else 1.0,

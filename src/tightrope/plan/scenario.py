@@ -12,8 +12,9 @@ import numpy as np
 
 from tightrope.base.errors import InputError, unknown_name
 from tightrope.base.records import FloatArray
-from tightrope.plan.recorded import Recorded, take_requests
+from tightrope.plan.recorded import Recorded
 from tightrope.replay.records import Drill, DrillKind, Fleet, Traffic
+from tightrope.replay.traffic import take_requests
 
 DRILLS: tuple[DrillKind, ...] = ("zone-loss", "spot-zone-loss", "spot-storm", "metrics-loss")
 SURGE, NO_CACHE = "surge", "no-cache"

@@ -8,6 +8,7 @@ from tightrope.base.replayed import Series
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.replay.evidence import metric_s
 from tightrope.replay.records import UNANSWERED, Outcome, Timeline
+from tightrope.replay.traffic import as_asked
 
 WIDTHS_S = (60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 86_400.0)
 MOST_BINS = 300
@@ -29,7 +30,8 @@ def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, h
     bins = max(1, int(np.ceil(duration_s / width_s)))
     names = [pool.name for pool in plan.pools]
     ready, starting = (_binned(timeline, counts, bins, width_s) for counts in (timeline.ready, timeline.starting))
-    latency = {item.name: _latency(plan, outcome, index, bins, width_s) for index, item in enumerate(plan.classes)}
+    whole, names_asked = as_asked(outcome), [item.asked_as or item.name for item in plan.classes]
+    latency = {name: _latency(plan, whole, index, bins, width_s) for index, name in enumerate(names_asked)}
     seen = {name: both for name, both in latency.items() if any(value is not None for value in both[0])}
     return Series(
         start_h=clock_s / SECONDS_PER_HOUR,
@@ -39,7 +41,11 @@ def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, h
         queued=_floats(_queued(outcome, bins, width_s)),
         latency_p50_ms={name: both[0] for name, both in seen.items()},
         latency_p95_ms={name: both[1] for name, both in seen.items()},
-        promised_ms={item.name: 1000.0 * item.slos[0].limit_s for item in plan.classes if item.slos and item.name in seen},
+        promised_ms={
+            name: 1000.0 * item.slos[0].limit_s
+            for name, item in zip(names_asked, plan.classes, strict=True)
+            if item.slos and name in seen
+        },
         usd_per_hour={name or UNUSED: tuple(values) for name, values in hourly_usd.items() if name or any(values)},
     )
 
@@ -65,8 +71,8 @@ def waiting(outcome: Outcome) -> tuple[FloatArray, FloatArray]:
     The beginning is that of the first try, inf where none came. What the cache answers, what is turned away and what fits nowhere
     waits for no engine.
     """
-    waits = np.isfinite(outcome.begin_s) | (outcome.ended == UNANSWERED)
-    return outcome.traffic.time_s[waits], np.sort(outcome.begin_s[waits])
+    waits = (np.isfinite(outcome.begin_s) | (outcome.ended == UNANSWERED)) & np.isfinite(outcome.arrived_s)
+    return np.sort(outcome.arrived_s[waits]), np.sort(outcome.begin_s[waits])
 
 
 def _queued(outcome: Outcome, bins: int, width_s: float) -> FloatArray:

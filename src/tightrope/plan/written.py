@@ -8,9 +8,19 @@ import numpy as np
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import AnswerCache, Plan, Pool, ServedClass, Serving, VariantShare
-from tightrope.base.records import FloatArray, RequestEngine, ScalingLimit, ScalingPolicy, Slo, TokenEngine, Workload
+from tightrope.base.records import (
+    FloatArray,
+    RequestEngine,
+    ScalingLimit,
+    ScalingPolicy,
+    Slo,
+    TokenEngine,
+    TrafficClass,
+    Workload,
+)
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.demand.quantities import LONGEST_WINDOW_S, SHORTEST_SYNC_S
+from tightrope.plan.cascade import promised_to
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache, Traffic
 
 REDO = "plan again, or correct the file"
@@ -58,7 +68,7 @@ def served_classes(workload: Workload, fleet: Fleet) -> tuple[ServedClass, ...]:
     return tuple(
         ServedClass(
             name=item.name,
-            slos=stated[item.name].slos,
+            slos=promised_to(stated[item.name])[1],
             egress_bytes_per_request=stated[item.name].egress_bytes_per_request,
             deferral=stated[item.name].deferral,
             priority=item.priority,
@@ -66,9 +76,17 @@ def served_classes(workload: Workload, fleet: Fleet) -> tuple[ServedClass, ...]:
             shed_wait_s=_finite(item.shed_wait_s),
             retries=item.retries,
             retry_after_s=item.retry_after_s,
+            asked_as=_asked_as(stated[item.name]),
+            follows=item.follows,
+            follow_share=item.follow_share,
         )
         for item in fleet.classes
     )
+
+
+def _asked_as(item: TrafficClass) -> str:
+    """Return the class that was stated where this is the first part of its cascade."""
+    return item.part.whole if item.part is not None and not item.part.follows else ""
 
 
 def variant_shares(fleet: Fleet) -> tuple[VariantShare, ...]:
@@ -163,6 +181,8 @@ def _fleet_class(item: ServedClass) -> FleetClass:
         shed_wait_s=math.inf if item.shed_wait_s is None else item.shed_wait_s,
         retries=item.retries,
         retry_after_s=item.retry_after_s,
+        follows=item.follows,
+        follow_share=item.follow_share,
     )
 
 
@@ -229,6 +249,7 @@ _CLASS = {
     "shed_wait_s": _NOT_NEGATIVE,
     "retries": _Range(0, 100),
     "retry_after_s": _POSITIVE,
+    "follow_share": _Range(0, 1),
 }
 _HOURS = _Range(0, 24)
 _WINDOW = _Range(0, LONGEST_WINDOW_S)
@@ -280,6 +301,9 @@ def _check(plan: Plan) -> None:
         _check_week(f"{at}.share_by_block", rule.share_by_block, 1.0)
     for number, item in enumerate(plan.classes):
         _check_class(f"classes[{number}]", item)
+        if item.follows:
+            first = [other.name for other in plan.classes if other.asked_as and not other.follows]
+            _among(f"classes[{number}].follows", item.follows, first)
         if item.deferral is None and not any(rule.traffic_class == item.name for rule in plan.variant_shares):
             _refuse("variant_shares", [], f"a share of {item.name!r} for some variant")
     _check_backing(plan.pools)

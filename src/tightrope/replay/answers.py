@@ -6,7 +6,22 @@ import numpy as np
 
 from tightrope.policy.cache import is_fresh
 from tightrope.replay.compiled import jit
-from tightrope.replay.state import ANSWERED, CACHED, LATENCY_S, METRICS, NEVER, NONE, QUEUE_S, TPOT_S, TTFT_S, Row, World
+from tightrope.replay.lists import push
+from tightrope.replay.state import (
+    ANSWERED,
+    CACHED,
+    FIRST,
+    LATENCY_S,
+    METRICS,
+    NEVER,
+    NONE,
+    ONE,
+    QUEUE_S,
+    TPOT_S,
+    TTFT_S,
+    Row,
+    World,
+)
 
 fresh = jit(is_fresh)
 
@@ -31,13 +46,21 @@ def take_in(world: World, arrival: int) -> int:
     index = settings.free
     row = world.requests[index]
     settings.free = row.next
+    row.time_s = world.time_s[arrival]
+    describe(world, index, arrival)
     row.number = settings.asked
     settings.asked += 1
     settings.live += 1
+    return index
+
+
+@jit
+def describe(world: World, index: int, arrival: int) -> None:
+    """Let a row be a request of the traffic that nobody has answered yet; it came when the row's ``time_s`` says."""
+    row = world.requests[index]
     row.traffic_class = world.traffic_class[arrival]
     row.level = world.classes[row.traffic_class].level
     row.input_tokens, row.output_tokens = max(world.input_tokens[arrival], 1), max(world.output_tokens[arrival], 1)
-    row.time_s = world.time_s[arrival]
     row.attempts = 0
     row.key = world.key[arrival] if len(world.key) else NONE
     row.deadline_s = world.deadline_s[arrival] if len(world.deadline_s) else NEVER
@@ -46,24 +69,48 @@ def take_in(world: World, arrival: int) -> int:
         row.first_block = world.block_start[arrival]
         row.listed_blocks = world.block_start[arrival + 1] - row.first_block
     forget(row)
-    return index
 
 
 @jit
 def end_request(world: World, index: int, ended: int, finish_s: float) -> None:
-    """Write down how a request ended, and free its row."""
+    """Write down how a request ended; let the one that goes on from it have its row, or free it."""
     settings, row = world.settings[0], world.requests[index]
+    note_end(world, row, ended, finish_s)
+    if ended == ANSWERED and row.key >= 0:
+        keep(world, row.key, finish_s)
+    if len(world.next_part) and world.next_part[row.number] != NONE:
+        go_on(world, index, ended, finish_s)
+        if ended in (ANSWERED, CACHED):
+            return
+    row.number, row.next = NONE, settings.free
+    settings.free = index
+    settings.live -= 1
+
+
+@jit
+def go_on(world: World, index: int, ended: int, finish_s: float) -> None:
+    """Turn a request's row into the one that goes on from it: at ``finish_s``, or not at all where the first had no answer."""
+    settings, row = world.settings[0], world.requests[index]
+    number = world.next_part[row.number]
+    describe(world, index, number)
+    row.number = number
+    if ended not in (ANSWERED, CACHED):
+        note_end(world, row, ended, NEVER)
+        return
+    row.due_s = finish_s
+    push(world.going_on[FIRST if ended == ANSWERED else ONE], world.requests, index)
+    settings.retry_s = min(settings.retry_s, finish_s)
+
+
+@jit
+def note_end(world: World, row: Row, ended: int, finish_s: float) -> None:
+    """Write down how a request ended."""
     if len(world.finish_s):
         number = row.number
         world.pool[number], world.ended[number], world.spared[number] = row.pool, ended, row.spared
         world.begin_s[number], world.first_s[number], world.finish_s[number] = row.begin_s, row.first_s, finish_s
     else:
         count_times(world, row, ended, finish_s)
-    if ended == ANSWERED and row.key >= 0:
-        keep(world, row.key, finish_s)
-    row.number, row.next = NONE, settings.free
-    settings.free = index
-    settings.live -= 1
 
 
 @jit

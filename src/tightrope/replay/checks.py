@@ -18,6 +18,9 @@ def check_traffic(fleet: Fleet, traffic: Traffic, after_s: float = 0.0) -> None:
     _expect(bool(np.isfinite(time_s).all()), "time_s", "a time that is not finite", "seconds")
     _expect(bool((np.diff(time_s) >= 0.0).all()), "time_s", "times that go back", "them in order")
     _expect(bool(time_s[0] >= after_s), "time_s", f"{time_s[0]:g} s", f"{after_s:g} s or later")
+    _expect(
+        traffic.after is None, "after", "requests that go on already", "those that came by themselves: the replay adds the others"
+    )
     known = bool((kinds >= 0).all() and (kinds < len(fleet.classes)).all())
     _expect(known, "traffic_class", f"{kinds.min()} to {kinds.max()}", f"0 to {len(fleet.classes) - 1}, the fleet's classes")
     _check_blocks(traffic.block_start, traffic.blocks, count)
@@ -44,6 +47,17 @@ def check_fleet(fleet: Fleet) -> None:
         for name in ("requests_per_s", "concurrency", "engines_per_machine"):
             value = getattr(pool, name)
             _expect(value > 0, f"pool {pool.name!r}: {name}", f"{value:g}", "more than 0")
+    names, followed = {item.name: item for item in fleet.classes}, [item.follows for item in fleet.classes if item.follows]
+    _expect(len(set(followed)) == len(followed), "classes", "two classes that follow one", "one at most")
+    for item in fleet.classes:
+        leads = names.get(item.follows)
+        sound = not item.follows or (leads is not None and not leads.follows and 0.0 <= item.follow_share <= 1.0)
+        _expect(
+            sound,
+            f"class {item.name!r}: follows",
+            f"{item.follow_share:g} of {item.follows!r}",
+            "a share of a class that follows none",
+        )
     entries = 1 if fleet.cache is None else fleet.cache.entries
     _expect(entries > 0, "cache.entries", f"{entries}", "1 or more, or no cache")
     _expect(fleet.scaling.sync_s > 0.0, "scaling.sync_s", f"{fleet.scaling.sync_s:g} s", "more than 0")

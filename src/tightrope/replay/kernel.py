@@ -34,7 +34,8 @@ def set_up(world: World) -> None:
 def run(world: World, until_s: float, more: bool) -> int:
     """Replay what happens up to ``until_s``, or without end until every request has ended; called again, it goes on.
 
-    At equal times the order is: ends of engines' work by slot, then arrivals, then clients that ask again, then control. Returns early
+    At equal times the order is: ends of engines' work by slot, then arrivals, then requests that go on from
+    others and clients that ask again, then control. Returns early
     where all request rows are in use (NEEDS_ROWS), or arrivals are used up and ``more`` will come (NEEDS_ARRIVALS).
     """
     settings, event_s = world.settings[0], world.event_s

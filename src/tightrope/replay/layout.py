@@ -59,6 +59,7 @@ def lay_out(
     pools, scaling = lay_pools(fleet), fleet.scaling
     machines, slots = lay_machines(pools), lay_slots(pools)
     count, requests = len(pools), len(traffic.time_s)
+    next_part = lay_next_parts(traffic)
     rounds = math.floor(duration_s / scaling.sync_s) + 1
     keys, key = number_keys(fleet, traffic)
     settings = lay_settings(fleet, duration_s, block_offset_s, drill, log_s)
@@ -79,7 +80,7 @@ def lay_out(
         pool=np.empty(kept, dtype=np.int32),
         ended=np.empty(kept, dtype=np.int8),
         spared=np.empty(kept, dtype=np.int32),
-        time_s=as_array(traffic.time_s, np.float64),
+        time_s=as_array(traffic.time_s[: requests - int((next_part != NONE).sum())], np.float64),
         traffic_class=as_array(traffic.traffic_class, np.int64),
         input_tokens=as_array(traffic.input_tokens, np.int64),
         output_tokens=as_array(traffic.output_tokens, np.int64),
@@ -97,6 +98,8 @@ def lay_out(
         held=np.full((len(fleet.groups), 2), NONE),
         lost=np.full(2, NONE),
         queues=np.full((len(fleet.classes), 2), NONE),
+        going_on=np.full((2, 2), NONE),
+        next_part=next_part,
         service_s=lay_services(fleet),
         floor=np.stack([pool.schedule for pool in fleet.pools]).astype(np.int64),
         share=np.ascontiguousarray(fleet.share, dtype=np.float64),
@@ -295,6 +298,16 @@ def grow(world: World) -> World:
     table[: len(old)] = old
     world.settings.free = len(old)
     return world._replace(requests=table)
+
+
+def lay_next_parts(traffic: Traffic) -> IntArray:
+    """Return the request that goes on from each, int64[requests], NONE where none does; empty where nobody goes on."""
+    if traffic.after is None:
+        return np.zeros(0, dtype=np.int64)
+    follower = np.flatnonzero(traffic.after >= 0)
+    found = np.full(len(traffic.after), NONE)
+    found[traffic.after[follower]] = follower
+    return found
 
 
 def number_keys(fleet: Fleet, traffic: Traffic) -> tuple[int, IntArray]:

@@ -69,6 +69,10 @@ class FleetClass:
     retries: int = 0
     """How often a client whose request was turned away asks again."""
     retry_after_s: float = 1.0
+    follows: str = ""
+    """In a cascade, the class whose requests go on to this one when they are answered; its requests are in no trace."""
+    follow_share: float = 1.0
+    """Which share of them goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,11 @@ class Traffic:
     """int64[requests + 1]: request ``i`` begins with ``blocks[block_start[i] : block_start[i + 1]]``."""
     blocks: IntArray | None = None
     """Hashes of the prompts' blocks, one after another; equal hashes are equal prefixes (the trace format of Mooncake)."""
+    after: IntArray | None = None
+    """int64[requests], set by the replay where classes follow others: the request that each goes on from, -1 where it came by itself.
+
+    Those that go on stand behind all others, at the time when the first of them came.
+    """
 
 
 DrillKind: TypeAlias = Literal["zone-loss", "spot-zone-loss", "spot-storm", "metrics-loss"]
@@ -191,11 +200,19 @@ class Outcome:
     attempts_shed: int = 0
     timeline: Timeline | None = None
     work: EngineWork | None = None
+    came_s: FloatArray | None = None
+    """When each request came to the fleet, float64[requests], where some went on from others; None: at the traffic's times."""
+
+    @property
+    def arrived_s(self) -> FloatArray:
+        """When the request came to the fleet, float64[requests]: of those that go on, when what they go on from was answered."""
+        return self.traffic.time_s if self.came_s is None else self.came_s
 
     @property
     def queue_s(self) -> FloatArray:
         """Time until an engine took the request up, float64[requests]."""
-        return self.begin_s - self.traffic.time_s
+        with np.errstate(invalid="ignore"):
+            return self.begin_s - self.arrived_s
 
     @property
     def ttft_s(self) -> FloatArray:

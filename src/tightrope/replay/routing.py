@@ -115,7 +115,7 @@ def hold_or_end(world: World, request: int, group: int, tokens: int) -> None:
 
 @jit
 def route(world: World, request: int, now_s: float) -> None:
-    """Route a request as it arrives, or as its client asks again."""
+    """Route a request as it arrives, goes on from another, or as its client asks again."""
     row = world.requests[request]
     if answer_from_cache(world, request, now_s):
         return
@@ -187,8 +187,15 @@ def turn_away(world: World, request: int, now_s: float) -> None:
 
 @jit
 def ask_again(world: World, now_s: float) -> None:
-    """Route the first request whose client asks again now, and note when the next one does."""
+    """Route the first request that goes on from another now, or whose client asks again, and note when the next one does."""
     settings = world.settings[0]
+    for kind in range(len(world.going_on)):
+        request = world.going_on[kind, 0]
+        if request != NONE and world.requests[request].due_s <= now_s:
+            pop(world.going_on[kind], world.requests)
+            settings.retry_s = next_retry_s(world)
+            route(world, request, now_s)
+            return
     for c in range(len(world.classes)):
         request = world.queues[c, 0]
         if not world.classes[c].deferrable and request != NONE and world.requests[request].due_s <= now_s:
@@ -200,8 +207,11 @@ def ask_again(world: World, now_s: float) -> None:
 
 @jit
 def next_retry_s(world: World) -> float:
-    """Return when the next client asks again."""
+    """Return when the next request goes on, or the next client asks again."""
     soonest_s = NEVER
+    for kind in range(len(world.going_on)):
+        if world.going_on[kind, 0] != NONE:
+            soonest_s = min(soonest_s, world.requests[world.going_on[kind, 0]].due_s)
     for c in range(len(world.classes)):
         if not world.classes[c].deferrable and world.queues[c, 0] != NONE:
             soonest_s = min(soonest_s, world.requests[world.queues[c, 0]].due_s)

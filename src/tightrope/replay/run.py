@@ -10,6 +10,7 @@ from tightrope.replay.checks import check_fleet, check_traffic
 from tightrope.replay.layout import as_array, grow, lay_out
 from tightrope.replay.records import ANSWERED, Drill, EngineWork, Fleet, Outcome, StreamOutcome, Timeline, Traffic
 from tightrope.replay.state import NEVER, WORKING, World
+from tightrope.replay.traffic import came_s, with_followers
 
 SLICES = 100
 """How often progress is told."""
@@ -36,6 +37,7 @@ def replay_fleet(
 
     check_fleet(fleet)
     check_traffic(fleet, traffic)
+    traffic = with_followers(fleet.classes, traffic)
     world = lay_out(fleet, traffic, duration_s=duration_s, block_offset_s=block_offset_s, seed=seed, drill=drill, log_s=log_s)
     kernel.set_up(world)
     for until_s in np.linspace(0.0, duration_s, SLICES + 1)[1:-1] if progress else ():
@@ -47,7 +49,7 @@ def replay_fleet(
     kernel.end_all(world)
     settings = world.settings[0]
     away_s = _away_s(fleet, traffic, world)
-    _set_answers(fleet, traffic, world)
+    came = _set_answers(fleet, traffic, world)
     return Outcome(
         traffic=traffic,
         first_s=world.first_s + away_s,
@@ -66,6 +68,7 @@ def replay_fleet(
         attempts_shed=int(settings.shed),
         timeline=_timeline(world),
         work=_work(world) if log_s > 0.0 else None,
+        came_s=came,
     )
 
 
@@ -77,15 +80,33 @@ def _away_s(fleet: Fleet, traffic: Traffic, world: World) -> FloatArray:
     return np.where(answered, fleet.away_s[traffic.traffic_class, np.maximum(world.pool, 0)], 0.0)
 
 
-def _set_answers(fleet: Fleet, traffic: Traffic, world: World) -> None:
-    """Set the times of what services without a queue answered: from its arrival, or where it could wait from when it was taken up."""
+def _set_answers(fleet: Fleet, traffic: Traffic, world: World) -> FloatArray | None:
+    """Set the times of what services without a queue answered, and return when requests came to the fleet where some went on.
+
+    What goes on from such an answer comes as much later as the service took longer than the engine that stood for it.
+    """
+    own = np.ones(len(traffic.time_s), dtype=bool) if traffic.after is None else traffic.after < 0
+    replayed = came_s(traffic, world.ended, world.finish_s)
+    _set_services(fleet, traffic, world, own, traffic.time_s)
+    came = came_s(traffic, world.ended, world.finish_s)
+    if replayed is None or came is None:
+        return None
+    went = ~own & np.isfinite(came)
+    for times_s in (world.begin_s, world.first_s, world.finish_s):
+        times_s[went] += came[went] - replayed[went]
+    _set_services(fleet, traffic, world, ~own, came)
+    return came
+
+
+def _set_services(fleet: Fleet, traffic: Traffic, world: World, rows: np.ndarray, arrived_s: FloatArray) -> None:
+    """Set the times of the rows (bool[requests]) that services without a queue answered: from arrival, or when what could wait began."""
     may_wait = np.array([item.deferrable for item in fleet.classes], dtype=bool)
     for p, pool in enumerate(fleet.pools):
         if pool.answer_s is None:
             continue
-        mine = (world.ended == ANSWERED) & (world.pool == p)
+        mine = rows & (world.ended == ANSWERED) & (world.pool == p)
         first_s, each_s = pool.answer_s
-        begin_s = np.where(may_wait[traffic.traffic_class[mine]], world.begin_s[mine], traffic.time_s[mine])
+        begin_s = np.where(may_wait[traffic.traffic_class[mine]], world.begin_s[mine], arrived_s[mine])
         world.begin_s[mine] = begin_s
         world.first_s[mine] = begin_s + first_s
         world.finish_s[mine] = begin_s + first_s + each_s * np.maximum(traffic.output_tokens[mine] - 1, 0)
@@ -110,6 +131,9 @@ def replay_stream(
     from tightrope.replay.answers import BINS, bin_edges_s  # noqa: PLC0415
 
     check_fleet(fleet)
+    if any(item.follows for item in fleet.classes):
+        msg = "got classes whose requests go on to others, expected none in a stream: replay them with replay_fleet"
+        raise ValueError(msg)
     nobody = np.zeros(0, dtype=np.int64)
     none = Traffic(np.zeros(0), nobody, nobody, nobody)
     world = lay_out(fleet, none, duration_s=duration_s, block_offset_s=block_offset_s, seed=seed, results=False, bins=BINS)

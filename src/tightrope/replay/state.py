@@ -120,6 +120,8 @@ class World(NamedTuple):
     held: IntArray  # [groups, 2]: requests that wait for a machine
     lost: IntArray  # [2]: requests whose machine is being taken
     queues: IntArray  # [classes, 2]: work that can wait; of other classes, those that will ask again
+    going_on: IntArray  # [2, 2]: requests that go on from one answered by an engine, or from the cache
+    next_part: IntArray  # [requests], or [0]: the request that goes on from each, NONE where none does
     service_s: FloatArray  # [pools, largest batch]
     floor: IntArray  # [pools, blocks of the week] scheduled machines
     share: FloatArray  # [classes, groups, blocks of the week]
