@@ -74,8 +74,9 @@ def test_a_round_trip_holds_both_ways(load: Callable[..., Workload]) -> None:
             "together is stated for 5 regions, expected 4 or fewer",
         ),
         (((WHERE, WHERE + "  togethr: [us-east-1]\n"),), "where: unknown key 'togethr'"),
+        (((WHERE, WHERE + "  togethr: true\n"),), "where: unknown key 'togethr'"),
     ],
-    ids=["shares", "place", "mars", "two-ways", "five", "misspelt"],
+    ids=["shares", "place", "mars", "two-ways", "five", "misspelt", "misspelt-word"],
 )
 def test_a_slip_in_places_is_told(load: Callable[..., Workload], changes: tuple[tuple[str, str], ...], says: str) -> None:
     with pytest.raises(InputError) as caught:

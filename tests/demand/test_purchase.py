@@ -122,6 +122,7 @@ def test_thirds_are_made_to_fit(load: Load) -> None:
         ("by_month: 9", "by_month: 0", 30, "by_month"),
         ("ratio: 1.5", "ratio: 0", 30, "ratio"),
         ("-2 %", "-100 %", 28, "growth_per_month"),
+        ("-2 %", "60 %", 22, "'moved' grows by 60 % a month, to 7.92e+04 times in 24 months"),
         ("months: 24", "months: 0", 23, "months"),
         ("moves:", "move:", 29, "Resolve: use moves"),
     ],

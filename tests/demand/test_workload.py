@@ -249,7 +249,7 @@ MISTAKES = [
     ("    sizes", "    shed_wait: -3 s\n    sizes", 5, "got -3.0: input should be", "traffic.chat.shed_wait"),
     ("    sizes", "    priority: 1.5\n    sizes", 5, "got 1.5", "traffic.chat.priority"),
     ("    sizes", "    shed_wait: 1 s\n    retries: -1\n    sizes", 6, "got -1", "traffic.chat.retries"),
-    ("where:", "cache: {entries: 0, ttl: 1 s}\nwhere:", 13, "got 0", "cache.entries"),
+    ("where:", "cache: {entries: 0, ttl: 1 s}\nwhere:", 13, "cache.entries: got 0", "correct `cache.entries`"),
     ("where:", "cache: {entries: 10}\nwhere:", 13, "cache.ttl is missing", "add `ttl:`"),
     ("where:", "cache: {entries: 10, tll: 1 s}\nwhere:", 13, "unknown key 'tll'", "use ttl"),
     ("where:", "scaling: {metric: cpu}\nwhere:", 13, "got 'cpu'", "scaling.metric"),

@@ -32,6 +32,8 @@ from tightrope.demand.strict import Strict
 
 WEIGHT_ERROR = 1e-3
 """Weights of scenarios may miss 1 by this, which is rounding."""
+MOST_GROWTH = 10_000.0
+"""Times today's traffic that a future may come to."""
 
 # ------------------------------------------------------------------------------------------------------------------- models
 
@@ -252,6 +254,19 @@ class Future(Strict):
             msg = f"the weights are {100 * total:.4g} % together, expected 100 %"
             raise ValueError(msg)
         return value
+
+    @model_validator(mode="after")
+    def stays_imaginable(self) -> Self:
+        """Refuse growth that nothing can be sized for: mostly a yearly figure taken for a monthly one."""
+        for scenario in self.scenarios:
+            times = (1.0 + scenario.growth_per_month) ** self.months
+            if times > MOST_GROWTH:
+                msg = (
+                    f"expected traffic of at most {MOST_GROWTH:,.0f} times today's: {scenario.name!r} grows by "
+                    f"{100 * scenario.growth_per_month:,.6g} % a month, to {times:.3g} times in {self.months} months"
+                )
+                raise ValueError(msg)
+        return self
 
 
 class Rule(Strict):

@@ -23,8 +23,8 @@ class Strict(BaseModel):
             context = {"got": repr(data)[:60], "keys": ", ".join(known)}
             kind, message = "mapping", "got {got}, expected a mapping with the keys {keys}"
             raise PydanticCustomError(kind, message, context)
-        for key in data:
-            if key not in known and not cls.open_keys:
+        for key, value in data.items():
+            if key not in known and not (cls.open_keys and (isinstance(value, list) or not near_names(key, known))):
                 near = near_names(key, known) or known
                 kind, message = "unknown_key", "unknown key {key}"
                 raise PydanticCustomError(kind, message, {"key": repr(key), "name": key, "resolve": f"use {' or '.join(near)}"})

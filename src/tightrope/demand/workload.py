@@ -84,6 +84,9 @@ def _own_sites(stated: schema.WorkloadFile) -> list[str]:
 
 # ----------------------------------------------------------------------------------------------------------------- validation
 
+MOST_SHOWN = 60
+"""Characters of a wrong value that an error shows."""
+
 
 def validated(document: Document) -> schema.WorkloadFile:
     """Return the checked content; the error tells the first problem in full and where the others are."""
@@ -97,17 +100,32 @@ def validated(document: Document) -> schema.WorkloadFile:
     raise InputError(what, resolve=resolve, where=where)
 
 
+def _stated(document: Document, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return the part of a location that the document has: what follows names one of several forms that a value may take."""
+    at = document.value
+    for place, part in enumerate(location):
+        if isinstance(at, dict) and part in at:
+            at = at[str(part)]
+        elif isinstance(at, list) and isinstance(part, int) and part < len(at):
+            at = at[part]
+        else:
+            return location[:place]
+    return location
+
+
 def _problem(document: Document, detail: ErrorDetails) -> tuple[Where, str, str]:
     """Return where, what and the remedy of one pydantic error."""
-    location, context = detail["loc"], detail.get("ctx", {})
+    location, context = _stated(document, detail["loc"]), detail.get("ctx", {})
     name = ".".join(map(str, location)) or "the file"
     if detail["type"] == "unknown_key":
         return document.where(*location, context["name"]), f"{name}: {detail['msg']}", str(context["resolve"])
     if detail["type"] == "missing":
-        return document.where(*location), f"{name} is missing", f"add `{location[-1]}:`"
+        missing = detail["loc"]
+        return document.where(*missing), f"{'.'.join(map(str, missing))} is missing", f"add `{missing[-1]}:`"
     message = detail["msg"].removeprefix("Value error, ")
     if not message.startswith(("got", "no ", "expected")):
-        message = f"got {repr(detail['input'])[:60]}: {message[:1].lower()}{message[1:]}"
+        got = repr(detail["input"])
+        message = f"got {got if len(got) <= MOST_SHOWN else got[:MOST_SHOWN] + ' …'}: {message[:1].lower()}{message[1:]}"
     return (
         document.where(*location),
         f"{name}: {message}",
