@@ -142,7 +142,7 @@ def test_a_summary_that_can_not_travel_is_an_error_of_its_case() -> None:
 
 
 INTERRUPTED = """
-import os, sys, time
+import os, signal, sys, time
 from functools import partial
 from pathlib import Path
 import fleets
@@ -153,6 +153,8 @@ def sleep(folder):
     time.sleep(600)
 
 if __name__ == "__main__":
+    # what a shell starts in the background ignores the keyboard, and so do its children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     fleet = fleets.fleet(fleets.pool(fleets.engine(1.0)))
     replay_sweep([Case(str(n), fleet, partial(sleep, sys.argv[1]), 1.0) for n in range(4)], 2)
 """
@@ -186,9 +188,12 @@ def test_the_end_of_a_sweep_is_the_end_of_its_processes(tmp_path: Path, sent: si
     env = os.environ | {"PYTHONPATH": str(Path(fleets.__file__).parent)}
     command = [sys.executable, str(script), str(pids)]
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
-        until(lambda: len(list(pids.iterdir())) == 2)
-        process.send_signal(sent)
-        _, said = process.communicate(timeout=HANG_S)
+        try:
+            until(lambda: len(list(pids.iterdir())) == 2)
+            process.send_signal(sent)
+            _, said = process.communicate(timeout=HANG_S)
+        finally:
+            process.kill()
     assert words in said
     assert process.returncode != 0
     children = [int(path.name) for path in pids.iterdir()]
