@@ -102,7 +102,7 @@ def per_s(timings: dict[str, Timed]) -> float:
 
 def planned_usd(instance: BucketInstance) -> float:
     """Return the hourly cost of the machines that the planner's block takes."""
-    machines, _, _ = solve_block(one_block(instance), 0, np.zeros(0))
+    machines = solve_block(one_block(instance), 0, np.zeros(0), gap=0.0).machines
     return float(machines @ instance.usd_per_hour)
 
 

@@ -65,7 +65,7 @@ def test_dropping_dominated_options_never_costs_anything(brute: ModuleType, data
 
 def cheapest_usd(problem: Problem, commitments: np.ndarray) -> float:
     try:
-        return solve_block(problem, 0, commitments)[2]
+        return solve_block(problem, 0, commitments).usd_per_hour
     except Infeasible:
         return np.inf
 

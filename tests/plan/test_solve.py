@@ -78,9 +78,9 @@ def test_equal_hours_are_solved_once_and_alike(brute: ModuleType, monkeypatch: p
     module = __import__("tightrope.plan.solve", fromlist=["solve_block"])
     one = module.solve_block
 
-    def counted(problem: Problem, block: int, commitments: FloatArray) -> object:
+    def counted(problem: Problem, block: int, commitments: FloatArray, *more: object) -> object:
         asked.append(block)
-        return one(problem, block, commitments)
+        return one(problem, block, commitments, *more)
 
     monkeypatch.setattr(module, "solve_block", counted)
     machines, _, costs = solve_blocks(case.problem, np.zeros(0))

@@ -42,7 +42,7 @@ MOST = 4
 """Machines of an option, at most, in what is tried."""
 CLOSE = 2e-4
 BLOCK_GAP = 6e-3
-"""A block's program stops within 5e-3 of its optimum."""
+"""A block's search stops within 5e-3 of its optimum, what is committed included."""
 BOUNDED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
@@ -53,11 +53,13 @@ def test_a_block_costs_what_trying_every_fleet_finds(case: Any, cents: list[int]
     commitments = np.array(cents[: len(problem.covers)]) / 100
     tried = BRUTE.cheapest_hour_usd(problem, 0, commitments, MOST)
     try:
-        machines, share, cost = solve_block(problem, 0, commitments)
+        fleet = solve_block(problem, 0, commitments)
     except Infeasible:
         assert tried == np.inf
         return
-    assert cost <= tried * (1.0 + BLOCK_GAP) + 1e-9
+    machines, share, cost = fleet.machines, fleet.share, fleet.usd_per_hour
+    assert cost <= tried + BLOCK_GAP * (tried + commitments.sum()) + 1e-9
+    assert fleet.bound_usd_per_hour <= tried * (1.0 + CLOSE) + 1e-9
     requests = 3600.0 * float((problem.mean_rate[:, 0] * (problem.usd_per_request * share).sum(axis=1)).sum())
     assert cost == pytest.approx(float(BRUTE.hourly_usd(problem, machines[None], commitments)[0]) + requests, abs=1e-6)
     if machines.max(initial=0) <= MOST:

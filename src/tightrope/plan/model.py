@@ -89,6 +89,10 @@ class Model:
         solver.run()
         return _result(solver, mip=not relaxed and any(self.integer))
 
+    def relaxed(self) -> "Relaxed":
+        """Return the model as an LP that is solved again and again."""
+        return Relaxed(self)
+
     def _lp(self, *, relaxed: bool) -> highspy.HighsLp:
         """Return the model in HiGHS's own form, rows first."""
         lp = highspy.HighsLp()
@@ -104,6 +108,23 @@ class Model:
             kinds = {True: highspy.HighsVarType.kInteger, False: highspy.HighsVarType.kContinuous}
             lp.integrality_ = [kinds[whole] for whole in self.integer]
         return lp
+
+
+class Relaxed:
+    """A linear program that is solved again with other bounds of some columns: each time from where it was left."""
+
+    def __init__(self, model: Model) -> None:
+        """Hand it over, without its whole numbers."""
+        self._solver = _Solver()
+        self._solver.setOptionValue("threads", 1)
+        self._solver.passModel(model._lp(relaxed=True))
+
+    def solve(self, columns: IntArray, lower: FloatArray, upper: FloatArray, rows: IntArray, most: FloatArray) -> Result:
+        """Solve it with these bounds of ``columns`` (int64[k], both float64[k]), and no more than ``most`` (float64[r]) in ``rows``."""
+        self._solver.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
+        self._solver.changeRowsBounds(len(rows), rows.astype(np.int32), np.full(len(rows), -INFINITY), most)
+        self._solver.run()
+        return _result(self._solver, mip=False)
 
 
 def _result(solver: highspy.Highs, *, mip: bool) -> Result:

@@ -8,23 +8,26 @@ every branch whose bound under some prices is no cheaper than what is known. Whe
 how the classes are shared, or gives the prices at which this fleet and its like are too dear (Benders, 1962).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.plan.constraints import BlockColumns, add_block
+from tightrope.plan.constraints import BlockColumns, add_block, add_commitments
 from tightrope.plan.model import INFINITY, Model
 from tightrope.plan.problem import Problem
-from tightrope.replay.compiled import entry, jit
+from tightrope.plan.walk import ARRIVED, DONE, fill_table, walk
 
 TYING = ("demand", "routing-share", "quality-floor", "spot-share", "quota")
 """The families whose rows speak of several options."""
 MOST_MACHINES = 4096
 """Blocks that may need more of one option are left to the general solver: there, whole machines hardly matter."""
-MOST_STEPS = 400_000
+MOST_STEPS = 4_000_000
 """Steps of one walk."""
+BURST = 20_000
+"""Steps after which a branch is looked at by itself."""
 MOST_PRICES = 160
 LEAST_CLAIM = 1e-3
 """The first claim is so much above the relaxation, as a share."""
@@ -32,6 +35,8 @@ CLAIMS_GROW = 1.5
 """Each claim is so many times further above the relaxation than the one before it."""
 DEAR = 1e3
 """What leaving all of a class unanswered costs in the linear program of a fleet: so many times the whole fleet."""
+UNCOVERED = 100.0
+"""What runs only as far as it is covered costs so many times the dearest rate beyond that."""
 CERTAIN = 1.0 - 1e-9
 """A bound is stated so much lower than it was reckoned, for rounding."""
 ALMOST = 1e-7
@@ -70,6 +75,12 @@ class _Block:
     """float64[P]."""
     carries: FloatArray
     """float64[P, N + 1]: load that n machines may carry."""
+    own: FloatArray
+    """float64[P]: the part of ``usd_per_hour`` that a commitment covers."""
+    rates: FloatArray
+    """float64[K, P]: what a covered machine-hour takes from each commitment; inf where it does not cover."""
+    committed: FloatArray
+    """float64[K]: US dollars an hour; what they cover costs nothing more."""
 
 
 def may_search(problem: Problem, block: int) -> bool:
@@ -78,34 +89,37 @@ def may_search(problem: Problem, block: int) -> bool:
 
 
 def cheapest_fleet(
-    problem: Problem, block: int, usd_per_hour: FloatArray, gap: float, known: IntArray | None = None
+    problem: Problem,
+    block: int,
+    usd_per_hour: FloatArray,
+    gap: float,
+    known: Sequence[IntArray] = (),
+    committed: FloatArray | None = None,
 ) -> Fleet | None:
     """Return one block's cheapest fleet at these rates (float64[P]), to within the relative ``gap`` where the walk is not too long.
 
-    ``known`` (int64[P]) is a fleet to start from. None where the block is too large for a search, or has no solution near its
-    relaxation's. The time of a walk is at most ``MOST_STEPS`` × prices in use.
+    ``known`` are fleets to start from, int64[P] each. ``committed`` (float64[K] US dollars an hour) is paid for elsewhere: what it
+    covers costs its disk, and the gap is one of both together. None where the block is too large for a search, or has no solution near its relaxation's. The time of a walk
+    is at most ``MOST_STEPS`` × prices in use.
     """
     model = Model()
-    columns = add_block(model, problem, block, 1.0, deferrable=False, covers=False, usd_per_hour=usd_per_hour)
-    seen = _block(problem, block, model, columns, usd_per_hour) if len(problem.options) else None
+    columns = add_block(model, problem, block, 1.0, deferrable=False, covers=committed is not None, usd_per_hour=usd_per_hour)
+    seen = _block(problem, block, model, columns, usd_per_hour, committed) if len(problem.options) else None
     if seen is None:
         return None
-    rows = len(model.families)
+    tying = np.flatnonzero([name in TYING for name in model.families])
+    capped = [] if committed is None else add_commitments(model, problem, columns, committed)
     _add_whole(model, columns, seen)
-    result = model.solve(relaxed=True)
-    if result.status != "optimal":
-        return None
-    tying = np.array([name in TYING for name in model.families[:rows]], dtype=bool)
-    prices = result.duals[:rows][tying]
-    start = _rounded(seen, (result.values[columns.share] * seen.load).sum(axis=0))
-    walk = _Walk(seen, prices, gap)
-    for fleet in (start, known):
-        if fleet is not None and (fleet < seen.carries.shape[1]).all():
-            walk.try_fleet(fleet)
-    return walk.run() if walk.best is not None else None
+    search = _Walk(seen, _Relaxation(model, columns, np.append(tying, capped).astype(np.int64), seen), gap)
+    for fleet in known:
+        if (fleet < seen.carries.shape[1]).all():
+            search.try_fleet(fleet)
+    return search.run() if search.best is not None else None
 
 
-def _block(problem: Problem, block: int, model: Model, columns: BlockColumns, usd_per_hour: FloatArray) -> _Block | None:
+def _block(
+    problem: Problem, block: int, model: Model, columns: BlockColumns, usd_per_hour: FloatArray, committed: FloatArray | None
+) -> _Block | None:
     """Return what the search needs to know of a block; None where it would have to count too far."""
     tying = [row for row, name in enumerate(model.families) if name in TYING]
     classes, options = columns.share.shape
@@ -124,7 +138,12 @@ def _block(problem: Problem, block: int, model: Model, columns: BlockColumns, us
     if carries is None:
         return None
     count = matrix[:, columns.machines]
-    return _Block(share, count, lower, upper, load, limit, cost[columns.share], usd_per_hour, carries)
+    rates, amounts = np.zeros((0, options)), np.zeros(0)
+    if committed is not None:
+        rates, amounts = problem.cover_rates, committed
+        usd_per_hour = np.where(problem.only_covered, UNCOVERED * float(usd_per_hour.max()), usd_per_hour)
+    own = usd_per_hour - problem.disk_usd_per_hour
+    return _Block(share, count, lower, upper, load, limit, cost[columns.share], usd_per_hour, carries, own, rates, amounts)
 
 
 def _carries(problem: Problem, most: FloatArray) -> FloatArray | None:
@@ -174,60 +193,129 @@ def _rounded(seen: _Block, load: FloatArray) -> IntArray | None:
     return fits.argmax(axis=1) if fits.any(axis=1).all() else None
 
 
-def _table(seen: _Block, prices: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return what is paid at prices of the tying rows, float64[I, R]: constants float64[I] and tables float64[I, P, N + 1].
+def _table(seen: _Block, prices: FloatArray) -> tuple[float, FloatArray]:
+    """Return what is paid at prices of the tying rows, then of commitments, float64[R + K]: a constant and a table float64[P, N + 1].
 
-    A price above 0 is paid for a row's lower side, one below for its upper; where that side is open the price is 0.
+    A price above 0 is paid for a row's lower side, one below for its upper; where that side is open the price is 0. A commitment is
+    an upper side: what may be covered can be had in any amount at its price.
     """
-    up, down = np.maximum(prices, 0.0), np.minimum(prices, 0.0)
-    lower, upper = np.where(np.isfinite(seen.lower), seen.lower, 0.0), np.where(np.isfinite(seen.upper), seen.upper, 0.0)
-    prices = np.where(np.isfinite(seen.lower), up, 0.0) + np.where(np.isfinite(seen.upper), down, 0.0)
-    constant = np.maximum(prices, 0.0) @ lower + np.minimum(prices, 0.0) @ upper
-    worth = np.maximum(np.einsum("ir,rcp->icp", prices, seen.share) - seen.usd_per_share, 0.0) * (seen.limit > 0.0)
-    density = np.divide(worth, seen.load, out=np.zeros_like(worth), where=seen.load > 0.0)
-    order = np.argsort(-density, axis=1)
-    density = np.take_along_axis(density, order, axis=1)
-    fits = np.take_along_axis(np.broadcast_to(seen.load * seen.limit, density.shape), order, axis=1)
-    before = np.cumsum(fits, axis=1) - fits
-    taken = np.clip(seen.carries[None, None] - before[..., None], 0.0, fits[..., None])
-    machines = np.arange(seen.carries.shape[1])
-    paid = (seen.usd_per_hour - prices @ seen.count)[:, :, None] * machines
-    return constant, paid - np.einsum("icp,icpn->ipn", density, taken)
+    prices, covering = prices[: len(seen.lower)], np.maximum(-prices[len(seen.lower) :], 0.0)
+    prices = np.where(np.isfinite(np.where(prices > 0.0, seen.lower, seen.upper)), prices, 0.0)
+    sides = np.where(prices > 0.0, seen.lower, np.where(prices < 0.0, seen.upper, 0.0))
+    worth = np.maximum(np.tensordot(prices, seen.share, 1) - seen.usd_per_share, 0.0)
+    fits = seen.load * seen.limit
+    density = np.divide(worth, seen.load, out=np.zeros_like(worth), where=fits > 0.0)
+    order, table = np.argsort(-density, axis=0), np.empty(seen.carries.shape)
+    fill_table(fits, density, order, _rates(seen, covering) - prices @ seen.count, seen.carries, table)
+    return float(prices @ sides - covering @ seen.committed), table
+
+
+def _rates(seen: _Block, covering: FloatArray) -> FloatArray:
+    """Return what a machine-hour costs where a dollar of each commitment has a price, float64[K]: float64[P]."""
+    covers = np.isfinite(seen.rates)
+    covered = np.where(covers, covering[:, None] * np.where(covers, seen.rates, 0.0), np.inf)
+    return seen.usd_per_hour - seen.own + np.minimum(seen.own, covered.min(axis=0, initial=np.inf))
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A relaxation's answer: its cost in US dollars/h, who is served, float64[C, P], and the prices of its rows, float64[R + K]."""
+
+    usd: float
+    share: FloatArray
+    prices: FloatArray
+    missing: float
+    """What is not served as it should be."""
+
+
+class _Relaxation:
+    """A block's linear relaxation, in which numbers of machines are fixed: what is left unserved is dear, not impossible."""
+
+    def __init__(self, model: Model, columns: BlockColumns, priced: IntArray, seen: _Block) -> None:
+        """``priced`` are the rows that have prices: the tying ones, then the commitments."""
+        self.columns, self.priced, self.seen = columns, priced, seen
+        # dear enough to tell: any fleet that serves costs less than so many of the dearest machine
+        self.dear = DEAR * float(np.max(seen.usd_per_hour, initial=0.0))
+        self.missing = model.add_columns(np.full(int(np.isfinite(seen.lower).sum()), self.dear))
+        for row, column in zip(priced[: len(seen.lower)][np.isfinite(seen.lower)], self.missing, strict=True):
+            model.row_columns[row] = np.append(model.row_columns[row], column)
+            model.row_values[row] = np.append(model.row_values[row], 1.0)
+        loads = zip(columns.share.T, seen.load.T, strict=True)
+        self.rooms = np.array([model.add_row("room", share, load, -INFINITY, INFINITY) for share, load in loads], dtype=np.int64)
+        self.most = np.concatenate(model.upper)[columns.machines]
+        # whole fleets and branches each follow on from their like
+        self.fleets, self.branches = model.relaxed(), model.relaxed()
+
+    def solve(self, options: IntArray, numbers: IntArray) -> _Answer | None:
+        """Return the cheapest answer where these options have these numbers; None where none is possible."""
+        lower, upper, room = np.zeros(len(self.most)), self.most.copy(), np.full(len(self.most), INFINITY)
+        lower[options] = upper[options] = numbers
+        room[options] = np.minimum(self.seen.carries[options, numbers], INFINITY)
+        program = self.fleets if len(options) == len(self.most) else self.branches
+        result = program.solve(self.columns.machines, lower, upper, self.rooms, room)
+        if result.status != "optimal":
+            return None
+        share = result.values[self.columns.share]
+        return _Answer(result.objective, share, result.duals[self.priced], float(result.values[self.missing].sum()))
 
 
 class _Walk:
     """The search of one block: what is known, the prices in use, and the best fleet so far."""
 
-    def __init__(self, seen: _Block, prices: FloatArray, gap: float) -> None:
-        """Start from the relaxation's prices (float64[R]), from none at all, and from dear ones for every limit on machines."""
-        self.seen, self.gap = seen, gap
+    def __init__(self, seen: _Block, relaxation: _Relaxation, gap: float) -> None:
+        """Start from the relaxation's prices, from none at all, and from dear ones for every limit on machines."""
+        self.seen, self.gap, self.relaxation = seen, gap, relaxation
+        self.paid = float(seen.committed.sum())
         self.usd, self.share = np.inf, np.zeros_like(seen.load)
         self.best: IntArray | None = None
-        # dear enough to tell: any fleet that serves costs less than one of everything that may be needed
-        self.dear = DEAR * float(np.max(seen.usd_per_hour, initial=0.0)) * (1.0 + float(np.abs(prices).sum()))
-        limits = np.flatnonzero((seen.count != 0.0).any(axis=1))
-        some = np.zeros((2 + len(limits), len(prices)))
-        some[0] = prices
-        some[np.arange(2, len(some)), limits] = -self.dear
-        self.constant, self.table = _table(seen, some)
+        self.prices = 0
+        self.constant, self.table = np.empty(4), np.empty((4, *seen.carries.shape))
+        none = np.zeros(0, dtype=np.int64)
+        answer = relaxation.solve(none, none)
+        if answer is None:
+            return
+        self.add_prices(answer.prices)
+        self.add_prices(np.zeros(len(answer.prices)))
+        for row in np.flatnonzero((seen.count != 0.0).any(axis=1)):
+            self.add_prices(np.where(np.arange(len(answer.prices)) == row, -relaxation.dear, 0.0))
+        self.try_load(answer.share)
 
-    def try_fleet(self, machines: IntArray) -> FloatArray:
-        """Take the fleet where it is the best so far; return the prices at which it can not be had for less, float64[R]."""
-        usd, share, prices = _served(self.seen, machines, self.dear)
-        if usd < self.usd:
-            self.usd, self.best, self.share = usd, machines.copy(), share
-        return prices
+    def add_prices(self, prices: FloatArray) -> None:
+        """Use these prices too, float64[R + K]."""
+        if self.prices == len(self.constant):
+            self.constant = np.concatenate([self.constant, np.empty_like(self.constant)])
+            self.table = np.concatenate([self.table, np.empty_like(self.table)])
+        self.constant[self.prices], self.table[self.prices] = _table(self.seen, prices)
+        self.prices += 1
+
+    def try_load(self, share: FloatArray) -> None:
+        """Take the fewest machines that serve these shares, float64[C, P], where that is the best so far."""
+        fleet = _rounded(self.seen, (share * self.seen.load).sum(axis=0))
+        if fleet is not None and self._least_usd(fleet) < self.usd:
+            self.try_fleet(fleet)
+
+    def _least_usd(self, machines: IntArray) -> float:
+        """Return what a fleet costs at least, at any prices in use."""
+        tables = self.table[: self.prices, np.arange(len(machines)), machines]
+        return float((self.constant[: self.prices] + tables.sum(axis=1)).max())
+
+    def try_fleet(self, machines: IntArray) -> FloatArray | None:
+        """Take the fleet where it is the best so far; return the prices at which it can not be had for less, float64[R + K]."""
+        answer = self.relaxation.solve(np.arange(len(machines)), machines)
+        if answer is not None and answer.missing <= ALMOST and answer.usd < self.usd:
+            self.usd, self.best, self.share = answer.usd, machines.copy(), answer.share
+        return None if answer is None else answer.prices
 
     def run(self) -> Fleet:
         """Claim more and more until the gap is proven, or less where that takes too long."""
-        root = float((self.constant + self.table.min(axis=2).sum(axis=1)).max())
+        root = float((self.constant[: self.prices] + self.table[: self.prices].min(axis=2).sum(axis=1)).max())
         proven, step = max(root, 0.0), max(self.gap, LEAST_CLAIM)
         self._trim()
-        while proven < self.usd * (1.0 - self.gap):
-            claim = root * (1.0 + step)
+        while proven < self._enough():
+            claim = root + step * (root + self.paid)
             if not self._prove(claim):
                 break
-            proven, step = min(claim, self.usd * (1.0 - self.gap)), CLAIMS_GROW * step
+            proven, step = min(claim, self._enough()), CLAIMS_GROW * step
         assert self.best is not None  # noqa: S101 - the caller made sure
         return Fleet(self.best, self.share, self.usd, min(proven, self.usd) * CERTAIN)
 
@@ -236,7 +324,7 @@ class _Walk:
         _, alive = self._alive(self.usd)
         if alive is not None:
             most = max(int(np.flatnonzero(alive.any(axis=0)).max()) + 1, 2)
-            self.seen = replace(self.seen, carries=self.seen.carries[:, :most])
+            self.seen = replace(self.seen, carries=np.ascontiguousarray(self.seen.carries[:, :most]))
             self.table = np.ascontiguousarray(self.table[:, :, :most])
 
     def _prove(self, claim: float) -> bool:
@@ -255,142 +343,55 @@ class _Walk:
         for at, p in enumerate(options):
             mine = np.flatnonzero(alive[p])
             values[at, : len(mine)] = mine[np.argsort(self.table[0, p, mine], kind="stable")]
-        position, level, steps = np.full(len(options), -1, dtype=np.int64), np.zeros(1, dtype=np.int64), MOST_STEPS
+        position, level = np.full(len(options), -1, dtype=np.int64), np.zeros(2, dtype=np.int64)
+        steps, before = MOST_STEPS, 0
         while True:
-            constant = self.constant + self.table[:, np.flatnonzero(fixed), machines[fixed]].sum(axis=1)
-            tables = np.ascontiguousarray(self.table[:, options])
-            work = np.zeros((2, len(options) + 1, len(constant)))
-            status, taken = walk(constant, tables, values, counts, self._least(claim), steps, position, level, work[0], work[1])
+            used = self.prices
+            constant = self.constant[:used] + self.table[:used, np.flatnonzero(fixed), machines[fixed]].sum(axis=1)
+            room = np.zeros((2, len(options) + 1, used))
+            status, taken = walk(
+                constant, self.table[:used], options, values, counts, self._least(claim), BURST, position, level, room[0], room[1]
+            )
             steps -= taken
-            if status != ARRIVED or len(self.constant) >= MOST_PRICES:
-                return bool(status == DONE)
-            machines[options] = values[np.arange(len(options)), position]
-            more, table = _table(self.seen, self.try_fleet(machines)[None])
-            self.constant, self.table = np.append(self.constant, more), np.concatenate([self.table, table])
+            if status == DONE:
+                return True
+            if steps <= 0 or used + 1 > MOST_PRICES:
+                return False
+            here = level[0] + 1
+            machines[options[:here]] = values[np.arange(here), position[:here]]
+            if status == ARRIVED:
+                prices = self.try_fleet(machines)
+            else:  # a long way below one branch: prices of its own
+                depth = level[1] + 1 if level[0] > level[1] else level[1]
+                before = depth = before + 1 if depth <= before < level[0] else depth
+                branch = np.append(np.flatnonzero(fixed), options[:depth])
+                answer = self.relaxation.solve(branch, machines[branch])
+                prices = None if answer is None else answer.prices
+                if answer is not None:
+                    self.try_load(answer.share)
+            if prices is not None:
+                self.add_prices(prices)
+
+    def _enough(self) -> float:
+        """Return the cost that no fleet need be shown to be above: the best known less the gap, of what is paid for elsewhere too."""
+        return self.usd - self.gap * (self.usd + self.paid)
 
     def _least(self, claim: float) -> float:
         """Return the cost from which nothing is looked at."""
-        return min(claim, self.usd * (1.0 - self.gap))
+        return min(claim, self._enough())
 
     def _alive(self, least: float) -> tuple[IntArray, NDArray[np.bool_] | None]:
         """Return the options whose number is open, in the order to walk, and bool[P, N + 1], which numbers are; None where none are."""
         alive = np.ones(self.table.shape[1:], dtype=bool)
-        bound, before = self.constant, -1
+        table, constant, before = self.table[: self.prices], self.constant[: self.prices], -1
         while alive.sum() != before:
             before = alive.sum()
-            lowest = np.where(alive, self.table, np.inf).min(axis=2)
-            bound = self.constant + lowest.sum(axis=1)
-            alive &= ((bound[:, None] - lowest)[:, :, None] + self.table < least).all(axis=0)
+            lowest = np.where(alive, table, np.inf).min(axis=2)
+            bound = constant + lowest.sum(axis=1)
+            alive &= ((bound[:, None] - lowest)[:, :, None] + table < least).all(axis=0)
             if not alive.any(axis=1).all():
                 return np.zeros(0, dtype=np.int64), None
         found = np.flatnonzero(alive.sum(axis=1) > 1)
-        beyond = np.where(alive, self.table[0] - np.where(alive, self.table[0], np.inf).min(axis=1)[:, None], np.inf)
+        beyond = np.where(alive, table[0] - np.where(alive, table[0], np.inf).min(axis=1)[:, None], np.inf)
         likely = np.exp(-LIKELY * beyond / max(least - float(bound[0]), ALMOST)).sum(axis=1)
         return found[np.argsort(likely[found], kind="stable")], alive
-
-
-def _served(seen: _Block, machines: IntArray, dear: float) -> tuple[float, FloatArray, FloatArray]:
-    """Return what a fleet costs (inf where it does not serve), who it serves float64[C, P], and the prices of the tying rows."""
-    room = seen.carries[np.arange(len(machines)), machines]
-    some = (seen.limit > 0.0) & (room > 0.0)[None, :]
-    cells = np.argwhere(some)
-    model = Model()
-    columns = model.add_columns(seen.usd_per_share[some], seen.limit[some])
-    missing = model.add_columns(np.full(len(seen.lower), dear), np.where(np.isfinite(seen.lower), INFINITY, 0.0))
-    for row, (lower, upper) in enumerate(zip(seen.lower, seen.upper, strict=True)):
-        taken = float(seen.count[row] @ machines)
-        values = np.append(seen.share[row][some], 1.0)
-        model.add_row("tying", np.append(columns, missing[row]), values, float(lower) - taken, max(float(upper) - taken, 0.0))
-    for p in np.flatnonzero(some.any(axis=0) & np.isfinite(room)):
-        mine = cells[:, 1] == p
-        model.add_row("capacity", columns[mine], seen.load[cells[mine, 0], p], -INFINITY, float(room[p]))
-    result = model.solve(relaxed=True)
-    share = np.zeros_like(seen.load)
-    share[some] = result.values[columns]
-    fits = bool((seen.count @ machines <= seen.upper + ALMOST).all()) and float(result.values[missing].sum()) <= ALMOST
-    usd = float(seen.usd_per_hour @ machines + (seen.usd_per_share * share).sum())
-    return (usd if fits else np.inf), share, result.duals[: len(seen.lower)]
-
-
-DONE, ARRIVED, TOO_LONG = 1, 0, -1
-
-
-@jit
-def _lay_out(
-    constant: FloatArray, table: FloatArray, values: IntArray, counts: IntArray, rest: FloatArray, reached: FloatArray
-) -> None:
-    """Fill ``rest`` with what the options from each level on cost at least, and the start of ``reached``."""
-    levels = table.shape[1]
-    for i in range(table.shape[0]):
-        rest[levels, i] = 0.0
-        reached[0, i] = constant[i]
-        for at in range(levels - 1, -1, -1):
-            lowest = table[i, at, values[at, 0]]
-            for j in range(1, counts[at]):
-                lowest = min(lowest, table[i, at, values[at, j]])
-            rest[at, i] = rest[at + 1, i] + lowest
-
-
-@jit
-def _step(table: FloatArray, at: int, number: int, reached: FloatArray) -> None:
-    """Fix one option's number."""
-    for i in range(table.shape[0]):
-        reached[at + 1, i] = reached[at, i] + table[i, at, number]
-
-
-@jit
-def _find_dear(table: FloatArray, at: int, number: int, least: float, rest: FloatArray, reached: FloatArray, first: int) -> int:
-    """Return which prices show that a branch costs ``least`` or more, those that did so last being asked first; -1 where none do."""
-    prices = table.shape[0]
-    for k in range(prices):
-        i = first + k if first + k < prices else first + k - prices
-        if reached[at, i] + table[i, at, number] + rest[at + 1, i] >= least:
-            return i
-    return -1
-
-
-@entry
-def walk(
-    constant: FloatArray,
-    table: FloatArray,
-    values: IntArray,
-    counts: IntArray,
-    least: float,
-    most_steps: int,
-    position: IntArray,
-    level: IntArray,
-    rest: FloatArray,
-    reached: FloatArray,
-) -> tuple[int, int]:
-    """Walk on over all numbers of machines, L options deep, to the next fleet that no price shows to cost ``least`` or more.
-
-    ``constant`` float64[I], ``table`` float64[I, L, N + 1], ``values`` int64[L, N + 1] with ``counts`` int64[L] in use. ``position``
-    int64[L] and ``level`` int64[1] hold where it stands, also for the next call. ``rest`` and ``reached`` float64[L + 1, I] are room to
-    work in. Returns the status and the steps taken.
-    """
-    levels = table.shape[1]
-    _lay_out(constant, table, values, counts, rest, reached)
-    here = level[0]
-    for at in range(here):
-        _step(table, at, values[at, position[at]], reached)
-    steps, first = 0, 0
-    while here >= 0:
-        position[here] += 1
-        if position[here] >= counts[here]:
-            here -= 1
-            continue
-        steps += 1
-        if steps > most_steps:
-            return TOO_LONG, steps
-        number = values[here, position[here]]
-        dear = _find_dear(table, here, number, least, rest, reached, first)
-        if dear >= 0:
-            first = dear
-        elif here == levels - 1:
-            level[0] = here
-            return ARRIVED, steps
-        else:
-            _step(table, here, number, reached)
-            here += 1
-            position[here] = -1
-    return DONE, steps

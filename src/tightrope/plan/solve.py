@@ -4,7 +4,7 @@ Blocks are coupled only by the commitment, the pools that are open and deferrabl
 prices those; integer programs of single blocks do the rest (docs/explanation/why-decompose.md).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -20,6 +20,7 @@ from tightrope.plan.cover import best_commitments, machines_usd, whole_machines
 from tightrope.plan.deferrable import Placing, place_deferrable, spread_deferrable
 from tightrope.plan.model import INFINITY, Model
 from tightrope.plan.problem import Infeasible, Problem, restrict, take_blocks
+from tightrope.plan.search import Fleet, cheapest_fleet
 
 Key = TypeVar("Key")
 Answer = TypeVar("Answer")
@@ -30,6 +31,8 @@ SAMPLED_BLOCKS = 12
 JUDGES = 8
 """Blocks that judge commitments to whole machines, and regions."""
 COMMITMENT_ROUNDS = 3
+FLEET_GAP = 5e-3
+"""Relative gap at which the search for a block's fleet stops."""
 FEW_POOLS_GAP = 0.02
 """Relative gap at which the search for a set of few pools stops."""
 
@@ -91,16 +94,25 @@ def relax(problem: Problem) -> Relaxation:
     )
 
 
-def solve_block(problem: Problem, block: int, commitments: FloatArray) -> tuple[IntArray, FloatArray, float]:
-    """Return one block's cheapest machines int64[P], shares float64[C, P] and cost in US dollars/h (the commitments apart)."""
+def solve_block(
+    problem: Problem, block: int, commitments: FloatArray, known: Sequence[IntArray] = (), gap: float = FLEET_GAP
+) -> Fleet:
+    """Return one block's cheapest fleet (its cost without the commitments'); ``known`` are fleets to start from, int64[P] each.
+
+    It is searched, or where that is no way left to the general solver. Raises ``Infeasible`` where it has no solution.
+    """
+    if len(problem.interactive):
+        found = cheapest_fleet(problem, block, problem.usd_per_hour, gap, known, commitments)
+        if found is not None:
+            return found
     model = Model()
     columns = add_block(model, problem, block, 1.0, deferrable=False)
     add_commitments(model, problem, columns, commitments)
-    result = model.solve(gap=5e-3, nodes=500, plain=True)
+    result = model.solve(gap=gap, nodes=500, plain=True)
     if not len(result.values):
         raise Infeasible(block)
     machines = np.rint(result.values[columns.machines]).astype(np.int64)
-    return machines, result.values[columns.share], result.objective
+    return Fleet(machines, result.values[columns.share], result.objective, result.bound)
 
 
 def solve_blocks(problem: Problem, commitments: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
@@ -109,9 +121,9 @@ def solve_blocks(problem: Problem, commitments: FloatArray) -> tuple[IntArray, F
     solved = solve_apart({key: block for block, key in enumerate(keys)}, lambda block: solve_block(problem, block, commitments))
     found = [solved[key] for key in keys]
     return (
-        np.stack([machines for machines, _, _ in found], axis=1),
-        np.stack([share for _, share, _ in found], axis=2),
-        np.array([cost for _, _, cost in found]),
+        np.stack([fleet.machines for fleet in found], axis=1),
+        np.stack([fleet.share for fleet in found], axis=2),
+        np.array([fleet.usd_per_hour for fleet in found]),
     )
 
 

@@ -65,7 +65,7 @@ def cheapest_usd(one: BucketInstance, slice_factor: int) -> float:
 
 def split_usd(static: ModuleType, one: BucketInstance) -> tuple[float, float]:
     """Return the cost of the planner's block, and its lower bound, US dollars an hour."""
-    machines, _, _ = solve_block(static.one_block(one), 0, np.zeros(0))
+    machines = solve_block(static.one_block(one), 0, np.zeros(0), gap=0.0).machines
     return float(machines @ one.usd_per_hour), static.certified_usd_per_hour(one)
 
 
