@@ -12,8 +12,9 @@ from tightrope.base.records import TokenEngine, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill import total_usd
+from tightrope.plan.billed import replay_usd
 from tightrope.plan.fleet import open_pools
-from tightrope.plan.make import make_plan, replay_usd
+from tightrope.plan.make import make_plan
 from tightrope.plan.prove import Proof
 from tightrope.plan.ran import scheduled_hours
 from tightrope.render.plan_json import RENDERER

@@ -10,8 +10,8 @@ from tightrope.base.plan import Plan
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill import total_usd
+from tightrope.plan.billed import plan_lines
 from tightrope.plan.fleet import open_pools, plan_fleet
-from tightrope.plan.make import plan_lines
 from tightrope.plan.network import Place, around
 from tightrope.plan.placed import plan_around, served_where
 from tightrope.plan.prove import Bench, region_sets

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tightrope.base.plan import RobustnessCase, RobustnessPromise
+from tightrope.clouds.book import PriceBook
 from tightrope.plan.fleet import open_pools
 from tightrope.plan.prove import Bench, Proof, spent_usd
-from tightrope.plan.robust import Verdict, _verdict, _worst_of_each, find_robustness
+from tightrope.plan.robust import Verdict, _scene, _verdict, _worst_of_each, find_robustness
+from tightrope.plan.scenario import AS_RECORDED
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +21,12 @@ def risky(proof: Proof) -> Proof:
 
 
 @pytest.fixture(scope="module")
-def cases(bench: Bench, risky: Proof) -> dict[str, RobustnessCase]:
-    return {case.name: case for case in find_robustness(bench.workload, risky)}
+def cases(bench: Bench, risky: Proof, book: PriceBook) -> dict[str, RobustnessCase]:
+    return {case.name: case for case in found(bench, risky, book)}
+
+
+def found(bench: Bench, proof: Proof, book: PriceBook) -> tuple[RobustnessCase, ...]:
+    return find_robustness(bench.workload, proof, open_pools(proof.solution), book)
 
 
 def promise(attainment: float, during: float | None = None, target: float = 0.95) -> RobustnessPromise:
@@ -40,7 +47,7 @@ def test_every_case_is_tried_on_the_proofs_day(cases: dict[str, RobustnessCase])
 def test_a_surge_brings_half_as_many_requests_again_and_costs_no_less(cases: dict[str, RobustnessCase], proof: Proof) -> None:
     surge = cases["surge ×1.5"]
     web = next(item for item in proof.evidence if item.traffic_class == "web")
-    assert surge.promises[0].requests == pytest.approx(1.5 * web.requests, rel=0.02)
+    assert surge.promises[0].requests == pytest.approx(3 * 1.5 * web.requests, rel=0.02)
     assert surge.cost_usd >= surge.usual_cost_usd > 0.0
     assert surge.promises[0].during_attainment is None
 
@@ -54,10 +61,10 @@ def test_a_spot_storm_takes_machines_and_is_felt_while_it_lasts(cases: dict[str,
     assert web.during_attainment < web.attainment < 1.0
 
 
-def test_what_can_not_happen_is_not_tried(bench: Bench, proof: Proof) -> None:
+def test_what_can_not_happen_is_not_tried(bench: Bench, proof: Proof, book: PriceBook) -> None:
     pools = tuple(replace(pool, interruptions_per_hour=0.0, zones=0) for pool in proof.fleet.pools)
     fixed = replace(proof.fleet, pools=pools, scaling=replace(proof.fleet.scaling, enabled=False))
-    assert [case.name for case in find_robustness(bench.workload, replace(proof, fleet=fixed))] == ["surge ×1.5"]
+    assert [case.name for case in found(bench, replace(proof, fleet=fixed), book)] == ["surge ×1.5"]
 
 
 @pytest.mark.parametrize(
@@ -74,8 +81,42 @@ def test_of_several_zones_the_worst_is_told() -> None:
         case("zone-loss", promise(0.97, 0.8)),
         case("spot-storm", promise(0.9)),
     )
-    assert _worst_of_each([mild, grave, retried]) == [grave, retried]
-    assert _worst_of_each([grave, replace(grave, retries=3)]) == [replace(grave, retries=3)]
+    assert _worst_of_each([(mild, 1), (grave, 2), (retried, 3)]) == [(grave, 2), (retried, 3)]
+    assert _worst_of_each([(grave, 1), (replace(grave, retries=3), 2)]) == [(replace(grave, retries=3), 2)]
+
+
+def test_every_case_is_told_with_three_draws_and_an_interval(cases: dict[str, RobustnessCase], proof: Proof) -> None:
+    # the proof has one seed: two further numbers follow it
+    assert {case.seeds for case in cases.values()} == {(1, 2, 3)}
+    web = next(item for item in proof.evidence if item.traffic_class == "web")
+    for case in cases.values():
+        for item in case.promises:
+            assert item.attainment_low is not None
+            assert item.attainment_high is not None
+            assert item.attainment_low <= item.attainment <= item.attainment_high
+            assert item.attainment_low < item.attainment_high
+    storm = cases["spot-storm"].promises[0]
+    assert storm.during_low is not None
+    assert storm.during_attainment is not None
+    assert storm.during_high is not None
+    assert storm.during_low <= storm.during_attainment < storm.during_high
+    assert cases["surge ×1.5"].promises[0].requests > 3.5 * web.requests
+
+
+def test_what_a_commitment_covers_is_billed_at_its_rate(bench: Bench, proof: Proof, book: PriceBook) -> None:
+    pools, machines = open_pools(proof.solution), [pool.option.machine.name for pool in open_pools(proof.solution)]
+    assert machines == ["c6i.large", "c7i.large", "c7i.large"]
+    bare = replace(proof, solution=replace(proof.solution, commitments=np.zeros(1)))
+    with_it, without = (_scene(bench.workload, one, pools, book, proof.stretch, (1, 2)) for one in (proof, bare))
+    outcomes = [with_it.replay(seed, AS_RECORDED) for seed in (1, 2)]
+    hours = np.mean([outcome.machine_hours for outcome in outcomes], axis=0)
+    # both on-demand pools are covered at 81 % of their price, up to the commitment in every hour, which is paid whole
+    (committed_usd,) = proof.solution.commitments
+    assert committed_usd > 0.0
+    covered_usd = np.minimum(0.06885 * hours[0] + 0.0723 * hours[2], committed_usd).sum()
+    saved_usd = without.cost_usd(outcomes) - with_it.cost_usd(outcomes)
+    assert saved_usd == pytest.approx(covered_usd / 0.81 - committed_usd * hours.shape[1], rel=1e-3)
+    assert saved_usd > 0.0
 
 
 def test_what_was_spent_is_hours_times_rates(proof: Proof) -> None:

@@ -21,11 +21,12 @@ from tightrope.clouds.book import load_price_book
 from tightrope.demand.workload import load_workload
 from tightrope.offers.bill import charge_fleet
 from tightrope.plan.bill import total_usd
+from tightrope.plan.billed import plan_lines
 from tightrope.plan.bound import lower_bound
 from tightrope.plan.cover import best_commitments
 from tightrope.plan.covers import find_covers
 from tightrope.plan.fleet import open_pools, plan_fleet
-from tightrope.plan.make import make_plan, plan_lines
+from tightrope.plan.make import make_plan
 from tightrope.plan.problem import PoolOption, Problem, usage_of
 from tightrope.plan.prove import Bench
 from tightrope.plan.ran import month_usd, ran_of

@@ -263,8 +263,13 @@ class RobustnessPromise:
     target: float
     attainment: float
     """Over the whole stretch."""
+    attainment_low: float | None = field(default=None, kw_only=True)
+    """The interval that it lies in, over hours and seeds."""
+    attainment_high: float | None = field(default=None, kw_only=True)
     during_attainment: float | None = field(default=None, kw_only=True)
     """Of the requests that arrived while it lasted; left out where none did, and where it lasted throughout."""
+    during_low: float | None = field(default=None, kw_only=True)
+    during_high: float | None = field(default=None, kw_only=True)
     p50_ms: float | None = field(default=None, kw_only=True)
     p95_ms: float | None = field(default=None, kw_only=True)
     p99_ms: float | None = field(default=None, kw_only=True)
@@ -279,13 +284,15 @@ class RobustnessCase:
     window: str
     promises: tuple[RobustnessPromise, ...]
     cost_usd: float
-    """What ran over the stretch at the offers' own rates, no commitment counted."""
+    """The machines' bill of the stretch under the plan's commitments, mean over the seeds."""
     usual_cost_usd: float
     """The same where nothing goes wrong."""
     retries: int
-    """Requests that began again because their machine was taken."""
+    """Requests that began again because their machine was taken, mean over the seeds."""
     verdict: Literal["holds", "recovers", "misses"]
     """Every promise is kept while it lasts; over the whole stretch only; not even then."""
+    seeds: tuple[int, ...] = ()
+    """Of the draws that it was tried on."""
 
 
 @dataclass(frozen=True, slots=True)

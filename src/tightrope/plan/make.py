@@ -7,33 +7,30 @@ from datetime import date
 import numpy as np
 
 from tightrope.base.catalogue import ON_DEMAND, CommitmentRule, PriceRow, UnitPrice
-from tightrope.base.plan import BillLine, Commitment, Plan, Pool, RoutingRule, Usage
+from tightrope.base.plan import BillLine, Commitment, Plan, Pool, RoutingRule
 from tightrope.base.records import FloatArray, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
 from tightrope.offers.bill import used_shares
 from tightrope.offers.commitment import upfront_usd
 from tightrope.perf.find import describe
-from tightrope.plan.bill import machine_lines, total_usd, used_share
+from tightrope.plan.bill import total_usd
+from tightrope.plan.billed import plan_lines, planned_usage, replay_usd
 from tightrope.plan.bound import lower_bound
 from tightrope.plan.caching import cache_lines
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.choices import take_choices
 from tightrope.plan.commit.decide import Decision
-from tightrope.plan.constraints import work_hours
 from tightrope.plan.explain import explain
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
 from tightrope.plan.ground import lay_ground, whole_problem
 from tightrope.plan.network import DRIVERS, Place, tiers_of
 from tightrope.plan.placed import plan_around, with_and_without_machines
-from tightrope.plan.problem import Infeasible, Problem, usage_of
+from tightrope.plan.problem import Infeasible, Problem
 from tightrope.plan.prove import Bench, Proof, prove
-from tightrope.plan.ran import Ran, metered_total, month_usd
 from tightrope.plan.robust import find_robustness
-from tightrope.plan.services.metered import with_metered
 from tightrope.plan.services.pools import shown_settings
-from tightrope.plan.services.ran import metered_pools, ran_hours
 from tightrope.plan.sized import lead_seconds, size_classes
 from tightrope.plan.solve import Solution, relax
 from tightrope.plan.today import today_evidence, today_lines
@@ -121,7 +118,7 @@ def make_plan(
         commitments=_commitments(solution, pools, book),
         levers=why.levers,
         evidence=proof.evidence,
-        robustness=find_robustness(workload, proof),
+        robustness=find_robustness(workload, proof, pools, book),
         tuned=proof.tuned,
         replay_monthly_cost_usd=replayed,
         today_evidence=now_evidence,
@@ -182,54 +179,6 @@ def _bound(proof: Proof) -> float:
     return bound
 
 
-def plan_lines(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[BillLine, ...]:
-    """Return the machines' monthly bill of the plan's schedule, through ``offers``: the second road to the optimiser's cost."""
-    problem = solution.problem
-    hours = [work_hours(problem, w) for w in range(len(problem.windows))]
-    used = used_share(problem, solution.machines, solution.share, solution.work, hours)
-    usage = _usage(solution, pools)
-    shares = {pool.name: float(used[pool.index]) for pool in pools if not problem.metered[pool.index]}
-    return machine_lines(usage, book, solution.committed, shares, _disks(solution, pools))
-
-
-def _disks(solution: Solution, pools: tuple[OpenPool, ...]) -> FloatArray:
-    """Return what each pool's root volumes cost, float64[pools] US dollars an hour and machine."""
-    problem = solution.problem
-    return np.where(problem.only_covered, 0.0, problem.disk_usd_per_hour)[[pool.index for pool in pools]]
-
-
-def _usage(solution: Solution, pools: tuple[OpenPool, ...]) -> Usage:
-    """Return the schedule's machine-hours, and what metered pools use, one line a pool."""
-    names = [""] * len(solution.problem.options)
-    for pool in pools:
-        names[pool.index] = pool.name
-    usage = usage_of(solution.problem, solution.machines, names)
-    return with_metered(solution.problem, usage, solution.share, solution.work).take([pool.index for pool in pools])
-
-
-def replay_usd(proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> float:
-    """Return the replay's machine bill at the scale of a month: what the autoscaler really ran on the held-out traffic."""
-    disk_usd_per_hour = _disks(proof.solution, pools)
-    lines = tuple(pool.option.usage_line(pool.name) for pool in pools)
-    planned = plan_lines(proof.solution, pools, book)
-    metered = [item.metered for item in proof.fleet.pools]
-    hours, units = ran_hours(metered_pools(lines, proof.fleet.pools), proof.outcomes, book)
-    ran = Ran(
-        lines=lines,
-        schedule=np.stack([pool.schedule for pool in proof.fleet.pools]),
-        usd_per_hour=np.array([pool.option.terms.usd_per_hour for pool in pools]) + disk_usd_per_hour,
-        machine_hours=hours,
-        start_s=proof.stretch.start_s,
-        duration_s=proof.stretch.end_s - proof.stretch.start_s,
-        committed=proof.solution.committed,
-        disk_usd_per_hour=disk_usd_per_hour,
-        scheduled_usd_per_month=total_usd(planned),
-        units=units,
-        metered_usd_per_month=metered_total(planned, lines, metered),
-    )
-    return month_usd(ran, book)
-
-
 def _pool(proof: Proof, pool: OpenPool) -> Pool:
     """Return the pool as plan.json shows it."""
     option = pool.option
@@ -275,7 +224,7 @@ def _routing(solution: Solution, pools: tuple[OpenPool, ...]) -> tuple[RoutingRu
 def _commitments(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[Commitment, ...]:
     """Return what to commit to, with the share of it that the schedule uses; what exists already stands apart."""
     committed = solution.committed
-    shares = used_shares(_usage(solution, pools), book, committed)
+    shares = used_shares(planned_usage(solution, pools), book, committed)
     covers = {(cover.cloud, cover.offer, cover.scope): cover for cover in solution.problem.covers}
     pays = {key: float(value) for key, value in zip(covers, break_evens(solution), strict=True) if np.isfinite(value)}
     found: list[Commitment] = []

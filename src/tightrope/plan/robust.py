@@ -6,20 +6,33 @@ Nothing is decided here: the plan is the same whatever these replays show. They 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from tightrope.base.plan import RobustnessCase, RobustnessPromise
 from tightrope.base.records import Deferral, FloatArray, Slo, TrafficClass, Workload
 from tightrope.base.units import SECONDS_PER_HOUR
+from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S
+from tightrope.plan.bill import total_usd
+from tightrope.plan.billed import ran_in
 from tightrope.plan.cascade import promised_to
-from tightrope.plan.fleet import Stretch, busiest, draw_traffic
-from tightrope.plan.prove import Proof, spent_usd, split_heldout
+from tightrope.plan.fleet import OpenPool, Stretch, busiest, draw_traffic
+from tightrope.plan.prove import Proof, split_heldout
+from tightrope.plan.ran import stretch_lines
 from tightrope.plan.recorded import Recorded
-from tightrope.plan.scenario import Scenario, place_drills, surged
-from tightrope.replay.evidence import deadlines_s, due_words, has_metric, metric_s, percentiles_ms
+from tightrope.plan.scenario import AS_RECORDED, Scenario, place_drills, surged
+from tightrope.replay.evidence import (
+    attained,
+    deadlines_s,
+    distinct,
+    due_words,
+    group_s,
+    has_metric,
+    metric_s,
+    percentiles_ms,
+)
 from tightrope.replay.records import Drill, DrillKind, Outcome
 from tightrope.replay.run import replay_fleet
 from tightrope.replay.traffic import as_asked
@@ -28,54 +41,96 @@ SURGE = 1.5
 """Requests for each one of the peak day."""
 PEAK_S = 6 * SECONDS_PER_HOUR
 """Drills are tried on so much of the peak day, or less where it holds more than ``MOST_REQUESTS``."""
-MOST_REQUESTS = 750_000
+MOST_REQUESTS = 600_000
+SEEDS = 3
 THREADS = 2
+Tried = TypeVar("Tried")
 Verdict = Literal["holds", "recovers", "misses"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A stretch, drawn once, and what becomes of it where nothing goes wrong."""
+    """A stretch, drawn once a seed, and what becomes of it where nothing goes wrong."""
 
     proof: Proof
     classes: tuple[TrafficClass, ...]
     """In the fleet's order."""
     stretch: Stretch
-    recorded: Recorded
-    seed: int
+    recorded: dict[int, Recorded]
+    """Seed → what was drawn."""
+    pools: tuple[OpenPool, ...]
+    book: PriceBook
 
-    def replay(self, scenario: Scenario, drill: Drill | None = None) -> Outcome:
-        """Return what becomes of it."""
-        duration_s = self.recorded.duration_s
+    def replay(self, seed: int, scenario: Scenario, drill: Drill | None = None) -> Outcome:
+        """Return what becomes of one draw."""
+        recorded = self.recorded[seed]
         return replay_fleet(
             self.proof.fleet,
-            surged(self.recorded.traffic, scenario.surge, duration_s, self.seed),
-            duration_s=duration_s,
+            surged(recorded.traffic, scenario.surge, recorded.duration_s, seed),
+            duration_s=recorded.duration_s,
             block_offset_s=self.stretch.start_s,
-            seed=self.seed,
+            seed=seed,
             drill=drill,
         )
 
+    def cost_usd(self, outcomes: list[Outcome]) -> float:
+        """Return the machines' bill of the stretch under the plan's commitments, mean over the draws."""
+        return total_usd(stretch_lines(ran_in(self.proof, self.pools, self.book, self.stretch, outcomes), self.book))
 
-def find_robustness(workload: Workload, proof: Proof) -> tuple[RobustnessCase, ...]:
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Something that goes wrong in a scene, with some of its draws."""
+
+    scene: Scene
+    seeds: tuple[int, ...]
+    scenario: Scenario = AS_RECORDED
+    drill: Drill | None = None
+
+
+def find_robustness(workload: Workload, proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[RobustnessCase, ...]:
     """Return what the plan makes of a surge of half as much again, the loss of the worst zone, a spot storm and lost metrics.
 
     What can not happen to the fleet is left out: there is no spot storm without spot machines, no lost metric without an autoscaler.
+    Which zone is the worst is found with the first seed; every case is then told with all of them.
     """
+    seeds = _seeds(workload)
     peak = busiest(workload, split_heldout(workload)[1], _length_s(workload, DAY_S))
-    day, hours = (_scene(workload, proof, busiest(workload, peak, _length_s(workload, most_s))) for most_s in (DAY_S, PEAK_S))
-    tries = [(day, Scenario(), None), (day, Scenario(surge=SURGE), None), (hours, Scenario(), None)]
-    tries += [(hours, Scenario(drill=kind), drill) for kind in _drills(proof) for drill in _placed(kind, hours)]
+    day, hours = (
+        _scene(workload, proof, pools, book, busiest(workload, peak, _length_s(workload, most_s)), seeds)
+        for most_s in (DAY_S, PEAK_S)
+    )
+    zones = [Try(hours, seeds[:1], Scenario(drill=kind), drill) for kind, drill in _drills(hours)]
+    worst = {case.name: one for case, one in _worst_of_each(list(zip(_cases(zones), zones, strict=True)))}
+    tries = [Try(day, seeds), Try(day, seeds, Scenario(surge=SURGE)), Try(hours, seeds)]
+    usual, surge, calm, *drilled = _cases([*tries, *(replace(one, seeds=seeds) for one in worst.values())])
+    found = [replace(surge, usual_cost_usd=usual.cost_usd)]
+    found += [replace(case, usual_cost_usd=calm.cost_usd) for case in drilled]
+    return tuple(case for case in found if case.promises)
 
-    def one(at: int) -> RobustnessCase:
-        scene, scenario, drill = tries[at]
-        return _case(scene, scenario, drill, scene.replay(scenario, drill))
+
+def _seeds(workload: Workload) -> tuple[int, ...]:
+    """Return the seeds of the proof, the first of them, and further numbers where they are fewer than ``SEEDS``.
+
+    >>> from types import SimpleNamespace as Of
+    >>> [_seeds(Of(seeds=seeds)) for seeds in ((7,), (2, 1, 5, 9))]
+    [(7, 8, 9), (2, 1, 5)]
+    """
+    more = range(max(workload.seeds) + 1, max(workload.seeds) + 1 + SEEDS)
+    return (*workload.seeds, *more)[:SEEDS]
+
+
+def _cases(tries: list[Try]) -> list[RobustnessCase]:
+    """Return what comes of each, replays side by side."""
+    jobs = [(one, seed) for one in tries for seed in one.seeds]
+
+    def replayed(job: tuple[Try, int]) -> Outcome:
+        one, seed = job
+        return one.scene.replay(seed, one.scenario, one.drill)
 
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        usual, surge, calm, *drilled = pool.map(one, range(len(tries)))
-    found = [replace(surge, usual_cost_usd=usual.cost_usd)]
-    found += [replace(case, usual_cost_usd=calm.cost_usd) for case in _worst_of_each(drilled)]
-    return tuple(case for case in found if case.promises)
+        outcomes = iter(list(pool.map(replayed, jobs)))
+    return [_case(one, [next(outcomes) for _ in one.seeds]) for one in tries]
 
 
 def _length_s(workload: Workload, most_s: float) -> float:
@@ -84,38 +139,46 @@ def _length_s(workload: Workload, most_s: float) -> float:
     return min(most_s, max(600.0, 60.0 * (MOST_REQUESTS / max(2.0 * mean_per_s, 1e-9) // 60.0)))
 
 
-def _scene(workload: Workload, proof: Proof, stretch: Stretch) -> Scene:
-    """Return a stretch with its traffic drawn."""
+def _scene(
+    workload: Workload, proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook, stretch: Stretch, seeds: tuple[int, ...]
+) -> Scene:
+    """Return a stretch with its traffic drawn, once a seed."""
     classes = tuple(sorted(workload.classes, key=lambda item: item.deferral is not None))
-    seed = workload.seeds[0]
-    traffic = draw_traffic(workload, stretch, seed)
-    recorded = Recorded(traffic, stretch.start_s, stretch.start_s, stretch.end_s - stretch.start_s, ())
-    return Scene(proof, classes, stretch, recorded, seed)
+    length_s = stretch.end_s - stretch.start_s
+    drawn = {
+        seed: Recorded(draw_traffic(workload, stretch, seed), stretch.start_s, stretch.start_s, length_s, ()) for seed in seeds
+    }
+    return Scene(proof, classes, stretch, drawn, pools, book)
 
 
-def _drills(proof: Proof) -> list[DrillKind]:
-    """Return the drills that can take something from the fleet."""
-    pools = [pool for pool in proof.fleet.pools if pool.schedule.any() or pool.ceiling]
+def _drills(scene: Scene) -> Iterator[tuple[DrillKind, Drill]]:
+    """Yield the drills that can take something from the fleet, at the stretch's busiest time, one for each zone that may be lost."""
+    fleet = scene.proof.fleet
+    pools = [pool for pool in fleet.pools if pool.schedule.any() or pool.ceiling]
     possible: dict[DrillKind, bool] = {
         "zone-loss": any(pool.zones for pool in pools),
         "spot-storm": any(pool.interruptions_per_hour > 0.0 for pool in pools),
-        "metrics-loss": proof.fleet.scaling.enabled,
+        "metrics-loss": fleet.scaling.enabled,
     }
-    return [kind for kind, may_happen in possible.items() if may_happen]
+    first = next(iter(scene.recorded.values()))
+    return ((kind, drill) for kind, may in possible.items() if may for drill in place_drills(kind, fleet, first))
 
 
-def _placed(kind: DrillKind, scene: Scene) -> tuple[Drill, ...]:
-    """Return the drill at the stretch's busiest time, one for each zone that may be lost."""
-    return place_drills(kind, scene.proof.fleet, scene.recorded)
-
-
-def _case(scene: Scene, scenario: Scenario, drill: Drill | None, outcome: Outcome) -> RobustnessCase:
-    """Return the figures of one replay; what it costs usually is for the caller to say."""
-    promises = tuple(_promises(scene, drill, as_asked(outcome)))
-    usd = spent_usd(scene.proof, [outcome])
-    name = scenario.drill or f"surge ×{scenario.surge:g}"
+def _case(one: Try, outcomes: list[Outcome]) -> RobustnessCase:
+    """Return the figures of one try; what it costs usually is for the caller to say."""
+    scene, scenario = one.scene, one.scenario
+    promises = tuple(_promises(scene, one.drill, distinct([as_asked(outcome) for outcome in outcomes])))
+    usd = scene.cost_usd(outcomes)
     return RobustnessCase(
-        name, _words(scene, scenario, drill), scene.stretch.words, promises, usd, usd, outcome.retries, _verdict(promises)
+        name=scenario.drill or f"surge ×{scenario.surge:g}",
+        what=_words(scene, scenario, one.drill),
+        window=scene.stretch.words,
+        promises=promises,
+        cost_usd=usd,
+        usual_cost_usd=usd,
+        retries=round(float(np.mean([outcome.retries for outcome in outcomes]))),
+        verdict=_verdict(promises),
+        seeds=one.seeds,
     )
 
 
@@ -129,26 +192,35 @@ def _words(scene: Scene, scenario: Scenario, drill: Drill | None) -> str:
         "spot-storm": "every spot machine gets its notice and none is to be had",
         "metrics-loss": "the autoscaler sees no metric",
     }[drill.kind]
-    return f"{taken}, {scene.recorded.clock(drill.start_s, drill.end_s)}"
+    return f"{taken}, {next(iter(scene.recorded.values())).clock(drill.start_s, drill.end_s)}"
 
 
-def _promises(scene: Scene, drill: Drill | None, outcome: Outcome) -> Iterator[RobustnessPromise]:
-    """Yield what became of each promise of each class that had requests."""
+def _promises(scene: Scene, drill: Drill | None, outcomes: list[Outcome]) -> Iterator[RobustnessPromise]:
+    """Yield what became of each promise of each class that had requests, all draws together."""
     for index, item in enumerate(scene.classes):
         name, slos, deferral = promised_to(item)
         for promise in slos if deferral is None else (deferral,):
-            time_s, value_s, kept = _kept(outcome, index, promise, scene.stretch.start_s)
+            of_each = [_kept(outcome, index, promise, scene.stretch.start_s) for outcome in outcomes]
+            time_s, value_s, kept = (np.concatenate(column) for column in zip(*of_each, strict=True))
             if not len(kept):
                 continue
-            during = kept[(time_s >= drill.start_s) & (time_s < drill.end_s)] if drill else kept[:0]
+            seed = np.repeat(np.arange(len(of_each)), [len(times) for times, _, _ in of_each])
+            group = (time_s // group_s(float(time_s.max()))).astype(np.int64)
+            interval = attained(kept, group, seed)
+            while_it = (time_s >= drill.start_s) & (time_s < drill.end_s) if drill else np.zeros(len(kept), dtype=bool)
+            during = attained(kept[while_it], group[while_it], seed[while_it]) if while_it.any() else None
             p50, p95, p99 = percentiles_ms(value_s)
             yield RobustnessPromise(
                 name,
                 str(promise) if isinstance(promise, Slo) else due_words(promise),
                 len(kept),
                 promise.percentile if isinstance(promise, Slo) else 1.0,
-                float(kept.mean()),
-                during_attainment=float(during.mean()) if len(during) else None,
+                interval.share,
+                attainment_low=interval.low,
+                attainment_high=interval.high,
+                during_attainment=during.share if during else None,
+                during_low=during.low if during else None,
+                during_high=during.high if during else None,
                 p50_ms=p50,
                 p95_ms=p95,
                 p99_ms=p99,
@@ -174,12 +246,12 @@ def _verdict(promises: tuple[RobustnessPromise, ...]) -> Verdict:
     return "holds" if held else "recovers"
 
 
-def _worst_of_each(cases: list[RobustnessCase]) -> list[RobustnessCase]:
-    """Return one case of each name, the one with the least margin: of zones, that whose loss is worst."""
-    worst: dict[str, RobustnessCase] = {}
-    for case in cases:
-        if case.name not in worst or _gravity(case) > _gravity(worst[case.name]):
-            worst[case.name] = case
+def _worst_of_each(cases: list[tuple[RobustnessCase, Tried]]) -> list[tuple[RobustnessCase, Tried]]:
+    """Return one case of each name, the one with the least margin, and what it is of: of zones, that whose loss is worst."""
+    worst: dict[str, tuple[RobustnessCase, Tried]] = {}
+    for case, tried in cases:
+        if case.name not in worst or _gravity(case) > _gravity(worst[case.name][0]):
+            worst[case.name] = case, tried
     return list(worst.values())
 
 

@@ -193,7 +193,7 @@ def judge(
     groups: list[IntArray] = []
     replays: list[IntArray] = []
     length_s = group_s(max((outcome.traffic.time_s.max(initial=0.0) for outcome in outcomes), default=0.0))
-    for number, outcome in enumerate(_distinct(outcomes)):
+    for number, outcome in enumerate(distinct(outcomes)):
         mine = outcome.traffic.traffic_class == class_index
         time_s = outcome.traffic.time_s[mine]
         if isinstance(promise, Slo):
@@ -242,7 +242,7 @@ def has_metric(outcome: Outcome, metric: str) -> np.ndarray:
     return ((outcome.traffic.output_tokens > 1) | ~np.isfinite(outcome.finish_s)) & ~at_once
 
 
-def _distinct(outcomes: list[Outcome]) -> list[Outcome]:
+def distinct(outcomes: list[Outcome]) -> list[Outcome]:
     """Return the replays that differ in what they show: one recorded trace replayed twice alike is no more evidence than once."""
     kept: list[Outcome] = []
     for outcome in outcomes:

@@ -10,10 +10,10 @@ from tightrope.base.plan import UsageLine
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill import total_usd
+from tightrope.plan.billed import plan_lines
 from tightrope.plan.build import build_problem
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.fleet import heldout_stretch, open_pools, plan_fleet
-from tightrope.plan.make import plan_lines
 from tightrope.plan.problem import Problem
 from tightrope.plan.prove import replay_seeds
 from tightrope.plan.services.ran import metered_pools, ran_hours

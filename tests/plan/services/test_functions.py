@@ -15,10 +15,11 @@ from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.services import find_size
 from tightrope.plan.bill import total_usd
+from tightrope.plan.billed import plan_lines
 from tightrope.plan.build import build_problem
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.fleet import open_pools
-from tightrope.plan.make import make_plan, plan_lines
+from tightrope.plan.make import make_plan
 from tightrope.plan.placed import with_and_without_machines
 from tightrope.plan.problem import Problem
 from tightrope.plan.prove import relaxed_usd

@@ -9,10 +9,10 @@ from tightrope.base.errors import InfeasibleError
 from tightrope.base.records import Workload
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
+from tightrope.plan.billed import plan_lines
 from tightrope.plan.build import build_problem
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.fleet import open_pools
-from tightrope.plan.make import plan_lines
 from tightrope.plan.problem import Problem
 from tightrope.plan.solve import solve
 

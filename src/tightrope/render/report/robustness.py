@@ -19,10 +19,10 @@ def robustness(plan: Plan) -> Html:
         for case in plan.robustness
     ]
     costs = ("case", "what", "tried on", ">cost", ">as usual", ">begun again")
-    note = (
-        "Tried with one seed at the peak of the traffic that proves the plan; nothing is decided by it. A plan holds where every "
-    )
-    note += "promise is kept while it lasts, and recovers where it is kept over the stretch. Costs are at the offers' own rates."
+    seeds = ", ".join(str(seed) for seed in dict.fromkeys(seed for case in plan.robustness for seed in case.seeds)) or "one"
+    note = f"Tried with seeds {seeds} at the peak of the traffic that proves the plan; nothing is decided by it. A plan holds where every "
+    note += "promise is kept while it lasts, and recovers where it is kept over the stretch; intervals are over hours and seeds. Costs "
+    note += "are the machines' bill of the stretch, the plan's commitments counted."
     return section(
         "When things go wrong",
         table("Promises when something goes wrong", heads, rows, class_="stack"),
@@ -38,20 +38,27 @@ def _rows(case: RobustnessCase) -> list[tuple[str | Html, ...]]:
         first = not rows
         kept = case.verdict != "misses"
         verdict = tag("span", VERDICTS[case.verdict], class_="good" if kept else "bad")
-        during = "—" if item.during_attainment is None else words.percent(item.during_attainment)
+        during = _share(item.during_attainment, item.during_low, item.during_high)
         rows.append(
             (
                 case.name if first else "",
                 verdict if first else "",
                 f"{item.traffic_class}: {item.slo}",
                 f"{100 * item.target:g} %",
-                words.percent(item.attainment),
+                _share(item.attainment, item.attainment_low, item.attainment_high),
                 during,
                 words.duration(item.p95_ms),
                 words.duration(item.p99_ms),
             )
         )
     return rows
+
+
+def _share(share: float | None, low: float | None, high: float | None) -> str:
+    """Return a share and its interval, a dash where nobody came."""
+    if share is None:
+        return "—"
+    return words.percent(share) if low is None or high is None else f"{words.percent(share)} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def tuned(plan: Plan) -> Html:
