@@ -10,6 +10,7 @@ import pytest
 from tightrope.base.records import CachePolicy, Slo, Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.fleet import Stretch, busiest, draw_traffic, grow, heldout_stretch, open_pools, plan_fleet, today_fleet
+from tightrope.plan.problem import Quota
 from tightrope.plan.prove import Bench, Proof
 from tightrope.plan.solve import solve
 from tightrope.plan.written import serving_of
@@ -54,6 +55,23 @@ def test_a_pool_scales_up_to_its_ceiling_and_never_below_its_schedule(bench: Ben
         answers = proof.solution.share[:, opened.index].any()
         mine = proof.problem.mu[0, opened.index] if answers else proof.problem.work_per_s[:, opened.index]
         assert mine.min() - 1e-9 <= pool.requests_per_s <= mine.max() + 1e-9
+
+
+def test_a_pool_never_scales_beyond_what_the_quotas_leave_it(bench: Bench, proof: Proof) -> None:
+    """Half as many again where nothing stands in the way; within a quota, the pools that share it keep their fewest machines."""
+    solution, surge = proof.solution, bench.workload.scaling.max_surge
+    opened = open_pools(solution)
+    served = [pool.index for pool in opened if solution.share[:, pool.index].any()]
+    largest, least = solution.machines.max(axis=1), solution.machines.min(axis=1)
+    for room in (0, 1, 100):
+        total = int(largest[served].sum()) + room
+        mask = np.isin(np.arange(len(largest)), served)
+        limited = replace(solution, problem=replace(solution.problem, quotas=(Quota("all", mask, total),)))
+        fleet = plan_fleet(bench.workload, limited, bench.table)
+        ceilings = {opened[place].index: pool.ceiling for place, pool in enumerate(fleet.pools)}
+        for p in served:
+            others = sum(int(least[other]) for other in served if other != p)
+            assert ceilings[p] == max(largest[p], min(np.ceil(surge * largest[p]), total - others))
 
 
 def test_a_single_block_is_a_whole_week(brute: ModuleType, workload: Workload, bench: Bench, proof: Proof) -> None:

@@ -175,13 +175,24 @@ def _fleet_pool(
         zones=option.terms.zones,
         interruptions_per_hour=option.terms.interruptions_per_hour,
         schedule=np.ascontiguousarray(schedule, dtype=np.int64),
-        ceiling=int(np.ceil(largest * workload.scaling.max_surge)) if served else largest,
+        ceiling=_ceiling(workload, solution, pool.index) if served else largest,
         deferrable_limit=limit,
         load_s=engine.load_s,
         concurrency=float(limit * option.profile.replicas_per_machine),
         failures_per_hour=workload.failures_per_hour,
         prefix_block_tokens=option.variant.prefix_block_tokens,
     )
+
+
+def _ceiling(workload: Workload, solution: Solution, option: int) -> int:
+    """Return the most machines that the autoscaler may run: so many times the schedule's, within what the quotas leave the pool.
+
+    The pools that share a quota with it have their fewest machines at all times.
+    """
+    largest, least = int(solution.machines[option].max()), solution.machines.min(axis=1)
+    quotas = [quota for quota in solution.problem.quotas if quota.mask[option]]
+    room = [quota.machines - int(least[quota.mask].sum() - least[option]) for quota in quotas]
+    return max(largest, min([math.ceil(largest * workload.scaling.max_surge), *room]))
 
 
 def today_fleet(workload: Workload, book: PriceBook) -> Fleet | None:

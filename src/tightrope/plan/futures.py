@@ -61,8 +61,9 @@ def future_costs(workload: Workload, decision: Decision | None) -> tuple[FutureC
 def break_evens(solution: Solution) -> FloatArray:
     """Return the utilisation from which each commitment pays, float64[K]: on the machines that it covers, weighted by what they cost.
 
-    Not a number where it covers none that run.
+    Not a number where it covers none that run, or only such as run no other way: machines of one's own.
     """
     problem = solution.problem
     own = problem.usd_per_hour - problem.disk_usd_per_hour
-    return mean_break_even(own * (solution.machines @ problem.block_hours), own, problem.covers)
+    hours = np.where(problem.only_covered, 0.0, solution.machines @ problem.block_hours)
+    return mean_break_even(own * hours, own, problem.covers)
