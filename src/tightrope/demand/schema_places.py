@@ -17,7 +17,7 @@ class Places(Strict):
 
     families: list[str] = Field(default_factory=list, description="Allowed machine families or types; empty allows all.")
     quotas: dict[str, Annotated[int, Field(ge=0)]] = Field(
-        default_factory=dict, description="Family or type → most machines at one time."
+        default_factory=dict, description="Family or type → most machines at one time, in the schedule and for the autoscaler."
     )
     together: bool = Field(
         default=False, description="Let one plan use several of the regions, of at most four; else it stays in one of them."

@@ -1,11 +1,11 @@
-"""Futures weighed: bills, utilisation and tails by hand; options of the same rates count as one."""
+"""Futures weighed: bills and utilisation by hand; options of the same rates count as one."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from tightrope.plan.commit.outlook import Outcome, Outlook, judge, merge_options
+from tightrope.plan.commit.outlook import Outlook, judge, merge_options
 from tightrope.plan.problem import Cover
 
 INF = float("inf")
@@ -19,12 +19,6 @@ def test_two_futures_by_hand(cover: Callable[..., Cover], outlook: Callable[...,
     assert outcome.utilisation.tolist() == [[1.0], [0.5]]
     assert outcome.worst_utilisation.tolist() == [0.5]
     assert outcome.expected_usd_per_month == pytest.approx(730 * 2.25)
-
-
-@pytest.mark.parametrize(("tail", "usd"), [(0.05, 40.0), (0.1, 40.0), (0.2, 35.0), (1.0, 24.0)])
-def test_the_mean_of_the_dearest_futures(tail: float, usd: float) -> None:
-    outcome = Outcome(np.array([20.0, 40.0, 30.0, 10.0]), np.ones((4, 1)), np.array([0.5, 0.1, 0.3, 0.1]))
-    assert outcome.tail_usd_per_month(tail) == pytest.approx(usd)
 
 
 def test_options_alike_are_one_and_nothing_changes_the_bill(cover: Callable[..., Cover], outlook: Callable[..., Outlook]) -> None:

@@ -61,13 +61,6 @@ class Outcome:
         """Return each commitment's utilisation in its worst future, float64[K]."""
         return self.utilisation.min(axis=0)
 
-    def tail_usd_per_month(self, tail: float = 0.05) -> float:
-        """Return the mean of the dearest ``tail`` of the futures (conditional value at risk; Rockafellar and Uryasev, 2000)."""
-        dearest = np.argsort(-self.usd_per_month, kind="stable")
-        before = np.cumsum(self.weight[dearest]) - self.weight[dearest]
-        taken = np.clip(tail - before, 0.0, self.weight[dearest])
-        return float(taken @ self.usd_per_month[dearest] / taken.sum())
-
 
 def judge(outlook: Outlook, covers: Sequence[Cover], amounts: FloatArray) -> Outcome:
     """Return what ``amounts`` (float64[K] US dollars an hour, what exists included) cost and how they are used, future by future."""
