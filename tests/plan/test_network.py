@@ -142,12 +142,27 @@ def test_what_is_answered_elsewhere_crosses_over_and_back(surrounding: Callable[
     assert made.request_usd(made.workload.classes[0], EAST) == {(EAST, "internet-egress"): pytest.approx(egress)}
 
 
+def test_between_regions_without_a_price_the_internets_is_paid(surrounding: Callable[..., Around]) -> None:
+    """Unknown is not zero: the other side has a price to the internet alone, and pays that for the answers that it sends over."""
+    other = Place("aws", "us-west-9")
+    made = surrounding(0.002 * GB, 0.001 * GB, EAST)
+    rows = {**made.book.unit_tiers, ("aws", "us-west-9", "internet-egress"): (row(other, "internet-egress", "GB", "0.11"),)}
+    book = replace(made.book, unit_tiers=rows, rows={**made.book.rows, **sold_in(made.book, "aws", "us-west-9")})
+    far = replace(made, book=book)
+    assert far.request_usd(made.workload.classes[0], other)[other, "internet-egress"] == pytest.approx(0.002 * 0.11)
+    assert far.unpriced({"web": {other: 1.0}}, set()) == []
+    without = replace(far, book=replace(book, unit_tiers=made.book.unit_tiers))
+    assert without.unpriced({"web": {other: 1.0}}, set()) == [
+        "no price of internet-egress of aws us-west-9 is known: not in the bill"
+    ]
+
+
 def test_a_price_that_is_not_known_is_named(surrounding: Callable[..., Around]) -> None:
     made = surrounding(1e6, load_balancer=True, control_plane=True)
     assert made.unpriced({"web": {EAST: 1.0}}, {EAST}) == []
     said = made.unpriced({"web": {WEST: 1.0}}, {WEST})
-    expected = "no price of kubernetes-control-plane, load-balancer, load-balancer-traffic of gcp west is known: not in the bill"
-    assert said == [expected]
+    missing = "kubernetes-control-plane, load-balancer, load-balancer-traffic, object-storage"
+    assert said == [f"no price of {missing} of gcp west is known: not in the bill"]
     assert made.unpriced({"web": {CELLAR: 1.0}}, {CELLAR}) == []
 
 

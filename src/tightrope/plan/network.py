@@ -109,8 +109,8 @@ class Around:
         items = {item.name: item.egress_bytes_per_request for item in self.workload.classes}
         return sum(self.requests[name] * sent for name, sent in items.items()) / BYTES_PER_GB
 
-    def request_usd(self, item: TrafficClass, place: Place) -> dict[tuple[Place, str], float]:
-        """Return what one request of the class answered in ``place`` costs: (place that charges it, item) → US dollars."""
+    def _moved_gb(self, item: TrafficClass, place: Place) -> list[tuple[Place, str, float]]:
+        """Return what one request of the class answered in ``place`` moves: the place that charges it, under which item, and GB."""
         entry = self.entry(item, place)
         sent, brought = item.egress_bytes_per_request / BYTES_PER_GB, item.ingress_bytes_per_request / BYTES_PER_GB
         stated = self.workload.infrastructure
@@ -121,10 +121,21 @@ class Around:
             (entry, "load-balancer-traffic", sent + brought if self._balanced(item) else 0.0),
         ]
         if entry != place:
-            crossing = "inter-region-transfer" if entry.cloud == place.cloud else "internet-egress"
-            amounts += [(entry, crossing, brought), (place, crossing, sent)]
+            amounts += [(entry, self._crossing(entry, place), brought), (place, self._crossing(place, entry), sent)]
+        return amounts
+
+    def _crossing(self, side: Place, other: Place) -> str:
+        """Return under which item a side pays for what it sends to another place.
+
+        Between regions of one seller that is the internet's as well where no price between them is known: no seller asks more for less.
+        """
+        between = side.cloud == other.cloud and tiers_of(self.book, side, "inter-region-transfer")
+        return "inter-region-transfer" if between else "internet-egress"
+
+    def request_usd(self, item: TrafficClass, place: Place) -> dict[tuple[Place, str], float]:
+        """Return what one request of the class answered in ``place`` costs: (place that charges it, item) → US dollars."""
         found: dict[tuple[Place, str], float] = {}
-        for at, name, gb in amounts:
+        for at, name, gb in self._moved_gb(item, place):
             usd = self._usd(at, name, gb) if gb > 0.0 or (name == "load-balancer-traffic" and self._balanced(item)) else 0.0
             if usd > 0.0:
                 found[at, name] = found.get((at, name), 0.0) + usd
@@ -209,25 +220,24 @@ class Around:
 
     def unpriced(self, served: Served, machines: Collection[Place]) -> list[str]:
         """Say which prices that the bill needs the book does not have; what stands at one's own site needs none."""
-        entries, stated = self._entries_of(served), self.workload.infrastructure
-        used = {name for item in self.workload.classes for name in _used(item, stated.cross_zone_share)}
-        said: list[str] = []
-        for place in sorted({*machines, *entries}):
+        entries = self._entries_of(served)
+        needed: dict[Place, set[str]] = {place: {"object-storage"} for place in machines}
+        for item in self.workload.classes:
+            for place in served.get(item.name, {}):
+                for at, name, gb in self._moved_gb(item, place):
+                    needed.setdefault(at, set()).update({name} if gb > 0.0 else ())
+        for place in {*machines, *entries}:
             standing = self._standing(machines=place in machines, entry=place in entries)
-            needed = {item for item, count in standing.items() if count} | used
-            needed |= {"load-balancer-traffic"} if standing["load-balancer"] else set()
-            needed |= {"nat-gateway-traffic"} if standing["nat-gateway"] and stated.nat_bytes_per_request else set()
-            missing = sorted(item for item in needed if not tiers_of(self.book, place, item))
-            if missing and place.cloud != OWNED:
-                said.append(f"no price of {', '.join(missing)} of {place} is known: not in the bill")
-        return said
-
-
-def _used(item: TrafficClass, cross_zone_share: float) -> set[str]:
-    """Return the items that a class's bytes need a price of, wherever it is answered."""
-    moved = item.egress_bytes_per_request + item.ingress_bytes_per_request
-    found = {"internet-egress"} if item.egress_bytes_per_request else set()
-    return found | ({"inter-zone-transfer"} if cross_zone_share and moved else set())
+            needed.setdefault(place, set()).update(name for name, count in standing.items() if count)
+            needed[place] |= {"load-balancer-traffic"} if standing["load-balancer"] else set()
+        missing = {
+            place: sorted(name for name in names if not tiers_of(self.book, place, name)) for place, names in needed.items()
+        }
+        return [
+            f"no price of {', '.join(missing[place])} of {place} is known: not in the bill"
+            for place in sorted(missing)
+            if missing[place] and place.cloud in self.book.clouds and place.cloud != OWNED
+        ]
 
 
 def around(workload: Workload, book: PriceBook) -> Around:
