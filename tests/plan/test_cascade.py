@@ -109,8 +109,9 @@ def test_the_cascade_is_taken_where_it_is_cheaper(cascaded: Workload, book: Pric
         ("small: small/int8", "small: small/fp8", "small/fp8"),
         ("{escalated: 25 %, quality: 0.9}", "{escalated: 25 %, quality: 0.7}", "never falls"),
         ("large: big/fp32", "large: small/int8", "two variants"),
+        ("0.9}, {escalated: 100 %, quality: 1.0}]", "0.85}]", "reaches a quality of 0.85, and its floor is 0.9"),
     ],
-    ids=["no-time-left", "unknown-variant", "falling-curve", "twice-the-same"],
+    ids=["no-time-left", "unknown-variant", "falling-curve", "twice-the-same", "below-the-floor"],
 )
 def test_what_can_not_be_a_cascade_is_refused(load: Callable[..., Workload], old: str, new: str, match: str) -> None:
     with pytest.raises(InputError, match=match):

@@ -58,4 +58,8 @@ def _with_cascade(document: Document, stated: dict[str, Traffic], item: TrafficC
                 what, resolve="rename the class of that name", where=document.where("traffic", f"{item.name}-{part}")
             )
     curve = tuple((point.escalated, point.quality) for point in entry.curve)
+    if curve[-1][1] < item.quality_floor:
+        what = f"the cascade of {item.name!r} reaches a quality of {curve[-1][1]:g}, and its floor is {item.quality_floor:g}"
+        resolve = "add the point of the curve that reaches it, lower quality_floor, or take the cascade out"
+        raise InputError(what, resolve=resolve, where=document.where(*place, "curve"))
     return replace(item, cascade=Cascade(entry.small, entry.large, curve, entry.within))
