@@ -117,6 +117,7 @@ def test_users_that_nobody_says_how_far_are_served_at_home_alone(load: Load, boo
     with pytest.raises(InfeasibleError) as caught:
         Bench(unknown, book, bench.table).regions({})
     assert "no round trip from us-west-2 is stated in where.round_trip" in caught.value.what
+    assert "state where.round_trip between us-west-2 and us-east-1" in caught.value.resolve
 
 
 def test_a_spot_machine_must_be_sold_in_as_many_zones_as_asked(load: Load, book: PriceBook, bench: Bench) -> None:

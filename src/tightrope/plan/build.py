@@ -59,8 +59,9 @@ def build_problem(
     options, unsold = options + list(apis.options), unsold + list(apis.refusals)
     check_served(workload, book, table, sized, deployments, refusals + unsold)
     if not options:
-        why = "\n".join(f"  {refusal.what}: {refusal.reason}" for refusal in unsold[:6])
-        msg = f"offers: none of {', '.join(workload.purchase.offers)} runs a machine that could serve here\n{why}"
+        why = "".join(f"\n  {refusal.what}: {refusal.reason}" for refusal in unsold[:6])
+        why = why or "\n  commitments cover machines that run on demand"
+        msg = f"offers: none of {', '.join(workload.purchase.offers)} runs a machine that could serve here{why}"
         raise InfeasibleError(msg, resolve="allow on-demand in purchase.offers, or another region or cloud in where")
     problem = with_traffic(_arrays(workload, book, sized, options, tuple(refusals + unsold)), workload, book)
     cache_usd = total_usd(cache_lines(workload, book, problem))

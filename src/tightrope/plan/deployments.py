@@ -11,6 +11,7 @@ from tightrope.clouds.book import PriceBook
 from tightrope.clouds.services import find_size
 from tightrope.perf.find import find_profile, limit_batch
 from tightrope.plan.capacity import Capacity, CapacityTable
+from tightrope.plan.distance import round_trip_s
 from tightrope.plan.settings import keep_best, other_settings
 from tightrope.plan.sized import Sized
 
@@ -118,8 +119,21 @@ def check_served(
             why = [f"  {refusal.what}: {refusal.reason}" for refusal in refusals if f"{name}:" in refusal.reason]
             shown = "\n".join(why[:6]) or "\n".join(f"  {refusal.what}: {refusal.reason}" for refusal in refusals[:6])
             msg = f"demand: no machine keeps the promises of class {name!r}\n{shown}"
+            if away := _unknown_way(item.traffic_class, workload):
+                raise InfeasibleError(msg, resolve=away)
             loosened = _loosened(item.traffic_class, _misses(item.traffic_class, workload, book, table))
             raise InfeasibleError(msg, resolve=f"{loosened}, allow larger machines in where.families, or add a variant")
+
+
+def _unknown_way(item: TrafficClass, workload: Workload) -> str:
+    """Return what to state where nobody says how far any region is from the class's users; empty where it is known."""
+    regions = [region for names in workload.where.regions.values() for region in names]
+    if item.place is None or any(round_trip_s(item, region, workload.where) is not None for region in regions):
+        return ""
+    return (
+        f"state where.round_trip between {item.place[1]} and {' or '.join(regions)}, or allow machines in {item.place[1]} as well "
+        "(`together: true` lets one plan use several regions)"
+    )
 
 
 def _misses(

@@ -154,10 +154,11 @@ def _horizon(workload: Workload) -> str:
     days, heldout = (longest.demand.duration_s / 86_400.0, heldout_stretch(workload))
     held = (heldout.end_s - heldout.start_s) / 86_400.0
     millions = sum(item.demand.requests for item in workload.classes) / 1e6
+    requests = f"{millions:,.0f}" if millions >= 100.0 else f"{millions:.3g}"
     places = ", ".join(f"{cloud} {', '.join(regions)}" for cloud, regions in workload.where.regions.items())
     return (
         f"{_count(workload.classes, 'class', 'classes')} · {_count(workload.variants, 'variant', 'variants')} · {days:.3g} days, "
-        f"{millions:.3g} M requests, the last {held:.3g} held out · {places}"
+        f"{requests} M requests, the last {held:.3g} held out · {places}"
     )
 
 
