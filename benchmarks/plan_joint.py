@@ -4,10 +4,12 @@ import math
 import time
 
 from benchmarks.planning_family import make_problem
+from tightrope.plan.blocks import WORKERS
 from tightrope.plan.bound import lower_bound
 from tightrope.plan.dominance import drop_dominated
 from tightrope.plan.problem import Problem
-from tightrope.plan.solve import WORKERS, relax, solve
+from tightrope.plan.relax import relax
+from tightrope.plan.solve import solve
 
 NAME = "plan-joint"
 DOC = "seconds for a plan of a week with every kind of commitment, and its certified gap; targets 30 s and 2 %"

@@ -14,7 +14,7 @@ from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.plan.bound import price_apart
 from tightrope.plan.peers.bucket_ilp import BucketInstance
 from tightrope.plan.problem import PoolOption, Problem
-from tightrope.plan.solve import relax
+from tightrope.plan.relax import relax
 
 FOUR_GPUS = Path(__file__).with_name("data") / "llama31_8b_four_gpus.json"
 RATES_PER_S = (8, 16, 32, 64, 128)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tightrope.plan.bound import _affordable, lower_bound
-from tightrope.plan.solve import relax, solve
+from tightrope.plan.relax import relax
+from tightrope.plan.solve import solve
 
 
 @settings(max_examples=100)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tightrope.plan.blocks import solve_block
 from tightrope.plan.dominance import copies_needed, drop_dominated
 from tightrope.plan.problem import Infeasible, Problem
-from tightrope.plan.solve import solve_block
 
 MOST = 6
 """Machines of an option, at most, in what is tried."""

@@ -17,8 +17,9 @@ from tightrope.plan.explain import explain
 from tightrope.plan.ground import Ground, at_prices, at_speed, at_traffic, plan_again, pools_again
 from tightrope.plan.limits import LOOSENED, find_binding, find_limits
 from tightrope.plan.problem import Problem
+from tightrope.plan.relax import relax
 from tightrope.plan.sensitivity import find_range, find_sensitivities, worlds
-from tightrope.plan.solve import relax, solve
+from tightrope.plan.solve import solve
 
 MONTH = 730.0
 DISK = 0.01

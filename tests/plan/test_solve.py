@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from tightrope.base.records import FloatArray
+from tightrope.plan.blocks import solve_blocks
 from tightrope.plan.problem import Infeasible, Problem
-from tightrope.plan.solve import SAMPLED_BLOCKS, _whole_commitments, choose_pools, relax, solve, solve_blocks
+from tightrope.plan.relax import relax
+from tightrope.plan.solve import SAMPLED_BLOCKS, _whole_commitments, choose_pools, solve
 
 
 def week(*rates: float) -> tuple[float, ...]:
@@ -75,7 +77,7 @@ def test_work_within_a_quota_goes_where_there_is_room(brute: ModuleType) -> None
 def test_equal_hours_are_solved_once_and_alike(brute: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,)),), (week(1.5, 0.5, 2.5),))
     asked: list[int] = []
-    module = __import__("tightrope.plan.solve", fromlist=["solve_block"])
+    module = __import__("tightrope.plan.blocks", fromlist=["solve_block"])
     one = module.solve_block
 
     def counted(problem: Problem, block: int, commitments: FloatArray, *more: object) -> object:

@@ -30,7 +30,8 @@ from tightrope.plan.make import make_plan
 from tightrope.plan.problem import PoolOption, Problem, usage_of
 from tightrope.plan.prove import Bench
 from tightrope.plan.ran import month_usd, ran_of
-from tightrope.plan.solve import Solution, monthly_usd, relax
+from tightrope.plan.relax import relax
+from tightrope.plan.solve import Solution, monthly_usd
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.load import load_plan
 from tightrope.replay.records import Fleet, Outcome, Traffic

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
+from tightrope.plan.blocks import solve_apart
 from tightrope.plan.constraints import add_block
 from tightrope.plan.dominance import copies_needed, needless
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Problem, restrict
+from tightrope.plan.relax import Relaxation
 from tightrope.plan.search import Fleet, cheapest_fleet, may_search
-from tightrope.plan.solve import Relaxation, solve_apart
 
 BLOCK_NODES = 500
 """Branches spent on one block of the bound at most: what is known then is a bound too."""

@@ -12,8 +12,8 @@ from tightrope.plan.break_even import find_break_evens
 from tightrope.plan.ground import Ground, Progress, pools_again
 from tightrope.plan.levers import find_levers
 from tightrope.plan.limits import find_binding, find_limits
+from tightrope.plan.relax import relax
 from tightrope.plan.sensitivity import find_range, find_sensitivities
-from tightrope.plan.solve import relax
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from itertools import combinations
 import numpy as np
 
 from tightrope.base.errors import InfeasibleError
+from tightrope.plan.blocks import solve_blocks
 from tightrope.plan.constraints import FAMILIES
 from tightrope.plan.deferrable import place_deferrable
 from tightrope.plan.problem import Infeasible, Problem
 from tightrope.plan.smallest import LIMITS, Limit, fewest_pools, fits, quota_words, smallest, stuck_block
-from tightrope.plan.solve import solve_blocks
 
 DAYS = ("day 1", "day 2", "day 3", "day 4", "day 5", "day 6", "day 7")
 MOST_TOGETHER = 2

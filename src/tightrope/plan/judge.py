@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from tightrope.plan.blocks import solve_blocks
 from tightrope.plan.cover import best_commitments
 from tightrope.plan.placed import with_and_without_machines
 from tightrope.plan.problem import Infeasible, Problem, take_blocks
-from tightrope.plan.solve import middle_blocks, monthly_usd, relax, solve_blocks
+from tightrope.plan.relax import relax
+from tightrope.plan.solve import middle_blocks, monthly_usd
 
 MOST_JUDGED = 6
 """Regions, or sets of them, that are looked at: those with the cheapest relaxations."""

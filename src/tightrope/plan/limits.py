@@ -8,7 +8,7 @@ import numpy as np
 from tightrope.base.explained import Limit
 from tightrope.plan.ground import Ground, Progress, plan_again
 from tightrope.plan.problem import Infeasible, Problem
-from tightrope.plan.solve import Relaxation, relax
+from tightrope.plan.relax import Relaxation, relax
 
 LEAST_USD = 0.01
 """A step that saves less than this a month is not told."""

@@ -1,7 +1,7 @@
 """A thin layer over HiGHS: columns in named blocks, rows under the name of their constraint family."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import highspy
 import numpy as np
@@ -85,7 +85,7 @@ class Model:
         if plain:
             for name, value in PLAIN.items():
                 solver.setOptionValue(name, value)
-        solver.passModel(self._lp(relaxed=relaxed))
+        solver.passModel(self.lp(relaxed=relaxed))
         solver.run()
         return _result(solver, mip=not relaxed and any(self.integer))
 
@@ -93,7 +93,7 @@ class Model:
         """Return the model as an LP that is solved again and again."""
         return Relaxed(self)
 
-    def _lp(self, *, relaxed: bool) -> highspy.HighsLp:
+    def lp(self, *, relaxed: bool) -> highspy.HighsLp:
         """Return the model in HiGHS's own form, rows first."""
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = self.columns, len(self.families)
@@ -117,12 +117,13 @@ class Relaxed:
         """Hand it over, without its whole numbers."""
         self._solver = _Solver()
         self._solver.setOptionValue("threads", 1)
-        self._solver.passModel(model._lp(relaxed=True))
+        self._solver.passModel(model.lp(relaxed=True))
 
     def solve(self, columns: IntArray, lower: FloatArray, upper: FloatArray, rows: IntArray, most: FloatArray) -> Result:
         """Solve it with these bounds of ``columns`` (int64[k], both float64[k]), and no more than ``most`` (float64[r]) in ``rows``."""
         self._solver.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
-        self._solver.changeRowsBounds(len(rows), rows.astype(np.int32), np.full(len(rows), -INFINITY), most)
+        change: Any = self._solver.changeRowsBounds  # pyrefly: ignore[missing-attribute] - not in the library's stubs
+        change(len(rows), rows.astype(np.int32), np.full(len(rows), -INFINITY), most)
         self._solver.run()
         return _result(self._solver, mip=False)
 

@@ -25,7 +25,8 @@ from tightrope.plan.judge import cheapest_first
 from tightrope.plan.placed import with_and_without_machines
 from tightrope.plan.problem import Infeasible, Problem
 from tightrope.plan.ran import scheduled_hours
-from tightrope.plan.solve import Solution, relax, solve
+from tightrope.plan.relax import relax
+from tightrope.plan.solve import Solution, solve
 from tightrope.replay.evidence import judge_all
 from tightrope.replay.records import Drill, Fleet, Outcome, Traffic
 from tightrope.replay.run import replay_fleet

@@ -19,11 +19,10 @@ from tightrope.plan.constraints import BlockColumns, add_block, add_commitments
 from tightrope.plan.model import INFINITY, Model
 from tightrope.plan.problem import Problem
 from tightrope.plan.walk import ARRIVED, DONE, fill_table, walk
+from tightrope.plan.whole import add_whole, carried, largest_share, load_of
 
 TYING = ("demand", "routing-share", "quality-floor", "spot-share", "quota")
 """The families whose rows speak of several options."""
-MOST_MACHINES = 4096
-"""Blocks that may need more of one option are left to the general solver: there, whole machines hardly matter."""
 MOST_STEPS = 4_000_000
 """Steps of one walk."""
 BURST = 20_000
@@ -99,8 +98,8 @@ def cheapest_fleet(
     """Return one block's cheapest fleet at these rates (float64[P]), to within the relative ``gap`` where the walk is not too long.
 
     ``known`` are fleets to start from, int64[P] each. ``committed`` (float64[K] US dollars an hour) is paid for elsewhere: what it
-    covers costs its disk, and the gap is one of both together. None where the block is too large for a search, or has no solution near its relaxation's. The time of a walk
-    is at most ``MOST_STEPS`` × prices in use.
+    covers costs its disk, and the gap is one of both together. None where the block is too large for a search, or has no solution
+    near its relaxation's. The time of a walk is at most ``MOST_STEPS`` × prices in use.
     """
     model = Model()
     columns = add_block(model, problem, block, 1.0, deferrable=False, covers=committed is not None, usd_per_hour=usd_per_hour)
@@ -109,7 +108,7 @@ def cheapest_fleet(
         return None
     tying = np.flatnonzero([name in TYING for name in model.families])
     capped = [] if committed is None else add_commitments(model, problem, columns, committed)
-    _add_whole(model, columns, seen)
+    add_whole(model, problem, block, columns)
     search = _Walk(seen, _Relaxation(model, columns, np.append(tying, capped).astype(np.int64), seen), gap)
     for fleet in known:
         if (fleet < seen.carries.shape[1]).all():
@@ -127,14 +126,10 @@ def _block(
     for at, row in enumerate(tying):
         matrix[at, model.row_columns[row]] = model.row_values[row]
     lower, upper = np.array(model.row_lower)[tying], np.array(model.row_upper)[tying]
-    mu = problem.mu[:, :, block]
-    load = np.divide(problem.rate[:, block][:, None], mu, out=np.zeros_like(mu), where=mu > 0.0)
+    load, limit = load_of(problem, block), largest_share(problem, block)
     cost = np.concatenate(model.cost)
     share = matrix[:, columns.share.ravel()].reshape(-1, classes, options)
-    limit = np.where((mu > 0.0) & (problem.rate[:, block] > 0.0)[:, None], 1.0, 0.0)
-    for row in np.flatnonzero(np.isfinite(upper) & (share >= 0.0).all(axis=(1, 2))):
-        limit = np.minimum(limit, np.divide(upper[row], share[row], out=np.ones_like(limit), where=share[row] > 0.0))
-    carries = _carries(problem, (limit * load).sum(axis=0))
+    carries = carried(problem, (limit * load).sum(axis=0))
     if carries is None:
         return None
     count = matrix[:, columns.machines]
@@ -144,47 +139,6 @@ def _block(
         usd_per_hour = np.where(problem.only_covered, UNCOVERED * float(usd_per_hour.max()), usd_per_hour)
     own = usd_per_hour - problem.disk_usd_per_hour
     return _Block(share, count, lower, upper, load, limit, cost[columns.share], usd_per_hour, carries, own, rates, amounts)
-
-
-def _carries(problem: Problem, most: FloatArray) -> FloatArray | None:
-    """Return the load that n machines of each option may carry, float64[P, N + 1], up to ``most`` (float64[P]).
-
-    Machines stand evenly in their zones; without the largest zone, or without one machine, the others carry the share that is asked.
-    """
-    zones, zoned = np.maximum(problem.zones, 1)[:, None], problem.zone_share[:, None]
-    size = 8
-    while size <= MOST_MACHINES:
-        n = np.arange(size + 1, dtype=np.float64)[None, :]
-        carries = np.where(problem.metered[:, None], np.inf, np.broadcast_to(n, (len(most), size + 1)))
-        left = n - np.ceil(n / zones)
-        carries = np.minimum(carries, np.divide(left, zoned, out=np.full(carries.shape, np.inf), where=zoned > 0.0))
-        if problem.n_plus_one_share > 0.0:
-            spare = np.where(problem.metered[:, None], np.inf, np.maximum(n - 1.0, 0.0) / problem.n_plus_one_share)
-            carries = np.minimum(carries, spare)
-        alone = (carries[:, -1] >= most) | np.isinf(carries[:, 0]) | (problem.zone_share > 0.0) & (zones[:, 0] == 1)
-        if alone.all():
-            return np.minimum(carries, most[:, None])
-        size *= 2
-    return None
-
-
-def _add_whole(model: Model, columns: BlockColumns, seen: _Block) -> None:
-    """Sharpen the relaxation: no line of load over machines lies above what whole machines carry (Magnanti and Mirchandani, 1993).
-
-    One row for every class alone, one for all: n machines never carry more than the line through the first number that carries all
-    of it and the best number below.
-    """
-    classes, options = seen.load.shape
-    sets = [np.array([c]) for c in range(classes)] + ([np.arange(classes)] if classes > 1 else [])
-    for p in range(options):
-        for c in sets:
-            most = float((seen.load[c, p] * seen.limit[c, p]).sum())
-            enough = int(np.searchsorted(seen.carries[p], most - 1e-9))
-            if 0 < enough < seen.carries.shape[1] and most > 0.0:
-                fewer = np.arange(enough)
-                slope = float(((most - seen.carries[p, :enough]) / (enough - fewer)).min())
-                indices = np.append(columns.share[c, p], columns.machines[p])
-                model.add_row("whole", indices, np.append(seen.load[c, p], -slope), -INFINITY, most - slope * enough)
 
 
 def _rounded(seen: _Block, load: FloatArray) -> IntArray | None:
@@ -383,7 +337,8 @@ class _Walk:
     def _alive(self, least: float) -> tuple[IntArray, NDArray[np.bool_] | None]:
         """Return the options whose number is open, in the order to walk, and bool[P, N + 1], which numbers are; None where none are."""
         alive = np.ones(self.table.shape[1:], dtype=bool)
-        table, constant, before = self.table[: self.prices], self.constant[: self.prices], -1
+        table, constant = self.table[: self.prices], self.constant[: self.prices]
+        bound, before = constant, -1
         while alive.sum() != before:
             before = alive.sum()
             lowest = np.where(alive, table, np.inf).min(axis=2)

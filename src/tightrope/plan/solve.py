@@ -4,10 +4,7 @@ Blocks are coupled only by the commitment, the pools that are open and deferrabl
 prices those; integer programs of single blocks do the rest (docs/explanation/why-decompose.md).
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,44 +12,21 @@ from numpy.typing import NDArray
 from tightrope.base.plan import Committed
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import SECONDS_PER_HOUR
-from tightrope.plan.constraints import FAMILIES, add_block, add_commitments, add_deadline
-from tightrope.plan.cover import best_commitments, machines_usd, whole_machines
+from tightrope.plan.blocks import solve_blocks
+from tightrope.plan.constraints import add_block
+from tightrope.plan.cover import best_commitments, machines_usd
 from tightrope.plan.deferrable import Placing, place_deferrable, spread_deferrable
-from tightrope.plan.model import INFINITY, Model
+from tightrope.plan.model import Model
 from tightrope.plan.problem import Infeasible, Problem, restrict, take_blocks
-from tightrope.plan.search import Fleet, cheapest_fleet
+from tightrope.plan.relax import Relaxation, relax
 
-Key = TypeVar("Key")
-Answer = TypeVar("Answer")
-
-WORKERS = 2
 SAMPLED_BLOCKS = 12
 """Blocks on which sets of pools are compared; they stand for the week in order of load."""
 JUDGES = 8
 """Blocks that judge commitments to whole machines, and regions."""
 COMMITMENT_ROUNDS = 3
-FLEET_GAP = 5e-3
-"""Relative gap at which the search for a block's fleet stops."""
 FEW_POOLS_GAP = 0.02
 """Relative gap at which the search for a set of few pools stops."""
-
-
-@dataclass(frozen=True, slots=True)
-class Relaxation:
-    """The week's linear relaxation: ``commitments`` float64[K] US dollars/h, ``machines`` float64[P, B], prices of what couples blocks.
-
-    Of machines of one's own ``commitments`` are whole ones: a block can not run a part of one.
-    """
-
-    usd_per_month: float
-    commitments: FloatArray
-    machines: FloatArray
-    cover_price: FloatArray
-    """float64[K, B]: what a dollar an hour of each commitment is worth in each block, US dollars an hour."""
-    work_price: FloatArray
-    """float64[windows]: US dollars that doing all of a window's work is worth."""
-    family_price: dict[str, float]
-    """Constraint family → the sum of its rows' duals: US dollars a month that one more on each right-hand side costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,66 +45,6 @@ class Solution:
     def committed(self) -> tuple[Committed, ...]:
         """Return what is committed, what exists already included."""
         return self.problem.committed(self.commitments)
-
-
-def relax(problem: Problem) -> Relaxation:
-    """Solve the week's linear relaxation; raise ``Infeasible`` where it has no solution."""
-    model, hours = Model(), problem.block_hours
-    more = model.add_columns(np.full(len(problem.covers), hours.sum()), np.where(problem.may_grow, INFINITY, 0.0))
-    blocks = {b: add_block(model, problem, b, hours[b], deferrable=True) for b in range(problem.blocks)}
-    cover_rows = np.array([add_commitments(model, problem, columns, more) for columns in blocks.values()], dtype=np.int64)
-    work_rows = [add_deadline(model, problem, w, blocks) for w in range(len(problem.windows))]
-    result = model.solve(relaxed=True)
-    if result.status != "optimal":
-        raise Infeasible(0)
-    families = np.array(model.families)
-    return Relaxation(
-        usd_per_month=result.objective + float(problem.existing_usd_per_hour.sum() * hours.sum()),
-        commitments=whole_machines(problem, result.values[more] + problem.existing_usd_per_hour),
-        machines=np.stack([result.values[columns.machines] for columns in blocks.values()], axis=1),
-        cover_price=np.maximum(-result.duals[cover_rows.T] / hours, 0.0),
-        work_price=np.maximum(result.duals[work_rows], 0.0) if work_rows else np.zeros(0),
-        family_price={name: float(result.duals[families == name].sum()) for name in FAMILIES},
-    )
-
-
-def solve_block(
-    problem: Problem, block: int, commitments: FloatArray, known: Sequence[IntArray] = (), gap: float = FLEET_GAP
-) -> Fleet:
-    """Return one block's cheapest fleet (its cost without the commitments'); ``known`` are fleets to start from, int64[P] each.
-
-    It is searched, or where that is no way left to the general solver. Raises ``Infeasible`` where it has no solution.
-    """
-    if len(problem.interactive):
-        found = cheapest_fleet(problem, block, problem.usd_per_hour, gap, known, commitments)
-        if found is not None:
-            return found
-    model = Model()
-    columns = add_block(model, problem, block, 1.0, deferrable=False)
-    add_commitments(model, problem, columns, commitments)
-    result = model.solve(gap=gap, nodes=500, plain=True)
-    if not len(result.values):
-        raise Infeasible(block)
-    machines = np.rint(result.values[columns.machines]).astype(np.int64)
-    return Fleet(machines, result.values[columns.share], result.objective, result.bound)
-
-
-def solve_blocks(problem: Problem, commitments: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Solve every block (equal ones once); return machines int64[P, B], shares float64[C, P, B] and costs float64[B] in US dollars/h."""
-    keys = [problem.rate[:, block].tobytes() for block in range(problem.blocks)]
-    solved = solve_apart({key: block for block, key in enumerate(keys)}, lambda block: solve_block(problem, block, commitments))
-    found = [solved[key] for key in keys]
-    return (
-        np.stack([fleet.machines for fleet in found], axis=1),
-        np.stack([fleet.share for fleet in found], axis=2),
-        np.array([fleet.usd_per_hour for fleet in found]),
-    )
-
-
-def solve_apart(blocks: dict[Key, int], solve_one: Callable[[int], Answer]) -> dict[Key, Answer]:
-    """Return ``solve_one`` of every block by its key, two at a time: HiGHS works outside Python's lock."""
-    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        return dict(zip(blocks, pool.map(solve_one, blocks.values()), strict=True))
 
 
 def choose_pools(problem: Problem, relaxation: Relaxation) -> NDArray[np.bool_]:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tightrope.base.errors import InfeasibleError, InputError
+from tightrope.plan.blocks import solve_block
 from tightrope.plan.peers.bucket_ilp import BucketInstance, BucketPlan, solve_bucket_ilp
-from tightrope.plan.solve import solve_block
 
 ROOT = Path(__file__).parents[3]
 BLOCK_GAP = 1e-4

@@ -19,7 +19,8 @@ from tightrope.plan.peers.peak import draft_peak
 from tightrope.plan.peers.single_type import draft_single_type
 from tightrope.plan.peers.spot_fallback import draft_spot_fallback
 from tightrope.plan.prove import Bench
-from tightrope.plan.solve import relax, solve
+from tightrope.plan.relax import relax
+from tightrope.plan.solve import solve
 
 HOURS_PER_MONTH = 730.0
 DRAFTS = (draft_peak, draft_hpa, draft_single_type, draft_buckets_mean, draft_buckets_peak, draft_spot_fallback)

@@ -23,9 +23,10 @@ from tightrope.plan.make import make_plan
 from tightrope.plan.placed import with_and_without_machines
 from tightrope.plan.problem import Problem
 from tightrope.plan.prove import relaxed_usd
+from tightrope.plan.relax import relax
 from tightrope.plan.services.functions import try_function
 from tightrope.plan.services.metered import MOST_OF_LIMIT
-from tightrope.plan.solve import relax, solve
+from tightrope.plan.solve import solve
 from tightrope.plan.written import rebuild_fleet
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.load import load_plan

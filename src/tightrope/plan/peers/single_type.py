@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from tightrope.base.errors import InfeasibleError
 from tightrope.plan.peers.draft import Draft, Setting, assignments, draft_of, on_demand
 from tightrope.plan.problem import Infeasible, Problem, restrict, without_commitment
-from tightrope.plan.solve import Relaxation, Solution, relax, solve
+from tightrope.plan.relax import Relaxation, relax
+from tightrope.plan.solve import Solution, solve
 
 MOST_SOLVED = 3
 """Types that are solved in full, those whose linear relaxation is cheapest."""
