@@ -137,4 +137,4 @@ def constant_lines(workload: Workload, book: PriceBook, variants: set[str], clou
     place = Place(cloud, region)
     surrounding = around(workload, book)
     served = {name: {place: requests} for name, requests in surrounding.requests.items()}
-    return around_lines(surrounding, served, {place: variants})
+    return around_lines(workload, surrounding, served, {place: variants})

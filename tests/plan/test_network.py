@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,11 +13,14 @@ from tests.plan.conftest import constant_lines
 
 from tightrope.base.catalogue import PriceRow, UnitPrice
 from tightrope.base.places import Infrastructure, WherePolicy
+from tightrope.base.plan import BillLine
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.in_force import Key
 from tightrope.plan.bill import around_lines, total_usd
+from tightrope.plan.moved import Answering, around_as_ran_usd, served_in
 from tightrope.plan.network import Around, Place, around, mean_usd_per_gb, tiered_usd
+from tightrope.replay.records import ANSWERED, CACHED, SHED, Outcome, Traffic
 
 EAST, WEST, CELLAR = Place("aws", "us-east-1"), Place("gcp", "west"), Place("owned", "cellar")
 GB = 1e9
@@ -182,7 +186,7 @@ def test_a_service_of_another_seller_is_entered_through_our_own_door(surrounding
 
 def test_the_bill_is_the_sum_of_its_requests_and_of_what_stands(surrounding: Callable[..., Around], workload: Workload) -> None:
     made = surrounding(2e6, 1e6, load_balancer=True, control_plane=True, cross_zone_share=0.3)
-    lines = around_lines(made, {"web": {EAST: 6e5, WEST: 4e5}}, {EAST: {"big/int8"}, WEST: set()})
+    lines = around_lines(workload, made, {"web": {EAST: 6e5, WEST: 4e5}}, {EAST: {"big/int8"}, WEST: set()})
     web = made.workload.classes[0]
     moved = sum(count * sum(made.request_usd(web, place).values()) for place, count in ((EAST, 6e5), (WEST, 4e5)))
     standing = sum(made.standing_usd({EAST, WEST}, {EAST, WEST}).values())
@@ -199,3 +203,74 @@ def test_work_that_waits_needs_no_load_balancer(workload: Workload, book: PriceB
 def test_today_and_the_plan_are_billed_for_the_same(workload: Workload, book: PriceBook) -> None:
     drivers = {line.driver for line in constant_lines(workload, book, {"big/int8"}, "aws", "us-east-1")}
     assert drivers == {"egress", "network", "control plane", "storage"}
+
+
+def answered(*pools: int, kinds: tuple[int, ...] = (), ended: tuple[int, ...] = ()) -> Outcome:
+    """Return an outcome of which only matters which pool answered each request, whose it was and how it ended."""
+    count, zeros = len(pools), np.zeros(len(pools))
+    whole = np.array(kinds or (0,) * count, dtype=np.int64)
+    traffic = Traffic(zeros, whole, whole, whole)
+    how = np.array(ended or (ANSWERED,) * count)
+    return Outcome(
+        traffic,
+        zeros,
+        zeros,
+        np.array(pools),
+        np.zeros((2, 1)),
+        zeros,
+        interruptions=0,
+        retries=0,
+        begin_s=zeros,
+        ended=how,
+        prefix_tokens=zeros,
+    )
+
+
+def test_what_was_answered_counts_where_it_was_and_what_was_kept_beside_it() -> None:
+    hour_s, hours = 3600.0, 730.0
+    outcomes = [
+        answered(0, 0, 1, -1, -1, 1, ended=(ANSWERED, ANSWERED, ANSWERED, CACHED, SHED, ANSWERED), kinds=(0, 0, 0, 0, 0, 1)),
+        answered(0, 0, 1, -1, ended=(ANSWERED, ANSWERED, ANSWERED, CACHED)),
+    ]
+    # of six answered and two kept, four in the east; half of one a replay for the other class
+    served = served_in(("web", "night"), (EAST, WEST), outcomes, hour_s)
+    assert served["web"] == {EAST: pytest.approx(hours * 4 * 2 / 3), WEST: pytest.approx(hours * 4 / 3)}
+    assert served["night"] == {WEST: pytest.approx(hours * 0.5)}
+    # where the cache has answered all, it stands with the first pool
+    kept = answered(-1, -1, ended=(CACHED, CACHED))
+    assert served_in(("web",), (WEST, EAST), [kept], hour_s) == {"web": {WEST: pytest.approx(2 * hours)}}
+    assert served_in(("web",), (EAST,), [answered(-1, ended=(SHED,))], hour_s) == {"web": {}}
+
+
+def test_a_replay_moves_what_the_plan_moves(surrounding: Callable[..., Around]) -> None:
+    """Requests come in where the class says, not where they are answered: both sides pay, at the tiers of a month like it."""
+    made = surrounding(2e6, 5e5, EAST, load_balancer=True)
+    # 730 hours like this one have 1,000 requests each: 1,460 GB leave from the east, of which 1,360 are paid for
+    outcome = answered(*(0,) * 600, *(1,) * 400)
+    answering = Answering(made.workload, ("web",), (EAST, WEST), frozenset({EAST, WEST}), made.book)
+    internet = 0.09 * 1000 + 0.05 * 360
+    in_month = {(line.driver, line.offer): line.usd for line in answering.in_month([outcome], 3600.0)}
+    over = 400 * 730
+    gib = 2.0**30 / 1e9
+    crossing = over * 0.12 / gib * 2e-3
+    assert in_month["egress", "web"] == pytest.approx(internet + crossing + over * 5e-4 * internet / 1460)
+    standing = {name: usd for name, usd in in_month.items() if name == ("network", "load-balancer")}
+    assert standing == {("network", "load-balancer"): pytest.approx(0.02 * 730)}
+    in_stretch = {(line.driver, line.offer): line.usd for line in answering.in_stretch([outcome], 3600.0)}
+    assert in_stretch == {name: pytest.approx(usd / 730) for name, usd in in_month.items() if name not in standing}
+
+
+def test_less_than_a_day_keeps_what_was_planned() -> None:
+    lines = tuple(BillLine(driver, pool, "", usd) for driver, pool, usd in PLANNED)
+    assert around_as_ran_usd(lines, None) == 4.0 + 8.0 + 16.0 + 32.0
+    assert around_as_ran_usd(lines, (BillLine("egress", "", "web", 64.0),)) == 16.0 + 32.0 + 64.0
+
+
+PLANNED = (
+    ("compute", "pool", 1.0),
+    ("storage", "pool", 2.0),
+    ("egress", "", 4.0),
+    ("network", "", 8.0),
+    ("storage", "", 16.0),
+    ("cache", "", 32.0),
+)

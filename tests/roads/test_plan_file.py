@@ -16,8 +16,11 @@ from tightrope.demand.workload import load_workload
 from tightrope.plan.fleet import draw_traffic
 from tightrope.plan.make import make_plan
 from tightrope.plan.measure import evidence_of
+from tightrope.plan.moved import answering_of, around_as_ran_usd
 from tightrope.plan.prove import Bench, Proof, prove
 from tightrope.plan.ran import fixed_usd, month_usd, ran_of
+from tightrope.plan.recorded import Recorded
+from tightrope.plan.rerun import try_plan
 from tightrope.plan.written import rebuild_fleet
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.load import load_plan
@@ -106,13 +109,24 @@ def test_replaying_the_file_gives_the_plans_evidence(roads: Roads) -> None:
 
 def test_replaying_the_file_gives_the_plans_bill(roads: Roads) -> None:
     stretch = roads.proof.stretch
-    hours = np.mean([outcome.machine_hours for outcome in replays(rebuild_fleet(roads.read), roads)], axis=0)
+    outcomes = replays(rebuild_fleet(roads.read), roads)
+    hours = np.mean([outcome.machine_hours for outcome in outcomes], axis=0)
     length_s = stretch.end_s - stretch.start_s
     for plan, tolerance in ((roads.made, 0.0), (roads.read, 1e-6)):
         ran = ran_of(plan, roads.book, hours, stretch.start_s, length_s)
-        assert month_usd(ran, roads.book) + fixed_usd(plan) == pytest.approx(
+        moved = answering_of(plan, roads.book).in_month(outcomes, length_s)
+        assert month_usd(ran, roads.book) + around_as_ran_usd(plan.cost_lines, moved) == pytest.approx(
             roads.made.replay_monthly_cost_usd, abs=tolerance, rel=1e-15
         )
+
+
+def test_the_verb_bills_what_the_plan_says_it_ran_for(roads: Roads) -> None:
+    stretch, (seed,) = roads.proof.stretch, roads.workload.seeds
+    length_s = stretch.end_s - stretch.start_s
+    recorded = Recorded(draw_traffic(roads.workload, stretch, seed), stretch.start_s, stretch.start_s, length_s, ())
+    (run,) = try_plan(roads.read, recorded, roads.book, seeds=(seed,)).report.runs
+    assert run.monthly_cost_usd == pytest.approx(roads.made.replay_monthly_cost_usd, abs=1e-6)
+    assert [line.driver for line in run.cost_lines].count("egress") == 1
 
 
 def test_a_stretch_of_less_than_a_day_is_scaled_from_the_schedules_bill(roads: Roads) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tightrope.base.catalogue import PriceRow
 from tightrope.base.explained import Alternative, BreakEven, CostRange, FutureCost, Lever, Limit, World
+from tightrope.base.places import Infrastructure
 from tightrope.base.records import Committed, Deferral, EngineModel, FloatArray, ScalingPolicy, Slo
 
 EXACT = {"exact": True}
@@ -220,6 +221,9 @@ class ServedClass:
     follows: str = ""
     """Where it is the second part, the first: a share of what that one answered goes on to this one."""
     follow_share: float = 1.0
+    ingress_bytes_per_request: float = 0.0
+    place: tuple[str, str] | None = None
+    """Cloud and region where its requests come in; left out where that is where they are answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,4 +360,8 @@ class Plan:
     """The past day whose prices were asked for, such as 2026-10-31; empty for the newest. A replay bills with the same."""
     disk_gb: float = 100.0
     """Root volume of every machine."""
+    infrastructure: Infrastructure = field(default=Infrastructure(), metadata=EXACT)
+    """What stands around the machines; a replay bills it, and what moves, as the plan does."""
+    regions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Cloud → the regions allowed, in the order stated: what a service of another seller answers comes in at the first."""
     schema_version: int = 3

@@ -5,14 +5,14 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from tightrope.base.plan import BillLine, Committed, Usage
-from tightrope.base.records import FloatArray
+from tightrope.base.records import FloatArray, Workload
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
 from tightrope.offers.bill import charge_fleet
 from tightrope.plan.network import BYTES_PER_GB, Around, Place, Served, tiers_of
 from tightrope.plan.problem import Problem
 
-FIXED_DRIVERS = frozenset({"egress", "network", "control plane", "storage"})
+FIXED_DRIVERS = frozenset({"egress", "network", "control plane", "storage", "cache"})
 """Drivers whose lines without a pool do not depend on the machines."""
 
 
@@ -47,16 +47,17 @@ NOT_BILLED = "public IP addresses, logs, support and tax"
 """What a real bill has and this one does not: said in every plan."""
 
 
-def around_lines(surrounding: Around, served: Served, variants: Mapping[Place, Collection[str]]) -> tuple[BillLine, ...]:
+def around_lines(
+    workload: Workload, surrounding: Around, served: Served, variants: Mapping[Place, Collection[str]]
+) -> tuple[BillLine, ...]:
     """Return what stands around the machines and moves between them, and the object storage of the models' artefacts.
 
     ``variants`` are those that run in each place with machines.
     """
-    workload, book = surrounding.workload, surrounding.book
     stored = sum(
         tiers[0].usd_per_gb * variant.size_bytes / BYTES_PER_GB
         for place, names in variants.items()
-        if (tiers := tiers_of(book, place, "object-storage"))
+        if (tiers := tiers_of(surrounding.book, place, "object-storage"))
         for variant in workload.variants
         if variant.name in names
     )

@@ -11,6 +11,7 @@ from tightrope.base.plan import BillLine, Commitment, Plan, Pool, RoutingRule
 from tightrope.base.records import FloatArray, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
+from tightrope.demand.blocks import DAY_S
 from tightrope.offers.bill import used_shares
 from tightrope.offers.commitment import upfront_usd
 from tightrope.perf.find import describe
@@ -25,14 +26,16 @@ from tightrope.plan.explain import explain
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
 from tightrope.plan.ground import lay_ground, whole_problem
+from tightrope.plan.moved import Answering, around_as_ran_usd
 from tightrope.plan.network import DRIVERS, Place, tiers_of
-from tightrope.plan.placed import plan_around, with_and_without_machines
+from tightrope.plan.placed import place_of, plan_around, variants_where, with_and_without_machines
 from tightrope.plan.problem import Infeasible, Problem
 from tightrope.plan.prove import Bench, Proof, prove
+from tightrope.plan.relax import relax
 from tightrope.plan.robust import find_robustness
 from tightrope.plan.services.pools import shown_settings
 from tightrope.plan.sized import lead_seconds, size_classes
-from tightrope.plan.solve import Solution, relax
+from tightrope.plan.solve import Solution
 from tightrope.plan.today import today_evidence, today_lines
 from tightrope.plan.warn import find_warnings
 from tightrope.plan.written import answer_cache, served_classes, serving_of, variant_shares
@@ -71,8 +74,19 @@ def decide_plan(workload: Workload, book: PriceBook, table: CapacityTable, progr
     constant, unpriced = plan_around(chosen, book, proof.problem, solution.machines, solution.share, solution.work)
     constant += cache_lines(chosen, book, proof.problem)
     lines = plan_lines(solution, pools, book) + constant
-    replayed_usd = replay_usd(proof, pools, book) + total_usd(constant)
+    replayed_usd = replay_usd(proof, pools, book) + around_as_ran_usd(constant, _moved(chosen, proof, pools, book))
     return Decided(bench, rejected, proof, whole, decision, pools, lines, unpriced, replayed_usd)
+
+
+def _moved(workload: Workload, proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[BillLine, ...] | None:
+    """Return what moves and stands around the machines in a month like the days that prove; None where they are less than one."""
+    length_s = proof.stretch.end_s - proof.stretch.start_s
+    if length_s < DAY_S:
+        return None
+    places = tuple(place_of(proof.problem, pool.index) for pool in pools)
+    machines = frozenset(variants_where(proof.solution.problem, proof.solution.machines))
+    names = tuple(item.name for item in proof.fleet.classes)
+    return Answering(workload, names, places, machines, book).in_month(proof.outcomes, length_s)
 
 
 def make_plan(
@@ -139,6 +153,8 @@ def make_plan(
         explained=full,
         charts=_charts(workload, solution, pools, proof.headroom),
         disk_gb=workload.infrastructure.disk_gb,
+        infrastructure=workload.infrastructure,
+        regions=workload.where.regions,
         prices_as_of=book.as_of.isoformat() if book.as_of else "",
     )
 

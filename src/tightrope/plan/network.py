@@ -9,12 +9,14 @@ what is answered elsewhere crosses over and back, at the price of the side that 
 answered.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tightrope.base.catalogue import OWNED, VOLUMES, UnitPrice
 from tightrope.base.errors import UnknownNameError
-from tightrope.base.plan import BillLine
+from tightrope.base.places import Infrastructure, WherePolicy
+from tightrope.base.plan import BillLine, ServedClass
 from tightrope.base.records import TrafficClass, Workload
 from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
@@ -47,6 +49,29 @@ class Place:
     def __str__(self) -> str:
         """Return it as people write it."""
         return f"{self.cloud} {self.region}"
+
+
+Sender = TrafficClass | ServedClass
+"""A class of a workload, or of a plan's file."""
+
+
+class Stated(Protocol):
+    """What a workload, or a plan's file, says of who asks from where and of what stands around the machines."""
+
+    @property
+    def classes(self) -> Sequence[Sender]:
+        """Who asks."""
+        ...
+
+    @property
+    def infrastructure(self) -> Infrastructure:
+        """What stands around the machines."""
+        ...
+
+    @property
+    def where(self) -> WherePolicy:
+        """Which regions are allowed."""
+        ...
 
 
 Served = dict[str, dict[Place, float]]
@@ -98,7 +123,7 @@ def requests_per_month(workload: Workload) -> dict[str, float]:
 class Around:
     """The workload's traffic and infrastructure at the book's prices."""
 
-    workload: Workload
+    workload: Stated
     book: PriceBook
     requests: dict[str, float]
     """Traffic class → requests a month."""
@@ -109,7 +134,7 @@ class Around:
         items = {item.name: item.egress_bytes_per_request for item in self.workload.classes}
         return sum(self.requests[name] * sent for name, sent in items.items()) / BYTES_PER_GB
 
-    def _moved_gb(self, item: TrafficClass, place: Place) -> list[tuple[Place, str, float]]:
+    def _moved_gb(self, item: Sender, place: Place) -> list[tuple[Place, str, float]]:
         """Return what one request of the class answered in ``place`` moves: the place that charges it, under which item, and GB."""
         entry = self.entry(item, place)
         sent, brought = item.egress_bytes_per_request / BYTES_PER_GB, item.ingress_bytes_per_request / BYTES_PER_GB
@@ -132,7 +157,7 @@ class Around:
         between = side.cloud == other.cloud and tiers_of(self.book, side, "inter-region-transfer")
         return "inter-region-transfer" if between else "internet-egress"
 
-    def request_usd(self, item: TrafficClass, place: Place) -> dict[tuple[Place, str], float]:
+    def request_usd(self, item: Sender, place: Place) -> dict[tuple[Place, str], float]:
         """Return what one request of the class answered in ``place`` costs: (place that charges it, item) → US dollars."""
         found: dict[tuple[Place, str], float] = {}
         for at, name, gb in self._moved_gb(item, place):
@@ -141,7 +166,7 @@ class Around:
                 found[at, name] = found.get((at, name), 0.0) + usd
         return found
 
-    def entry(self, item: TrafficClass, place: Place) -> Place:
+    def entry(self, item: Sender, place: Place) -> Place:
         """Return where a class's requests come in that are answered in ``place``; a service of another seller has no door of ours."""
         if item.place:
             return Place(*item.place)
@@ -151,7 +176,7 @@ class Around:
         cloud, names = next(iter(regions.items()))
         return Place(cloud, names[0])
 
-    def _balanced(self, item: TrafficClass) -> bool:
+    def _balanced(self, item: Sender) -> bool:
         """Return whether the class goes through a load balancer: work that waits comes from a queue."""
         return self.workload.infrastructure.load_balancer and item.deferral is None
 
@@ -203,15 +228,20 @@ class Around:
 
     def lines(self, served: Served, machines: Collection[Place]) -> tuple[BillLine, ...]:
         """Return the month's bill of what is answered where, egress by class, the rest by item; ``machines``: where some stand."""
+        sums = {(line.driver, line.offer): line.usd for line in self.moved_lines(served)}
+        for (_, name), usd in self.standing_usd(machines, self._entries_of(served)).items():
+            sums[DRIVERS[name], name] = sums.get((DRIVERS[name], name), 0.0) + usd
+        return _lines(sums)
+
+    def moved_lines(self, served: Served) -> tuple[BillLine, ...]:
+        """Return what moves in a month of what is answered where, egress by class, the rest by item."""
         sums: dict[tuple[str, str], float] = {}
         for item in self.workload.classes:
             for place, requests in served.get(item.name, {}).items():
                 for (_, name), usd in self.request_usd(item, place).items():
                     key = (DRIVERS[name], item.name if name == "internet-egress" else name)
                     sums[key] = sums.get(key, 0.0) + requests * usd
-        for (_, name), usd in self.standing_usd(machines, self._entries_of(served)).items():
-            sums[DRIVERS[name], name] = sums.get((DRIVERS[name], name), 0.0) + usd
-        return tuple(BillLine(driver, "", what, usd) for (driver, what), usd in sums.items() if usd > 0.0)
+        return _lines(sums)
 
     def _entries_of(self, served: Served) -> set[Place]:
         """Return where the requests that are answered so come in; work that waits comes from a queue."""
@@ -238,6 +268,11 @@ class Around:
             for place in sorted(missing)
             if missing[place] and place.cloud in self.book.clouds and place.cloud != OWNED
         ]
+
+
+def _lines(sums: dict[tuple[str, str], float]) -> tuple[BillLine, ...]:
+    """Return what costs anything as lines of a bill."""
+    return tuple(BillLine(driver, "", what, usd) for (driver, what), usd in sums.items() if usd > 0.0)
 
 
 def around(workload: Workload, book: PriceBook) -> Around:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from tightrope.base.plan import BillLine
-from tightrope.base.records import FloatArray, IntArray, Workload
+from tightrope.base.records import FloatArray, IntArray, TrafficClass, Workload
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill import around_lines
@@ -97,7 +97,9 @@ def served_where(problem: Problem, surrounding: Around, share: FloatArray, work:
     places = [place_of(problem, p) for p in range(len(problem.options))]
     monthly = SECONDS_PER_HOUR * problem.mean_rate * problem.block_hours
     done = {name: np.einsum("pb,b->p", share[c], monthly[c]) for c, name in enumerate(problem.interactive)}
-    cached = {item.name for item in surrounding.workload.classes if item.demand.cached is not None}
+    cached = {
+        item.name for item in surrounding.workload.classes if isinstance(item, TrafficClass) and item.demand.cached is not None
+    }
     for name in cached & done.keys():  # what the cache answers is sent as well, from where the others are
         done[name] *= surrounding.requests[name] / max(float(done[name].sum()), 1e-12)
     for d, name in enumerate(problem.deferrable):
@@ -127,4 +129,4 @@ def plan_around(
     """Return the lines of a solution's bill that do not depend on its machines, and which prices are missing from it."""
     surrounding = around(workload, book)
     served, variants = served_where(problem, surrounding, share, work), variants_where(problem, machines)
-    return around_lines(surrounding, served, variants), surrounding.unpriced(served, variants)
+    return around_lines(workload, surrounding, served, variants), surrounding.unpriced(served, variants)

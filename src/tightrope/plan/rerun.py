@@ -11,20 +11,20 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from tightrope.base.plan import BillLine, Plan
+from tightrope.base.plan import Plan
 from tightrope.base.replayed import Replayed, RunOutcome
-from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
+from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill import total_usd
 from tightrope.plan.measure import class_outcomes, drill_evidence, evidence_of, pool_outcomes
-from tightrope.plan.network import BYTES_PER_GB, Place, mean_usd_per_gb, tiers_of
-from tightrope.plan.ran import fixed_usd, hourly_usd, month_usd, outcomes_ran, ran_of, stretch_lines
+from tightrope.plan.moved import answering_of, around_as_ran_usd
+from tightrope.plan.ran import hourly_usd, month_usd, outcomes_ran, ran_of, stretch_lines
 from tightrope.plan.recorded import DAY_S, Recorded
 from tightrope.plan.scenario import AS_RECORDED, Scenario, place_drills, surged, without_cache
 from tightrope.plan.series import series_of
 from tightrope.plan.worst import Loss, loss_of
 from tightrope.plan.written import prefix_warnings, rebuild_fleet
-from tightrope.replay.records import ANSWERED, CACHED, Drill, Fleet, Outcome
+from tightrope.replay.records import Drill, Fleet, Outcome
 from tightrope.replay.run import replay_fleet
 
 THREADS = 2
@@ -200,7 +200,9 @@ def _run(plan: Plan, job: _Job, outcomes: list[Outcome], book: PriceBook) -> Run
     ran = ran_of(plan, book, hours, recorded.start_s, recorded.duration_s, units)
     hours, units = outcomes_ran(plan, book, job.fleet, outcomes[:1])
     first = replace(ran, machine_hours=hours, units=units)
-    lines = stretch_lines(ran, book) + _egress_lines(plan, outcomes, book, recorded.duration_s)
+    answering = answering_of(plan, book)
+    lines = stretch_lines(ran, book) + answering.in_stretch(outcomes, recorded.duration_s)
+    month = answering.in_month(outcomes, recorded.duration_s) if recorded.duration_s >= DAY_S else None
     return RunOutcome(
         scenario=str(job.scenario),
         notes=_notes(job, recorded),
@@ -216,7 +218,7 @@ def _run(plan: Plan, job: _Job, outcomes: list[Outcome], book: PriceBook) -> Run
         attempts_shed=_mean(outcomes, "attempts_shed"),
         cost_lines=lines,
         stretch_cost_usd=total_usd(lines),
-        monthly_cost_usd=month_usd(ran, book) + _fixed_usd(plan, lines, recorded.duration_s),
+        monthly_cost_usd=month_usd(ran, book) + around_as_ran_usd(plan.cost_lines, month),
         series=series_of(plan, outcomes[0], recorded.duration_s, recorded.clock_s, hourly_usd(first, book)),
         drill_start_h=_clock_h(recorded, job.drill.start_s) if job.drill else None,
         drill_end_h=_clock_h(recorded, job.drill.end_s) if job.drill else None,
@@ -231,34 +233,6 @@ def _mean(outcomes: list[Outcome], name: str) -> float:
 def _clock_h(recorded: Recorded, time_s: float) -> float:
     """Return a time of the replay as an hour of the trace's clock."""
     return (recorded.clock_s + time_s) / SECONDS_PER_HOUR
-
-
-def _egress_lines(plan: Plan, outcomes: list[Outcome], book: PriceBook, duration_s: float) -> tuple[BillLine, ...]:
-    """Return what the stretch's answers cost to send from where they were answered, at the tiers that a month like it reaches."""
-    places = [Place(pool.cloud, pool.region) for pool in plan.pools]
-    sent_gb: dict[tuple[str, Place], float] = {}
-    for index, item in enumerate(plan.classes):
-        for outcome in outcomes:
-            mine = (outcome.traffic.traffic_class == index) & np.isin(outcome.ended, (ANSWERED, CACHED))
-            counts = np.bincount(np.maximum(outcome.pool[mine], 0), minlength=len(places))
-            for place, count in zip(places, counts, strict=True):
-                gb = float(count) * item.egress_bytes_per_request / BYTES_PER_GB / len(outcomes)
-                sent_gb[item.name, place] = sent_gb.get((item.name, place), 0.0) + gb
-    month_gb = sum(sent_gb.values()) * HOURS_PER_MONTH * SECONDS_PER_HOUR / duration_s
-    usd: dict[str, float] = {}
-    for (name, place), gb in sent_gb.items():
-        tiers = tiers_of(book, place, "internet-egress")
-        usd[name] = usd.get(name, 0.0) + (mean_usd_per_gb(tiers, month_gb) * gb if tiers else 0.0)
-    return tuple(BillLine("egress", "", name, value) for name, value in usd.items() if value > 0.0)
-
-
-def _fixed_usd(plan: Plan, lines: tuple[BillLine, ...], duration_s: float) -> float:
-    """Return what does not depend on the machines, US dollars a month; a stretch of less than a day says nothing of it."""
-    if duration_s < DAY_S:
-        return fixed_usd(plan)
-    stored = fixed_usd(plan) - sum(line.usd for line in plan.cost_lines if not line.pool and line.driver == "egress")
-    sent = sum(line.usd for line in lines if line.driver == "egress")
-    return stored + sent * HOURS_PER_MONTH * SECONDS_PER_HOUR / duration_s
 
 
 def _notes(job: _Job, recorded: Recorded) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def _around(workload: Workload, book: PriceBook) -> tuple[BillLine, ...]:
             serving = sum(other.machines for other in workload.today if name in other.classes)
             places = served.setdefault(name, {})
             places[place] = places.get(place, 0.0) + surrounding.requests[name] * pool.machines / serving
-    return around_lines(surrounding, served, variants)
+    return around_lines(workload, surrounding, served, variants)
 
 
 def _used(workload: Workload, book: PriceBook, table: CapacityTable) -> dict[str, float]:
