@@ -45,6 +45,18 @@ def test_dollars_an_hour_are_a_rate_also_in_a_part_of_an_hour(plan: Plan, commit
         assert values == pytest.approx([values[0]] * 3)
 
 
+@pytest.mark.parametrize("times", [0.5, 1.0, 1.1])
+def test_of_a_short_stretch_machines_are_scaled_and_commitments_are_not(plan: Plan, times: float) -> None:
+    """What is committed to is paid all the same where less is run, and covers no more where more is."""
+    book = load_price_book()
+    week = replace(ran_of(plan, book, np.array([pool.schedule for pool in plan.pools], dtype=np.float64), 0.0, 168 * 3600.0))
+    short = replace(week, machine_hours=times * week.machine_hours[:, :6], duration_s=6 * 3600.0)
+    assert short.machines.all()
+    for committed in ((), (replace(MADE, usd_per_hour=0.05),), (MADE,)):
+        whole = replace(week, machine_hours=times * week.machine_hours, committed=committed)
+        assert month_usd(replace(short, committed=committed), book) == pytest.approx(month_usd(whole, book), rel=1e-9)
+
+
 def test_what_runs_where_nothing_was_scheduled_comes_on_top(plan: Plan) -> None:
     book = load_price_book()
     unplanned = replace(steady(plan, 2.0), schedule=np.zeros((len(plan.pools), 168), dtype=np.int64))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.base.catalogue import OWNED
 from tightrope.base.errors import InputError
 from tightrope.base.plan import BillLine, Committed, OfferTerms, Plan, Pool, Usage, UsageLine
 from tightrope.base.records import FloatArray, IntArray
@@ -144,19 +145,26 @@ def scheduled_hours(schedule: IntArray | FloatArray, start_s: float, duration_s:
 def month_usd(ran: Ran, book: PriceBook) -> float:
     """Return the machines' bill at the scale of a month, US dollars: what the autoscaler really ran.
 
-    A stretch shorter than a day is no picture of a month: then the schedule's bill is scaled by what was run over what was scheduled;
-    where nothing was scheduled, what ran comes on top; metered pools cost what they do in the plan. A part of an hour counts as that
-    part, of commitments too.
+    A stretch shorter than a day is no picture of a month: then the schedule's rented machines are scaled by what was run over what was
+    scheduled, and charged, while commitments and machines of one's own stay as many as they are; where nothing was scheduled, what ran
+    comes on top; metered pools cost what they do in the plan. A part of an hour counts as that part, of commitments too.
     """
     length_h = ran.duration_s / SECONDS_PER_HOUR
     if length_h < HOURS_PER_DAY:
         scheduled = scheduled_hours(ran.schedule, ran.start_s, ran.duration_s)
-        rate, of_machines_usd = ran.usd_per_hour * ran.machines, ran.scheduled_usd_per_month - ran.metered_usd_per_month
-        planned, cost = (float(rate @ hours.sum(axis=1)) for hours in (scheduled, ran.machine_hours))
+        rented = ran.machines & np.array([line.offer != OWNED for line in ran.lines], dtype=bool)
+        planned, cost = (float(ran.usd_per_hour * rented @ hours.sum(axis=1)) for hours in (scheduled, ran.machine_hours))
         if planned > 0.0:
-            return of_machines_usd * cost / planned + ran.metered_usd_per_month
+            return _scaled_usd(ran, book, np.where(rented, cost / planned, 1.0)) + ran.metered_usd_per_month
         return ran.scheduled_usd_per_month + cost * HOURS_PER_MONTH / length_h
     return total_usd(_charged(_at_rates(ran), book, _parts(ran) * HOURS_PER_MONTH / length_h))
+
+
+def _scaled_usd(ran: Ran, book: PriceBook, factor: FloatArray) -> float:
+    """Return the monthly bill of the machines of the schedule, each pool's multiplied by ``factor`` (float64[pools]), US dollars."""
+    machines, month = np.flatnonzero(ran.machines).tolist(), np.full(HOURS_PER_WEEK, HOURS_PER_MONTH / HOURS_PER_WEEK)
+    usage = Usage(ran.lines, ran.schedule * factor[:, None], month).take(machines)
+    return total_usd(machine_lines(usage, book, ran.committed, {}, ran.disk_usd_per_hour[machines]))
 
 
 def _parts(ran: Ran) -> FloatArray:
