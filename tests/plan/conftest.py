@@ -18,6 +18,7 @@ from tightrope.plan.ground import Ground, lay_ground, whole_problem
 from tightrope.plan.make import make_plan
 from tightrope.plan.network import Place, around
 from tightrope.plan.prove import Bench, Proof, prove
+from tightrope.plan.tune import tune
 
 TODAY = date(2026, 12, 1)
 SMALL = """\
@@ -118,7 +119,7 @@ def bench(workload: Workload, book: PriceBook) -> Bench:
 
 @pytest.fixture(scope="session")
 def proof(bench: Bench) -> Proof:
-    return prove(bench)
+    return prove(bench, tune(bench))
 
 
 @pytest.fixture(scope="session")
@@ -138,3 +139,43 @@ def constant_lines(workload: Workload, book: PriceBook, variants: set[str], clou
     surrounding = around(workload, book)
     served = {name: {place: requests} for name, requests in surrounding.requests.items()}
     return around_lines(workload, surrounding, served, {place: variants})
+
+
+SURGING = """\
+name: surging
+traffic:
+  web: {{rates: {{file: rates.csv}}, slo: [latency p95 <= 3600 ms]}}
+  api: {{rates: {{file: steady.csv}}, slo: [latency p95 <= 3600 ms]}}
+models:
+  m:
+    engine: request
+    variants:
+      v:
+        {{precision: int8, quality: 1.0, size: 1 MB, serves: {{web: 100 %, api: 0 %}}, profiles: [{profile}]}}
+      w:
+        {{precision: int8, quality: 1.0, size: 1 MB, serves: {{web: 0 %, api: 100 %}}, profiles: [{profile}]}}
+where: {{aws: [us-east-1], families: [c6i.large]}}
+purchase: {{offers: [on-demand]}}
+scaling: {scaling}
+proof: {{heldout: 2 days, seeds: [1]}}
+"""
+PROFILE = "{machine: c6i.large, service_ms: [1000], load: 1 s, source: test, error_band: 10 %}"
+
+
+@pytest.fixture(scope="session")
+def surging(tmp_path_factory: pytest.TempPathFactory, book: PriceBook) -> Callable[..., Workload]:
+    """Return a function that makes a workload of three days, one class with so many times the traffic from an hour on.
+
+    The first day is for sizing, the second for tuning, the third for the proof.
+    """
+
+    def make(times: float, from_hour: int = 24, scaling: str = "{enabled: false}") -> Workload:
+        folder = tmp_path_factory.mktemp("surging")
+        for name, last in (("rates", times), ("steady", 1.0)):
+            rows = "\n".join(f"{3600 * hour},{3 * (last if hour >= from_hour else 1.0)}" for hour in range(72))
+            (folder / f"{name}.csv").write_text(f"t_s,rate_per_s\n{rows}\n", encoding="utf-8")
+        text = SURGING.format(profile=PROFILE, scaling=scaling)
+        (folder / "workload.yaml").write_text(text, encoding="utf-8")
+        return load_workload(folder / "workload.yaml", book)
+
+    return make

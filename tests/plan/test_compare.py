@@ -10,7 +10,8 @@ from tightrope.base.plan import Evidence
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.compare import NAMES, OURS, PEERS, Comparison, Row, compare_plans
-from tightrope.plan.prove import MAX_ROUNDS, RAISE, proof_stretch
+from tightrope.plan.prove import proof_stretch
+from tightrope.plan.tune import MAX_ROUNDS, RAISE
 
 KEPT = Evidence("web", "latency p95 ≤ 900 ms", "day 2", 100, 0.99, 0.98, 1.0, 0.95, seeds=(1,), verdict="proven")
 MISSED = replace(KEPT, attainment=0.9, attainment_low=0.88, verdict="not proven")

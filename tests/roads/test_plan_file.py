@@ -21,6 +21,7 @@ from tightrope.plan.prove import Bench, Proof, prove
 from tightrope.plan.ran import fixed_usd, month_usd, ran_of
 from tightrope.plan.recorded import Recorded
 from tightrope.plan.rerun import try_plan
+from tightrope.plan.tune import tune
 from tightrope.plan.written import rebuild_fleet
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.load import load_plan
@@ -58,7 +59,8 @@ def roads(tmp_path_factory: pytest.TempPathFactory) -> Roads:
     workload = load_workload(folder / "workload.yaml", book)
     made = make_plan(workload, book, date(2026, 12, 1))
     (folder / "plan.json").write_text(RENDERER.render(made)[Path("plan.json")], encoding="utf-8")
-    return Roads(workload, book, prove(Bench(workload, book)), made, load_plan(folder / "plan.json"))
+    bench = Bench(workload, book)
+    return Roads(workload, book, prove(bench, tune(bench)), made, load_plan(folder / "plan.json"))
 
 
 def check_equal(mine: object, other: object, at: str) -> None:

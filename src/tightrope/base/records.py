@@ -387,6 +387,8 @@ class Workload:
     """Rate at which a machine dies without notice, in every replay."""
     tunes_target: bool = False
     """Whether the plan may choose the autoscaler's target itself: the workload states none."""
+    headroom: float | None = None
+    """Multiple of the peaks seen that is planned for, where the workload states it; else it is tuned."""
     future: Future = Future()
     """What commitments are sized on."""
     direct: "Workload | None" = None

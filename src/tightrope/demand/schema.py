@@ -305,6 +305,9 @@ class Scaling(Strict):
     target_utilisation: Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)] | None = Field(
         None, description="Load per replica, as a share of what it sustains, steered to; left out, the plan tries 0.95 and more."
     )
+    headroom: Annotated[float, Field(ge=0.1, le=10, allow_inf_nan=False)] | None = Field(
+        None, description="Multiple of the peaks seen that is planned for; left out, it is tuned on held-out days."
+    )
     max_surge: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] = Field(
         1.5, description="Largest fleet, as a multiple of the largest scheduled one."
     )

@@ -64,6 +64,7 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
         purchase=define_purchase(document, stated.purchase, known_offers, book),
         scaling=_scaling(stated.scaling),
         tunes_target=stated.scaling.target_utilisation is None,
+        headroom=stated.scaling.headroom,
         today=_today(document, stated, variants, book, known_offers),
         heldout_share=_heldout_share(document, stated.proof.heldout, classes),
         seeds=tuple(stated.proof.seeds),

@@ -22,8 +22,9 @@ from tightrope.plan.peers.peak import draft_peak
 from tightrope.plan.peers.single_type import draft_single_type
 from tightrope.plan.peers.spot_fallback import draft_spot_fallback
 from tightrope.plan.problem import PoolOption, Problem
-from tightrope.plan.prove import MAX_ROUNDS, RAISE, Bench, Draw, gather_evidence, proof_stretch, replay_seeds, surge_evidence
+from tightrope.plan.prove import Bench, Draw, gather_evidence, proof_stretch, replay_seeds, surge_evidence
 from tightrope.plan.ran import Ran, month_usd
+from tightrope.plan.tune import MAX_ROUNDS, RAISE
 from tightrope.replay.records import Traffic
 
 OURS = "tightrope"

@@ -12,7 +12,7 @@ from tightrope.plan.build import build_problem
 from tightrope.plan.dominance import drop_dominated
 from tightrope.plan.futures import commit_on_futures, option_key
 from tightrope.plan.problem import Infeasible, PoolOption, Problem, restrict
-from tightrope.plan.prove import Bench, Proof
+from tightrope.plan.prove import Bench, Proof, in_regions_of
 from tightrope.plan.solve import Solution, solve
 
 Progress = Callable[[str], None]
@@ -50,23 +50,12 @@ class Ground:
 
 def lay_ground(bench: Bench, proof: Proof, whole: Problem, constant_usd: float) -> Ground:
     """Return the ground of a plan; ``whole`` is its ``whole_problem``, ``constant_usd`` what its month costs beside its machines."""
-    return Ground(bench, proof, _in_its_regions(bench, proof), whole, constant_usd)
+    return Ground(bench, proof, in_regions_of(bench.workload, proof.problem), whole, constant_usd)
 
 
 def whole_problem(bench: Bench, proof: Proof) -> Problem:
     """Return the decision in the plan's regions with every option that there is."""
-    return build_problem(_in_its_regions(bench, proof), bench.book, bench.table, proof.headroom, whole=True)
-
-
-def _in_its_regions(bench: Bench, proof: Proof) -> Workload:
-    """Return the workload with the regions of the plan's decision alone."""
-    regions: dict[str, tuple[str, ...]] = {}
-    for option in proof.problem.options:
-        if option.region in bench.workload.where.regions.get(option.machine.cloud, ()):
-            found = regions.get(option.machine.cloud, ())
-            regions[option.machine.cloud] = found if option.region in found else (*found, option.region)
-    where = replace(bench.workload.where, regions=regions or bench.workload.where.regions)
-    return replace(bench.workload, where=where)
+    return build_problem(in_regions_of(bench.workload, proof.problem), bench.book, bench.table, proof.headroom, whole=True)
 
 
 def open_options(solution: Solution) -> list[PoolOption]:

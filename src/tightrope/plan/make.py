@@ -37,6 +37,7 @@ from tightrope.plan.services.pools import shown_settings
 from tightrope.plan.sized import lead_seconds, size_classes
 from tightrope.plan.solve import Solution
 from tightrope.plan.today import today_evidence, today_lines
+from tightrope.plan.tune import tune
 from tightrope.plan.warn import find_warnings
 from tightrope.plan.written import answer_cache, served_classes, serving_of, variant_shares
 
@@ -66,7 +67,7 @@ def decide_plan(workload: Workload, book: PriceBook, table: CapacityTable, progr
     """Return the cheapest plan found that the replay proves, with its bill; raise ``InfeasibleError`` where there is none."""
     chosen, rejected = take_choices(workload, book, table, progress)
     bench = Bench(chosen, book, table)
-    proof = prove(bench, progress)
+    proof = prove(bench, tune(bench, progress), progress)
     whole = whole_problem(bench, proof)
     solution, decision = commit_on_futures(chosen, proof.solution, whole)
     proof = replace(proof, solution=solution)

@@ -1,6 +1,6 @@
-"""The proof: tune the fleet on some days until every promise holds there, then replay it once on days that nothing was decided on.
+"""The proof: replay the plan, sized and tuned on other days, once on days that nothing was decided on.
 
-Three parts of the trace, in its order: sizing sees the first, tuning the second, and the evidence is of the third alone.
+Three parts of the trace, in its order: sizing sees the first, tuning (``tune.py``) the second, and the evidence is of the third alone.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,13 +18,11 @@ from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S
 from tightrope.plan.build import build_problem
 from tightrope.plan.capacity import CapacityTable
-from tightrope.plan.cascade import asked_as, promised_to
-from tightrope.plan.fleet import Stretch, busiest, draw_traffic, heldout_stretch, open_pools, plan_fleet
+from tightrope.plan.cascade import promised_to
+from tightrope.plan.fleet import Stretch, busiest, draw_traffic, heldout_stretch, open_pools
 from tightrope.plan.infeasible import explain_infeasible
-from tightrope.plan.judge import cheapest_first
 from tightrope.plan.placed import with_and_without_machines
 from tightrope.plan.problem import Infeasible, Problem
-from tightrope.plan.ran import scheduled_hours
 from tightrope.plan.relax import relax
 from tightrope.plan.solve import Solution, solve
 from tightrope.replay.evidence import judge_all
@@ -34,18 +32,9 @@ from tightrope.replay.traffic import as_asked
 
 Draw: TypeAlias = Callable[[Workload, Stretch, int], Traffic]
 """Returns the traffic of a stretch for a seed."""
-MAX_ROUNDS = 5
-RAISE = 1.12
-"""A class that misses a promise on the tuning days is planned for this much more, and again, until it holds."""
-TARGETS = (1.05, 1.15, 1.3)
-"""Loads, as shares of what a machine sustains, that the autoscaler may be set to steer to instead of the workload's."""
-ROOM = 0.1
-"""A higher target is kept only where no promise uses more than the rest of the misses that it allows."""
-IDLE_SCALER = 1.02
-"""Where no more than this was run, as a multiple of the schedule, a higher target has nothing to save."""
 ENOUGH = 4
 """A promise that so many times the machines, always on, miss as well is infeasible: what is lacking is not machines."""
-MAX_TUNING_REQUESTS = 1_000_000
+MAX_TUNING_REQUESTS = 2_500_000
 """Where a draw of the tuning days holds more, their busiest stretch of about so many requests stands for them."""
 MAX_REPLAYED_REQUESTS = 4_000_000
 """Where the held-out part holds more, its busiest stretch of about so many requests is replayed; the evidence names it."""
@@ -145,6 +134,16 @@ def relaxed_usd(problem: Problem) -> float:
     return min(found)
 
 
+def in_regions_of(workload: Workload, problem: Problem) -> Workload:
+    """Return the workload with the regions of a decision alone."""
+    regions: dict[str, tuple[str, ...]] = {}
+    for option in problem.options:
+        if option.region in workload.where.regions.get(option.machine.cloud, ()):
+            found = regions.get(option.machine.cloud, ())
+            regions[option.machine.cloud] = found if option.region in found else (*found, option.region)
+    return replace(workload, where=replace(workload.where, regions=regions or workload.where.regions))
+
+
 def split_heldout(workload: Workload) -> tuple[Stretch, Stretch]:
     """Return what the fleet is tuned on and what proves it, which never meet.
 
@@ -207,94 +206,13 @@ def gather_evidence(workload: Workload, fleet: Fleet, outcomes: list[Outcome], s
     )
 
 
-def prove(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Proof:
-    """Return the plan tuned on the tuning days and what it makes of the days kept for the proof, which are replayed once."""
+def prove(bench: Bench, tuned: Proof, progress: Callable[[str], None] = lambda _: None) -> Proof:
+    """Return what the tuned plan makes of the days kept for the proof, which are replayed once."""
     workload, stretch = bench.workload, proof_stretch(bench.workload)
-    tuned = _tune(bench, progress)
     progress(f"prove: replay {stretch.words}")
     outcomes = replay_seeds(tuned.fleet, workload, stretch)
     evidence = gather_evidence(workload, tuned.fleet, outcomes, stretch) + surge_evidence(workload, tuned.fleet, stretch)
     return replace(tuned, stretch=stretch, outcomes=outcomes, evidence=told_apart(workload, tuned.fleet, stretch, evidence))
-
-
-def _tune(bench: Bench, progress: Callable[[str], None]) -> Proof:
-    """Return the first plan that keeps every promise on the tuning days, or the best of ``MAX_ROUNDS``, its autoscaler set for them.
-
-    A class that misses a promise there is planned for more each round. One seed is drawn: what is decided is coarse.
-    """
-    bench = replace(bench, workload=replace(bench.workload, seeds=bench.workload.seeds[:1]))
-    stretch, headroom = tuning_stretch(bench.workload), dict.fromkeys((item.name for item in bench.workload.classes), 1.0)
-    best: Proof | None = None
-    for number in range(1, MAX_ROUNDS + 1):
-        progress(f"round {number}: solve")
-        try:
-            proof = _attempt(bench, headroom, stretch, number, progress)
-        except InfeasibleError:
-            if best is None:
-                raise
-            break
-        if best is None or proof.proven or sum(_shortfall(proof)) < sum(_shortfall(best)):
-            best = proof
-        if proof.proven:
-            break
-        missed = {item.name for item in bench.workload.classes if _missed(asked_as(item), proof)}
-        headroom = {name: value * (RAISE if name in missed else 1.0) for name, value in headroom.items()}
-    assert best is not None  # noqa: S101 - the loop runs at least once
-    raised = [
-        f"{name} is planned for {value - 1.0:+.0%} traffic: on {stretch.words} less missed a promise"
-        for name, value in best.headroom.items()
-        if value > 1.0
-    ]
-    return _set_target(bench.workload, replace(best, tuned=tuple(raised)), progress)
-
-
-def _attempt(bench: Bench, headroom: dict[str, float], stretch: Stretch, number: int, progress: Callable[[str], None]) -> Proof:
-    """Solve at one headroom and replay the result."""
-    problem, *others = cheapest_first(bench.regions(headroom))
-    solution = bench.solve(problem)
-    fleet = plan_fleet(bench.workload, solution, bench.table)
-    proof = Proof(problem, tuple(others), solution, fleet, stretch, [], (), dict(headroom), number)
-    progress(f"round {number}: replay {stretch.words}")
-    return _replayed(bench.workload, proof, fleet)
-
-
-def _replayed(workload: Workload, proof: Proof, fleet: Fleet) -> Proof:
-    """Return the proof with another fleet, replayed on the same stretch."""
-    outcomes = replay_seeds(fleet, workload, proof.stretch)
-    evidence = gather_evidence(workload, fleet, outcomes, proof.stretch) + surge_evidence(workload, fleet, proof.stretch)
-    return replace(proof, fleet=fleet, outcomes=outcomes, evidence=evidence)
-
-
-def _set_target(workload: Workload, proof: Proof, progress: Callable[[str], None]) -> Proof:
-    """Return the proof with the highest of ``TARGETS`` that keeps every promise with room to spare, and runs for less.
-
-    The workload's own target stays where it states one, where a promise has no room, and where the autoscaler adds nothing.
-    """
-    hours = scheduled_hours(
-        np.stack([pool.schedule for pool in proof.fleet.pools]),
-        proof.stretch.start_s,
-        proof.stretch.end_s - proof.stretch.start_s,
-    )
-    if not (workload.tunes_target and workload.scaling.enabled) or proof.machine_hours.sum() <= IDLE_SCALER * hours.sum():
-        return proof
-    best = proof
-    for target in TARGETS:
-        if not _has_room(best):
-            break
-        progress(f"tune: the autoscaler steers to {target:.0%}")
-        scaling = replace(proof.fleet.scaling, target_utilisation=target)
-        tried = _replayed(workload, best, replace(proof.fleet, scaling=scaling))
-        if not _has_room(tried) or spent_usd(tried) >= spent_usd(best):
-            break
-        best = tried
-    if best is proof:
-        return proof
-    saved = 1.0 - spent_usd(best) / spent_usd(proof)
-    words = (
-        f"the autoscaler steers to {best.fleet.scaling.target_utilisation:.0%} of what a machine sustains, not to "
-        f"{proof.fleet.scaling.target_utilisation:.0%}: on {proof.stretch.words} the machines cost {saved:.1%} less"
-    )
-    return replace(best, tuned=(*proof.tuned, words))
 
 
 def spent_usd(proof: Proof, outcomes: list[Outcome] | None = None) -> float:
@@ -309,13 +227,6 @@ def spent_usd(proof: Proof, outcomes: list[Outcome] | None = None) -> float:
         spent += float(usd_per_hour @ outcome.machine_hours.sum(axis=1))
         spent += float(usd_per_request[outcome.traffic.traffic_class[answered], outcome.pool[answered]].sum())
     return spent / len(replays)
-
-
-def _has_room(proof: Proof) -> bool:
-    """Return whether every promise holds, and uses no more than its part of the misses that it allows."""
-    return all(
-        item.verdict == "proven" and item.attainment_low >= item.target + ROOM * (1.0 - item.target) for item in proof.evidence
-    )
 
 
 def told_apart(workload: Workload, fleet: Fleet, stretch: Stretch, evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
@@ -347,13 +258,3 @@ def surge_evidence(workload: Workload, fleet: Fleet, stretch: Stretch) -> tuple[
     peak = busiest(workload, stretch, min(DAY_S, stretch.end_s - stretch.start_s))
     found = gather_evidence(surged, fleet, replay_seeds(fleet, surged, peak), peak)
     return tuple(replace(item, window=f"{item.window}, surge on top") for item in found if item.target < 1.0)
-
-
-def _shortfall(proof: Proof) -> Iterator[float]:
-    """Yield by how much each promise is missed."""
-    return (max(0.0, item.target - item.attainment_low) for item in proof.evidence if item.verdict != "proven")
-
-
-def _missed(name: str, proof: Proof) -> bool:
-    """Return whether the class misses a promise."""
-    return any(item.traffic_class == name and item.verdict != "proven" for item in proof.evidence)
