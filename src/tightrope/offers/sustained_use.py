@@ -33,7 +33,7 @@ def discount_share(family: str, share_of_month: FloatArray) -> FloatArray:
     return quarters @ (1.0 - np.array(QUARTER_RATES[family]))
 
 
-def _month_discount_usd(family: str, spend: FloatArray, weights: FloatArray) -> float:
+def month_discount_usd(family: str, spend: FloatArray, weights: FloatArray) -> float:
     """Return what comes off a family's ``spend``, float64[periods] US dollars an hour on demand, in the month."""
     order = np.argsort(-spend)
     layers = spend[order] - np.append(spend[order][1:], 0.0)
@@ -54,7 +54,7 @@ def sustained_use(usage: Usage, prices: Prices) -> tuple[BillLine, ...]:
     for (_, family), spends in groups.items():
         total = np.sum(list(spends.values()), axis=0)
         month_usd = float(total @ usage.hours_per_month)
-        off = _month_discount_usd(family, total, usage.hours_per_month) / month_usd if month_usd > 0.0 else 0.0
+        off = month_discount_usd(family, total, usage.hours_per_month) / month_usd if month_usd > 0.0 else 0.0
         bill += [
             BillLine("discount", usage.lines[index].pool, NAME, -off * float(spend @ usage.hours_per_month))
             for index, spend in spends.items()

@@ -9,6 +9,7 @@ import numpy as np
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.commit.apply import application_order, apply_commitments
 from tightrope.plan.constraints import cover_pairs
+from tightrope.plan.discounts import sustained_usd
 from tightrope.plan.model import INFINITY, Model
 from tightrope.plan.problem import Problem
 
@@ -20,7 +21,7 @@ def machines_usd(problem: Problem, machines: IntArray, commitments: FloatArray) 
     order = application_order(np.where(problem.only_covered, np.inf, own), problem.covers)
     left = apply_commitments(machines.astype(np.float64), order, commitments).left
     paid = float((own @ left + problem.disk_usd_per_hour @ machines) @ problem.block_hours)
-    return paid + float(commitments.sum() * problem.block_hours.sum())
+    return paid + float(commitments.sum() * problem.block_hours.sum()) - sustained_usd(problem, left)
 
 
 def best_commitments(problem: Problem, machines: IntArray) -> FloatArray:

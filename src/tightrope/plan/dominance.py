@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tightrope.base.plan import Refusal
 from tightrope.base.records import FloatArray, IntArray
+from tightrope.plan.discounts import alike, least_usd_per_hour
 from tightrope.plan.problem import Cover, Problem, restrict
 
 EQUAL_USD = 1e-9
@@ -86,12 +87,20 @@ def needless(problem: Problem, usd_per_hour: FloatArray, copies: FloatArray) -> 
 def drop_dominated(problem: Problem) -> Problem:
     """Return the problem without what is never needed whatever is committed to; what was dropped joins the refusals."""
     copies = copies_needed(problem)
-    by = needless(problem, problem.usd_per_hour, np.where(_covered_alike(problem, copies), copies, np.inf))
+    copies = np.where(_covered_alike(problem, copies) & _cheaper_whatever_comes_off(problem, copies), copies, np.inf)
+    by = needless(problem, problem.usd_per_hour, copies)
     if (by < 0).all():
         return problem
     labels = [option.label for option in problem.options]
     said = tuple(Refusal(labels[i], f"{labels[j]} serves as much for no more") for i, j in enumerate(by) if j >= 0)
     return replace(restrict(problem, by < 0), refusals=problem.refusals + said)
+
+
+def _cheaper_whatever_comes_off(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:
+    """Return whether the copies of j cost no more than i even where all that may comes off i, or where both count together."""
+    group, known = alike(problem), np.where(np.isfinite(copies), copies, 0.0)
+    together = group[:, None] == group[None, :]
+    return together | (known * problem.usd_per_hour[None, :] <= least_usd_per_hour(problem)[:, None] + EQUAL_USD)
 
 
 def _covered_alike(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:

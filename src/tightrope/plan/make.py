@@ -22,6 +22,7 @@ from tightrope.plan.caching import cache_lines
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.choices import take_choices
 from tightrope.plan.commit.decide import Decision
+from tightrope.plan.discounts import with_all_off
 from tightrope.plan.explain import explain
 from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
@@ -186,7 +187,8 @@ def _bound(proof: Proof) -> float:
     """
     bound = known_usd = proof.solution.usd_per_month + proof.problem.constant_usd_per_month
     parts = (part for problem in (proof.problem, *proof.others) for part in with_and_without_machines(problem))
-    for problem, besides_usd in parts:
+    for part, besides_usd in parts:
+        problem = with_all_off(part)
         try:
             relaxation = relax(problem)
         except Infeasible:
