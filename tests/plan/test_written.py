@@ -40,6 +40,7 @@ def full_fleet() -> Fleet:
         concurrency=7 * THIRD,
         failures_per_hour=THIRD * 1e-5,
         prefix_block_tokens=512,
+        cooldown_s=500 * THIRD,
     )
     spot = replace(base, name="spot", interruptions_per_hour=THIRD * 1e-3, schedule=base.schedule[::-1].copy())
     backup = replace(base, name="backup", backs="spot", schedule=np.zeros(168, dtype=np.int64))

@@ -12,7 +12,7 @@ from collections import deque
 
 import numpy as np
 from reference_machines import HOUR_S, NOTICE_S, Machines
-from reference_parts import Engine, Machine, Request
+from reference_parts import Engine, Machine, Request, holds, may_run
 from reference_scale import Autoscaler, Seen
 
 from tightrope.replay.records import CACHED, Drill, Fleet, Outcome, Traffic
@@ -226,7 +226,9 @@ class Reference(Machines):
     def resize(self, p: int, now_s: float) -> None:
         """Ask for machines, or tell those still starting and then the least loaded to go, until the pool has what it should."""
         blind = self.on(("metrics-loss",), now_s)
-        want = self.scalers[p].decide(self.floor(p, now_s), None if blind else self.seen(p, now_s))
+        if self.floor(p, now_s):
+            self.scalers[p].woken = False
+        want = self.scalers[p].decide(self.floor(p, now_s) or self.awake(p, now_s), None if blind else self.seen(p, now_s))
         want += self.stands_in_for(p)
         here = [machine for machine in self.machines[p] if machine.stays]
         for _ in range(want - len(here)):
@@ -235,6 +237,26 @@ class Reference(Machines):
         order = sorted(here, key=lambda machine: machine.outstanding if machine.ready else -1)
         for machine in order[: max(0, len(here) - want)]:
             self.tell_to_go(machine, now_s)
+
+    def awake(self, p: int, now_s: float) -> int:
+        """Return 1 where a pool without a schedule starts a machine for those who wait, or keeps one that it started."""
+        pool, scaler = self.pools[p], self.scalers[p]
+        if pool.cooldown_s is None or not self.fleet.scaling.enabled:
+            return 0
+        waiting, group = self.held[pool.group], [q for q, other in enumerate(self.pools) if other.group == pool.group]
+        if scaler.woken:
+            if waiting or any(machine.outstanding for machine in self.machines[p]):
+                scaler.last_s = now_s
+            others = [
+                q for q in group if self.scalers[q].wanted and not self.scalers[q].woken and self.pools[q].keep_alive_s is None
+            ]
+            relieved = any(machine.open for q in others for machine in self.machines[q])
+            scaler.woken = not relieved and now_s - scaler.last_s < pool.cooldown_s
+        elif waiting and not any(machine.stays for q in group for machine in self.machines[q]):
+            scaler.woken = holds(pool, waiting[0]) and may_run(pool) and self.can_ask(p, now_s)
+            scaler.last_s = now_s
+            self.cold_starts += scaler.woken
+        return int(scaler.woken)
 
     def stands_in_for(self, p: int) -> int:
         """Return how many machines the pool that this one backs wants and has not ready."""

@@ -31,6 +31,8 @@ class PoolCase:
     serverless: bool
     backs: int
     """The pool it stands in for, itself or a serverless one: none."""
+    wakes: bool = False
+    """Whether a request starts a machine where none is scheduled."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ def some_pools(draw: st.DrawFn) -> tuple[PoolCase, ...]:
             fails=draw(st.booleans()),
             serverless=draw(st.sampled_from([False, False, True])),
             backs=draw(st.integers(0, count - 1)),
+            wakes=draw(st.booleans()),
         )
         for p in range(count)
     )
@@ -222,6 +225,7 @@ def a_pool(case: Case, p: int, random: Random) -> FleetPool:
         backs=f"pool {mine.backs}" if backs else "",
         keep_alive_s=random.uniform(5.0, 300.0) if mine.serverless else None,
         prefix_block_tokens=case.block_tokens if mine.token and random.random() < 0.8 else 0,
+        cooldown_s=random.uniform(10.0, 600.0) if mine.wakes else None,
     )
 
 

@@ -29,6 +29,8 @@ class Autoscaler:
         self.changes: dict[int, int] = {}
         self.recommended: dict[int, int] = {-1: wanted}
         self.arrived: list[int] = [0]
+        self.woken = False
+        self.last_s = 0.0
 
     def rounds(self, seconds: float) -> int:
         """Return a length of time in whole rounds."""

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tightrope.base.plan import Plan
+from tightrope.base.plan import Plan, Usage
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.demand.workload import load_workload
+from tightrope.plan.bill import machine_lines, total_usd
 from tightrope.plan.fleet import draw_traffic
 from tightrope.plan.make import make_plan
 from tightrope.plan.measure import evidence_of
@@ -137,4 +138,10 @@ def test_a_stretch_of_less_than_a_day_is_scaled_from_the_schedules_bill(roads: R
     ran = ran_of(plan, roads.book, schedule, 10 * 3600.0, hours * 3600.0)
     scheduled = plan.monthly_cost_usd - fixed_usd(plan)
     assert month_usd(ran, roads.book) == pytest.approx(scheduled, rel=1e-9)
-    assert month_usd(replace(ran, machine_hours=1.5 * schedule), roads.book) == pytest.approx(1.5 * scheduled, rel=1e-9)
+    # half as many machines again, and the commitment as large as it is
+    more = np.array([pool.schedule for pool in plan.pools], dtype=float) * 1.5
+    usage = Usage(ran.lines, more, np.full(168, 730.0 / 168))
+    larger = total_usd(machine_lines(usage, roads.book, ran.committed, {}, ran.disk_usd_per_hour))
+    assert month_usd(replace(ran, machine_hours=1.5 * schedule), roads.book) == pytest.approx(larger, rel=1e-9)
+    assert ran.committed
+    assert scheduled < larger != pytest.approx(1.5 * scheduled, rel=1e-3)

@@ -149,6 +149,8 @@ class Serving:
     """Where given, the pool is serverless: an instance goes after being idle for so long."""
     prefix_block_tokens: int = 0
     """Tokens in a block of the prefix cache; 0 is no such cache."""
+    cooldown_s: float | None = None
+    """Where given, a request that finds no machine starts one where none is scheduled; it goes after so long without any."""
     group: str = ""
     """Pools of one group take one another's place; empty where the variant says it."""
     round_trip_s: dict[str, float] = field(default_factory=dict)

@@ -349,6 +349,8 @@ class ScalingPolicy:
     scale_up: ScalingLimit = ScalingLimit((ScalingRule("pods", 4.0, 15.0), ScalingRule("percent", 100.0, 15.0)))
     scale_down: ScalingLimit = ScalingLimit((ScalingRule("percent", 100.0, 15.0),))
     upscale_stabilization_s: float = 0.0
+    cooldown_s: float | None = None
+    """Time without a request after which a machine goes that one started where none is scheduled; None: none is started."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from tightrope.base.records import (
     Workload,
 )
 from tightrope.base.units import HOURS_PER_MONTH, parse_quantity
-from tightrope.demand import schema
+from tightrope.demand import schema, schema_scaling
 from tightrope.demand.blocks import split_demand
 from tightrope.demand.book import Book
 from tightrope.demand.classes import define_classes
@@ -220,7 +220,7 @@ def _check_serving(document: Document, classes: tuple[TrafficClass, ...], varian
 # ------------------------------------------------------------------------------------------- where, how to buy, today, proof
 
 
-def _scaling(stated: schema.Scaling) -> ScalingPolicy:
+def _scaling(stated: schema_scaling.Scaling) -> ScalingPolicy:
     """Return the autoscaler's numbers; limits on change that are not stated are the record's own, which are Kubernetes'."""
     policy = ScalingPolicy(
         enabled=stated.enabled,
@@ -230,6 +230,7 @@ def _scaling(stated: schema.Scaling) -> ScalingPolicy:
         sync_s=stated.sync,
         metric_lag_s=stated.metric_lag,
         downscale_stabilization_s=stated.downscale_stabilization,
+        cooldown_s=stated.cooldown if stated.from_zero else None,
         machine_start_s=stated.machine_start,
         metric_window_s=stated.metric_window,
         metric=stated.metric,
@@ -242,7 +243,7 @@ def _scaling(stated: schema.Scaling) -> ScalingPolicy:
     )
 
 
-def _limit(stated: schema.ScalingLimit, usual: tuple[ScalingRule, ...]) -> ScalingLimit:
+def _limit(stated: schema_scaling.ScalingLimit, usual: tuple[ScalingRule, ...]) -> ScalingLimit:
     """Return the limit on change in one direction, with the ``usual`` rules where none is stated."""
     if stated.rules is None:
         return ScalingLimit(usual, stated.select)

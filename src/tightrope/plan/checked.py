@@ -49,6 +49,7 @@ _SERVING = {
     "deferrable_limit": _NOT_NEGATIVE,
     "max_wait_s": _NOT_NEGATIVE,
     "keep_alive_s": _NOT_NEGATIVE,
+    "cooldown_s": _NOT_NEGATIVE,
     "prefix_block_tokens": _NOT_NEGATIVE,
 }
 _CLASS = {

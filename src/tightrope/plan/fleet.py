@@ -181,6 +181,7 @@ def _fleet_pool(
         concurrency=float(limit * option.profile.replicas_per_machine),
         failures_per_hour=workload.failures_per_hour,
         prefix_block_tokens=option.variant.prefix_block_tokens,
+        cooldown_s=workload.scaling.cooldown_s if served and workload.scaling.enabled else None,
     )
 
 

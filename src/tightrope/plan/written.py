@@ -41,6 +41,7 @@ def serving_of(fleet: Fleet, place: int) -> Serving:
         prefix_block_tokens=pool.prefix_block_tokens,
         metered=pool.metered,
         answer_s=pool.answer_s,
+        cooldown_s=pool.cooldown_s,
         group=pool.group,
         round_trip_s=_round_trips(fleet, place),
     )
@@ -156,6 +157,7 @@ def _fleet_pool(pool: Pool) -> FleetPool:
         prefix_block_tokens=serving.prefix_block_tokens,
         metered=serving.metered,
         answer_s=serving.answer_s,
+        cooldown_s=serving.cooldown_s,
     )
 
 

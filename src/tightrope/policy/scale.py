@@ -1,7 +1,8 @@
-"""The Kubernetes HorizontalPodAutoscaler's rules as pure functions, compiled by the replay.
+"""The Kubernetes HorizontalPodAutoscaler's rules as pure functions, compiled by the replay, and KEDA's for the way from zero and back.
 
 Sources (read 2026-11): Kubernetes documentation, "Horizontal Pod Autoscaling", sections *Algorithm details*, *Scaling policies* and
-*Stabilization window*; where it is silent, the controller's ``replica_calculator.go`` and ``horizontal.go``. Rounds of the control
+*Stabilization window*; where it is silent, the controller's ``replica_calculator.go`` and ``horizontal.go``; KEDA
+documentation, "Scaling Deployments": 0 to 1 and back is the operator's, with ``cooldownPeriod`` 300 s by default. Rounds of the control
 loop are numbered; what was recommended and changed in each stands in rings, at the round's number modulo their length.
 """
 
@@ -14,6 +15,24 @@ SELECT_MAX, SELECT_MIN, SELECT_DISABLED = 0, 1, 2
 RULE_PODS, RULE_PERCENT = 0.0, 1.0
 ROUNDING = 1e-9
 """Ratios this little above a whole number are that number: they come from sums of float64."""
+
+
+def wakes(waiting: int, present: int) -> bool:
+    """Return whether a pool at zero starts its first machine: somebody waits, and none that could answer is there or on its way.
+
+    >>> wakes(1, 0), wakes(1, 1), wakes(0, 0)
+    (True, False, False)
+    """
+    return waiting > 0 and present == 0
+
+
+def sleeps(idle_s: float, cooldown_s: float, relieved: bool) -> bool:
+    """Return whether a pool that was woken goes back to zero: nobody came for so long, or one that is scheduled has taken over.
+
+    >>> sleeps(299.0, 300.0, False), sleeps(300.0, 300.0, False), sleeps(0.0, 300.0, True)
+    (False, True, True)
+    """
+    return relieved or idle_s >= cooldown_s
 
 
 def desired_for_total(current: int, total: float, target: float, tolerance: float) -> int:

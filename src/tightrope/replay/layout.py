@@ -213,6 +213,7 @@ def lay_pools(fleet: Fleet) -> Rows:
         follows = pool.requests_per_s if fleet.scaling.metric == "rate" else pool.concurrency
         row["target"] = fleet.scaling.target_utilisation * follows
         row["interruptions_per_s"] = pool.interruptions_per_hour / SECONDS_PER_HOUR
+        row["cooldown_s"] = -1.0 if pool.cooldown_s is None else pool.cooldown_s
         row["failures_per_s"] = pool.failures_per_hour / SECONDS_PER_HOUR
         waiting = [may and item.deferrable and not serverless for may, item in zip(allowed, fleet.classes, strict=True)]
         row["classes"] = sum(1 << c for c, may in enumerate(waiting) if may)

@@ -52,6 +52,8 @@ class FleetPool:
     """Where given, a service without a queue: from a request's taking up to its first token, and to each further one."""
     metered: bool = False
     """Paid by the request; the replay does not act on it."""
+    cooldown_s: float | None = None
+    """Not None: where nothing is scheduled, a request that finds no machine of the group starts one; it goes after so long without any."""
 
 
 @dataclass(frozen=True, slots=True)

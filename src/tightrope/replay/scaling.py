@@ -5,7 +5,9 @@ from tightrope.policy.scale import (
     desired_for_pods,
     desired_for_total,
     limited,
+    sleeps,
     stabilised,
+    wakes,
 )
 from tightrope.replay.compiled import jit
 from tightrope.replay.losses import age_machine
@@ -20,6 +22,7 @@ from tightrope.replay.machines import (
     start_instance,
     start_machine,
 )
+from tightrope.replay.queues import holds
 from tightrope.replay.routing import release_held, wake_idle
 from tightrope.replay.state import DRAINING, METRICS_LOSS, NONE, OFF, READY, STARTING, Row, World
 
@@ -27,6 +30,8 @@ for_total = jit(desired_for_total)
 for_pods = jit(desired_for_pods)
 stable = jit(stabilised)
 limit = jit(limited)
+may_wake = jit(wakes)
+may_sleep = jit(sleeps)
 
 
 @jit
@@ -115,10 +120,50 @@ def scheduled(world: World, p: int, now_s: float) -> int:
 
 
 @jit
+def woken(world: World, p: int, now_s: float) -> int:
+    """Return 1 where a pool for which nothing is scheduled starts a machine for those who wait, else 0."""
+    pool, present = world.pools[p], 0
+    first = world.held[pool.group, 0]
+    if first == NONE:
+        return 0
+    for other in range(len(world.pools)):
+        if world.pools[other].group == pool.group:
+            present += world.pools[other].present
+    fits = holds(pool, world.requests[first].input_tokens + world.requests[first].output_tokens)
+    if pool.ceiling == 0 or not fits or not can_start(world, p, now_s) or not may_wake(1, present):
+        return 0
+    pool.woken, pool.active_s = 1, now_s
+    world.settings[0].cold_starts += 1
+    return 1
+
+
+@jit
+def kept_awake(world: World, p: int, now_s: float) -> int:
+    """Return 1 where a pool that was woken goes on, else 0."""
+    pool, busy = world.pools[p], world.held[world.pools[p].group, 0] != NONE
+    for index in range(pool.first_slot, pool.end_slot):
+        busy = busy or load_of(world.slots[index]) > 0
+    if busy:
+        pool.active_s = now_s
+    relieved = False
+    for other in range(len(world.pools)):
+        row = world.pools[other]
+        scheduled_too = row.group == pool.group and row.wanted > 0 and not row.woken and not row.serverless
+        relieved = relieved or (scheduled_too and count_machines(world, other, READY) > 0)
+    if may_sleep(now_s - pool.active_s, pool.cooldown_s, relieved):
+        pool.woken = 0
+    return pool.woken
+
+
+@jit
 def set_wanted(world: World, p: int, now_s: float) -> None:
     """Set how many machines the pool should have: the schedule's floor, or what the autoscaler makes of it; none where it is 0."""
     pool, settings = world.pools[p], world.settings[0]
     floor = scheduled(world, p, now_s)
+    if floor > 0:
+        pool.woken = 0
+    elif pool.cooldown_s >= 0.0 and settings.autoscale and not pool.serverless:
+        floor = kept_awake(world, p, now_s) if pool.woken else woken(world, p, now_s)
     world.recommended[p, settings.sync % world.recommended.shape[1]] = NO_RECOMMENDATION
     before = pool.wanted
     if settings.autoscale and floor > 0 and not pool.serverless:

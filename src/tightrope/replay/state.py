@@ -43,12 +43,13 @@ def _dtype(whole: str, real: str) -> np.dtype:
 
 POOL = _dtype(
     "token_engine kv_capacity max_sequences chunk_tokens block_tokens max_batch group engines zones deferrable_limit classes ceiling "
-    "serverless backs first_machine end_machine first_slot end_slot present used wanted",
+    "serverless backs first_machine end_machine first_slot end_slot present used wanted woken",
     "overhead_s weights_s per_token_s per_cached_token_s max_wait_s weight start_s load_s keep_alive_s interruptions_per_s "
-    "failures_per_s target",
+    "failures_per_s target cooldown_s active_s",
 )
 """``classes`` has a bit per deferrable class the pool may run; ``weight`` is requests/s of an engine, ``target`` what the
-autoscaler steers a machine to; ``present`` counts machines that start or are ready, ``used`` all that are not off."""
+autoscaler steers a machine to; ``present`` counts machines that start or are ready, ``used`` all that are not off. ``woken`` says
+that it runs though nothing is scheduled, ``active_s`` when a request of its was last there; a negative ``cooldown_s`` is none."""
 SLOT = _dtype(
     "pool machine mode waiting reading sequences step steps cached occupied progress prompt_tokens spared complete "
     "closed idle_blocks idle_head idle_tail free_frame",
