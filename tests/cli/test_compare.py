@@ -46,6 +46,16 @@ def test_json_of_two_plans_at_another_target(workload: Path) -> None:
     assert found["0.35"]["planned_usd_per_month"] > found["1.0"]["planned_usd_per_month"]
 
 
+def test_what_nothing_can_serve_is_infeasible(workload: Path) -> None:
+    text = workload.read_text(encoding="utf-8")
+    slo = next(line for line in text.splitlines() if line.strip().startswith("slo:"))
+    workload.write_text(text.replace(slo, slo.partition("slo:")[0] + "slo: [latency p95 <= 1 us]"), encoding="utf-8")
+    done = tightrope("compare", workload)
+    assert done.returncode == 3, done.stderr
+    assert "no machine keeps the promises" in done.stderr
+    assert "Resolve: loosen traffic." in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [(["--only", "hpaa"], "hpa"), (["--hpa-target", "7"], "--hpa-target")],

@@ -142,12 +142,17 @@ def compare_plans(
     hpa_target: float = HPA_TARGET,
     progress: Progress = lambda _: None,
 ) -> Comparison:
-    """Return every plan's row, those named by ``only`` where it names any; raise ``InputError`` for a name that there is not."""
+    """Return every plan's row, those named by ``only`` where it names any.
+
+    Raises ``InputError`` for a name that there is not, and ``InfeasibleError`` where no plan whatever can serve the workload.
+    """
     wanted = tuple(dict.fromkeys(only)) or NAMES
     for name in wanted:
         if name not in NAMES:
             raise unknown_name(name, kind="plan to compare with", known=NAMES)
     arena = _arena(workload, book, hpa_target)
+    if not any(item.cascade for item in workload.classes):  # a cascade may serve where nothing does directly
+        arena.problems(tuple((item.name, 1.0) for item in workload.classes))
     rows: list[Row] = []
     for peer in PEERS:
         if peer.name in wanted:
