@@ -80,9 +80,20 @@ def test_both_parts_of_a_function_are_counted(book: PriceBook) -> None:
     assert row.usd_per_hour == Decimal("0.1044")
 
 
+@pytest.mark.parametrize(
+    ("region", "usd_per_hour"), [("us-central1", "0.0792"), ("us-west4", "0.09504")], ids=["tier-1", "tier-2"]
+)
+def test_an_instance_of_cloud_run_costs_less_than_its_time_of_answering(book: PriceBook, region: str, usd_per_hour: str) -> None:
+    """(0.000018 + 2 × 0.000002) × 3,600 USD an hour; a fifth more in regions of tier 2."""
+    row = book.find("cloud-run-instance-1vcpu-2gb", region, "container")
+    assert row is not None
+    assert row.usd_per_hour == Decimal(usd_per_hour)
+    assert row.basis == "derived"
+
+
 def test_what_has_no_unit_price_is_not_sold(book: PriceBook) -> None:
-    """The shipped prices know no instance-based rate of Cloud Run: unknown is not zero."""
-    assert book.find("cloud-run-instance-1vcpu-2gb", "us-central1", "container") is None
+    """A region without a price sells nothing: unknown is not zero."""
+    assert book.find("cloud-run-instance-1vcpu-2gb", "moon-central1", "container") is None
 
 
 def test_a_price_rests_on_its_oldest_part() -> None:

@@ -41,9 +41,9 @@ UNITS = {
     "serverless-cpu": ("vCPU-second",),
     "serverless-memory": ("GB-second", "GiB-second"),
     "serverless-gpu-l4": ("GPU-second",),
-    "container-cpu": ("vCPU-hour",),
+    "container-cpu": ("vCPU-hour", "vCPU-second"),
     "container-cpu-arm": ("vCPU-hour",),
-    "container-memory": ("GB-hour", "GiB-hour"),
+    "container-memory": ("GB-hour", "GiB-hour", "GiB-second"),
     "container-memory-arm": ("GB-hour", "GiB-hour"),
 }
 """Item of a unit price → the units that it may be in."""
