@@ -42,6 +42,14 @@ def test_where_no_machine_keeps_the_promise_the_nearest_miss_is_named(load: Load
     assert caught.value.exit_code == 3
 
 
+def test_where_no_machine_has_a_profile_one_is_asked_for(load: Load, book: PriceBook) -> None:
+    """No promise is in the way, so that loosening one would not do."""
+    workload = load(("families: [c6i.large, c6i.xlarge, c7i.large]", "families: [p4d]"))
+    with pytest.raises(InfeasibleError, match=r"no machine keeps the promises of class 'web'") as caught:
+        build_problem(workload, book, CapacityTable(), {})
+    assert caught.value.resolve.startswith("write what you measured under the variant's profiles, allow")
+
+
 @pytest.mark.parametrize(("room", "fits"), [(20, True), (19, False)])
 def test_requests_longer_than_the_kv_cache_are_refused(workload: Workload, room: int, fits: bool) -> None:
     web = workload.classes[0]

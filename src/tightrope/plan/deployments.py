@@ -121,8 +121,9 @@ def check_served(
             msg = f"demand: no machine keeps the promises of class {name!r}\n{shown}"
             if away := _unknown_way(item.traffic_class, workload):
                 raise InfeasibleError(msg, resolve=away)
-            loosened = _loosened(item.traffic_class, _misses(item.traffic_class, workload, book, table))
-            raise InfeasibleError(msg, resolve=f"{loosened}, allow larger machines in where.families, or add a variant")
+            misses = _misses(item.traffic_class, workload, book, table)
+            change = _loosened(item.traffic_class, misses) if misses else "write what you measured under the variant's profiles"
+            raise InfeasibleError(msg, resolve=f"{change}, allow larger machines in where.families, or add a variant")
 
 
 def _unknown_way(item: TrafficClass, workload: Workload) -> str:
