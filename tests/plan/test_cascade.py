@@ -15,6 +15,7 @@ from tightrope.clouds.book import PriceBook
 from tightrope.plan.cascade import asked_as, least_escalated, promised_to, with_cascade, without_cascade
 from tightrope.plan.choices import take_choices
 from tightrope.plan.prove import Bench, prove
+from tightrope.plan.tune import tune
 from tightrope.replay.traffic import as_asked
 
 STATED = """\
@@ -123,7 +124,8 @@ def test_a_plan_with_a_cascade_is_proven_end_to_end(cascaded: Workload, book: Pr
     large, _, small = near.variants
     near = replace(near, variants=(large, replace(small, serves={"web": 0.01})))
     chosen, _ = take_choices(near, book, bench.table)
-    proof = prove(Bench(chosen, book, bench.table))
+    taken = Bench(chosen, book, bench.table)
+    proof = prove(taken, tune(taken))
     web, escalated = (next(item for item in proof.fleet.classes if item.name == name) for name in ("web-first", "web-escalated"))
     assert (web.follows, escalated.follows, escalated.follow_share) == ("", "web-first", pytest.approx(0.25))
     # what is escalated may take until the promise ends, whenever the small model had answered

@@ -9,6 +9,8 @@ from tightrope.base.errors import InputError
 from tightrope.base.plan import Evidence
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
+from tightrope.plan.capacity import CapacityTable
+from tightrope.plan.choices import take_choices
 from tightrope.plan.compare import NAMES, OURS, PEERS, Comparison, Row, compare_plans
 from tightrope.plan.prove import proof_stretch
 from tightrope.plan.tune import MAX_ROUNDS, RAISE
@@ -79,11 +81,11 @@ def test_what_ran_is_charged_at_about_what_was_planned(compared: Comparison) -> 
         assert one.replayed_usd_per_month == pytest.approx(one.planned_usd_per_month, rel=0.35), one.plan
 
 
-def test_a_fixed_fleet_costs_as_it_ran_exactly_what_was_planned(compared: Comparison) -> None:
+def test_a_fixed_fleet_costs_as_it_ran_what_was_planned_but_for_what_drawn_answers_moved(compared: Comparison) -> None:
     fixed = [one for one in compared.rows if one.plan in {"peak", "buckets"}]
     for one in fixed:
         assert one.planned_usd_per_month is not None
-        assert one.replayed_usd_per_month == pytest.approx(one.planned_usd_per_month, rel=1e-6)
+        assert one.replayed_usd_per_month == pytest.approx(one.planned_usd_per_month, rel=1e-3)
 
 
 def test_a_peer_that_misses_is_sized_up_in_our_own_steps(load: Callable[..., Workload], book: PriceBook) -> None:
@@ -95,6 +97,26 @@ def test_a_peer_that_misses_is_sized_up_in_our_own_steps(load: Callable[..., Wor
     steps = {round(RAISE**number, 6) for number in range(1, MAX_ROUNDS)}
     assert all(round(one.sized, 6) in steps for one in more)
     assert first.proven == (not more)
+
+
+def test_all_plans_have_the_cascade_that_is_cheaper(load: Callable[..., Workload], book: PriceBook) -> None:
+    cascade = """\
+    quality_floor: 0.9
+    cascade:
+      small: small/int8
+      large: big/fp32
+      curve: [{escalated: 0 %, quality: 0.8}, {escalated: 25 %, quality: 0.9}, {escalated: 100 %, quality: 1.0}]
+      within: 150 ms
+"""
+    stated = load(("    quality_floor: 0.9\n", cascade))
+    large, _, small = stated.variants
+    where = replace(stated.where, regions={"aws": ("us-east-1",)})
+    workload = replace(stated, where=where, variants=(large, replace(small, serves={"web": 0.01})))
+    chosen, _ = take_choices(workload, book, CapacityTable())
+    assert [item.name for item in chosen.classes] == ["web-first", "web-escalated", "night"]  # it is taken here
+    row = compare_plans(workload, book, only=["hpa"]).rows[0]
+    assert {pool.variant for pool in row.pools} == {"small/int8", "big/fp32"}
+    assert {item.traffic_class for item in row.evidence} == {"web", "night"}
 
 
 def test_only_what_is_asked_for_is_planned(workload: Workload, book: PriceBook) -> None:

@@ -11,9 +11,15 @@ from tightrope.base.errors import InfeasibleError, unknown_name
 from tightrope.base.plan import Evidence
 from tightrope.base.records import FloatArray, IntArray, Workload
 from tightrope.clouds.book import PriceBook
+from tightrope.demand.blocks import DAY_S
 from tightrope.plan.bill import total_usd
+from tightrope.plan.capacity import CapacityTable
+from tightrope.plan.cascade import asked_as
+from tightrope.plan.choices import take_choices
 from tightrope.plan.fleet import Stretch, draw_traffic
 from tightrope.plan.make import Progress, decide_plan
+from tightrope.plan.moved import Answering, around_as_ran_usd
+from tightrope.plan.network import Place
 from tightrope.plan.peers.buckets import draft_buckets_mean, draft_buckets_peak
 from tightrope.plan.peers.draft import HPA_TARGET, Draft, Setting, scheduled_usd
 from tightrope.plan.peers.hpa import draft_hpa
@@ -25,7 +31,7 @@ from tightrope.plan.problem import PoolOption, Problem
 from tightrope.plan.prove import Bench, Draw, gather_evidence, proof_stretch, replay_seeds, surge_evidence
 from tightrope.plan.ran import Ran, month_usd
 from tightrope.plan.tune import MAX_ROUNDS, RAISE
-from tightrope.replay.records import Traffic
+from tightrope.replay.records import Outcome, Traffic
 
 OURS = "tightrope"
 OUR_WORDS = "every lever together"
@@ -128,7 +134,9 @@ class Comparison:
 class _Arena:
     """What stays the same for all plans: prices, capacities measured, traffic drawn, problems laid out."""
 
+    stated: Workload
     bench: Bench
+    """With the choices taken that are none of a fleet's: cascades and caches, the same for all."""
     hpa_target: float
     stretch: Stretch
     draw: Draw
@@ -164,7 +172,12 @@ def compare_plans(
 
 def _arena(workload: Workload, book: PriceBook, hpa_target: float) -> _Arena:
     """Return what all plans share; peers may always pay on demand, as their rules do."""
-    bench, stretch = Bench(workload, book), proof_stretch(workload)
+    stated, table = workload, CapacityTable()
+    try:
+        workload, _ = take_choices(stated, book, table)
+    except InfeasibleError:  # which is every plan's own to say
+        workload = stated
+    bench, stretch = Bench(workload, book, table), proof_stretch(workload)
     offers = tuple(dict.fromkeys((ON_DEMAND, *workload.purchase.offers)))
     open_bench = Bench(replace(workload, purchase=replace(workload.purchase, offers=offers)), book, bench.table)
     drawn = {seed: draw_traffic(workload, stretch, seed) for seed in workload.seeds}
@@ -178,7 +191,7 @@ def _arena(workload: Workload, book: PriceBook, hpa_target: float) -> _Arena:
         """Return every region's problem at a headroom, laid out once."""
         return open_bench.regions(dict(headroom))
 
-    return _Arena(bench, hpa_target, stretch, draw, problems)
+    return _Arena(stated, bench, hpa_target, stretch, draw, problems)
 
 
 def _rows(peer: Peer, arena: _Arena, progress: Progress) -> list[Row]:
@@ -201,7 +214,8 @@ def _rows(peer: Peer, arena: _Arena, progress: Progress) -> list[Row]:
         if row.proven:
             break
         missed = {item.traffic_class for item in row.evidence if item.verdict != "proven"}
-        headroom = {name: value * (RAISE if name in missed else 1.0) for name, value in headroom.items()}
+        raised = {item.name for item in arena.bench.workload.classes if asked_as(item) in missed}
+        headroom = {name: value * (RAISE if name in raised else 1.0) for name, value in headroom.items()}
     return rows
 
 
@@ -220,7 +234,7 @@ def _judged(peer: Peer, arena: _Arena, headroom: dict[str, float]) -> Row:
         drafts.append((scheduled_usd(draft, book, problem.block_hours), draft))
     if not drafts:
         raise refused[0]
-    planned_usd, draft = min(drafts, key=lambda item: item[0] + item[1].around_usd_per_month)
+    planned_usd, draft = min(drafts, key=lambda item: item[0] + total_usd(item[1].around))
     outcomes = replay_seeds(draft.fleet, workload, arena.stretch, draw=arena.draw)
     evidence = gather_evidence(workload, draft.fleet, outcomes, arena.stretch)
     hours = np.mean([outcome.machine_hours for outcome in outcomes], axis=0)
@@ -229,12 +243,24 @@ def _judged(peer: Peer, arena: _Arena, headroom: dict[str, float]) -> Row:
         words=peer.words,
         sized=max(headroom.values(), default=1.0),
         pools=tuple(_in_use(option, machines) for option, machines in zip(draft.options, draft.machines, strict=True)),
-        planned_usd_per_month=planned_usd + draft.around_usd_per_month,
-        replayed_usd_per_month=month_usd(_ran(draft, arena.stretch, hours, planned_usd), book) + draft.around_usd_per_month,
+        planned_usd_per_month=planned_usd + total_usd(draft.around),
+        replayed_usd_per_month=month_usd(_ran(draft, arena.stretch, hours, planned_usd), book)
+        + _around_usd(draft, arena, outcomes),
         evidence=evidence + surge_evidence(workload, draft.fleet, arena.stretch),
         breaks=draft.breaks,
         note=draft.note,
     )
+
+
+def _around_usd(draft: Draft, arena: _Arena, outcomes: list[Outcome]) -> float:
+    """Return what did not depend on the machines, US dollars a month, as our own plan's is: what moved as it was answered."""
+    length_s = arena.stretch.end_s - arena.stretch.start_s
+    if length_s < DAY_S:
+        return around_as_ran_usd(draft.around, None)
+    places = tuple(Place(option.machine.cloud, option.region) for option in draft.options)
+    names = tuple(item.name for item in draft.fleet.classes)
+    answering = Answering(arena.bench.workload, names, places, frozenset(places), arena.bench.book)
+    return around_as_ran_usd(draft.around, answering.in_month(outcomes, length_s))
 
 
 def _ran(draft: Draft, stretch: Stretch, machine_hours: np.ndarray, planned_usd: float) -> Ran:
@@ -263,7 +289,7 @@ def _our_row(arena: _Arena, progress: Progress) -> Row:
     """Return our own plan's row."""
     bench = arena.bench
     try:
-        found = decide_plan(bench.workload, bench.book, bench.table, progress)
+        found = decide_plan(arena.stated, bench.book, bench.table, progress)
     except InfeasibleError as error:
         return Row(OURS, OUR_WORDS, 1.0, note=error.what.splitlines()[0])
     solution = found.proof.solution

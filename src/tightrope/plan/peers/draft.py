@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from tightrope.base.catalogue import ON_DEMAND
 from tightrope.base.errors import InfeasibleError
-from tightrope.base.plan import Committed, Usage, UsageLine
+from tightrope.base.plan import BillLine, Committed, Usage, UsageLine
 from tightrope.base.records import FloatArray, IntArray, ScalingPolicy, Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill import machine_lines, total_usd
+from tightrope.plan.caching import cache_lines
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.cover import machines_usd
 from tightrope.plan.deferrable import place_deferrable, spread_deferrable
@@ -58,8 +59,8 @@ class Draft:
     disk_usd_per_hour: FloatArray
     """float64[pools]."""
     committed: tuple[Committed, ...]
-    around_usd_per_month: float
-    """What does not depend on the machines: traffic, what stands around them, storage of the models."""
+    around: tuple[BillLine, ...]
+    """What does not depend on the machines: traffic, what stands around them, storage of the models, the cache."""
     note: str = ""
     breaks: str = ""
     """What the workload states that the rule does not keep to, in words; empty where it keeps to all."""
@@ -110,7 +111,7 @@ def draft_of(
         machines=expected[rows].astype(np.float64),
         disk_usd_per_hour=solution.problem.disk_usd_per_hour[rows],
         committed=solution.problem.committed(solution.problem.existing_usd_per_hour),
-        around_usd_per_month=total_usd(around),
+        around=around + cache_lines(setting.workload, setting.book, solution.problem),
     )
 
 
