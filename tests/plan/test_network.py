@@ -19,7 +19,7 @@ from tightrope.clouds.book import PriceBook
 from tightrope.clouds.in_force import Key
 from tightrope.plan.bill import around_lines, total_usd
 from tightrope.plan.moved import Answering, around_as_ran_usd, served_in
-from tightrope.plan.network import Around, Place, around, mean_usd_per_gb, tiered_usd
+from tightrope.plan.network import Around, Place, around, items_of, mean_usd_per_gb, tiered_usd
 from tightrope.replay.records import ANSWERED, CACHED, SHED, Outcome, Traffic
 
 EAST, WEST, CELLAR = Place("aws", "us-east-1"), Place("gcp", "west"), Place("owned", "cellar")
@@ -43,6 +43,8 @@ ROWS = (
     row(EAST, "kubernetes-control-plane", "hour", "0.1"),
     row(EAST, "object-storage", "GB-month", "0.02"),
     row(WEST, "internet-egress", "GiB", "0.12"),
+    row(EAST, "cdn-egress", "GB", "0.085", 1024),
+    row(EAST, "cdn-requests", "million requests", "1", 10),
     row(WEST, "inter-zone-transfer", "GiB sent", "0.01"),
 )
 
@@ -274,3 +276,36 @@ PLANNED = (
     ("storage", "", 16.0),
     ("cache", "", 32.0),
 )
+
+
+@pytest.mark.parametrize(
+    ("sent", "requests", "usd"),
+    [
+        # a million answers of 1.5 MB: 1,400 GB straight are 0.09 × 1,000 + 0.05 × 400; at the edge 476 GB are paid for
+        (1.5e6, 1e6, 0.085 * 476),
+        # 200 million small ones: 190 million requests are paid for at the edge, 190 USD, which is more than 900 GB straight
+        (5e3, 200e6, 0.09 * 900),
+        # a great volume: the lower tier straight
+        (1e7, 1e6, 0.09 * 1000 + 0.05 * 8900),
+    ],
+    ids=["edge", "many-requests", "great-volume"],
+)
+def test_answers_leave_by_the_cheaper_way(surrounding: Callable[..., Around], sent: float, requests: float, usd: float) -> None:
+    made = replace(surrounding(sent, cdn=True), requests={"web": requests})
+    lines = made.moved_lines({"web": {EAST: requests}})
+    assert {(line.driver, line.offer): line.usd for line in lines} == {("egress", "web"): pytest.approx(usd)}
+    straight = replace(surrounding(sent), requests={"web": requests})
+    assert usd <= total_usd(straight.moved_lines({"web": {EAST: requests}})) + 1e-9
+    # not asked for, without a price, or with nothing sent: straight
+    assert straight.way_out(EAST) == made.way_out(WEST) == "internet-egress"
+    assert surrounding(0.0, cdn=True).way_out(EAST) == "internet-egress"
+
+
+def test_only_who_asks_for_the_edge_rests_on_its_prices() -> None:
+    assert {"cdn-egress", "cdn-requests"} == set(items_of(Infrastructure(cdn=True))) - set(items_of(Infrastructure()))
+
+
+def test_the_shipped_price_of_the_edge(book: PriceBook) -> None:
+    """CloudFront in the US: the first TB and ten million requests are free, then 0.085 USD a GB and 0.01 USD for 10,000 requests."""
+    assert tiered_usd(book.tiers("aws", "us-east-1", "cdn-egress"), 2024.0) == pytest.approx(85.0)
+    assert tiered_usd(book.tiers("aws", "us-east-1", "cdn-requests"), 12.0) == pytest.approx(2.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_fixture import VARIATIONS, check_golden, make_plan
 
@@ -187,6 +187,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(field=st.sampled_from([field.name for field in fields(Plan)]), value=JSON)
 def test_any_value_in_any_field_is_a_plan_or_an_input_error(
     tmp_path_factory: pytest.TempPathFactory, field: str, value: object

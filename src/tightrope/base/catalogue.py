@@ -23,6 +23,8 @@ VOLUMES = {"GB": 1e9, "GiB": 2.0**30}
 """Unit of data → bytes."""
 UNITS = {
     "internet-egress": ("GB", "GiB"),
+    "cdn-egress": ("GB", "GiB"),
+    "cdn-requests": ("million requests",),
     "inter-zone-transfer": ("GB", "GB each way", "GB sent", "GiB", "GiB each way", "GiB sent"),
     "inter-region-transfer": ("GB", "GiB"),
     "object-storage": ("GB-month", "GiB-month"),

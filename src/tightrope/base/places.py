@@ -31,3 +31,5 @@ class Infrastructure:
     nat_bytes_per_request: float = 0.0
     cross_zone_share: float = 0.0
     """Part of the bytes between load balancer and machines that crosses zones and is charged for."""
+    cdn: bool = False
+    """Whether answers may leave through the seller's caches at the edge, where that is cheaper."""

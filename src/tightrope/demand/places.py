@@ -77,6 +77,7 @@ def define_infrastructure(stated: StatedInfrastructure) -> Infrastructure:
         nat_gateways=stated.nat_gateways,
         nat_bytes_per_request=stated.nat_per_request,
         cross_zone_share=stated.cross_zone_share,
+        cdn=stated.cdn,
     )
 
 

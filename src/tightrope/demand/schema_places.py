@@ -51,3 +51,7 @@ class Infrastructure(Strict):
         description="Part of the bytes between load balancer and machines that crosses zones and is charged for: nothing behind an "
         "AWS application load balancer, (zones − 1) / zones where a service mesh or kube-proxy spreads requests.",
     )
+    cdn: bool = Field(
+        default=False,
+        description="Let answers leave through the seller's content delivery network, where that costs less than straight.",
+    )

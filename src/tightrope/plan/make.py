@@ -28,7 +28,7 @@ from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
 from tightrope.plan.ground import lay_ground, whole_problem
 from tightrope.plan.moved import Answering, around_as_ran_usd
-from tightrope.plan.network import DRIVERS, Place, tiers_of
+from tightrope.plan.network import Place, items_of, tiers_of
 from tightrope.plan.placed import place_of, plan_around, variants_where, with_and_without_machines
 from tightrope.plan.problem import Infeasible, Problem
 from tightrope.plan.prove import Bench, Proof, prove
@@ -286,7 +286,7 @@ def _priced_rows(
     rows += [
         book.unit_price(*place, item)
         for place in sorted(place for place in places if place[0] in book.clouds)
-        for item in ("block-storage", "object-storage", *DRIVERS)
+        for item in ("block-storage", "object-storage", *items_of(workload.infrastructure))
         if tiers_of(book, Place(*place), item)
     ]
     committed = {item.offer for item in solution.committed}

@@ -9,6 +9,7 @@ what is answered elsewhere crosses over and back, at the price of the side that 
 answered.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +29,8 @@ CONNECTIONS_PER_S_AND_UNIT = 25.0
 """New connections a second in one load-balancer capacity unit, beside 1 GB an hour (AWS, Elastic Load Balancing pricing, 2026)."""
 DRIVERS = {
     "internet-egress": "egress",
+    "cdn-egress": "egress",
+    "cdn-requests": "egress",
     "kubernetes-control-plane": "control plane",
     "load-balancer": "network",
     "load-balancer-traffic": "network",
@@ -37,6 +40,13 @@ DRIVERS = {
     "inter-region-transfer": "network",
 }
 """Item of the price book → driver of the bill."""
+AT_THE_EDGE = ("cdn-egress", "cdn-requests")
+"""Items that are paid for only where answers may leave through caches at the edge."""
+
+
+def items_of(infrastructure: Infrastructure) -> tuple[str, ...]:
+    """Return the items that a bill with this infrastructure may rest on."""
+    return tuple(item for item in DRIVERS if infrastructure.cdn or item not in AT_THE_EDGE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -140,7 +150,7 @@ class Around:
         sent, brought = item.egress_bytes_per_request / BYTES_PER_GB, item.ingress_bytes_per_request / BYTES_PER_GB
         stated = self.workload.infrastructure
         amounts = [
-            (entry, "internet-egress", sent),
+            (entry, self.way_out(entry), sent),
             (place, "inter-zone-transfer", stated.cross_zone_share * (sent + brought)),
             (place, "nat-gateway-traffic", stated.nat_bytes_per_request / BYTES_PER_GB if stated.nat_gateways else 0.0),
             (entry, "load-balancer-traffic", sent + brought if self._balanced(item) else 0.0),
@@ -164,7 +174,37 @@ class Around:
             usd = self._usd(at, name, gb) if gb > 0.0 or (name == "load-balancer-traffic" and self._balanced(item)) else 0.0
             if usd > 0.0:
                 found[at, name] = found.get((at, name), 0.0) + usd
+        entry = self.entry(item, place)
+        if item.egress_bytes_per_request and self.way_out(entry) == "cdn-egress":
+            found[entry, "cdn-requests"] = self._edge_usd(entry, "cdn-requests") / self._sending
         return found
+
+    def way_out(self, entry: Place) -> str:
+        """Return by which item a month's answers leave for the internet at less: straight, or through the seller's caches at the edge.
+
+        Nothing is taken to be found in those: an answer is made for one request. Where the seller's machines are behind them, what
+        goes from those to the caches is free (AWS, CloudFront pricing, 2026).
+        """
+        if not self.workload.infrastructure.cdn or not self.sent_gb:
+            return "internet-egress"
+        straight = tiers_of(self.book, entry, "internet-egress")
+        straight_usd = mean_usd_per_gb(straight, self.sent_gb) * self.sent_gb if straight else math.inf
+        edge_usd = sum(self._edge_usd(entry, name) for name in AT_THE_EDGE)
+        return "cdn-egress" if edge_usd < straight_usd else "internet-egress"
+
+    @property
+    def _sending(self) -> float:
+        """Return the requests a month whose answers go to the internet."""
+        return sum(self.requests[item.name] for item in self.workload.classes if item.egress_bytes_per_request)
+
+    def _edge_usd(self, entry: Place, name: str) -> float:
+        """Return what a month's answers cost under one item of the caches at the edge, US dollars; infinite where it has no price."""
+        tiers = tiers_of(self.book, entry, name)
+        if not tiers:
+            return math.inf
+        if name == "cdn-requests":
+            return tiered_usd(tiers, self._sending / 1e6)
+        return mean_usd_per_gb(tiers, self.sent_gb) * self.sent_gb
 
     def entry(self, item: Sender, place: Place) -> Place:
         """Return where a class's requests come in that are answered in ``place``; a service of another seller has no door of ours."""
@@ -187,7 +227,7 @@ class Around:
             return 0.0
         if tiers[0].unit == "LCU-hour":
             return float(tiers[0].usd) * max(gb, 1.0 / (CONNECTIONS_PER_S_AND_UNIT * SECONDS_PER_HOUR))
-        if name == "internet-egress":
+        if name in {"internet-egress", "cdn-egress"}:
             return mean_usd_per_gb(tiers, self.sent_gb) * gb
         sides = 2.0 if tiers[0].unit.endswith("each way") else 1.0
         return sides * tiers[0].usd_per_gb * gb
@@ -239,7 +279,7 @@ class Around:
         for item in self.workload.classes:
             for place, requests in served.get(item.name, {}).items():
                 for (_, name), usd in self.request_usd(item, place).items():
-                    key = (DRIVERS[name], item.name if name == "internet-egress" else name)
+                    key = (DRIVERS[name], item.name if DRIVERS[name] == "egress" else name)
                     sums[key] = sums.get(key, 0.0) + requests * usd
         return _lines(sums)
 
