@@ -17,6 +17,7 @@ from tightrope.demand.blocks import DAY_S
 from tightrope.plan.build import build_problem
 from tightrope.plan.cascade import asked_as
 from tightrope.plan.fleet import Stretch, draw_traffic, open_pools, plan_fleet
+from tightrope.plan.futures import option_key
 from tightrope.plan.judge import cheapest_first
 from tightrope.plan.problem import Infeasible, Problem
 from tightrope.plan.prove import Bench, Proof, gather_evidence, in_regions_of, replay_seeds, surge_evidence, tuning_stretch
@@ -163,14 +164,18 @@ def _trial(tuning: _Tuning, best: Proof, headroom: dict[str, float]) -> Proof | 
 
 def _same_pools(solution: Solution, problem: Problem) -> np.ndarray:
     """Return the options of a problem that a solution of another uses, bool[P]."""
-    used = {pool.option.label for pool in open_pools(solution)}
-    return np.array([option.label in used for option in problem.options], dtype=bool)
+    used = {option_key(pool.option) for pool in open_pools(solution)}
+    return np.array([option_key(option) in used for option in problem.options], dtype=bool)
 
 
 def as_run_usd(proof: Proof) -> float:
-    """Return the plan's monthly cost with what its autoscaler adds, at the scale of the stretch and the offers' own rates: US dollars."""
+    """Return the plan's monthly cost with what its autoscaler adds, at the scale of the stretch and the offers' own rates: US dollars.
+
+    An hour more of a machine of one's own costs its power alone.
+    """
     problem, index = proof.solution.problem, [pool.index for pool in open_pools(proof.solution)]
-    usd_per_hour = np.where(problem.metered, 0.0, problem.usd_per_hour)[index]
+    usd_per_hour = np.where(problem.only_covered, problem.disk_usd_per_hour, problem.usd_per_hour)
+    usd_per_hour = np.where(problem.metered, 0.0, usd_per_hour)[index]
     added = proof.machine_hours.sum(axis=1) - _scheduled(proof).sum(axis=1)
     months = (proof.stretch.end_s - proof.stretch.start_s) / SECONDS_PER_HOUR / HOURS_PER_MONTH
     return proof.solution.usd_per_month + problem.constant_usd_per_month + float(usd_per_hour @ added) / months
