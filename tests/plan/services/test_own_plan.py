@@ -15,7 +15,8 @@ HAVING = 0.2
 
 def test_a_plan_that_needs_every_machine_is_proven_and_billed(own: Callable[..., Workload], own_book: PriceBook) -> None:
     """12 requests a second of 120 ms need all three within 400 ms; half as many again would be five."""
-    plan = make_plan(own(("mean_per_s: 0.5, peak_per_s: 0.9", "mean_per_s: 8, peak_per_s: 12")), own_book, date(2026, 12, 1))
+    busy = ("mean_per_s: 0.5, peak_per_s: 0.9", "mean_per_s: 8, peak_per_s: 12")
+    plan = make_plan(own(busy, ("proof:", "scaling: {headroom: 1}\nproof:")), own_book, date(2026, 12, 1))
     (pool,), (made,) = plan.pools, plan.commitments
     assert plan.status == "proven"
     assert (pool.offer, max(pool.schedule), pool.max_replicas) == ("owned", 3, 3)
