@@ -14,7 +14,7 @@ from tightrope.clouds.book import PriceBook
 from tightrope.plan.caching import cache_sizes, has_keys, hit_share, node_usd_per_hour, with_cache, with_nodes
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.cascade import with_cascade, without_cascade
-from tightrope.plan.judge import cheapest_first, judged_usd
+from tightrope.plan.judge import MOST_JUDGED, judged_usd
 from tightrope.plan.problem import Problem
 from tightrope.plan.prove import Bench, relaxed_usd
 
@@ -71,7 +71,7 @@ def _cheapest(choices: list[Workload], book: PriceBook, table: CapacityTable) ->
         except InfeasibleError as error:
             refused.append(error)
             continue
-        found.append((judged_usd(cheapest_first(problems)[0]), choice, problems))
+        found.append((min(map(judged_usd, problems[:MOST_JUDGED])), choice, problems))
     if not found:
         raise refused[0]
     best = min(range(len(found)), key=lambda place: found[place][0])
