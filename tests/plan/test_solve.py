@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from tightrope.base.records import FloatArray
+from tightrope.plan.amounts import choose_amounts
 from tightrope.plan.blocks import solve_blocks
 from tightrope.plan.problem import Infeasible, Problem
 from tightrope.plan.relax import relax
-from tightrope.plan.solve import SAMPLED_BLOCKS, _whole_commitments, choose_pools, solve
+from tightrope.plan.solve import SAMPLED_BLOCKS, choose_pools, solve
 
 
 def week(*rates: float) -> tuple[float, ...]:
@@ -94,7 +95,7 @@ def test_equal_hours_are_solved_once_and_alike(brute: ModuleType, monkeypatch: p
 def test_a_pool_that_hardly_saves_is_not_opened(brute: ModuleType) -> None:
     sold = (brute.Sold("m0.0", "1.00", (10.0,)), brute.Sold("m1.0", "0.99", (9.9,)))
     case = brute.Case(sold, (week(50.0, 49.5),))
-    assert choose_pools(case.problem, relax(case.problem)).sum() == 1
+    assert choose_pools(case.problem, relax(case.problem).commitments).sum() == 1
 
 
 def test_stated_pools_are_used_and_no_others(brute: ModuleType) -> None:
@@ -115,10 +116,9 @@ def test_the_relaxation_says_what_no_promise_can_be_kept_for(brute: ModuleType) 
 
 def test_part_of_a_machine_is_committed_to_in_whole_or_not_at_all(brute: ModuleType) -> None:
     half = brute.Case((brute.Sold("m0.0", "1.00", (1.0,), reserved="0.60"),), ((0.5, 0.5),)).problem
-    relaxation = relax(half)
-    assert relaxation.commitments == pytest.approx([0.30])
-    assert _whole_commitments(half, np.array([True]), relaxation.commitments) == pytest.approx([0.60])
+    assert relax(half).commitments == pytest.approx([0.30])
+    assert choose_amounts(half) == pytest.approx([0.60])
     assert solve(half).commitments == pytest.approx([0.60])
     # busy in one hour of two: a machine used half the time is worth 0.50 an hour, less than 0.60
     rarely = brute.Case((brute.Sold("m0.0", "1.00", (1.0,), reserved="0.60"),), ((0.9, 0.0),)).problem
-    assert _whole_commitments(rarely, np.array([True]), np.array([0.54])) == pytest.approx([0.0])
+    assert choose_amounts(rarely) == pytest.approx([0.0])

@@ -249,7 +249,7 @@ def without_work(problem: Problem) -> Problem:
 def test_the_chatbots_bound_is_below_its_cost_and_above_the_relaxation(chatbot: tuple[Bench, Solution]) -> None:
     _, solution = chatbot
     relaxation = relax(solution.problem)
-    bound = lower_bound(solution.problem, relaxation, solution.usd_per_month)
+    bound = lower_bound(solution.problem)
     assert relaxation.usd_per_month * (1.0 - 1e-6) <= bound <= solution.usd_per_month
     worst = max(by for by in BRUTE.violations(solution).values())
     assert worst <= BRUTE.TOLERANCE

@@ -10,25 +10,27 @@ from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.constraints import add_block, add_commitments
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Infeasible, Problem
+from tightrope.plan.reduce import alike
 from tightrope.plan.search import Fleet, cheapest_fleet
 
-Key = TypeVar("Key")
 Answer = TypeVar("Answer")
 
 WORKERS = 2
+MOST_KINDS = 16
+"""Kinds of blocks: those of one kind start from one another."""
 FLEET_GAP = 5e-3
 """Relative gap at which the search for a block's fleet stops."""
 
 
 def solve_block(
-    problem: Problem, block: int, commitments: FloatArray, known: Sequence[IntArray] = (), gap: float = FLEET_GAP
+    problem: Problem, block: int, commitments: FloatArray, like: Sequence[Fleet] = (), gap: float = FLEET_GAP
 ) -> Fleet:
-    """Return one block's cheapest fleet (its cost without the commitments'); ``known`` are fleets to start from, int64[P] each.
+    """Return one block's cheapest fleet (its cost without the commitments'); ``like`` are fleets to start from.
 
     It is searched, or where that is no way left to the general solver. Raises ``Infeasible`` where it has no solution.
     """
     if len(problem.interactive):
-        found = cheapest_fleet(problem, block, problem.usd_per_hour, gap, known, commitments)
+        found = cheapest_fleet(problem, block, problem.usd_per_hour, gap, like, commitments)
         if found is not None:
             return found
     model = Model()
@@ -44,8 +46,9 @@ def solve_block(
 def solve_blocks(problem: Problem, commitments: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
     """Solve every block (equal ones once); return machines int64[P, B], shares float64[C, P, B] and costs float64[B] in US dollars/h."""
     keys = [problem.rate[:, block].tobytes() for block in range(problem.blocks)]
-    solved = solve_apart({key: block for block, key in enumerate(keys)}, lambda block: solve_block(problem, block, commitments))
-    found = [solved[key] for key in keys]
+    first = {key: block for block, key in reversed(list(enumerate(keys)))}
+    solved = solve_apart(problem, list(first.values()), lambda block, like: solve_block(problem, block, commitments, like))
+    found = [solved[first[key]] for key in keys]
     return (
         np.stack([fleet.machines for fleet in found], axis=1),
         np.stack([fleet.share for fleet in found], axis=2),
@@ -53,7 +56,23 @@ def solve_blocks(problem: Problem, commitments: FloatArray) -> tuple[IntArray, F
     )
 
 
-def solve_apart(blocks: dict[Key, int], solve_one: Callable[[int], Answer]) -> dict[Key, Answer]:
-    """Return ``solve_one`` of every block by its key, two at a time: HiGHS works outside Python's lock."""
+def solve_apart(
+    problem: Problem, blocks: Sequence[int], solve_one: Callable[[int, tuple[Fleet, ...]], Answer]
+) -> dict[int, Answer]:
+    """Return ``solve_one`` of each block and of the fleet of one like it.
+
+    Like blocks follow one another, two at a time of what is unlike: searches and HiGHS work outside Python's lock.
+    """
+    chains: dict[int, list[int]] = {}
+    for block, kind in zip(blocks, alike(problem, MOST_KINDS)[list(blocks)].tolist(), strict=True):
+        chains.setdefault(kind, []).append(block)
+
+    def solve_chain(chain: list[int]) -> list[tuple[int, Answer]]:
+        solved: list[tuple[int, Answer]] = []
+        for block in chain:
+            before = solved[-1][1] if solved else None
+            solved.append((block, solve_one(block, (before,) if isinstance(before, Fleet) else ())))
+        return solved
+
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        return dict(zip(blocks, pool.map(solve_one, blocks.values()), strict=True))
+        return dict(one for chain in pool.map(solve_chain, chains.values()) for one in chain)

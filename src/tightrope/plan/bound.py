@@ -10,47 +10,32 @@ from tightrope.plan.constraints import add_block
 from tightrope.plan.dominance import copies_needed, needless
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Problem, restrict
-from tightrope.plan.relax import Relaxation
+from tightrope.plan.reduce import reduce_blocks
+from tightrope.plan.relax import relax
 from tightrope.plan.search import Fleet, cheapest_fleet, may_search
 
 BLOCK_NODES = 500
 """Branches spent on one block of the bound at most: what is known then is a bound too."""
 BLOCK_GAP = 3e-3
 """Relative gap at which a block's search stops: what is proven then is what counts."""
-MOST_SOLVED = 24
-"""Blocks that the general solver looks at where a search does not go far enough: the dearest."""
-ASCENTS = 1
-"""Steps that sharpen the lower bound: each costs as much as the first bound."""
+PRICED_BLOCKS = 16
+"""Blocks that commitments are priced on, where nothing else couples the blocks."""
 
 
-def lower_bound(
-    problem: Problem,
-    relaxation: Relaxation,
-    known_usd: float = np.inf,
-    *,
-    enough_usd: float = np.inf,
-) -> float:
+def lower_bound(problem: Problem) -> float:
     """Return US dollars a month that no plan of this problem can cost less than (Lagrangian relaxation).
 
-    Pricing the commitment in each block, and each window's work at ``work_price``, takes the blocks apart; each is bounded by its
-    own integer program. Any prices give a valid bound as long as a dollar of commitment is not worth more than it costs over the
-    month, which ``_affordable`` ensures; limits on the number of pools are left out, which only lowers the bound. The relaxation's
-    prices are the start; where a plan of ``known_usd`` is at hand, ``ASCENTS`` subgradient steps towards it raise the bound (Polyak,
-    USSR Computational Mathematics and Mathematical Physics 9(3), 1969): blocks that would commit more than the mean pay more. It
-    stops at ``enough_usd``.
+    Pricing the commitment in each block, and doing each window's work, takes the blocks apart; each is bounded by its own search. Any
+    prices give a valid bound as long as a dollar of commitment is not worth more than it costs over the month, which ``_affordable``
+    ensures; limits on the number of pools are left out, which only lowers the bound. Prices are those of the linear relaxation,
+    sharpened by what whole machines carry. Raises ``Infeasible`` where that has no solution.
     """
-    price = _affordable(problem, relaxation.cover_price)
-    best, steps = -np.inf, ASCENTS if np.isfinite(known_usd) and price.any() else 0
-    for step in range(1 + steps):
-        priced = price_apart(problem, relaxation, price)
-        value, spend = priced.usd_per_month, priced.spend
-        best = max(best, value)
-        uneven = spend - np.average(spend, axis=1, weights=problem.block_hours)[:, None] if len(spend) else spend
-        length = float((uneven**2 @ problem.block_hours).sum())
-        if best >= min(known_usd, enough_usd) or length <= 1e-9 or step == steps:
-            break
-        price = _affordable(problem, price + (known_usd - value) / length * uneven)
-    return best
+    if problem.windows:
+        relaxation = relax(problem, whole=True)
+        return price_apart(problem, _affordable(problem, relaxation.cover_price), relaxation.work_price).usd_per_month
+    small, label = reduce_blocks(problem, PRICED_BLOCKS)
+    price = relax(small, whole=True).cover_price[:, label] if problem.covers else np.zeros((0, problem.blocks))
+    return price_apart(problem, _affordable(problem, price), np.zeros(0)).usd_per_month
 
 
 def _affordable(problem: Problem, price: FloatArray) -> FloatArray:
@@ -80,18 +65,16 @@ class Priced:
     share: FloatArray
 
 
-def price_apart(
-    problem: Problem, relaxation: Relaxation, price: FloatArray, gap: float = BLOCK_GAP, most_solved: int = MOST_SOLVED
-) -> Priced:
-    """Return every block solved apart at these prices of commitments, float64[K, B] US dollars an hour per dollar committed.
+def price_apart(problem: Problem, price: FloatArray, work_price: FloatArray, gap: float = BLOCK_GAP) -> Priced:
+    """Return every block solved apart at prices of what couples blocks.
 
-    Blocks are searched; of those that a search leaves more than ``gap`` open, the ``most_solved`` that cost most go to the general
-    solver, as do those that can not be searched.
+    ``price`` is float64[K, B], US dollars an hour per dollar committed, ``work_price`` float64[windows] US dollars for doing all of a
+    window's work. Blocks are searched; those that can not be searched go to the general solver.
     """
     hours = problem.block_hours
     copies = copies_needed(problem)
     opened = [[w for w, window in enumerate(problem.windows) if block in window.blocks] for block in range(problem.blocks)]
-    rewards = [relaxation.work_price[windows] / hours[block] for block, windows in enumerate(opened)]
+    rewards = [work_price[windows] / hours[block] for block, windows in enumerate(opened)]
     works = [tuple((problem.windows[w].traffic_class, problem.windows[w].requests) for w in windows) for windows in opened]
     keys = [
         (problem.rate[:, b].tobytes(), problem.mean_rate[:, b].tobytes(), price[:, b].tobytes(), rewards[b].tobytes(), works[b])
@@ -99,20 +82,12 @@ def price_apart(
     ]
     first = {key: block for block, key in reversed(list(enumerate(keys)))}
     asked = {key: _Asked(problem, block, price[:, block], rewards[block], copies) for key, block in first.items()}
-    searched = solve_apart(first, lambda block: asked[keys[block]].search(gap))
-    solved = {key: fleet for key, fleet in searched.items() if fleet is not None}
-    left = [key for key, fleet in solved.items() if fleet.bound_usd_per_hour < fleet.usd_per_hour * (1.0 - gap) - 1e-12]
-    left.sort(key=lambda key: -solved[key].bound_usd_per_hour * float(hours[first[key]]))
-    left = left[:most_solved] + [key for key in first if key not in solved]
-    for key, fleet in solve_apart({key: first[key] for key in left}, lambda block: asked[keys[block]].solve(gap)).items():
-        floor = solved[key].bound_usd_per_hour if key in solved else -np.inf
-        solved[key] = replace(fleet, bound_usd_per_hour=max(fleet.bound_usd_per_hour, floor))
-    found = [solved[key] for key in keys]
+    searched = solve_apart(problem, list(first.values()), lambda block, like: asked[keys[block]].bound(gap, like))
+    found = [searched[first[key]] for key in keys]
     # what exists already is paid for anyway, and sold to the blocks at these prices
     existing = float(problem.existing_usd_per_hour @ (hours.sum() - price @ hours))
     return Priced(
-        usd_per_month=float(relaxation.work_price.sum() + np.array([each.bound_usd_per_hour for each in found]) @ hours)
-        + existing,
+        usd_per_month=float(work_price.sum() + np.array([each.bound_usd_per_hour for each in found]) @ hours) + existing,
         spend=np.stack([asked[key].spend(fleet) for key, fleet in zip(keys, found, strict=True)], axis=1),
         machines=np.stack([fleet.machines for fleet in found], axis=1),
         share=np.stack([fleet.share for fleet in found], axis=2),
@@ -136,14 +111,17 @@ class _Asked:
         self.kept = (needless(problem, usd_per_hour, copies) < 0) & np.isfinite(usd_per_hour)
         self.small, self.usd_per_hour = restrict(problem, self.kept), usd_per_hour[self.kept]
 
-    def search(self, gap: float) -> Fleet | None:
-        """Return the cheapest fleet by search; None where the block is not of that kind."""
-        if not may_search(self.small, self.block):
-            return None
-        found = cheapest_fleet(self.small, self.block, self.usd_per_hour, gap)
-        return None if found is None else self._whole(found.machines, found.share, found.usd_per_hour, found.bound_usd_per_hour)
+    def bound(self, gap: float, like: tuple[Fleet, ...] = ()) -> Fleet:
+        """Return the cheapest fleet by search, or by the general solver where the block is not of that kind."""
+        found = None
+        if may_search(self.small, self.block):
+            near = tuple(replace(fleet, machines=fleet.machines[self.kept], share=fleet.share[:, self.kept]) for fleet in like)
+            found = cheapest_fleet(self.small, self.block, self.usd_per_hour, gap, near)
+        if found is None:
+            return self._solve(gap)
+        return self._whole(found)
 
-    def solve(self, gap: float) -> Fleet:
+    def _solve(self, gap: float) -> Fleet:
         """Return the same by the general solver, work that can wait included; a fleet of none where it has no solution."""
         model = Model()
         columns = add_block(model, self.small, self.block, 1.0, deferrable=True, covers=False, usd_per_hour=self.usd_per_hour)
@@ -153,16 +131,16 @@ class _Asked:
         result = model.solve(gap=gap, nodes=BLOCK_NODES, plain=True)
         if not len(result.values):
             none = np.zeros(len(self.usd_per_hour), dtype=np.int64)
-            return self._whole(none, np.zeros(columns.share.shape), result.objective, result.bound)
+            return self._whole(Fleet(none, np.zeros(columns.share.shape), result.objective, result.bound))
         machines = np.rint(result.values[columns.machines]).astype(np.int64)
-        return self._whole(machines, result.values[columns.share], result.objective, result.bound)
+        return self._whole(Fleet(machines, result.values[columns.share], result.objective, result.bound))
 
-    def _whole(self, machines: IntArray, share: FloatArray, usd_per_hour: float, bound_usd_per_hour: float) -> Fleet:
+    def _whole(self, fleet: Fleet) -> Fleet:
         """Return a fleet of the options that are left as one of all."""
         every = np.zeros(len(self.kept), dtype=np.int64)
-        served = np.zeros((len(share), len(self.kept)))
-        every[self.kept], served[:, self.kept] = machines, share
-        return Fleet(every, served, usd_per_hour, bound_usd_per_hour)
+        served = np.zeros((len(fleet.share), len(self.kept)))
+        every[self.kept], served[:, self.kept] = fleet.machines, fleet.share
+        return replace(fleet, machines=every, share=served)
 
     def spend(self, fleet: Fleet) -> FloatArray:
         """Return what the fleet would commit to, float64[K] US dollars an hour."""

@@ -185,7 +185,7 @@ def _bound(proof: Proof) -> float:
 
     Regions whose relaxation alone costs more than the plan need no closer look.
     """
-    bound = known_usd = proof.solution.usd_per_month + proof.problem.constant_usd_per_month
+    bound = proof.solution.usd_per_month + proof.problem.constant_usd_per_month
     parts = (part for problem in (proof.problem, *proof.others) for part in with_and_without_machines(problem))
     for part, besides_usd in parts:
         problem = with_all_off(part)
@@ -194,8 +194,7 @@ def _bound(proof: Proof) -> float:
         except Infeasible:
             continue
         if relaxation.usd_per_month + besides_usd < bound:
-            least_usd = lower_bound(problem, relaxation, known_usd - besides_usd, enough_usd=bound - besides_usd)
-            bound = min(bound, least_usd + besides_usd)
+            bound = min(bound, lower_bound(problem) + besides_usd)
     return bound
 
 

@@ -9,7 +9,7 @@ how the classes are shared, or gives the prices at which this fleet and its like
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +25,15 @@ TYING = ("demand", "routing-share", "quality-floor", "spot-share", "quota")
 """The families whose rows speak of several options."""
 MOST_STEPS = 4_000_000
 """Steps of one walk."""
-BURST = 20_000
+BURST = 40_000
 """Steps after which a branch is looked at by itself."""
-MOST_PRICES = 160
+MOST_PRICES = 224
 LEAST_CLAIM = 1e-3
 """The first claim is so much above the relaxation, as a share."""
-CLAIMS_GROW = 1.5
+CLAIMS_GROW = 2.5
 """Each claim is so many times further above the relaxation than the one before it."""
+MOST_HANDED_ON = 64
+"""Prices that a block like it starts with."""
 DEAR = 1e3
 """What leaving all of a class unanswered costs in the linear program of a fleet: so many times the whole fleet."""
 UNCOVERED = 100.0
@@ -51,6 +53,8 @@ class Fleet:
     share: FloatArray
     usd_per_hour: float
     bound_usd_per_hour: float
+    prices: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    """float64[I, R + K]: the prices that showed it, per request/s where they are of a class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +96,12 @@ def cheapest_fleet(
     block: int,
     usd_per_hour: FloatArray,
     gap: float,
-    known: Sequence[IntArray] = (),
+    like: Sequence[Fleet] = (),
     committed: FloatArray | None = None,
 ) -> Fleet | None:
     """Return one block's cheapest fleet at these rates (float64[P]), to within the relative ``gap`` where the walk is not too long.
 
-    ``known`` are fleets to start from, int64[P] each. ``committed`` (float64[K] US dollars an hour) is paid for elsewhere: what it
+    ``like`` are fleets of blocks like it, to start from. ``committed`` (float64[K] US dollars an hour) is paid for elsewhere: what it
     covers costs its disk, and the gap is one of both together. None where the block is too large for a search, or has no solution
     near its relaxation's. The time of a walk is at most ``MOST_STEPS`` × prices in use.
     """
@@ -110,10 +114,16 @@ def cheapest_fleet(
     capped = [] if committed is None else add_commitments(model, problem, columns, committed)
     add_whole(model, problem, block, columns)
     search = _Walk(seen, _Relaxation(model, columns, np.append(tying, capped).astype(np.int64), seen), gap)
-    for fleet in known:
-        if (fleet < seen.carries.shape[1]).all():
-            search.try_fleet(fleet)
-    return search.run() if search.best is not None else None
+    of_class = (seen.share != 0.0).any(axis=2)
+    per_rate = np.where(of_class.any(axis=1), problem.rate[of_class.argmax(axis=1), block], 1.0)
+    scale = np.append(per_rate, np.ones(len(seen.committed)))
+    for fleet in like:
+        for prices in fleet.prices if fleet.prices.shape[1] == len(scale) else ():
+            search.add_prices(prices * scale)
+        if (fleet.machines < seen.carries.shape[1]).all() and search.least_usd(fleet.machines) < search.usd:
+            search.try_fleet(fleet.machines)
+    found = search.run() if search.best is not None else None
+    return found and replace(found, prices=np.array(search.given[-MOST_HANDED_ON:]) / np.where(scale > 0.0, scale, 1.0))
 
 
 def _block(
@@ -222,7 +232,7 @@ class _Walk:
         self.paid = float(seen.committed.sum())
         self.usd, self.share = np.inf, np.zeros_like(seen.load)
         self.best: IntArray | None = None
-        self.prices = 0
+        self.prices, self.given = 0, list[FloatArray]()
         self.constant, self.table = np.empty(4), np.empty((4, *seen.carries.shape))
         none = np.zeros(0, dtype=np.int64)
         answer = relaxation.solve(none, none)
@@ -240,15 +250,16 @@ class _Walk:
             self.constant = np.concatenate([self.constant, np.empty_like(self.constant)])
             self.table = np.concatenate([self.table, np.empty_like(self.table)])
         self.constant[self.prices], self.table[self.prices] = _table(self.seen, prices)
+        self.given.append(prices)
         self.prices += 1
 
     def try_load(self, share: FloatArray) -> None:
         """Take the fewest machines that serve these shares, float64[C, P], where that is the best so far."""
         fleet = _rounded(self.seen, (share * self.seen.load).sum(axis=0))
-        if fleet is not None and self._least_usd(fleet) < self.usd:
+        if fleet is not None and self.least_usd(fleet) < self.usd:
             self.try_fleet(fleet)
 
-    def _least_usd(self, machines: IntArray) -> float:
+    def least_usd(self, machines: IntArray) -> float:
         """Return what a fleet costs at least, at any prices in use."""
         tables = self.table[: self.prices, np.arange(len(machines)), machines]
         return float((self.constant[: self.prices] + tables.sum(axis=1)).max())

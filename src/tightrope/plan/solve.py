@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from tightrope.base.plan import Committed
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import SECONDS_PER_HOUR
+from tightrope.plan.amounts import MOST_BLOCKS, choose_amounts
 from tightrope.plan.blocks import solve_blocks
 from tightrope.plan.constraints import add_block
 from tightrope.plan.cover import best_commitments, machines_usd
 from tightrope.plan.deferrable import Placing, place_deferrable, spread_deferrable
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Infeasible, Problem, restrict, take_blocks
-from tightrope.plan.relax import Relaxation, relax
+from tightrope.plan.reduce import reduce_blocks
+from tightrope.plan.relax import relax
 
 SAMPLED_BLOCKS = 12
 """Blocks on which sets of pools are compared; they stand for the week in order of load."""
@@ -47,17 +49,17 @@ class Solution:
         return self.problem.committed(self.commitments)
 
 
-def choose_pools(problem: Problem, relaxation: Relaxation) -> NDArray[np.bool_]:
+def choose_pools(problem: Problem, commitments: FloatArray) -> NDArray[np.bool_]:
     """Return bool[P], the options to open: what integer solutions of sampled blocks use, less those that are missed least.
 
     Pools are dropped one by one while there are more than ``max_pools``, or while one saves less than ``POOL_WORTH`` of the cost.
     Where that leads nowhere, other options may still do with fewer. Raises ``Infeasible`` where none do.
     """
     small = take_blocks(problem, _sample_blocks(problem))
-    machines, share, costs = solve_blocks(small, relaxation.commitments)
+    machines, share, costs = solve_blocks(small, commitments)
     keep, cost = machines.any(axis=1) | (share > 0.0).any(axis=(0, 2)) & problem.metered, float(costs @ small.block_hours)
     while keep.sum() > 1 and not _any_pools(problem):
-        trial = _without_least(small, keep, machines, relaxation.commitments)
+        trial = _without_least(small, keep, machines, commitments)
         if trial is None or (keep.sum() <= problem.max_pools and trial[0] > (1.0 + problem.pool_worth) * cost):
             break
         cost, keep, machines = trial
@@ -118,10 +120,12 @@ def solve(problem: Problem, *, spread_work: bool = False, pools: NDArray[np.bool
     ``spread_work`` does deferrable work evenly over its window on machines of its own, as a fleet without that lever would.
     ``pools`` (bool[P]) opens these and no others for interactive work, instead of choosing.
     """
-    relaxation = relax(problem)
+    start = (
+        relax(problem).commitments if problem.windows else relax(reduce_blocks(problem, MOST_BLOCKS)[0], whole=True).commitments
+    )
     place = spread_deferrable if spread_work else place_deferrable
-    sets = [pools] if pools is not None else _pool_sets(problem, relaxation)
-    found = [_settle(problem, keep, _whole_commitments(problem, keep, relaxation.commitments), place) for keep in sets]
+    sets = [pools] if pools is not None else _pool_sets(problem, start)
+    found = [_settle(problem, keep, _amounts(problem, keep, start), place) for keep in sets]
     if pools is None and problem.standing_usd_per_month > 0.0:
         found += _of_services(problem, spread_work=spread_work)
     return min(found, key=lambda solution: solution.usd_per_month)
@@ -140,56 +144,34 @@ def _of_services(problem: Problem, *, spread_work: bool) -> list[Solution]:
     return [Solution(problem, machines, share, work, found.commitments, usd)]
 
 
-def _pool_sets(problem: Problem, relaxation: Relaxation) -> list[NDArray[np.bool_]]:
+def _amounts(problem: Problem, keep: NDArray[np.bool_], start: FloatArray) -> FloatArray:
+    """Return what to commit to with these pools, float64[K]; ``start`` where that finds no way."""
+    try:
+        return choose_amounts(restrict(problem, keep)) if keep.any() else start
+    except Infeasible:  # too few machines of one's own
+        return start
+
+
+def _pool_sets(problem: Problem, start: FloatArray) -> list[NDArray[np.bool_]]:
     """Return the sets of pools worth solving in full, bool[P] each: chosen from all options, and from those never taken away.
 
     Dropping pools one by one may paint itself into a corner; what may not be chosen by itself can still be the better start.
     """
     if not len(problem.interactive):
         return [np.zeros(len(problem.options), dtype=bool)]
-    sets = [choose_pools(problem, relaxation)]
+    if _any_pools(problem):
+        return [np.ones(len(problem.options), dtype=bool)]
+    sets = [choose_pools(problem, start)]
     firm = ~problem.interruptible
-    if firm.any() and (sets[0] & problem.interruptible).any() and not _any_pools(problem):
+    if firm.any() and (sets[0] & problem.interruptible).any():
         try:
             kept = restrict(problem, firm)
             alone = np.zeros(len(firm), dtype=bool)
-            alone[firm] = choose_pools(kept, relax(kept))
+            alone[firm] = choose_pools(kept, relax(kept).commitments)
             sets.append(alone)
         except Infeasible:
             pass
     return sets
-
-
-def _whole_commitments(problem: Problem, keep: NDArray[np.bool_], commitments: FloatArray) -> FloatArray:
-    """Return the relaxation's amounts with machines committed to in whole, float64[K]: the best of the steps around each.
-
-    Blocks spread over the order of load judge, one commitment at a time, the largest first.
-    """
-    steps = np.array([cover.step_usd_per_hour for cover in problem.covers])
-    existing = problem.existing_usd_per_hour
-    parts = np.flatnonzero((steps > 0.0) & (commitments > existing + 1e-6))
-    if not len(parts) or not keep.any():
-        return commitments
-    small = restrict(take_blocks(problem, middle_blocks(problem)), keep)
-
-    def judged_usd(amounts: FloatArray) -> float:
-        try:
-            return float((solve_blocks(small, amounts)[2] + amounts.sum()) @ small.block_hours)
-        except Infeasible:  # too few machines of one's own
-            return float("inf")
-
-    best = commitments.copy()
-    best[parts] = existing[parts] + np.round((best[parts] - existing[parts]) / steps[parts]) * steps[parts]
-    best_usd = judged_usd(best)
-    for k in parts[np.argsort(-steps[parts], kind="stable")]:
-        for change in (steps[k], -steps[k]):
-            trial = best.copy()
-            trial[k] = max(existing[k], best[k] + change)
-            usd = judged_usd(trial) if trial[k] != best[k] else np.inf
-            if usd < best_usd:
-                best, best_usd = trial, usd
-                break
-    return best if np.isfinite(best_usd) else commitments
 
 
 def middle_blocks(problem: Problem) -> IntArray:
@@ -206,7 +188,10 @@ def _settle(problem: Problem, pools: NDArray[np.bool_], commitments: FloatArray,
         solution = _with_commitments(problem, pools, commitments, place)
         if best is not None and solution.usd_per_month >= best.usd_per_month - 1e-9:
             break
+        same = np.allclose(solution.commitments, commitments, rtol=0.0, atol=1e-9)
         best, commitments = solution, solution.commitments
+        if same:
+            break
     assert best is not None  # noqa: S101 - the loop runs at least once
     return best
 
