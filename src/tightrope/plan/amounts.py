@@ -76,7 +76,8 @@ def choose_amounts(problem: Problem) -> FloatArray:
     nothing = np.zeros((small.blocks, 0))
     known = _Known(small, np.zeros((len(small.options), 0), dtype=np.int64), nothing > 0.0, nothing)
     solved: dict[bytes, FloatArray] = {}
-    amounts: FloatArray | None = starts[0]
+    best = starts[0]
+    amounts: FloatArray | None = best
     while amounts is not None and len(solved) < MOST_ROUNDS:
         solved[amounts.tobytes()] = amounts
         _solve(known, amounts)
