@@ -158,7 +158,7 @@ def _drills(scene: Scene) -> Iterator[tuple[DrillKind, Drill]]:
     possible: dict[DrillKind, bool] = {
         "zone-loss": any(pool.zones for pool in pools),
         "spot-storm": any(pool.interruptions_per_hour > 0.0 for pool in pools),
-        "metrics-loss": fleet.scaling.enabled,
+        "metrics-loss": fleet.scaling.enabled and any(not pool.metered for pool in pools),
     }
     first = next(iter(scene.recorded.values()))
     return ((kind, drill) for kind, may in possible.items() if may for drill in place_drills(kind, fleet, first))

@@ -46,17 +46,21 @@ def signed_usd(amount: float) -> str:
     return f"+{usd(amount)}" if amount > 0 and usd(amount) != "$0" else usd(amount)
 
 
+ROUNDING = 1e-12
+"""A sum of shares may miss 1 by this, which is rounding: no count of requests is as large."""
+
+
 def percent(fraction: float, digits: int = 1) -> str:
     """Return a fraction of 1 as a percentage; what is short of 100 % never reads 100 %.
 
-    >>> percent(0.6412), percent(0.99996), percent(1.0), percent(0.5, 0), percent(-0.031)
-    ('64.1 %', '99.9 %', '100 %', '50 %', '−3.1 %')
+    >>> percent(0.6412), percent(0.99996), percent(1.0), percent(1.0 - 1e-15), percent(0.5, 0), percent(-0.031)
+    ('64.1 %', '99.9 %', '100 %', '100 %', '50 %', '−3.1 %')
     """
     if not isfinite(fraction):
         return UNKNOWN
     size = round(100 * abs(fraction), digits)
     if size == 100:
-        size, digits = (100, 0) if abs(fraction) >= 1 else (size - 10**-digits, digits)
+        size, digits = (100, 0) if abs(fraction) >= 1 - ROUNDING else (size - 10**-digits, digits)
     return f"{'−' if fraction < 0 < size else ''}{size:.{digits}f} %"
 
 
