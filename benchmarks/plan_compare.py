@@ -1,4 +1,28 @@
-"""What our plan costs beside the cheapest of what people use that keeps every promise too, on traffic that none was sized on."""
+"""What our plan costs beside the cheapest of what people use that keeps every promise too, on traffic that none was sized on.
+
+Measured 2026-11-25, ours over the cheapest peer that keeps every promise, whole bills, US dollars a month as replayed:
+
+| workload | ours | cheapest peer | ratio | the target of 0.60 |
+|---|---|---|---|---|
+| azure-code | 3,458 | 6,500 single-type | 0.53 | met |
+| azure-conversation | 3,428 | 5,285 look-back | 0.65 | missed |
+| servegen-m-small | 2,607 | 3,046 look-back | 0.86 | missed |
+| vision | 802 | 1,025 single-type | 0.78 | missed; of the machines alone about 0.59 |
+
+Why it is missed, by planning again with one thing changed (planned cost, ours at the headroom that was tuned):
+
+- Spot that survives a zone. The workloads ask that spot pools carry 70 % of their load without their largest zone, so two spot machines
+  count as 1.4. No peer without our levers buys that. Without it azure-conversation costs 3,127 and not 3,397 (0.59 of look-back),
+  servegen 2,489 and not 2,709.
+- Half of the load at most may rest on spot, at 0.42 of on-demand. With no limit 2,557 and 2,110; with neither rule 2,271 and 1,857.
+- Whole machines. Peaks are 5 to 8 machines of $1.86 an hour, nights 2. The linear relaxation, which buys parts, costs 2,807 and 2,145.
+- Unexpected traffic, in servegen: hours of the days that prove carry up to twice what sizing saw on the mean, so 1.4 times the peaks seen
+  are planned for.
+- What nobody can save: of vision's bill $484 is sent data and what stands around the machines.
+
+The peers are not tuned by us beyond their own rules; they are sized up on the very days that prove, where they miss. ``single-type`` has
+our schedules and offers, at the peaks that were seen.
+"""
 
 import csv
 import math
@@ -78,6 +102,15 @@ def ratio_to(ours: Row | None, peer: Row | None) -> float | None:
     return (ours.replayed_usd_per_month or 0.0) / peer.replayed_usd_per_month
 
 
+def machines_ratio(comparison: Comparison) -> float | None:
+    """Return our cost over the cheapest peer's without what no machine costs, as replayed; None where either is missing."""
+    ours, peer = comparison.ours, comparison.cheapest_peer
+    if comparison.ratio is None or ours is None or peer is None:
+        return None
+    of_ours, of_peer = ((row.replayed_usd_per_month or 0.0) - (row.around_usd_per_month or 0.0) for row in (ours, peer))
+    return of_ours / of_peer if of_peer > 0.0 else None
+
+
 def cheapest(rows: list[Row]) -> Row | None:
     """Return the row that cost least as it ran."""
     return min(rows, key=lambda row: row.replayed_usd_per_month or math.inf, default=None)
@@ -91,6 +124,7 @@ def said(comparison: Comparison, seconds: float) -> dict[str, Any]:
     return {
         "ratio": comparison.ratio,
         "cheapest_peer": comparison.cheapest_peer.plan if comparison.cheapest_peer else None,
+        "ratio_of_machines": machines_ratio(comparison),
         "ratio_to_any_that_keeps_the_promises": ratio_to(comparison.ours, cheapest(kept)),
         "ratio_to_those_without_our_levers": ratio_to(comparison.ours, cheapest(theirs)),
         "window": comparison.window,
@@ -110,7 +144,9 @@ def note_of(comparison: Comparison) -> str:
     if ratio <= TARGET_RATIO:
         return ""
     grown = (ours.replayed_usd_per_month or 0.0) / (ours.planned_usd_per_month or math.nan)
-    return f"{peer.plan} is nearest; as it ran, our plan costs {grown:.2f} times what its schedule does"
+    of_machines = machines_ratio(comparison)
+    apart = f", {of_machines:.2f} of the machines alone" if of_machines is not None else ""
+    return f"{peer.plan} is nearest{apart}; as it ran, our plan costs {grown:.2f} times what its schedule does"
 
 
 def run() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tightrope.base.plan import Evidence
 from tightrope.base.records import FloatArray, IntArray, Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S
-from tightrope.plan.bill import total_usd
+from tightrope.plan.bill import FIXED_DRIVERS, total_usd
 from tightrope.plan.capacity import CapacityTable
 from tightrope.plan.cascade import asked_as
 from tightrope.plan.choices import take_choices
@@ -88,6 +88,8 @@ class Row:
     breaks: str = ""
     """What the workload states beside its promises that the plan does not keep to."""
     note: str = ""
+    around_usd_per_month: float | None = None
+    """Part of what was planned that no machine costs: what is sent, what stands around the machines, storage."""
 
     @property
     def proven(self) -> bool:
@@ -246,6 +248,7 @@ def _judged(peer: Peer, arena: _Arena, headroom: dict[str, float]) -> Row:
         planned_usd_per_month=planned_usd + total_usd(draft.around),
         replayed_usd_per_month=month_usd(_ran(draft, arena.stretch, hours, planned_usd), book)
         + _around_usd(draft, arena, outcomes),
+        around_usd_per_month=total_usd(draft.around),
         evidence=evidence + surge_evidence(workload, draft.fleet, arena.stretch),
         breaks=draft.breaks,
         note=draft.note,
@@ -300,6 +303,7 @@ def _our_row(arena: _Arena, progress: Progress) -> Row:
         pools=tuple(_in_use(pool.option, solution.machines[pool.index]) for pool in found.pools),
         planned_usd_per_month=total_usd(found.lines),
         replayed_usd_per_month=found.replayed_usd_per_month,
+        around_usd_per_month=total_usd(tuple(line for line in found.lines if not line.pool and line.driver in FIXED_DRIVERS)),
         evidence=found.proof.evidence,
         note=committed_words(solution.committed),
     )
