@@ -18,7 +18,7 @@ from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.constraints import BlockColumns, add_block, add_commitments
 from tightrope.plan.model import INFINITY, Model
 from tightrope.plan.problem import Problem
-from tightrope.plan.walk import ARRIVED, DONE, fill_table, walk
+from tightrope.plan.walk import ARRIVED, DONE, fill_tables, walk
 from tightrope.plan.whole import add_whole, carried, largest_share, load_of
 
 TYING = ("demand", "routing-share", "quality-floor", "spot-share", "quota")
@@ -58,7 +58,7 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class Block:
     """A block as the search sees it: R tying rows, C classes, P options, up to N machines."""
 
     share: FloatArray
@@ -107,7 +107,7 @@ def cheapest_fleet(
     """
     model = Model()
     columns = add_block(model, problem, block, 1.0, deferrable=False, covers=committed is not None, usd_per_hour=usd_per_hour)
-    seen = _block(problem, block, model, columns, usd_per_hour, committed) if len(problem.options) else None
+    seen = see_block(problem, block, model, columns, usd_per_hour, committed) if len(problem.options) else None
     if seen is None:
         return None
     tying = np.flatnonzero([name in TYING for name in model.families])
@@ -126,9 +126,9 @@ def cheapest_fleet(
     return found and replace(found, prices=np.array(search.given[-MOST_HANDED_ON:]) / np.where(scale > 0.0, scale, 1.0))
 
 
-def _block(
+def see_block(
     problem: Problem, block: int, model: Model, columns: BlockColumns, usd_per_hour: FloatArray, committed: FloatArray | None
-) -> _Block | None:
+) -> Block | None:
     """Return what the search needs to know of a block; None where it would have to count too far."""
     tying = [row for row, name in enumerate(model.families) if name in TYING]
     classes, options = columns.share.shape
@@ -148,37 +148,38 @@ def _block(
         rates, amounts = problem.cover_rates, committed
         usd_per_hour = np.where(problem.only_covered, UNCOVERED * float(usd_per_hour.max()), usd_per_hour)
     own = usd_per_hour - problem.disk_usd_per_hour
-    return _Block(share, count, lower, upper, load, limit, cost[columns.share], usd_per_hour, carries, own, rates, amounts)
+    return Block(share, count, lower, upper, load, limit, cost[columns.share], usd_per_hour, carries, own, rates, amounts)
 
 
-def _rounded(seen: _Block, load: FloatArray) -> IntArray | None:
+def _rounded(seen: Block, load: FloatArray) -> IntArray | None:
     """Return the fewest machines that carry a load of each option, int64[P]; None where some can not."""
     fits = seen.carries >= load[:, None] - 1e-9
     return fits.argmax(axis=1) if fits.any(axis=1).all() else None
 
 
-def _table(seen: _Block, prices: FloatArray) -> tuple[float, FloatArray]:
-    """Return what is paid at prices of the tying rows, then of commitments, float64[R + K]: a constant and a table float64[P, N + 1].
+def tables_of(seen: Block, prices: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return what is paid at prices of the tying rows, then of commitments, float64[I, R + K]: constants [I], tables [I, P, N + 1].
 
     A price above 0 is paid for a row's lower side, one below for its upper; where that side is open the price is 0. A commitment is
     an upper side: what may be covered can be had in any amount at its price.
     """
-    prices, covering = prices[: len(seen.lower)], np.maximum(-prices[len(seen.lower) :], 0.0)
+    prices, covering = prices[:, : len(seen.lower)], np.maximum(-prices[:, len(seen.lower) :], 0.0)
     prices = np.where(np.isfinite(np.where(prices > 0.0, seen.lower, seen.upper)), prices, 0.0)
     sides = np.where(prices > 0.0, seen.lower, np.where(prices < 0.0, seen.upper, 0.0))
     worth = np.maximum(np.tensordot(prices, seen.share, 1) - seen.usd_per_share, 0.0)
     fits = seen.load * seen.limit
     density = np.divide(worth, seen.load, out=np.zeros_like(worth), where=fits > 0.0)
-    order, table = np.argsort(-density, axis=0), np.empty(seen.carries.shape)
-    fill_table(fits, density, order, _rates(seen, covering) - prices @ seen.count, seen.carries, table)
-    return float(prices @ sides - covering @ seen.committed), table
+    table = np.empty((len(prices), *seen.carries.shape))
+    usd_per_machine = _rates(seen, covering) - prices @ seen.count
+    fill_tables(fits, density, usd_per_machine, seen.carries, np.empty(len(fits)), table)
+    return (prices * sides).sum(axis=1) - covering @ seen.committed, table
 
 
-def _rates(seen: _Block, covering: FloatArray) -> FloatArray:
-    """Return what a machine-hour costs where a dollar of each commitment has a price, float64[K]: float64[P]."""
+def _rates(seen: Block, covering: FloatArray) -> FloatArray:
+    """Return what a machine-hour costs where a dollar of each commitment has a price, float64[I, K]: float64[I, P]."""
     covers = np.isfinite(seen.rates)
-    covered = np.where(covers, covering[:, None] * np.where(covers, seen.rates, 0.0), np.inf)
-    return seen.usd_per_hour - seen.own + np.minimum(seen.own, covered.min(axis=0, initial=np.inf))
+    covered = np.where(covers, covering[:, :, None] * np.where(covers, seen.rates, 0.0), np.inf)
+    return seen.usd_per_hour - seen.own + np.minimum(seen.own, covered.min(axis=1, initial=np.inf))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ class _Answer:
 class _Relaxation:
     """A block's linear relaxation, in which numbers of machines are fixed: what is left unserved is dear, not impossible."""
 
-    def __init__(self, model: Model, columns: BlockColumns, priced: IntArray, seen: _Block) -> None:
+    def __init__(self, model: Model, columns: BlockColumns, priced: IntArray, seen: Block) -> None:
         """``priced`` are the rows that have prices: the tying ones, then the commitments."""
         self.columns, self.priced, self.seen = columns, priced, seen
         # dear enough to tell: any fleet that serves costs less than so many of the dearest machine
@@ -226,7 +227,7 @@ class _Relaxation:
 class _Walk:
     """The search of one block: what is known, the prices in use, and the best fleet so far."""
 
-    def __init__(self, seen: _Block, relaxation: _Relaxation, gap: float) -> None:
+    def __init__(self, seen: Block, relaxation: _Relaxation, gap: float) -> None:
         """Start from the relaxation's prices, from none at all, and from dear ones for every limit on machines."""
         self.seen, self.gap, self.relaxation = seen, gap, relaxation
         self.paid = float(seen.committed.sum())
@@ -249,7 +250,8 @@ class _Walk:
         if self.prices == len(self.constant):
             self.constant = np.concatenate([self.constant, np.empty_like(self.constant)])
             self.table = np.concatenate([self.table, np.empty_like(self.table)])
-        self.constant[self.prices], self.table[self.prices] = _table(self.seen, prices)
+        constant, table = tables_of(self.seen, prices[None])
+        self.constant[self.prices], self.table[self.prices] = constant[0], table[0]
         self.given.append(prices)
         self.prices += 1
 

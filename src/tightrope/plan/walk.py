@@ -7,25 +7,37 @@ DONE, ARRIVED, PAUSED = 1, 0, -1
 
 
 @entry
-def fill_table(
-    fits: FloatArray, density: FloatArray, order: IntArray, usd_per_machine: FloatArray, carries: FloatArray, table: FloatArray
+def fill_tables(
+    fits: FloatArray, density: FloatArray, usd_per_machine: FloatArray, carries: FloatArray, rest: FloatArray, table: FloatArray
 ) -> None:
-    """Fill ``table`` (float64[P, N + 1]) with what n machines of an option cost, less what the best load for them is worth.
+    """Fill ``table`` (float64[I, P, N + 1]) with what n machines of an option cost, less what the best load for them is worth.
 
-    ``fits`` float64[C, P] is the load of each class that may be there, ``density`` float64[C, P] what a unit of it is worth, ``order``
-    int64[C, P] the classes by that, the best first: a fractional knapsack.
+    ``fits`` float64[C, P] is the load of each class that may be there, ``density`` float64[I, C, P] what a unit of it is worth at the
+    prices I, ``usd_per_machine`` float64[I, P], ``carries`` float64[P, N + 1]: a fractional knapsack. ``rest`` float64[C] is room to
+    work in.
     """
-    for p in range(table.shape[0]):
-        for n in range(table.shape[1]):
-            room, gained = carries[p, n], 0.0
-            for at in range(order.shape[0]):
-                c = order[at, p]
-                taken = min(room, fits[c, p])
-                if density[c, p] <= 0.0 or taken <= 0.0:
+    classes = fits.shape[0]
+    for i in range(table.shape[0]):
+        for p in range(table.shape[1]):
+            for n in range(table.shape[2]):
+                table[i, p, n] = usd_per_machine[i, p] * n
+            for c in range(classes):
+                rest[c] = density[i, c, p]
+            before = 0.0
+            for _ in range(classes):
+                c = 0
+                for other in range(1, classes):
+                    if rest[other] > rest[c]:
+                        c = other
+                if rest[c] <= 0.0:
                     break
-                gained += density[c, p] * taken
-                room -= taken
-            table[p, n] = usd_per_machine[p] * n - gained
+                load, worth = fits[c, p], rest[c]
+                rest[c] = 0.0
+                for n in range(1, table.shape[2]):
+                    table[i, p, n] -= worth * min(max(carries[p, n] - before, 0.0), load)
+                if carries[p, 0] > before:
+                    table[i, p, 0] -= worth * min(carries[p, 0] - before, load)
+                before += load
 
 
 @jit
