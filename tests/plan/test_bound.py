@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tightrope.plan.bound import _affordable, lower_bound
-from tightrope.plan.relax import relax
+from tightrope.plan.problem import Infeasible
+from tightrope.plan.reduce import reduce_blocks
+from tightrope.plan.relax import relax, relax_few
 from tightrope.plan.solve import solve
 
 
@@ -65,3 +67,17 @@ def test_two_windows_of_unlike_size_at_one_price_are_not_taken_for_one(brute: Mo
     found = lower_bound(case.problem)
     assert found <= brute.cheapest_with_work_usd(case.problem, 4) * (1 + 1e-9)
     assert found == pytest.approx(brute.cheapest_with_work_usd(case.problem, 4), rel=0.35)
+
+
+def test_hours_whose_mean_asks_for_more_than_a_quota_are_planned_and_bounded(brute: ModuleType) -> None:
+    # 1 + 3, 3 + 1 and 2 + 2 machines are four each; the means of some of these hours, rounded up, are five
+    random = np.random.default_rng(0)
+    rate = (np.array([(1, 3), (3, 1), (2, 2)])[random.integers(0, 3, 60)] - random.uniform(0.0, 0.9, (60, 2))).T
+    sold = (brute.Sold("m0.0", "0.10", (1.0, 0.0), plan="0.06"), brute.Sold("m0.1", "0.10", (0.0, 1.0), plan="0.06"))
+    problem = brute.Case(sold, tuple(map(tuple, rate)), quotas={"m0": 4}).problem
+    with pytest.raises(Infeasible):
+        relax(reduce_blocks(problem, 16)[0], whole=True)
+    assert relax_few(problem, 16)[1].tolist() == list(range(60))
+    plan = solve(problem)
+    assert plan.machines.sum(axis=0).max() == 4
+    assert 0.9 * plan.usd_per_month < lower_bound(problem) <= plan.usd_per_month * (1.0 + 1e-9)

@@ -10,8 +10,7 @@ from tightrope.plan.constraints import add_block
 from tightrope.plan.dominance import copies_needed, needless
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Problem, restrict
-from tightrope.plan.reduce import reduce_blocks
-from tightrope.plan.relax import relax
+from tightrope.plan.relax import relax, relax_few
 from tightrope.plan.search import Fleet, cheapest_fleet, may_search
 
 BLOCK_NODES = 500
@@ -33,8 +32,10 @@ def lower_bound(problem: Problem) -> float:
     if problem.windows:
         relaxation = relax(problem, whole=True)
         return price_apart(problem, _affordable(problem, relaxation.cover_price), relaxation.work_price).usd_per_month
-    small, label = reduce_blocks(problem, PRICED_BLOCKS)
-    price = relax(small, whole=True).cover_price[:, label] if problem.covers else np.zeros((0, problem.blocks))
+    price = np.zeros((0, problem.blocks))
+    if problem.covers:
+        relaxation, label = relax_few(problem, PRICED_BLOCKS)
+        price = relaxation.cover_price[:, label]
     return price_apart(problem, _affordable(problem, price), np.zeros(0)).usd_per_month
 
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tightrope.base.records import FloatArray
+from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.constraints import FAMILIES, add_block, add_commitments, add_deadline
 from tightrope.plan.cover import whole_machines
 from tightrope.plan.model import INFINITY, Model
 from tightrope.plan.problem import Infeasible, Problem
+from tightrope.plan.reduce import reduce_blocks
 from tightrope.plan.whole import add_whole
 
 
@@ -54,3 +55,18 @@ def relax(problem: Problem, *, whole: bool = False) -> Relaxation:
         work_price=np.maximum(result.duals[work_rows], 0.0) if work_rows else np.zeros(0),
         family_price={name: float(result.duals[families == name].sum()) for name in FAMILIES},
     )
+
+
+def relax_few(problem: Problem, most: int) -> tuple[Relaxation, IntArray]:
+    """Return the sharpened relaxation of at most ``most`` blocks that stand for all, and which of them stands for each, int64[B].
+
+    Of all blocks, where those few have no solution: rounded up, a mean of hours may ask for more machines than any of them, and so for
+    more than a quota leaves. Raises ``Infeasible`` where all have none.
+    """
+    small, label = reduce_blocks(problem, most)
+    try:
+        return relax(small, whole=True), label
+    except Infeasible:
+        if small.blocks == problem.blocks:
+            raise
+        return relax(problem, whole=True), np.arange(problem.blocks)

@@ -19,8 +19,7 @@ from tightrope.plan.cover import best_commitments, machines_usd
 from tightrope.plan.deferrable import Placing, place_deferrable, spread_deferrable
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Infeasible, Problem, restrict, take_blocks
-from tightrope.plan.reduce import reduce_blocks
-from tightrope.plan.relax import relax
+from tightrope.plan.relax import relax, relax_few
 
 SAMPLED_BLOCKS = 12
 """Blocks on which sets of pools are compared; they stand for the week in order of load."""
@@ -120,9 +119,7 @@ def solve(problem: Problem, *, spread_work: bool = False, pools: NDArray[np.bool
     ``spread_work`` does deferrable work evenly over its window on machines of its own, as a fleet without that lever would.
     ``pools`` (bool[P]) opens these and no others for interactive work, instead of choosing.
     """
-    start = (
-        relax(problem).commitments if problem.windows else relax(reduce_blocks(problem, MOST_BLOCKS)[0], whole=True).commitments
-    )
+    start = (relax(problem) if problem.windows else relax_few(problem, MOST_BLOCKS)[0]).commitments
     place = spread_deferrable if spread_work else place_deferrable
     sets = [pools] if pools is not None else _pool_sets(problem, start)
     found = [_settle(problem, keep, _amounts(problem, keep, start), place) for keep in sets]
