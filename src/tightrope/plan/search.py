@@ -35,7 +35,7 @@ CLAIMS_GROW = 2.5
 MOST_HANDED_ON = 64
 """Prices that a block like it starts with."""
 DEAR = 1e3
-"""What leaving all of a class unanswered costs in the linear program of a fleet: so many times the whole fleet."""
+"""What leaving all of a class unanswered costs in the linear program of a fleet: about so many times what serving everything does."""
 UNCOVERED = 100.0
 """What runs only as far as it is covered costs so many times the dearest rate beyond that."""
 CERTAIN = 1.0 - 1e-9
@@ -84,6 +84,8 @@ class Block:
     """float64[K, P]: what a covered machine-hour takes from each commitment; inf where it does not cover."""
     committed: FloatArray
     """float64[K]: US dollars an hour; what they cover costs nothing more."""
+    most: FloatArray
+    """float64[P]: the most machines there may be, inf where any number may."""
 
 
 def may_search(problem: Problem, block: int) -> bool:
@@ -147,8 +149,20 @@ def see_block(
     if committed is not None:
         rates, amounts = problem.cover_rates, committed
         usd_per_hour = np.where(problem.only_covered, UNCOVERED * float(usd_per_hour.max()), usd_per_hour)
-    own = usd_per_hour - problem.disk_usd_per_hour
-    return Block(share, count, lower, upper, load, limit, cost[columns.share], usd_per_hour, carries, own, rates, amounts)
+    own, most = usd_per_hour - problem.disk_usd_per_hour, _most_machines(problem, committed)
+    return Block(share, count, lower, upper, load, limit, cost[columns.share], usd_per_hour, carries, own, rates, amounts, most)
+
+
+def _most_machines(problem: Problem, committed: FloatArray | None) -> FloatArray:
+    """Return the most machines of each option, float64[P]: what quotas leave, what one owns of one's own, none where none are counted."""
+    most = np.where(problem.metered, 0.0, np.inf)
+    for quota in problem.quotas:
+        most = np.where(quota.mask, np.minimum(most, quota.machines), most)
+    if committed is None:
+        return most
+    rates = problem.cover_rates
+    covered = np.divide(committed[:, None], rates, out=np.full(rates.shape, np.inf), where=rates > 0.0).sum(axis=0)
+    return np.where(problem.only_covered, np.minimum(most, np.floor(covered + ALMOST)), most)
 
 
 def _rounded(seen: Block, load: FloatArray) -> IntArray | None:
@@ -175,6 +189,14 @@ def tables_of(seen: Block, prices: FloatArray) -> tuple[FloatArray, FloatArray]:
     return (prices * sides).sum(axis=1) - covering @ seen.committed, table
 
 
+def _whole_usd(seen: Block) -> float:
+    """Return about what serving all of every class costs, US dollars/h: machines where that is cheapest, requests where it is dearest."""
+    serves = seen.limit > 0.0
+    machines = np.where(serves, seen.load * seen.usd_per_hour, np.inf).min(axis=1, initial=np.inf)
+    requests = np.where(serves, seen.usd_per_share, 0.0).max(axis=1, initial=0.0)
+    return float(np.max(seen.usd_per_hour, initial=0.0) + machines[np.isfinite(machines)].sum() + requests.sum())
+
+
 def _rates(seen: Block, covering: FloatArray) -> FloatArray:
     """Return what a machine-hour costs where a dollar of each commitment has a price, float64[I, K]: float64[I, P]."""
     covers = np.isfinite(seen.rates)
@@ -199,8 +221,7 @@ class _Relaxation:
     def __init__(self, model: Model, columns: BlockColumns, priced: IntArray, seen: Block) -> None:
         """``priced`` are the rows that have prices: the tying ones, then the commitments."""
         self.columns, self.priced, self.seen = columns, priced, seen
-        # dear enough to tell: any fleet that serves costs less than so many of the dearest machine
-        self.dear = DEAR * float(np.max(seen.usd_per_hour, initial=0.0))
+        self.dear = DEAR * _whole_usd(seen)
         self.missing = model.add_columns(np.full(int(np.isfinite(seen.lower).sum()), self.dear))
         for row, column in zip(priced[: len(seen.lower)][np.isfinite(seen.lower)], self.missing, strict=True):
             model.row_columns[row] = np.append(model.row_columns[row], column)
@@ -218,8 +239,10 @@ class _Relaxation:
         room[options] = np.minimum(self.seen.carries[options, numbers], INFINITY)
         program = self.fleets if len(options) == len(self.most) else self.branches
         result = program.solve(self.columns.machines, lower, upper, self.rooms, room)
-        if result.status != "optimal":
+        if result.status == "infeasible":
             return None
+        if result.status == "limit":  # given up: nothing is known
+            return _Answer(-INFINITY, np.zeros_like(self.seen.load), np.zeros(len(self.priced)), INFINITY)
         share = result.values[self.columns.share]
         return _Answer(result.objective, share, result.duals[self.priced], float(result.values[self.missing].sum()))
 
@@ -266,12 +289,12 @@ class _Walk:
         tables = self.table[: self.prices, np.arange(len(machines)), machines]
         return float((self.constant[: self.prices] + tables.sum(axis=1)).max())
 
-    def try_fleet(self, machines: IntArray) -> FloatArray | None:
-        """Take the fleet where it is the best so far; return the prices at which it can not be had for less, float64[R + K]."""
+    def try_fleet(self, machines: IntArray) -> _Answer | None:
+        """Take the fleet where it is the best so far; return its answer, with prices at which it can not be had for less."""
         answer = self.relaxation.solve(np.arange(len(machines)), machines)
         if answer is not None and answer.missing <= ALMOST and answer.usd < self.usd:
             self.usd, self.best, self.share = answer.usd, machines.copy(), answer.share
-        return None if answer is None else answer.prices
+        return answer
 
     def run(self) -> Fleet:
         """Claim more and more until the gap is proven, or less where that takes too long."""
@@ -301,8 +324,7 @@ class _Walk:
             return True
         machines = alive.argmax(axis=1)
         if not len(options):  # one fleet is left: it serves at its cost, or no fleet that is cheaper does
-            self.try_fleet(machines)
-            return True
+            return not self._undecided(self.try_fleet(machines), claim)
         fixed = np.ones(len(alive), dtype=bool)
         fixed[options] = False
         values = np.zeros((len(options), alive.shape[1]), dtype=np.int64)
@@ -327,17 +349,29 @@ class _Walk:
             here = level[0] + 1
             machines[options[:here]] = values[np.arange(here), position[:here]]
             if status == ARRIVED:
-                prices = self.try_fleet(machines)
+                answer = self.try_fleet(machines)
+                if self._undecided(answer, claim):
+                    return False
             else:  # a long way below one branch: prices of its own
                 depth = level[1] + 1 if level[0] > level[1] else level[1]
                 before = depth = before + 1 if depth <= before < level[0] else depth
                 branch = np.append(np.flatnonzero(fixed), options[:depth])
-                answer = self.relaxation.solve(branch, machines[branch])
-                prices = None if answer is None else answer.prices
-                if answer is not None:
-                    self.try_load(answer.share)
-            if prices is not None:
-                self.add_prices(prices)
+                answer = self._look_below(branch, machines[branch])
+            if answer is None:  # no prices to learn: it must not go on for ever
+                steps -= BURST
+            else:
+                self.add_prices(answer.prices)
+
+    def _look_below(self, options: IntArray, numbers: IntArray) -> _Answer | None:
+        """Return the relaxation's answer below a branch; a fleet that serves the same may be the best so far."""
+        answer = self.relaxation.solve(options, numbers)
+        if answer is not None:
+            self.try_load(answer.share)
+        return answer
+
+    def _undecided(self, answer: _Answer | None, claim: float) -> bool:
+        """Return whether a fleet may yet cost less than is claimed: it was cheaper to leave something unserved than to serve it."""
+        return answer is not None and answer.missing > ALMOST and answer.usd < self._least(claim)
 
     def _enough(self) -> float:
         """Return the cost that no fleet need be shown to be above: the best known less the gap, of what is paid for elsewhere too."""
@@ -349,7 +383,7 @@ class _Walk:
 
     def _alive(self, least: float) -> tuple[IntArray, NDArray[np.bool_] | None]:
         """Return the options whose number is open, in the order to walk, and bool[P, N + 1], which numbers are; None where none are."""
-        alive = np.ones(self.table.shape[1:], dtype=bool)
+        alive = np.arange(self.table.shape[2]) <= self.seen.most[:, None]
         table, constant = self.table[: self.prices], self.constant[: self.prices]
         bound, before = constant, -1
         while alive.sum() != before:
