@@ -1,22 +1,35 @@
 """The certified bound: what no plan of a problem can cost less than (docs/explanation/what-the-bound-means.md)."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.plan.blocks import solve_apart
+from tightrope.plan.blocks import WORKERS, solve_apart
 from tightrope.plan.constraints import add_block
 from tightrope.plan.dominance import copies_needed, needless
+from tightrope.plan.many import MANY_BLOCKS, stand_for
 from tightrope.plan.model import Model
-from tightrope.plan.problem import Problem, restrict
+from tightrope.plan.problem import Problem, restrict, take_blocks
 from tightrope.plan.relax import relax, relax_few
-from tightrope.plan.search import Fleet, cheapest_fleet, may_search
+from tightrope.plan.search import (
+    CERTAIN,
+    Fleet,
+    cheapest_fleet,
+    may_search,
+    scale_of,
+    see_block,
+    seen_like,
+    tables_of,
+)
 
 BLOCK_NODES = 500
 """Branches spent on one block of the bound at most: what is known then is a bound too."""
 BLOCK_GAP = 3e-3
 """Relative gap at which a block's search stops: what is proven then is what counts."""
+MANY_PRICED = 48
+"""Blocks that stand for others where there are many."""
 PRICED_BLOCKS = 16
 """Blocks that commitments are priced on, where nothing else couples the blocks."""
 
@@ -27,8 +40,11 @@ def lower_bound(problem: Problem) -> float:
     Pricing the commitment in each block, and doing each window's work, takes the blocks apart; each is bounded by its own search. Any
     prices give a valid bound as long as a dollar of commitment is not worth more than it costs over the month, which ``_affordable``
     ensures; limits on the number of pools are left out, which only lowers the bound. Prices are those of the linear relaxation,
-    sharpened by what whole machines carry. Raises ``Infeasible`` where that has no solution.
+    sharpened by what whole machines carry. Of ``MANY_BLOCKS`` or more, only some are searched, and work that can wait is left out.
+    Raises ``Infeasible`` where the relaxation has no solution.
     """
+    if problem.blocks >= MANY_BLOCKS:
+        return _bound_many(problem)
     if problem.windows:
         relaxation = relax(problem, whole=True)
         return price_apart(problem, _affordable(problem, relaxation.cover_price), relaxation.work_price).usd_per_month
@@ -37,6 +53,34 @@ def lower_bound(problem: Problem) -> float:
         relaxation, label = relax_few(problem, PRICED_BLOCKS)
         price = relaxation.cover_price[:, label]
     return price_apart(problem, _affordable(problem, price), np.zeros(0)).usd_per_month
+
+
+def _bound_many(problem: Problem) -> float:
+    """Return the same by what the searches of blocks that stand for others teach: the best of their prices, for every block."""
+    standing, hours = stand_for(problem, MANY_PRICED), problem.block_hours
+    price = relax(standing.mean, whole=True).cover_price if problem.covers else np.zeros((0, standing.mean.blocks))
+    price = _affordable(standing.mean, price)
+    copies, least = copies_needed(problem), np.zeros(problem.blocks)
+
+    def bound(kind: int) -> None:
+        """Bound every block of a kind."""
+        asked = [_Asked(part, kind, price[:, kind], np.zeros(0), copies) for part in (standing.mean, standing.most)]
+        of_mean = asked[0].bound(BLOCK_GAP)
+        prices = np.concatenate([of_mean.prices, asked[1].bound(BLOCK_GAP, (of_mean,)).prices])
+        template = see_block(asked[1].small, kind, asked[1].usd_per_hour)
+        mine = np.flatnonzero(standing.label == kind)
+        if template is None or not len(prices):
+            return
+        small = restrict(take_blocks(problem, mine), asked[1].kept)
+        for at, block in enumerate(mine):
+            seen = seen_like(template, small, at)
+            constant, table = tables_of(seen, prices * scale_of(seen, small.rate[:, at]))
+            least[block] = max(float((constant + table.min(axis=2).sum(axis=1)).max()), 0.0) * CERTAIN
+
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        list(pool.map(bound, range(standing.mean.blocks)))
+    existing = float(problem.existing_usd_per_hour @ (hours.sum() - price @ standing.mean.block_hours))
+    return float(least @ hours) + existing
 
 
 def _affordable(problem: Problem, price: FloatArray) -> FloatArray:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.records import FloatArray, IntArray
+from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.plan.constraints import BlockColumns, add_block, add_commitments
 from tightrope.plan.model import INFINITY, Model
 from tightrope.plan.problem import Problem
@@ -109,16 +110,14 @@ def cheapest_fleet(
     """
     model = Model()
     columns = add_block(model, problem, block, 1.0, deferrable=False, covers=committed is not None, usd_per_hour=usd_per_hour)
-    seen = see_block(problem, block, model, columns, usd_per_hour, committed) if len(problem.options) else None
+    seen = _see(problem, block, model, columns, usd_per_hour, committed) if len(problem.options) else None
     if seen is None:
         return None
     tying = np.flatnonzero([name in TYING for name in model.families])
     capped = [] if committed is None else add_commitments(model, problem, columns, committed)
     add_whole(model, problem, block, columns)
     search = _Walk(seen, _Relaxation(model, columns, np.append(tying, capped).astype(np.int64), seen), gap)
-    of_class = (seen.share != 0.0).any(axis=2)
-    per_rate = np.where(of_class.any(axis=1), problem.rate[of_class.argmax(axis=1), block], 1.0)
-    scale = np.append(per_rate, np.ones(len(seen.committed)))
+    scale = scale_of(seen, problem.rate[:, block])
     for fleet in like:
         for prices in fleet.prices if fleet.prices.shape[1] == len(scale) else ():
             search.add_prices(prices * scale)
@@ -128,10 +127,29 @@ def cheapest_fleet(
     return found and replace(found, prices=np.array(search.given[-MOST_HANDED_ON:]) / np.where(scale > 0.0, scale, 1.0))
 
 
-def see_block(
+def scale_of(seen: Block, rate: FloatArray) -> FloatArray:
+    """Return what a block's prices are in proportion to, float64[R + K]: the rate (float64[C]) of a row's class, 1 of other rows."""
+    of_class = (seen.share != 0.0).any(axis=2)
+    return np.append(np.where(of_class.any(axis=1), rate[of_class.argmax(axis=1)], 1.0), np.ones(len(seen.committed)))
+
+
+def seen_like(seen: Block, problem: Problem, block: int) -> Block:
+    """Return another block of the same problem, at the same rates, as the search sees it: no option carries more than in ``seen``."""
+    usd_per_share = SECONDS_PER_HOUR * problem.mean_rate[:, block, None] * problem.usd_per_request
+    return replace(seen, load=load_of(problem, block), limit=largest_share(problem, block), usd_per_share=usd_per_share)
+
+
+def see_block(problem: Problem, block: int, usd_per_hour: FloatArray, committed: FloatArray | None = None) -> Block | None:
+    """Return what a search knows of a block; None where it would have to count too far."""
+    model = Model()
+    columns = add_block(model, problem, block, 1.0, deferrable=False, covers=False, usd_per_hour=usd_per_hour)
+    return _see(problem, block, model, columns, usd_per_hour, committed)
+
+
+def _see(
     problem: Problem, block: int, model: Model, columns: BlockColumns, usd_per_hour: FloatArray, committed: FloatArray | None
 ) -> Block | None:
-    """Return what the search needs to know of a block; None where it would have to count too far."""
+    """Return the same from the block's own columns and rows."""
     tying = [row for row, name in enumerate(model.families) if name in TYING]
     classes, options = columns.share.shape
     matrix = np.zeros((len(tying), model.columns))
@@ -397,3 +415,24 @@ class _Walk:
         beyond = np.where(alive, table[0] - np.where(alive, table[0], np.inf).min(axis=1)[:, None], np.inf)
         likely = np.exp(-LIKELY * beyond / max(least - float(bound[0]), ALMOST)).sum(axis=1)
         return found[np.argsort(likely[found], kind="stable")], alive
+
+
+def shares_of(seen: Block, machines: IntArray) -> FloatArray | None:
+    """Return who a fleet (int64[P]) serves at the least cost of requests, float64[C, P]; None where it can not serve the block."""
+    room = seen.carries[np.arange(len(machines)), machines]
+    some = (seen.limit > 0.0) & (room > 0.0)[None, :]
+    cells = np.argwhere(some)
+    model = Model()
+    columns = model.add_columns(seen.usd_per_share[some], seen.limit[some])
+    for share, count, lower, upper in zip(seen.share, seen.count, seen.lower, seen.upper, strict=True):
+        taken = float(count @ machines)
+        model.add_row("tying", columns, share[some], float(lower) - taken, float(upper) - taken)
+    for p in np.flatnonzero(some.any(axis=0) & np.isfinite(room)):
+        mine = cells[:, 1] == p
+        model.add_row("capacity", columns[mine], seen.load[cells[mine, 0], p], -INFINITY, float(room[p]))
+    result = model.solve(relaxed=True)
+    if result.status != "optimal":
+        return None
+    served = np.zeros_like(seen.load)
+    served[some] = result.values[columns]
+    return served

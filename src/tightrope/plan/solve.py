@@ -17,6 +17,7 @@ from tightrope.plan.blocks import solve_blocks
 from tightrope.plan.constraints import add_block
 from tightrope.plan.cover import best_commitments, machines_usd
 from tightrope.plan.deferrable import Placing, place_deferrable, spread_deferrable
+from tightrope.plan.many import MANY_BLOCKS, serve_many
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Infeasible, Problem, restrict, take_blocks
 from tightrope.plan.relax import relax, relax_few
@@ -181,7 +182,7 @@ def middle_blocks(problem: Problem) -> IntArray:
 def _settle(problem: Problem, pools: NDArray[np.bool_], commitments: FloatArray, place: Placing) -> Solution:
     """Solve with these pools, committing to what the machines found deserve, until that no longer lowers the bill."""
     best: Solution | None = None
-    for _ in range(COMMITMENT_ROUNDS):
+    for _ in range(COMMITMENT_ROUNDS if problem.blocks < MANY_BLOCKS else 1):
         solution = _with_commitments(problem, pools, commitments, place)
         if best is not None and solution.usd_per_month >= best.usd_per_month - 1e-9:
             break
@@ -198,7 +199,8 @@ def _with_commitments(problem: Problem, keep: NDArray[np.bool_], commitments: Fl
     machines = np.zeros((len(problem.options), problem.blocks), dtype=np.int64)
     share = np.zeros((len(problem.interactive), *machines.shape))
     if keep.any():
-        machines[keep], share[:, keep], _ = solve_blocks(restrict(problem, keep), commitments)
+        serve = serve_many if problem.blocks >= MANY_BLOCKS else solve_blocks
+        machines[keep], share[:, keep], _ = serve(restrict(problem, keep), commitments)
     machines, work = place(problem, machines, share, keep)
     best = best_commitments(problem, machines)
     return Solution(problem, machines, share, work, best, monthly_usd(problem, machines, share, work, best))

@@ -33,10 +33,8 @@ def fill_tables(
                     break
                 load, worth = fits[c, p], rest[c]
                 rest[c] = 0.0
-                for n in range(1, table.shape[2]):
+                for n in range(table.shape[2]):
                     table[i, p, n] -= worth * min(max(carries[p, n] - before, 0.0), load)
-                if carries[p, 0] > before:
-                    table[i, p, 0] -= worth * min(carries[p, 0] - before, load)
                 before += load
 
 
@@ -132,3 +130,24 @@ def walk(
             here += 1
             position[here] = -1
     return DONE, steps
+
+
+@entry
+def next_fleet(constant: FloatArray, table: FloatArray, fleets: IntArray, usd: FloatArray, order: IntArray, start: int) -> int:
+    """Return the place in ``order`` (int64[F], from ``start`` on) of the next fleet that no price shows to be impossible at its cost.
+
+    ``constant`` float64[I] and ``table`` float64[I, P, N + 1] are those of a block, ``fleets`` int64[F, P] with their costs ``usd``
+    float64[F]. One past the last where there is none.
+    """
+    for at in range(start, len(order)):
+        fleet, possible = order[at], True
+        for i in range(len(constant)):
+            least = constant[i]
+            for p in range(fleets.shape[1]):
+                least += table[i, p, fleets[fleet, p]]
+            if least > usd[fleet] * (1.0 + 1e-9) + 1e-9:
+                possible = False
+                break
+        if possible:
+            return at
+    return len(order)
