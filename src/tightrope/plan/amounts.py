@@ -40,11 +40,12 @@ class _Known:
     fleets: list[Fleet] = field(default_factory=list)
 
     def add(self, block: int, fleet: Fleet) -> None:
-        """Take a fleet of one block: it serves any other where every class keeps no more machines busy."""
+        """Take a fleet of one block: it serves any other where every class keeps no more machines busy, on the same options."""
         problem = self.problem
         self.fleets.append(fleet)
         load = problem.load(problem.rate)
-        serves = np.all(load <= load[:, :, block, None] + 1e-12, axis=(0, 1))[:, None]
+        may = (problem.mu > 0.0) | (problem.rate == 0.0)[:, None, :] | (fleet.share <= 0.0)[:, :, None]
+        serves = np.all(may & (load <= load[:, :, block, None] + 1e-12), axis=(0, 1))[:, None]
         requests = SECONDS_PER_HOUR * problem.mean_rate
         besides = np.einsum("cp,cb,cp->b", fleet.share, requests, problem.usd_per_request)
         self.machines = np.append(self.machines, fleet.machines[:, None], axis=1)

@@ -45,7 +45,7 @@ def solve_block(
 
 def solve_blocks(problem: Problem, commitments: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
     """Solve every block (equal ones once); return machines int64[P, B], shares float64[C, P, B] and costs float64[B] in US dollars/h."""
-    keys = [problem.rate[:, block].tobytes() for block in range(problem.blocks)]
+    keys = block_keys(problem)
     first = {key: block for block, key in reversed(list(enumerate(keys)))}
     solved = solve_apart(problem, list(first.values()), lambda block, like: solve_block(problem, block, commitments, like))
     found = [solved[first[key]] for key in keys]
@@ -54,6 +54,12 @@ def solve_blocks(problem: Problem, commitments: FloatArray) -> tuple[IntArray, F
         np.stack([fleet.share for fleet in found], axis=2),
         np.array([fleet.usd_per_hour for fleet in found]),
     )
+
+
+def block_keys(problem: Problem) -> list[bytes]:
+    """Return what tells each block from others: planned demand, and the expected one where something is paid by the request."""
+    asked = [problem.rate, problem.mean_rate] if problem.usd_per_request.any() else [problem.rate]
+    return [column.tobytes() for column in np.concatenate(asked).T]
 
 
 def solve_apart(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.plan.blocks import WORKERS, solve_apart
+from tightrope.plan.blocks import WORKERS, block_keys, solve_apart
 from tightrope.plan.constraints import add_block
 from tightrope.plan.dominance import copies_needed, needless
 from tightrope.plan.many import MANY_BLOCKS, stand_for
@@ -121,10 +121,7 @@ def price_apart(problem: Problem, price: FloatArray, work_price: FloatArray, gap
     opened = [[w for w, window in enumerate(problem.windows) if block in window.blocks] for block in range(problem.blocks)]
     rewards = [work_price[windows] / hours[block] for block, windows in enumerate(opened)]
     works = [tuple((problem.windows[w].traffic_class, problem.windows[w].requests) for w in windows) for windows in opened]
-    keys = [
-        (problem.rate[:, b].tobytes(), problem.mean_rate[:, b].tobytes(), price[:, b].tobytes(), rewards[b].tobytes(), works[b])
-        for b in range(problem.blocks)
-    ]
+    keys = [(asked, price[:, b].tobytes(), rewards[b].tobytes(), works[b]) for b, asked in enumerate(block_keys(problem))]
     first = {key: block for block, key in reversed(list(enumerate(keys)))}
     asked = {key: _Asked(problem, block, price[:, block], rewards[block], copies) for key, block in first.items()}
     searched = solve_apart(problem, list(first.values()), lambda block, like: asked[keys[block]].bound(gap, like))
