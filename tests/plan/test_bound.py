@@ -77,7 +77,7 @@ def test_hours_whose_mean_asks_for_more_than_a_quota_are_planned_and_bounded(bru
     problem = brute.Case(sold, tuple(map(tuple, rate)), quotas={"m0": 4}).problem
     with pytest.raises(Infeasible):
         relax(reduce_blocks(problem, 16)[0], whole=True)
-    assert relax_few(problem, 16)[1].tolist() == list(range(60))
+    assert relax_few(problem, 16)[1].max() == 15
     plan = solve(problem)
     assert plan.machines.sum(axis=0).max() == 4
     assert 0.9 * plan.usd_per_month < lower_bound(problem) <= plan.usd_per_month * (1.0 + 1e-9)

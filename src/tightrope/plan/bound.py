@@ -58,19 +58,21 @@ def lower_bound(problem: Problem) -> float:
 def _bound_many(problem: Problem) -> float:
     """Return the same by what the searches of blocks that stand for others teach: the best of their prices, for every block."""
     standing, hours = stand_for(problem, MANY_PRICED), problem.block_hours
-    price = relax(standing.mean, whole=True).cover_price if problem.covers else np.zeros((0, standing.mean.blocks))
-    price = _affordable(standing.mean, price)
+    price = np.zeros((0, standing.mean.blocks))
+    if problem.covers:
+        price = _affordable(standing.mean, relax_few(standing.mean, standing.mean.blocks)[0].cover_price)
     copies, least = copies_needed(problem), np.zeros(problem.blocks)
 
     def bound(kind: int) -> None:
         """Bound every block of a kind."""
         asked = [_Asked(part, kind, price[:, kind], np.zeros(0), copies) for part in (standing.mean, standing.most)]
         of_mean = asked[0].bound(BLOCK_GAP)
-        prices = np.concatenate([of_mean.prices, asked[1].bound(BLOCK_GAP, (of_mean,)).prices])
+        taught = [each.prices for each in (of_mean, asked[1].bound(BLOCK_GAP, (of_mean,))) if len(each.prices)]
         template = see_block(asked[1].small, kind, asked[1].usd_per_hour)
         mine = np.flatnonzero(standing.label == kind)
-        if template is None or not len(prices):
+        if template is None or not taught:
             return
+        prices = np.concatenate(taught)
         small = restrict(take_blocks(problem, mine), asked[1].kept)
         for at, block in enumerate(mine):
             seen = seen_like(template, small, at)

@@ -58,15 +58,15 @@ def relax(problem: Problem, *, whole: bool = False) -> Relaxation:
 
 
 def relax_few(problem: Problem, most: int) -> tuple[Relaxation, IntArray]:
-    """Return the sharpened relaxation of at most ``most`` blocks that stand for all, and which of them stands for each, int64[B].
+    """Return the relaxation of at most ``most`` blocks that stand for all, and which of them stands for each, int64[B].
 
-    Of all blocks, where those few have no solution: rounded up, a mean of hours may ask for more machines than any of them, and so for
-    more than a quota leaves. Raises ``Infeasible`` where all have none.
+    It is sharpened unless it then has no solution: rounded up, a mean of hours may ask for more machines than any of them, and so for
+    more than a quota leaves. Where it has none at all, it is that of all blocks. Raises ``Infeasible`` where those have none.
     """
     small, label = reduce_blocks(problem, most)
-    try:
-        return relax(small, whole=True), label
-    except Infeasible:
-        if small.blocks == problem.blocks:
-            raise
-        return relax(problem, whole=True), np.arange(problem.blocks)
+    for whole in (True, False):
+        try:
+            return relax(small, whole=whole), label
+        except Infeasible:
+            continue
+    return relax(problem), np.arange(problem.blocks)
