@@ -1,9 +1,12 @@
 """Thousands of blocks served and bounded by few that are searched: every hour is served, and the bound is one."""
 
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tightrope.plan import bound, many, solve
 from tightrope.plan.blocks import solve_blocks
@@ -67,3 +70,31 @@ def test_the_bound_of_many_is_below_that_of_every_hour_searched(problem: Problem
     few = bound.lower_bound(problem)
     assert 0.85 * every <= few <= plan
     assert few <= solve.solve(problem).usd_per_month <= 1.15 * plan
+
+
+def test_no_hour_is_served_on_what_may_not_serve_it(brute: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the dearer machine alone may serve the second hour, though one fleet of the cheaper stands for both
+    problem = brute.Case((brute.Sold("m0.0", "0.99", (1.0,)), brute.Sold("m1.0", "0.50", (1.0,))), ((1.0, 0.9),)).problem
+    mu = problem.mu.copy()
+    mu[0, 1, 1] = 0.0
+    monkeypatch.setattr(many, "MOST_KINDS", 1)
+    machines, share, _ = serve_many(replace(problem, mu=mu), np.zeros(0))
+    assert machines.tolist() == [[0, 1], [1, 0]]
+    assert share[0].tolist() == [[0.0, 1.0], [1.0, 0.0]]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), kinds=st.integers(1, 3))
+def test_the_bound_of_many_is_one_and_every_hour_is_served(brute: ModuleType, data: st.DataObject, kinds: int) -> None:
+    problem = data.draw(brute.cases(classes=2, options=3, blocks=4)).problem
+    most_usd = brute.cheapest_month_usd(problem, most=4)
+    if not np.isfinite(most_usd):
+        return
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bound, "MANY_BLOCKS", 1)
+        patched.setattr(bound, "MANY_PRICED", kinds)
+        patched.setattr(many, "MOST_KINDS", kinds)
+        assert bound.lower_bound(problem) <= most_usd * (1.0 + 1e-9) + 1e-9
+        machines, _, costs = serve_many(problem, problem.existing_usd_per_hour)
+    assert all(brute.may_serve(problem, block, machines[:, block]) for block in range(problem.blocks))
+    assert (costs >= solve_blocks(problem, problem.existing_usd_per_hour)[2] * 0.99 - 0.01).all()

@@ -26,6 +26,8 @@ MOST_KINDS = 120
 """Blocks that stand for others."""
 MOST_TRIED = 3
 """Fleets whose shares are looked for, of one block."""
+LEAST_MACHINES = 1e-6
+"""Less than this is left by rounding alone."""
 WORTH_TRYING = 5e-3
 """A fleet is looked at where it saves at least this share of the best at hand."""
 
@@ -89,13 +91,15 @@ def _first_fit(
 ) -> tuple[IntArray, FloatArray]:
     """Return a fleet for every block, int64[B], and its shares, float64[C, P, B]: that of the most of its kind.
 
-    Where no fleet serves that, for no block asks for so much of everything, blocks are searched one by one; ``fleets`` grow by those.
+    Where no fleet serves that, for no block asks for so much of everything, or not on what may serve the block, blocks are searched one
+    by one; ``fleets`` grow by those.
     """
     place = {id(fleet): at for at, fleet in enumerate(fleets)}
     taken: list[Fleet] = []
     for block, kind in enumerate(standing.label.tolist()):
         fleet = of_most[kind]
-        if fleet is None:
+        elsewhere = (problem.mu[:, :, block] <= 0.0) & (problem.rate[:, block] > 0.0)[:, None]
+        if fleet is None or (fleet.share[elsewhere] > 0.0).any():
             fleet = solve_block(problem, block, commitments)
             place[id(fleet)] = len(fleets)
             fleets.append(fleet)
@@ -138,6 +142,6 @@ def _machines_usd(problem: Problem, machines: IntArray, commitments: FloatArray)
     own = problem.usd_per_hour - problem.disk_usd_per_hour
     order = application_order(np.where(problem.only_covered, np.inf, own), problem.covers)
     left = apply_commitments(machines.astype(np.float64), order, commitments).left
-    if (left[problem.only_covered] > 0.0).any():
+    if (left[problem.only_covered] > LEAST_MACHINES).any():
         raise Infeasible(0)
     return own @ left + problem.disk_usd_per_hour @ machines
