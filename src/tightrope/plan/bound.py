@@ -15,6 +15,7 @@ from tightrope.plan.problem import Problem, restrict, take_blocks
 from tightrope.plan.relax import relax, relax_few
 from tightrope.plan.search import (
     CERTAIN,
+    Block,
     Fleet,
     cheapest_fleet,
     may_search,
@@ -30,6 +31,8 @@ BLOCK_GAP = 3e-3
 """Relative gap at which a block's search stops: what is proven then is what counts."""
 MANY_PRICED = 48
 """Blocks that stand for others where there are many."""
+MANY_PRICES = 16
+"""Prices of each of their searches that are tried on the others: the best for the mean and for the most."""
 PRICED_BLOCKS = 16
 """Blocks that commitments are priced on, where nothing else couples the blocks."""
 
@@ -65,24 +68,30 @@ def _bound_many(problem: Problem) -> float:
 
     def bound(kind: int) -> None:
         """Bound every block of a kind."""
-        asked = [_Asked(part, kind, price[:, kind], np.zeros(0), copies) for part in (standing.mean, standing.most)]
-        of_mean = asked[0].bound(BLOCK_GAP)
-        taught = [each.prices for each in (of_mean, asked[1].bound(BLOCK_GAP, (of_mean,))) if len(each.prices)]
-        template = see_block(asked[1].small, kind, asked[1].usd_per_hour)
-        mine = np.flatnonzero(standing.label == kind)
-        if template is None or not taught:
+        asked = _Asked(standing.most, kind, price[:, kind], np.zeros(0), copies)
+        template = see_block(asked.small, kind, asked.usd_per_hour)
+        prices = _Asked(standing.mean, kind, price[:, kind], np.zeros(0), copies).bound(BLOCK_GAP).prices
+        if template is None or not len(prices):
             return
-        prices = np.concatenate(taught)
-        small = restrict(take_blocks(problem, mine), asked[1].kept)
+        ends = [restrict(part, asked.kept) for part in (standing.mean, standing.most)]
+        worth = np.stack([_least_usd(seen_like(template, part, kind), prices, part.rate[:, kind]) for part in ends])
+        prices = prices[np.unique(np.argsort(worth, axis=1, kind="stable")[:, -MANY_PRICES:])]
+        mine = np.flatnonzero(standing.label == kind)
+        small = restrict(take_blocks(problem, mine), asked.kept)
         for at, block in enumerate(mine):
-            seen = seen_like(template, small, at)
-            constant, table = tables_of(seen, prices * scale_of(seen, small.rate[:, at]))
-            least[block] = max(float((constant + table.min(axis=2).sum(axis=1)).max()), 0.0) * CERTAIN
+            least_usd = _least_usd(seen_like(template, small, at), prices, small.rate[:, at])
+            least[block] = max(float(least_usd.max()), 0.0) * CERTAIN
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         list(pool.map(bound, range(standing.mean.blocks)))
     existing = float(problem.existing_usd_per_hour @ (hours.sum() - price @ standing.mean.block_hours))
     return float(least @ hours) + existing
+
+
+def _least_usd(seen: Block, prices: FloatArray, rate: FloatArray) -> FloatArray:
+    """Return what a block costs at least at each of the prices (float64[I, R], per request/s of a class), float64[I]."""
+    constant, table = tables_of(seen, prices * scale_of(seen, rate))
+    return constant + np.asarray(table.min(axis=2).sum(axis=1))
 
 
 def _affordable(problem: Problem, price: FloatArray) -> FloatArray:

@@ -22,7 +22,7 @@ from tightrope.plan.walk import next_fleet
 
 MANY_BLOCKS = 1000
 """From so many on, blocks are not searched one by one."""
-MOST_KINDS = 120
+MOST_KINDS = 100
 """Blocks that stand for others."""
 MOST_TRIED = 3
 """Fleets whose shares are looked for, of one block."""
