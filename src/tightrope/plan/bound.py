@@ -13,17 +13,8 @@ from tightrope.plan.many import MANY_BLOCKS, stand_for
 from tightrope.plan.model import Model
 from tightrope.plan.problem import Problem, restrict, take_blocks
 from tightrope.plan.relax import relax, relax_few
-from tightrope.plan.search import (
-    CERTAIN,
-    Block,
-    Fleet,
-    cheapest_fleet,
-    may_search,
-    scale_of,
-    see_block,
-    seen_like,
-    tables_of,
-)
+from tightrope.plan.search import CERTAIN, Fleet, cheapest_fleet, may_search
+from tightrope.plan.seen import Block, scale_of, see_block, seen_like, tables_of
 
 BLOCK_NODES = 500
 """Branches spent on one block of the bound at most: what is known then is a bound too."""

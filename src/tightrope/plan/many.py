@@ -17,7 +17,8 @@ from tightrope.plan.blocks import WORKERS, solve_apart, solve_block
 from tightrope.plan.commit.apply import application_order, apply_commitments
 from tightrope.plan.problem import Infeasible, Problem
 from tightrope.plan.reduce import reduce_blocks
-from tightrope.plan.search import Block, Fleet, scale_of, see_block, seen_like, shares_of, tables_of
+from tightrope.plan.search import Fleet
+from tightrope.plan.seen import Block, scale_of, see_block, seen_like, shares_of, tables_of
 from tightrope.plan.walk import next_fleet
 
 MANY_BLOCKS = 1000

@@ -1,7 +1,7 @@
 """One block's cheapest fleet, searched to a proof: prices take the options apart, a walk over their numbers of machines does the rest.
 
 Only a few rows tie a block's options together: every class is answered, variants and spot have their share, quotas hold. At prices of
-those rows each option is on its own: what ``n`` machines cost, less what the work that fits on them is worth, is a table (``_table``;
+those rows each option is on its own: what ``n`` machines cost, less what the work that fits on them is worth, is a table (``tables_of``;
 the best use of an option is a fractional knapsack, filled by worth per machine, Dantzig, 1957). The sum of the tables' minima is a
 Lagrangian bound (Geoffrion, 1974), and so is the sum over any fixed numbers and the minima of the rest: a depth-first walk leaves
 every branch whose bound under some prices is no cheaper than what is known. Where it arrives at a whole fleet, a linear program says
@@ -15,20 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.plan.constraints import BlockColumns, add_block, add_commitments
 from tightrope.plan.model import INFINITY, Model
 from tightrope.plan.problem import Problem
-from tightrope.plan.walk import ARRIVED, DONE, fill_tables, walk
-from tightrope.plan.whole import add_whole, carried, largest_share, load_of
+from tightrope.plan.seen import ALMOST, TYING, Block, scale_of, see_columns, tables_of
+from tightrope.plan.walk import ARRIVED, DONE, walk
+from tightrope.plan.whole import add_whole
 
-TYING = ("demand", "routing-share", "quality-floor", "spot-share", "quota")
-"""The families whose rows speak of several options."""
 MOST_STEPS = 4_000_000
 """Steps of one walk."""
 BURST = 40_000
 """Steps after which a branch is looked at by itself."""
 MOST_PRICES = 224
+MOST_TABLE_BYTES = 1 << 28
+"""Of the tables of all prices in use: of very large blocks, fewer prices are."""
 LEAST_CLAIM = 1e-3
 """The first claim is so much above the relaxation, as a share."""
 CLAIMS_GROW = 2.5
@@ -37,11 +37,8 @@ MOST_HANDED_ON = 64
 """Prices that a block like it starts with."""
 DEAR = 1e3
 """What leaving all of a class unanswered costs in the linear program of a fleet: about so many times what serving everything does."""
-UNCOVERED = 100.0
-"""What runs only as far as it is covered costs so many times the dearest rate beyond that."""
 CERTAIN = 1.0 - 1e-9
 """A bound is stated so much lower than it was reckoned, for rounding."""
-ALMOST = 1e-7
 LIKELY = 3.0
 """Options are walked in the order of how many numbers are likely: one that costs all that is left counts for exp(-3)."""
 
@@ -56,37 +53,6 @@ class Fleet:
     bound_usd_per_hour: float
     prices: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
     """float64[I, R + K]: the prices that showed it, per request/s where they are of a class."""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block as the search sees it: R tying rows, C classes, P options, up to N machines."""
-
-    share: FloatArray
-    """float64[R, C, P]: coefficients of shares in the tying rows."""
-    count: FloatArray
-    """float64[R, P]: coefficients of machines."""
-    lower: FloatArray
-    upper: FloatArray
-    """float64[R]."""
-    load: FloatArray
-    """float64[C, P]: machines that a whole class keeps busy."""
-    limit: FloatArray
-    """float64[C, P]: the largest share of a class that an option may have."""
-    usd_per_share: FloatArray
-    """float64[C, P]: what serving all of a class costs beside machines."""
-    usd_per_hour: FloatArray
-    """float64[P]."""
-    carries: FloatArray
-    """float64[P, N + 1]: load that n machines may carry."""
-    own: FloatArray
-    """float64[P]: the part of ``usd_per_hour`` that a commitment covers."""
-    rates: FloatArray
-    """float64[K, P]: what a covered machine-hour takes from each commitment; inf where it does not cover."""
-    committed: FloatArray
-    """float64[K]: US dollars an hour; what they cover costs nothing more."""
-    most: FloatArray
-    """float64[P]: the most machines there may be, inf where any number may."""
 
 
 def may_search(problem: Problem, block: int) -> bool:
@@ -110,7 +76,7 @@ def cheapest_fleet(
     """
     model = Model()
     columns = add_block(model, problem, block, 1.0, deferrable=False, covers=committed is not None, usd_per_hour=usd_per_hour)
-    seen = _see(problem, block, model, columns, usd_per_hour, committed) if len(problem.options) else None
+    seen = see_columns(problem, block, model, columns, usd_per_hour, committed) if len(problem.options) else None
     if seen is None:
         return None
     tying = np.flatnonzero([name in TYING for name in model.families])
@@ -127,84 +93,10 @@ def cheapest_fleet(
     return found and replace(found, prices=np.array(search.given[-MOST_HANDED_ON:]) / np.where(scale > 0.0, scale, 1.0))
 
 
-def scale_of(seen: Block, rate: FloatArray) -> FloatArray:
-    """Return what a block's prices are in proportion to, float64[R + K]: the rate (float64[C]) of a row's class, 1 of other rows."""
-    of_class = (seen.share != 0.0).any(axis=2)
-    return np.append(np.where(of_class.any(axis=1), rate[of_class.argmax(axis=1)], 1.0), np.ones(len(seen.committed)))
-
-
-def seen_like(seen: Block, problem: Problem, block: int) -> Block:
-    """Return another block of the same problem, at the same rates, as the search sees it: no option carries more than in ``seen``."""
-    usd_per_share = SECONDS_PER_HOUR * problem.mean_rate[:, block, None] * problem.usd_per_request
-    return replace(seen, load=load_of(problem, block), limit=largest_share(problem, block), usd_per_share=usd_per_share)
-
-
-def see_block(problem: Problem, block: int, usd_per_hour: FloatArray, committed: FloatArray | None = None) -> Block | None:
-    """Return what a search knows of a block; None where it would have to count too far."""
-    model = Model()
-    columns = add_block(model, problem, block, 1.0, deferrable=False, covers=False, usd_per_hour=usd_per_hour)
-    return _see(problem, block, model, columns, usd_per_hour, committed)
-
-
-def _see(
-    problem: Problem, block: int, model: Model, columns: BlockColumns, usd_per_hour: FloatArray, committed: FloatArray | None
-) -> Block | None:
-    """Return the same from the block's own columns and rows."""
-    tying = [row for row, name in enumerate(model.families) if name in TYING]
-    classes, options = columns.share.shape
-    matrix = np.zeros((len(tying), model.columns))
-    for at, row in enumerate(tying):
-        matrix[at, model.row_columns[row]] = model.row_values[row]
-    lower, upper = np.array(model.row_lower)[tying], np.array(model.row_upper)[tying]
-    load, limit = load_of(problem, block), largest_share(problem, block)
-    cost = np.concatenate(model.cost)
-    share = matrix[:, columns.share.ravel()].reshape(-1, classes, options)
-    carries = carried(problem, (limit * load).sum(axis=0))
-    if carries is None:
-        return None
-    count = matrix[:, columns.machines]
-    rates, amounts = np.zeros((0, options)), np.zeros(0)
-    if committed is not None:
-        rates, amounts = problem.cover_rates, committed
-        usd_per_hour = np.where(problem.only_covered, UNCOVERED * float(usd_per_hour.max()), usd_per_hour)
-    own, most = usd_per_hour - problem.disk_usd_per_hour, _most_machines(problem, committed)
-    return Block(share, count, lower, upper, load, limit, cost[columns.share], usd_per_hour, carries, own, rates, amounts, most)
-
-
-def _most_machines(problem: Problem, committed: FloatArray | None) -> FloatArray:
-    """Return the most machines of each option, float64[P]: what quotas leave, what one owns of one's own, none where none are counted."""
-    most = np.where(problem.metered, 0.0, np.inf)
-    for quota in problem.quotas:
-        most = np.where(quota.mask, np.minimum(most, quota.machines), most)
-    if committed is None:
-        return most
-    rates = problem.cover_rates
-    covered = np.divide(committed[:, None], rates, out=np.full(rates.shape, np.inf), where=rates > 0.0).sum(axis=0)
-    return np.where(problem.only_covered, np.minimum(most, np.floor(covered + ALMOST)), most)
-
-
 def _rounded(seen: Block, load: FloatArray) -> IntArray | None:
     """Return the fewest machines that carry a load of each option, int64[P]; None where some can not."""
     fits = seen.carries >= load[:, None] - 1e-9
     return fits.argmax(axis=1) if fits.any(axis=1).all() else None
-
-
-def tables_of(seen: Block, prices: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return what is paid at prices of the tying rows, then of commitments, float64[I, R + K]: constants [I], tables [I, P, N + 1].
-
-    A price above 0 is paid for a row's lower side, one below for its upper; where that side is open the price is 0. A commitment is
-    an upper side: what may be covered can be had in any amount at its price.
-    """
-    prices, covering = prices[:, : len(seen.lower)], np.maximum(-prices[:, len(seen.lower) :], 0.0)
-    prices = np.where(np.isfinite(np.where(prices > 0.0, seen.lower, seen.upper)), prices, 0.0)
-    sides = np.where(prices > 0.0, seen.lower, np.where(prices < 0.0, seen.upper, 0.0))
-    worth = np.maximum(np.tensordot(prices, seen.share, 1) - seen.usd_per_share, 0.0)
-    fits = seen.load * seen.limit
-    density = np.divide(worth, seen.load, out=np.zeros_like(worth), where=fits > 0.0)
-    table = np.empty((len(prices), *seen.carries.shape))
-    usd_per_machine = _rates(seen, covering) - prices @ seen.count
-    fill_tables(fits, density, usd_per_machine, seen.carries, np.empty(len(fits)), table)
-    return (prices * sides).sum(axis=1) - covering @ seen.committed, table
 
 
 def _whole_usd(seen: Block) -> float:
@@ -213,13 +105,6 @@ def _whole_usd(seen: Block) -> float:
     machines = np.where(serves, seen.load * seen.usd_per_hour, np.inf).min(axis=1, initial=np.inf)
     requests = np.where(serves, seen.usd_per_share, 0.0).max(axis=1, initial=0.0)
     return float(np.max(seen.usd_per_hour, initial=0.0) + machines[np.isfinite(machines)].sum() + requests.sum())
-
-
-def _rates(seen: Block, covering: FloatArray) -> FloatArray:
-    """Return what a machine-hour costs where a dollar of each commitment has a price, float64[I, K]: float64[I, P]."""
-    covers = np.isfinite(seen.rates)
-    covered = np.where(covers, covering[:, :, None] * np.where(covers, seen.rates, 0.0), np.inf)
-    return seen.usd_per_hour - seen.own + np.minimum(seen.own, covered.min(axis=1, initial=np.inf))
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +247,7 @@ class _Walk:
             steps -= taken
             if status == DONE:
                 return True
-            if steps <= 0 or used + 1 > MOST_PRICES:
+            if steps <= 0 or used + 1 > min(MOST_PRICES, MOST_TABLE_BYTES // max(self.table[0].nbytes, 1)):
                 return False
             here = level[0] + 1
             machines[options[:here]] = values[np.arange(here), position[:here]]
@@ -415,24 +300,3 @@ class _Walk:
         beyond = np.where(alive, table[0] - np.where(alive, table[0], np.inf).min(axis=1)[:, None], np.inf)
         likely = np.exp(-LIKELY * beyond / max(least - float(bound[0]), ALMOST)).sum(axis=1)
         return found[np.argsort(likely[found], kind="stable")], alive
-
-
-def shares_of(seen: Block, machines: IntArray) -> FloatArray | None:
-    """Return who a fleet (int64[P]) serves at the least cost of requests, float64[C, P]; None where it can not serve the block."""
-    room = seen.carries[np.arange(len(machines)), machines]
-    some = (seen.limit > 0.0) & (room > 0.0)[None, :]
-    cells = np.argwhere(some)
-    model = Model()
-    columns = model.add_columns(seen.usd_per_share[some], seen.limit[some])
-    for share, count, lower, upper in zip(seen.share, seen.count, seen.lower, seen.upper, strict=True):
-        taken = float(count @ machines)
-        model.add_row("tying", columns, share[some], float(lower) - taken, float(upper) - taken)
-    for p in np.flatnonzero(some.any(axis=0) & np.isfinite(room)):
-        mine = cells[:, 1] == p
-        model.add_row("capacity", columns[mine], seen.load[cells[mine, 0], p], -INFINITY, float(room[p]))
-    result = model.solve(relaxed=True)
-    if result.status != "optimal":
-        return None
-    served = np.zeros_like(seen.load)
-    served[some] = result.values[columns]
-    return served
