@@ -211,6 +211,7 @@ def test_a_stored_traffic_is_the_same_but_for_where_it_is(tmp_path: Path) -> Non
         deadline_s=np.linspace(0.0, 1.0, 5000),
         block_start=np.zeros(5001, dtype=np.int64),
         blocks=np.zeros(0, dtype=np.int64),
+        after=np.full(5000, -1),
     )
     again = _store(whole, tmp_path / "whole")()
     assert contents(again) == contents(whole)
