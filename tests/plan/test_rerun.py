@@ -134,9 +134,13 @@ def test_no_zone_is_worse_than_the_one_a_drill_takes_on_all_of_the_traffic(plan:
 
 
 def test_a_spot_drill_takes_a_zone_with_spot_machines(plan: Plan, book: PriceBook) -> None:
-    # at 16:00 one machine on demand, asked for first and so in zone 1, and two spot machines in the other zones
-    afternoon = replace(hours_of(2.0), start_s=16 * HOUR_S)
-    run = try_plan(plan, afternoon, book, seeds=(2, 1), scenario=Scenario(drill="spot-zone-loss")).report.last
+    # one machine on demand, asked for first and so in zone 1, and two spot machines in the other zones
+    hours = range(24)
+    counts = [
+        [sum(pool.schedule[h] for pool in plan.pools if pool.offer == offer) for offer in ("on-demand", "spot")] for h in hours
+    ]
+    evening = replace(hours_of(1.0), start_s=counts.index([1, 2]) * HOUR_S)
+    run = try_plan(plan, evening, book, seeds=(2, 1), scenario=Scenario(drill="spot-zone-loss")).report.last
     words = r"the spot machines in zone [23] of 3 are lost without notice \(the worst of them; it takes 1 machine with seed 2\)"
     assert re.match(words, run.notes[0])
     morning = replace(hours_of(1.0), start_s=4 * HOUR_S)
