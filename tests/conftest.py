@@ -5,6 +5,16 @@ from pathlib import Path
 
 import pytest
 
+PLANNED = frozenset({"bench", "proof", "ground", "plan"})
+"""Fixtures of a whole session that take many seconds to make."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share what takes long in one process: those of ``PLANNED``, else those of one file."""
+    for item in items:
+        planned = PLANNED.intersection(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group("planned" if planned else item.path.stem))
+
 
 @pytest.fixture(autouse=True, scope="session")
 def only_shipped_prices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
