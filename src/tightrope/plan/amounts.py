@@ -21,7 +21,7 @@ from tightrope.plan.search import Fleet
 
 MOST_BLOCKS = 16
 """Blocks that stand for all."""
-MOST_ROUNDS = 8
+MOST_ROUNDS = 6
 """Amounts that are solved for at most."""
 LEAST_USD = 1e-6
 

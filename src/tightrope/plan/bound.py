@@ -18,7 +18,7 @@ from tightrope.plan.seen import Block, scale_of, see_block, seen_like, tables_of
 
 BLOCK_NODES = 500
 """Branches spent on one block of the bound at most: what is known then is a bound too."""
-BLOCK_GAP = 3e-3
+BLOCK_GAP = 5e-3
 """Relative gap at which a block's search stops: what is proven then is what counts."""
 MANY_PRICED = 48
 """Blocks that stand for others where there are many."""
