@@ -57,3 +57,9 @@ def test_no_fleet_is_an_error_that_names_the_block(brute: ModuleType) -> None:
     sold = (brute.Sold("m0.0", "0.30", (1.0,), reserved="0.19"),)
     with pytest.raises(Infeasible):
         choose_amounts(brute.Case(sold, ((1.0, 7.0),), quotas={"m0": 4}).problem)
+
+
+def test_a_start_with_too_few_own_machines_is_not_the_end(brute: ModuleType) -> None:
+    # 1.6 of one's own machines by the relaxation: one is too few, and nothing else may serve
+    sold = (brute.Sold("own", "0.30", (1.0,), reserved="0.30", only_covered=True),)
+    assert choose_amounts(brute.Case(sold, ((1.6, 1.2),)).problem) == pytest.approx([0.60])

@@ -14,7 +14,7 @@ from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.plan.blocks import solve_apart, solve_block
 from tightrope.plan.commit.apply import application_order, apply_commitments
-from tightrope.plan.problem import Problem
+from tightrope.plan.problem import Infeasible, Problem
 from tightrope.plan.reduce import reduce_blocks
 from tightrope.plan.relax import relax
 from tightrope.plan.search import Fleet
@@ -77,21 +77,29 @@ def choose_amounts(problem: Problem) -> FloatArray:
     nothing = np.zeros((small.blocks, 0))
     known = _Known(small, np.zeros((len(small.options), 0), dtype=np.int64), nothing > 0.0, nothing)
     solved: dict[bytes, FloatArray] = {}
-    best = starts[0]
+    best, failed = starts[0], Infeasible(0)
     amounts: FloatArray | None = best
     while amounts is not None and len(solved) < MOST_ROUNDS:
         solved[amounts.tobytes()] = amounts
-        _solve(known, amounts)
-        best = min(solved.values(), key=lambda one: known.usd(one)[0])
+        try:
+            _solve(known, amounts)
+        except Infeasible as error:  # too few machines of one's own
+            failed = error
+        if known.fleets:
+            best = min(solved.values(), key=lambda one: known.usd(one)[0])
         amounts = _next(known, best, starts, solved)
+    if not known.fleets:
+        raise failed
     return best
 
 
 def _next(known: _Known, best: FloatArray, starts: list[FloatArray], solved: dict[bytes, FloatArray]) -> FloatArray | None:
     """Return what to solve for next: another start, where small steps lead, or the best step that was not taken; None where all were."""
-    for amounts in (*starts, _improved(known, best)):
+    for amounts in (*starts, *([_improved(known, best)] if known.fleets else [])):
         if amounts.tobytes() not in solved:
             return amounts
+    if not known.fleets:
+        return None
     steps = [amounts for amounts in _moves(known, best) if amounts.tobytes() not in solved]
     return min(steps, key=lambda amounts: known.usd(amounts)[0], default=None)
 
