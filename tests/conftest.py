@@ -9,9 +9,9 @@ PLANNED = frozenset({"bench", "proof", "ground", "plan"})
 """Fixtures of a whole session that take many seconds to make."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests that share what takes long in one process: those of ``PLANNED``, else those of one file."""
-    for item in items:
+    for item in items if config.pluginmanager.has_plugin("xdist") else ():
         planned = PLANNED.intersection(getattr(item, "fixturenames", ()))
         item.add_marker(pytest.mark.xdist_group("planned" if planned else item.path.stem))
 
