@@ -9,7 +9,7 @@ demo: $(READY)  ## plan the chatbot example into out/chatgenius/
 	$(BIN)/tightrope plan examples/chatgenius/workload.yaml --out out/chatgenius
 
 test: .venv/ready-dev  ## the whole test-suite
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/ready-dev  ## style, types, layers, freshness of the documentation
 	$(BIN)/ruff check .

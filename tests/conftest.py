@@ -1,19 +1,26 @@
 """What every test rests on: the prices that ship, never those that someone refreshed on this machine."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
-PLANNED = frozenset({"bench", "proof", "ground", "plan"})
-"""Fixtures of a whole session that take many seconds to make."""
+
+class Sharing(LoadFileScheduling):
+    """Keeps the tests of a file in one process, and those of ``plan/`` too: they share one plan, which takes long to make."""
+
+    def _split_scope(self, nodeid: str) -> str:  # pyrefly: ignore[missing-override-decorator] - `override` is not in 3.11
+        """Return what a test is kept together with."""
+        path = PurePosixPath(nodeid.split("::", 1)[0])
+        return str(path.parent if path.parent.name == "plan" else path)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests that share what takes long in one process: those of ``PLANNED``, else those of one file."""
-    for item in items if config.pluginmanager.has_plugin("xdist") else ():
-        planned = PLANNED.intersection(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group("planned" if planned else item.path.stem))
+@pytest.hookimpl(optionalhook=True)  # unknown where pytest-xdist is off
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing | None:
+    """Return how tests are spread over processes."""
+    return Sharing(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True, scope="session")
