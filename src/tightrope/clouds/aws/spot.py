@@ -188,7 +188,10 @@ def spot_rows(
         elif said is not None:
             usd_per_hour = rounded_up(row.usd_per_hour * (1 - said.share_saved))
             source = f"on-demand × (1 − savings): {ADVISOR}; on-demand: {row.source}"
-            rows.append(_spot(row, usd_per_hour, said, "derived", source, 0, ""))
+            if plausible(usd_per_hour):
+                rows.append(_spot(row, usd_per_hour, said, "derived", source, 0, ""))
+            else:
+                skipped.add("spot price that no machine can have", machine)
     return rows
 
 
