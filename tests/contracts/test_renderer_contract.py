@@ -19,6 +19,7 @@ def test_it_is_called_as_it_is_found(name: str) -> None:
     assert isinstance(RENDERERS[name], Renderer)
     assert RENDERERS[name].name == name
     assert name == name.lower().strip()
+    assert "{" not in RENDERERS[name].next_command.replace("{out}", "")
 
 
 @pytest.mark.parametrize("variation", VARIATIONS)

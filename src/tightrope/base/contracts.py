@@ -88,6 +88,8 @@ class Renderer(Protocol):
     """Writes a plan out (``render/<target>/``)."""
 
     name: str
+    next_command: str
+    """What to run on the files next, with ``{out}`` for their folder; empty where they are only read."""
 
     def render(self, plan: Plan) -> dict[Path, str]:
         """Return relative path → file content; the same plan gives the same bytes."""

@@ -162,6 +162,22 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """One machine of a pool as the price book described it when the plan was made, so that ``plan.json`` can be rendered alone."""
+
+    family: str
+    vcpu: int
+    memory_gib: float
+    arch: str
+    accelerator: str
+    """Accelerator model in lower case (``t4``), empty where there is none."""
+    accelerators: int
+    accelerator_memory_gib: float
+    usd_per_hour: float
+    """Under the pool's offer, before what commitments cover."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Identical machines running one variant under one offer, with the machines wanted in every block of the week."""
 
@@ -179,6 +195,8 @@ class Pool:
     batching: dict[str, float]
     autoscaling: dict[str, float]
     serving: Serving = field(metadata=EXACT)
+    node: Node | None = field(default=None, metadata=EXACT)
+    """Left out where the pool is paid by the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,4 +384,6 @@ class Plan:
     """What stands around the machines; a replay bills it, and what moves, as the plan does."""
     regions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Cloud → the regions allowed, in the order stated: what a service of another seller answers comes in at the first."""
+    first_day: str = ""
+    """The day that block 0 begins, such as 2026-10-31, by UTC; empty where the traffic is not of the calendar."""
     schema_version: int = 3

@@ -5,6 +5,7 @@ in the price catalogue (``catalogue.py``).
 """
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -92,6 +93,8 @@ class Demand:
     recorded requests in order, and those that are drawn are the recorded ones of about the same time."""
     cached: NDArray[np.bool_] | None = None
     """bool[samples]: which of them the chosen cache answers, so that no machine needs to."""
+    first_day: date | None = None
+    """The day of UTC that begins at time 0, where the times are of the calendar and begin a day."""
 
     @property
     def duration_s(self) -> float:

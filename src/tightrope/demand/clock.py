@@ -7,6 +7,7 @@ summer time leaves no gap and no hour twice.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 
 import numpy as np
 
@@ -31,6 +32,16 @@ class Clock:
     note: str
     calendar: bool = False
     """Whether the times are of a calendar, so that they can be compared with those of another file that are."""
+
+    @property
+    def first_day(self) -> date | None:
+        """The day of UTC that begins at time 0; None where the times are not of a calendar, or begin no day.
+
+        >>> Clock(86_400.0 * 20_000, 0, "", calendar=True).first_day
+        datetime.date(2024, 10, 4)
+        """
+        begins = self.calendar and self.shift_s % DAY_S == 0.0
+        return datetime.fromtimestamp(self.shift_s, tz=UTC).date() if begins else None
 
 
 def on_the_clock(

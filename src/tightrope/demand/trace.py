@@ -48,7 +48,7 @@ def load_arrivals(path: Path, *, columns: Mapping[str, str] = NO_COLUMNS, time_u
     cv, cv_note = _measured_cv(arrival_s, rate)
     source = said(f"{path.name}: {len(arrival_s):,} requests", clock.note, cv_note)
     kept = None if key is None else key[clock.first_row :]
-    return Demand(ARRIVAL_BIN_S, rate, first, second, cv, arrival_s, source, key=kept)
+    return Demand(ARRIVAL_BIN_S, rate, first, second, cv, arrival_s, source, key=kept, first_day=clock.first_day)
 
 
 def load_sizes(path: Path, *, columns: Mapping[str, str] = NO_COLUMNS) -> tuple[IntArray, IntArray]:
@@ -134,7 +134,7 @@ def load_rates(
     rate, gap_note = _without_gaps(table, np.where(grid == 0, np.nan, grid) if zeros == "gap" else grid, step_s, gaps)
     one = np.ones(1, dtype=np.int64)
     source = said(f"{path.name}: {len(rate):,} bins of {step_s:g} s", clock.note, gap_note)
-    return Demand(step_s, rate, one, one, 1.0, np.empty(0), source)
+    return Demand(step_s, rate, one, one, 1.0, np.empty(0), source, first_day=clock.first_day)
 
 
 def common_step(table: Table, time_s: FloatArray) -> float:

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 
 from tightrope.base.catalogue import ON_DEMAND, CommitmentRule, PriceRow, UnitPrice
-from tightrope.base.plan import BillLine, Commitment, Plan, Pool, RoutingRule
+from tightrope.base.plan import BillLine, Commitment, Node, Plan, Pool, RoutingRule
 from tightrope.base.records import FloatArray, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
@@ -30,7 +30,7 @@ from tightrope.plan.ground import lay_ground, whole_problem
 from tightrope.plan.moved import Answering, around_as_ran_usd
 from tightrope.plan.network import Place, items_of, tiers_of
 from tightrope.plan.placed import place_of, plan_around, variants_where, with_and_without_machines
-from tightrope.plan.problem import Infeasible, Problem
+from tightrope.plan.problem import Infeasible, PoolOption, Problem
 from tightrope.plan.prove import Bench, Proof, prove
 from tightrope.plan.relax import relax
 from tightrope.plan.robust import find_robustness
@@ -158,7 +158,14 @@ def make_plan(
         infrastructure=workload.infrastructure,
         regions=workload.where.regions,
         prices_as_of=book.as_of.isoformat() if book.as_of else "",
+        first_day=_first_day(stated),
     )
+
+
+def _first_day(workload: Workload) -> str:
+    """Return the day that block 0 begins, where the longest traffic is of the calendar."""
+    first = max(workload.classes, key=lambda item: item.demand.duration_s).demand.first_day
+    return first.isoformat() if first else ""
 
 
 def _count(items: Sized, one: str, many: str) -> str:
@@ -218,6 +225,22 @@ def _pool(proof: Proof, pool: OpenPool) -> Pool:
         batching=batching,
         autoscaling=autoscaling,
         serving=serving_of(proof.fleet, place),
+        node=None if seen.metered else _node(option),
+    )
+
+
+def _node(option: PoolOption) -> Node:
+    """Return what the pool's machine is, and what its hour costs."""
+    machine = option.machine
+    return Node(
+        family=machine.family,
+        vcpu=machine.vcpu,
+        memory_gib=machine.memory_gib,
+        arch=machine.arch,
+        accelerator=machine.accelerator,
+        accelerators=machine.accelerators,
+        accelerator_memory_gib=machine.accelerator_memory_gib,
+        usd_per_hour=option.terms.usd_per_hour,
     )
 
 

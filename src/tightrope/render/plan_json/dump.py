@@ -10,6 +10,7 @@ class PlanJson:
     """Writes ``plan.json``."""
 
     name = "plan-json"
+    next_command = "tightrope replay {out}/plan.json --trace FILE"
 
     def render(self, plan: Plan) -> dict[Path, str]:
         """Return the one file; raise ``InputError`` naming the field where a figure is not a number."""

@@ -32,6 +32,7 @@ class Report:
     """Writes ``report.html``."""
 
     name = "report"
+    next_command = ""
 
     def render(self, plan: Plan) -> dict[Path, str]:
         """Return the one file, charts and style inside."""

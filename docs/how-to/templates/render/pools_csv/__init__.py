@@ -18,6 +18,7 @@ class PoolsCsv:
     """Writes ``pools.csv``."""
 
     name: str = "pools-csv"
+    next_command: str = ""
 
     def render(self, plan: Plan) -> dict[Path, str]:
         """Return one file; a plan without pools gives its header alone."""

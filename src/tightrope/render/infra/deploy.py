@@ -1,0 +1,227 @@
+"""A plan as it is deployed: its pools under names that every target accepts, with what runs on them and when how many.
+
+Every target builds on these records, so that a pool has one name in all of them, and the same machines at the same hours.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import ceil, floor
+from typing import Literal, TypeAlias
+
+from tightrope.base.catalogue import ON_DEMAND, OWNED, SPOT
+from tightrope.base.errors import InputError
+from tightrope.base.plan import Node, Plan, Pool
+from tightrope.base.records import TokenEngine
+from tightrope.render import words
+from tightrope.render.infra.names import label_value, slug
+from tightrope.render.infra.schedule import Entry, at_most, entries, from_monday
+
+Kind: TypeAlias = Literal["machines", "owned", "function", "container", "api"]
+KINDS: dict[str, Kind] = {
+    "serverless": "function",
+    "container": "container",
+    "token-api": "api",
+    "token-api-batch": "api",
+    OWNED: "owned",
+}
+"""Offer → what a pool under it is made of; of machines else."""
+PLAN_AGAIN = "plan again with this release: `tightrope plan workload.yaml`"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One pool as it is deployed."""
+
+    key: str
+    """Its name in every target: a DNS label of at most 40 letters."""
+    pool: Pool
+    kind: Kind
+    model: str
+    variant: str
+    """Of the model, its precision or pruning."""
+    classes: tuple[str, ...]
+    """Those that it answers, the largest share first."""
+    week: tuple[int, ...]
+    """Machines wanted in each hour of the week from Monday at 00:00 UTC: what is always there; the autoscaler adds to it."""
+    usd_per_month: float
+    """All lines of the plan's bill that name the pool."""
+
+    @property
+    def spot(self) -> bool:
+        """Whether its machines may be taken away."""
+        return self.pool.offer == SPOT
+
+    @property
+    def node(self) -> Node:
+        """The machine; raise ``InputError`` where the plan was written before they were kept in it."""
+        if self.pool.node is None:
+            msg = f"pool {self.pool.name!r} does not say what a {self.pool.machine} is"
+            raise InputError(msg, resolve=PLAN_AGAIN)
+        return self.pool.node
+
+    @property
+    def replicas_per_machine(self) -> int:
+        """Engines side by side on one machine, each a container of its own."""
+        return self.pool.serving.engines_per_machine
+
+    @property
+    def accelerators_per_replica(self) -> int:
+        """Whole accelerators of one engine, 0 where its machine has none: tensor parallel over them where they are several."""
+        return self.node.accelerators // self.replicas_per_machine
+
+    @property
+    def requests_per_s(self) -> float:
+        """What the autoscaler steers a machine to, requests a second; 0 where the pool is not scaled by it."""
+        return self.pool.autoscaling.get("target_requests_per_s", 0.0)
+
+    def entries(self, most: int = 10_000) -> tuple[Entry, ...]:
+        """Return the week as a calendar of at most so many entries."""
+        return entries(at_most(self.week, most))
+
+    def labels(self, plan: Plan) -> dict[str, str]:
+        """Return what is said of it wherever costs are allocated by tags or labels: keys and values that Kubernetes takes."""
+        return {
+            "workload": label_value(plan.workload),
+            "pool": self.key,
+            "model": label_value(self.model),
+            "variant": label_value(self.variant),
+            "offer": label_value(self.pool.offer),
+            "managed-by": "tightrope",
+        }
+
+
+def deploy(plan: Plan, *kinds: Kind) -> tuple[Part, ...]:
+    """Return the plan's pools as they are deployed, of these kinds (of all where none is named), in the plan's order.
+
+    Raises ``InputError`` where two pools share a name.
+    """
+    parts = tuple(_part(plan, pool) for pool in plan.pools)
+    if twice := _twice(part.key for part in parts):
+        msg = f"two pools of the plan are called {twice!r}"
+        raise InputError(msg, resolve=PLAN_AGAIN)
+    return tuple(part for part in parts if not kinds or part.kind in kinds)
+
+
+def _part(plan: Plan, pool: Pool) -> Part:
+    """Return one pool as it is deployed."""
+    model, _, variant = pool.variant.rpartition("/")
+    answered = sorted(
+        (rule for rule in plan.routing if rule.pool == pool.name), key=lambda rule: (-rule.share, rule.traffic_class)
+    )
+    return Part(
+        key=slug(pool.name),
+        pool=pool,
+        kind=KINDS.get(pool.offer, "machines"),
+        model=model or pool.variant,
+        variant=variant,
+        classes=tuple(rule.traffic_class for rule in answered),
+        week=from_monday(pool.schedule, plan.first_day),
+        usd_per_month=sum(line.usd for line in plan.cost_lines if line.pool == pool.name),
+    )
+
+
+def _twice(names: Iterable[str]) -> str:
+    """Return a name that stands twice, empty where none does."""
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), "")
+
+
+def on_cloud(plan: Plan, cloud: str) -> Plan:
+    """Return what of the plan stands on one cloud; raise ``InputError`` where nothing does."""
+    pools = tuple(pool for pool in plan.pools if pool.cloud == cloud)
+    if not pools:
+        used = ", ".join(dict.fromkeys(pool.cloud for pool in plan.pools)) or "none"
+        msg = f"the plan has no pool on {cloud!r}: its clouds are {used}"
+        raise InputError(msg, resolve="name one of them with --cloud, or leave it out for all")
+    names = {pool.name for pool in pools}
+    return replace(
+        plan,
+        pools=pools,
+        routing=tuple(rule for rule in plan.routing if rule.pool in names),
+        commitments=tuple(item for item in plan.commitments if item.cloud == cloud),
+        cost_lines=tuple(line for line in plan.cost_lines if line.pool in names or not line.pool),
+    )
+
+
+def clouds_of(plan: Plan) -> tuple[str, ...]:
+    """Return the clouds that the plan's pools stand on, in order."""
+    return tuple(sorted({pool.cloud for pool in plan.pools}))
+
+
+def is_on_demand(part: Part) -> bool:
+    """Return whether the pool's machines are paid on demand, which is what commitments cover."""
+    return part.pool.offer == ON_DEMAND
+
+
+# ------------------------------------------------------------------------------------------------------- what a replica takes
+
+SYSTEM_CPU = 0.1
+"""Share of a node's vCPUs left to the kubelet, its daemons and the system: EKS, GKE and AKS reserve 6 % of the first and 1 % or less of the
+others (GKE documentation, node sizing, 2026), and daemons ask for a tenth of a vCPU each."""
+LEAST_SYSTEM_CPU = 0.25
+SYSTEM_MEMORY = 0.2
+"""Share of its memory: GKE and AKS reserve 25 % of the first 4 GiB, 20 % of the next four, 10 and 6 % beyond (the same pages)."""
+LEAST_SYSTEM_MEMORY_GIB = 0.8
+
+
+def replica_cpu(part: Part) -> float:
+    """Return the vCPUs that one replica asks for: what its node has left, shared by the replicas on it, to a twentieth."""
+    node = part.node
+    left = node.vcpu - max(LEAST_SYSTEM_CPU, SYSTEM_CPU * node.vcpu)
+    return floor(20 * left / part.replicas_per_machine) / 20
+
+
+def replica_memory_mib(part: Part) -> int:
+    """Return the memory that one replica asks for, MiB: what its node has left, shared, to 64 MiB."""
+    node = part.node
+    left_gib = node.memory_gib - max(LEAST_SYSTEM_MEMORY_GIB, min(SYSTEM_MEMORY * node.memory_gib, 8.0))
+    return 64 * floor(1024 * left_gib / part.replicas_per_machine / 64)
+
+
+def engine_arguments(part: Part) -> tuple[str, ...]:
+    """Return the arguments of a vLLM server that make it behave as it was planned and replayed; none where the model has no tokens."""
+    engine = part.pool.serving.engine
+    if not isinstance(engine, TokenEngine):
+        return ()
+    prefix = ("--enable-prefix-caching",) if part.pool.serving.prefix_block_tokens else ("--no-enable-prefix-caching",)
+    block = (f"--block-size={part.pool.serving.prefix_block_tokens}",) if part.pool.serving.prefix_block_tokens else ()
+    wide = part.accelerators_per_replica
+    parallel = (f"--tensor-parallel-size={wide}",) if wide > 1 else ()
+    return (
+        f"--max-num-seqs={engine.max_sequences}",
+        f"--max-num-batched-tokens={engine.chunk_tokens}",
+        *parallel,
+        *prefix,
+        *block,
+    )
+
+
+def start_minutes(part: Part) -> int:
+    """Return the whole minutes from asking for a machine to its first answer."""
+    return ceil(part.pool.serving.start_s / 60.0)
+
+
+# ---------------------------------------------------------------------------------------------------------- said in every file
+
+
+def proven(plan: Plan) -> str:
+    """Return whether the plan is proven, and why not, in a line.
+
+    What a plan says comes from names that users chose: control characters and line ends are taken out.
+    """
+    if plan.status == "proven":
+        return f"PROVEN by replay on traffic that it was not sized on: {len(plan.evidence)} promises kept"
+    return f"NOT PROVEN: {words.missed(plan)}. Rendered because --unproven was said"
+
+
+def notice(plan: Plan) -> tuple[str, ...]:
+    """Return the lines that every file which allows remarks begins with."""
+    return (
+        f"Written by `tightrope render` from the plan of {words.clean(plan.workload)}: {words.clean(proven(plan))}.",
+        "Do not edit: plan or render again, and put what is yours into the settings or the overlay, which are never overwritten.",
+    )
+
+
+def remark(plan: Plan, sign: str = "#") -> str:
+    """Return the notice as remarks of a language whose remarks begin with ``sign``, with a line end."""
+    return "".join(f"{sign} {line}\n" for line in notice(plan))
