@@ -11,6 +11,7 @@ from tightrope.base.plan import (
     Commitment,
     Evidence,
     Lever,
+    Node,
     Plan,
     Pool,
     ProfileUse,
@@ -114,6 +115,7 @@ BASE = Pool(
     batching={"max_batch": 48.0},
     autoscaling={},
     serving=LLM,
+    node=Node("g6", 4, 16.0, "amd64", "l4", 1, 24.0, 0.8048),
 )
 PEAK = replace(
     BASE,
@@ -127,6 +129,7 @@ PEAK = replace(
     batching={"max_batch": 16.0},
     autoscaling={"target_utilisation": 0.8, "tolerance": 0.1},
     serving=replace(LLM, interruptions_per_hour=0.00021347),
+    node=Node("g4dn", 4, 16.0, "amd64", "t4", 1, 16.0, 0.1946),
 )
 SIMPLE = replace(
     BASE,
@@ -139,6 +142,7 @@ SIMPLE = replace(
     batching={"max_batch": 8.0},
     autoscaling={"target_utilisation": 0.8, "tolerance": 0.1},
     serving=CLASSIFIER,
+    node=Node("c6i", 2, 4.0, "amd64", "", 0, 0.0, 0.085),
 )
 CAPACITY = {"chat-base": 0.62, "chat-peak": 0.38, "simple": 0.9}
 """Requests a second that one replica of the pool sustains."""
