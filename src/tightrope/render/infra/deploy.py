@@ -216,9 +216,13 @@ def proven(plan: Plan) -> str:
 
 def notice(plan: Plan) -> tuple[str, ...]:
     """Return the lines that every file which allows remarks begins with."""
+    hours = "Hours are those of UTC" + (
+        "." if plan.first_day else "; the traffic is of no calendar, so its first day is taken as a Monday."
+    )
     return (
         f"Written by `tightrope render` from the plan of {words.clean(plan.workload)}: {words.clean(proven(plan))}.",
         "Do not edit: plan or render again, and put what is yours into the settings or the overlay, which are never overwritten.",
+        hours,
     )
 
 
