@@ -15,6 +15,7 @@ from tightrope.cli import prices
 from tightrope.cli.compare import compare
 from tightrope.cli.init import init
 from tightrope.cli.plan import plan
+from tightrope.cli.render import render
 from tightrope.cli.replay import replay
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -27,7 +28,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
     DEBUG["on"] = debug
 
 
-for verb in (init, plan, compare, replay):
+for verb in (init, plan, compare, replay, render):
     app.command()(verb)
 app.add_typer(prices.app, name="prices")
 

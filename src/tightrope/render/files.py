@@ -1,10 +1,22 @@
-"""Writes what renderers return, all or nothing: a reader never finds half an output."""
+"""Writes what renderers return, all or nothing: a reader never finds half an output.
 
+``write_files`` replaces what is there. ``update_files`` is for a folder that people work in: it keeps lists of what it wrote
+(``LISTS``), takes away what is no longer rendered, and never loses what somebody changed.
+"""
+
+import hashlib
+import json
 import secrets
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from tightrope.base.errors import InputError, Where
+
+LISTS = Path(".tightrope")
+"""In an updated folder: for each target a list of its files, path → SHA-256 as it was rendered."""
+YOURS = ("settings", "overlay")
+"""A file below a folder of such a name, or whose name begins so, is the user's: it is written once, as a start."""
 
 
 def write_files(out: Path, files: dict[Path, str], option: str = "--out") -> None:
@@ -64,3 +76,95 @@ def _move(draft: Path, out: Path, files: dict[Path, str]) -> None:
         place = out / path
         place.parent.mkdir(parents=True, exist_ok=True)
         (draft / path).replace(place)
+
+
+# ------------------------------------------------------------------------------------------------------------------ updating
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What became of each path."""
+
+    written: tuple[Path, ...]
+    """New or changed."""
+    same: tuple[Path, ...]
+    removed: tuple[Path, ...]
+    """Rendered before, not any more."""
+    yours: tuple[Path, ...]
+    """Of the user, and left as they are."""
+
+
+def is_yours(path: Path) -> bool:
+    """Return whether a rendered file belongs to the user once it is there.
+
+    >>> is_yours(Path("aws/settings.auto.tfvars")), is_yours(Path("aws/overlay/kustomization.yaml")), is_yours(Path("aws/main.tf"))
+    (True, True, False)
+    """
+    return any(part.split(".")[0] in YOURS for part in path.parts)
+
+
+def update_files(out: Path, files: dict[Path, str], target: str, *, force: bool = False) -> Updated:
+    """Bring the folder ``out`` to what was rendered: what differs is written, what ``target`` no longer renders is removed.
+
+    Raises ``InputError``, before anything is written, where a file that would be replaced or removed is not as it was rendered (somebody
+    changed it, or it was never ours), unless ``force``; and where ``write_files`` does. Files of the user are left as they are.
+    """
+    lists = _lists(out)
+    before, own = lists.get(target, {}), LISTS / f"{target}.json"
+    there = {path: _read(out / path) for path in (*before, *files)}
+    gone = [path for path in before if path not in files and there[path] is not None and not is_yours(path)]
+    yours = [path for path in files if is_yours(path) and there[path] is not None]
+    written = [path for path, text in files.items() if there[path] != text and path not in yours]
+    known = {(path, digest) for listed in lists.values() for path, digest in listed.items()}
+    changed = [path for path in (*written, *gone) if there[path] is not None and (path, _digest(there[path])) not in known]
+    if changed and not force:
+        named = ", ".join(str(path) for path in changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+        msg = f"not as rendered, and would be lost: {named}"
+        resolve = "move your changes to the settings or the overlay, give another --out, or say --force to lose them"
+        raise InputError(msg, resolve=resolve, where=Where(out))
+    listed = {str(path): _digest(text) for path, text in sorted(files.items())}
+    write_files(out, {path: files[path] for path in written} | {own: json.dumps(listed, indent=1, ensure_ascii=False) + "\n"})
+    for path in gone:
+        (out / path).unlink(missing_ok=True)
+        _prune(out, path.parent)
+    same = tuple(path for path in files if path not in written and path not in yours)
+    return Updated(tuple(written), same, tuple(gone), tuple(yours))
+
+
+def _lists(out: Path) -> dict[str, dict[Path, str]]:
+    """Return target → what was rendered here before; raise ``InputError`` where a list can not be read."""
+    return {place.stem: _listed(place) for place in sorted((out / LISTS).glob("*.json"))}
+
+
+def _listed(place: Path) -> dict[Path, str]:
+    """Return the paths and digests of one list, which stay inside the folder."""
+    try:
+        found = json.loads(_read(place) or "")
+        paths = {Path(path): str(digest) for path, digest in found.items()}
+    except (ValueError, AttributeError):
+        paths = {Path("/"): ""}
+    if any(path.is_absolute() or ".." in path.parts for path in paths):
+        msg = "this is not a list of rendered files"
+        raise InputError(msg, resolve="remove it, and say --force where the files are yours to lose", where=Where(place))
+    return paths
+
+
+def _read(path: Path) -> str | None:
+    """Return a file's text; None where there is none; what is no text is told from every text."""
+    try:
+        return path.read_bytes().decode("utf-8", "surrogateescape") if path.is_file() else None
+    except OSError as error:
+        msg = f"can not be read: {error.strerror}"
+        raise InputError(msg, resolve="give --out a folder you may read", where=Where(path)) from error
+
+
+def _digest(text: str | None) -> str:
+    """Return the SHA-256 of a text."""
+    return hashlib.sha256((text or "").encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _prune(out: Path, folder: Path) -> None:
+    """Remove folders that have become empty."""
+    while folder.parts and not any((out / folder).iterdir()):
+        (out / folder).rmdir()
+        folder = folder.parent

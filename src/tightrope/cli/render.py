@@ -1,0 +1,172 @@
+"""``tightrope render``: a plan as infrastructure, alerts, reports; or what changes in dollars from another plan."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tightrope.base.errors import InputError, NotProvenError, unknown_name
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tightrope.base.contracts import Renderer
+    from tightrope.base.plan import Plan
+    from tightrope.render.files import Updated
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+A_MONDAY = 1
+"""2024-01-01 was one."""
+
+
+def render(
+    plan_file: Annotated[Path, typer.Argument(metavar="PLAN.JSON", help="The plan.json that `tightrope plan` wrote.")],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            metavar="NAME",
+            help="terraform, kubernetes, kserve, cloudformation, arm, alerts, report, pull-request, "
+            "plan-json, or one that a package adds; may be repeated.",
+        ),
+    ] = None,
+    cloud: Annotated[str, typer.Option(metavar="NAME", help="Only what stands on this cloud, such as aws.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder for the files; out/WORKLOAD/TARGET where left out.")] = None,
+    week_starts: Annotated[
+        str, typer.Option(metavar="DAY", help="Weekday of the plan's first hour, where its traffic is of no calendar: monday.")
+    ] = "",
+    unproven: Annotated[bool, typer.Option("--unproven", help="Render a plan that is not proven; every file says so.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files that were changed by hand since they were rendered.")
+    ] = False,
+    diff: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OLD.JSON", help="Show what a month costs more or less, resource by resource, than under this plan."
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was written, or the difference, as one JSON object.")
+    ] = False,
+) -> None:
+    """Write a plan out as files that a platform team would merge, or show the difference in dollars between two plans."""
+    from tightrope.render.plan_json.load import load_plan  # noqa: PLC0415 - loads only where it is needed
+
+    plan = load_plan(plan_file)
+    if diff is not None:
+        _show_difference(load_plan(diff), plan, out, target or [], as_json=as_json)
+        return
+    chosen = _renderers(target or [])
+    plan = _prepared(plan, cloud, week_starts, unproven=unproven)
+    _write(plan, chosen, cloud, out, force=force, as_json=as_json)
+
+
+def _renderers(names: list[str]) -> list["Renderer"]:
+    """Return the targets asked for; raise ``InputError`` where none is named or one is not known."""
+    from tightrope.base.registry import renderers  # noqa: PLC0415
+
+    known = renderers()
+    if not names:
+        msg = "no target was named"
+        raise InputError(msg, resolve=f"say --target {', --target '.join(sorted(known))}, or --diff OLD.JSON")
+    for name in names:
+        if name not in known:
+            raise unknown_name(name, kind="target", known=known)
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _prepared(plan: "Plan", cloud: str, week_starts: str, *, unproven: bool) -> "Plan":
+    """Return the plan as it is to be rendered; raise ``NotProvenError`` where it is not proven and nobody said that this is known."""
+    from tightrope.render import words  # noqa: PLC0415
+    from tightrope.render.infra.deploy import on_cloud  # noqa: PLC0415
+
+    if plan.status != "proven" and not unproven:
+        msg = f"the plan is not proven: {words.missed(plan)}"
+        raise NotProvenError(
+            msg, resolve="plan again with looser promises or more machines, or say --unproven, which every file will repeat"
+        )
+    if week_starts:
+        plan = replace(plan, first_day=_first_day(plan, week_starts))
+    return on_cloud(plan, cloud) if cloud else plan
+
+
+def _first_day(plan: "Plan", week_starts: str) -> str:
+    """Return a date of the weekday that was named; raise ``InputError`` where the plan knows its own."""
+    if plan.first_day:
+        msg = f"the plan's traffic is of the calendar: its first hour is of {plan.first_day}"
+        raise InputError(msg, resolve="leave --week-starts out")
+    if week_starts.lower() not in WEEKDAYS:
+        raise unknown_name(week_starts, kind="weekday", known=WEEKDAYS)
+    return f"2024-01-{A_MONDAY + WEEKDAYS.index(week_starts.lower()):02d}"
+
+
+def _write(plan: "Plan", chosen: list["Renderer"], cloud: str, out: Path | None, *, force: bool, as_json: bool) -> None:
+    """Render each target and bring its folder up to date; nothing is written before all are rendered."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from tightrope.render.files import update_files  # noqa: PLC0415
+    from tightrope.render.infra.names import slug  # noqa: PLC0415
+
+    rendered = [(target, target.render(plan)) for target in chosen]
+    told: list[dict[str, object]] = []
+    for target, files in rendered:
+        folder = out or Path("out") / slug(plan.workload)
+        folder = folder if out and len(chosen) == 1 else folder / target.name
+        updated = update_files(folder, files, f"{target.name}-{slug(cloud)}" if cloud else target.name, force=force)
+        command = target.next_command.format(out=folder)
+        told.append(_as_dict(target.name, folder, updated, command))
+        if not as_json:
+            _print_written(Console(), target.name, folder, updated, command)
+    if as_json:
+        typer.echo(json.dumps({"status": plan.status, "targets": told}))
+    elif not plan.first_day and any(target.name not in {"report", "plan-json", "pull-request"} for target in chosen):
+        typer.echo(
+            "hours  the traffic is of no calendar: its first day is taken as a Monday (--week-starts DAY says another)", err=True
+        )
+
+
+def _as_dict(name: str, folder: Path, updated: "Updated", command: str) -> dict[str, object]:
+    """Return what was written for one target, for programs."""
+    kinds = {"written": updated.written, "same": updated.same, "removed": updated.removed, "yours": updated.yours}
+    paths: dict[str, object] = {kind: [str(path) for path in found] for kind, found in kinds.items()}
+    return {"target": name, "out": str(folder), **paths, "next": command}
+
+
+def _print_written(console: "Console", name: str, folder: Path, updated: "Updated", command: str) -> None:
+    """Print which files were written for one target, and the next command."""
+    from tightrope.render import words  # noqa: PLC0415
+    from tightrope.render.terminal import add_rows, labelled, say  # noqa: PLC0415
+
+    table = labelled("left")
+    add_rows(table, "wrote", [say(str(folder / path)) for path in updated.written])
+    add_rows(table, "the same", [say(words.count(updated.same, "file"), "dim")] if updated.same else [])
+    add_rows(table, "removed", [say(str(folder / path), "yellow") for path in updated.removed])
+    add_rows(table, "yours", [say(f"{folder / path} (left as it is)", "dim") for path in updated.yours])
+    add_rows(table, "next", [say(command, "bold")] if command else [])
+    console.print(say(name, "bold"))
+    console.print(table)
+
+
+def _show_difference(old: "Plan", new: "Plan", out: Path | None, targets: list[str], *, as_json: bool) -> None:
+    """Print the difference of two plans, and write it as a page where a folder is given."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from tightrope.render.difference.find import find_difference  # noqa: PLC0415
+    from tightrope.render.difference.show import difference_page, print_difference  # noqa: PLC0415
+    from tightrope.render.files import write_files  # noqa: PLC0415
+    from tightrope.render.plain import plain  # noqa: PLC0415
+
+    if targets:
+        msg = "--diff shows a difference, and --target writes files"
+        raise InputError(msg, resolve="run them one after the other")
+    found = find_difference(old, new)
+    if out is not None:
+        write_files(out, {Path("difference.md"): difference_page(found)})
+    if as_json:
+        typer.echo(json.dumps(plain(found)))
+        return
+    print_difference(found, Console())
+    if out is not None:
+        typer.echo(f"wrote  {out / 'difference.md'}")

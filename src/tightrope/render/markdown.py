@@ -1,0 +1,32 @@
+"""Pieces of a Markdown page: words of a user that can not become markup, and tables."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from tightrope.render import words
+
+_MARKUP = re.compile(r"([\\`*_\[\]<>#|~@&])")
+
+
+def said(text: str) -> str:
+    r"""Return a text on one line in which nothing is markup, a link, a mention or a cell's end.
+
+    >>> said("a|b <img> @me")
+    'a\\|b \\<img\\> \\@me'
+    >>> said("int8-g4dn-xlarge, 3 × g4dn.xlarge")
+    'int8-g4dn-xlarge, 3 × g4dn.xlarge'
+    """
+    plain = words.clean(text)
+    return re.sub(r"(?<=\w)\\_(?=\w)", "_", _MARKUP.sub(r"\\\1", plain))
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table, of cells that are Markdown already; a head that begins with ``>`` stands to the right."""
+    rule = ["---:" if head.startswith(">") else "---" for head in heads]
+    lines = [[head.removeprefix(">") for head in heads], rule, *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def page(*parts: str) -> str:
+    """Return the parts that say something, an empty line between them."""
+    return "\n\n".join(part.strip("\n") for part in parts if part.strip("\n")) + "\n"
