@@ -1,5 +1,7 @@
 """The plan as the text of a pull request."""
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 from plan_fixture import VARIATIONS, check_golden
@@ -24,7 +26,7 @@ def test_a_plan_that_is_not_proven_says_so_first() -> None:
 
 def test_no_name_becomes_markup() -> None:
     text = text_of("hostile names")
-    assert "<script" not in text
+    assert not re.search(r"(?<!\\)<script", text)
     rows = [line for line in text.partition("## What changes")[2].partition("## ")[0].splitlines() if line.startswith("| ")]
     assert {line.count(" | ") for line in rows} == {5}
 
