@@ -51,7 +51,8 @@ def _changes(plan: Plan) -> str:
 def _bill(plan: Plan) -> str:
     """Return the bill by cost driver, today's beside it where it is known."""
     today = words.has_today(plan)
-    drivers = [*words.by_driver(plan), ("**total**", plan.today_monthly_cost_usd, plan.monthly_cost_usd)]
+    drivers = [(said(driver), now, planned) for driver, now, planned in words.by_driver(plan)]
+    drivers.append(("**total**", plan.today_monthly_cost_usd, plan.monthly_cost_usd))
     rows = [(driver, *([words.usd(now)] if today else []), words.usd(planned)) for driver, now, planned in drivers]
     return page("## The bill", table(("driver", *([">today"] if today else []), ">this plan"), rows))
 
