@@ -66,6 +66,12 @@ def yaml_literal(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
+def json_file(value: object) -> str:
+    """Return a value as a JSON file, indented: Terraform's ``*.tfvars.json`` holds no templates, so a text is what it says."""
+    _check(value)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+
+
 def hcl_literal(value: object) -> str:
     """Return a value as Terraform writes it: JSON, in which a text holds no template.
 
