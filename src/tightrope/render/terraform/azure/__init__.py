@@ -1,0 +1,61 @@
+"""Azure's root module: scale sets or AKS node pools, Container Instances, Functions, budgets and alerts.
+
+Comes in: a ``Plan``. Goes out: the ``.tf`` files beside this one as they are, ``plan.auto.tfvars.json`` with what the plan decided, and
+``settings.auto.tfvars`` for what is the user's. To extend: edit the ``.tf`` files; what they ask of a plan is in ``data.py``.
+"""
+
+import json
+from pathlib import Path
+
+from tightrope.base.plan import Plan
+from tightrope.render.infra.commitments import commitments_page
+from tightrope.render.infra.deploy import Part, deploy, on_cloud, remark
+from tightrope.render.infra.templates import fill, static
+from tightrope.render.terraform.azure import data
+from tightrope.render.terraform.azure.readme import readme
+
+FOLDER = "terraform/azure"
+ALWAYS = (
+    "alerts.tf",
+    "budget.tf",
+    "kubernetes.tf",
+    "machines.tf",
+    "main.tf",
+    "network.tf",
+    "outputs.tf",
+    "scaling.tf",
+    "variables.tf",
+    "versions.tf",
+    "tests/caps.tftest.hcl",
+)
+ON_MACHINES = ("machine/start.sh", "machine/drain.sh", "machine/tightrope.service", "machine/tightrope-drain.service")
+
+
+def files(plan: Plan) -> dict[Path, str]:
+    """Return the root module's files for what of the plan stands on Azure."""
+    here = on_cloud(plan, "azure")
+    named = [*ALWAYS, *(["containers.tf"] if deploy(here, "container") else []), *(["functions.tf"] if deploy(here, "function") else [])]
+    return {
+        **{Path(name): remark(plan) + "\n" + static(FOLDER, name) for name in sorted(named)},
+        **{Path(name): static(FOLDER, name) for name in ON_MACHINES},
+        Path("plan.auto.tfvars.json"): json.dumps(data.variables(plan), indent=2, ensure_ascii=False) + "\n",
+        Path("settings.auto.tfvars"): _settings(here),
+        Path("commitments.md"): commitments_page(plan, "azure"),
+        Path("README.md"): readme(plan),
+    }
+
+
+def _settings(here: Plan) -> str:
+    """Return the user's file as it is at first."""
+    containers = deploy(here, "container")
+    values = {
+        "regions": _regions(deploy(here, "machines", "owned")),
+        "container_regions": _regions(containers),
+        "variants": sorted({part.pool.variant for part in (*deploy(here, "machines"), *containers)}),
+    }
+    return fill(FOLDER, "settings.auto.tfvars.j2", "hcl", values)
+
+
+def _regions(parts: tuple[Part, ...]) -> list[str]:
+    """Return the regions of some pools, each once, in order."""
+    return sorted({part.pool.region for part in parts})

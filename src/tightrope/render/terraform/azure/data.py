@@ -1,0 +1,144 @@
+"""What the plan decided, as the variables that the ``.tf`` files declare."""
+
+import hashlib
+import re
+from math import ceil
+
+from tightrope.base.errors import InputError
+from tightrope.base.plan import Plan
+from tightrope.clouds.services import find_size
+from tightrope.render.infra.deploy import PLAN_AGAIN, Part, deploy, engine_arguments, on_cloud, start_minutes
+from tightrope.render.infra.names import slug
+from tightrope.render.infra.schedule import DAYS
+from tightrope.render.infra.templates import check_text
+
+ENTRIES = 19
+"""Profiles of an autoscale setting beside its default one: Azure takes 20 (Microsoft documentation, Azure Monitor limits, 2026)."""
+WORKLOAD_LETTERS = 20
+"""Of the workload's name, so that with a pool's it stays below the 64 letters of a scale set's."""
+NODE_POOL_LETTERS = 6
+"""Of a pool's name in its node pool's, which has at most 12, and as many of its SHA-256."""
+FLEX_MB = (512, 2048, 4096)
+"""Instances that Flex Consumption sells, MB (Microsoft documentation, Azure Functions Flex Consumption plan, 2026)."""
+FLEX_LEAST, FLEX_MOST = 40, 1000
+"""Limits of an app's largest number of instances (the same page)."""
+
+
+def variables(plan: Plan) -> dict[str, object]:
+    """Return what of the plan stands on Azure, as JSON holds it; raise ``InputError`` for what Azure can not run."""
+    here = on_cloud(plan, "azure")
+    for part in deploy(here, "owned"):
+        msg = f"pool {part.pool.name!r} is of machines of your own on Azure, which Terraform can not make"
+        raise InputError(msg, resolve="leave owned machines out of the clouds' pools, or render for --target kubernetes")
+    machines, containers, functions = (deploy(here, kind) for kind in ("machines", "container", "function"))
+    found: dict[str, object] = {
+        "workload": slug(plan.workload, WORKLOAD_LETTERS),
+        "regions": sorted({part.pool.region for part in deploy(here)}),
+        "disk_gb": ceil(plan.disk_gb),
+        "usd_per_month": round(usd_per_month(plan), 2),
+        "pools": {part.key: _machines(plan, part) for part in machines},
+    }
+    found |= {"containers": {part.key: _container(plan, part) for part in containers}} if containers else {}
+    found |= {"functions": {part.key: _function(plan, part) for part in functions}} if functions else {}
+    return found
+
+
+def usd_per_month(plan: Plan) -> float:
+    """Return what the plan's part on Azure costs a month: its pools, and of what is no pool's a share as large as theirs of all pools."""
+    pooled = sum(line.usd for line in plan.cost_lines if line.pool)
+    around = sum(line.usd for line in plan.cost_lines if not line.pool)
+    here = sum(part.usd_per_month for part in deploy(on_cloud(plan, "azure")))
+    return here + (around * here / pooled if pooled > 0 else around)
+
+
+def node_pool_name(key: str) -> str:
+    """Return an AKS node pool's name: letters and digits, at most 12, beginning with a letter; it stands for ``key`` alone.
+
+    >>> node_pool_name("int8-standard-nc4as-t4-v3-spot")
+    'int8stfa0f67'
+    """
+    digest = hashlib.sha256(key.encode()).hexdigest()[:NODE_POOL_LETTERS]
+    return f"{re.sub('[^a-z0-9]', '', key)[:NODE_POOL_LETTERS]}{digest}"
+
+
+def _machines(plan: Plan, part: Part) -> dict[str, object]:
+    """Return a pool of machines."""
+    pool, peak, target = part.pool, max(part.week), part.pool.autoscaling.get("target_utilisation", plan.scaling.target_utilisation)
+    calendar = part.entries(ENTRIES) if len(set(part.week)) > 1 else ()
+    return {
+        "region": pool.region,
+        "zones": pool.zones,
+        "machine": _plain(pool.machine),
+        "arch": part.node.arch,
+        "spot": part.spot,
+        "minimum": min(part.week),
+        "maximum": max(pool.max_replicas, peak),
+        "peak": peak,
+        "accelerators": part.node.accelerators,
+        "replicas": part.replicas_per_machine,
+        "variant": _plain(pool.variant),
+        "arguments": list(engine_arguments(part)),
+        "start_minutes": max(1, start_minutes(part)),
+        "steady_minutes": max(1, ceil(plan.scaling.downscale_stabilization_s / 60.0)),
+        "scale_out": round(target * (1.0 + plan.scaling.tolerance), 6),
+        "scale_in": round(target * (1.0 - plan.scaling.tolerance), 6),
+        "from_none": pool.serving.cooldown_s is not None,
+        "node_pool": node_pool_name(part.key),
+        "tags": part.labels(plan),
+        "entries": [_entry(part, place) for place in range(len(calendar))] if calendar else [],
+    }
+
+
+def _entry(part: Part, place: int) -> dict[str, object]:
+    """Return one profile of the week: from when on (in UTC) so many machines are asked for."""
+    entry = part.entries(ENTRIES)[place]
+    asked = entry.asked(part.pool.serving.start_s)
+    return {
+        "name": f"{entry.hour:02d}:00 {' '.join(DAYS[day][:3] for day in entry.days)}: {entry.machines}",
+        "days": [DAYS[day].capitalize() for day in asked.days],
+        "hour": asked.hour,
+        "minute": asked.minute,
+        "machines": entry.machines,
+    }
+
+
+def _container(plan: Plan, part: Part) -> dict[str, object]:
+    """Return a pool of containers, of the size that the plan names."""
+    size = find_size(part.pool.machine)
+    if size is None:
+        raise _unsold(part)
+    return {
+        "region": part.pool.region,
+        "vcpu": float(size.vcpu),
+        "memory_gb": size.memory_mib / 1024,
+        "peak": max(part.week),
+        "maximum": max(part.pool.max_replicas, *part.week),
+        "variant": _plain(part.pool.variant),
+        "arguments": list(engine_arguments(part)),
+        "tags": part.labels(plan),
+    }
+
+
+def _function(plan: Plan, part: Part) -> dict[str, object]:
+    """Return a pool of functions: the smallest instance that is sold from the plan's memory on."""
+    size = find_size(part.pool.machine)
+    if size is None or size.memory_mib > FLEX_MB[-1]:
+        raise _unsold(part)
+    return {
+        "region": part.pool.region,
+        "memory_mb": next(sold for sold in FLEX_MB if sold >= size.memory_mib),
+        "most_at_once": min(max(part.pool.max_replicas, FLEX_LEAST), FLEX_MOST),
+        "variant": _plain(part.pool.variant),
+        "tags": part.labels(plan),
+    }
+
+
+def _unsold(part: Part) -> InputError:
+    """Return the error for a size that is none."""
+    return InputError(f"pool {part.pool.name!r}: Azure sells no {part.pool.machine!r}", resolve=PLAN_AGAIN)
+
+
+def _plain(text: str) -> str:
+    """Return a text as it is; raise ``InputError`` where it holds what no file should."""
+    check_text(text)
+    return text
