@@ -148,6 +148,14 @@ def clouds_of(plan: Plan) -> tuple[str, ...]:
     return tuple(sorted({pool.cloud for pool in plan.pools}))
 
 
+def usd_on(plan: Plan, cloud: str) -> float:
+    """Return what the plan's part on a cloud costs a month: its pools, and of what is no pool's a share as large as theirs of all pools."""
+    pooled = sum(line.usd for line in plan.cost_lines if line.pool)
+    around = sum(line.usd for line in plan.cost_lines if not line.pool)
+    here = sum(part.usd_per_month for part in deploy(plan) if part.pool.cloud == cloud)
+    return here + (around * here / pooled if pooled > 0 else around)
+
+
 def is_on_demand(part: Part) -> bool:
     """Return whether the pool's machines are paid on demand, which is what commitments cover."""
     return part.pool.offer == ON_DEMAND
