@@ -1,0 +1,191 @@
+"""The files that scale a pool: KEDA's, and HorizontalPodAutoscalers with a calendar of jobs."""
+
+from math import ceil
+
+from tightrope.base.errors import InputError
+from tightrope.base.plan import Plan
+from tightrope.base.records import ScalingLimit
+from tightrope.render.infra.deploy import Part, start_minutes
+from tightrope.render.infra.kube.calendar import least, spans
+from tightrope.render.infra.kube.places import labels
+from tightrope.render.infra.kube.queries import followed, literal, wakes
+from tightrope.render.infra.names import label_value, slug
+from tightrope.render.infra.schedule import Moment
+from tightrope.render.infra.templates import fill
+
+FOLDER = "infra/kube"
+KUBECTL = "registry.k8s.io/kubectl:v1.34.1"
+"""Of 2025-09; the overlay says another."""
+KINDS = {"pods": "Pods", "percent": "Percent"}
+SELECT = {"max": "Max", "min": "Min", "disabled": "Disabled"}
+LONGEST_PERIOD_S = 1800
+LONGEST_WINDOW_S = 3600
+"""Of Kubernetes' (HorizontalPodAutoscaler v2)."""
+USUAL_TOLERANCE = 0.1
+"""Kubernetes' own (documentation, 2026); another is a field of ``behavior`` since 1.33."""
+USUAL_COOLDOWN_S = 300.0
+"""KEDA's own."""
+MOST_CPU_PERCENT = 95
+"""The CPU, where nothing else is busy, is full where the request rate is: it is followed as well in case the metric is wrong."""
+
+
+def most_machines(plan: Plan, part: Part) -> int:
+    """Return the most machines that a pool may have: its ceiling, or its week's highest figure, and those that it stands in for."""
+    own = max(part.pool.max_replicas if plan.scaling.enabled else 0, *part.week)
+    backed = next((pool for pool in plan.pools if part.pool.serving.backs and pool.name == part.pool.serving.backs), None)
+    return own + (max(backed.max_replicas, *backed.schedule) if backed else 0)
+
+
+def most_replicas(plan: Plan, part: Part) -> int:
+    """Return the most replicas that a pool may have."""
+    return most_machines(plan, part) * part.replicas_per_machine
+
+
+def keda(plan: Plan, part: Part, target: str) -> str:
+    """Return the ScaledObject of a pool whose Deployment is ``target``, without the notice."""
+    many, start_s = part.replicas_per_machine, part.pool.serving.start_s
+    asked, floor = followed(plan, part), least(part.week, start_s) * many
+    cooldown_s = part.pool.serving.cooldown_s if part.pool.serving.cooldown_s is not None else plan.scaling.cooldown_s
+    most = most_replicas(plan, part)
+    shown = [
+        {
+            "name": f"week-{number}",
+            "start": span.start.cron,
+            "end": span.end.cron,
+            "replicas": str(span.machines * many),
+        }
+        for number, span in enumerate(spans(part.week, start_s), start=1)
+    ]
+    may_wake = floor == 0 and plan.scaling.enabled and cooldown_s is not None and most > 0
+    values = {
+        "key": part.key,
+        "labels": labels(plan, part),
+        "early_minutes": str(start_minutes(part)),
+        "replicas_per_machine": str(many),
+        "target": target,
+        "polling_s": max(1, ceil(plan.scaling.sync_s)),
+        "cooldown_s": ceil(USUAL_COOLDOWN_S if cooldown_s is None else cooldown_s),
+        "least": floor,
+        "floor": max(1, floor),
+        "most": most,
+        "followed": asked,
+        "threshold": f"{asked.per_replica:.9g}" if asked else "",
+        "activation": f"{asked.per_replica * most:.9g}" if asked else "",
+        "behavior": behaviour(plan, part),
+        "wakes": wakes(part) if may_wake else "",
+        "spans": shown or [always(floor or most)],
+    }
+    return fill(FOLDER, "keda.yaml.j2", "yaml", values)
+
+
+def always(replicas: int) -> dict[str, str]:
+    """Return the span of a week that never changes: KEDA wants a trigger, and takes no span without an end."""
+    return {"name": "week-1", "start": "0 0 * * *", "end": "59 23 * * *", "replicas": str(replicas)}
+
+
+def behaviour(plan: Plan, part: Part) -> dict[str, object]:
+    """Return the limits on change of a pool's autoscaler, as Kubernetes writes them."""
+    scaling = plan.scaling
+    return {
+        "scaleUp": _limit(plan, part, scaling.scale_up, scaling.upscale_stabilization_s),
+        "scaleDown": _limit(plan, part, scaling.scale_down, scaling.downscale_stabilization_s),
+    }
+
+
+def _limit(plan: Plan, part: Part, limit: ScalingLimit, window_s: float) -> dict[str, object]:
+    """Return one direction; raise ``InputError`` where Kubernetes takes no window or period so long."""
+    periods = [rule.period_s for rule in limit.rules]
+    if window_s > LONGEST_WINDOW_S or any(period > LONGEST_PERIOD_S for period in periods):
+        msg = f"the plan scales over {max(window_s, *periods):g} s: Kubernetes takes windows of 3600 s and periods of 1800 s at most"
+        raise InputError(msg, resolve="shorten `scaling` in the workload and plan again")
+    rules = [
+        {
+            "type": KINDS[rule.kind],
+            "value": max(1, ceil(rule.value * (part.replicas_per_machine if rule.kind == "pods" else 1))),
+            "periodSeconds": max(1, ceil(rule.period_s)),
+        }
+        for rule in limit.rules
+    ]
+    tolerance = {"tolerance": f"{plan.scaling.tolerance:g}"} if plan.scaling.tolerance != USUAL_TOLERANCE else {}
+    return {
+        "stabilizationWindowSeconds": ceil(window_s),
+        "selectPolicy": SELECT[limit.select],
+        **({"policies": rules} if rules else {}),
+        **tolerance,
+    }
+
+
+# --------------------------------------------------------------------------------------------------------------------- HPA
+
+
+def fits_hpa(part: Part) -> bool:
+    """Return whether an HPA can name the pool: the label of its metric is then a label of Kubernetes, and no sum of two."""
+    return label_value(part.pool.name) == part.pool.name and not part.pool.serving.backs
+
+
+def adapter_metric(name: str) -> str:
+    """Return the name that the rule of ``adapter_rules`` gives a metric of the gateway.
+
+    >>> adapter_metric("tightrope_arrivals_total"), adapter_metric("tightrope_requests_in_flight")
+    ('tightrope_arrivals_per_second', 'tightrope_requests_in_flight')
+    """
+    return f"{name.removesuffix('_total')}_per_second" if name.endswith("_total") else name
+
+
+def adapter_rules(plan: Plan) -> str:
+    """Return prometheus-adapter's rule (its Helm chart's ``rules.external``) for what the HPAs follow."""
+    if plan.scaling.metric == "concurrency":
+        series, shown = "tightrope_requests_in_flight", "sum(<<.Series>>{<<.LabelMatchers>>})"
+    else:
+        series = "tightrope_arrivals_total"
+        waits = "".join(f", class!={literal(item.name)}" for item in plan.classes if item.deferral is not None)
+        shown = f"sum(rate(<<.Series>>{{<<.LabelMatchers>>{waits}}}[{ceil(plan.scaling.metric_window_s)}s]))"
+    values = {"series": series, "as": adapter_metric(series), "query": shown}
+    return fill(FOLDER, "adapter.yaml.j2", "yaml", values)
+
+
+def hpa(plan: Plan, part: Part, target: str) -> str:
+    """Return the HorizontalPodAutoscaler of a pool and the jobs that follow its week, without the notice."""
+    many, asked = part.replicas_per_machine, followed(plan, part)
+    peak = max(1, *part.week) * many
+    values = {
+        "key": part.key,
+        "labels": labels(plan, part),
+        "workload": label_value(plan.workload),
+        "replicas_per_machine": str(many),
+        "target": target,
+        "first": peak,
+        "most": max(peak, most_replicas(plan, part)) if asked else peak,
+        "metric": adapter_metric(asked.metric) if asked else "",
+        "pool": part.pool.name,
+        "per_replica": f"{ceil(1000 * asked.per_replica)}m" if asked else "",
+        "cpu_percent": _cpu_percent(plan) if asked and not part.node.accelerators else 0,
+        "behavior": behaviour(plan, part),
+        "image": KUBECTL,
+        "subject": f"hpa/{part.key}",
+        "entries": [
+            {
+                "name": _job(part, moment := entry.asked(part.pool.serving.start_s), entry.machines),
+                "cron": moment.cron,
+                "patch": _patch(max(1, entry.machines) * many, follows=asked is not None),
+            }
+            for entry in part.entries()
+        ],
+    }
+    return fill(FOLDER, "hpa.yaml.j2", "yaml", values)
+
+
+def _cpu_percent(plan: Plan) -> int:
+    """Return the use of its CPU that a pool without accelerators is steered to at most."""
+    return min(MOST_CPU_PERCENT, max(1, round(100 * plan.scaling.target_utilisation)))
+
+
+def _patch(replicas: int, *, follows: bool) -> str:
+    """Return the patch that sets the least replicas of an HPA; both ends of it where nothing but the calendar counts."""
+    return f'{{"spec":{{"minReplicas":{replicas}}}}}' if follows else f'{{"spec":{{"minReplicas":{replicas},"maxReplicas":{replicas}}}}}'
+
+
+def _job(part: Part, moment: Moment, machines: int) -> str:
+    """Return the name of a job of the calendar, which says its time, so that another time is another job."""
+    days = "".join(str(day + 1) for day in moment.days)
+    return f"{slug(part.key, 24)}-{moment.hour:02d}{moment.minute:02d}-{days}-{machines}"

@@ -1,0 +1,160 @@
+"""What runs in a pool's pods: image, arguments, probes, resources, and how long a pod has to go.
+
+The command line of Tightrope's own server stands here and nowhere else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from tightrope.base.errors import InputError
+from tightrope.base.plan import Plan
+from tightrope.base.records import EngineModel, TokenEngine
+from tightrope.render.infra.deploy import Part, engine_arguments, replica_cpu, replica_memory_mib
+from tightrope.render.infra.kube.places import Place, model_key
+
+PORT = 8000
+PLAN_FILE = "/etc/tightrope/plan.json"
+VLLM = "vllm/vllm-openai:v0.11.0"
+"""Of 2025-10; the overlay says another."""
+TIGHTROPE = "tightrope:0.1.0"
+"""No registry has it under this name: the overlay says where it lies."""
+ACCELERATORS = {
+    "nvidia.com/gpu": "a10 a10g a100 a6000 b200 b300 gb200 gh200 h100 h200 l4 l40s rtx rtx6000 t4 t4g v100",
+    "amd.com/gpu": "mi300x v710",
+    "aws.amazon.com/neuron": "inferentia inferentia2 trainium trainium2",
+    "google.com/tpu": "tpu",
+}
+"""Resource of the maker's device plugin → its chips: the first word of an accelerator's name, as the price book has it."""
+SPOT_TAINTS = {
+    "azure": ("kubernetes.azure.com/scalesetpriority", "spot"),
+    "gcp": ("cloud.google.com/gke-spot", "true"),
+}
+"""Cloud → taint of its spot nodes (AKS documentation, 2026; GKE documentation, 2026); EKS sets none."""
+NOTICE_S = {"aws": 120, "azure": 30, "gcp": 30}
+"""Seconds between the notice and the end of a spot machine (EC2, Azure and Compute Engine documentation, 2026)."""
+SHORTEST_NOTICE_S = 30
+LEAVES_S = 5
+"""Seconds for which a pod that is to go still takes requests, until every gateway knows."""
+LONGEST_ANSWER_TOKENS = 2048
+"""An answer that a pod may finish before it goes; a longer one begins again elsewhere. vLLM's own limit is the model's."""
+LEAST_GRACE_S = 30
+LOAD_MARGIN = 3.0
+"""A container that has not loaded its model in so many times the time planned is started anew."""
+LEAST_LOAD_S = 60.0
+PROBE_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """How one engine runs."""
+
+    image: str
+    command: tuple[str, ...]
+    arguments: tuple[str, ...]
+    model: str
+    """Key of ``tightrope-settings``."""
+    ready: str
+    alive: str
+    needs_plan: bool
+
+
+def container(part: Part) -> Container:
+    """Return the engine of a pool: vLLM for tokens, Tightrope's own server for batches of requests."""
+    if isinstance(part.pool.serving.engine, TokenEngine):
+        served = f"--served-model-name={argument(part.model)}"
+        arguments = ("$(MODEL)", served, f"--port={PORT}", *engine_arguments(part))
+        return Container(VLLM, ("vllm", "serve"), arguments, model_key(part), "/health", "/health", needs_plan=False)
+    arguments = ("serve", f"--plan={PLAN_FILE}", f"--pool={argument(part.pool.name)}", "--model=$(MODEL)", f"--port={PORT}")
+    return Container(TIGHTROPE, ("tightrope",), arguments, model_key(part), "/readyz", "/healthz", needs_plan=True)
+
+
+def gateway_arguments(place: Place) -> tuple[str, ...]:
+    """Return the arguments of the gateway of a place."""
+    return (
+        "serve",
+        f"--plan={PLAN_FILE}",
+        f"--place={argument(place.cloud)}/{argument(place.region)}",
+        "--upstreams=/etc/tightrope/upstreams.json",
+        f"--port={PORT}",
+    )
+
+
+def argument(text: str) -> str:
+    """Return a text in which Kubernetes puts no variable of the container.
+
+    >>> argument("a $(HOME)")
+    'a $$(HOME)'
+    """
+    return text.replace("$(", "$$(")
+
+
+def resources(part: Part) -> dict[str, str]:
+    """Return what one replica asks for, and may use: its share of the machine."""
+    named = {"cpu": f"{replica_cpu(part):g}", "memory": f"{replica_memory_mib(part)}Mi"}
+    return {**named, **accelerators(part)}
+
+
+def accelerators(part: Part) -> dict[str, str]:
+    """Return the chips of one replica; one for each where replicas share a chip, which the device plugin must allow."""
+    if not part.node.accelerators:
+        return {}
+    return {resource(part): str(max(1, part.accelerators_per_replica))}
+
+
+def shares_chips(part: Part) -> bool:
+    """Return whether several replicas are on one chip."""
+    return bool(part.node.accelerators) and part.replicas_per_machine > part.node.accelerators
+
+
+def resource(part: Part) -> str:
+    """Return the name under which Kubernetes counts the chips of a pool; raise ``InputError`` where it has none."""
+    chip = part.node.accelerator.split("-")[0]
+    found = next((name for name, chips in ACCELERATORS.items() if chip in chips.split()), "")
+    if not found:
+        msg = f"pool {part.pool.name!r} is on {part.node.accelerator!r}, which no device plugin is known for"
+        raise InputError(msg, resolve="leave the machine out of the workload's `families`, or add its chip to `render/infra/kube`")
+    return found
+
+
+def tolerations(part: Part) -> list[dict[str, str]]:
+    """Return the taints that a pool's pods stand: that of its own nodes, those of spot, chips and arm64 nodes."""
+    found: list[dict[str, str]] = [_taint("tightrope.dev/pool", part.key)]
+    if part.spot and part.pool.cloud in SPOT_TAINTS:
+        found.append(_taint(*SPOT_TAINTS[part.pool.cloud]))
+    if part.node.accelerators:
+        found.append({"key": resource(part), "operator": "Exists", "effect": "NoSchedule"})
+    if part.node.arch == "arm64":
+        found.append(_taint("kubernetes.io/arch", "arm64"))
+    return found
+
+
+def _taint(key: str, value: str) -> dict[str, str]:
+    """Return what stands one taint."""
+    return {"key": key, "operator": "Equal", "value": value, "effect": "NoSchedule"}
+
+
+def grace_s(part: Part) -> int:
+    """Return the seconds that a pod has to finish what is on it: its longest answer, and of spot no more than the notice."""
+    longest = LEAVES_S + ceil(part.pool.serving.max_wait_s + _longest_answer_s(part.pool.serving.engine))
+    wanted = max(LEAST_GRACE_S, longest)
+    return min(wanted, NOTICE_S.get(part.pool.cloud, SHORTEST_NOTICE_S)) if part.spot else wanted
+
+
+def _longest_answer_s(engine: EngineModel) -> float:
+    """Return the time of a long answer on a full engine."""
+    if isinstance(engine, TokenEngine):
+        step_s = engine.overhead_s + max(engine.weights_s, engine.max_sequences * engine.per_token_s)
+        return LONGEST_ANSWER_TOKENS * (step_s + engine.kv_capacity_tokens * engine.per_cached_token_s)
+    return 2 * max(engine.service_s)
+
+
+def startup_failures(part: Part) -> int:
+    """Return the probes that may fail while a model loads."""
+    return ceil(max(LEAST_LOAD_S, LOAD_MARGIN * part.pool.serving.load_s) / PROBE_S)
+
+
+def is_deferrable(plan: Plan, part: Part) -> bool:
+    """Return whether all that a pool answers can wait."""
+    waits: Mapping[str, bool] = {item.name: item.deferral is not None for item in plan.classes}
+    return bool(part.classes) and all(waits.get(name, False) for name in part.classes)

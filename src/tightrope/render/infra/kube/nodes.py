@@ -1,0 +1,92 @@
+"""How the nodes of a pool are made by the cluster itself: Karpenter on AWS and Azure, a ComputeClass on Google Cloud."""
+
+from math import ceil
+
+from tightrope.base.plan import Plan
+from tightrope.render.infra.deploy import Part
+from tightrope.render.infra.kube.autoscalers import FOLDER, most_machines
+from tightrope.render.infra.kube.containers import accelerators, grace_s
+from tightrope.render.infra.kube.places import Place
+from tightrope.render.infra.names import label_value, slug
+from tightrope.render.infra.templates import fill
+
+NODES = {"aws": "karpenter", "azure": "karpenter", "gcp": "compute-class"}
+"""Cloud → the component that makes its nodes."""
+CLASSES = {
+    "aws": ("karpenter.k8s.aws", "EC2NodeClass", "aws_nodes.yaml.j2"),
+    "azure": ("karpenter.azure.com", "AKSNodeClass", "azure_nodes.yaml.j2"),
+}
+GKE_CHIPS = {
+    "t4": "nvidia-tesla-t4",
+    "v100": "nvidia-tesla-v100",
+    "l4": "nvidia-l4",
+    "a100": "nvidia-tesla-a100",
+    "h100": "nvidia-h100-80gb",
+    "h200": "nvidia-h200-141gb",
+    "b200": "nvidia-b200",
+}
+"""As GKE names chips (GKE documentation, GPUs, 2026); one that is not here is the machine type's own."""
+LARGE_A100_GIB = 80
+
+
+def node_name(plan: Plan, part: Part) -> str:
+    """Return the name of what makes a pool's nodes: it is the whole cluster's, so the workload's name is in it."""
+    return f"{slug(plan.workload, 20)}-{part.key}"
+
+
+def node_class(plan: Plan) -> str:
+    """Return the name of what all nodes of the plan have in common."""
+    return f"{slug(plan.workload, 20)}-nodes"
+
+
+def node_class_file(plan: Plan, place: Place) -> str:
+    """Return Karpenter's class of nodes, without the notice."""
+    values = {
+        "node_class": node_class(plan),
+        "disk": f"{ceil(plan.disk_gb)}Gi",
+        "disk_gb": ceil(plan.disk_gb),
+        "workload": label_value(plan.workload),
+    }
+    return fill(FOLDER, CLASSES[place.cloud][2], "yaml", values)
+
+
+def node_pool_file(plan: Plan, part: Part) -> str:
+    """Return what makes the nodes of one pool, without the notice."""
+    node, cloud = part.node, part.pool.cloud
+    values: dict[str, object] = {
+        "name": node_name(plan, part),
+        "labels": part.labels(plan),
+        "key": part.key,
+        "machine": part.pool.machine,
+        "node_class": node_class(plan),
+    }
+    if cloud == "gcp":
+        return fill(FOLDER, "compute_class.yaml.j2", "yaml", {**values, **_compute_class(plan, part)})
+    group, kind, _ = CLASSES[cloud]
+    return fill(
+        FOLDER,
+        "node_pool.yaml.j2",
+        "yaml",
+        {
+            **values,
+            "group": group,
+            "kind": kind,
+            "capacity": "spot" if part.spot else "on-demand",
+            "arch": node.arch,
+            "grace": f"{grace_s(part)}s",
+            "cpu_limit": str(node.vcpu * (most_machines(plan, part) + 1)),
+        },
+    )
+
+
+def _compute_class(plan: Plan, part: Part) -> dict[str, object]:
+    """Return what a ComputeClass says of one pool's machines."""
+    node = part.node
+    chip = GKE_CHIPS.get(node.accelerator.split("-")[0], "") if accelerators(part) else ""
+    large = chip == GKE_CHIPS["a100"] and node.accelerator_memory_gib >= LARGE_A100_GIB
+    return {
+        "spot": part.spot,
+        "gpu": "nvidia-a100-80gb" if large else chip,
+        "gpus": node.accelerators,
+        "disk_gb": ceil(plan.disk_gb),
+    }

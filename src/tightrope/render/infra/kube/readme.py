@@ -1,0 +1,119 @@
+"""``README.md`` of a rendered tree: what there is, what to fill in, which commands come next, and what is not done here."""
+
+from collections.abc import Sequence
+
+from tightrope.base.plan import Plan
+from tightrope.render.infra.deploy import Part, deploy, notice
+from tightrope.render.infra.kube import autoscalers, cluster, containers, nodes
+from tightrope.render.infra.kube.places import Place
+from tightrope.render.markdown import page, said, table
+
+ELSEWHERE = {
+    "function": "a function: `--target terraform`",
+    "container": "containers as a service: `--target terraform`",
+    "api": "a provider's model: nothing to deploy",
+}
+
+
+def readme(plan: Plan, found: Sequence[Place], title: str, remarks: Sequence[str]) -> str:
+    """Return the page; it says so where the plan has no machines."""
+    quoted = "\n".join(f"> {line}" for line in notice(plan))
+    if not found:
+        nothing = "There is nothing to write: no pool of the plan runs on machines."
+        return page(f"# {said(plan.workload)} {title}", quoted, nothing, _elsewhere(plan))
+    rows = [_row(plan, place, part) for place in found for part in place.parts]
+    heads = ("folder", "pool", "machine", "offer", "> replicas a machine", "> least", "> most", "answers")
+    return page(
+        f"# {said(plan.workload)} {title}",
+        quoted,
+        table(heads, rows),
+        "*least* and *most* are replicas. " + "".join(f"{line} " for line in remarks).strip(),
+        "## What is yours",
+        "\n".join(f"- `{place.folder}/overlay/`: {_yours(place)}" for place in found),
+        "## Apply",
+        *(_apply(plan, place) for place in found),
+        _hpa(plan, found),
+        _limits(plan, found),
+        _elsewhere(plan),
+    )
+
+
+def _row(plan: Plan, place: Place, part: Part) -> list[str]:
+    """Return a pool's row."""
+    many = part.replicas_per_machine
+    return [
+        f"`{place.folder}`",
+        f"`{part.key}`",
+        said(part.pool.machine),
+        said(part.pool.offer),
+        str(many),
+        str(min(part.week) * many),
+        str(autoscalers.most_replicas(plan, part)),
+        said(", ".join(part.classes)) or "nothing of its own",
+    ]
+
+
+def _yours(place: Place) -> str:
+    """Return what the user fills in of one place."""
+    keys = "key-of-the-provider: " if any(part.kind == "api" for part in place.parts) else ""
+    return f"{keys}namespace, cost labels and images in `kustomization.yaml`, what only you know in `settings.yaml`. Never written over."
+
+
+def _apply(plan: Plan, place: Place) -> str:
+    """Return the commands for one place."""
+    secrets = [part.key for part in cluster.elsewhere(plan, place)]
+    key = f"\nkubectl -n tightrope create secret generic tightrope-api-keys --from-file={secrets[0]}=KEY_FILE" if secrets else ""
+    first = f"# with the context of the cluster in {place.folder}\n"
+    return (
+        f"```console\n{first}kubectl kustomize {place.folder}/overlay\nkubectl apply -f {place.folder}/overlay/namespace.yaml{key}\n"
+        f"kubectl diff --server-side -k {place.folder}/overlay\nkubectl apply --server-side --force-conflicts -k {place.folder}/overlay\n```"
+    )
+
+
+def _hpa(plan: Plan, found: Sequence[Place]) -> str:
+    """Return what the component without KEDA needs, and what it can not do."""
+    parts = [part for place in found for part in place.parts]
+    left = [f"`{part.key}`" for part in parts if not autoscalers.fits_hpa(part)]
+    out = f"It leaves out {', '.join(left)}, which only KEDA can scale." if left else ""
+    zero = [f"`{part.key}`" for part in parts if min(part.week) == 0]
+    stays = f"It keeps a machine of {', '.join(zero)} at all hours, where KEDA goes to none." if zero else ""
+    rules = autoscalers.adapter_rules(plan)
+    return page(
+        "## Without KEDA",
+        "`autoscale-hpa` is named in place of `autoscale-keda` in the overlay, never beside it. It needs prometheus-adapter, with these "
+        f"values of its Helm chart: {stays} {out}".replace("  ", " ").strip(),
+        f"```yaml\n{rules}```",
+    )
+
+
+def _limits(plan: Plan, found: Sequence[Place]) -> str:
+    """Return what the cluster needs beside the files."""
+    parts = [part for place in found for part in place.parts]
+    chips = sorted({name for part in parts for name in containers.accelerators(part)})
+    shared = [f"`{part.key}`" for part in parts if containers.shares_chips(part)]
+    without = [place for place in found if place.cloud not in nodes.NODES]
+    lines = [
+        "KEDA and the Prometheus Operator, with its Prometheus in the namespace `monitoring`; or edit the overlay.",
+        "Room for the gateway on nodes that are not of the plan: the plan does not count them.",
+        *(f"The device plugin of `{name}`." for name in chips),
+        *([f"Time-slicing of the chips of {', '.join(shared)}, so that each replica counts one."] if shared else []),
+        *(f"Nodes of `{place.folder}` with the label `tightrope.dev/pool=POOL`: nothing here makes them." for place in without),
+        "Or nodes that Terraform makes, with that label: then take the component that makes nodes out of the overlay.",
+    ]
+    return page("## What the cluster needs", "\n".join(f"- {line}" for line in lines))
+
+
+def _elsewhere(plan: Plan) -> str:
+    """Return the pools that stand outside clusters."""
+    rows = [
+        [said(part.pool.name), said(part.pool.cloud), said(part.pool.machine), ELSEWHERE[part.kind]]
+        for part in deploy(plan, "function", "container", "api")
+    ]
+    if not rows:
+        return ""
+    return page(
+        "## What does not run on a cluster",
+        table(("pool", "cloud", "machine", "where"), rows),
+        "The gateway finds them by `url-POOL` in `settings.yaml`; a key that they ask for is the entry `POOL` of the secret "
+        "`tightrope-api-keys`, which you make.",
+    )
