@@ -1,6 +1,6 @@
 """Azure's root module: scale sets or AKS node pools, Container Instances, Functions, budgets and alerts.
 
-Comes in: a ``Plan``. Goes out: the ``.tf`` files beside this one as they are, ``plan.auto.tfvars.json`` with what the plan decided, and
+Comes in: a ``Plan``. Goes out: the files below ``root/`` as they are, ``plan.auto.tfvars.json`` with what the plan decided, and
 ``settings.auto.tfvars`` for what is the user's. To extend: edit the ``.tf`` files; what they ask of a plan is in ``data.py``.
 """
 
@@ -14,7 +14,7 @@ from tightrope.render.infra.templates import fill, static
 from tightrope.render.terraform.azure import data
 from tightrope.render.terraform.azure.readme import readme
 
-FOLDER = "terraform/azure"
+FOLDER = "terraform/azure/root"
 ALWAYS = (
     "alerts.tf",
     "budget.tf",
@@ -34,7 +34,11 @@ ON_MACHINES = ("machine/start.sh", "machine/drain.sh", "machine/tightrope.servic
 def files(plan: Plan) -> dict[Path, str]:
     """Return the root module's files for what of the plan stands on Azure."""
     here = on_cloud(plan, "azure")
-    named = [*ALWAYS, *(["containers.tf"] if deploy(here, "container") else []), *(["functions.tf"] if deploy(here, "function") else [])]
+    named = [
+        *ALWAYS,
+        *(["containers.tf"] if deploy(here, "container") else []),
+        *(["functions.tf"] if deploy(here, "function") else []),
+    ]
     return {
         **{Path(name): remark(plan) + "\n" + static(FOLDER, name) for name in sorted(named)},
         **{Path(name): static(FOLDER, name) for name in ON_MACHINES},

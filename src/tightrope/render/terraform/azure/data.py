@@ -12,8 +12,8 @@ from tightrope.render.infra.names import slug
 from tightrope.render.infra.schedule import DAYS
 from tightrope.render.infra.templates import check_text
 
-ENTRIES = 19
-"""Profiles of an autoscale setting beside its default one: Azure takes 20 (Microsoft documentation, Azure Monitor limits, 2026)."""
+ENTRIES = 18
+"""Profiles of a week: Azure takes 20 (Microsoft documentation, Azure Monitor limits, 2026), and one is the default, one for expiry."""
 WORKLOAD_LETTERS = 20
 """Of the workload's name, so that with a pool's it stays below the 64 letters of a scale set's."""
 NODE_POOL_LETTERS = 6
@@ -63,7 +63,11 @@ def node_pool_name(key: str) -> str:
 
 def _machines(plan: Plan, part: Part) -> dict[str, object]:
     """Return a pool of machines."""
-    pool, peak, target = part.pool, max(part.week), part.pool.autoscaling.get("target_utilisation", plan.scaling.target_utilisation)
+    pool, peak, target = (
+        part.pool,
+        max(part.week),
+        part.pool.autoscaling.get("target_utilisation", plan.scaling.target_utilisation),
+    )
     calendar = part.entries(ENTRIES) if len(set(part.week)) > 1 else ()
     return {
         "region": pool.region,

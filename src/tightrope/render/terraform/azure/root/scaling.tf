@@ -4,8 +4,12 @@ locals {
   # The first profile holds until the first of the calendar begins, and always where the week has one number of machines.
   profiles = {
     for key, pool in local.scale_sets : key => concat(
-      [{ name = "default", days = [], hour = 0, minute = 0, machines = pool.peak }],
-      pool.entries,
+      [{ name = "default", days = [], hour = 0, minute = 0, machines = pool.peak, maximum = pool.maximum, from = "", to = "" }],
+      [for entry in pool.entries : merge(entry, { maximum = pool.maximum, from = "", to = "" })],
+      var.expires_on == "" ? [] : [{
+        name = "expired", days = [], hour = 0, minute = 0, machines = 0, maximum = 0,
+        from = "${var.expires_on}T00:00:00Z", to = timeadd("${var.expires_on}T00:00:00Z", "87600h")
+      }],
     )
   }
 
@@ -43,7 +47,7 @@ resource "azurerm_monitor_autoscale_setting" "pool" {
       capacity {
         minimum = profile.value.machines
         default = profile.value.machines
-        maximum = each.value.maximum
+        maximum = profile.value.maximum
       }
 
       dynamic "recurrence" {
@@ -57,8 +61,18 @@ resource "azurerm_monitor_autoscale_setting" "pool" {
         }
       }
 
+      dynamic "fixed_date" {
+        for_each = profile.value.from != "" ? [profile.value] : []
+
+        content {
+          timezone = "UTC"
+          start    = fixed_date.value.from
+          end      = fixed_date.value.to
+        }
+      }
+
       dynamic "rule" {
-        for_each = local.rules[each.key]
+        for_each = profile.value.maximum > 0 ? local.rules[each.key] : []
 
         content {
           metric_trigger {

@@ -34,7 +34,7 @@ resource "azurerm_lb_probe" "replica" {
   loadbalancer_id     = azurerm_lb.region[local.scale_sets[each.value.pool].region].id
   protocol            = "Http"
   port                = each.value.port
-  request_path        = local.image[each.value.pool].health
+  request_path        = local.image[each.value.pool].health_path
   interval_in_seconds = 5
   probe_threshold     = 2
 }

@@ -153,6 +153,7 @@ resource "azurerm_kubernetes_cluster_node_pool" "pool" {
   os_disk_type            = "Managed"
   os_disk_size_gb         = var.disk_gb
   host_encryption_enabled = true
+  max_pods                = 110
 
   priority        = each.value.spot ? "Spot" : "Regular"
   eviction_policy = each.value.spot ? "Delete" : null

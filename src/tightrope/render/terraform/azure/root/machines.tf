@@ -13,7 +13,11 @@ locals {
     ]) : "${item.pool}-${item.number}" => item
   }
 
-  image = { for key, pool in var.pools : key => lookup(var.images, pool.variant, { image = "", port = 8000, health = "/health", args = [] }) }
+  image = {
+    for key, pool in var.pools : key => lookup(var.images, pool.variant, {
+      image = "", arguments = [], environment = {}, port = 8000, health_path = "/health"
+    })
+  }
 }
 
 resource "azurerm_linux_virtual_machine_scale_set" "pool" {
@@ -50,7 +54,8 @@ resource "azurerm_linux_virtual_machine_scale_set" "pool" {
         pool         = each.key
         image        = local.image[each.key].image
         port         = local.image[each.key].port
-        args         = concat(local.image[each.key].args, each.value.arguments)
+        arguments    = concat(local.image[each.key].arguments, each.value.arguments)
+        environment  = [for name, value in local.image[each.key].environment : "${name}=${value}"]
         replicas     = each.value.replicas
         accelerators = each.value.accelerators
         client_id    = azurerm_user_assigned_identity.replica.client_id
