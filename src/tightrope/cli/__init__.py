@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tightrope.base.errors import TightropeError
-from tightrope.cli import prices
+from tightrope.cli import perf, prices
 from tightrope.cli.compare import compare
 from tightrope.cli.init import init
 from tightrope.cli.plan import plan
@@ -31,6 +31,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 for verb in (init, plan, compare, replay, render):
     app.command()(verb)
 app.add_typer(prices.app, name="prices")
+app.add_typer(perf.app, name="perf")
 
 
 def main() -> None:

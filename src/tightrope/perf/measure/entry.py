@@ -1,0 +1,74 @@
+"""A sweep as the profile that a workload takes: one service time for each batch, and a band that covers what was not known."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from tightrope.base.records import Profile, Provenance, RequestEngine
+from tightrope.perf.measure.steady import never_falling
+from tightrope.perf.measure.sweep import Measured, Point, best_arrangement, service_times
+
+LEAST_BAND = 0.03
+"""No measurement is trusted further: two runs on one machine differ by this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the profile is to be of."""
+
+    variant: str
+    machine: str
+    shares: tuple[tuple[int, float], ...]
+    """Length → share of the items that have it."""
+    within_s: float = math.inf
+
+
+def profile_of(measured: Measured, wanted: Wanted, day: date) -> Profile:
+    """Return the profile of the arrangement of engines that answers most (see ``best_arrangement``)."""
+    threads = best_arrangement(measured, wanted.shares, wanted.within_s)
+    points = [point for point in measured.points if point.threads == threads]
+    times = service_times(measured, threads, wanted.shares)
+    most = max((batch for batch, time_s in times.items() if time_s <= wanted.within_s), default=1)
+    known = sorted(times)
+    smooth = never_falling(np.array([times[batch] for batch in known]))
+    service_s = tuple(float(value) for value in np.interp(np.arange(1, most + 1), known, smooth))
+    lengths = ", ".join(f"{share:.0%} of length {length}" for length, share in wanted.shares if length)
+    source = (
+        f"measured on {day.isoformat()} on {wanted.machine}, {measured.cores} cores: {points[0].engines} × {threads} threads at once, "
+        f"means to ±{max(_relative(point) for point in points):.1%}"
+    )
+    note = f"{lengths}; batches of one length" if lengths else ""
+    provenance = Provenance("measured", source, error_band(points, measured.cores), note)
+    engine = RequestEngine(service_s, measured.cold_start_s)
+    return Profile(wanted.variant, wanted.machine, engine, points[0].engines, provenance)
+
+
+def error_band(points: Sequence[Point], cores: int) -> float:
+    """Return the half-width of the band around the times: the widest interval, and what others took of the machine meanwhile."""
+    widest = max(_relative(point) for point in points)
+    noise = max((point.noise_cores or 0.0) for point in points)
+    return round(min(max(LEAST_BAND, widest + noise / cores), 1.0), 3)
+
+
+def _relative(point: Point) -> float:
+    """Return the half-width of a point's interval as a share of its mean."""
+    return point.half_width_s / point.mean_s
+
+
+def workload_entry(profile: Profile) -> dict[str, object]:
+    """Return the profile as an entry of a workload's ``profiles:``."""
+    engine = profile.engine
+    assert isinstance(engine, RequestEngine)  # noqa: S101 - what ``profile_of`` makes
+    origin = profile.provenance
+    return {
+        "machine": profile.machine,
+        "service_ms": [round(1e3 * time_s, 4) for time_s in engine.service_s],
+        "load": f"{engine.load_s:.2f} s",
+        "replicas_per_machine": profile.replicas_per_machine,
+        "kind": "measured",
+        "source": f"{origin.source}; {origin.note}" if origin.note else origin.source,
+        "error_band": f"{100 * origin.error_band:g} %",
+    }

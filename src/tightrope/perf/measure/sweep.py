@@ -1,0 +1,234 @@
+"""The sweep: threads × batch × length, each point until its mean is known, on a machine that is quiet enough to tell."""
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tightrope.base.errors import InputError, Where
+from tightrope.perf.measure.engines import Engine, engines, run_all
+from tightrope.perf.measure.noise import others
+from tightrope.perf.measure.steady import steady_part
+
+TRIES = 3
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to sweep, and how sure to be."""
+
+    model: Path
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    lengths: tuple[int, ...] = (32, 128)
+    """Of the axis after the batch, where the model leaves it open."""
+    threads: tuple[int, ...] = ()
+    """Threads of one engine; as many engines as the cores hold run side by side. Empty: 1, 2, 4 … all cores."""
+    seconds: float = 2.0
+    """Of each point, at first; twice and four times as long where its mean is not known well enough."""
+    precision: float = 0.03
+    """Half-width of the 95 % interval of the mean, as a share of it, that a point must come to."""
+    most_noise_cores: float = 0.15
+    """Cores that others may take while a point is measured."""
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Input → its shape but for the batch, where the model leaves more than one axis open."""
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What one shape takes on one arrangement of engines, all of which work at once."""
+
+    threads: int
+    engines: int
+    batch: int
+    length: int
+    """0 where the model leaves no length open."""
+    mean_s: float
+    half_width_s: float
+    p50_s: float
+    p95_s: float
+    runs: int
+    warm_up_runs: int
+    noise_cores: float | None
+    """Cores that others took; None where the system does not tell."""
+
+    @property
+    def items_per_s(self) -> float:
+        """Items that all the engines answer in a second."""
+        return self.engines * self.batch / self.mean_s
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A whole sweep."""
+
+    model: str
+    cores: int
+    points: tuple[Point, ...]
+    load_s: float
+    """The slowest engine's loading of the model from disk, those before it having brought it into memory."""
+    cold_start_s: float
+    """From asking for a process to its model being loaded, nothing else being measured at the time."""
+    memory_mib: float
+    """The most that one engine had, at the largest shape."""
+
+
+def measure_onnx(asked: Asked, progress: Progress = lambda _: None) -> Measured:
+    """Return the sweep of an ONNX model on this machine.
+
+    Raises ``InputError`` where the model can not be loaded or run, or where the machine was too noisy to say anything: it says how noisy.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    _check(asked, cores)
+    points: list[Point] = []
+    memory_mib, load_s, cold_s = 0.0, 0.0, 0.0
+    for threads in asked.threads or _threads(cores):
+        with engines(asked.model, 1, threads, cores) as alone:
+            cold_s = max(cold_s, alone[0].start_s)
+        with engines(asked.model, cores // threads, threads, cores) as running:
+            load_s = max(load_s, *(engine.load_s for engine in running))
+            found, most_mib = _points(asked, running, threads, progress)
+            points += found
+            memory_mib = max(memory_mib, most_mib)
+    return Measured(asked.model.name, cores, tuple(points), load_s, cold_s, memory_mib)
+
+
+def _threads(cores: int) -> tuple[int, ...]:
+    """Return 1, 2, 4 … and all cores.
+
+    >>> _threads(6)
+    (1, 2, 4, 6)
+    """
+    return tuple(sorted({2**power for power in range(cores.bit_length()) if 2**power <= cores} | {cores}))
+
+
+def _check(asked: Asked, cores: int) -> None:
+    """Refuse what can not be measured, before anything is started."""
+    if not asked.model.is_file():
+        msg = "there is no such file"
+        raise InputError(msg, resolve="give an .onnx file", where=Where(asked.model))
+    for name, values in (("--batch", asked.batches), ("--length", asked.lengths), ("--threads", asked.threads)):
+        if any(value < 1 for value in values):
+            msg = f"{name} is {min(values)}, expected 1 or more"
+            raise InputError(msg, resolve="give whole numbers from 1 on")
+    if max(asked.threads, default=1) > cores:
+        msg = f"--threads is {max(asked.threads)}, and this machine has {cores} cores for us"
+        raise InputError(msg, resolve=f"give at most {cores}")
+
+
+def _points(asked: Asked, running: list[Engine], threads: int, progress: Progress) -> tuple[list[Point], float]:
+    """Return every shape on one arrangement of engines, and the most memory that one of them had."""
+    found: list[Point] = []
+    memory_mib = max(engine.rss_mib for engine in running)
+    lengths = asked.lengths if _has_length(asked, running[0]) else (0,)
+    for length in lengths:
+        for batch in sorted(asked.batches):
+            progress(f"{threads} threads × {len(running)} engines, batch {batch}" + (f", length {length}" if length else ""))
+            job = {"inputs": [_shaped(asked, item, batch, length) for item in running[0].inputs], "seed": asked.seed}
+            point, most_mib = _point(asked, running, job, replace(_NOTHING, threads=threads, batch=batch, length=length))
+            found.append(point)
+            memory_mib = max(memory_mib, most_mib)
+    return found, memory_mib
+
+
+_NOTHING = Point(1, 1, 1, 0, 0.0, math.inf, 0.0, 0.0, 0, 0, None)
+
+
+def _point(asked: Asked, running: list[Engine], job: dict[str, Any], shape: Point) -> tuple[Point, float]:
+    """Return one point once it is quiet and sure enough; raise ``InputError`` where it never is."""
+    seconds, tried = asked.seconds, shape
+    for _ in range(TRIES):
+        answers, before, after = run_all(running, job | {"seconds": seconds}, asked.model)
+        parts = [steady_part(np.array(answer["times_s"])) for answer in answers]
+        noise = others(before, after)
+        slow = max(parts, key=lambda part: part.half_width_s)
+        mean_s = float(np.mean([part.mean_s for part in parts]))
+        tried = replace(
+            shape,
+            engines=len(running),
+            mean_s=mean_s,
+            half_width_s=slow.relative * mean_s,
+            p50_s=float(np.mean([part.p50_s for part in parts])),
+            p95_s=max(part.p95_s for part in parts),
+            runs=sum(part.runs for part in parts),
+            warm_up_runs=max(part.warm_up for part in parts),
+            noise_cores=noise,
+        )
+        quiet = noise is None or noise <= asked.most_noise_cores
+        if quiet and slow.relative <= asked.precision and all(part.settled for part in parts):
+            return tried, max(answer["rss_mib"] for answer in answers)
+        seconds = max(2.0 * seconds if quiet else seconds, 1.5 * 20 * mean_s)
+    raise _unsure(asked, tried)
+
+
+def _unsure(asked: Asked, tried: Point) -> InputError:
+    """Return the error of a point that was never quiet or sure enough: how noisy, and how unsure."""
+    noise = "an unknown part" if tried.noise_cores is None else f"{tried.noise_cores:.2f}"
+    known = "not known" if math.isinf(tried.half_width_s) else f"known to ±{tried.half_width_s / tried.mean_s:.1%}"
+    shape = f"{tried.threads} threads, batch {tried.batch}, length {tried.length}"
+    msg = (
+        f"the machine is too noisy to measure on: at {shape}, other programs took {noise} cores (at most {asked.most_noise_cores:g} may), "
+        f"and the mean is {known} (at most ±{asked.precision:.0%} may) after {TRIES} tries"
+    )
+    return InputError(
+        msg, resolve="stop what else runs, or accept it with --max-noise and --precision, which widen the error band"
+    )
+
+
+def _open_lengths(item: dict[str, Any]) -> list[int]:
+    """Return the places of the axes that the model leaves open, its batch left out."""
+    return [place for place, size in enumerate(item["shape"]) if place and (not isinstance(size, int) or size < 0)]
+
+
+def _has_length(asked: Asked, engine: Engine) -> bool:
+    """Return whether an input has an open axis beside its batch."""
+    stated = dict(asked.shapes)
+    return any(item["name"] not in stated and _open_lengths(item) for item in engine.inputs)
+
+
+def _shaped(asked: Asked, item: dict[str, Any], batch: int, length: int) -> dict[str, Any]:
+    """Return an input with its shape in numbers; raise ``InputError`` where more is open than batch and length."""
+    stated, shape, free = dict(asked.shapes).get(item["name"]), list(item["shape"]), _open_lengths(item)
+    if stated is not None:
+        return item | {"shape": [batch, *stated]}
+    if len(free) > 1:
+        axes = "x".join(str(size) for size in shape)
+        msg = f"input {item['name']!r} has the shape {axes}: more than its batch and one length are open"
+        raise InputError(msg, resolve=f"say --input {item['name']}=3x224x224, all but the batch", where=Where(asked.model))
+    if shape and isinstance(shape[0], int) and shape[0] not in {-1, batch}:
+        msg = f"input {item['name']!r} is fixed at a batch of {shape[0]}, got {batch}"
+        raise InputError(msg, resolve=f"say --batch {shape[0]}, or export the model with an open batch", where=Where(asked.model))
+    for place in free:
+        shape[place] = length
+    return item | {"shape": [batch, *shape[1:]] if shape else []}
+
+
+def best_arrangement(measured: Measured, shares: Sequence[tuple[int, float]], within_s: float = math.inf) -> int:
+    """Return the threads of one engine at which the machine answers most, a batch taking no longer than ``within_s``.
+
+    ``shares`` says which part of the items has which length. Where two are within 2 % the one whose engines are faster is taken.
+    """
+    rates: dict[int, float] = {}
+    for threads in sorted({point.threads for point in measured.points}):
+        times = service_times(measured, threads, shares)
+        count = next(point.engines for point in measured.points if point.threads == threads)
+        rates[threads] = max((count * batch / time_s for batch, time_s in times.items() if time_s <= within_s), default=0.0)
+    if not any(rates.values()):
+        msg = f"no batch is answered within {1e3 * within_s:g} ms on this machine"
+        raise InputError(msg, resolve="allow more time (--within), or make the model smaller: `tightrope perf compress`")
+    return max(threads for threads, rate in rates.items() if rate >= 0.98 * max(rates.values()))
+
+
+def service_times(measured: Measured, threads: int, shares: Sequence[tuple[int, float]]) -> dict[int, float]:
+    """Return batch → mean seconds of one whose items have these lengths, each batch being of one length."""
+    at = {(point.batch, point.length): point.mean_s for point in measured.points if point.threads == threads}
+    lengths = sorted({length for _, length in at})
+    return {
+        batch: sum(share * float(np.interp(length, lengths, [at[batch, known] for known in lengths])) for length, share in shares)
+        for batch in sorted({batch for batch, _ in at})
+    }

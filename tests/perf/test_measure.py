@@ -1,0 +1,233 @@
+"""Measuring a model here: when a series is steady, what is refused, and what a workload gets."""
+
+import json
+import math
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from typer.testing import CliRunner
+
+from tightrope.base.errors import InputError
+from tightrope.cli import app
+from tightrope.cli import perf as verb
+from tightrope.demand.schema import ProfileEntry
+from tightrope.perf.measure.entry import Wanted, error_band, profile_of, workload_entry
+from tightrope.perf.measure.noise import Moment, look, others
+from tightrope.perf.measure.steady import never_falling, steady_part, warm_up
+from tightrope.perf.measure.sweep import Asked, Measured, Point, best_arrangement, measure_onnx
+
+ANYHOW = {"seconds": 0.05, "precision": 1e9, "most_noise_cores": 1e9}
+"""A test shares its machine: what it asserts holds however noisy that is."""
+
+
+def tiny(folder: Path, shape: tuple[str | int, ...] = ("batch", "length", 8), *, opset: int = 17) -> Path:
+    """Write a model that multiplies its input by a matrix."""
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [8, 8], np.eye(8, dtype=np.float32).tobytes(), raw=True)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(shape))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [weights],
+    )
+    path = folder / "tiny.onnx"
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10).SerializeToString())
+    return path
+
+
+def point(threads: int, engines: int, batch: int, length: int, mean_s: float, **other: float) -> Point:
+    """Return a point of a sweep whose mean is known well."""
+    return replace(Point(threads, engines, batch, length, mean_s, 0.01 * mean_s, mean_s, mean_s, 100, 5, 0.02), **other)
+
+
+# ------------------------------------------------------------------------------------------------------------------ statistics
+
+
+def test_a_warm_up_is_left_out_and_nothing_more() -> None:
+    random = np.random.default_rng(7)
+    times = np.concatenate([np.linspace(5.0, 1.1, 40), random.normal(1.0, 0.02, 400)])
+    assert 30 <= warm_up(times) <= 60
+    assert steady_part(times).mean_s == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_series_that_only_drifts_never_settled() -> None:
+    assert not steady_part(np.linspace(2.0, 1.0, 400)).settled
+
+
+def test_the_interval_holds_the_mean_as_often_as_it_says() -> None:
+    random = np.random.default_rng(1)
+    hits = 0
+    for _ in range(300):
+        found = steady_part(random.gamma(4.0, 0.25, 400))
+        hits += abs(found.mean_s - 1.0) <= found.half_width_s
+    assert 0.90 <= hits / 300 <= 0.99
+
+
+def test_too_few_runs_say_nothing_about_the_mean() -> None:
+    assert math.isinf(steady_part(np.full(10, 1.0)).half_width_s)
+
+
+@given(st.lists(st.floats(0.001, 100.0), min_size=1, max_size=30))
+def test_never_falling_keeps_the_mean_and_what_rises_already(values: list[float]) -> None:
+    found = never_falling(np.array(values))
+    assert np.all(np.diff(found) >= -1e-12)
+    assert found.mean() == pytest.approx(np.mean(values))
+    assert never_falling(np.sort(values)).tolist() == pytest.approx(sorted(values))
+
+
+def test_what_others_take_is_what_is_busy_and_not_ours() -> None:
+    assert others(Moment(0.0, 0.0, 0.0), Moment(10.0, 15.0, 10.0)) == pytest.approx(0.5)
+    assert others(Moment(0.0, None, 0.0), Moment(10.0, None, 1.0)) is None
+    assert others(Moment(0.0, 1.0, 0.0), Moment(10.0, 1.5, 1.0)) == 0.0
+    assert look([]).ours_s == 0.0
+
+
+# ------------------------------------------------------------------------------------------------------------------- the sweep
+
+
+def test_every_shape_is_measured_on_every_arrangement(tmp_path: Path) -> None:
+    asked = Asked(tiny(tmp_path), batches=(1, 2), lengths=(4, 16), threads=(1,), **ANYHOW)
+    found = measure_onnx(asked)
+    assert {(item.threads, item.batch, item.length) for item in found.points} == {(1, b, n) for b in (1, 2) for n in (4, 16)}
+    assert all(item.mean_s > 0 and item.runs > 0 and item.engines >= 1 for item in found.points)
+    assert found.load_s > 0
+    assert found.cold_start_s > found.load_s
+    assert found.memory_mib > 10
+
+
+def test_a_machine_that_is_too_noisy_is_told_how_noisy_it_is(tmp_path: Path) -> None:
+    asked = Asked(tiny(tmp_path), batches=(1,), lengths=(4,), threads=(1,), seconds=0.02, precision=1e-9, most_noise_cores=1e9)
+    with pytest.raises(
+        InputError, match=r"too noisy to measure on: .* other programs took [\d.]+ cores .* the mean is"
+    ) as caught:
+        measure_onnx(asked)
+    assert "--max-noise" in caught.value.resolve
+
+
+@pytest.mark.parametrize(
+    ("shape", "asked", "says"),
+    [
+        (("batch", "h", "w"), {}, "more than its batch and one length are open"),
+        ((2, "length", 8), {"batches": (1,)}, "is fixed at a batch of 2, got 1"),
+        (("batch", "length", 8), {"batches": (0,)}, "--batch is 0"),
+        (("batch", "length", 8), {"threads": (4096,)}, "--threads is 4096"),
+    ],
+    ids=["three open axes", "fixed batch", "batch of none", "threads"],
+)
+def test_what_can_not_be_measured_is_refused(
+    tmp_path: Path, shape: tuple[str | int, ...], asked: dict[str, tuple[int, ...]], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        measure_onnx(Asked(tiny(tmp_path, shape), **({"threads": (1,)} | asked), **ANYHOW))
+
+
+def test_a_stated_shape_closes_what_the_model_leaves_open(tmp_path: Path) -> None:
+    asked = Asked(tiny(tmp_path, ("batch", "h", "w")), batches=(1,), threads=(1,), shapes=(("x", (3, 8)),), **ANYHOW)
+    assert [item.length for item in measure_onnx(asked).points] == [0]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"not a model", "not an ONNX model"),
+        (b"", "refuses the model|not an ONNX model"),
+        ("opset", "opset|refuses"),
+        ("external", "external data|missing"),
+    ],
+    ids=["text", "empty", "future opset", "external data gone"],
+)
+def test_a_file_that_is_no_model_is_told_apart(tmp_path: Path, content: bytes | str, says: str) -> None:
+    path = tiny(tmp_path)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content == "opset":
+        path = tiny(tmp_path, opset=99)
+    else:
+        model = onnx.load(path)
+        onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+        (tmp_path / "weights.bin").unlink()
+    with pytest.raises(InputError, match=says) as caught:
+        measure_onnx(Asked(path, batches=(1,), lengths=(4,), threads=(1,), **ANYHOW))
+    assert caught.value.resolve
+
+
+# ------------------------------------------------------------------------------------------------------------------ the profile
+
+SWEEP = Measured(
+    "m.onnx",
+    2,
+    (
+        *(point(1, 2, batch, length, 1e-3 * batch * length / 10) for batch in (1, 2, 4) for length in (10, 30)),
+        *(point(2, 1, batch, length, 0.6e-3 * batch * length / 10) for batch in (1, 2, 4) for length in (10, 30)),
+    ),
+    0.2,
+    0.7,
+    100.0,
+)
+MIX = ((10, 0.5), (30, 0.5))
+
+
+def test_the_arrangement_that_answers_most_is_taken() -> None:
+    assert best_arrangement(SWEEP, MIX) == 1, "2 engines at 1 ms an item beat 1 at 0.6 ms"
+    assert best_arrangement(SWEEP, MIX, within_s=1.5e-3) == 2, "within 1.5 ms only the faster engine answers the mix"
+    with pytest.raises(InputError, match=r"no batch is answered within 0\.1 ms"):
+        best_arrangement(SWEEP, MIX, within_s=1e-4)
+
+
+def test_a_workload_takes_the_profile() -> None:
+    profile = profile_of(SWEEP, Wanted("minilm/int8", "c7i.large", MIX), date(2026, 11, 25))
+    entry = ProfileEntry.model_validate(yaml.safe_load(yaml.safe_dump(workload_entry(profile))))
+    assert entry.service_ms == pytest.approx([2.0, 4.0, 6.0, 8.0])
+    assert entry.replicas_per_machine == 2
+    assert entry.kind == "measured"
+    assert entry.error_band == pytest.approx(0.03)
+
+
+def test_the_band_covers_what_was_not_known() -> None:
+    assert error_band([point(1, 2, 1, 0, 1.0, half_width_s=0.05, noise_cores=0.4)], 2) == pytest.approx(0.25)
+    assert error_band([point(1, 2, 1, 0, 1.0, half_width_s=0.001, noise_cores=0.0)], 2) == 0.03
+
+
+# ---------------------------------------------------------------------------------------------------------------- command line
+
+
+def test_the_verb_writes_the_sweep_and_the_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "check_cores", lambda *_: None)
+    command = [
+        "perf",
+        "measure",
+        str(tiny(tmp_path)),
+        "--machine",
+        "c7i.large",
+        "--batch",
+        "1,2",
+        "--length",
+        "4",
+        "--threads",
+        "1",
+    ]
+    command += ["--seconds", "0.05", "--precision", "1000", "--max-noise", "1024", "--out", str(tmp_path / "out"), "--json"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["profile"]["machine"] == "c7i.large"
+    assert yaml.safe_load((tmp_path / "out/profile.yaml").read_text()) == [said["profile"]]
+
+
+@pytest.mark.parametrize("text", ["a", "1:0.5,2", "1:0.5,2:0.4", "", "8:x"])
+def test_lengths_that_make_no_sense_are_told(text: str) -> None:
+    with pytest.raises(InputError, match="--length is"):
+        verb._shares(text)
+
+
+def test_a_machine_that_this_is_not_is_refused() -> None:
+    with pytest.raises(InputError, match="has 100000 vCPU, and this machine has"):
+        verb.check_cores("huge", 100_000)
