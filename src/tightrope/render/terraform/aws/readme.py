@@ -1,0 +1,134 @@
+"""``README.md`` beside the root module: what it makes, what to fill in, what to run, and what it does otherwise than the plan."""
+
+from tightrope.base.plan import Plan
+from tightrope.base.units import HOURS_PER_MONTH
+from tightrope.render import words
+from tightrope.render.infra.deploy import Part, deploy, notice, usd_on
+from tightrope.render.infra.schedule import WEEK, at_most
+from tightrope.render.markdown import page, said, table
+from tightrope.render.terraform.aws.data import MOST_ENTRIES, MOST_TARGETS, crowded
+
+COMMANDS = """```console
+$ terraform init
+$ terraform test
+$ terraform plan -out plan.tfplan
+$ terraform apply plan.tfplan
+```"""
+FILL_IN = """Fill in `settings.auto.tfvars` first: it is yours, and a render leaves it alone. `plan.auto.tfvars.json` is the plan: a
+render writes it anew, and an apply then changes only what the plan changed. Sign in as you always do (`aws sso login`); no file holds a
+key."""
+HEADS = ("pool", "made of", "region", "paid", ">at least", ">in the week's largest hour", ">at most", ">$ a month")
+WHERE = {
+    "machines": """- `machines.tf`, `alarms.tf`: launch templates, Auto Scaling groups, calendar, scaling, alarms (`run_on = "vm"`).
+- `balancer.tf`: the balancer of a region, who may ask it, and which pool answers what.
+- `kubernetes.tf`: EKS and its node groups (`run_on = "kubernetes"`).""",
+    "container": "- `containers.tf`: Fargate services, their calendar and scaling.",
+    "function": "- `functions.tf`: Lambda functions.",
+}
+ALWAYS = """- `main.tf`, `spending.tf`: tags, rights, logs; budget, cost anomalies, whom to notify.
+- `commitments.md`: Savings Plans and reservations, to be bought by hand.
+- `tests/`: asserts the plan's caps; `terraform test` runs them and creates nothing."""
+MACHINES = """- A group begins with the week's fewest machines: the calendar's next entry brings it to its hour, the autoscaler before that.
+- The autoscaler adds what the balancer counts: requests a machine and minute, kept at the plan's figure. Where `gateway_namespace` names
+  the gateway's own metrics (an agent publishes them to CloudWatch, with the dimensions `pool` alone, and `class`, `slo` and `kept`), those
+  are taken instead, promises are watched, and a pool without machines starts one for a request that waits.
+- With `run_on = "kubernetes"` the calendar holds for nodes; pods, and nodes above it, are the target `kubernetes`. A new cluster has
+  machines of its own (`system_nodes`) that the plan does not pay for; name a cluster that is there in `cluster_names` to spare them.
+- A machine that goes drains for `drain_seconds`, and is paid for meanwhile. Spot notices are told of by region, with the machine's id."""
+ALWAYS_SO = """- On the day of `expires_on` calendars end, and one last scheduled action takes every group and service to zero, with nothing else that
+  would have to run; functions cost nothing when nobody asks. The tag `expires-on` finds what stands: `terraform destroy` removes it.
+- Budgets and cost anomalies see what has the tag `workload` once that tag is active for cost allocation: `activate_cost_tags` in the
+  management account, or by hand there.
+- Not in the plan's cost: a key a region ($1 a month, AWS KMS pricing, 2026), alarms, logs and detailed monitoring. A Kubernetes control
+  plane is in it where the workload asks for one; `run_on = "vm"` needs none."""
+
+
+def readme(plan: Plan, parts: tuple[Part, ...]) -> str:
+    """Return the page."""
+    kinds = dict.fromkeys(part.kind for part in parts)
+    cost = words.usd(usd_on(plan, "aws"))
+    nothing = "There is nothing to write: the plan's pools on AWS are no machines of Amazon's."
+    return page(
+        f"# {said(plan.workload)} on AWS",
+        "\n".join(f"> {said(line)}" for line in notice(plan)),
+        table(HEADS, [_row(part) for part in parts]) if parts else nothing,
+        f"With what stands around the pools, in proportion, this is {cost} a month: the budget is that and `margin`.",
+        *(("## Use it", FILL_IN, COMMANDS) if parts else ()),
+        "## What it does otherwise than the plan",
+        "\n".join(_otherwise(plan, parts)),
+        *(("## Where things are", "\n".join([*(WHERE[kind] for kind in WHERE if kind in kinds), ALWAYS])) if parts else ()),
+    )
+
+
+def _row(part: Part) -> tuple[str, ...]:
+    """Return one pool's cells."""
+    pool = part.pool
+    return (
+        f"`{part.key}`",
+        said(pool.machine),
+        said(pool.region),
+        said(pool.offer),
+        str(min(part.week)),
+        str(max(part.week)),
+        str(max(pool.max_replicas, *part.week)),
+        f"{part.usd_per_month:,.2f}",
+    )
+
+
+def _otherwise(plan: Plan, parts: tuple[Part, ...]) -> list[str]:
+    """Return what is not as the plan has it, and what that costs, an item each."""
+    written = {part.key for part in parts}
+    left = [part for part in deploy(plan) if part.pool.cloud == "aws" and part.key not in written]
+    own = [
+        *(_unwritten(part) for part in left),
+        *(line for part in parts if (line := _coarsened(part))),
+        *_stand_ins(plan, parts),
+        *(_function(part) for part in parts if part.kind == "function"),
+        *(_crowded(pool, name) for pool, name in crowded(plan, parts)),
+    ]
+    machines = [MACHINES] if any(part.kind == "machines" for part in parts) else []
+    return [*(f"- {line}" for line in own), *machines, *([ALWAYS_SO] if parts else [])]
+
+
+def _unwritten(part: Part) -> str:
+    """Return that a pool is nothing that Terraform makes."""
+    return (
+        f"`{part.key}` is not written: {said(part.pool.machine)} under {said(part.pool.offer)} is nothing that Terraform makes."
+    )
+
+
+def _coarsened(part: Part) -> str:
+    """Return what a week with fewer steps adds; nothing where it has few enough."""
+    if part.kind == "function" or not (more := sum(at_most(part.week, MOST_ENTRIES)) - sum(part.week)):
+        return ""
+    usd = more * part.node.usd_per_hour * HOURS_PER_MONTH / WEEK
+    return (
+        f"`{part.key}`: the plan's week has {len(part.entries())} steps, a group takes {MOST_ENTRIES} here. It was coarsened, never to "
+        f"fewer machines: {more} machine-hours a week more, which is at most {words.usd(usd, 2)} a month."
+    )
+
+
+def _stand_ins(plan: Plan, parts: tuple[Part, ...]) -> list[str]:
+    """Return which pools take the place of spot machines that are missing."""
+    keys = {part.pool.name: part.key for part in deploy(plan)}
+    pairs = [(part.key, keys[part.pool.serving.backs]) for part in parts if part.pool.serving.backs in keys]
+    return [
+        f"`{key}` takes the place of spot machines that `{backed}` misses: by its load, not by its own rule."
+        for key, backed in pairs
+    ]
+
+
+def _function(part: Part) -> str:
+    """Return how many requests a function may answer at one time."""
+    return (
+        f"`{part.key}` may answer {part.pool.max_replicas} requests at one time, kept for it alone, or what `function_quota` leaves after "
+        "the 100 that Amazon keeps free: state your account's quota there."
+    )
+
+
+def _crowded(pool: str, name: str) -> str:
+    """Return which pool a class does not reach by the class's name alone."""
+    return (
+        f"`{pool}` gets nothing of {said(name)} by `x-tightrope-class`: a rule takes {MOST_TARGETS} groups, and others have larger "
+        "shares. By `x-tightrope-pool` it is reached as any."
+    )
