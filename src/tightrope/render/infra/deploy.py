@@ -166,10 +166,15 @@ def is_on_demand(part: Part) -> bool:
 SYSTEM_CPU = 0.1
 """Share of a node's vCPUs left to the kubelet, its daemons and the system: EKS, GKE and AKS reserve 6 % of the first and 1 % or less of the
 others (GKE documentation, node sizing, 2026), and daemons ask for a tenth of a vCPU each."""
-LEAST_SYSTEM_CPU = 0.25
-SYSTEM_MEMORY = 0.2
-"""Share of its memory: GKE and AKS reserve 25 % of the first 4 GiB, 20 % of the next four, 10 and 6 % beyond (the same pages)."""
-LEAST_SYSTEM_MEMORY_GIB = 0.8
+LEAST_SYSTEM_CPU = 0.5
+RESERVED_GIB = ((4.0, 0.25), (4.0, 0.2), (8.0, 0.1), (112.0, 0.06), (float("inf"), 0.02))
+"""What GKE reserves of its memory: so much of each GiB, in steps (the same pages)."""
+GUESSED_MEMORY = 0.075
+"""What Karpenter takes off the memory of a machine that it has never seen (its settings' default, 2026), beside EKS' own reserve."""
+EKS_RESERVED_MIB = (255, 11, 15, 250)
+"""EKS' reserve: so much, and so much for each pod (its AMI, 2026); pods by the vCPU, and their most."""
+DAEMONS_MEMORY_GIB = 0.35
+"""What the daemons of a node ask for, and the 100 MiB at which Kubernetes begins to evict."""
 
 
 def replica_cpu(part: Part) -> float:
@@ -181,9 +186,23 @@ def replica_cpu(part: Part) -> float:
 
 def replica_memory_mib(part: Part) -> int:
     """Return the memory that one replica asks for, MiB: what its node has left, shared, to 64 MiB."""
-    node = part.node
-    left_gib = node.memory_gib - max(LEAST_SYSTEM_MEMORY_GIB, min(SYSTEM_MEMORY * node.memory_gib, 8.0))
+    left_gib = part.node.memory_gib - system_memory_gib(part.node.memory_gib, part.node.vcpu)
     return 64 * floor(1024 * left_gib / part.replicas_per_machine / 64)
+
+
+def system_memory_gib(memory_gib: float, vcpu: int) -> float:
+    """Return the memory of a node that no pod may ask for, GiB: the larger of what GKE and EKS keep back, and the daemons' own.
+
+    >>> round(system_memory_gib(16.0, 4), 2), round(system_memory_gib(768.0, 96), 1)
+    (2.95, 60.9)
+    """
+    gke_gib, left_gib = 0.0, memory_gib
+    for step_gib, share in RESERVED_GIB:
+        gke_gib += share * min(step_gib, left_gib)
+        left_gib = max(0.0, left_gib - step_gib)
+    least, each, per_vcpu, most = EKS_RESERVED_MIB
+    eks_gib = GUESSED_MEMORY * memory_gib + (least + each * min(most, per_vcpu * vcpu)) / 1024
+    return max(gke_gib, eks_gib) + DAEMONS_MEMORY_GIB
 
 
 def engine_arguments(part: Part) -> tuple[str, ...]:
