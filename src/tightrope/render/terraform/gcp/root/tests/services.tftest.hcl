@@ -1,0 +1,13 @@
+run "services" {
+  command = plan
+
+  assert {
+    condition     = sum([for service in google_cloud_run_v2_service.pool : service.template[0].scaling[0].max_instance_count]) == var.caps.instances
+    error_message = "There may be more instances, or fewer, than the plan lets run at one time."
+  }
+
+  assert {
+    condition     = alltrue([for service in google_cloud_run_v2_service.pool : service.ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY"])
+    error_message = "A service is reached from the internet."
+  }
+}

@@ -1,0 +1,217 @@
+"""Terraform for Google Cloud: accepted by Terraform itself, of one cost with the plan, and deaf to what names say."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from checkers import assert_accepted, checkov, needs_tools
+from golden_tree import PLANS, check_golden_tree
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from priced import Parsed, assert_same_cost
+
+from tightrope.base.errors import InputError
+from tightrope.base.plan import Plan
+from tightrope.render.infra.schedule import HOURS, WEEK
+from tightrope.render.plan_json.load import load_plan
+from tightrope.render.terraform.gcp import files
+from tightrope.render.terraform.gcp.hours import MOST, stretches
+
+HOSTILE = ("${file('/etc/passwd')}", "%{ if true }x%{ endif }", 'a"\n}\nresource "x" "y" {}', "x" * 300, "déjà 🤖 `id` $(id)")
+ON_GOOGLE = {"g4dn.xlarge": "g2-standard-4", "c7g.large": "t2a-standard-2", "c7i.large": "n2-standard-2"}
+HELPDESK = load_plan(PLANS / "helpdesk.json")
+
+
+def moved(name: str) -> Plan:
+    """Return one of the plans with its machines on Google Cloud, to have its spot pools, and its pools that may be empty, there."""
+    plan = load_plan(PLANS / f"{name}.json")
+    pools = []
+    for pool in plan.pools:
+        assert pool.node is not None
+        node = replace(pool.node, family=ON_GOOGLE[pool.machine].split("-")[0])
+        pools.append(replace(pool, cloud="gcp", region="us-central1", machine=ON_GOOGLE[pool.machine], node=node))
+    return replace(plan, pools=tuple(pools))
+
+
+def renamed(plan: Plan, text: str) -> Plan:
+    """Return the plan with a text in every name that a user chooses."""
+    pools = tuple(
+        replace(pool, name=f"{pool.name}{text}", variant=f"{pool.variant}{text}", region=pool.region) for pool in plan.pools
+    )
+    routing = tuple(replace(rule, pool=f"{rule.pool}{text}", traffic_class=f"{rule.traffic_class}{text}") for rule in plan.routing)
+    evidence = tuple(replace(item, traffic_class=f"{item.traffic_class}{text}") for item in plan.evidence)
+    classes = tuple(replace(item, name=f"{item.name}{text}") for item in plan.classes)
+    return replace(plan, workload=text, pools=pools, routing=routing, evidence=evidence, classes=classes)
+
+
+PLANS_ON_GOOGLE = {
+    "helpdesk": HELPDESK,
+    "chatgenius": moved("chatgenius"),
+    "vision": moved("vision"),
+    **{f"hostile-{number}": renamed(HELPDESK, text) for number, text in enumerate(HOSTILE)},
+}
+
+
+def written(plan: Plan, folder: Path, run_on: str = "vm") -> tuple[Path, Path]:
+    """Write the root module and values that stand for a user's; return both places."""
+    root = folder / "gcp"
+    rendered = files(plan)
+    for path, text in rendered.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+    values = json.loads(rendered[Path("tests/example.auto.tfvars.json")]) | {"run_on": run_on}
+    (folder / "values.tfvars.json").write_text(json.dumps(values), encoding="utf-8")
+    return root, folder / "values.tfvars.json"
+
+
+def planned(plan: Plan, folder: Path, run_on: str = "vm") -> list[dict[str, Any]]:
+    """Return the resources that Terraform would make; fail where it has anything to say, or a test of the module fails."""
+    root, values = written(plan, folder, run_on)
+    report = assert_accepted("tfcheck", root, "--strict", "--var-file", values, "--plan-json", folder / "plan.json")
+    assert not report["skipped"]
+    assert "passed)" in " ".join(map(str, report["checked"]))
+    return json.loads((folder / "plan.json").read_text(encoding="utf-8"))["planned_values"]["root_module"]["resources"]
+
+
+def of_type(resources: Sequence[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    """Return the resources of one type: key → values."""
+    return {str(item["index"]): item["values"] for item in resources if item["type"] == kind}
+
+
+def week_of(policy: dict[str, Any], start_s: float) -> tuple[int, ...]:
+    """Return the machines of each hour from Monday at 00:00, as Compute Engine reads a group's schedules: the largest that holds."""
+    week = [policy["min_replicas"]] * WEEK
+    for schedule in policy["scaling_schedules"]:
+        minute, hour, _, _, days = schedule["schedule"].split()
+        early_min = -(-int(start_s) // 60)
+        cron_days = range(7) if days == "*" else map(int, days.split(","))
+        for day in cron_days:
+            begins_min = ((day - 1) % 7 * HOURS + int(hour)) * 60 + int(minute) + early_min
+            assert begins_min % 60 == 0
+            for after in range((schedule["duration_sec"] // 60 - early_min) // 60):
+                at = (begins_min // 60 + after) % WEEK
+                week[at] = max(week[at], schedule["min_required_replicas"])
+    return tuple(week)
+
+
+@needs_tools
+@pytest.mark.parametrize("run_on", ["vm", "kubernetes"])
+@pytest.mark.parametrize("name", PLANS_ON_GOOGLE)
+def test_terraform_accepts_it(name: str, run_on: str, tmp_path: Path) -> None:
+    plan = PLANS_ON_GOOGLE[name]
+    resources = planned(plan, tmp_path, run_on)
+    counts = (
+        {key: item["autoscaling_policy"][0] for key, item in of_type(resources, "google_compute_region_autoscaler").items()}
+        if run_on == "vm"
+        else {key: item["autoscaling"][0] for key, item in of_type(resources, "google_container_node_pool").items()}
+    )
+    least, most = ("min_replicas", "max_replicas") if run_on == "vm" else ("total_min_node_count", "total_max_node_count")
+    pools = [pool for pool in plan.pools if pool.cloud == "gcp" and pool.offer in {"spot", "on-demand"}]
+    assert sorted((item[least], item[most]) for item in counts.values()) == sorted(
+        (pool.min_replicas, pool.max_replicas) for pool in pools
+    )
+
+
+@needs_tools
+def test_what_is_rendered_costs_what_the_plan_says(tmp_path: Path) -> None:
+    resources = planned(HELPDESK, tmp_path)
+    templates = of_type(resources, "google_compute_region_instance_template")
+    parsed = [
+        Parsed(
+            "gcp",
+            item["region"],
+            templates[key]["machine_type"],
+            "spot" if templates[key]["scheduling"][0]["provisioning_model"] == "SPOT" else "on-demand",
+            week_of(item["autoscaling_policy"][0], 128.0),
+        )
+        for key, item in of_type(resources, "google_compute_region_autoscaler").items()
+    ]
+    assert_same_cost(HELPDESK, ["int8-n2-standard-2"], parsed)
+
+
+@needs_tools
+@pytest.mark.parametrize("name", ["chatgenius", "vision"])
+def test_every_group_has_the_planned_week(name: str, tmp_path: Path) -> None:
+    plan = PLANS_ON_GOOGLE[name]
+    groups = of_type(planned(plan, tmp_path), "google_compute_region_autoscaler")
+    for pool in plan.pools:
+        assert week_of(groups[pool.name]["autoscaling_policy"][0], pool.serving.start_s) == pool.schedule
+
+
+@needs_tools
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_name_is_only_ever_text(text: str, tmp_path: Path) -> None:
+    resources = planned(renamed(HELPDESK, text), tmp_path)
+    [template] = of_type(resources, "google_compute_region_instance_template").values()
+    assert "root:" not in json.dumps(template)
+    assert text.strip() not in template["metadata"]["user-data"]
+    queries = [
+        item["conditions"][0]["condition_prometheus_query_language"][0]["query"]
+        for key, item in of_type(resources, "google_monitoring_alert_policy").items()
+        if key.startswith("promise-")
+    ]
+    for query in queries:
+        quoted = query.split("class=")[1].split(",slo=")[0]
+        assert json.loads(quoted) in {f"{item.name}{text}" for item in HELPDESK.classes}
+    assert queries
+
+
+def test_a_name_that_no_file_can_hold_is_an_error() -> None:
+    with pytest.raises(InputError, match="can not be written"):
+        files(renamed(HELPDESK, "a\x00b"))
+
+
+@given(st.text())
+@settings(max_examples=40, deadline=None)
+def test_any_name_is_an_error_or_only_text(text: str) -> None:
+    try:
+        rendered = files(renamed(HELPDESK, text))
+    except InputError:
+        return
+    values = json.loads(rendered[Path("plan.auto.tfvars.json")])
+    assert {pool["variant"] for pool in values["pools"].values()} == {f"minilm/int8{text}"}
+    assert all(line.startswith(("#", "> ")) for path, body in rendered.items() if path.suffix == ".tf" for line in body.splitlines()[:2])
+
+
+@given(st.lists(st.lists(st.integers(0, 4), min_size=6, max_size=6), min_size=7, max_size=7), st.sampled_from([1, 9, MOST]))
+@settings(max_examples=30, deadline=None)
+def test_stretches_give_the_week_or_more(days: list[list[int]], most: int) -> None:
+    week = [machines for day in days for machines in day for _ in range(4)]
+    found = stretches(tuple(week), most)
+    given_week = [min(week)] * WEEK
+    for item in found:
+        for day in item.days:
+            for after in range(item.hours):
+                at = (day * HOURS + item.hour + after) % WEEK
+                given_week[at] = max(given_week[at], item.machines)
+    assert len(found) <= most
+    assert len({item.name for item in found}) == len(found)
+    assert all(have >= want for have, want in zip(given_week, week, strict=True))
+    assert max(given_week) == max(week)
+    if most == MOST:
+        assert given_week == week
+
+
+def test_it_only_holds_what_the_plan_needs() -> None:
+    services = replace(HELPDESK, pools=tuple(pool for pool in HELPDESK.pools if pool.offer == "serverless"))
+    assert Path("machines.tf") not in files(services)
+    assert Path("services.tf") not in files(PLANS_ON_GOOGLE["vision"])
+
+
+def test_a_file_of_machines_says_nothing_of_the_plan() -> None:
+    one, other = (files(plan)[Path("replica.service.tftpl")] for plan in (HELPDESK, renamed(HELPDESK, "other")))
+    assert one == other
+
+
+def test_golden() -> None:
+    check_golden_tree("terraform/gcp", files(HELPDESK))
+
+
+@needs_tools
+@pytest.mark.parametrize("name", ["helpdesk", "vision"])
+def test_checkov_has_nothing_against_it(name: str, tmp_path: Path) -> None:
+    root, _ = written(PLANS_ON_GOOGLE[name], tmp_path)
+    assert checkov(root, "terraform") == []
