@@ -8,7 +8,7 @@ from tightrope.base.records import ScalingLimit
 from tightrope.render.infra.deploy import Part, start_minutes
 from tightrope.render.infra.kube.calendar import least, spans
 from tightrope.render.infra.kube.places import labels
-from tightrope.render.infra.kube.queries import followed, literal, wakes
+from tightrope.render.infra.kube.queries import followed, waiting, wakes
 from tightrope.render.infra.names import label_value, slug
 from tightrope.render.infra.schedule import Moment
 from tightrope.render.infra.templates import fill
@@ -41,11 +41,27 @@ def most_replicas(plan: Plan, part: Part) -> int:
     return most_machines(plan, part) * part.replicas_per_machine
 
 
+def may_wake(plan: Plan, part: Part) -> bool:
+    """Return whether a request that finds no machine starts one."""
+    return plan.scaling.enabled and min(part.week) == 0 and _cooldown_s(plan, part) is not None and part.pool.max_replicas > 0
+
+
+def is_scaled(plan: Plan, part: Part) -> bool:
+    """Return whether a pool ever has a machine: by its calendar, for a request that finds none, or in the place of another's."""
+    return max(part.week) > 0 or may_wake(plan, part) or bool(part.pool.serving.backs)
+
+
+def _cooldown_s(plan: Plan, part: Part) -> float | None:
+    """Return the time without a request after which a machine goes that a request started; None where none is started so."""
+    own_s = part.pool.serving.cooldown_s
+    return plan.scaling.cooldown_s if own_s is None else own_s
+
+
 def keda(plan: Plan, part: Part, target: str) -> str:
     """Return the ScaledObject of a pool whose Deployment is ``target``, without the notice."""
     many, start_s = part.replicas_per_machine, part.pool.serving.start_s
     asked, floor = followed(plan, part), least(part.week, start_s) * many
-    cooldown_s = part.pool.serving.cooldown_s if part.pool.serving.cooldown_s is not None else plan.scaling.cooldown_s
+    cooldown_s = _cooldown_s(plan, part)
     most = most_replicas(plan, part)
     shown = [
         {
@@ -56,7 +72,6 @@ def keda(plan: Plan, part: Part, target: str) -> str:
         }
         for number, span in enumerate(spans(part.week, start_s), start=1)
     ]
-    may_wake = floor == 0 and plan.scaling.enabled and cooldown_s is not None and most > 0
     values = {
         "key": part.key,
         "labels": labels(plan, part),
@@ -72,8 +87,8 @@ def keda(plan: Plan, part: Part, target: str) -> str:
         "threshold": f"{asked.per_replica:.9g}" if asked else "",
         "activation": f"{asked.per_replica * most:.9g}" if asked else "",
         "behavior": behaviour(plan, part),
-        "wakes": wakes(part) if may_wake else "",
-        "spans": shown or [always(floor or most)],
+        "wakes": wakes(plan, part) if may_wake(plan, part) else "",
+        "spans": shown if shown or asked or may_wake(plan, part) else [always(floor)],
     }
     return fill(FOLDER, "keda.yaml.j2", "yaml", values)
 
@@ -106,12 +121,11 @@ def _limit(plan: Plan, part: Part, limit: ScalingLimit, window_s: float) -> dict
         }
         for rule in limit.rules
     ]
-    tolerance = {"tolerance": f"{plan.scaling.tolerance:g}"} if plan.scaling.tolerance != USUAL_TOLERANCE else {}
     return {
         "stabilizationWindowSeconds": ceil(window_s),
         "selectPolicy": SELECT[limit.select],
-        **({"policies": rules} if rules else {}),
-        **tolerance,
+        "policies": rules,
+        "tolerance": f"{plan.scaling.tolerance:g}" if plan.scaling.tolerance != USUAL_TOLERANCE else "",
     }
 
 
@@ -138,8 +152,7 @@ def adapter_rules(plan: Plan) -> str:
         series, shown = "tightrope_requests_in_flight", "sum(<<.Series>>{<<.LabelMatchers>>})"
     else:
         series = "tightrope_arrivals_total"
-        waits = "".join(f", class!={literal(item.name)}" for item in plan.classes if item.deferral is not None)
-        shown = f"sum(rate(<<.Series>>{{<<.LabelMatchers>>{waits}}}[{ceil(plan.scaling.metric_window_s)}s]))"
+        shown = f"sum(rate(<<.Series>>{{<<.LabelMatchers>>{waiting(plan)}}}[{ceil(plan.scaling.metric_window_s)}s]))"
     values = {"series": series, "as": adapter_metric(series), "query": shown}
     return fill(FOLDER, "adapter.yaml.j2", "yaml", values)
 
@@ -182,7 +195,11 @@ def _cpu_percent(plan: Plan) -> int:
 
 def _patch(replicas: int, *, follows: bool) -> str:
     """Return the patch that sets the least replicas of an HPA; both ends of it where nothing but the calendar counts."""
-    return f'{{"spec":{{"minReplicas":{replicas}}}}}' if follows else f'{{"spec":{{"minReplicas":{replicas},"maxReplicas":{replicas}}}}}'
+    return (
+        f'{{"spec":{{"minReplicas":{replicas}}}}}'
+        if follows
+        else f'{{"spec":{{"minReplicas":{replicas},"maxReplicas":{replicas}}}}}'
+    )
 
 
 def _job(part: Part, moment: Moment, machines: int) -> str:

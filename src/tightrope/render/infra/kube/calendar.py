@@ -30,7 +30,7 @@ def spans(week: Sequence[int], start_s: float) -> tuple[Span, ...]:
     57 7 * * 1,2,3,4,5 to 0 20 * * 1,2,3,4,5 2
     """
     early = ceil(start_s / 60.0)
-    found = []
+    found: list[Span] = []
     for machines in sorted({*week} - {min(week)}):
         by_day: dict[tuple[int, int], list[int]] = {}
         for start, length in _runs([count >= machines for count in week], early):

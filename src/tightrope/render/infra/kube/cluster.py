@@ -159,7 +159,7 @@ def elsewhere(plan: Plan, place: Place) -> tuple[Part, ...]:
 
 def _waiting(plan: Plan, place: Place) -> list[dict[str, object]]:
     """Return the classes of work that can wait which pools of a place may do, each as its job."""
-    found = []
+    found: list[dict[str, object]] = []
     for item in plan.classes:
         parts = [part for part in place.parts if item.name in {*part.classes, *part.pool.serving.deferrable_classes}]
         if item.deferral is None or not parts:
@@ -235,7 +235,7 @@ def _from_settings(key: str, targets: list[tuple[str, str, list[str]]]) -> dict[
 
 def _keda(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
     """Return KEDA's component."""
-    scaled = [part for part in place.parts if most_machines(plan, part)]
+    scaled = [part for part in place.parts if autoscalers.is_scaled(plan, part)]
     texts = {f"{part.key}.yaml": autoscalers.keda(plan, part, way.scaled(part)) for part in scaled}
     asking = [part.key for part in scaled if "type: prometheus" in texts[f"{part.key}.yaml"]]
     path = "spec.triggers.[type=prometheus].metadata.serverAddress"
@@ -248,7 +248,7 @@ def _keda(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
 
 def _hpa(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
     """Return the component of HorizontalPodAutoscalers and their calendar."""
-    scaled = [part for part in place.parts if most_machines(plan, part) and fits_hpa(part)]
+    scaled = [part for part in place.parts if autoscalers.is_scaled(plan, part) and fits_hpa(part)]
     texts = {f"{part.key}.yaml": autoscalers.hpa(plan, part, way.scaled(part)) for part in scaled}
     if texts:
         texts["role.yaml"] = fill(FOLDER, "schedule_role.yaml.j2", "yaml", {"names": [part.key for part in scaled]})
@@ -273,7 +273,9 @@ def _nodes(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
         texts["node-class.yaml"] = nodes.node_class_file(plan, place)
     if place.cloud == "aws":
         name = nodes.node_class(plan)
-        tags = [f"spec.{terms}.*.tags.[karpenter.sh/discovery]" for terms in ("subnetSelectorTerms", "securityGroupSelectorTerms")]
+        tags = [
+            f"spec.{terms}.*.tags.[karpenter.sh/discovery]" for terms in ("subnetSelectorTerms", "securityGroupSelectorTerms")
+        ]
         replaced = [
             _from_settings("cluster", [("EC2NodeClass", name, tags)]),
             _from_settings("node-role", [("EC2NodeClass", name, ["spec.role"])]),
@@ -314,7 +316,9 @@ def settings(plan: Plan, place: Place) -> list[dict[str, str]]:
     found = [_setting("prometheus", "http://prometheus-operated.monitoring.svc:9090", "Where the autoscalers ask.")]
     if place.cloud == "aws":
         found += [
-            _setting("cluster", "example", "Value of the tag karpenter.sh/discovery on the cluster's subnets and security groups."),
+            _setting(
+                "cluster", "example", "Value of the tag karpenter.sh/discovery on the cluster's subnets and security groups."
+            ),
             _setting("node-role", "example-node-role", "IAM role of the nodes, by its name."),
         ]
     models = {model_key(part): part.pool.variant for part in place.parts}

@@ -89,10 +89,18 @@ def argument(text: str) -> str:
     return text.replace("$(", "$$(")
 
 
-def resources(part: Part) -> dict[str, str]:
-    """Return what one replica asks for, and may use: its share of the machine."""
-    named = {"cpu": f"{replica_cpu(part):g}", "memory": f"{replica_memory_mib(part)}Mi"}
-    return {**named, **accelerators(part)}
+def requests(part: Part) -> dict[str, str]:
+    """Return what one replica asks for: its share of what the machine's system leaves; raise ``InputError`` where that is nothing."""
+    cpu, memory_mib = replica_cpu(part), replica_memory_mib(part)
+    if cpu <= 0 or memory_mib <= 0:
+        msg = f"pool {part.pool.name!r}: a {part.pool.machine} has nothing left for {part.replicas_per_machine} beside its system"
+        raise InputError(msg, resolve="leave the machine out of the workload's `families` and plan again")
+    return {"cpu": f"{cpu:g}", "memory": f"{memory_mib}Mi", **accelerators(part)}
+
+
+def limits(part: Part) -> dict[str, str]:
+    """Return what one replica may use: its whole share of the machine's vCPUs, which its profile is of, and what it asked for."""
+    return {**requests(part), "cpu": f"{part.node.vcpu / part.replicas_per_machine:g}"}
 
 
 def accelerators(part: Part) -> dict[str, str]:
@@ -113,7 +121,9 @@ def resource(part: Part) -> str:
     found = next((name for name, chips in ACCELERATORS.items() if chip in chips.split()), "")
     if not found:
         msg = f"pool {part.pool.name!r} is on {part.node.accelerator!r}, which no device plugin is known for"
-        raise InputError(msg, resolve="leave the machine out of the workload's `families`, or add its chip to `render/infra/kube`")
+        raise InputError(
+            msg, resolve="leave the machine out of the workload's `families`, or add its chip to `render/infra/kube`"
+        )
     return found
 
 

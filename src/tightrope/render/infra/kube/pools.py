@@ -7,7 +7,7 @@ from tightrope.base.plan import Plan
 from tightrope.render import words
 from tightrope.render.infra.deploy import Part, replica_memory_mib
 from tightrope.render.infra.kube import containers
-from tightrope.render.infra.kube.autoscalers import most_machines
+from tightrope.render.infra.kube.autoscalers import is_scaled
 from tightrope.render.infra.kube.places import labels, selector
 
 LEAST_PROGRESS_S = 600
@@ -26,7 +26,7 @@ def pool_values(plan: Plan, part: Part) -> dict[str, object]:
         "selector": selector(plan, part),
         "machine": part.pool.machine,
         "zones": part.pool.zones,
-        "off": most_machines(plan, part) == 0,
+        "off": not is_scaled(plan, part),
         "progress_s": max(LEAST_PROGRESS_S, ceil(2 * part.pool.serving.start_s)),
         "priority": "tightrope-deferrable" if containers.is_deferrable(plan, part) else "tightrope-interactive",
         "grace_s": containers.grace_s(part),
@@ -42,7 +42,8 @@ def pool_values(plan: Plan, part: Part) -> dict[str, object]:
         "probe_s": containers.PROBE_S,
         "startup_failures": containers.startup_failures(part),
         "leaves_s": containers.LEAVES_S,
-        "resources": containers.resources(part),
+        "requests": containers.requests(part),
+        "limits": containers.limits(part),
         "replicas_per_machine": part.replicas_per_machine,
         "shm": f"{max(64, replica_memory_mib(part) // SHM_SHARE)}Mi",
     }
@@ -53,7 +54,9 @@ def said(part: Part) -> str:
     pool = part.pool
     classes = f", answers {', '.join(part.classes)}" if part.classes else ""
     backs = f", stands in for {pool.serving.backs}" if pool.serving.backs else ""
-    return words.clean(f"{pool.variant} on {pool.machine} ({pool.offer}), {min(part.week)} to {max(part.week)} by the calendar{classes}{backs}")
+    return words.clean(
+        f"{pool.variant} on {pool.machine} ({pool.offer}), {min(part.week)} to {max(part.week)} by the calendar{classes}{backs}"
+    )
 
 
 def engine_facts(part: Part) -> dict[str, object]:

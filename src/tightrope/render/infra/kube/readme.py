@@ -14,6 +14,8 @@ ELSEWHERE = {
     "api": "a provider's model: nothing to deploy",
 }
 
+YOURS = "namespace, cost labels and images in `kustomization.yaml`, what only you know in `settings.yaml`. Never written over."
+
 
 def readme(plan: Plan, found: Sequence[Place], title: str, remarks: Sequence[str]) -> str:
     """Return the page; it says so where the plan has no machines."""
@@ -22,18 +24,18 @@ def readme(plan: Plan, found: Sequence[Place], title: str, remarks: Sequence[str
         nothing = "There is nothing to write: no pool of the plan runs on machines."
         return page(f"# {said(plan.workload)} {title}", quoted, nothing, _elsewhere(plan))
     rows = [_row(plan, place, part) for place in found for part in place.parts]
-    heads = ("folder", "pool", "machine", "offer", "> replicas a machine", "> least", "> most", "answers")
+    heads = ("folder", "pool", "machine", "offer", ">replicas a machine", ">least", ">most", "answers")
     return page(
         f"# {said(plan.workload)} {title}",
         quoted,
         table(heads, rows),
-        "*least* and *most* are replicas. " + "".join(f"{line} " for line in remarks).strip(),
+        " ".join(["*least* and *most* are replicas.", *remarks]),
         "## What is yours",
-        "\n".join(f"- `{place.folder}/overlay/`: {_yours(place)}" for place in found),
+        "\n".join(f"- `{place.folder}/overlay/`: {YOURS}" for place in found),
         "## Apply",
         *(_apply(plan, place) for place in found),
         _hpa(plan, found),
-        _limits(plan, found),
+        _limits(found),
         _elsewhere(plan),
     )
 
@@ -53,46 +55,47 @@ def _row(plan: Plan, place: Place, part: Part) -> list[str]:
     ]
 
 
-def _yours(place: Place) -> str:
-    """Return what the user fills in of one place."""
-    keys = "key-of-the-provider: " if any(part.kind == "api" for part in place.parts) else ""
-    return f"{keys}namespace, cost labels and images in `kustomization.yaml`, what only you know in `settings.yaml`. Never written over."
-
-
 def _apply(plan: Plan, place: Place) -> str:
     """Return the commands for one place."""
-    secrets = [part.key for part in cluster.elsewhere(plan, place)]
-    key = f"\nkubectl -n tightrope create secret generic tightrope-api-keys --from-file={secrets[0]}=KEY_FILE" if secrets else ""
-    first = f"# with the context of the cluster in {place.folder}\n"
-    return (
-        f"```console\n{first}kubectl kustomize {place.folder}/overlay\nkubectl apply -f {place.folder}/overlay/namespace.yaml{key}\n"
-        f"kubectl diff --server-side -k {place.folder}/overlay\nkubectl apply --server-side --force-conflicts -k {place.folder}/overlay\n```"
-    )
+    keys = " ".join(f"--from-file={part.key}=KEY_FILE" for part in cluster.elsewhere(plan, place) if part.kind == "api")
+    secret = f"kubectl -n tightrope create secret generic tightrope-api-keys {keys}"
+    overlay = f"{place.folder}/overlay"
+    lines = [
+        f"# with the context of the cluster in {place.folder}",
+        f"kubectl kustomize {overlay}",
+        f"kubectl apply -f {overlay}/namespace.yaml",
+        *([secret] if keys else []),
+        f"kubectl diff --server-side --force-conflicts -k {overlay}",
+        f"kubectl apply --server-side --force-conflicts -k {overlay}",
+    ]
+    return "\n".join(["```console", *lines, "```"])
 
 
 def _hpa(plan: Plan, found: Sequence[Place]) -> str:
     """Return what the component without KEDA needs, and what it can not do."""
     parts = [part for place in found for part in place.parts]
     left = [f"`{part.key}`" for part in parts if not autoscalers.fits_hpa(part)]
-    out = f"It leaves out {', '.join(left)}, which only KEDA can scale." if left else ""
-    zero = [f"`{part.key}`" for part in parts if min(part.week) == 0]
-    stays = f"It keeps a machine of {', '.join(zero)} at all hours, where KEDA goes to none." if zero else ""
-    rules = autoscalers.adapter_rules(plan)
+    zero = [f"`{part.key}`" for part in parts if min(part.week) == 0 and autoscalers.fits_hpa(part)]
     return page(
         "## Without KEDA",
-        "`autoscale-hpa` is named in place of `autoscale-keda` in the overlay, never beside it. It needs prometheus-adapter, with these "
-        f"values of its Helm chart: {stays} {out}".replace("  ", " ").strip(),
-        f"```yaml\n{rules}```",
+        "Name `autoscale-hpa` in the overlay in place of `autoscale-keda`, never beside it. Jobs follow the calendar then.",
+        f"It keeps a machine of {', '.join(zero)} at all hours, where KEDA goes to none: that costs more than planned."
+        if zero
+        else "",
+        f"It leaves out {', '.join(left)}, which only KEDA can scale." if left else "",
+        "It needs prometheus-adapter, with these values of its Helm chart:",
+        f"```yaml\n{autoscalers.adapter_rules(plan)}```",
     )
 
 
-def _limits(plan: Plan, found: Sequence[Place]) -> str:
+def _limits(found: Sequence[Place]) -> str:
     """Return what the cluster needs beside the files."""
     parts = [part for place in found for part in place.parts]
     chips = sorted({name for part in parts for name in containers.accelerators(part)})
     shared = [f"`{part.key}`" for part in parts if containers.shares_chips(part)]
     without = [place for place in found if place.cloud not in nodes.NODES]
     lines = [
+        "Kubernetes 1.30 or newer; 1.33 where the plan's autoscaler has another tolerance than 0.1.",
         "KEDA and the Prometheus Operator, with its Prometheus in the namespace `monitoring`; or edit the overlay.",
         "Room for the gateway on nodes that are not of the plan: the plan does not count them.",
         *(f"The device plugin of `{name}`." for name in chips),
