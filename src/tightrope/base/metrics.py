@@ -1,11 +1,16 @@
 """The metrics that the gateway shows, by name: what it serves on ``/metrics`` and what rendered autoscalers, alerts and dashboards ask for.
 
 Names and units follow Prometheus' conventions (base units, ``_total`` for counters). ``serve/`` registers each of these, ``render/``
-asks for no other.
+asks for no other. Every series carries ``EVERYWHERE`` beside its own labels, so that several workloads can share a Prometheus.
+``pool`` and ``class`` are the names in the plan, ``slo`` a promise as its evidence writes it (``ttft p95 ≤ 4 s``), of a cascade under the
+class that was asked. Counters begin at 0 with the gateway (a first miss must be an increase), gauges of a pool are there while it is.
 """
 
 from dataclasses import dataclass
 from typing import Literal
+
+EVERYWHERE = ("workload",)
+"""Labels of every series beside its own: the plan's workload, as ``render.infra.names.label_value`` writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,9 @@ METRICS: dict[str, Metric] = {
             "tightrope_usd_per_hour", "gauge", ("pool", "offer"), "What the replicas that are there cost, before commitments."
         ),
         Metric("tightrope_usd_total", "counter", ("class", "pool", "driver"), "What was spent, by cost driver."),
+        Metric(
+            "tightrope_month_to_date_usd", "gauge", ("pool",), "What was spent since the first of the month, UTC, by the ledger."
+        ),
         Metric("tightrope_usd_per_1000_requests", "gauge", ("class",), "Cost of a thousand requests, over the last hour."),
         Metric(
             "tightrope_cache_requests_total",

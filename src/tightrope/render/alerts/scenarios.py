@@ -1,0 +1,326 @@
+"""Unit tests of the rules for promtool, made from the plan: what makes each alert fire for its own classes and pools, and what does not.
+
+What an alert should say is put together here a second time, from its words in the rules and the figures that the test feeds.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
+from typing import Any
+
+import yaml
+
+from tightrope.base.catalogue import SPOT
+from tightrope.base.plan import Plan
+from tightrope.render.alerts import figures as of
+from tightrope.render.alerts.promtool import Check, Expected, Scenario, number, series, written
+from tightrope.render.infra.deploy import Part
+
+BURNS = ((14.4, "1h", "5m"), (6.0, "6h", "30m"), (3.0, "1d", "2h"), (1.0, "3d", "6h"))
+"""Burn rate, long and short window of each alert on promises (SRE workbook, chapter 5, table 5-8)."""
+FULL = 0.9
+"""Share of missed requests that is enough whatever the budget."""
+TEST_HOUR = 72
+"""Hour of the week at promtool's time 0: Thursday, 1 January 1970, 00:00 UTC."""
+
+
+def scenarios(plan: Plan, rules: str) -> dict[str, Any]:
+    """Return what the file of unit tests is filled with."""
+    groups = yaml.safe_load(rules)["groups"]
+    alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    return {"groups": [group["name"] for group in groups], "tests": [written(plan, item, alerts) for item in _all(plan)]}
+
+
+def _all(plan: Plan) -> Iterator[Scenario]:
+    """Yield the tests of every alert that the plan's rules have."""
+    yield from _of_promises(plan)
+    yield from _of_waiting(plan)
+    if parts := of.replicated(plan):
+        yield from _of_cost(plan, parts)
+        yield from _of_utilisation(plan, parts)
+        yield from _of_replicas(plan, parts)
+        yield from _of_spot(plan, [part for part in parts if part.pool.offer == SPOT])
+    yield from _of_metered(plan)
+    yield from _of_budget(plan)
+    yield from _of_requests(plan)
+
+
+# --------------------------------------------------------------------------------------------------------------- promises
+
+
+def _of_promises(plan: Plan) -> Iterator[Scenario]:
+    """Yield a test for each speed at which a budget burns, and one of misses that are over."""
+    promised = of.promises(plan)
+    if not promised:
+        return
+    for place in range(len(BURNS) + 2):
+        shares = {item: _share(item, place) for item in promised}
+        yield Scenario(
+            f"promises burn, speed {place}",
+            _judged(
+                plan, {item: (f"0+{number(60 * share)}x60", f"0+{number(60 - 60 * share)}x60") for item, share in shares.items()}
+            ),
+            (Check("TightropePromiseBurn", 30, tuple(_burning(shares))),),
+        )
+    yield Scenario(
+        "promises were missed for an hour, seven hours ago",
+        _judged(plan, dict.fromkeys(promised, ("0+60x60 3600x420", "0x60 0+60x420"))),
+        (Check("TightropePromiseBurn", 480),),
+    )
+
+
+def _least(item: of.Promise, rate: float) -> float:
+    """Return the burn rate beyond which an alert fires."""
+    return min(rate, FULL / item.budget)
+
+
+def _share(item: of.Promise, place: int) -> float:
+    """Return a share of missed requests that fires all alerts but the first ``place`` ones; none of the last."""
+    if place > len(BURNS):
+        return 0.0
+    least = [1.0 / item.budget, *(_least(item, rate) for rate, *_ in BURNS), 0.0]
+    if place == 0 or least[place] == least[place + 1]:
+        return 1.0
+    return item.budget * (least[place] + least[place + 1]) / 2.0
+
+
+def _burning(shares: Mapping[of.Promise, float]) -> Iterator[Expected]:
+    """Yield the alerts that such shares of missed requests give."""
+    for item, share in shares.items():
+        for rate, long, _ in BURNS:
+            if share / item.budget > _least(item, rate):
+                yield Expected(share / item.budget, {"class": item.traffic_class, "slo": item.slo}, long)
+
+
+def _judged(plan: Plan, counts: Mapping[of.Promise, tuple[str, str]]) -> dict[str, str]:
+    """Return the series of requests that missed each promise, and of those that kept it."""
+    return {
+        series(plan, "promises_total", {"class": item.traffic_class, "slo": item.slo, "kept": kept}): values
+        for item, both in counts.items()
+        for kept, values in zip(("false", "true"), both, strict=True)
+    }
+
+
+def _of_waiting(plan: Plan) -> Iterator[Scenario]:
+    """Yield the tests of work that can wait: late, about to be, and in time."""
+    for name in of.windows_s(plan):
+        missed = series(plan, "promises_total", {"class": name, "slo": "done in time", "kept": "false"})
+        slack = series(plan, "deferred_slack_seconds", {"class": name})
+        late, soon, labels = "TightropeDeadlineMissed", "TightropeDeferredWorkLate", {"class": name}
+        yield Scenario(
+            "work that can wait is late",
+            {missed: "0+1x90", slack: "-120x90"},
+            (Check(late, 90, (Expected(60.0, labels),)), Check(soon, 90, (Expected(-120.0, labels),))),
+        )
+        yield Scenario("work that can wait is in time", {missed: "7x90", slack: "3600x90"}, (Check(late, 90), Check(soon, 90)))
+
+
+# ------------------------------------------------------------------------------------------------------------------- cost
+
+
+def _of_cost(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
+    """Yield a test in which replicas cost far more than every cap allows, and one in which they cost less than planned."""
+    planned = [of.planned_usd_per_hour(plan, hour) for hour in range(168)]
+    much = 2.0 * max(of.most_usd_per_hour(plan), of.LIMITS["cost_over_plan"] * max(planned)) + 1.0
+    for name, usd, fires in (
+        ("more than planned", much, (Expected(much),)),
+        ("less than planned", 0.5 * sum(planned) / len(planned), ()),
+    ):
+        inputs = {
+            series(plan, "usd_per_hour", {"pool": part.pool.name, "offer": part.pool.offer}): f"{number(usd / len(parts))}x190"
+            for part in parts
+        }
+        checks = (Check("TightropeCostOverPlan", 190, fires), Check("TightropeCostOverCap", 190, fires))
+        yield Scenario(f"the replicas cost {name}", inputs, checks)
+
+
+def _of_metered(plan: Plan) -> Iterator[Scenario]:
+    """Yield the tests of what is paid by the request."""
+    parts = of.metered(plan)
+    if not parts:
+        return
+    usual = {part.pool.name: part.usd_per_month * 24.0 / 730.0 for part in parts}
+    much = {name: float(ceil(3.0 * usd)) + 1.0 for name, usd in usual.items()}
+    fires = tuple(Expected(usd, {"pool": name}) for name, usd in much.items())
+    for said, spent, expected in (("far more than", much, fires), ("as", usual, ())):
+        inputs = {
+            series(plan, "usd_total", {"class": "", "pool": name, "driver": "compute"}): f"0+{number(usd / 1440.0)}x1510"
+            for name, usd in spent.items()
+        }
+        check = Check("TightropeMeteredCostOverPlan", 1510, expected)
+        yield Scenario(f"what is paid by the request costs {said} planned", inputs, (check,))
+
+
+def _of_budget(plan: Plan) -> Iterator[Scenario]:
+    """Yield the tests of the month: spent, to be spent at this pace, and within its budget.
+
+    At 02:00 of the first of January 2,671,200 s of the month are left, 530 times the two hours of a week that were seen.
+    """
+    budget = float(ceil(of.limits(plan)["budget_usd_per_month"])) + 1.0
+    month, total = series(plan, "month_to_date_usd", {}), series(plan, "usd_total", {})
+    spent, soon = "TightropeBudgetSpent", "TightropeBudgetForecast"
+    yield Scenario(
+        "the budget is spent",
+        {month: f"{number(budget)}x120", total: "0x120"},
+        (Check(spent, 120, (Expected(budget),)), Check(soon, 120, (Expected(budget),))),
+    )
+    yield Scenario(
+        "the budget will be spent",
+        {month: "0x120", total: f"0+{number(budget)}x120"},
+        (Check(spent, 120), Check(soon, 120, (Expected(530.0 * budget),))),
+    )
+    yield Scenario("the budget is kept", {month: "0x120", total: "0x120"}, (Check(spent, 120), Check(soon, 120)))
+
+
+# ------------------------------------------------------------------------------------------------------------------ pools
+
+
+def _of_utilisation(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
+    """Yield the tests of pools that are too busy, that do too little, and that do what was planned."""
+    high, low = "TightropeUtilisationHigh", "TightropeUtilisationLow"
+    busy = {part.pool.name: 1.2 * of.LIMITS["high_utilisation"] * of.target_utilisation(part) for part in parts}
+    yield Scenario(
+        "pools are too busy",
+        _utilised(plan, busy, 45),
+        (Check(high, 45, tuple(Expected(value, {"pool": name}) for name, value in busy.items())),),
+    )
+    known = {part.pool.name: value for part in parts if (value := of.planned_utilisation(plan, part)) is not None}
+    little = {name: 0.5 * of.LIMITS["low_utilisation"] * value for name, value in known.items()}
+    fires = tuple(Expected(value, {"pool": name}) for name, value in little.items())
+    yield Scenario("pools do far too little", _utilised(plan, little, 1500), (Check(low, 900), Check(low, 1500, fires)))
+    usual = {part.pool.name: of.planned_utilisation(plan, part) or 1.0 for part in parts}
+    yield Scenario("pools do what was planned", _utilised(plan, usual, 1500), (Check(high, 1500), Check(low, 1500)))
+
+
+def _utilised(plan: Plan, shares: Mapping[str, float], minutes: int) -> dict[str, str]:
+    """Return the series of pools whose utilisation stays as it is."""
+    return {series(plan, "utilisation_ratio", {"pool": name}): f"{number(value)}x{minutes}" for name, value in shares.items()}
+
+
+def _of_replicas(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
+    """Yield the tests of replicas: at their cap, missing, with a queue that grows, and as they should be."""
+    patience = of.patience_minutes(plan)
+    most = {part.pool.name: of.most_replicas(part) for part in parts}
+    capped = tuple(
+        Expected(float(most[part.pool.name]), {"pool": part.pool.name})
+        for part in parts
+        if most[part.pool.name] > max(part.week[TEST_HOUR : TEST_HOUR + 2]) * part.replicas_per_machine
+    )
+    cap, missing, held = "TightropeReplicasAtCap", "TightropeReplicasMissing", "TightropeRequestsHeld"
+    yield Scenario(
+        "pools stay at their caps", _ready(plan, most, 75), (Check(cap, 30), Check(cap, 75, capped), Check(missing, 75))
+    )
+    below = {name: max(0, count - 1) for name, count in most.items()}
+    yield Scenario("pools stay below their caps", _ready(plan, below, 75), (Check(cap, 75),))
+    hours = {_first_hour(part) for part in parts}
+    times = sorted({60 * (hour - TEST_HOUR) + patience + 5 for hour in hours if hour is not None})
+    yield Scenario(
+        "no replica is ready",
+        {**_ready(plan, dict.fromkeys(most, 0), times[-1] if times else 60), **_held(plan, parts, 3)},
+        (
+            *(Check(missing, at, tuple(_missing(parts, at, patience))) for at in times),
+            Check(held, patience + 5, tuple(Expected(3.0, {"pool": part.pool.name}) for part in parts)),
+        ),
+    )
+    yield Scenario("no request is held", _held(plan, parts, 0), (Check(held, patience + 5),))
+    yield from _of_queues(plan, parts)
+
+
+def _first_hour(part: Part) -> int | None:
+    """Return the first hour of the two days from the tests' beginning in which the schedule wants a machine; None where it wants none."""
+    return next((hour for hour in range(TEST_HOUR, TEST_HOUR + 48) if part.week[hour]), None)
+
+
+def _missing(parts: Sequence[Part], at_minute: int, patience: int) -> Iterator[Expected]:
+    """Yield the alerts on pools that the schedule wanted for so long, none of whose replicas is ready."""
+    for part in parts:
+        wanted = [part.week[TEST_HOUR + minute // 60] for minute in range(max(0, at_minute - patience), at_minute + 1)]
+        if min(wanted) > 0 and len(wanted) > patience:
+            yield Expected(float(wanted[-1] * part.replicas_per_machine), {"pool": part.pool.name})
+
+
+def _ready(plan: Plan, counts: Mapping[str, int], minutes: int) -> dict[str, str]:
+    """Return the series of pools with so many ready replicas."""
+    return {series(plan, "replicas", {"pool": name, "state": "ready"}): f"{count}x{minutes}" for name, count in counts.items()}
+
+
+def _held(plan: Plan, parts: Sequence[Part], count: int) -> dict[str, str]:
+    """Return the series of pools with so many requests held."""
+    return {series(plan, "held_requests", {"pool": part.pool.name}): f"{count}x60" for part in parts}
+
+
+def _of_queues(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
+    """Yield the tests of queues: one that grows, one that is long but does not, one of work that can wait."""
+    waiting = of.windows_s(plan)
+    step = {part.pool.name: ceil(part.pool.serving.concurrency) + 1 for part in parts}
+    grows = {
+        series(plan, "queue_requests", {"pool": part.pool.name, "class": _interactive(part, waiting)}): (
+            f"0+{step[part.pool.name]}x40"
+        )
+        for part in parts
+    }
+    still = dict.fromkeys(grows, "100000x40")
+    batch = {
+        series(plan, "queue_requests", {"pool": part.pool.name, "class": name}): "0+1000x40" for part in parts for name in waiting
+    }
+    ready = _ready(plan, dict.fromkeys(step, 1), 40)
+    fires = tuple(Expected(30.0 * count, {"pool": name}) for name, count in step.items())
+    yield Scenario("queues grow", {**ready, **grows}, (Check("TightropeQueueGrows", 30, fires),))
+    yield Scenario("queues are long, and what can wait waits", {**ready, **still, **batch}, (Check("TightropeQueueGrows", 30),))
+
+
+def _interactive(part: Part, waiting: Mapping[str, float]) -> str:
+    """Return a class of the pool that can not wait; any name that is none which can where it has none."""
+    return next((name for name in part.classes if name not in waiting), "".join(waiting) + ".")
+
+
+def _of_spot(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
+    """Yield the tests of spot machines: one notice too many, and one fewer."""
+    if not parts:
+        return
+    most = {part.pool.name: of.unusual_notices(part) for part in parts}
+    last = 5 * (max(most.values()) // 5 + 2)
+    for said, more in (("more often than is likely", 1), ("as they may", 0)):
+        inputs = {
+            series(plan, "spot_notices_total", {"pool": name}): f"0+1x{count + more} {count + more}x{last}"
+            for name, count in most.items()
+        }
+        fires = tuple(Expected(float(count + 1), {"pool": name}) for name, count in most.items() if more)
+        yield Scenario(f"spot machines go {said}", inputs, (Check("TightropeSpotInterruptions", last, fires),))
+
+
+# --------------------------------------------------------------------------------------------------------------- requests
+
+
+def _of_requests(plan: Plan) -> Iterator[Scenario]:
+    """Yield the tests of requests turned away, of the cache, and of a gateway that is not seen."""
+    names = list(dict.fromkeys(item.asked_as or item.name for item in plan.classes)) or ["any"]
+    for said, count, fires in (("", 6, tuple(Expected(0.1, {"class": name}) for name in names)), ("not ", 0, ())):
+        inputs = {
+            series(plan, metric, {"class": name, label: value}): f"0+{step}x40"
+            for name in names
+            for metric, label, value, step in (
+                ("shed_requests_total", "reason", "wait", count),
+                ("requests_total", "outcome", "ok", 60 - count),
+                ("requests_total", "outcome", "shed", count),
+            )
+        }
+        yield Scenario(f"requests are {said}turned away", inputs, (Check("TightropeRequestsShed", 35, fires),))
+    if plan.cache is not None:
+        yield from _of_cache(plan, names)
+    seen = series(plan, "requests_in_flight", {"pool": "any"})
+    yield Scenario("the gateway is not seen", {}, (Check("TightropeGatewayAbsent", 10, (Expected(1.0),)),))
+    yield Scenario("the gateway is seen", {seen: "0x10"}, (Check("TightropeGatewayAbsent", 10),))
+
+
+def _of_cache(plan: Plan, names: Sequence[str]) -> Iterator[Scenario]:
+    """Yield the tests of a cache that hits no more, and of one that hits as the day before."""
+    for name, hits, fires in (
+        ("hits no more", "0+50x1440 72000x1440", tuple(Expected(0.0, {"class": item}) for item in names)),
+        ("hits as before", "0+50x2880", ()),
+    ):
+        inputs = {
+            series(plan, "cache_requests_total", {"class": item, "result": result}): values
+            for item in names
+            for result, values in (("hit", hits), ("miss", "0+50x2880"))
+        }
+        yield Scenario(f"the cache {name}", inputs, (Check("TightropeCacheHitsFew", 2880, fires),))
