@@ -1,4 +1,4 @@
-"""``tightrope perf``: what a machine can do with a model, measured."""
+"""``tightrope perf``: what a machine can do with a model; ``measure`` is here, the tables are in ``speeds.py``."""
 
 import json
 import math
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tightrope.base.errors import InputError
+from tightrope.cli.speeds import compare_speeds, list_speeds, show_speed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
     from tightrope.base.records import Profile
     from tightrope.perf.measure.sweep import Measured
 
-app = typer.Typer(no_args_is_help=True, help="Measure how models behave on machines.")
+app = typer.Typer(no_args_is_help=True, help="What models do on machines: list, compare, measure.")
 
 
-@app.callback()
-def perf() -> None:
-    """Measure how models behave on machines."""
+app.command("list")(list_speeds)
+app.command("show")(show_speed)
+app.command("compare")(compare_speeds)
 
 
 @app.command()
