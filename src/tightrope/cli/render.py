@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tightrope.render.files import Updated
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MOST_NAMED = 16
+"""Files named on the terminal; the list in ``.tightrope/`` has all."""
 A_MONDAY = 1
 """2024-01-01 was one."""
 
@@ -140,12 +142,15 @@ def _print_written(console: "Console", name: str, folder: Path, updated: "Update
     from tightrope.render.terminal import add_rows, labelled, say  # noqa: PLC0415
 
     table = labelled("left")
-    add_rows(table, "wrote", [say(str(folder / path)) for path in updated.written])
+    rest = len(updated.written) - MOST_NAMED
+    shown = updated.written if rest <= 1 else updated.written[:MOST_NAMED]
+    add_rows(table, "wrote", [say(str(path)) for path in shown])
+    add_rows(table, "", [say(f"and {rest} more", "dim")] if rest > 1 else [])
     add_rows(table, "the same", [say(words.count(updated.same, "file"), "dim")] if updated.same else [])
-    add_rows(table, "removed", [say(str(folder / path), "yellow") for path in updated.removed])
-    add_rows(table, "yours", [say(f"{folder / path} (left as it is)", "dim") for path in updated.yours])
+    add_rows(table, "removed", [say(str(path), "yellow") for path in updated.removed])
+    add_rows(table, "yours", [say(f"{path} (left as it is)", "dim") for path in updated.yours])
     add_rows(table, "next", [say(command, "bold")] if command else [])
-    console.print(say(name, "bold"))
+    console.print(say(f"{name}, in {folder}/", "bold"))
     console.print(table)
 
 
