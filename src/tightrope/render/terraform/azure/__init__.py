@@ -1,17 +1,17 @@
 """Azure's root module: scale sets or AKS node pools, Container Instances, Functions, budgets and alerts.
 
 Comes in: a ``Plan``. Goes out: the files below ``root/`` as they are, ``plan.auto.tfvars.json`` with what the plan decided, and
-``settings.auto.tfvars`` for what is the user's. To extend: edit the ``.tf`` files; what they ask of a plan is in ``data.py``.
+``settings.auto.tfvars`` for what is the user's. To extend: edit the ``.tf`` files; what they ask of a plan is in ``infra/azure/data.py``.
 """
 
 import json
 from pathlib import Path
 
 from tightrope.base.plan import Plan
+from tightrope.render.infra.azure import data
 from tightrope.render.infra.commitments import commitments_page
 from tightrope.render.infra.deploy import Part, deploy, on_cloud, remark
 from tightrope.render.infra.templates import fill, static
-from tightrope.render.terraform.azure import data
 from tightrope.render.terraform.azure.readme import readme
 
 FOLDER = "terraform/azure/root"
@@ -28,7 +28,6 @@ ALWAYS = (
     "versions.tf",
     "tests/caps.tftest.hcl",
 )
-ON_MACHINES = ("machine/start.sh", "machine/drain.sh", "machine/tightrope.service", "machine/tightrope-drain.service")
 
 
 def files(plan: Plan) -> dict[Path, str]:
@@ -41,7 +40,7 @@ def files(plan: Plan) -> dict[Path, str]:
     ]
     return {
         **{Path(name): remark(plan) + "\n" + static(FOLDER, name) for name in sorted(named)},
-        **{Path(name): static(FOLDER, name) for name in ON_MACHINES},
+        **{Path("machine", name): text for name, text in data.scripts().items()},
         Path("plan.auto.tfvars.json"): json.dumps(data.variables(plan), indent=2, ensure_ascii=False) + "\n",
         Path("settings.auto.tfvars"): _settings(here),
         Path("commitments.md"): commitments_page(plan, "azure"),

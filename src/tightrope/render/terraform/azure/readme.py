@@ -4,11 +4,11 @@ from tightrope.base.plan import Plan
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.services import find_size
 from tightrope.render import words
+from tightrope.render.infra.azure.data import ENTRIES, FLEX_LEAST, usd_per_month
 from tightrope.render.infra.deploy import Part, deploy, notice, on_cloud
 from tightrope.render.infra.schedule import WEEK, at_most
 from tightrope.render.infra.templates import static
 from tightrope.render.markdown import page, said, table
-from tightrope.render.terraform.azure.data import ENTRIES, FLEX_LEAST, usd_per_month
 
 HEADS = ("pool", "made of", "region", "paid", ">at least", ">in the week's largest hour", ">at most", ">$ a month")
 

@@ -8,7 +8,7 @@ port=$(jq -er .port "$pool")
 replicas=$(jq -er .replicas "$pool")
 accelerators=$(jq -er .accelerators "$pool")
 mapfile -d '' -t arguments < <(jq -j '.arguments[] | . + "\u0000"' "$pool")
-mapfile -d '' -t environment < <(jq -j '.environment[] | "--env", . | . + "\u0000"' "$pool")
+mapfile -d '' -t environment < <(jq -j '.environment[] | "--env", "\(.name)=\(.value)" | . + "\u0000"' "$pool")
 
 registry=${image%%/*}
 if [[ $registry == *.azurecr.io ]]; then

@@ -1,4 +1,4 @@
-"""What the plan decided, as the variables that the ``.tf`` files declare."""
+"""What the plan decided, as data that Azure's targets loop over: Terraform's variables, and what becomes an ARM template's parameters."""
 
 import hashlib
 import re
@@ -10,7 +10,7 @@ from tightrope.clouds.services import find_size
 from tightrope.render.infra.deploy import PLAN_AGAIN, Part, deploy, engine_arguments, on_cloud, start_minutes
 from tightrope.render.infra.names import slug
 from tightrope.render.infra.schedule import DAYS
-from tightrope.render.infra.templates import check_text
+from tightrope.render.infra.templates import check_text, static
 
 ENTRIES = 18
 """Profiles of a week: Azure takes 20 (Microsoft documentation, Azure Monitor limits, 2026), and one is the default, one for expiry."""
@@ -24,11 +24,19 @@ FLEX_LEAST, FLEX_MOST = 40, 1000
 """Limits of an app's largest number of instances (the same page)."""
 
 
+ON_MACHINES = ("start.sh", "drain.sh", "tightrope.service", "tightrope-drain.service")
+
+
+def scripts() -> dict[str, str]:
+    """Return what the machines of a scale set run, by file name; the same for every plan, so that none is replaced for nothing."""
+    return {name: static("infra/azure/machine", name) for name in ON_MACHINES}
+
+
 def variables(plan: Plan) -> dict[str, object]:
     """Return what of the plan stands on Azure, as JSON holds it; raise ``InputError`` for what Azure can not run."""
     here = on_cloud(plan, "azure")
     for part in deploy(here, "owned"):
-        msg = f"pool {part.pool.name!r} is of machines of your own on Azure, which Terraform can not make"
+        msg = f"pool {part.pool.name!r} is of machines of your own on Azure, which no file can make"
         raise InputError(msg, resolve="leave owned machines out of the clouds' pools, or render for --target kubernetes")
     machines, containers, functions = (deploy(here, kind) for kind in ("machines", "container", "function"))
     found: dict[str, object] = {
