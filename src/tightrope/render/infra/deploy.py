@@ -127,19 +127,27 @@ def _twice(names: Iterable[str]) -> str:
 
 
 def on_cloud(plan: Plan, cloud: str) -> Plan:
-    """Return what of the plan stands on one cloud; raise ``InputError`` where nothing does."""
+    """Return what of the plan stands on one cloud, with that cloud's share of each cost that is no pool's (``usd_on``).
+
+    Raises ``InputError`` where nothing stands there.
+    """
     pools = tuple(pool for pool in plan.pools if pool.cloud == cloud)
     if not pools:
         used = ", ".join(dict.fromkeys(pool.cloud for pool in plan.pools)) or "none"
         msg = f"the plan has no pool on {cloud!r}: its clouds are {used}"
         raise InputError(msg, resolve="name one of them with --cloud, or leave it out for all")
     names = {pool.name for pool in pools}
+    share = _share_on(plan, cloud)
     return replace(
         plan,
         pools=pools,
         routing=tuple(rule for rule in plan.routing if rule.pool in names),
         commitments=tuple(item for item in plan.commitments if item.cloud == cloud),
-        cost_lines=tuple(line for line in plan.cost_lines if line.pool in names or not line.pool),
+        cost_lines=tuple(
+            line if line.pool else replace(line, usd=share * line.usd)
+            for line in plan.cost_lines
+            if line.pool in names or not line.pool
+        ),
     )
 
 
@@ -150,10 +158,16 @@ def clouds_of(plan: Plan) -> tuple[str, ...]:
 
 def usd_on(plan: Plan, cloud: str) -> float:
     """Return what the plan's part on a cloud costs a month: its pools, and of what is no pool's a share as large as theirs of all pools."""
-    pooled = sum(line.usd for line in plan.cost_lines if line.pool)
     around = sum(line.usd for line in plan.cost_lines if not line.pool)
     here = sum(part.usd_per_month for part in deploy(plan) if part.pool.cloud == cloud)
-    return here + (around * here / pooled if pooled > 0 else around)
+    return here + around * _share_on(plan, cloud)
+
+
+def _share_on(plan: Plan, cloud: str) -> float:
+    """Return the part of all pools' cost that pools on a cloud have; all of it where no pool costs anything."""
+    names = {pool.name for pool in plan.pools if pool.cloud == cloud}
+    pooled = sum(line.usd for line in plan.cost_lines if line.pool)
+    return sum(line.usd for line in plan.cost_lines if line.pool in names) / pooled if pooled > 0 else 1.0
 
 
 def is_on_demand(part: Part) -> bool:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tightrope.base.plan import Plan
-from tightrope.render import words
-from tightrope.render.infra.deploy import clouds_of, deploy, notice
+from tightrope.render.infra.deploy import Part, clouds_of, deploy, notice
+from tightrope.render.markdown import page, said, table
 
 NEXT = 'for root in {out}/*/; do terraform -chdir="$root" init && terraform -chdir="$root" test; done'
 
@@ -41,32 +41,26 @@ def covered() -> tuple[str, ...]:
 
 def _readme(plan: Plan, written: list[str]) -> str:
     """Return what was written for which pools, and for which nothing was."""
-    rows = [
-        f"| {_cell(part.pool.name)} | {_cell(part.pool.cloud)} | {_cell(part.pool.machine)} | {_cell(part.pool.offer)} | "
-        + (f"`{part.pool.cloud}/` |" if part.pool.cloud in written else "nothing: a service of its own, without Terraform here |")
-        for part in deploy(plan)
-    ]
-    table = ["| pool | cloud | machine | offer | written |", "| --- | --- | --- | --- | --- |", *rows]
     roots = [
         f"- `{cloud}/`: a root module. Fill in `{cloud}/settings.auto.tfvars`, then read `{cloud}/README.md`."
         for cloud in written
     ]
-    return "\n".join(
-        [
-            f"# {words.clean(plan.workload)} in Terraform",
-            "",
-            *(f"> {line}" for line in notice(plan)),
-            "",
-            *(roots or ["There is nothing to write: no pool of the plan stands on a cloud that has Terraform here."]),
-            *(["", *table] if rows else []),
-            "",
-        ]
+    rows = [
+        (*map(said, (part.pool.name, part.pool.cloud, part.pool.machine, part.pool.offer)), _place(part, written))
+        for part in deploy(plan)
+    ]
+    return page(
+        f"# {said(plan.workload)} in Terraform",
+        "\n".join(f"> {said(line)}" for line in notice(plan)),
+        "\n".join(roots) or "There is nothing to write: no pool of the plan stands on a cloud that has Terraform here.",
+        table(("pool", "cloud", "machine", "offer", "written"), rows) if rows else "",
     )
 
 
-def _cell(text: str) -> str:
-    """Return a cell of a Markdown table; what it says can not end it."""
-    return words.clean(text).replace("|", "\\|").replace("`", "'")
+def _place(part: Part, written: list[str]) -> str:
+    """Return the folder that a pool is written to."""
+    cloud = part.pool.cloud
+    return f"`{cloud}/`" if cloud in written else "nothing: no Terraform is written for what it stands on"
 
 
 RENDERER = Terraform()

@@ -105,6 +105,7 @@ def _machines(plan: Plan, part: Part) -> dict[str, object]:
         "most": max(part.pool.max_replicas, *part.week),
         "schedule": _schedule(part, lambda moment: moment.cron),
         "requests_per_s": part.requests_per_s,
+        "usual_requests_per_s": round(_used(plan, part) * part.pool.serving.requests_per_s, 9),
         "from_zero": min(part.week) == 0 and part.pool.serving.cooldown_s is not None,
         "start_s": part.pool.serving.start_s,
         "slow": _slow(plan, part),
@@ -112,6 +113,15 @@ def _machines(plan: Plan, part: Part) -> dict[str, object]:
         "environment": _environment(part),
         "labels": part.labels(plan),
     }
+
+
+def _used(plan: Plan, part: Part) -> float:
+    """Return the share of the time its machines are paid for that they answer, by the plan's bill; 0 where that does not say."""
+    usd = {
+        driver: sum(line.usd for line in plan.cost_lines if line.pool == part.pool.name and line.driver == driver)
+        for driver in ("compute", "idle")
+    }
+    return usd["compute"] / paid if (paid := sum(usd.values())) > 0 else 0.0
 
 
 def image_kind(part: Part) -> str:

@@ -34,9 +34,10 @@ MACHINES = """- A group begins with the week's fewest machines: the calendar's n
   are taken instead, promises are watched, and a pool without machines starts one for a request that waits.
 - With `run_on = "kubernetes"` the calendar holds for nodes; pods, and nodes above it, are the target `kubernetes`. A new cluster has
   machines of its own (`system_nodes`) that the plan does not pay for; name a cluster that is there in `cluster_names` to spare them.
-- A machine that goes drains for `drain_seconds`, and is paid for meanwhile. Spot notices are told of by region, with the machine's id."""
-ALWAYS_SO = """- On the day of `expires_on` calendars end, and one last scheduled action takes every group and service to zero, with nothing else that
-  would have to run; functions cost nothing when nobody asks. The tag `expires-on` finds what stands: `terraform destroy` removes it.
+- A machine that goes drains for `drain_seconds` and is paid for meanwhile; so is the one that takes a spot machine's place before that
+  goes, for which Amazon may exceed a group's most by a tenth. Spot notices are told of by region, with the machine's id."""
+ALWAYS_SO = """- On the day of `expires_on` calendars end, and one last scheduled action takes every group and service to zero: nothing
+  else has to run for it. Functions cost nothing when nobody asks. The tag `expires-on` finds what stands; `terraform destroy` removes it.
 - Budgets and cost anomalies see what has the tag `workload` once that tag is active for cost allocation: `activate_cost_tags` in the
   management account, or by hand there.
 - Not in the plan's cost: a key a region ($1 a month, AWS KMS pricing, 2026), alarms, logs and detailed monitoring. A Kubernetes control

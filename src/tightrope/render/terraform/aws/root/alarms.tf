@@ -69,20 +69,35 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
   }
 }
 
-# Utilisation, in both directions: over what a machine sustains for a quarter of an hour, or so far below it for six hours that money is lost.
-resource "aws_cloudwatch_metric_alarm" "load" {
-  for_each = merge([
-    for key, pool in local.scaled : {
-      "${key} full" = { key = key, comparison = "GreaterThanThreshold", share = 1.1, period = 60, periods = 15, said = "More requests a machine, for a quarter of an hour, than the plan steers it to: the group is at its most, or machines do not come." }
-      "${key} idle" = { key = key, comparison = "LessThanThreshold", share = 0.1, period = 3600, periods = 6, said = "Less than a tenth of the requests a machine that it sustains, for six hours: plan again with newer traffic." }
-    }
+# Utilisation, in both directions: for a quarter of an hour over what machines are steered to, or all day so far below what was planned that
+# money is lost.
+locals {
+  watched = merge([
+    for key, pool in local.scaled : merge(
+      {
+        "${key} full" = {
+          key  = key, comparison = "GreaterThanThreshold", requests_per_s = 1.1 * pool.requests_per_s, period = 60, periods = 15
+          said = "More requests a machine, for a quarter of an hour, than it is steered to: the group is at its most, or machines do not come."
+        }
+      },
+      pool.usual_requests_per_s == 0 ? {} : {
+        "${key} idle" = {
+          key  = key, comparison = "LessThanThreshold", requests_per_s = 0.25 * pool.usual_requests_per_s, period = 3600, periods = 24
+          said = "Less than a quarter, all day, of the requests a machine that were planned for: plan again with newer traffic."
+        }
+      },
+    )
   ]...)
+}
+
+resource "aws_cloudwatch_metric_alarm" "load" {
+  for_each = local.watched
 
   region              = var.machines[each.value.key].region
   alarm_name          = "${var.plan.name} ${each.key}"
   alarm_description   = each.value.said
   comparison_operator = each.value.comparison
-  threshold           = each.value.share * 60 * var.machines[each.value.key].requests_per_s
+  threshold           = 60 * each.value.requests_per_s
   evaluation_periods  = each.value.periods
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_sns_topic.alarms[var.machines[each.value.key].region].arn]

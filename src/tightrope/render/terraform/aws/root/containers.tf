@@ -2,7 +2,7 @@
 
 locals {
   container_schedules = merge([
-    for key, pool in var.containers : { for name, entry in pool.schedule : "${key}: ${name}" => merge(entry, { pool = key }) }
+    for key, pool in var.containers : { for name, entry in pool.schedule : "${key} ${name}" => merge(entry, { pool = key }) }
   ]...)
 }
 

@@ -41,7 +41,8 @@ locals {
         [["systemctl", "mask", "--now", "--no-block", "ecs.service"], ["systemctl", "enable", "--now", "docker"]],
         local.registries[key] == null ? [] : [["dnf", "install", "-y", "amazon-ecr-credential-helper"]],
         [for place, engine in pool.engines : concat(
-          ["docker", "run", "--detach", "--restart=always", "--name=engine-${place}", "--network=host", "--ipc=host"],
+          ["docker", "run", "--detach", "--restart=always", "--name=engine-${place}", "--network=host"],
+          length(engine.accelerators) > 1 ? ["--ipc=host"] : [],
           ["--stop-timeout=${var.drain_seconds}", "--env=PORT=${8000 + place}"],
           ["--log-driver=awslogs", "--log-opt=awslogs-region=${pool.region}", "--log-opt=awslogs-group=/tightrope/${var.plan.name}/${key}"],
           length(engine.accelerators) == 0 ? [] : (
@@ -59,7 +60,7 @@ locals {
   }
 
   schedules = merge([
-    for key, pool in var.machines : { for name, entry in pool.schedule : "${key}: ${name}" => merge(entry, { pool = key }) }
+    for key, pool in var.machines : { for name, entry in pool.schedule : "${key} ${name}" => merge(entry, { pool = key }) }
   ]...)
 }
 
@@ -196,11 +197,11 @@ resource "aws_autoscaling_group" "pool" {
     }
   }
 
-  # Time for requests to end; the balancer sends none any more. A machine is paid for while it drains.
+  # The balancer lets a machine's requests end first, for drain_seconds; this is for the last lines of its engines' logs.
   initial_lifecycle_hook {
     name                 = "drain"
     lifecycle_transition = "autoscaling:EC2_INSTANCE_TERMINATING"
-    heartbeat_timeout    = var.drain_seconds
+    heartbeat_timeout    = 30
     default_result       = "CONTINUE"
   }
 
@@ -209,7 +210,7 @@ resource "aws_autoscaling_group" "pool" {
 
     preferences {
       min_healthy_percentage = 100
-      max_healthy_percentage = 200
+      max_healthy_percentage = 110
       auto_rollback          = false # a launch template whose image is the newest of its kind can not be rolled back by itself
       skip_matching          = true
     }

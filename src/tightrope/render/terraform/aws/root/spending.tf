@@ -16,13 +16,21 @@ resource "aws_sns_topic_policy" "alarms" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Principal = { Service = ["cloudwatch.amazonaws.com", "events.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"] }
-      Action    = "sns:Publish"
-      Resource  = each.value.arn
-      Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
-    }]
+    Statement = [
+      {
+        Effect    = "Allow"
+        Principal = { Service = "cloudwatch.amazonaws.com" }
+        Action    = "sns:Publish"
+        Resource  = each.value.arn
+        Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
+      },
+      {
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" } # which takes no condition here
+        Action    = "sns:Publish"
+        Resource  = each.value.arn
+      },
+    ]
   })
 }
 
@@ -69,7 +77,12 @@ resource "aws_ce_anomaly_monitor" "workload" {
   monitor_type = "CUSTOM"
 
   monitor_specification = jsonencode({
-    Tags = { Key = "user:workload", Values = [var.plan.workload_label], MatchOptions = ["EQUALS"] }
+    And            = null
+    CostCategories = null
+    Dimensions     = null
+    Not            = null
+    Or             = null
+    Tags           = { Key = "user:workload", MatchOptions = null, Values = [var.plan.workload_label] }
   })
 }
 

@@ -17,24 +17,25 @@ variable "plan" {
 variable "machines" {
   description = "Pools of machines: a group each. The schedule is the floor of every hour; the autoscaler adds up to the most."
   type = map(object({
-    pool           = string
-    region         = string
-    machine        = string
-    image_kind     = string
-    ami_type       = string
-    spot           = bool
-    backs          = string
-    variant        = string
-    least          = number
-    most           = number
-    schedule       = map(object({ cron = string, machines = number }))
-    requests_per_s = number
-    from_zero      = bool
-    start_s        = number
-    slow           = object({ percentile = number, limit_s = number })
-    engines        = list(object({ arguments = list(string), accelerators = list(number) }))
-    environment    = map(string)
-    labels         = map(string)
+    pool                 = string
+    region               = string
+    machine              = string
+    image_kind           = string
+    ami_type             = string
+    spot                 = bool
+    backs                = string
+    variant              = string
+    least                = number
+    most                 = number
+    schedule             = map(object({ cron = string, machines = number }))
+    requests_per_s       = number
+    usual_requests_per_s = number
+    from_zero            = bool
+    start_s              = number
+    slow                 = object({ percentile = number, limit_s = number })
+    engines              = list(object({ arguments = list(string), accelerators = list(number) }))
+    environment          = map(string)
+    labels               = map(string)
   }))
   default = {}
 }
