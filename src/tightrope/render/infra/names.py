@@ -40,12 +40,13 @@ def label_value(text: str) -> str:
 def pascal(text: str) -> str:
     """Return a CloudFormation logical name (letters and digits alone) for a ``slug``; two slugs never share one.
 
-    >>> pascal("int8-g4dn-2xlarge")
-    'Int8G4dn2xlarge'
+    A capital says where a word begins, but for one that begins with a digit: such a name ends in six digits of its SHA-256.
+
+    >>> pascal("int8-g4dn-xlarge"), pascal("int8-g4dn-2xlarge")
+    ('Int8G4dnXlarge', 'Int8G4dn2xlargefd3991')
     """
     joined = "".join(part.capitalize() for part in text.split("-"))
-    doubtful = re.search(r"-\d", text) is not None and re.search(r"[a-z0-9]-\d", text) is None
-    return f"{joined}{_digest(text)}" if doubtful else joined
+    return f"{joined}{_digest(text)}" if re.search(r"-\d", text) else joined
 
 
 def _digest(text: str) -> str:

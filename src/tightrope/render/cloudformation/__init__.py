@@ -1,0 +1,62 @@
+"""The plan's pools on AWS as CloudFormation: one template a region, and one for what an account has once (``spending.yaml``).
+
+Comes in: a ``Plan``. Goes out: ``<region>.yaml`` with its parameters in ``settings/<region>.json``, which are the user's. What is made is
+written in ``*.yaml.j2`` here; CloudFormation has no loops, so a template is filled pool by pool. No text of a plan passes ``Fn::Sub``, and
+none that CloudFormation would look up (``{{resolve:``) is written.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tightrope.base.errors import InputError
+from tightrope.base.plan import Plan
+from tightrope.render.cloudformation.readme import readme
+from tightrope.render.cloudformation.values import parts_of, region_values, settings, spending_values
+from tightrope.render.infra.commitments import commitments_page
+from tightrope.render.infra.deploy import remark
+from tightrope.render.infra.templates import fill, json_file
+
+FOLDER = "cloudformation"
+LOOKED_UP = "{{resolve:"
+"""What CloudFormation reads as the name of a secret or parameter, wherever it stands in a text."""
+NEXT = (
+    "for settings in {out}/settings/*.json; do name=$(basename $settings .json);"
+    " region=$(test $name = spending && echo us-east-1 || echo $name);"
+    " aws cloudformation deploy --no-execute-changeset --region $region --stack-name tightrope-$name --template-file {out}/$name.yaml"
+    " --parameter-overrides file://$settings --capabilities CAPABILITY_IAM; done"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CloudFormation:
+    """Writes a template for each region of AWS, and ``README.md``."""
+
+    name: str = "cloudformation"
+    next_command: str = NEXT
+
+    def render(self, plan: Plan) -> dict[Path, str]:
+        """Return the files; of a plan without pools on AWS a page that says so."""
+        parts = parts_of(plan)
+        files = {Path("README.md"): readme(plan, parts)}
+        if not parts:
+            return files
+        for region in sorted({part.pool.region for part in parts}):
+            values = region_values(plan, tuple(part for part in parts if part.pool.region == region))
+            files[Path(f"{region}.yaml")] = remark(plan) + fill(FOLDER, "region.yaml.j2", "yaml", values)
+            files[Path("settings") / f"{region}.json"] = json_file({"Parameters": settings(values)})
+        files[Path("spending.yaml")] = remark(plan) + fill(FOLDER, "spending.yaml.j2", "yaml", spending_values(plan))
+        files[Path("settings/spending.json")] = json_file({"Parameters": {"NotifyEmail": ""}})
+        files[Path("commitments.md")] = commitments_page(plan, "aws")
+        for path, text in files.items():
+            _check(path, text)
+        return files
+
+
+def _check(path: Path, text: str) -> None:
+    """Raise ``InputError`` where CloudFormation would put something else in the place of a plan's text."""
+    if path.suffix == ".yaml" and LOOKED_UP in text:
+        msg = f"a name of the plan can not be written to CloudFormation: it holds {LOOKED_UP!r}, which reads a secret"
+        raise InputError(msg, resolve="rename it in the workload and plan again")
+
+
+RENDERER = CloudFormation()
