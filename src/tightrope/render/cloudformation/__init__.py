@@ -23,7 +23,7 @@ NEXT = (
     "for settings in {out}/settings/*.json; do name=$(basename $settings .json);"
     " region=$(test $name = spending && echo us-east-1 || echo $name);"
     " aws cloudformation deploy --no-execute-changeset --region $region --stack-name tightrope-$name --template-file {out}/$name.yaml"
-    " --parameter-overrides file://$settings --capabilities CAPABILITY_IAM; done"
+    ' --parameter-overrides file://$settings --capabilities CAPABILITY_IAM --s3-bucket "$BUCKET"; done'
 )
 
 

@@ -15,6 +15,8 @@ from tightrope.render.infra.schedule import DAYS, Moment
 CLOUD = "aws"
 MOST_ENTRIES = 100
 """Scheduled actions of a group: Amazon takes 125 (EC2 Auto Scaling quotas, 2026)."""
+MOST_RESOURCES, OF_A_STACK, OF_A_POOL = 500, 40, 20
+"""Resources that a template may have (AWS CloudFormation quotas, 2026), those it has once, and those of a pool beside its schedule."""
 MOST_AT_ONCE = 900
 """Requests that a function may be kept free for: an account has 1000, of which 100 stay free (AWS Lambda quotas, 2026)."""
 MARGIN = 0.1
@@ -58,7 +60,8 @@ def parts_of(plan: Plan) -> tuple[Part, ...]:
 
 def region_values(plan: Plan, parts: tuple[Part, ...]) -> dict[str, Any]:
     """Return what the template of one region is filled with."""
-    machines = [_machines(plan, part) for part in parts if part.kind == "machines"]
+    most = _most_entries(parts)
+    machines = [_machines(plan, part, most) for part in parts if part.kind == "machines"]
     containers = [_container(plan, part) for part in parts if part.kind == "container"]
     functions = [_function(plan, part) for part in parts if part.kind == "function"]
     balanced = [*machines, *containers]
@@ -67,12 +70,13 @@ def region_values(plan: Plan, parts: tuple[Part, ...]) -> dict[str, Any]:
     wakes = any(pool["from_zero"] for pool in machines)
     return {
         "description": _description(plan),
-        "tags": _tags(_common(plan)),
+        "tags": _common(plan),
         "disk_gb": ceil(plan.disk_gb),
         "images": _images(parts),
         "amis": {name: path for name, path in AMIS.items() if name in amis},
         "machines": machines,
         "containers": containers,
+        "only_machines": bool(machines) and not containers,
         "functions": functions,
         "balanced": balanced,
         "spot": any(pool["spot"] for pool in machines),
@@ -153,24 +157,16 @@ def _common(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _tags(tags: dict[str, Any], **more: bool) -> list[dict[str, Any]]:
-    """Return tags as most resources take them."""
-    return [{"Key": key, "Value": value, **more} for key, value in tags.items()]
-
-
 def _pool(plan: Plan, part: Part) -> dict[str, Any]:
     """Return what all kinds of pools have."""
     logical = pascal(part.key)
-    tags = {**_common(plan), **part.labels(plan)}
     return {
         "key": part.key,
         "name": part.pool.name,
         "logical": logical,
         "ids": {name: f"{logical}{name.capitalize()}" for name in IDS},
         "image": image_parameter(part.pool.variant),
-        "tags": _tags(tags),
-        "tag_map": tags,
-        "group_tags": _tags(tags, PropagateAtLaunch=False),
+        "tags": {**_common(plan), **part.labels(plan)},
         "least": min(part.week),
         "most": max(part.pool.max_replicas, *part.week),
         "per_minute": round(60 * part.requests_per_s, 6) if plan.scaling.enabled else 0,
@@ -180,7 +176,13 @@ def _pool(plan: Plan, part: Part) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------------------------------------- machines
 
 
-def _machines(plan: Plan, part: Part) -> dict[str, Any]:
+def _most_entries(parts: tuple[Part, ...]) -> int:
+    """Return the scheduled actions that each group of a template may have."""
+    groups = sum(part.kind == "machines" for part in parts)
+    return max(1, min(MOST_ENTRIES, (MOST_RESOURCES - OF_A_STACK - OF_A_POOL * len(parts)) // max(1, groups)))
+
+
+def _machines(plan: Plan, part: Part, most: int) -> dict[str, Any]:
     """Return one pool of machines."""
     pool = _pool(plan, part)
     targets = _targets(pool["logical"], part.replicas_per_machine)
@@ -195,11 +197,12 @@ def _machines(plan: Plan, part: Part) -> dict[str, Any]:
         "capacity_type": "SPOT" if part.spot else "ON_DEMAND",
         "spot": part.spot,
         "on_demand_percent": 0 if part.spot else 100,
+        "kept": min(pool["least"], pool["most"] - 1),
         "least_text": str(pool["least"]),
         "most_text": str(pool["most"]),
         "warm_s": ceil(start_s),
         "grace_s": 2 * ceil(start_s),
-        "schedule": _schedule(part, pool["logical"], application=False),
+        "schedule": _schedule(part, pool["logical"], most, application=False),
         "load": f"IF(machines > 0, ({counted}) / machines, 0)",
         "load_alarms": _load_alarms(pool, counted),
         "from_zero": pool["least"] == 0 and part.pool.serving.cooldown_s is not None,
@@ -294,8 +297,9 @@ def _start(part: Part, image: str, logs: str) -> list[Any]:
         ),
     ]
     files = [{"path": "/root/.docker/config.json", "content": json.dumps(helpers, ensure_ascii=False)}]
-    text = "#cloud-config\n" + json.dumps({"write_files": files, "runcmd": commands}, ensure_ascii=False) + "\n"
-    return _split(text, marks)
+    lines = ["#cloud-config", f"write_files: {json.dumps(files, ensure_ascii=False)}", "runcmd:"]
+    lines += [f"- {json.dumps(command, ensure_ascii=False)}" for command in commands]
+    return [piece for line in lines for piece in _split(f"{line}\n", marks)]
 
 
 def _unmarked(text: str, marks: dict[str, Any]) -> str:
@@ -334,9 +338,9 @@ def _arguments(part: Part, place: int) -> list[str]:
     return [*arguments, f"--port={FIRST_PORT + place}"] if arguments else []
 
 
-def _schedule(part: Part, logical: str, *, application: bool) -> list[dict[str, Any]]:
+def _schedule(part: Part, logical: str, most: int, *, application: bool) -> list[dict[str, Any]]:
     """Return the week as scheduled actions, each under a name that says when and how many."""
-    listed = [(entry, entry.asked(part.pool.serving.start_s)) for entry in part.entries(MOST_ENTRIES)]
+    listed = [(entry, entry.asked(part.pool.serving.start_s)) for entry in part.entries(most)]
     return [
         {
             "logical": f"{logical}{entry.machines}From{entry.hour:02}h{_days(moment)}{'Up' if entry.rises else ''}",
@@ -373,7 +377,7 @@ def _container(plan: Plan, part: Part) -> dict[str, Any]:
         "arguments": _arguments(part, 0),
         "warm_s": ceil(part.pool.serving.start_s),
         "grace_s": 2 * ceil(part.pool.serving.start_s),
-        "schedule": _schedule(part, pool["logical"], application=True),
+        "schedule": _schedule(part, pool["logical"], MOST_ENTRIES, application=True),
     }
 
 
