@@ -82,6 +82,11 @@ def metered(plan: Plan) -> tuple[Part, ...]:
     return tuple(part for part in deploy(plan) if part.pool.serving.metered and part.usd_per_month > 0)
 
 
+def usd_per_day(part: Part) -> float:
+    """Return what a pool costs on the plan's mean day."""
+    return part.usd_per_month * HOURS / HOURS_PER_MONTH
+
+
 def most_replicas(part: Part) -> int:
     """Return the replicas that the autoscaler may reach."""
     return part.pool.max_replicas * part.replicas_per_machine
@@ -198,7 +203,7 @@ def _of_cost(plan: Plan) -> Iterator[Figure]:
     """Yield what the plan costs."""
     yield _constant("usd_per_month", metered_usd_per_month(plan), {})
     for part in metered(plan):
-        yield _constant("usd_per_day", part.usd_per_month * HOURS / HOURS_PER_MONTH, {"pool": part.pool.name})
+        yield _constant("usd_per_day", usd_per_day(part), {"pool": part.pool.name})
     parts = replicated(plan)
     for part in parts:
         yield _constant("usd_per_replica_hour", usd_per_replica_hour(part), {"pool": part.pool.name})

@@ -19,13 +19,15 @@ BURNS = ((14.4, "1h", "5m"), (6.0, "6h", "30m"), (3.0, "1d", "2h"), (1.0, "3d", 
 """Burn rate, long and short window of each alert on promises (SRE workbook, chapter 5, table 5-8)."""
 FULL = 0.9
 """Share of missed requests that is enough whatever the budget."""
+DAY = 1510
+"""Minutes of a test that lasts for a day, and until what a day shows has held for an hour."""
 TEST_HOUR = 72
 """Hour of the week at promtool's time 0: Thursday, 1 January 1970, 00:00 UTC."""
 
 
 def scenarios(plan: Plan, rules: str) -> dict[str, Any]:
     """Return what the file of unit tests is filled with."""
-    groups = yaml.safe_load(rules)["groups"]
+    groups = yaml.load(rules, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["groups"]  # noqa: S506 - both are safe
     alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
     return {"groups": [group["name"] for group in groups], "tests": [written(plan, item, alerts) for item in _all(plan)]}
 
@@ -36,10 +38,10 @@ def _all(plan: Plan) -> Iterator[Scenario]:
     yield from _of_waiting(plan)
     if parts := of.replicated(plan):
         yield from _of_cost(plan, parts)
-        yield from _of_utilisation(plan, parts)
+        yield from _of_busy_pools(plan, parts)
         yield from _of_replicas(plan, parts)
         yield from _of_spot(plan, [part for part in parts if part.pool.offer == SPOT])
-    yield from _of_metered(plan)
+    yield from _of_days(plan)
     yield from _of_budget(plan)
     yield from _of_requests(plan)
 
@@ -120,34 +122,19 @@ def _of_waiting(plan: Plan) -> Iterator[Scenario]:
 def _of_cost(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
     """Yield a test in which replicas cost far more than every cap allows, and one in which they cost less than planned."""
     planned = [of.planned_usd_per_hour(plan, hour) for hour in range(168)]
-    much = 2.0 * max(of.most_usd_per_hour(plan), of.LIMITS["cost_over_plan"] * max(planned)) + 1.0
+    much = float(ceil(2.0 * max(of.most_usd_per_hour(plan), of.LIMITS["cost_over_plan"] * max(planned)) + 1.0))
     for name, usd, fires in (
         ("more than planned", much, (Expected(much),)),
         ("less than planned", 0.5 * sum(planned) / len(planned), ()),
     ):
         inputs = {
-            series(plan, "usd_per_hour", {"pool": part.pool.name, "offer": part.pool.offer}): f"{number(usd / len(parts))}x190"
+            series(plan, "usd_per_hour", {"pool": part.pool.name, "offer": part.pool.offer}): (
+                f"{number(usd) if part is parts[0] else 0}x190"
+            )
             for part in parts
         }
         checks = (Check("TightropeCostOverPlan", 190, fires), Check("TightropeCostOverCap", 190, fires))
         yield Scenario(f"the replicas cost {name}", inputs, checks)
-
-
-def _of_metered(plan: Plan) -> Iterator[Scenario]:
-    """Yield the tests of what is paid by the request."""
-    parts = of.metered(plan)
-    if not parts:
-        return
-    usual = {part.pool.name: part.usd_per_month * 24.0 / 730.0 for part in parts}
-    much = {name: float(ceil(3.0 * usd)) + 1.0 for name, usd in usual.items()}
-    fires = tuple(Expected(usd, {"pool": name}) for name, usd in much.items())
-    for said, spent, expected in (("far more than", much, fires), ("as", usual, ())):
-        inputs = {
-            series(plan, "usd_total", {"class": "", "pool": name, "driver": "compute"}): f"0+{number(usd / 1440.0)}x1510"
-            for name, usd in spent.items()
-        }
-        check = Check("TightropeMeteredCostOverPlan", 1510, expected)
-        yield Scenario(f"what is paid by the request costs {said} planned", inputs, (check,))
 
 
 def _of_budget(plan: Plan) -> Iterator[Scenario]:
@@ -174,21 +161,41 @@ def _of_budget(plan: Plan) -> Iterator[Scenario]:
 # ------------------------------------------------------------------------------------------------------------------ pools
 
 
-def _of_utilisation(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
-    """Yield the tests of pools that are too busy, that do too little, and that do what was planned."""
-    high, low = "TightropeUtilisationHigh", "TightropeUtilisationLow"
+def _of_busy_pools(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
+    """Yield the test of pools that are too busy."""
     busy = {part.pool.name: 1.2 * of.LIMITS["high_utilisation"] * of.target_utilisation(part) for part in parts}
-    yield Scenario(
-        "pools are too busy",
-        _utilised(plan, busy, 45),
-        (Check(high, 45, tuple(Expected(value, {"pool": name}) for name, value in busy.items())),),
-    )
+    fires = tuple(Expected(value, {"pool": name}) for name, value in busy.items())
+    yield Scenario("pools are too busy", _utilised(plan, busy, 45), (Check("TightropeUtilisationHigh", 45, fires),))
+
+
+def _of_days(plan: Plan) -> Iterator[Scenario]:
+    """Yield a day that is as the plan says, and one on which pools do far too little and what is paid by the request costs far more."""
+    parts, spent = of.replicated(plan), {part.pool.name: of.usd_per_day(part) for part in of.metered(plan)}
     known = {part.pool.name: value for part in parts if (value := of.planned_utilisation(plan, part)) is not None}
     little = {name: 0.5 * of.LIMITS["low_utilisation"] * value for name, value in known.items()}
-    fires = tuple(Expected(value, {"pool": name}) for name, value in little.items())
-    yield Scenario("pools do far too little", _utilised(plan, little, 1500), (Check(low, 900), Check(low, 1500, fires)))
-    usual = {part.pool.name: of.planned_utilisation(plan, part) or 1.0 for part in parts}
-    yield Scenario("pools do what was planned", _utilised(plan, usual, 1500), (Check(high, 1500), Check(low, 1500)))
+    usual = {part.pool.name: min(known.get(part.pool.name, 1.0), of.target_utilisation(part)) for part in parts}
+    much = {name: float(ceil(3.0 * usd)) + 1.0 for name, usd in spent.items()}
+    high, low, dear = "TightropeUtilisationHigh", "TightropeUtilisationLow", "TightropeMeteredCostOverPlan"
+    idle, paid = (tuple(Expected(value, {"pool": name}) for name, value in found.items()) for found in (little, much))
+    if parts or spent:
+        yield Scenario(
+            "a day that is as planned",
+            {**_utilised(plan, usual, DAY), **_spent(plan, spent)},
+            (Check(high, DAY), Check(low, DAY), Check(dear, DAY)),
+        )
+        yield Scenario(
+            "a day on which pools do too little, and functions and APIs too much",
+            {**_utilised(plan, little, DAY), **_spent(plan, much)},
+            (Check(low, 900), Check(low, DAY, idle), Check(dear, DAY, paid)),
+        )
+
+
+def _spent(plan: Plan, usd_per_day: Mapping[str, float]) -> dict[str, str]:
+    """Return the series of what is paid by the request, spent at this pace."""
+    return {
+        series(plan, "usd_total", {"class": "", "pool": name, "driver": "compute"}): f"0+{number(usd / 1440.0)}x{DAY}"
+        for name, usd in usd_per_day.items()
+    }
 
 
 def _utilised(plan: Plan, shares: Mapping[str, float], minutes: int) -> dict[str, str]:
@@ -313,14 +320,12 @@ def _of_requests(plan: Plan) -> Iterator[Scenario]:
 
 
 def _of_cache(plan: Plan, names: Sequence[str]) -> Iterator[Scenario]:
-    """Yield the tests of a cache that hits no more, and of one that hits as the day before."""
-    for name, hits, fires in (
-        ("hits no more", "0+50x1440 72000x1440", tuple(Expected(0.0, {"class": item}) for item in names)),
-        ("hits as before", "0+50x2880", ()),
-    ):
-        inputs = {
-            series(plan, "cache_requests_total", {"class": item, "result": result}): values
-            for item in names
-            for result, values in (("hit", hits), ("miss", "0+50x2880"))
-        }
-        yield Scenario(f"the cache {name}", inputs, (Check("TightropeCacheHitsFew", 2880, fires),))
+    """Yield the test of a cache that hits every second request for a day, and none on the next."""
+    inputs = {
+        series(plan, "cache_requests_total", {"class": item, "result": result}): values
+        for item in names
+        for result, values in (("hit", "0+50x1440 72000x1440"), ("miss", "0+50x2880"))
+    }
+    fires = tuple(Expected(0.0, {"class": item}) for item in names)
+    alert = "TightropeCacheHitsFew"
+    yield Scenario("the cache hits no more", inputs, (Check(alert, 1500), Check(alert, 2880, fires)))
