@@ -27,6 +27,7 @@ from tightrope.render.terraform.aws.data import MOST_ENTRIES, image_kind
 SETTINGS = Path(__file__).parent / "terraform_aws"
 VM, KUBERNETES = (SETTINGS / "example.tfvars",), (SETTINGS / "example.tfvars", SETTINGS / "kubernetes.tfvars")
 HOSTILE = "\"${file('/etc/passwd')}\" %{if true}\n|`x`| 💥 '; rm -rf / #" + "n" * 300
+DAY = (1,) * 8 + (2,) * 16
 NODE = Node("g6", 48, 192.0, "amd64", "l4", 4, 24.0, 3.0)
 
 
@@ -48,7 +49,7 @@ def with_everything() -> Plan:
     container = names["int8-container-instances-1vcpu-2gb-container"]
     changed = {
         wide.name: replace(wide, region="us-west-2", node=NODE, serving=replace(wide.serving, engines_per_machine=2)),
-        container.name: replace(container, cloud="aws", region="us-east-1", machine="fargate-1vcpu-2gb"),
+        container.name: replace(container, cloud="aws", region="us-east-1", machine="fargate-1vcpu-2gb", schedule=DAY * 7),
     }
     return replace(plan, pools=tuple(changed.get(pool.name, pool) for pool in plan.pools))
 
@@ -118,9 +119,20 @@ def test_functions_containers_and_several_engines_are_accepted(tmp_path: Path) -
     assert (task["cpu"], task["memory"]) == ("1024", "2048")
     capacity = keyed(made["aws_appautoscaling_target"], "pool")[container]
     assert (capacity["min_capacity"], capacity["max_capacity"]) == (1, 2)
+    actions = keyed(made["aws_appautoscaling_scheduled_action"], "pool").values()
+    crons = [(application_cron(one["schedule"]), int(one["scalable_target_action"][0]["min_capacity"])) for one in actions]
+    assert week_of(crons) == deploy(plan, "container")[0].week
     function = keyed(made["aws_lambda_function"], "pool")["int8-lambda-1769mb-serverless"]
     assert (function["memory_size"], function["reserved_concurrent_executions"]) == (1769, 900)
     assert {values["region"] for values in made["aws_lb"].values()} == {"us-east-1", "us-west-2"}
+
+
+def application_cron(line: str) -> str:
+    """Return a line of Application Auto Scaling as cron has it."""
+    minute, hour, _, _, days, _ = line.removeprefix("cron(").removesuffix(")").split()
+    names = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
+    numbers = days if days == "*" else ",".join(str(names.index(day)) for day in days.split(","))
+    return f"{minute} {hour} * * {numbers}"
 
 
 def hostile() -> Plan:

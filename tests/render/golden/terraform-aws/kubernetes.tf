@@ -190,6 +190,42 @@ resource "aws_eks_node_group" "pool" {
   depends_on = [aws_iam_role_policy_attachment.node]
 }
 
+resource "aws_launch_template" "system" {
+  #checkov:skip=CKV_AWS_341:2 hops, because a pod's network is one hop from its node
+  for_each = local.made
+
+  region                 = each.key
+  name                   = "${var.plan.name}-system-node"
+  description            = "What a cluster itself needs"
+  update_default_version = true
+
+  metadata_options {
+    http_endpoint               = "enabled"
+    http_tokens                 = "required"
+    http_put_response_hop_limit = 2
+  }
+
+  block_device_mappings {
+    device_name = "/dev/xvda"
+
+    ebs {
+      volume_type           = "gp3"
+      volume_size           = 20
+      encrypted             = true
+      delete_on_termination = true
+    }
+  }
+
+  dynamic "tag_specifications" {
+    for_each = toset(["instance", "volume", "network-interface"])
+
+    content {
+      resource_type = tag_specifications.value
+      tags          = merge(local.tags, { pool = "system", Name = "${var.plan.name}-system" })
+    }
+  }
+}
+
 resource "aws_eks_node_group" "system" {
   for_each = local.made
 
@@ -200,6 +236,11 @@ resource "aws_eks_node_group" "system" {
   subnet_ids      = var.networks[each.key].subnet_ids
   ami_type        = var.system_nodes.ami_type
   instance_types  = [var.system_nodes.machine]
+
+  launch_template {
+    id      = aws_launch_template.system[each.key].id
+    version = aws_launch_template.system[each.key].latest_version
+  }
 
   scaling_config {
     min_size     = var.system_nodes.count

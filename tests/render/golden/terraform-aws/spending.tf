@@ -48,7 +48,7 @@ resource "aws_sns_topic_subscription" "email" {
 }
 
 locals {
-  budget_usd = ceil(var.plan.usd_per_month * (1 + var.margin))
+  budget_usd = max(1, ceil(var.plan.usd_per_month * (1 + var.margin)))
 }
 
 resource "aws_budgets_budget" "month" {

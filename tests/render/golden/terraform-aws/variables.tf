@@ -202,8 +202,8 @@ variable "allowed_cidrs" {
   default     = []
 
   validation {
-    condition     = alltrue([for cidr in var.allowed_cidrs : can(cidrhost(cidr, 0)) && !endswith(cidr, "/0")])
-    error_message = "allowed_cidrs are networks such as 10.0.0.0/16, never the whole internet."
+    condition     = alltrue([for cidr in var.allowed_cidrs : can(cidrnetmask(cidr)) && try(tonumber(split("/", cidr)[1]) >= 8, false)])
+    error_message = "allowed_cidrs are IPv4 networks such as 10.0.0.0/16, none larger than a /8: never the whole internet."
   }
 }
 

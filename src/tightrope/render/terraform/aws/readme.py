@@ -40,7 +40,7 @@ ALWAYS_SO = """- On the day of `expires_on` calendars end, and one last schedule
   else has to run for it. Functions cost nothing when nobody asks. The tag `expires-on` finds what stands; `terraform destroy` removes it.
 - Budgets and cost anomalies see what has the tag `workload` once that tag is active for cost allocation: `activate_cost_tags` in the
   management account, or by hand there.
-- Not in the plan's cost: a key a region ($1 a month, AWS KMS pricing, 2026), alarms, logs and detailed monitoring. A Kubernetes control
+- Not in the plan's cost: a key a region ($1 a month, AWS KMS pricing, 2026), alarms and logs. A Kubernetes control
   plane is in it where the workload asks for one; `run_on = "vm"` needs none."""
 
 
@@ -123,7 +123,7 @@ def _function(part: Part) -> str:
     """Return how many requests a function may answer at one time."""
     return (
         f"`{part.key}` may answer {part.pool.max_replicas} requests at one time, kept for it alone, or what `function_quota` leaves after "
-        "the 100 that Amazon keeps free: state your account's quota there."
+        "the 100 that Amazon keeps free: state your account's quota there. Its image lies in ECR, in the function's region."
     )
 
 

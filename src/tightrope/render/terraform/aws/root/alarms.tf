@@ -27,48 +27,6 @@ resource "aws_cloudwatch_metric_alarm" "slow" {
   evaluate_low_sample_count_percentiles = "ignore"
 }
 
-resource "aws_cloudwatch_metric_alarm" "errors" {
-  for_each = { for name, target in local.targets : name => target if contains(keys(local.grouped), target.key) }
-
-  region              = each.value.region
-  alarm_name          = "${var.plan.name} ${each.key} errors"
-  alarm_description   = "More than 1 % of the answers of five minutes are errors of the engine."
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = 0.01
-  evaluation_periods  = 1
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alarms[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alarms[each.value.region].arn]
-  tags                = each.value.labels
-
-  metric_query {
-    id          = "share"
-    expression  = "FILL(errors, 0) / requests"
-    label       = "share of errors"
-    return_data = true
-  }
-
-  dynamic "metric_query" {
-    for_each = { errors = "HTTPCode_Target_5XX_Count", requests = "RequestCount" }
-
-    content {
-      id = metric_query.key
-
-      metric {
-        namespace   = "AWS/ApplicationELB"
-        metric_name = metric_query.value
-        period      = 300
-        stat        = "Sum"
-
-        dimensions = {
-          LoadBalancer = aws_lb.pools[each.value.region].arn_suffix
-          TargetGroup  = aws_lb_target_group.pool[each.key].arn_suffix
-        }
-      }
-    }
-  }
-}
-
 # Utilisation, in both directions: for a quarter of an hour over what machines are steered to, or all day so far below what was planned that
 # money is lost.
 locals {

@@ -274,6 +274,48 @@ resource "aws_lb_listener_rule" "class" {
   }
 }
 
+resource "aws_cloudwatch_metric_alarm" "errors" {
+  for_each = local.targets
+
+  region              = each.value.region
+  alarm_name          = "${var.plan.name} ${each.key} errors"
+  alarm_description   = "More than 1 % of the answers of five minutes are errors of the engine."
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0.01
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarms[each.value.region].arn]
+  ok_actions          = [aws_sns_topic.alarms[each.value.region].arn]
+  tags                = each.value.labels
+
+  metric_query {
+    id          = "share"
+    expression  = "FILL(errors, 0) / requests"
+    label       = "share of errors"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = { errors = "HTTPCode_Target_5XX_Count", requests = "RequestCount" }
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = "AWS/ApplicationELB"
+        metric_name = metric_query.value
+        period      = 300
+        stat        = "Sum"
+
+        dimensions = {
+          LoadBalancer = aws_lb.pools[each.value.region].arn_suffix
+          TargetGroup  = aws_lb_target_group.pool[each.key].arn_suffix
+        }
+      }
+    }
+  }
+}
+
 output "balancers" {
   description = "Region => name of the balancer, to which your own name with a certificate points."
   value       = { for region, balancer in aws_lb.pools : region => balancer.dns_name }

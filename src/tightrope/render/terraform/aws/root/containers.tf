@@ -7,6 +7,7 @@ locals {
 }
 
 resource "aws_ecs_cluster" "containers" {
+  #checkov:skip=CKV_AWS_65:every metric of Container Insights is billed; those of a service and its balancer, which scaling follows, are not
   for_each = toset([for pool in var.containers : pool.region])
 
   region = each.key
@@ -14,7 +15,7 @@ resource "aws_ecs_cluster" "containers" {
 
   setting {
     name  = "containerInsights"
-    value = "enabled"
+    value = "disabled"
   }
 }
 

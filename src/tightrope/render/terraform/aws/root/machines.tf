@@ -132,10 +132,6 @@ resource "aws_launch_template" "pool" {
     instance_metadata_tags      = "disabled"
   }
 
-  monitoring {
-    enabled = true
-  }
-
   block_device_mappings {
     device_name = "/dev/xvda"
 
@@ -360,7 +356,7 @@ resource "aws_autoscaling_policy" "from_zero" {
   name                      = "from-zero"
   autoscaling_group_name    = aws_autoscaling_group.pool[each.key].name
   policy_type               = "StepScaling"
-  adjustment_type           = "ExactCapacity"
+  adjustment_type           = "ChangeInCapacity"
   estimated_instance_warmup = ceil(each.value.start_s)
 
   step_adjustment {

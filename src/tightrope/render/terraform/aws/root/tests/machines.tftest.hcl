@@ -51,6 +51,24 @@ run "vm" {
   }
 }
 
+run "expiry" {
+  command = plan
+
+  variables {
+    expires_on = "2030-01-31"
+  }
+
+  assert {
+    condition     = alltrue([for key, pool in var.machines : aws_autoscaling_schedule.expiry[key].max_size == 0])
+    error_message = "A group goes on after expires_on."
+  }
+
+  assert {
+    condition     = alltrue([for entry in aws_autoscaling_schedule.pool : entry.end_time == "2030-01-31T00:00:00Z"])
+    error_message = "A calendar goes on after expires_on."
+  }
+}
+
 run "kubernetes" {
   command = plan
 
