@@ -18,10 +18,10 @@ from priced import Parsed, assert_same_cost, priced_usd
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.render.files import write_files
-from tightrope.render.infra.azure.data import ENTRIES, node_pool_name, usd_per_month, variables
+from tightrope.render.infra.azure.data import ENTRIES, node_pool_name, usd_per_month
 from tightrope.render.infra.deploy import deploy, on_cloud
 from tightrope.render.infra.schedule import DAYS, Entry, at_most, unfold
-from tightrope.render.terraform.azure import files
+from tightrope.render.terraform.azure import files, variables
 
 SUBNET = (
     "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/n/providers/Microsoft.Network/virtualNetworks/n/subnets/n"

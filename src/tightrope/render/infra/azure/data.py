@@ -3,6 +3,7 @@
 import hashlib
 import re
 from math import ceil
+from typing import Any, TypeAlias
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
@@ -12,6 +13,8 @@ from tightrope.render.infra.names import slug
 from tightrope.render.infra.schedule import DAYS
 from tightrope.render.infra.templates import check_text, static
 
+Data: TypeAlias = dict[str, Any]
+"""As JSON holds it."""
 ENTRIES = 18
 """Profiles of a week: Azure takes 20 (Microsoft documentation, Azure Monitor limits, 2026), and one is the default, one for expiry."""
 WORKLOAD_LETTERS = 20
@@ -32,23 +35,33 @@ def scripts() -> dict[str, str]:
     return {name: static("infra/azure/machine", name) for name in ON_MACHINES}
 
 
-def variables(plan: Plan) -> dict[str, object]:
-    """Return what of the plan stands on Azure, as JSON holds it; raise ``InputError`` for what Azure can not run."""
+def workload(plan: Plan) -> str:
+    """Return the workload's name as the names of Azure's resources begin."""
+    return slug(plan.workload, WORKLOAD_LETTERS)
+
+
+def machines(plan: Plan) -> dict[str, Data]:
+    """Return the pools of machines on Azure by their keys; raise ``InputError`` where one is of machines of the user's own."""
     here = on_cloud(plan, "azure")
     for part in deploy(here, "owned"):
         msg = f"pool {part.pool.name!r} is of machines of your own on Azure, which no file can make"
         raise InputError(msg, resolve="leave owned machines out of the clouds' pools, or render for --target kubernetes")
-    machines, containers, functions = (deploy(here, kind) for kind in ("machines", "container", "function"))
-    found: dict[str, object] = {
-        "workload": slug(plan.workload, WORKLOAD_LETTERS),
-        "regions": sorted({part.pool.region for part in deploy(here)}),
-        "disk_gb": ceil(plan.disk_gb),
-        "usd_per_month": round(usd_per_month(plan), 2),
-        "pools": {part.key: _machines(plan, part) for part in machines},
-    }
-    found |= {"containers": {part.key: _container(plan, part) for part in containers}} if containers else {}
-    found |= {"functions": {part.key: _function(plan, part) for part in functions}} if functions else {}
-    return found
+    return {part.key: _machines(plan, part) for part in deploy(here, "machines")}
+
+
+def containers(plan: Plan) -> dict[str, Data]:
+    """Return the pools of containers on Azure by their keys; raise ``InputError`` for a size that Azure does not sell."""
+    return {part.key: _container(plan, part) for part in deploy(on_cloud(plan, "azure"), "container")}
+
+
+def functions(plan: Plan) -> dict[str, Data]:
+    """Return the pools of functions on Azure by their keys; raise ``InputError`` for a size that Azure does not sell."""
+    return {part.key: _function(plan, part) for part in deploy(on_cloud(plan, "azure"), "function")}
+
+
+def regions(plan: Plan) -> list[str]:
+    """Return the regions on Azure in which the plan has pools, in order."""
+    return sorted({part.pool.region for part in deploy(on_cloud(plan, "azure"))})
 
 
 def usd_per_month(plan: Plan) -> float:
@@ -69,7 +82,7 @@ def node_pool_name(key: str) -> str:
     return f"{re.sub('[^a-z0-9]', '', key)[:NODE_POOL_LETTERS]}{digest}"
 
 
-def _machines(plan: Plan, part: Part) -> dict[str, object]:
+def _machines(plan: Plan, part: Part) -> Data:
     """Return a pool of machines."""
     pool, peak, target = (
         part.pool,
@@ -101,7 +114,7 @@ def _machines(plan: Plan, part: Part) -> dict[str, object]:
     }
 
 
-def _entry(part: Part, place: int) -> dict[str, object]:
+def _entry(part: Part, place: int) -> Data:
     """Return one profile of the week: from when on (in UTC) so many machines are asked for."""
     entry = part.entries(ENTRIES)[place]
     asked = entry.asked(part.pool.serving.start_s)
@@ -114,7 +127,7 @@ def _entry(part: Part, place: int) -> dict[str, object]:
     }
 
 
-def _container(plan: Plan, part: Part) -> dict[str, object]:
+def _container(plan: Plan, part: Part) -> Data:
     """Return a pool of containers, of the size that the plan names."""
     size = find_size(part.pool.machine)
     if size is None:
@@ -131,7 +144,7 @@ def _container(plan: Plan, part: Part) -> dict[str, object]:
     }
 
 
-def _function(plan: Plan, part: Part) -> dict[str, object]:
+def _function(plan: Plan, part: Part) -> Data:
     """Return a pool of functions: the smallest instance that is sold from the plan's memory on."""
     size = find_size(part.pool.machine)
     if size is None or size.memory_mib > FLEX_MB[-1]:

@@ -5,6 +5,7 @@ Comes in: a ``Plan``. Goes out: the files below ``root/`` as they are, ``plan.au
 """
 
 import json
+from math import ceil
 from pathlib import Path
 
 from tightrope.base.plan import Plan
@@ -41,10 +42,24 @@ def files(plan: Plan) -> dict[Path, str]:
     return {
         **{Path(name): remark(plan) + "\n" + static(FOLDER, name) for name in sorted(named)},
         **{Path("machine", name): text for name, text in data.scripts().items()},
-        Path("plan.auto.tfvars.json"): json.dumps(data.variables(plan), indent=2, ensure_ascii=False) + "\n",
+        Path("plan.auto.tfvars.json"): json.dumps(variables(plan), indent=2, ensure_ascii=False) + "\n",
         Path("settings.auto.tfvars"): _settings(here),
         Path("commitments.md"): commitments_page(plan, "azure"),
         Path("README.md"): readme(plan),
+    }
+
+
+def variables(plan: Plan) -> data.Data:
+    """Return what the plan decided, as the variables that the ``.tf`` files declare."""
+    containers, functions = data.containers(plan), data.functions(plan)
+    return {
+        "workload": data.workload(plan),
+        "regions": data.regions(plan),
+        "disk_gb": ceil(plan.disk_gb),
+        "usd_per_month": round(data.usd_per_month(plan), 2),
+        "pools": data.machines(plan),
+        **({"containers": containers} if containers else {}),
+        **({"functions": functions} if functions else {}),
     }
 
 

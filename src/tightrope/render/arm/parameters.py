@@ -1,0 +1,73 @@
+"""What the plan decided, and what is the user's, as the parameters that ``template.json`` declares."""
+
+from base64 import b64encode
+from math import ceil
+
+from tightrope.base.plan import Plan
+from tightrope.render.infra.azure import data
+from tightrope.render.infra.azure.data import Data
+from tightrope.render.infra.deploy import notice
+
+
+def plan_parameters(plan: Plan) -> Data:
+    """Return the plan's; raise ``InputError`` for what Azure can not run."""
+    pools = data.machines(plan)
+    return {
+        "notice": list(notice(plan)),
+        "workload": data.workload(plan),
+        "regions": _regions(pools),
+        "pools": [_machines(key, pool) for key, pool in pools.items()],
+        "containers": _containers(data.containers(plan)),
+        "scripts": {name: b64encode(text.encode()).decode() for name, text in data.scripts().items()},
+        "usdPerMonth": max(1, ceil(data.usd_per_month(plan))),
+        "diskGb": ceil(plan.disk_gb),
+    }
+
+
+def settings_parameters(plan: Plan) -> Data:
+    """Return the user's as they are at first: what has to be filled in is empty, and Azure refuses it so."""
+    machines, containers = data.machines(plan).values(), data.containers(plan).values()
+    return {
+        "team": "",
+        "environment": "",
+        "costCentre": "",
+        "notifyEmails": [],
+        "budgetFrom": "",
+        "expiresOn": "",
+        "tags": {},
+        "runOn": "vm",
+        "subnetIds": dict.fromkeys(sorted({pool["region"] for pool in machines}), ""),
+        "containerSubnetIds": dict.fromkeys(sorted({pool["region"] for pool in containers}), ""),
+        "allowedCidrs": [],
+        "images": {variant: {"image": ""} for variant in sorted({pool["variant"] for pool in (*machines, *containers)})},
+        "registry": "",
+        "identityId": "",
+        "adminSshPublicKey": "",
+        "marginPercent": 10,
+    }
+
+
+def _machines(key: str, pool: Data) -> Data:
+    """Return a pool of machines with the week as profiles: the first holds where no other does."""
+    usual = {"name": "default", "days": [], "hour": 0, "minute": 0, "machines": pool["peak"]}
+    kept = {name: value for name, value in pool.items() if name != "entries"}
+    return {"key": key, **kept, "profiles": [usual, *pool["entries"]]}
+
+
+def _regions(pools: dict[str, Data]) -> list[Data]:
+    """Return the regions with machines, each with its pools and their replicas: number ``n`` listens on the image's port plus ``n``."""
+    found = []
+    for region in sorted({pool["region"] for pool in pools.values()}):
+        there = {key: pool for key, pool in pools.items() if pool["region"] == region}
+        replicas = [
+            {"name": f"{key}-{number}", "pool": key, "number": number, "variant": pool["variant"]}
+            for key, pool in there.items()
+            for number in range(pool["replicas"])
+        ]
+        found.append({"name": region, "pools": list(there), "replicas": replicas})
+    return found
+
+
+def _containers(pools: dict[str, Data]) -> list[Data]:
+    """Return each replica of the pools of containers: as many as the week's largest hour wants."""
+    return [{"name": f"{key}-{number}", **pool} for key, pool in pools.items() for number in range(pool["peak"])]
