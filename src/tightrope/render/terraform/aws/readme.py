@@ -32,6 +32,9 @@ MACHINES = """- A group begins with the week's fewest machines: the calendar's n
 - The autoscaler adds what the balancer counts: requests a machine and minute, kept at the plan's figure. Where `gateway_namespace` names
   the gateway's own metrics (an agent publishes them to CloudWatch, with the dimensions `pool` alone, and `class`, `slo` and `kept`), those
   are taken instead, promises are watched, and a pool without machines starts one for a request that waits.
+- Amazon's target tracking adds machines when three minutes were over the figure and takes them away after fifteen below it (EC2 Auto
+  Scaling user guide, 2026): slower, both ways, than the autoscaler that the plan was replayed with, which is Kubernetes'. Promises that
+  hang on a surge within minutes are proven for `run_on = "kubernetes"`.
 - With `run_on = "kubernetes"` the calendar holds for nodes; pods, and nodes above it, are the target `kubernetes`. A new cluster has
   machines of its own (`system_nodes`) that the plan does not pay for; name a cluster that is there in `cluster_names` to spare them.
 - A machine that goes drains for `drain_seconds` and is paid for meanwhile; so is the one that takes a spot machine's place before that
