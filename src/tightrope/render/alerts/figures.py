@@ -152,7 +152,7 @@ def poisson_quantile(expected: float, beyond: float) -> int:
     """Return the smallest number that is exceeded with a chance of at most ``beyond``.
 
     >>> poisson_quantile(0.15, 0.001), poisson_quantile(0.0, 0.001), poisson_quantile(10.0, 0.001)
-    (3, 0, 21)
+    (2, 0, 21)
     """
     number, term = 0, exp(-expected)
     left = 1.0 - term

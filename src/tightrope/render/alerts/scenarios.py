@@ -165,7 +165,7 @@ def _of_busy_pools(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
     """Yield the test of pools that are too busy."""
     busy = {part.pool.name: 1.2 * of.LIMITS["high_utilisation"] * of.target_utilisation(part) for part in parts}
     fires = tuple(Expected(value, {"pool": name}) for name, value in busy.items())
-    yield Scenario("pools are too busy", _utilised(plan, busy, 45), (Check("TightropeUtilisationHigh", 45, fires),))
+    yield Scenario("pools are too busy", _utilised(plan, busy, 50), (Check("TightropeUtilisationHigh", 50, fires),))
 
 
 def _of_days(plan: Plan) -> Iterator[Scenario]:
@@ -214,10 +214,10 @@ def _of_replicas(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
     )
     cap, missing, held = "TightropeReplicasAtCap", "TightropeReplicasMissing", "TightropeRequestsHeld"
     yield Scenario(
-        "pools stay at their caps", _ready(plan, most, 75), (Check(cap, 30), Check(cap, 75, capped), Check(missing, 75))
+        "pools stay at their caps", _ready(plan, most, 80), (Check(cap, 30), Check(cap, 80, capped), Check(missing, 80))
     )
     below = {name: max(0, count - 1) for name, count in most.items()}
-    yield Scenario("pools stay below their caps", _ready(plan, below, 75), (Check(cap, 75),))
+    yield Scenario("pools stay below their caps", _ready(plan, below, 80), (Check(cap, 80),))
     hours = {_first_hour(part) for part in parts}
     times = sorted({60 * (hour - TEST_HOUR) + patience + 5 for hour in hours if hour is not None})
     yield Scenario(
@@ -285,7 +285,7 @@ def _of_spot(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
     if not parts:
         return
     most = {part.pool.name: of.unusual_notices(part) for part in parts}
-    last = 5 * (max(most.values()) // 5 + 2)
+    last = 10 * (max(most.values()) // 10 + 2)
     for said, more in (("more often than is likely", 1), ("as they may", 0)):
         inputs = {
             series(plan, "spot_notices_total", {"pool": name}): f"0+1x{count + more} {count + more}x{last}"
@@ -311,7 +311,7 @@ def _of_requests(plan: Plan) -> Iterator[Scenario]:
                 ("requests_total", "outcome", "shed", count),
             )
         }
-        yield Scenario(f"requests are {said}turned away", inputs, (Check("TightropeRequestsShed", 35, fires),))
+        yield Scenario(f"requests are {said}turned away", inputs, (Check("TightropeRequestsShed", 40, fires),))
     if plan.cache is not None:
         yield from _of_cache(plan, names)
     seen = series(plan, "requests_in_flight", {"pool": "any"})
