@@ -49,7 +49,7 @@ def settings_parameters(plan: Plan) -> Data:
 
 def _machines(key: str, pool: Data) -> Data:
     """Return a pool of machines with the week as profiles: the first holds where no other does."""
-    usual = {"name": "default", "days": [], "hour": 0, "minute": 0, "machines": pool["peak"]}
+    usual: Data = {"name": "default", "days": [], "hour": 0, "minute": 0, "machines": pool["peak"]}
     kept = {name: value for name, value in pool.items() if name != "entries"}
     return {"key": key, **kept, "profiles": [usual, *pool["entries"]]}
 
