@@ -1,0 +1,505 @@
+"""Kubernetes manifests: accepted by Kubernetes' own schemas, of one cost with the plan, and deaf to what names say."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from checkers import assert_accepted, checkov, needs_tools
+from golden_tree import NAMES, PLANS, check_golden_tree
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kube_trees import (
+    VERSIONS,
+    built,
+    check_references,
+    config,
+    manifests,
+    minutes_of,
+    named,
+    needs_kustomize,
+    objects,
+    parsed,
+    settings_of,
+    times,
+    write,
+)
+from plan_fixture import make_plan
+from priced import assert_same_cost
+
+from tightrope.base.errors import InputError
+from tightrope.base.metrics import METRICS
+from tightrope.base.plan import Plan, Pool, RoutingRule
+from tightrope.base.records import Deferral, ScalingLimit, ScalingRule
+from tightrope.render.infra.deploy import deploy, replica_cpu
+from tightrope.render.infra.kube.calendar import least, spans
+from tightrope.render.kubernetes import RENDERER
+from tightrope.render.plan_json import RENDERER as PLAN_JSON
+from tightrope.render.plan_json.load import load_plan
+
+ALL = {name: load_plan(PLANS / f"{name}.json") for name in NAMES}
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+def rendered(plan: Plan) -> dict[Path, str]:
+    return RENDERER.render(plan)
+
+
+def one_pool(plan: Plan | None = None, **changes: Any) -> Plan:
+    """Return a plan of one pool, changed."""
+    plan = plan or ALL["vision"]
+    pool = replace(plan.pools[1], **changes)
+    return replace(plan, pools=(pool,), routing=(RoutingRule("images", pool.name, 1.0, (1.0,) * 168),))
+
+
+def serving(**changes: Any) -> dict[str, Any]:
+    return {"serving": replace(ALL["vision"].pools[1].serving, **changes)}
+
+
+def scaled_of(plan: Plan) -> dict[str, Any]:
+    (found,) = named(rendered(plan), "ScaledObject").values()
+    return found
+
+
+def triggers(scaled: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {item["name"]: item["metadata"] for item in scaled["spec"]["triggers"]}
+
+
+# ------------------------------------------------------------------------------------------------------------- the real tools
+
+
+@needs_tools
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubernetes_accepts_it(version: str, tmp_path: Path) -> None:
+    for name, plan in ALL.items():
+        write(rendered(plan), tmp_path / name)
+    report = assert_accepted("k8scheck", "--strict", "--kube-version", version, *manifests(tmp_path))
+    assert not report["skipped"]
+    kinds = "HorizontalPodAutoscaler ScaledObject NodePool EC2NodeClass AKSNodeClass ComputeClass CronJob PodMonitor Deployment"
+    assert all(any(f" {kind}/" in str(line) for line in report["checked"]) for kind in kinds.split())
+
+
+@needs_tools
+@needs_kustomize
+@pytest.mark.parametrize("autoscaler", ["autoscale-keda", "autoscale-hpa"])
+@pytest.mark.parametrize("name", NAMES)
+def test_an_overlay_is_built_and_accepted(name: str, autoscaler: str, tmp_path: Path) -> None:
+    write(rendered(ALL[name]), tmp_path)
+    for number, place in enumerate(sorted(path.parent for path in tmp_path.glob("*/base"))):
+        overlay = place / "overlay"
+        for path in overlay.iterdir():
+            text = path.read_text(encoding="utf-8").replace("../autoscale-keda", f"../{autoscaler}").replace("example", "acme")
+            path.write_text(text, encoding="utf-8")
+        found = built(overlay)
+        out = tmp_path / f"built-{number}.yaml"
+        out.write_text(yaml.safe_dump_all(found), encoding="utf-8")
+        assert_accepted("k8scheck", "--strict", out)
+        deployed = {item["metadata"]["name"]: item for item in found if item["kind"] == "Deployment"}
+        scalers = [item for item in found if item["kind"] in {"ScaledObject", "HorizontalPodAutoscaler"}]
+        aimed = sorted(item["spec"]["scaleTargetRef"]["name"] for item in scalers)
+        assert aimed == sorted(set(deployed) - {"tightrope-gateway"}), "one autoscaler for each pool, and for nothing else"
+        assert all("replicas" not in deployed[key]["spec"] for key in aimed)
+        for item in deployed.values():
+            pod = item["spec"]["template"]
+            assert {"team", "environment", "cost-centre"} <= pod["metadata"]["labels"].keys()
+            image = pod["spec"]["containers"][0]["image"]
+            assert image.startswith(("registry.acme.com/tightrope:", "vllm/vllm-openai:"))
+        assert "acme" in str([item["spec"] for item in found if item["kind"] == "EC2NodeClass"] or "acme")
+
+
+@needs_kustomize
+def test_what_is_the_users_reaches_every_place(tmp_path: Path) -> None:
+    write(rendered(ALL["helpdesk"]), tmp_path)
+    overlay = tmp_path / "gcp-us-central1" / "overlay"
+    path = overlay / "settings.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("http://prometheus-operated", "http://mine"), encoding="utf-8")
+    found = built(overlay)
+    asked = [
+        trigger["metadata"]["serverAddress"]
+        for item in found
+        if item["kind"] == "ScaledObject"
+        for trigger in item["spec"]["triggers"]
+        if trigger["type"] == "prometheus"
+    ]
+    assert asked
+    assert all(where.startswith("http://mine.") for where in asked)
+    (pool,) = (item for item in found if item["metadata"]["name"] == "int8-n2-standard-2" and item["kind"] == "Deployment")
+    assert pool["spec"]["template"]["spec"]["nodeSelector"] == {
+        "cloud.google.com/compute-class": "helpdesk-int8-n2-standard-2"
+    }, "GKE allows no other selector beside a compute class"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_and_target_that_is_named_is_there(name: str, tmp_path: Path) -> None:
+    check_references(write(rendered(ALL[name]), tmp_path))
+
+
+@needs_tools
+def test_checkov_finds_nothing(tmp_path: Path) -> None:
+    for name, plan in ALL.items():
+        write(rendered(plan), tmp_path / name)
+    assert not checkov(tmp_path, "kubernetes")
+
+
+def test_it_is_as_it_was() -> None:
+    files = rendered(ALL["helpdesk"])
+    check_golden_tree("kubernetes", {path: text for path, text in files.items() if path.name != "plan.json"})
+
+
+# ------------------------------------------------------------------------------------------------------------- two roads
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_rendered_costs_what_the_plan_says(name: str) -> None:
+    plan = ALL[name]
+    found = parsed(rendered(plan))
+    pools = [part.pool.name for part in deploy(plan, "machines")]
+    assert len(found) == len(pools)
+    assert_same_cost(plan, pools, found)
+
+
+WEEKS = st.lists(st.integers(0, 4), min_size=168, max_size=168) | st.builds(
+    lambda days, shape: [shape[hour] if day in days else shape[0] for day in range(7) for hour in range(24)],
+    st.sets(st.integers(0, 6)),
+    st.lists(st.integers(0, 6), min_size=24, max_size=24),
+)
+
+
+@given(week=WEEKS, start_s=st.floats(0.0, 3540.0))
+@settings(max_examples=60, deadline=None)
+def test_a_calendar_gives_the_week_and_is_early(week: list[int], start_s: float) -> None:
+    found = [
+        {
+            "type": "cron",
+            "metadata": {"timezone": "Etc/UTC", "start": a.start.cron, "end": a.end.cron, "desiredReplicas": a.machines},
+        }
+        for a in spans(week, start_s)
+    ]
+    minutes = minutes_of({"spec": {"minReplicaCount": least(week, start_s), "triggers": found}})
+    early = -(-int(start_s) // 60)
+    for minute, machines in enumerate(minutes):
+        hours = {(minute + ahead) // 60 % 168 for ahead in (0, early)}
+        assert machines >= max(week[hour] for hour in hours) if early else machines == week[minute // 60]
+        assert machines == max(week[minute // 60], week[(minute + -(-start_s // 60)) // 60 % 168]) or early == 0
+
+
+def test_a_pool_that_starts_slower_than_an_hour_is_never_late() -> None:
+    week = [0, 2] * 84
+    assert least(week, 3600.0) == 2
+    assert not spans(week, 3600.0)
+
+
+def test_jobs_follow_the_calendar_where_keda_does_not() -> None:
+    plan = ALL["vision"]
+    files = {path: text for path, text in rendered(plan).items() if "autoscale-hpa" in path.parts}
+    for part in deploy(plan):
+        hpa = named(files, "HorizontalPodAutoscaler")[part.key]
+        jobs = [item for item in named(files, "CronJob").values() if item["metadata"]["labels"]["pool"] == part.key]
+        changes = sorted(
+            (minute, int(re.search(r'"minReplicas":(\d+)', str(_command(item)))[1]))  # type: ignore[index]
+            for item in jobs
+            for minute in times(item["spec"]["schedule"])
+        )
+        for hour, machines in enumerate(part.week):
+            now = [count for minute, count in changes if minute <= 60 * hour] or [changes[-1][1]]
+            assert now[-1] == max(1, machines), "an HPA keeps one, and is never late"
+        assert hpa["spec"]["minReplicas"] == max(part.week), "the most, until the first job is due"
+    (role,) = named(files, "Role").values()
+    assert role["rules"][0]["verbs"] == ["get", "patch"]
+    assert sorted(role["rules"][0]["resourceNames"]) == sorted(part.key for part in deploy(plan))
+
+
+def _command(job: dict[str, Any]) -> list[str]:
+    return job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+# ------------------------------------------------------------------------------------------------------------- what is inside
+
+
+def test_the_gateway_reads_the_plan_as_it_was_written() -> None:
+    files = rendered(ALL["chatgenius"])
+    assert files[Path("aws-us-east-1/base/plan.json")] == PLAN_JSON.render(ALL["chatgenius"])[Path("plan.json")]
+    assert config(files, "upstreams.json") == {
+        part.pool.name: {"url": f"http://{part.key}:8000"} for part in deploy(ALL["chatgenius"])
+    }
+
+
+def test_a_gateway_knows_what_answers_outside_its_cluster() -> None:
+    files = rendered(ALL["helpdesk"])
+    found = yaml.safe_load(files[Path("azure-eastus/base/upstreams.json")])
+    assert found["int8-standard_d2s_v5"] == {"url": "http://int8-standard-d2s-v5-730547:8000"}
+    assert "url_from" in found["mini-openai-gpt-4o-mini-token-api"]
+    assert "int8-lambda-1769mb-serverless" not in found, "it answers what comes in elsewhere"
+    for target in found.values():
+        if "url_from" in target:
+            assert target["url_from"].removeprefix("/etc/tightrope-settings/") in settings_of(files)
+
+
+def test_a_plan_that_no_config_map_holds_is_refused() -> None:
+    plan = replace(ALL["vision"], charts={"demand:x": [0.123456789] * 200_000})
+    with pytest.raises(InputError, match="ConfigMap"):
+        rendered(plan)
+
+
+def test_only_the_gateways_own_metrics_are_asked_for() -> None:
+    names = set()
+    for plan in ALL.values():
+        for scaled in objects(rendered(plan), "ScaledObject").values():
+            for trigger in scaled["spec"]["triggers"]:
+                names |= set(re.findall(r"tightrope_\w+", trigger["metadata"].get("query", "")))
+    assert names == {"tightrope_arrivals_total", "tightrope_held_requests", "tightrope_requests_in_flight"}
+    assert names <= METRICS.keys()
+
+
+def test_a_replica_carries_what_the_plan_says() -> None:
+    plan = one_pool(**serving(engines_per_machine=2))
+    pool = plan.pools[0]
+    scaled = scaled_of(plan)
+    load = triggers(scaled)["load"]
+    assert float(load["threshold"]) == pytest.approx(pool.autoscaling["target_requests_per_s"] / 2, rel=1e-6)
+    assert load["query"] == 'sum(rate(tightrope_arrivals_total{workload="vision", pool="int8-c7i-large"}[300s]))'
+    assert scaled["spec"]["maxReplicaCount"] == 2 * pool.max_replicas
+    container = named(rendered(plan), "Deployment")["int8-c7i-large"]["spec"]["template"]["spec"]["containers"][0]
+    (part,) = deploy(plan)
+    assert float(container["resources"]["requests"]["cpu"]) == replica_cpu(part) < 1.0
+    assert container["resources"]["limits"]["cpu"] == "1", "half of the machine's two"
+
+
+def test_work_that_can_wait_buys_no_machines_and_is_handed_in_when_it_is_released() -> None:
+    files = rendered(ALL["chatgenius"])
+    scaled = named(files, "ScaledObject")["int8-g4dn-xlarge"]
+    assert 'class!="summary"' in triggers(scaled)["load"]["query"]
+    job = named(files, "CronJob")["batch-summary"]["spec"]
+    assert times(job["schedule"])[0] == 22 * 60
+    assert job["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 8 * 3600
+    assert '"class": "summary"' in job["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"][4]
+
+
+def test_a_pool_of_work_that_can_wait_goes_last() -> None:
+    plan = one_pool()
+    waits = replace(plan.classes[0], deferral=Deferral(22.5, 6.0), slos=())
+    deployment = named(rendered(replace(plan, classes=(waits,))), "Deployment")["int8-c7i-large"]
+    assert deployment["spec"]["template"]["spec"]["priorityClassName"] == "tightrope-deferrable"
+
+
+def test_a_pool_without_scheduled_machines_wakes_for_a_request() -> None:
+    plan = one_pool(schedule=(0,) * 168, min_replicas=0)
+    scaled = scaled_of(plan)
+    assert scaled["spec"]["minReplicaCount"] == 0
+    assert scaled["spec"]["cooldownPeriod"] == 300
+    wake = triggers(scaled)["wake"]
+    assert wake["activationThreshold"] == "0"
+    assert "tightrope_held_requests" in wake["query"]
+    assert not any(item["type"] == "cron" for item in scaled["spec"]["triggers"])
+
+
+def test_a_pool_that_never_has_a_machine_is_off() -> None:
+    plan = one_pool(schedule=(0,) * 168, min_replicas=0, max_replicas=0)
+    files = rendered(plan)
+    assert named(files, "Deployment")["int8-c7i-large"]["spec"]["replicas"] == 0
+    assert not named(files, "ScaledObject")
+
+
+def test_without_an_autoscaler_the_calendar_alone_counts() -> None:
+    plan = one_pool()
+    plan = replace(plan, scaling=replace(plan.scaling, enabled=False))
+    scaled = scaled_of(plan)
+    assert {item["type"] for item in scaled["spec"]["triggers"]} == {"cron"}
+    assert scaled["spec"]["maxReplicaCount"] == max(plan.pools[0].schedule)
+    jobs = list(named(rendered(plan), "CronJob").values())
+    assert all('"maxReplicas"' in str(_command(item)) for item in jobs)
+
+
+def test_a_steady_fleet_without_an_autoscaler_is_a_calendar_without_a_break() -> None:
+    plan = one_pool(schedule=(3,) * 168, min_replicas=3, max_replicas=3, autoscaling={})
+    scaled = scaled_of(plan)
+    assert set(minutes_of(scaled)) == {3}
+    assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (3, 3)
+
+
+def test_a_stand_in_has_what_the_other_lacks() -> None:
+    plan = ALL["vision"]
+    spot = next(pool for pool in plan.pools if pool.offer == "spot")
+    pools = tuple(
+        replace(pool, serving=replace(pool.serving, backs=spot.name))
+        if pool.machine == spot.machine and pool is not spot
+        else pool
+        for pool in plan.pools
+    )
+    files = rendered(replace(plan, pools=pools))
+    own = next(pool for pool in pools if pool.serving.backs)
+    scaled = named(files, "ScaledObject")[own.name]
+    assert scaled["spec"]["maxReplicaCount"] == own.max_replicas + spot.max_replicas
+    assert (
+        f'tightrope_replicas{{workload="vision", pool="{spot.name}", state=~"starting|down"}}'
+        in triggers(scaled)["load"]["query"]
+    )
+    assert own.name not in named(files, "HorizontalPodAutoscaler")
+    assert "only KEDA" in files[Path("README.md")]
+
+
+def test_concurrency_is_followed_where_the_plan_was_replayed_with_it() -> None:
+    plan = one_pool()
+    plan = replace(plan, scaling=replace(plan.scaling, metric="concurrency", target_utilisation=0.5))
+    load = triggers(scaled_of(plan))["load"]
+    assert load["query"].startswith("sum(tightrope_requests_in_flight{")
+    assert float(load["threshold"]) == 0.5 * plan.pools[0].serving.concurrency
+
+
+def test_limits_on_change_are_the_plans() -> None:
+    plan = one_pool(**serving(engines_per_machine=2))
+    limit = ScalingLimit((ScalingRule("pods", 3.0, 60.0), ScalingRule("percent", 10.0, 30.5)), "min")
+    scaling = replace(plan.scaling, scale_down=limit, downscale_stabilization_s=120.0, tolerance=0.05)
+    behaviour = scaled_of(replace(plan, scaling=scaling))["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behaviour["scaleDown"] == {
+        "stabilizationWindowSeconds": 120,
+        "selectPolicy": "Min",
+        "tolerance": "0.05",
+        "policies": [
+            {"type": "Pods", "value": 6, "periodSeconds": 60},
+            {"type": "Percent", "value": 10, "periodSeconds": 31},
+        ],
+    }
+    with pytest.raises(InputError, match="3600 s"):
+        rendered(replace(plan, scaling=replace(scaling, downscale_stabilization_s=7200.0)))
+
+
+def test_spot_pods_stand_the_taints_and_go_within_the_notice() -> None:
+    for cloud, region, taint, seconds in (
+        ("azure", "eastus", "kubernetes.azure.com/scalesetpriority", 30),
+        ("gcp", "us-central1", "cloud.google.com/gke-spot", 30),
+        ("aws", "us-east-1", "tightrope.dev/pool", 120),
+    ):
+        pool = replace(ALL["chatgenius"].pools[0], cloud=cloud, region=region)
+        pod = named(rendered(replace(ALL["chatgenius"], pools=(pool,))), "Deployment")[pool.name]["spec"]["template"]["spec"]
+        assert taint in {item["key"] for item in pod["tolerations"]}
+        assert "nvidia.com/gpu" in {item["key"] for item in pod["tolerations"]}
+        assert pod["terminationGracePeriodSeconds"] == seconds
+        assert pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] < seconds
+
+
+def test_chips_are_counted_by_their_makers_plugin() -> None:
+    assert ALL["vision"].pools[0].node is not None
+    node = ALL["vision"].pools[0].node
+    for chip, name in (("inferentia2", "aws.amazon.com/neuron"), ("mi300x", "amd.com/gpu"), ("h100-nvl", "nvidia.com/gpu")):
+        plan = one_pool(node=replace(node, accelerator=chip, accelerators=4), **serving(engines_per_machine=2))
+        container = named(rendered(plan), "Deployment")["int8-c7i-large"]["spec"]["template"]["spec"]["containers"][0]
+        assert container["resources"]["limits"][name] == "2"
+    with pytest.raises(InputError, match="device plugin"):
+        rendered(one_pool(node=replace(node, accelerator="abacus")))
+
+
+def test_replicas_that_share_a_chip_are_said_to() -> None:
+    plan = one_pool(node=ALL["vision"].pools[0].node, **serving(engines_per_machine=3))
+    assert "Time-slicing" in rendered(plan)[Path("README.md")]
+
+
+def test_machines_of_ones_own_are_asked_for_by_their_label() -> None:
+    files = rendered(one_pool(cloud="owned", region="basel 2", offer="owned"))
+    (folder,) = {path.parts[0] for path in files if len(path.parts) > 1}
+    assert folder.startswith("owned-basel-2-")
+    assert f"Nodes of `{folder}`" in files[Path("README.md")]
+    assert not objects(files, "NodePool")
+
+
+def test_a_plan_without_machines_says_so() -> None:
+    plan = ALL["helpdesk"]
+    pools = tuple(pool for pool in plan.pools if pool.serving.metered)
+    files = rendered(replace(plan, pools=pools))
+    assert list(files) == [Path("README.md")]
+    assert "There is nothing to write" in files[Path("README.md")]
+
+
+def test_every_file_says_that_a_plan_is_not_proven() -> None:
+    files = rendered(replace(make_plan(), status="not proven"))
+    for path, text in files.items():
+        if path.suffix != ".json" and "overlay" not in path.parts:
+            assert "NOT PROVEN" in text.partition("kind:")[0], path
+
+
+def test_another_week_of_one_pool_changes_only_what_scales_it() -> None:
+    plan = ALL["vision"]
+    first = plan.pools[1]
+    other = replace(first, schedule=tuple(min(count + 1, first.max_replicas) for count in first.schedule))
+    before, after = rendered(plan), rendered(replace(plan, pools=(plan.pools[0], other, plan.pools[2])))
+    changed = {
+        str(path.relative_to("aws-us-east-1")) for path in before if before[path] != after.get(path) and len(path.parts) > 1
+    }
+    assert changed == {
+        "base/plan.json",
+        "base/gateway.yaml",
+        "base/pools/int8-c7i-large.yaml",
+        "autoscale-keda/int8-c7i-large.yaml",
+        "autoscale-hpa/int8-c7i-large.yaml",
+    }
+    pods = [named(files, "Deployment")["int8-c7i-large"]["spec"] for files in (before, after)]
+    assert pods[0] == pods[1], "no pod starts anew for another calendar"
+
+
+# ------------------------------------------------------------------------------------------------------------- hostile names
+
+
+def renamed(plan: Plan, text: str) -> Plan:
+    """Return the plan with a text in every name that a user chooses."""
+
+    def again(pool: Pool) -> Pool:
+        backs = f"{pool.serving.backs}{text}" if pool.serving.backs else ""
+        return replace(
+            pool, name=f"{pool.name}{text}", variant=f"{text}/{pool.variant}{text}", serving=replace(pool.serving, backs=backs)
+        )
+
+    rules = tuple(replace(rule, pool=f"{rule.pool}{text}", traffic_class=f"{rule.traffic_class}{text}") for rule in plan.routing)
+    evidence = tuple(replace(item, traffic_class=f"{item.traffic_class}{text}") for item in plan.evidence)
+    classes = tuple(replace(item, name=f"{item.name}{text}") for item in plan.classes)
+    return replace(
+        plan, workload=f"w{text}", pools=tuple(map(again, plan.pools)), routing=rules, evidence=evidence, classes=classes
+    )
+
+
+HOSTILE = (
+    'a"\n- b: c',
+    "${x} $(HOME) {{ y }}",
+    "#: &a *a !!python/object",
+    "x" * 300,
+    "déjà 🤖 'q' `id`",
+    "- |",
+    "\\",
+    "null",
+    "",
+)
+
+
+@given(text=st.sampled_from(HOSTILE) | st.text(max_size=60))
+@settings(max_examples=40, deadline=None)
+def test_no_name_becomes_code(text: str) -> None:
+    plan = renamed(ALL["chatgenius"], text)
+    try:
+        files = rendered(plan)
+    except InputError as error:
+        assert "rename" in error.resolve
+        return
+    plain = rendered(ALL["chatgenius"])
+    assert (
+        len(objects(files))
+        >= len(objects(plain))
+        - len(named(plain, "HorizontalPodAutoscaler"))
+        - len([item for item in named(plain, "CronJob") if not item.startswith("batch-")])
+        - 3
+    )
+    for path, content in files.items():
+        if path.name == "kustomization.yaml":
+            assert isinstance(yaml.safe_load(content), dict)
+    for (_, kind, name), item in objects(files).items():
+        assert (SUBDOMAIN if kind in {"Role", "RoleBinding", "PriorityClass"} else LABEL).fullmatch(name), (kind, name)
+        assert item["metadata"].get("namespace", "tightrope") == "tightrope"
+        for value in item["metadata"].get("labels", {}).values():
+            assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", value)
+    for part in deploy(plan):
+        container = named(files, "Deployment")[part.key]["spec"]["template"]["spec"]["containers"][0]
+        said = [text.replace("$$(", "$(") for text in container["args"]]
+        assert f"--served-model-name={part.model}" in said or f"--pool={part.pool.name}" in said
+        query = triggers(named(files, "ScaledObject")[part.key])["load"]["query"]
+        assert yaml.safe_load(re.findall(r', pool=("(?:[^"\\]|\\.)*")', query)[0]) == part.pool.name
