@@ -2,11 +2,13 @@
 
 Comes in: a ``Plan``. Goes out: ``<region>.yaml`` with its parameters in ``settings/<region>.json``, which are the user's. What is made is
 written in ``*.yaml.j2`` here; CloudFormation has no loops, so a template is filled pool by pool. No text of a plan passes ``Fn::Sub``, and
-none that CloudFormation would look up (``{{resolve:``) is written.
+none that CloudFormation would put something else in the place of is written.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
@@ -17,8 +19,9 @@ from tightrope.render.infra.deploy import remark
 from tightrope.render.infra.templates import fill, json_file
 
 FOLDER = "cloudformation"
-LOOKED_UP = "{{resolve:"
-"""What CloudFormation reads as the name of a secret or parameter, wherever it stands in a text."""
+REPLACED = ("{{resolve:", "${")
+"""What CloudFormation puts something else in the place of: the first wherever it stands in a text, the second below ``Fn::Sub`` alone, but
+its linter takes any for a mistake."""
 NEXT = (
     "for settings in {out}/settings/*.json; do name=$(basename $settings .json);"
     " region=$(test $name = spending && echo us-east-1 || echo $name);"
@@ -42,21 +45,32 @@ class CloudFormation:
             return files
         for region in sorted({part.pool.region for part in parts}):
             values = region_values(plan, tuple(part for part in parts if part.pool.region == region))
-            files[Path(f"{region}.yaml")] = remark(plan) + fill(FOLDER, "region.yaml.j2", "yaml", values)
+            files[Path(f"{region}.yaml")] = remark(plan) + _fill("region.yaml.j2", values)
             files[Path("settings") / f"{region}.json"] = json_file({"Parameters": settings(values)})
-        files[Path("spending.yaml")] = remark(plan) + fill(FOLDER, "spending.yaml.j2", "yaml", spending_values(plan))
+        files[Path("spending.yaml")] = remark(plan) + _fill("spending.yaml.j2", spending_values(plan))
         files[Path("settings/spending.json")] = json_file({"Parameters": {"NotifyEmail": ""}})
         files[Path("commitments.md")] = commitments_page(plan, "aws")
-        for path, text in files.items():
-            _check(path, text)
         return files
 
 
-def _check(path: Path, text: str) -> None:
-    """Raise ``InputError`` where CloudFormation would put something else in the place of a plan's text."""
-    if path.suffix == ".yaml" and LOOKED_UP in text:
-        msg = f"a name of the plan can not be written to CloudFormation: it holds {LOOKED_UP!r}, which reads a secret"
-        raise InputError(msg, resolve="rename it in the workload and plan again")
+def _fill(name: str, values: dict[str, Any]) -> str:
+    """Return a filled template; raise ``InputError`` where CloudFormation would put something else in the place of a plan's text."""
+    for text in _texts(values):
+        if any(sign in text for sign in REPLACED):
+            msg = f"a name of the plan can not be written to CloudFormation, which replaces what it holds: {text[:80]!r}"
+            raise InputError(msg, resolve="rename it in the workload, without ${ and {{resolve:, and plan again")
+    return fill(FOLDER, name, "yaml", values)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every text of values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
 
 
 RENDERER = CloudFormation()
