@@ -1,0 +1,86 @@
+"""The week as a calendar: read back it is the week, and with fewer entries never fewer machines."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tightrope.render.infra.schedule import DAYS, HOURS, WEEK, Entry, at_most, entries, from_monday, unfold
+
+counts = st.integers(0, 5)
+days = st.lists(counts, min_size=HOURS, max_size=HOURS)
+weeks = st.one_of(
+    st.lists(counts, min_size=WEEK, max_size=WEEK),
+    st.builds(lambda work, rest: [*work * 5, *rest * 2], days, days),
+    st.builds(lambda count: [count] * WEEK, counts),
+    st.builds(
+        lambda low, high, at, length: [high if (hour - at) % WEEK < length else low for hour in range(WEEK)],
+        counts,
+        counts,
+        st.integers(0, WEEK - 1),
+        st.integers(0, WEEK),
+    ),
+)
+
+
+@given(weeks)
+def test_the_entries_give_the_week_back(week: list[int]) -> None:
+    assert list(unfold(entries(week))) == week
+
+
+@given(weeks)
+def test_an_entry_stands_where_the_number_changes_and_nowhere_else(week: list[int]) -> None:
+    at = sorted(day * HOURS + entry.hour for entry in entries(week) for day in entry.days)
+    assert len(set(at)) == len(at)
+    changes = [hour for hour in range(WEEK) if week[hour] != week[hour - 1]]
+    assert at == (changes or [0])
+    for entry in entries(week):
+        for day in entry.days:
+            hour = day * HOURS + entry.hour
+            assert entry.rises == (week[hour] > week[hour - 1])
+
+
+@given(st.builds(lambda work, rest: [*work * 5, *rest * 2], days, days), st.integers(1, 30))
+@settings(max_examples=8, deadline=None)
+def test_fewer_entries_never_mean_fewer_machines(week: list[int], most: int) -> None:
+    less = at_most(week, most)
+    assert len(entries(less)) <= most
+    assert all(new >= old for new, old in zip(less, week, strict=True))
+    assert max(less) == max(week)
+    if len(entries(week)) <= most:
+        assert list(less) == week
+
+
+@given(st.integers(0, HOURS - 1), st.sets(st.integers(0, 6), min_size=1), st.floats(0.0, 3 * 86_400.0), st.booleans())
+def test_machines_are_asked_for_so_early_that_they_are_ready(hour: int, on: set[int], start_s: float, rises: bool) -> None:
+    entry = Entry(hour, tuple(sorted(on)), 1, rises)
+    moment = entry.asked(start_s)
+    for day in on:
+        wanted = datetime(2026, 1, 5, tzinfo=UTC) + timedelta(days=day, hours=hour)
+        early = wanted - timedelta(minutes=-(-start_s // 60) if rises else 0)
+        assert (early.hour, early.minute) == (moment.hour, moment.minute)
+        assert early.weekday() in moment.days
+        assert not rises or early + timedelta(seconds=start_s) <= wanted
+    assert len(moment.days) == len(on)
+
+
+@given(st.integers(0, HOURS - 1), st.sets(st.integers(0, 6), min_size=1))
+def test_cron_counts_from_sunday(hour: int, on: set[int]) -> None:
+    minute, at, _, _, said = Entry(hour, tuple(sorted(on)), 1, rises=False).asked(60.0).cron.split()
+    assert (minute, at) == ("0", str(hour))
+    days_said = set(range(7)) if said == "*" else set(map(int, said.split(",")))
+    assert days_said == {(day + 1) % 7 for day in on}
+
+
+@pytest.mark.parametrize("offset", range(len(DAYS)))
+def test_the_week_is_turned_to_begin_on_monday(offset: int) -> None:
+    first = date(2026, 1, 5) + timedelta(days=offset)
+    turned = from_monday(range(WEEK), first.isoformat())
+    for block in range(WEEK):
+        at = datetime(first.year, first.month, first.day, tzinfo=UTC) + timedelta(hours=block)
+        assert turned[at.weekday() * HOURS + at.hour] == block
+
+
+def test_of_no_calendar_the_first_day_is_a_monday() -> None:
+    assert from_monday(range(WEEK), "") == tuple(range(WEEK))
