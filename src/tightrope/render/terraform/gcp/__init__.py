@@ -9,6 +9,7 @@ from tightrope.base.plan import Plan
 from tightrope.render.infra import templates
 from tightrope.render.infra.commitments import commitments_page
 from tightrope.render.infra.deploy import notice, remark
+from tightrope.render.markdown import page, said
 from tightrope.render.terraform.gcp.values import example_values, parts_of, plan_values, variants_of
 
 FOLDER = "terraform/gcp/root"
@@ -34,7 +35,7 @@ def files(plan: Plan) -> dict[Path, str]:
     machines = "machines" in kinds
     names = (*ALWAYS, *(MACHINES if machines else ()), *(SERVICES if kinds & {"function", "container"} else ()))
     starter = {"variants": variants_of(plan), "regions": sorted({part.pool.region for part in parts_of(plan)})}
-    head = "\n".join(["# Google Cloud", "", *(f"> {line}" for line in notice(plan)), "", ""])
+    head = page(f"# {said(plan.workload)} on Google Cloud", "\n".join(f"> {said(line)}" for line in notice(plan)))
     return {
         **{Path(name): f"{remark(plan)}\n{templates.static(FOLDER, name)}" for name in names},
         **{Path(name): templates.static(FOLDER, name) for name in (ON_MACHINES if machines else ())},
@@ -42,5 +43,5 @@ def files(plan: Plan) -> dict[Path, str]:
         Path("settings.auto.tfvars"): templates.fill(FOLDER, "settings.auto.tfvars.j2", "hcl", starter),
         Path("tests/example.auto.tfvars.json"): templates.json_file(example_values(plan)),
         Path("commitments.md"): commitments_page(plan, "gcp"),
-        Path("README.md"): head + templates.static(FOLDER, "README.body.md"),
+        Path("README.md"): page(head, templates.static(FOLDER, "README.body.md")),
     }

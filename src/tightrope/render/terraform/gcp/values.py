@@ -5,7 +5,7 @@ from math import ceil, floor
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.clouds.services import ServiceSize, find_size
-from tightrope.render.infra.deploy import PLAN_AGAIN, Part, clouds_of, deploy, engine_arguments, notice
+from tightrope.render.infra.deploy import PLAN_AGAIN, Part, deploy, engine_arguments, notice, usd_on
 from tightrope.render.infra.names import slug
 from tightrope.render.terraform.gcp.hours import stretches
 
@@ -36,7 +36,7 @@ def plan_values(plan: Plan) -> dict[str, object]:
         "notice": list(notice(plan)),
         "workload": slug(plan.workload),
         "account_id": slug(f"{plan.workload}-serve", 28),
-        "monthly_usd": round(monthly_usd(plan), 2),
+        "monthly_usd": round(usd_on(plan, CLOUD), 2),
         "usd_per_hour": round(sum(part.pool.max_replicas * part.node.usd_per_hour for part in machines), 6),
         "disk_gb": plan.disk_gb,
         "caps": {
@@ -67,14 +67,6 @@ def example_values(plan: Plan) -> dict[str, object]:
     }
 
 
-def monthly_usd(plan: Plan) -> float:
-    """Return what a month costs on this cloud: its pools' lines, and of what names no pool the part that theirs are of all pools'."""
-    ours = sum(part.usd_per_month for part in parts_of(plan))
-    named = sum(line.usd for line in plan.cost_lines if line.pool)
-    rest = sum(line.usd for line in plan.cost_lines if not line.pool)
-    return ours + (rest if clouds_of(plan) == (CLOUD,) or not named else rest * ours / named)
-
-
 def labels_of(plan: Plan, part: Part) -> dict[str, str]:
     """Return a pool's labels, as Google Cloud takes them: small letters, digits, hyphens and underscores.
 
@@ -87,6 +79,7 @@ def _machines(plan: Plan, part: Part) -> dict[str, object]:
     """Return one entry of ``var.pools``."""
     pool, node = part.pool, part.node
     return {
+        "pool": pool.name,
         "name": slug(f"{plan.workload}-{part.key}"),
         "region": pool.region,
         "machine": pool.machine,
@@ -130,6 +123,7 @@ def _service(plan: Plan, part: Part) -> dict[str, object]:
     size = _size(part)
     changes = part.entries() if len(set(part.week)) > 1 else ()
     return {
+        "pool": part.pool.name,
         "name": slug(f"{plan.workload}-{part.key}"),
         "region": part.pool.region,
         "size": size.name,
@@ -163,14 +157,14 @@ def _size(part: Part) -> ServiceSize:
 
 def _promises(plan: Plan) -> dict[str, object]:
     """Return what is promised to each class that is answered here, by a name that alerts take."""
-    names = {part.pool.name for part in parts_of(plan)}
-    answered = {rule.traffic_class for rule in plan.routing if rule.pool in names}
+    answered = {name for part in parts_of(plan) for name in part.classes}
     return {
-        slug(f"{item.traffic_class}-{item.slo}", 60): {
-            "traffic_class": item.traffic_class,
-            "slo": item.slo,
-            "target": item.target,
+        slug(f"{item.name}-{slo.metric}-{slo.percentile:g}", 60): {
+            "traffic_class": item.name,
+            "slo": slo.metric,
+            "target": slo.percentile,
         }
-        for item in plan.evidence
-        if item.traffic_class in answered and item.target < 1.0
+        for item in plan.classes
+        if item.name in answered
+        for slo in item.slos
     }

@@ -5,17 +5,21 @@
 # What somebody should hear of, from the gateway's own metrics (Google Cloud Managed Service for Prometheus), judged as Prometheus does.
 
 locals {
-  names = concat(keys(var.pools), keys(var.services))
-  ours  = "pool=~\"${join("|", concat(["none"], local.names))}\""
+  # The pools as the gateway calls them: what an expression would read as a sign is escaped, then the whole is quoted.
+  escaped  = { for key, item in merge({ for key, item in var.pools : key => item.pool }, { for key, item in var.services : key => item.pool }) : key => replace(item, "/([][.+*?^$(){}|\\\\])/", "\\$1") }
+  ours     = "pool=~${jsonencode(join("|", values(local.escaped)))}"
+  machines = "pool=~${jsonencode(join("|", [for key in keys(var.pools) : local.escaped[key]]))}"
 
   alerts = merge(
-    {
+    length(var.pools) == 0 ? {} : {
       cost = {
-        title    = "costs more an hour than all planned machines at their most"
-        query    = "sum(tightrope_usd_per_hour{${local.ours}}) > ${var.usd_per_hour * (1 + var.margin)}"
+        title    = "the machines cost more an hour than all of them at their most, as planned"
+        query    = "sum(tightrope_usd_per_hour{${local.machines}}) > ${var.usd_per_hour * (1 + var.margin)}"
         duration = "600s"
         severity = "WARNING"
       }
+    },
+    {
       errors = {
         title    = "more than one answer in a hundred is an error"
         query    = "sum(rate(tightrope_requests_total{${local.ours},outcome=\"error\"}[10m])) / sum(rate(tightrope_requests_total{${local.ours}}[10m])) > 0.01"

@@ -42,7 +42,7 @@ resource "google_cloud_run_v2_service" "pool" {
       }
 
       dynamic "env" {
-        for_each = merge(var.images[each.value.variant].environment, { TIGHTROPE_POOL = each.key })
+        for_each = merge(var.images[each.value.variant].environment, { TIGHTROPE_POOL = each.value.pool })
 
         content {
           name  = env.key

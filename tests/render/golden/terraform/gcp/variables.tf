@@ -150,10 +150,16 @@ variable "master_cidrs" {
   default     = {}
 }
 
+variable "system_nodes" {
+  description = "Machines of a new cluster for what a cluster itself needs (DNS, metrics), in each of its zones: the plan does not pay for these."
+  type        = object({ machine = string, per_zone = number })
+  default     = { machine = "e2-medium", per_zone = 1 }
+}
+
 variable "kubernetes_service_account" {
   description = "Namespace and name of the Kubernetes service account that the pods run as."
   type        = object({ namespace = string, name = string })
-  default     = { namespace = "tightrope", name = "tightrope" }
+  default     = { namespace = "tightrope", name = "tightrope-engine" }
 }
 
 variable "model_bucket" {
@@ -270,6 +276,7 @@ variable "caps" {
 variable "pools" {
   description = "Pools of machines."
   type = map(object({
+    pool                     = string
     name                     = string
     region                   = string
     machine                  = string
@@ -308,6 +315,7 @@ variable "pools" {
 variable "services" {
   description = "Functions and containers, on Cloud Run."
   type = map(object({
+    pool        = string
     name        = string
     region      = string
     size        = string

@@ -26,6 +26,7 @@ resource "google_service_account_iam_member" "pods" {
 }
 
 resource "google_container_cluster" "region" {
+  #checkov:skip=CKV_GCP_21:It has labels (resource_labels), which are computed.
   #checkov:skip=CKV_GCP_65:Groups for RBAC are the organisation's to set up; access is by IAM until then.
   #checkov:skip=CKV_GCP_66:Binary authorisation needs a policy that only the organisation can write.
   #checkov:skip=CKV_GCP_12:Dataplane V2 enforces network policies itself; the older provider excludes it.
@@ -163,6 +164,39 @@ resource "google_container_node_pool" "pool" {
         }
       }
     }
+
+    shielded_instance_config {
+      enable_secure_boot          = true
+      enable_integrity_monitoring = true
+    }
+
+    workload_metadata_config {
+      mode = "GKE_METADATA"
+    }
+  }
+}
+
+# Nodes without a taint, for what every cluster runs itself.
+resource "google_container_node_pool" "system" {
+  for_each = google_container_cluster.region
+
+  name       = "system"
+  location   = each.key
+  cluster    = each.value.id
+  node_count = var.system_nodes.per_zone
+
+  management {
+    auto_repair  = true
+    auto_upgrade = true
+  }
+
+  node_config {
+    machine_type      = var.system_nodes.machine
+    image_type        = "COS_CONTAINERD"
+    service_account   = google_service_account.node[0].email
+    oauth_scopes      = ["https://www.googleapis.com/auth/cloud-platform"]
+    resource_labels   = merge(local.labels, { pool = "system" })
+    boot_disk_kms_key = lookup(var.kms_keys, each.key, null)
 
     shielded_instance_config {
       enable_secure_boot          = true

@@ -22,7 +22,7 @@ locals {
       image     = replace(replace(jsonencode(var.images[pool.variant].image), "%", "%%"), "$", "$$")
       arguments = [for item in concat(pool.arguments, var.images[pool.variant].arguments) : replace(replace(jsonencode(item), "%", "%%"), "$", "$$")]
       environment = [
-        for name, value in merge(var.images[pool.variant].environment, { TIGHTROPE_POOL = key, PORT = tostring(var.images[pool.variant].port) }) :
+        for name, value in merge(var.images[pool.variant].environment, { TIGHTROPE_POOL = pool.pool, PORT = tostring(var.images[pool.variant].port) }) :
         replace(replace(jsonencode("--env=${name}=${value}"), "%", "%%"), "$", "$$")
       ]
     }
@@ -207,7 +207,7 @@ resource "google_compute_region_autoscaler" "pool" {
 
       content {
         name                       = "prometheus.googleapis.com/tightrope_requests_in_flight/gauge"
-        filter                     = "resource.type = \"prometheus_target\" AND metric.labels.pool = \"${each.key}\""
+        filter                     = "resource.type = \"prometheus_target\" AND metric.labels.pool = ${jsonencode(each.value.pool)}"
         single_instance_assignment = metric.value
       }
     }
