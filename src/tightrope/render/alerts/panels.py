@@ -123,7 +123,7 @@ COST = Row(
         Panel(
             "By pool and offer, an hour",
             "currencyUSD",
-            (Query('sum by (pool, offer) (tightrope_usd_per_hour{workload="$workload", pool=~"$pool"})', "{{pool}} {{offer}}"),),
+            (Query('max by (pool, offer) (tightrope_usd_per_hour{workload="$workload", pool=~"$pool"})', "{{pool}} {{offer}}"),),
             "What the replicas of each pool cost an hour, before commitments.",
             width=12,
             needs="replicated",
@@ -185,7 +185,7 @@ FLEET = Row(
             "none",
             (
                 Query(
-                    'sum by (pool, state) (tightrope_replicas{workload="$workload", pool=~"$pool", state!="ready"})',
+                    'max by (pool, state) (tightrope_replicas{workload="$workload", pool=~"$pool", state!="ready"})',
                     "{{state}}: {{pool}}",
                 ),
             ),
@@ -351,7 +351,7 @@ WAITING = Row(
         Panel(
             "Not done",
             "none",
-            (Query('sum by (class) (tightrope_deferred_requests{workload="$workload", class=~"$class"})', "{{class}}"),),
+            (Query('max by (class) (tightrope_deferred_requests{workload="$workload", class=~"$class"})', "{{class}}"),),
             "Requests that can wait and are not done.",
             width=12,
             needs="waiting",

@@ -19,6 +19,8 @@ BURNS = ((14.4, "1h", "5m"), (6.0, "6h", "30m"), (3.0, "1d", "2h"), (1.0, "3d", 
 """Burn rate, long and short window of each alert on promises (SRE workbook, chapter 5, table 5-8)."""
 FULL = 0.9
 """Share of missed requests that is enough whatever the budget."""
+GATEWAYS = ("one:9090", "other:9090")
+"""Both show the whole fleet, which is there once."""
 DAY = 1510
 """Minutes of a test that lasts for a day, and until what a day shows has held for an hour."""
 TEST_HOUR = 72
@@ -128,10 +130,11 @@ def _of_cost(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
         ("less than planned", 0.5 * sum(planned) / len(planned), ()),
     ):
         inputs = {
-            series(plan, "usd_per_hour", {"pool": part.pool.name, "offer": part.pool.offer}): (
+            series(plan, "usd_per_hour", {"pool": part.pool.name, "offer": part.pool.offer, "instance": gateway}): (
                 f"{number(usd) if part is parts[0] else 0}x190"
             )
             for part in parts
+            for gateway in GATEWAYS
         }
         checks = (Check("TightropeCostOverPlan", 190, fires), Check("TightropeCostOverCap", 190, fires))
         yield Scenario(f"the replicas cost {name}", inputs, checks)
@@ -246,8 +249,12 @@ def _missing(parts: Sequence[Part], at_minute: int, patience: int) -> Iterator[E
 
 
 def _ready(plan: Plan, counts: Mapping[str, int], minutes: int) -> dict[str, str]:
-    """Return the series of pools with so many ready replicas."""
-    return {series(plan, "replicas", {"pool": name, "state": "ready"}): f"{count}x{minutes}" for name, count in counts.items()}
+    """Return the series of pools with so many ready replicas, as each gateway shows them."""
+    return {
+        series(plan, "replicas", {"pool": name, "state": "ready", "instance": gateway}): f"{count}x{minutes}"
+        for name, count in counts.items()
+        for gateway in GATEWAYS
+    }
 
 
 def _held(plan: Plan, parts: Sequence[Part], count: int) -> dict[str, str]:
