@@ -18,7 +18,7 @@ from tightrope.render.infra.names import MOST, slug
 Json = dict[str, Any]
 COLUMNS = 24
 SCHEMA = 39
-"""Of the dashboard's form: Grafana 10.3 and later read it."""
+"""Of the dashboard's form: Grafana 11 and later read it."""
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 UID_MOST = MOST
 """Letters of a dashboard's uid that Grafana takes."""
