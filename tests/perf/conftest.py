@@ -1,13 +1,16 @@
 """Builders of machines and variants for the tests of profiles."""
 
+import sys
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 import pytest
 
 from tightrope.base.catalogue import MachineType
 from tightrope.base.records import Architecture, ModelVariant, Profile
 
+sys.path.append(str(Path(__file__).parent))
 BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
 ASSISTANT = Architecture(parameters=7.0e9, layers=32, kv_heads=4, head_dim=128)
 

@@ -1,0 +1,334 @@
+"""Asks one server, notes when each token comes, counts every failure, and stops at the limits."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tightrope.base.errors import InputError, MissingExtraError
+from tightrope.base.records import FloatArray
+from tightrope.perf.endpoint.sse import Events
+from tightrope.perf.endpoint.target import Limits, Target
+
+if TYPE_CHECKING:
+    import aiohttp
+
+MOST_BODY = 64 << 20
+"""Bytes of an answer that is read at once."""
+MOST_TEXT = 300
+BEAT_S = 0.05
+MERGED = 0.9
+"""Where fewer pieces than this share of the tokens come, the server puts several into one."""
+LEAST_MERGED = 8
+
+
+class Kind(StrEnum):
+    """Kinds of failures that have no number of HTTP."""
+
+    NOT_JSON = "answer is not JSON"
+    WRONG_JSON = "wrong JSON"
+    NO_STREAM = "answer is not a stream"
+    UNREACHABLE = "unreachable"
+    CLOSED = "closed half-way"
+    REDIRECT = "redirect"
+    TOO_LARGE = "answer is too large"
+    BAD_EVENT = "event is not JSON"
+    ERROR_INSIDE = "error in the stream"
+    EMPTY = "answer without a token"
+    NO_USAGE = "no usage"
+    LUMPS = "tokens come in lumps"
+
+
+class FailedError(Exception):
+    """One request failed; ``kind`` is what is counted."""
+
+    def __init__(self, kind: str, text: str = "") -> None:
+        """State the kind of failure and what the server said."""
+        super().__init__(f"{kind}: {text}" if text else kind)
+        self.kind = kind
+
+
+class SpentError(InputError):
+    """A limit on requests or time was reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One streamed answer: when it was asked for, when each token came, and what the server says it counted."""
+
+    sent_s: float
+    token_s: FloatArray
+    prompt_tokens: int
+    output_tokens: int
+
+    @property
+    def ttft_s(self) -> float:
+        """Time to the first token."""
+        return float(self.token_s[0]) - self.sent_s
+
+    @property
+    def tpot_s(self) -> float:
+        """Mean time per further token; 0 where there is none."""
+        return float(self.token_s[-1] - self.token_s[0]) / max(len(self.token_s) - 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer that came whole."""
+
+    sent_s: float
+    done_s: float
+    body: Any
+
+
+class Client:
+    """A connection to one server; ``errors`` counts failures by kind, ``sent`` every request."""
+
+    def __init__(self, target: Target, limits: Limits, session: "aiohttp.ClientSession", key: str) -> None:
+        """Take an open session; see ``connect``."""
+        self.target, self.limits = target, limits
+        self.sent, self.errors, self.lags_s = 0, Counter[str](), [0.0]
+        self.exact_length = True
+        """Whether the server takes ``ignore_eos``, without which an answer may end early."""
+        self._session, self._key = session, key
+        self._began_s = now_s()
+
+    def affordable(self, requests: int, seconds: float) -> bool:
+        """Return whether the limits leave so many requests, and twice so long."""
+        return self.sent + requests <= self.limits.requests and now_s() - self._began_s + 2 * seconds <= self.limits.seconds
+
+    async def get(self, path: str) -> Answer:
+        """Return an answer as JSON, or as text where it is none."""
+        text, sent_s = await self._read("GET", path, None)
+        return Answer(sent_s, now_s(), _json_or_text(text))
+
+    async def ask(self, body: dict[str, Any], key: str, count: int) -> Answer:
+        """Return a JSON answer that has a list of (at least) ``count`` under ``key``; raise ``FailedError``."""
+        text, sent_s = await self._read("POST", self.target.path, body)
+        done_s = now_s()
+        try:
+            said = json.loads(text)
+        except ValueError:
+            raise self._count(Kind.NOT_JSON, text) from None
+        found = said.get(key) if isinstance(said, dict) else None
+        if not isinstance(found, list) or len(found) < count:
+            raise self._count(Kind.WRONG_JSON, f"expected a list of {count} under {key!r}, got {text}")
+        return Answer(sent_s, done_s, said)
+
+    async def generate(self, prompt: str, tokens: int, began: asyncio.Event | None = None) -> Stream:
+        """Return a streamed answer of so many tokens, set ``began`` with the first of them; raise ``FailedError``."""
+        said = {"messages": [{"role": "user", "content": prompt}]} if self.target.api == "chat" else {"prompt": prompt}
+        body = {"model": self.target.model, **said, "max_tokens": tokens, "temperature": 0, "stream": True}
+        body |= {"stream_options": {"include_usage": True}} | ({"ignore_eos": True} if self.exact_length else {})
+        async with self._request("POST", self.target.path, body) as (response, sent_s):
+            if "text/event-stream" not in response.headers.get("Content-Type", ""):
+                text = (await response.content.read(MOST_TEXT)).decode("utf-8", "replace")
+                raise self._fail(Kind.NO_STREAM, text)
+            events, reading = Events(), _Reading()
+            async for data in response.content.iter_any():
+                at_s = now_s()
+                for event in events.feed(data):
+                    reading.take(event, at_s)
+                if began is not None and reading.token_s:
+                    began.set()
+            return reading.stream(sent_s)
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, path: str, body: dict[str, Any] | None
+    ) -> AsyncIterator[tuple["aiohttp.ClientResponse", float]]:
+        """Lend one response of status 200, within the limits; every failure is counted and raised as ``FailedError``."""
+        import aiohttp  # noqa: PLC0415
+
+        self._spend()
+        data = None if body is None else json.dumps(body).encode()
+        sends = {"Content-Type": "application/json"} if data else {}
+        try:
+            async with asyncio.timeout(self.limits.timeout_s):
+                sent_s = now_s()
+                async with self._session.request(
+                    method, self.target.url + path, data=data, headers=sends, allow_redirects=False
+                ) as response:
+                    await self._check(response)
+                    yield response, sent_s
+        except FailedError as error:
+            self.errors[error.kind] += 1
+            raise FailedError(error.kind, self._hidden(str(error).partition(": ")[2])) from None
+        except TimeoutError:
+            kind = f"no whole answer in {self.limits.timeout_s:g} s"
+            raise self._count(kind) from None
+        except aiohttp.ClientConnectorError as error:
+            raise self._count(Kind.UNREACHABLE, str(error)) from None
+        except (aiohttp.ClientError, ConnectionError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+            kind = Kind.CLOSED if isinstance(error, aiohttp.ClientError | ConnectionError) else Kind.WRONG_JSON
+            raise self._count(kind, str(error)) from None
+
+    async def _check(self, response: "aiohttp.ClientResponse") -> None:
+        """Raise ``FailedError`` for a redirect or an error."""
+        if 300 <= response.status < 400:
+            raise self._fail(Kind.REDIRECT, f"to {response.headers.get('Location', 'nowhere')}, which is not followed")
+        if response.status != 200:
+            text = (await response.content.read(4 * MOST_TEXT)).decode("utf-8", "replace")
+            kind = f"status {response.status}"
+            raise self._fail(kind, text)
+
+    async def _read(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[str, float]:
+        """Return the text of an answer, and when it was asked for."""
+        async with self._request(method, path, body) as (response, sent_s):
+            parts: list[bytes] = []
+            size = 0
+            async for data in response.content.iter_any():
+                parts.append(data)
+                size += len(data)
+                if size > MOST_BODY:
+                    raise self._fail(Kind.TOO_LARGE, f"more than {MOST_BODY} bytes")
+            return b"".join(parts).decode("utf-8", "replace"), sent_s
+
+    def _spend(self) -> None:
+        """Count a request; raise ``SpentError`` where the limit is reached."""
+        if self.sent >= self.limits.requests:
+            msg = f"all {self.limits.requests} requests are used up, and the experiments are not done"
+            raise SpentError(msg, resolve="allow more with --max-requests, or ask for less: --max-concurrency, --max-prompt")
+        self.sent += 1
+
+    def _fail(self, kind: str, text: str = "") -> FailedError:
+        """Return a failure with the beginning of what the server said, without the key."""
+        return FailedError(kind, self._hidden(" ".join(text.split())[:MOST_TEXT]))
+
+    def _count(self, kind: str, text: str = "") -> FailedError:
+        """Count a failure and return it."""
+        self.errors[kind] += 1
+        return self._fail(kind, text)
+
+    def _hidden(self, text: str) -> str:
+        """Return a text without the key."""
+        return text.replace(self._key, "***") if self._key else text
+
+
+class _Reading:
+    """What has come of one streamed answer."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.token_s: list[float] = []
+        self.usage: dict[str, Any] | None = None
+        self.done = False
+
+    def take(self, event: str, at_s: float) -> None:
+        """Take the data of one event in."""
+        if event == "[DONE]":
+            self.done = True
+            return
+        try:
+            said = json.loads(event)
+        except ValueError:
+            raise FailedError(Kind.BAD_EVENT, event[:MOST_TEXT]) from None
+        if said.get("error"):
+            raise FailedError(Kind.ERROR_INSIDE, str(said["error"])[:MOST_TEXT])
+        self.usage = said.get("usage") or self.usage
+        for choice in said.get("choices") or ():
+            if _has_token(choice):
+                self.token_s.append(at_s)
+
+    def stream(self, sent_s: float) -> Stream:
+        """Return the whole answer; raise ``FailedError`` where it is not whole, or can not be counted."""
+        if not self.done:
+            raise FailedError(Kind.CLOSED, f"after {len(self.token_s)} tokens, without [DONE]")
+        if not self.token_s:
+            raise FailedError(Kind.EMPTY)
+        if self.usage is None:
+            raise FailedError(
+                Kind.NO_USAGE, "the server does not say how many tokens a prompt has (stream_options.include_usage)"
+            )
+        prompt, output = int(self.usage["prompt_tokens"]), int(self.usage["completion_tokens"])
+        if output >= LEAST_MERGED and len(self.token_s) < MERGED * output:
+            raise FailedError(Kind.LUMPS, f"{output} tokens in {len(self.token_s)} pieces")
+        return Stream(sent_s, np.array(self.token_s), prompt, output)
+
+
+def _has_token(choice: dict[str, Any]) -> bool:
+    """Return whether a piece carries a token: text, or an empty text that is neither the beginning nor the end."""
+    delta = choice.get("delta")
+    text = choice.get("text") if delta is None else delta.get("content") or delta.get("reasoning_content")
+    opens = delta is not None and "role" in delta
+    return bool(text) or not (opens or choice.get("finish_reason"))
+
+
+def _json_or_text(text: str) -> Any:  # noqa: ANN401 - what a server says
+    """Return JSON where a text is some, else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def now_s() -> float:
+    """Return the event loop's time."""
+    return asyncio.get_running_loop().time()
+
+
+@asynccontextmanager
+async def connect(target: Target, limits: Limits) -> AsyncIterator[Client]:
+    """Lend a client; raise ``MissingExtraError`` where aiohttp is not installed, ``SpentError`` where the time is over."""
+    try:
+        import aiohttp  # noqa: PLC0415
+    except ImportError:
+        msg = "measuring an endpoint needs aiohttp, which is not installed"
+        raise MissingExtraError(msg, resolve="pip install 'tightrope[measure]'") from None
+    key = target.key()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=None),
+        headers=headers,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+    async with session:
+        client = Client(target, limits, session, key)
+        beat, budget = asyncio.create_task(_beat(client)), asyncio.timeout(limits.seconds)
+        try:
+            async with budget:
+                yield client
+        except TimeoutError:
+            if not budget.expired():
+                raise
+            msg = f"{limits.seconds:g} seconds are over, after {client.sent} requests, and the experiments are not done"
+            raise SpentError(
+                msg, resolve="allow more with --max-seconds, or ask for less: --max-concurrency, --max-prompt"
+            ) from None
+        finally:
+            beat.cancel()
+
+
+async def _beat(client: Client) -> None:
+    """Note how late this program itself is, all the while."""
+    while True:
+        due_s = now_s() + BEAT_S
+        await asyncio.sleep(BEAT_S)
+        client.lags_s.append(now_s() - due_s)
+
+
+REMEDIES = {
+    Kind.UNREACHABLE: "start the server, or correct the address",
+    Kind.REDIRECT: "give the address that it leads to, if you trust it",
+    "status 401": "name the environment variable that holds the key: --key-variable",
+    "status 403": "name the environment variable that holds the key: --key-variable",
+    "status 404": "correct the address, --api or --model",
+    "status 429": "lift the server's limit on requests while it is measured, or ask for less: --max-concurrency",
+    Kind.NO_STREAM: "measure a server that streams; --api embeddings or infer are for those that do not",
+    Kind.NO_USAGE: "use a server that takes stream_options.include_usage",
+    Kind.LUMPS: "let the server send each token: no speculative decoding, stream interval 1, no buffering proxy",
+}
+
+
+def as_error(client: Client, error: FailedError) -> InputError:
+    """Return a failure as the error that a user sees, with everything that was counted."""
+    counted = ", ".join(f"{kind} × {count}" for kind, count in client.errors.most_common())
+    msg = f"{client.target.url}{client.target.path} failed: {error} (of {client.sent} requests: {counted})"
+    return InputError(msg, resolve=REMEDIES.get(error.kind, "look into the server's own log, mend it, and measure again"))
