@@ -239,6 +239,12 @@ def test_a_restless_week_stays_within_what_a_template_may_hold() -> None:
     assert len(template["Resources"]) <= 500
 
 
+def test_a_pool_more_changes_nothing_of_the_others() -> None:
+    fewer = replace(HELPDESK, pools=tuple(pool for pool in HELPDESK.pools if pool.machine != "g6.xlarge"))
+    less, more = (read(RENDERER.render(plan)[Path("us-east-1.yaml")])["Resources"] for plan in (fewer, HELPDESK))
+    assert {name for name, item in less.items() if more.get(name) != item} == {"MachineRole"}
+
+
 def test_the_days_of_an_action_are_those_of_its_name() -> None:
     template = read(RENDERER.render(PLANS_HERE["vision"])[Path("us-east-1.yaml")])
     for name, action in resources(template, "AWS::AutoScaling::ScheduledAction").items():

@@ -1,5 +1,6 @@
 """What the templates are filled with: a plan's pools on AWS, with the logical name of everything that is made of them."""
 
+import hashlib
 import json
 from math import ceil
 from typing import Any
@@ -22,6 +23,8 @@ MOST_AT_ONCE = 900
 MARGIN = 0.1
 """Part of the planned cost that a month may cost more before the budget is used up."""
 FIRST_PORT = 8000
+MOST_PRIORITY = 50_000
+"""Of a balancer's rules (Elastic Load Balancing API reference, CreateRule, 2026)."""
 NEURON = ("inferentia", "trainium")
 ECS_IMAGES = "/aws/service/ecs/optimized-ami/amazon-linux-2023"
 AMIS = {
@@ -64,7 +67,7 @@ def region_values(plan: Plan, parts: tuple[Part, ...]) -> dict[str, Any]:
     machines = [_machines(plan, part, most) for part in parts if part.kind == "machines"]
     containers = [_container(plan, part) for part in parts if part.kind == "container"]
     functions = [_function(plan, part) for part in parts if part.kind == "function"]
-    balanced = [*machines, *containers]
+    balanced = _with_priorities([*machines, *containers])
     amis = {pool["ami"] for pool in machines}
     promises = _promises(plan, parts)
     wakes = any(pool["from_zero"] for pool in machines)
@@ -239,6 +242,18 @@ def _balanced(targets: list[dict[str, Any]], target_type: str) -> dict[str, Any]
     errors, requests = (" + ".join(f"FILL({target[what]}, 0)" for target in targets) for what in ("errors", "requests"))
     share = f"IF(({requests}) > 0, ({errors}) / ({requests}), 0)"
     return {"targets": targets, "target_type": target_type, "error_share": share}
+
+
+def _with_priorities(pools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the pools with the place of each one's rule among the balancer's, by its name: others come and go beside it."""
+    taken: set[int] = set()
+    for pool in sorted(pools, key=lambda pool: pool["key"]):
+        place = int(hashlib.sha256(pool["key"].encode()).hexdigest()[:8], 16) % MOST_PRIORITY + 1
+        while place in taken:
+            place = place % MOST_PRIORITY + 1
+        taken.add(place)
+        pool["priority"] = place
+    return pools
 
 
 def _load_alarms(pool: dict[str, Any], counted: str) -> list[dict[str, Any]]:
