@@ -7,7 +7,7 @@ import pytest
 import yaml
 from checkers import assert_accepted, checkov, needs_tools
 from golden_tree import NAMES, PLANS, check_golden_tree
-from kube_trees import VERSIONS, built, check_references, manifests, named, needs_kustomize, parsed, write
+from kube_trees import VERSIONS, built, check_references, make_nodes, manifests, named, needs_kustomize, parsed, write
 from priced import assert_same_cost
 
 from tightrope.render.infra.deploy import deploy
@@ -35,6 +35,7 @@ def test_an_overlay_is_built_and_accepted(place: str, tmp_path: Path) -> None:
     write(RENDERER.render(ALL["helpdesk"]), tmp_path)
     settings = tmp_path / place / "overlay" / "settings.yaml"
     settings.write_text(settings.read_text(encoding="utf-8").replace("s3://example-models", "s3://mine"), encoding="utf-8")
+    make_nodes(tmp_path / place / "overlay")
     found = built(tmp_path / place / "overlay")
     out = tmp_path / "built.yaml"
     out.write_text(yaml.safe_dump_all(found), encoding="utf-8")

@@ -17,6 +17,7 @@ from kube_trees import (
     built,
     check_references,
     config,
+    make_nodes,
     manifests,
     minutes_of,
     named,
@@ -97,6 +98,7 @@ def test_an_overlay_is_built_and_accepted(name: str, autoscaler: str, tmp_path: 
         for path in overlay.iterdir():
             text = path.read_text(encoding="utf-8").replace("../autoscale-keda", f"../{autoscaler}").replace("example", "acme")
             path.write_text(text, encoding="utf-8")
+        make_nodes(overlay)
         found = built(overlay)
         (tmp_path / f"built-{number}.yaml").write_text(yaml.safe_dump_all(found), encoding="utf-8")
         deployed = {item["metadata"]["name"]: item for item in found if item["kind"] == "Deployment"}
@@ -117,6 +119,7 @@ def test_an_overlay_is_built_and_accepted(name: str, autoscaler: str, tmp_path: 
 def test_what_is_the_users_reaches_every_place(tmp_path: Path) -> None:
     write(rendered(ALL["helpdesk"]), tmp_path)
     overlay = tmp_path / "gcp-us-central1" / "overlay"
+    make_nodes(overlay)
     path = overlay / "settings.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("http://prometheus-operated", "http://mine"), encoding="utf-8")
     found = built(overlay)
@@ -404,7 +407,7 @@ def test_machines_of_ones_own_are_asked_for_by_their_label() -> None:
     files = rendered(one_pool(cloud="owned", region="basel 2", offer="owned"))
     (folder,) = {path.parts[0] for path in files if len(path.parts) > 1}
     assert folder.startswith("owned-basel-2-")
-    assert f"Nodes of `{folder}`" in files[Path("README.md")]
+    assert f"In `{folder}`: nothing here makes nodes" in files[Path("README.md")]
     assert not objects(files, "NodePool")
 
 

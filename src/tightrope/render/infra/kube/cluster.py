@@ -57,9 +57,14 @@ def cluster_files(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
     components = _components(plan, place, way)
     for name, inside in components.items():
         files |= {Path(name) / path: text for path, text in inside.items()}
-    chosen = [f"../{name}" for name in components if name != "autoscale-hpa"]
+    makes_nodes = nodes.NODES.get(place.cloud, "")
+    chosen = {
+        "components": [f"../{name}" for name in components if name not in {"autoscale-hpa", makes_nodes}],
+        "nodes": f"../{makes_nodes}" if makes_nodes else "",
+        "images": images(plan, place),
+    }
     overlay = {
-        "kustomization.yaml": fill(FOLDER, "overlay.yaml.j2", "yaml", {"components": chosen, "images": images(plan, place)}),
+        "kustomization.yaml": fill(FOLDER, "overlay.yaml.j2", "yaml", chosen),
         "namespace.yaml": static(FOLDER, "namespace.yaml"),
         "settings.yaml": fill(FOLDER, "settings.yaml.j2", "yaml", {"settings": settings(plan, place)}),
     }
@@ -317,9 +322,11 @@ def settings(plan: Plan, place: Place) -> list[dict[str, str]]:
     if place.cloud == "aws":
         found += [
             _setting(
-                "cluster", "example", "Value of the tag karpenter.sh/discovery on the cluster's subnets and security groups."
+                "cluster",
+                "example",
+                "For Karpenter: value of the tag karpenter.sh/discovery on the subnets and security groups of its nodes.",
             ),
-            _setting("node-role", "example-node-role", "IAM role of the nodes, by its name."),
+            _setting("node-role", "example-node-role", "For Karpenter: IAM role of its nodes, by its name."),
         ]
     models = {model_key(part): part.pool.variant for part in place.parts}
     for key, variant in models.items():

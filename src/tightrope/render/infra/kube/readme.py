@@ -93,6 +93,7 @@ def _limits(found: Sequence[Place]) -> str:
     parts = [part for place in found for part in place.parts]
     chips = sorted({name for part in parts for name in containers.accelerators(part)})
     shared = [f"`{part.key}`" for part in parts if containers.shares_chips(part)]
+    making = [place for place in found if place.cloud in nodes.NODES]
     without = [place for place in found if place.cloud not in nodes.NODES]
     lines = [
         "Kubernetes 1.30 or newer; 1.33 where the plan's autoscaler has another tolerance than 0.1.",
@@ -100,8 +101,9 @@ def _limits(found: Sequence[Place]) -> str:
         "Room for the gateway on nodes that are not of the plan: the plan does not count them.",
         *(f"The device plugin of `{name}`." for name in chips),
         *([f"Time-slicing of the chips of {', '.join(shared)}, so that each replica counts one."] if shared else []),
-        *(f"Nodes of `{place.folder}` with the label `tightrope.dev/pool=POOL`: nothing here makes them." for place in without),
-        "Or nodes that Terraform makes, with that label: then take the component that makes nodes out of the overlay.",
+        'Nodes with the label `tightrope.dev/pool=POOL`: `--target terraform` makes them with `run_on = "kubernetes"`.',
+        *(f"In `{place.folder}`: or the component `{nodes.NODES[place.cloud]}`, named in the overlay." for place in making),
+        *(f"In `{place.folder}`: nothing here makes nodes, label your own." for place in without),
     ]
     return page("## What the cluster needs", "\n".join(f"- {line}" for line in lines))
 
