@@ -199,9 +199,13 @@ def replica_cpu(part: Part) -> float:
 
 
 def replica_memory_mib(part: Part) -> int:
-    """Return the memory that one replica asks for, MiB: what its node has left, shared, to 64 MiB."""
+    """Return the memory that one replica asks for, MiB: what its node has left, shared, to 64 MiB; raise ``InputError`` where that is none."""
     left_gib = part.node.memory_gib - system_memory_gib(part.node.memory_gib, part.node.vcpu)
-    return 64 * floor(1024 * left_gib / part.replicas_per_machine / 64)
+    found = 64 * floor(1024 * left_gib / part.replicas_per_machine / 64)
+    if found <= 0:
+        msg = f"a {part.pool.machine} has {part.node.memory_gib:g} GiB, of which Kubernetes leaves nothing to {part.pool.name!r}"
+        raise InputError(msg, resolve="plan with larger machines, or render another target")
+    return found
 
 
 def system_memory_gib(memory_gib: float, vcpu: int) -> float:

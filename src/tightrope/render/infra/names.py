@@ -29,7 +29,7 @@ def slug(text: str, most: int = MOST) -> str:
 
 
 def label_value(text: str) -> str:
-    """Return a value that Kubernetes labels, Google's labels' users and tags take: as it stands where it can, else as a ``slug``.
+    """Return a value that Kubernetes' labels and the tags of AWS and Azure take: as it stands where it can, else as a ``slug``.
 
     >>> label_value("g4dn.xlarge")
     'g4dn.xlarge'

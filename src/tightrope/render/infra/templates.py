@@ -59,11 +59,13 @@ def yaml_literal(value: object) -> str:
 
     >>> print(yaml_literal('a: "b"'))
     "a: \"b\""
-    >>> yaml_literal(True), yaml_literal(None), yaml_literal([1, 2.5])
-    ('true', 'null', '[1, 2.5]')
+    >>> yaml_literal(True), yaml_literal(None), yaml_literal([1, 2.5]), yaml_literal(1e-7)
+    ('true', 'null', '[1, 2.5]', '1.0e-07')
     """
     _check(value)
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    # YAML 1.1 takes a number with an exponent for a text, unless it has a point.
+    return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text
 
 
 def json_file(value: object) -> str:
