@@ -139,6 +139,17 @@ def test_the_week_comes_back_hour_by_hour(name: str, made: Callable[[str, str], 
 
 
 @needs_tools
+def test_a_pool_that_nothing_tells_of_has_what_its_calendar_says(made: Callable[[str, str], Made]) -> None:
+    plan, found = on_azure("chatgenius"), made("chatgenius-moved", "vm")
+    blind = {part.key for part in deploy(plan, "machines") if part.node.accelerators}
+    for setting in found["azurerm_monitor_autoscale_setting"]:
+        for profile in setting["profile"]:
+            assert (setting["index"] in blind) == (not profile["rule"])
+            (capacity,) = profile["capacity"]
+            assert not blind & {setting["index"]} or capacity["minimum"] == capacity["maximum"]
+
+
+@needs_tools
 def test_node_pools_are_the_plans_pools(made: Callable[[str, str], Made]) -> None:
     plan, found = on_azure("chatgenius"), made("chatgenius-moved", "kubernetes")
     nodes = {item["index"]: item for item in found["azurerm_kubernetes_cluster_node_pool"]}
@@ -163,9 +174,14 @@ def test_metrics_of_the_gateway_and_expiry(tmp_path: Path) -> None:
         *week, expired = setting["profile"]
         assert len(setting["profile"]) <= 20
         assert (expired["capacity"][0]["maximum"], expired["fixed_date"][0]["start"]) == (0, "2027-06-30T00:00:00Z")
-        grows = week[0]["rule"][0]["metric_trigger"][0]
-        assert (grows["metric_name"], grows["threshold"]) == ("tightrope_utilisation_ratio", 1.21)
-        assert grows["dimensions"][0]["values"] == [setting["index"]]
+        triggers = [rule["metric_trigger"][0] for rule in week[0]["rule"]]
+        assert [(item["metric_name"], item["threshold"]) for item in triggers[:4]] == [
+            ("tightrope_utilisation_ratio", threshold) for threshold in (1.21, 1.65, 2.2, 0.99)
+        ]
+        assert {item["name"]: item["values"] for item in triggers[0]["dimensions"]} == {
+            "workload": ["chatgenius"],
+            "pool": [setting["index"]],
+        }
         assert setting["tags"] | {"expires-on": "2027-06-30", "floor": "2", "pool": setting["index"]} == setting["tags"]
 
 

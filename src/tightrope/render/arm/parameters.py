@@ -8,6 +8,16 @@ from tightrope.render.infra.azure import data
 from tightrope.render.infra.azure.data import Data
 from tightrope.render.infra.deploy import notice
 
+NO_LOAD: Data = {
+    "metric": "",
+    "each_machine": False,
+    "shrink_below": 0.0,
+    "grow_above": 0.0,
+    "half_above": 0.0,
+    "double_above": 0.0,
+}
+"""What stands where a pool has no load to follow: the template reads these fields of every pool, and uses them where it is ``followed``."""
+
 
 def plan_parameters(plan: Plan) -> Data:
     """Return the plan's; raise ``InputError`` for what Azure can not run."""
@@ -51,7 +61,8 @@ def _machines(key: str, pool: Data) -> Data:
     """Return a pool of machines with the week as profiles: the first holds where no other does."""
     usual: Data = {"name": "default", "days": [], "hour": 0, "minute": 0, "machines": pool["peak"]}
     kept = {name: value for name, value in pool.items() if name != "entries"}
-    return {"key": key, **kept, "profiles": [usual, *pool["entries"]]}
+    followed = pool["load"] is not None
+    return {"key": key, **kept, "followed": followed, "load": pool["load"] or NO_LOAD, "profiles": [usual, *pool["entries"]]}
 
 
 def _regions(pools: dict[str, Data]) -> list[Data]:

@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any, TypeAlias
 
 from tightrope.base.errors import InputError
+from tightrope.base.metrics import METRICS
 from tightrope.base.plan import Plan
 from tightrope.clouds.services import find_size
 from tightrope.render.infra.deploy import PLAN_AGAIN, Part, deploy, engine_arguments, on_cloud, start_minutes
@@ -21,6 +22,8 @@ WORKLOAD_LETTERS = 20
 """Of the workload's name, so that with a pool's it stays below the 64 letters of a scale set's."""
 NODE_POOL_LETTERS = 6
 """Of a pool's name in its node pool's, which has at most 12, and as many of its SHA-256."""
+HALF, DOUBLE = 1.5, 2.0
+"""Loads, as multiples of the target, from which half as many machines more are asked for, and twice as many."""
 FLEX_MB = (512, 2048, 4096)
 """Instances that Flex Consumption sells, MB (Microsoft documentation, Azure Functions Flex Consumption plan, 2026)."""
 FLEX_LEAST, FLEX_MOST = 40, 1000
@@ -84,13 +87,10 @@ def node_pool_name(key: str) -> str:
 
 def _machines(plan: Plan, part: Part) -> Data:
     """Return a pool of machines."""
-    pool, peak, target = (
-        part.pool,
-        max(part.week),
-        part.pool.autoscaling.get("target_utilisation", plan.scaling.target_utilisation),
-    )
+    pool, peak = part.pool, max(part.week)
     calendar = part.entries(ENTRIES) if len(set(part.week)) > 1 else ()
     return {
+        "name": _plain(pool.name),
         "region": pool.region,
         "zones": pool.zones,
         "machine": _plain(pool.machine),
@@ -105,13 +105,37 @@ def _machines(plan: Plan, part: Part) -> Data:
         "arguments": list(engine_arguments(part)),
         "start_minutes": max(1, start_minutes(part)),
         "steady_minutes": max(1, ceil(plan.scaling.downscale_stabilization_s / 60.0)),
-        "scale_out": round(target * (1.0 + plan.scaling.tolerance), 6),
-        "scale_in": round(target * (1.0 - plan.scaling.tolerance), 6),
+        "busy_above": round(HALF * _target(plan, part), 6),
+        "load": _load(plan, part),
         "from_none": pool.serving.cooldown_s is not None,
         "node_pool": node_pool_name(part.key),
         "tags": part.labels(plan),
         "entries": [_entry(part, place) for place in range(len(calendar))] if calendar else [],
     }
+
+
+def _load(plan: Plan, part: Part) -> Data | None:
+    """Return what of the gateway's a pool grows and shrinks by, as it was planned; None where its calendar alone says its machines.
+
+    The plan's autoscaler brings the load to its target at once. Azure's goes by steps: one machine more, half as many more, twice as many.
+    """
+    if not plan.scaling.enabled or part.requests_per_s <= 0:
+        return None
+    by_requests = plan.scaling.metric == "concurrency"
+    target = plan.scaling.target_utilisation * part.pool.serving.concurrency if by_requests else _target(plan, part)
+    return {
+        "metric": METRICS["tightrope_requests_in_flight" if by_requests else "tightrope_utilisation_ratio"].name,
+        "each_machine": by_requests,
+        "shrink_below": round(target * (1.0 - plan.scaling.tolerance), 6),
+        "grow_above": round(target * (1.0 + plan.scaling.tolerance), 6),
+        "half_above": round(target * HALF, 6),
+        "double_above": round(target * DOUBLE, 6),
+    }
+
+
+def _target(plan: Plan, part: Part) -> float:
+    """Return the use that a pool is steered to."""
+    return part.pool.autoscaling.get("target_utilisation", plan.scaling.target_utilisation)
 
 
 def _entry(part: Part, place: int) -> Data:

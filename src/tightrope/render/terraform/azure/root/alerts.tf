@@ -7,7 +7,7 @@ locals {
       metric = "Percentage CPU", namespace = "Microsoft.Compute/virtualMachineScaleSets", low = 5, high = 95, pools = [],
       scope  = azurerm_linux_virtual_machine_scale_set.pool[key].id
       } : {
-      metric = "tightrope_utilisation_ratio", namespace = var.metrics.namespace, low = 0.1, high = 1.5 * pool.scale_out, pools = [key],
+      metric = "tightrope_utilisation_ratio", namespace = var.metrics.namespace, low = 0.1, high = pool.busy_above, pools = [pool.name],
       scope  = var.metrics.resource_id
     } if var.metrics != null || pool.accelerators == 0
   }

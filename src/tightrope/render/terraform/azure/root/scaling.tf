@@ -13,18 +13,28 @@ locals {
     )
   }
 
-  # What a pool grows and shrinks by: the gateway's own figure where it is there, else the CPU where that tells of the load.
-  rules = {
-    for key, pool in local.scale_sets : key => concat(
-      var.metrics == null ? [] : [
-        { metric = "tightrope_utilisation_ratio", grows = true, above = pool.scale_out, pools = [key] },
-        { metric = "tightrope_utilisation_ratio", grows = false, above = pool.scale_in, pools = [key] },
+  # What a pool grows and shrinks by: the gateway's own figure where it is there, else the CPU where that tells of the load. None: its
+  # calendar alone says how many machines it has.
+  measured = {
+    for key, pool in local.scale_sets : key => var.metrics == null || pool.load == null ? [] : concat(
+      [
+        { metric = pool.load.metric, grows = true, above = pool.load.grow_above, type = "ChangeCount", by = 1, each = pool.load.each_machine },
+        { metric = pool.load.metric, grows = true, above = pool.load.half_above, type = "PercentChangeCount", by = 50, each = pool.load.each_machine },
+        { metric = pool.load.metric, grows = true, above = pool.load.double_above, type = "PercentChangeCount", by = 100, each = pool.load.each_machine },
+        { metric = pool.load.metric, grows = false, above = pool.load.shrink_below, type = "ChangeCount", by = 1, each = pool.load.each_machine },
       ],
-      var.metrics != null && pool.from_none ? [{ metric = "tightrope_held_requests", grows = true, above = 0, pools = [key] }] : [],
-      var.metrics == null && pool.accelerators == 0 ? [
-        { metric = "Percentage CPU", grows = true, above = var.cpu_percent.grow, pools = [] },
-        { metric = "Percentage CPU", grows = false, above = var.cpu_percent.shrink, pools = [] },
-      ] : [],
+      pool.from_none ? [{ metric = "tightrope_held_requests", grows = true, above = 0, type = "ChangeCount", by = 1, each = false }] : [],
+    )
+  }
+
+  by_cpu = [
+    { metric = "Percentage CPU", grows = true, above = var.cpu_percent.grow, type = "ChangeCount", by = 1, each = false },
+    { metric = "Percentage CPU", grows = false, above = var.cpu_percent.shrink, type = "ChangeCount", by = 1, each = false },
+  ]
+
+  rules = {
+    for key, pool in local.scale_sets : key => (
+      var.metrics != null ? local.measured[key] : (pool.accelerators == 0 && pool.load != null ? local.by_cpu : [])
     )
   }
 }
@@ -47,7 +57,7 @@ resource "azurerm_monitor_autoscale_setting" "pool" {
       capacity {
         minimum = profile.value.machines
         default = profile.value.machines
-        maximum = profile.value.maximum
+        maximum = length(local.rules[each.key]) > 0 ? profile.value.maximum : profile.value.machines
       }
 
       dynamic "recurrence" {
@@ -76,31 +86,32 @@ resource "azurerm_monitor_autoscale_setting" "pool" {
 
         content {
           metric_trigger {
-            metric_name        = rule.value.metric
-            metric_namespace   = var.metrics == null ? null : var.metrics.namespace
-            metric_resource_id = var.metrics == null ? azurerm_linux_virtual_machine_scale_set.pool[each.key].id : var.metrics.resource_id
-            operator           = rule.value.grows ? "GreaterThan" : "LessThan"
-            threshold          = rule.value.above
-            statistic          = "Average"
-            time_aggregation   = "Average"
-            time_grain         = "PT1M"
-            time_window        = "PT5M"
+            metric_name              = rule.value.metric
+            divide_by_instance_count = rule.value.each
+            metric_namespace         = var.metrics == null ? null : var.metrics.namespace
+            metric_resource_id       = var.metrics == null ? azurerm_linux_virtual_machine_scale_set.pool[each.key].id : var.metrics.resource_id
+            operator                 = rule.value.grows ? "GreaterThan" : "LessThan"
+            threshold                = rule.value.above
+            statistic                = "Average"
+            time_aggregation         = "Average"
+            time_grain               = "PT1M"
+            time_window              = "PT5M"
 
             dynamic "dimensions" {
-              for_each = length(rule.value.pools) > 0 ? [rule.value.pools] : []
+              for_each = var.metrics == null ? {} : { workload = each.value.tags.workload, pool = each.value.name }
 
               content {
-                name     = "pool"
+                name     = dimensions.key
                 operator = "Equals"
-                values   = dimensions.value
+                values   = [dimensions.value]
               }
             }
           }
 
           scale_action {
             direction = rule.value.grows ? "Increase" : "Decrease"
-            type      = "ChangeCount"
-            value     = 1
+            type      = rule.value.type
+            value     = rule.value.by
             cooldown  = "PT${rule.value.grows ? each.value.start_minutes : each.value.steady_minutes}M"
           }
         }

@@ -23,6 +23,7 @@ variable "usd_per_month" {
 variable "pools" {
   description = "Pools of machines by their names. `entries` is the week as a calendar: from each on, so many machines at least."
   type = map(object({
+    name           = string
     region         = string
     zones          = number
     machine        = string
@@ -37,11 +38,18 @@ variable "pools" {
     arguments      = list(string)
     start_minutes  = number
     steady_minutes = number
-    scale_out      = number
-    scale_in       = number
-    from_none      = bool
-    node_pool      = string
-    tags           = map(string)
+    busy_above     = number
+    load = object({
+      metric       = string
+      each_machine = bool
+      shrink_below = number
+      grow_above   = number
+      half_above   = number
+      double_above = number
+    })
+    from_none = bool
+    node_pool = string
+    tags      = map(string)
     entries = list(object({
       name     = string
       days     = list(string)
