@@ -1,6 +1,7 @@
 """Azure's Terraform: accepted by Terraform itself, says what the plan decided, costs what it said."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from priced import Parsed, assert_same_cost, priced_usd
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.render.files import write_files
-from tightrope.render.infra.azure.data import ENTRIES, node_pool_name, usd_per_month
+from tightrope.render.infra.azure.data import ENTRIES, node_pool_name, scripts, usd_per_month
 from tightrope.render.infra.deploy import deploy, on_cloud
 from tightrope.render.infra.schedule import DAYS, Entry, at_most, unfold
 from tightrope.render.terraform.azure import files, variables
@@ -257,6 +258,24 @@ def test_node_pool_names_are_safe_and_never_alike() -> None:
     names = [node_pool_name(key) for key in ("int8-a", "int8-b", "int8-a-spot", "x-1")]
     assert len(set(names)) == len(names)
     assert all(name.isalnum() and name[0].isalpha() and len(name) <= 12 for name in names)
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="needs jq, as the machines do")
+def test_a_machine_runs_its_replicas_and_evaluates_nothing(tmp_path: Path) -> None:
+    docker, called = tmp_path / "docker", tmp_path / "called"
+    docker.write_text(f'#!/bin/bash\nprintf "%s|" "$@" >> {called}\necho >> {called}\n')
+    docker.chmod(0o755)
+    told = {"image": "example.com/x:1", "port": 8000, "replicas": 2, "accelerators": 4, "client_id": "c"}
+    told |= {"arguments": ["--a=b c", "$(id)"], "environment": [{"name": "A", "value": "x `id`"}]}
+    (tmp_path / "pool.json").write_text(json.dumps(told))
+    script = scripts()["start.sh"].replace("/opt/tightrope/pool.json", str(tmp_path / "pool.json"))
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["/bin/bash", "-c", script], check=True, env=path)  # noqa: S603 - what machines run
+    runs = [line for line in called.read_text().splitlines() if line.startswith("run|")]
+    assert [line.split("--gpus|")[1] for line in runs] == [
+        '"device=0,1"|--env|A=x `id`|--publish|8000:8000|--|example.com/x:1|--a=b c|$(id)|',
+        '"device=2,3"|--env|A=x `id`|--publish|8001:8000|--|example.com/x:1|--a=b c|$(id)|',
+    ]
 
 
 def test_golden() -> None:
