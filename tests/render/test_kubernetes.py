@@ -1,6 +1,7 @@
 """Kubernetes manifests: accepted by Kubernetes' own schemas, of one cost with the plan, and deaf to what names say."""
 
 import re
+import shutil
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -148,6 +149,24 @@ def test_checkov_finds_nothing(tmp_path: Path) -> None:
     for name, plan in ALL.items():
         write(rendered(plan), tmp_path / name)
     assert not checkov(tmp_path, "kubernetes")
+
+
+@needs_tools
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="Prometheus is not here")
+def test_prometheus_takes_every_query(tmp_path: Path) -> None:
+    hostile = renamed(ALL["chatgenius"], "".join(HOSTILE))
+    plans = (*ALL.values(), hostile, replace(hostile, scaling=replace(hostile.scaling, metric="concurrency")), stand_in())
+    asked = {
+        trigger["metadata"]["query"]
+        for plan in plans
+        for scaled in objects(rendered(plan), "ScaledObject").values()
+        for trigger in scaled["spec"]["triggers"]
+        if trigger["type"] == "prometheus"
+    }
+    rules = [{"record": f"asked:{number}", "expr": query} for number, query in enumerate(sorted(asked))]
+    path = tmp_path / "rules.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "asked", "rules": rules}]}), encoding="utf-8")
+    assert_accepted("promcheck", path)
 
 
 def test_it_is_as_it_was() -> None:
@@ -326,17 +345,16 @@ def test_a_steady_fleet_without_an_autoscaler_is_a_calendar_without_a_break() ->
     assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (3, 3)
 
 
-def test_a_stand_in_has_what_the_other_lacks() -> None:
+def stand_in() -> Plan:
+    """Return a plan in which one pool stands in for the spot machines that another lacks."""
     plan = ALL["vision"]
-    spot = next(pool for pool in plan.pools if pool.offer == "spot")
-    pools = tuple(
-        replace(pool, serving=replace(pool.serving, backs=spot.name))
-        if pool.machine == spot.machine and pool is not spot
-        else pool
-        for pool in plan.pools
-    )
-    files = rendered(replace(plan, pools=pools))
-    own = next(pool for pool in pools if pool.serving.backs)
+    backed = replace(plan.pools[1], serving=replace(plan.pools[1].serving, backs=plan.pools[2].name))
+    return replace(plan, pools=(plan.pools[0], backed, plan.pools[2]))
+
+
+def test_a_stand_in_has_what_the_other_lacks() -> None:
+    _, own, spot = stand_in().pools
+    files = rendered(stand_in())
     scaled = named(files, "ScaledObject")[own.name]
     assert scaled["spec"]["maxReplicaCount"] == own.max_replicas + spot.max_replicas
     assert (
