@@ -199,7 +199,10 @@ def replica_cpu(part: Part) -> float:
 
 
 def replica_memory_mib(part: Part) -> int:
-    """Return the memory that one replica asks for, MiB: what its node has left, shared, to 64 MiB; raise ``InputError`` where that is none."""
+    """Return the memory that one replica asks for, MiB: what its node has left, shared, to 64 MiB.
+
+    Raises ``InputError`` where that is none.
+    """
     left_gib = part.node.memory_gib - system_memory_gib(part.node.memory_gib, part.node.vcpu)
     found = 64 * floor(1024 * left_gib / part.replicas_per_machine / 64)
     if found <= 0:
