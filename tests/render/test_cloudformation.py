@@ -117,7 +117,7 @@ def week_of(actions: list[tuple[str, int]], start_s: float) -> tuple[int, ...]:
 def parsed(plan: Plan, region: str) -> dict[str, Parsed]:
     """Return what a region's template says of each group of machines."""
     template = read(RENDERER.render(plan)[Path(f"{region}.yaml")])
-    starts_s = {pascal(pool.name) + "Group": pool.serving.start_s for pool in plan.pools if pool.node is not None}
+    starts_s = {f"Pool{pascal(pool.name)}Group": pool.serving.start_s for pool in plan.pools if pool.node is not None}
     found = {}
     for name, group in resources(template, "AWS::AutoScaling::AutoScalingGroup").items():
         policy = group["MixedInstancesPolicy"]
@@ -140,7 +140,7 @@ def test_what_is_rendered_costs_what_the_plan_says(name: str) -> None:
     plan = PLANS_HERE[name]
     pools = [pool for pool in plan.pools if pool.cloud == "aws" and pool.offer in {"spot", "on-demand"}]
     found = parsed(plan, "us-east-1")
-    assert {key: item.week for key, item in found.items()} == {f"{pascal(pool.name)}Group": pool.schedule for pool in pools}
+    assert {key: item.week for key, item in found.items()} == {f"Pool{pascal(pool.name)}Group": pool.schedule for pool in pools}
     assert_same_cost(plan, [pool.name for pool in pools], list(found.values()))
 
 
@@ -237,6 +237,15 @@ def test_a_restless_week_stays_within_what_a_template_may_hold() -> None:
     many = tuple(replace(pool, name=f"pool-{number}", schedule=week) for number in range(12))
     template = read(RENDERER.render(replace(HELPDESK, pools=many))[Path("us-east-1.yaml")])
     assert len(template["Resources"]) <= 500
+
+
+def test_a_pool_may_be_called_as_what_a_template_has_itself() -> None:
+    machines = [pool for pool in HELPDESK.pools if pool.cloud == "aws" and pool.node is not None]
+    called = tuple(replace(pool, name=name) for pool, name in zip(machines, ("balancer", "engine"), strict=True))
+    text = RENDERER.render(replace(HELPDESK, pools=called))[Path("us-east-1.yaml")]
+    given_names = text.split("\nResources:\n")[1].split("\nOutputs:\n")[0].splitlines()
+    names = [line.strip(' ":') for line in given_names if line.startswith("  ") and line[2:3] not in {" ", "#", ""}]
+    assert len(names) == len(set(names))
 
 
 def test_a_pool_more_changes_nothing_of_the_others() -> None:

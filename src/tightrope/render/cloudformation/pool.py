@@ -54,7 +54,7 @@ def common_tags(plan: Plan) -> dict[str, Any]:
 
 def pool_values(plan: Plan, part: Part) -> dict[str, Any]:
     """Return what all kinds of pools have."""
-    logical = pascal(part.key)
+    logical = f"Pool{pascal(part.key)}"  # which no name of a template's own begins with
     return {
         "key": part.key,
         "name": part.pool.name,
