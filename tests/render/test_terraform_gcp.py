@@ -39,6 +39,11 @@ def moved(name: str) -> Plan:
     return replace(plan, pools=tuple(pools))
 
 
+def by_calendar(plan: Plan) -> Plan:
+    """Return the plan without an autoscaler."""
+    return replace(plan, scaling=replace(plan.scaling, enabled=False))
+
+
 def renamed(plan: Plan, text: str) -> Plan:
     """Return the plan with a text in every name that a user chooses."""
     pools = tuple(
@@ -54,7 +59,7 @@ def renamed(plan: Plan, text: str) -> Plan:
 
 PLANS_ON_GOOGLE = {
     "helpdesk": HELPDESK,
-    "chatgenius": moved("chatgenius"),
+    "chatgenius": by_calendar(moved("chatgenius")),
     "vision": moved("vision"),
     **{f"hostile-{number}": renamed(HELPDESK, text) for number, text in enumerate(HOSTILE)},
 }
@@ -147,6 +152,16 @@ def test_every_group_has_the_planned_week(name: str) -> None:
     groups = of_type(planned(name), "google_compute_region_autoscaler")
     for pool in plan.pools:
         assert week_of(groups[pool.name]["autoscaling_policy"][0], pool.serving.start_s) == pool.schedule
+
+
+@needs_tools
+@pytest.mark.parametrize(
+    ("name", "signal"), [("helpdesk", "load_balancing_utilization"), ("vision", "metric"), ("chatgenius", "cpu_utilization")]
+)
+def test_a_group_follows_one_signal(name: str, signal: str) -> None:
+    for group in of_type(planned(name), "google_compute_region_autoscaler").values():
+        policy = group["autoscaling_policy"][0]
+        assert [kind for kind in ("load_balancing_utilization", "metric", "cpu_utilization") if policy[kind]] == [signal]
 
 
 @needs_tools

@@ -143,15 +143,14 @@ resource "google_compute_region_instance_template" "pool" {
 resource "google_compute_region_instance_group_manager" "pool" {
   for_each = local.vm
 
-  name                      = each.value.name
-  description               = "Pool ${each.key}"
-  region                    = each.value.region
-  base_instance_name        = each.value.name
-  wait_for_instances        = false
-  wait_for_instances_status = "STABLE"
+  name               = each.value.name
+  description        = "Pool ${each.key}"
+  region             = each.value.region
+  base_instance_name = each.value.name
+  wait_for_instances = false
 
-  # Spot goes wherever there is any; the others are spread evenly.
-  distribution_policy_target_shape = each.value.spot ? "ANY" : "EVEN"
+  # Spot goes where there is any, as evenly as that allows; the others are spread evenly.
+  distribution_policy_target_shape = each.value.spot ? "BALANCED" : "EVEN"
 
   version {
     instance_template = google_compute_region_instance_template.pool[each.key].self_link
@@ -171,7 +170,7 @@ resource "google_compute_region_instance_group_manager" "pool" {
     initial_delay_sec = min(3600, 2 * ceil(each.value.start_s))
   }
 
-  # "NONE" with the shape ANY, which does not move machines between zones.
+  # Machines of the shape BALANCED are not moved between zones.
   update_policy {
     type                         = "PROACTIVE"
     minimal_action               = "REPLACE"
@@ -194,7 +193,7 @@ resource "google_compute_region_autoscaler" "pool" {
     max_replicas         = each.value.max
     cooldown_period      = ceil(each.value.start_s)
     stabilization_period = each.value.stabilisation_s
-    mode                 = each.value.signal == "none" && length(each.value.schedules) == 0 ? "OFF" : "ON"
+    mode                 = "ON"
 
     # Requests a second and machine, as the load balancer counts them against max_rate_per_instance below.
     dynamic "load_balancing_utilization" {
@@ -213,6 +212,15 @@ resource "google_compute_region_autoscaler" "pool" {
         name                       = "prometheus.googleapis.com/tightrope_requests_in_flight/gauge"
         filter                     = "resource.type = \"prometheus_target\" AND metric.labels.pool = ${jsonencode(each.value.pool)}"
         single_instance_assignment = metric.value
+      }
+    }
+
+    # A group that only the calendar changes: a schedule needs another signal beside it, and the CPU is never busier than all of it.
+    dynamic "cpu_utilization" {
+      for_each = each.value.signal == "none" ? [1.0] : []
+
+      content {
+        target = cpu_utilization.value
       }
     }
 
