@@ -1,5 +1,6 @@
 """Terraform for Google Cloud: accepted by Terraform itself, of one cost with the plan, and deaf to what names say."""
 
+import base64
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,10 +58,24 @@ def renamed(plan: Plan, text: str) -> Plan:
     return replace(plan, workload=text, pools=pools, routing=routing, evidence=evidence, classes=classes)
 
 
+def on_cloud_run(plan: Plan) -> Plan:
+    """Return the plan with its containers on Cloud Run, and more of them by day."""
+    week = tuple(2 if 8 <= hour % HOURS < 18 else 1 for hour in range(WEEK))
+    size = "cloud-run-instance-1vcpu-2gb"
+    return replace(
+        plan,
+        pools=tuple(
+            replace(pool, cloud="gcp", region="us-central1", machine=size, schedule=week) if pool.offer == "container" else pool
+            for pool in plan.pools
+        ),
+    )
+
+
 PLANS_ON_GOOGLE = {
     "helpdesk": HELPDESK,
     "chatgenius": by_calendar(moved("chatgenius")),
     "vision": moved("vision"),
+    "containers": on_cloud_run(HELPDESK),
     **{f"hostile-{number}": renamed(HELPDESK, text) for number, text in enumerate(HOSTILE)},
 }
 RUNS = [(name, "vm") for name in PLANS_ON_GOOGLE] + [("helpdesk", "kubernetes"), ("vision", "kubernetes")]
@@ -162,6 +177,23 @@ def test_a_group_follows_one_signal(name: str, signal: str) -> None:
     for group in of_type(planned(name), "google_compute_region_autoscaler").values():
         policy = group["autoscaling_policy"][0]
         assert [kind for kind in ("load_balancing_utilization", "metric", "cpu_utilization") if policy[kind]] == [signal]
+
+
+@needs_tools
+def test_a_container_has_the_planned_week() -> None:
+    resources = planned("containers")
+    [service] = [item for item in of_type(resources, "google_cloud_run_v2_service").values() if "container" in item["name"]]
+    [template] = service["template"]
+    assert template["containers"][0]["resources"][0]["cpu_idle"] is False
+    assert template["scaling"][0]["min_instance_count"] == 1
+    jobs = [
+        (item["schedule"], json.loads(base64.b64decode(item["http_target"][0]["body"])))
+        for item in of_type(resources, "google_cloud_scheduler_job").values()
+    ]
+    assert sorted(jobs, key=str) == [
+        ("0 18 * * *", {"scaling": {"minInstanceCount": 1}}),
+        ("58 7 * * *", {"scaling": {"minInstanceCount": 2}}),
+    ]
 
 
 @needs_tools
