@@ -25,6 +25,7 @@ class Jumping(selectors.DefaultSelector):
         self.now_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[Any]:
+        """Return the sockets that are ready; where there are none, let the time of the next timer come."""
         ready = super().select(0)
         if not ready and (timeout is None or timeout > 0):
             ready = super().select(2e-4 if timeout is not None else 5.0)
@@ -41,6 +42,7 @@ class Loop(asyncio.SelectorEventLoop):
         super().__init__(self.jumping)
 
     def time(self) -> float:
+        """Return the time that has been jumped to."""
         return self.jumping.now_s
 
 
@@ -199,12 +201,12 @@ class Server:
         await answer.write(event({"choices": [], "usage": usage}) + b"data: [DONE]\n\n")
         return answer
 
-    async def listed(self, request: web.Request) -> web.Response:
+    async def listed(self, _: web.Request) -> web.Response:
         """List the models."""
         limit = {"max_model_len": self.context_tokens} if self.context_tokens else {}
         return web.json_response({"data": [{"id": name, **limit} for name in self.models]})
 
-    async def measures(self, request: web.Request) -> web.Response:
+    async def measures(self, _: web.Request) -> web.Response:
         """Show metrics, where there are some."""
         return web.Response(text=self.metrics, status=200 if self.metrics else 404)
 

@@ -24,6 +24,8 @@ FIRST_CHUNK = 256
 """Tokens of a step that are reckoned with before they were seen."""
 FEW = 6
 """With fewer long prompts in memory than this, shorter ones are tried: memory is seen in portions of a prompt."""
+FILLS = 1.3
+"""Prompts are not made so short that all sequences together hold less than so many times the memory."""
 SPREAD = 0.05
 """A limit that is known less well is not reported."""
 
@@ -177,9 +179,10 @@ class Lab:
                 raise InputError(
                     msg, resolve="allow longer prompts (--max-prompt) or more at once (--max-concurrency), or state --kv-tokens"
                 )
-            if held >= FEW or prompt <= 4 * self.short:
+            shorter = max(prompt // 3, 2 * self.short, math.ceil(FILLS * (held + 1) * prompt / most))
+            if held >= FEW or shorter > 0.8 * prompt:
                 return await self._grown(held, prompt, chunk)
-            prompt, count = max(prompt // 3, 2 * self.short), max(2, held)
+            prompt, count = shorter, max(2, held)
 
     async def _until_full(self, count: int, prompt: int, chunk: int, most: int) -> int | None:
         """Return how many prompts of one length the memory holds; None where ``most`` do not fill it."""
