@@ -22,6 +22,7 @@ def loss(chip: Accelerator) -> float:
     return sum(math.log1p(relative_error(row, chip)) ** 2 for row in rows_of(chip, "fit"))
 
 
+HIGHEST_SHARE = 0.98
 FITTED = [chip for chip in accelerators() if rows_of(chip, "fit")]
 
 
@@ -43,10 +44,13 @@ def test_a_published_figure_lies_within_the_band_or_is_listed_as_outside(row: To
 @pytest.mark.parametrize("factor", ["bandwidth_efficiency", "compute_efficiency"])
 @pytest.mark.parametrize("change", [0.8, 1.2])
 def test_the_factors_are_the_fitted_ones(chip: Accelerator, factor: str, change: float) -> None:
-    assert loss(replace(chip, **{factor: getattr(chip, factor) * change})) > loss(chip)
+    share = getattr(chip, factor) * change
+    if share > HIGHEST_SHARE and getattr(chip, factor) == HIGHEST_SHARE:
+        pytest.skip("the whole of the data sheet's rate: there is no more")
+    assert loss(replace(chip, **{factor: share})) > loss(chip)
 
 
-@pytest.mark.parametrize("name", ["l40s", "h100"])
+@pytest.mark.parametrize("name", ["l40s", "h100", "h200", "b200", "rtx-pro-6000"])
 @pytest.mark.parametrize("change", [0.8, 1.2])
 def test_the_8_bit_factor_is_the_fitted_one_where_fp8_was_published(name: str, change: float) -> None:
     chip = next(chip for chip in FITTED if chip.accelerator == name)
@@ -55,7 +59,9 @@ def test_the_8_bit_factor_is_the_fitted_one_where_fp8_was_published(name: str, c
 
 def test_held_out_serving_rates_of_the_large_chips_are_within_15_percent() -> None:
     chips = {(chip.accelerator, chip.board_memory_gib): chip for chip in accelerators()}
-    rates = [row for row in token_benchmarks() if row.metric == "requests_per_s" and row.role == "held-out"]
+    large = {"l40s", "a100", "h100", "h200"}
+    every = [row for row in token_benchmarks() if row.accelerator in large]
+    rates = [row for row in every if row.metric == "requests_per_s" and row.role == "held-out"]
     assert len(rates) >= 10
     for row in rates:
         assert abs(relative_error(row, chips[row.accelerator, row.board_memory_gib])) <= 0.15, row

@@ -11,6 +11,7 @@ from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import Refusal
 from tightrope.base.records import Architecture, ModelVariant, Profile, Provenance, TokenEngine
 from tightrope.base.units import GIB
+from tightrope.perf.processors import find_processor, processors
 from tightrope.perf.tables import Accelerator, accelerators, find_accelerator
 
 KV_BYTES = 2
@@ -23,6 +24,8 @@ ENGINE_START_S = 45.0
 
 PRECISION_MARGIN = {"int8": 0.05, "int4": 0.15}
 """Added to a chip's error band, a judgement: int8 kernels were calibrated through fp8, int4 kernels not at all."""
+NEEDS = "needs a token model with its architecture (parameters, layers, kv_heads, head_dim)"
+MEASURE = "measure the model there and write it under profiles"
 PRECISION_NOTE = {"int4": "; with slow int4 kernels steps were measured twice as long at 64 sequences, outside this band"}
 
 
@@ -45,7 +48,7 @@ def arithmetic_per_s(chip: Accelerator, precision: str) -> float:
     return tera * 1e12
 
 
-def _kv_tokens(variant: ModelVariant, architecture: Architecture, chip: Accelerator, split: int) -> int:
+def kv_tokens(variant: ModelVariant, architecture: Architecture, chip: Accelerator, split: int) -> int:
     """Return the tokens whose keys and values fit beside the weights when ``split`` chips share one model; negative if none."""
     usable = chip.visible_memory_gib * chip.memory_utilisation - chip.activation_reserve_gib
     free_bytes = usable * GIB - variant.size_bytes / split
@@ -61,7 +64,7 @@ def token_engine(variant: ModelVariant, architecture: Architecture, chip: Accele
         weights_s=variant.size_bytes / (bytes_per_s * chip.bandwidth_efficiency),
         per_token_s=2.0 * architecture.parameters / (arithmetic_per_s(chip, variant.precision) * speed),
         per_cached_token_s=kv_bytes_per_token(architecture) / (bytes_per_s * chip.cache_efficiency),
-        kv_capacity_tokens=_kv_tokens(variant, architecture, chip, split),
+        kv_capacity_tokens=kv_tokens(variant, architecture, chip, split),
         max_sequences=chip.max_sequences,
         chunk_tokens=chip.chunk_tokens,
         load_s=ENGINE_START_S + variant.size_bytes / (chip.load_gb_per_s * 1e9),
@@ -96,18 +99,18 @@ class Roofline:
 
     def profile(self, variant: ModelVariant, machine: MachineType) -> Profile | Refusal:
         """Return one engine per smallest group of chips that holds the model, or why none does."""
-        answer = _chip_for(variant, machine)
+        answer = chip_for(variant, machine) if machine.accelerator else _on_processor(variant, machine)
         if isinstance(answer, Accelerator) and variant.architecture:
             answer = _on_chips(variant, variant.architecture, machine, answer)
         return answer if isinstance(answer, Profile) else Refusal(f"{variant.name} on {machine.name}", f"roofline: {answer}")
 
 
-def _chip_for(variant: ModelVariant, machine: MachineType) -> Accelerator | str:
+def chip_for(variant: ModelVariant, machine: MachineType) -> Accelerator | str:
     """Return the machine's chip if it can run such a variant, else why not."""
     if variant.engine != "token" or variant.architecture is None:
-        return "needs a token model with its architecture (parameters, layers, kv_heads, head_dim)"
+        return NEEDS
     if not machine.accelerator:
-        return "the machine has no accelerator; measure the model there and write it under profiles"
+        return f"the machine has no accelerator; {MEASURE}"
     chip = find_accelerator(machine)
     if chip is None:
         known = ", ".join(sorted({f"{row.accelerator} ({row.board_memory_gib:g} GiB)" for row in accelerators()}))
@@ -117,24 +120,45 @@ def _chip_for(variant: ModelVariant, machine: MachineType) -> Accelerator | str:
     return chip
 
 
+def _on_processor(variant: ModelVariant, machine: MachineType) -> Profile | str:
+    """Return the profile of a machine without accelerator, an engine on every socket, or why there is none."""
+    if variant.engine != "token" or variant.architecture is None:
+        return NEEDS
+    found = find_processor(machine)
+    if found is None:
+        known = ", ".join(row.family for row in processors())
+        return f"the machine has no accelerator, and {machine.family} no figures as a processor (there are of {known}); {MEASURE}"
+    chip, sockets = found
+    if variant.precision not in chip.precisions.split():
+        return f"a processor does not run {variant.precision} weights; it runs {chip.precisions}"
+    if kv_tokens(variant, variant.architecture, chip, 1) < MIN_KV_TOKENS:
+        return _too_large(variant, variant.architecture, chip, 1)
+    engine = token_engine(variant, variant.architecture, chip)
+    return Profile(variant.name, machine.name, engine, sockets, _provenance(chip, variant, 1))
+
+
+def splits(machine: MachineType) -> tuple[int, ...]:
+    """Return the numbers of chips that one engine of a machine may be spread over."""
+    return tuple(n for n in (1, 2, 4, 8, 16) if n <= machine.accelerators and machine.accelerators % n == 0)
+
+
 def _on_chips(variant: ModelVariant, architecture: Architecture, machine: MachineType, chip: Accelerator) -> Profile | str:
     """Return the profile with the fewest chips per model, the wider ones in it; a machine runs an engine on each group of chips."""
-    splits = [n for n in (1, 2, 4, 8, 16) if n <= machine.accelerators and machine.accelerators % n == 0]
-    fits = [n for n in splits if _kv_tokens(variant, architecture, chip, n) >= MIN_KV_TOKENS]
+    fits = [n for n in splits(machine) if kv_tokens(variant, architecture, chip, n) >= MIN_KV_TOKENS]
     if not fits:
         return _too_large(variant, architecture, chip, machine.accelerators)
+    engines = {n: token_engine(variant, architecture, chip, n) for n in fits}
+    return spread(variant, machine, {n: (engine, _provenance(chip, variant, n)) for n, engine in engines.items()})
+
+
+def spread(variant: ModelVariant, machine: MachineType, engines: dict[int, tuple[TokenEngine, Provenance]]) -> Profile:
+    """Return the profile of the first of ``engines``, chips of one engine → engine and origin, with the wider ones in it."""
     profiles = [
-        Profile(
-            variant.name,
-            machine.name,
-            token_engine(variant, architecture, chip, split),
-            machine.accelerators // split,
-            _provenance(chip, variant, split),
-        )
-        for split in fits
+        Profile(variant.name, machine.name, engine, machine.accelerators // chips, origin)
+        for chips, (engine, origin) in engines.items()
     ]
-    wider = zip(profiles[1:], fits[1:], strict=True)
-    return replace(profiles[0], wider=tuple(replace(profile, setting=f"{split} chips an engine") for profile, split in wider))
+    wider = zip(profiles[1:], list(engines)[1:], strict=True)
+    return replace(profiles[0], wider=tuple(replace(profile, setting=f"{chips} chips an engine") for profile, chips in wider))
 
 
 PROFILES = Roofline()
