@@ -10,6 +10,7 @@ import typer
 
 from tightrope.base.errors import InputError
 from tightrope.cli.endpoint import measure_endpoint
+from tightrope.cli.fit import app as fit_app
 from tightrope.cli.speeds import compare_speeds, list_speeds, show_speed
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="What models do on machines: list, compare, measure.")
 
 
+app.add_typer(fit_app, name="fit")
 app.command("list")(list_speeds)
 app.command("show")(show_speed)
 app.command("compare")(compare_speeds)
