@@ -1,6 +1,7 @@
 """``tightrope render`` as a user runs it."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,11 @@ def test_it_prints_what_it_wrote_and_what_to_run_next(tmp_path: Path) -> None:
     assert not (tmp_path / "infra" / "gcp").exists()
 
 
+def test_the_next_command_holds_for_any_folder(tmp_path: Path) -> None:
+    found = json.loads(run(CHATGENIUS, "--target", "pull-request", "--out", tmp_path / "a; b", "--json"))
+    assert shlex.split(found["targets"][0]["next"])[-1] == str(tmp_path / "a; b" / "pull-request.md")
+
+
 def test_it_prints_the_same_as_json(tmp_path: Path) -> None:
     report = json.loads(run(CHATGENIUS, "--target", "alerts", "--target", "pull-request", "--out", tmp_path, "--json"))
     assert [item["target"] for item in report["targets"]] == ["alerts", "pull-request"]
@@ -75,12 +81,23 @@ def test_with_that_word_every_target_says_that_it_is_not_proven(tmp_path: Path, 
     [
         ((CHATGENIUS,), "no target was named"),
         ((CHATGENIUS, "--target", "terrafrom"), "use terraform"),
-        ((CHATGENIUS, "--target", "report", "--cloud", "gcp"), "its clouds are aws"),
+        ((CHATGENIUS, "--target", "terraform", "--cloud", "gcp"), "its clouds are aws"),
+        ((HELPDESK, "--target", "kubernetes", "--cloud", "aws"), "kubernetes is of all of it"),
         ((CHATGENIUS, "--target", "report", "--week-starts", "mnday"), "use monday"),
         ((CHATGENIUS, "--target", "report", "--diff", CHATGENIUS), "--diff shows a difference"),
+        ((HELPDESK, "--cloud", "aws", "--diff", CHATGENIUS), "takes no --cloud"),
         (("nowhere.json", "--target", "report"), "can not read the plan"),
     ],
-    ids=["no target", "unknown target", "cloud not used", "weekday", "diff and target", "no plan"],
+    ids=[
+        "no target",
+        "unknown target",
+        "cloud not used",
+        "a whole plan",
+        "weekday",
+        "diff and target",
+        "diff and cloud",
+        "no plan",
+    ],
 )
 def test_bad_input_is_told(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
     with pytest.raises(InputError) as caught:

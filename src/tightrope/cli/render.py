@@ -1,6 +1,7 @@
 """``tightrope render``: a plan as infrastructure, alerts, reports; or what changes in dollars from another plan."""
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,8 @@ MOST_NAMED = 16
 """Files named on the terminal; the list in ``.tightrope/`` has all."""
 A_MONDAY = 1
 """2024-01-01 was one."""
+WHOLE = ("alerts", "kserve", "kubernetes", "plan-json", "pull-request", "report")
+"""Targets of the whole plan: a gateway routes to every cloud, and its promises and budget are those of all."""
 
 
 def render(
@@ -58,9 +61,11 @@ def render(
 
     plan = load_plan(plan_file)
     if diff is not None:
-        _show_difference(load_plan(diff), plan, out, target or [], as_json=as_json)
+        _check_alone(target or [], cloud, week_starts)
+        _show_difference(load_plan(diff), plan, out, as_json=as_json)
         return
     chosen = _renderers(target or [])
+    _check_whole(chosen, cloud)
     plan = _prepared(plan, cloud, week_starts, unproven=unproven)
     _write(plan, chosen, cloud, out, force=force, as_json=as_json)
 
@@ -77,6 +82,24 @@ def _renderers(names: list[str]) -> list["Renderer"]:
         if name not in known:
             raise unknown_name(name, kind="target", known=known)
     return [known[name] for name in dict.fromkeys(names)]
+
+
+def _check_whole(chosen: list["Renderer"], cloud: str) -> None:
+    """Raise ``InputError`` where one cloud is asked of a target that is of the whole plan."""
+    named = [target.name for target in chosen if target.name in WHOLE]
+    if cloud and named:
+        msg = f"--cloud takes a part of the plan, and {', '.join(named)} is of all of it"
+        raise InputError(msg, resolve="leave --cloud out: on Kubernetes every cloud has a folder of its own")
+
+
+def _check_alone(targets: list[str], cloud: str, week_starts: str) -> None:
+    """Raise ``InputError`` where a difference is asked for with what it does not take."""
+    if targets:
+        msg = "--diff shows a difference, and --target writes files"
+        raise InputError(msg, resolve="run them one after the other")
+    if cloud or week_starts:
+        msg = f"--diff compares whole plans, and takes no {'--cloud' if cloud else '--week-starts'}"
+        raise InputError(msg, resolve="leave it out")
 
 
 def _prepared(plan: "Plan", cloud: str, week_starts: str, *, unproven: bool) -> "Plan":
@@ -117,7 +140,7 @@ def _write(plan: "Plan", chosen: list["Renderer"], cloud: str, out: Path | None,
         folder = out or Path("out") / slug(plan.workload)
         folder = folder if out and len(chosen) == 1 else folder / target.name
         updated = update_files(folder, files, f"{target.name}-{slug(cloud)}" if cloud else target.name, force=force)
-        command = target.next_command.format(out=folder)
+        command = target.next_command.format(out=shlex.quote(str(folder)))
         told.append(_as_dict(target.name, folder, updated, command))
         if not as_json:
             _print_written(Console(), target.name, folder, updated, command)
@@ -154,7 +177,7 @@ def _print_written(console: "Console", name: str, folder: Path, updated: "Update
     console.print(table)
 
 
-def _show_difference(old: "Plan", new: "Plan", out: Path | None, targets: list[str], *, as_json: bool) -> None:
+def _show_difference(old: "Plan", new: "Plan", out: Path | None, *, as_json: bool) -> None:
     """Print the difference of two plans, and write it as a page where a folder is given."""
     from rich.console import Console  # noqa: PLC0415
 
@@ -163,9 +186,6 @@ def _show_difference(old: "Plan", new: "Plan", out: Path | None, targets: list[s
     from tightrope.render.files import write_files  # noqa: PLC0415
     from tightrope.render.plain import plain  # noqa: PLC0415
 
-    if targets:
-        msg = "--diff shows a difference, and --target writes files"
-        raise InputError(msg, resolve="run them one after the other")
     found = find_difference(old, new)
     if out is not None:
         write_files(out, {Path("difference.md"): difference_page(found)})
