@@ -184,7 +184,7 @@ def test_every_promise_and_pool_has_its_alerts_fired(name: str) -> None:
         for alert in check["exp_alerts"] or []
     ]
     burnt = {(labels["class"], labels["slo"], labels["window"]) for alert, labels in fired if alert == "TightropePromiseBurn"}
-    promised = {(item.name, str(slo)) for item in plan.classes for slo in item.slos}
+    promised = {(item.name, slo.label) for item in plan.classes for slo in item.slos}
     assert burnt == {(*promise, window) for promise in promised for window in ("1h", "6h", "1d", "3d")}
     counted = {pool.name for pool in plan.pools if not pool.serving.metered}
     for alert in ("TightropeUtilisationHigh", "TightropeQueueGrows", "TightropeRequestsHeld"):

@@ -2,7 +2,7 @@
 
 Names and units follow Prometheus' conventions (base units, ``_total`` for counters). ``serve/`` registers each of these, ``render/``
 asks for no other. Every series carries ``EVERYWHERE`` beside its own labels, so that several workloads can share a Prometheus.
-``pool`` and ``class`` are the names in the plan, ``slo`` a promise as its evidence writes it (``ttft p95 ≤ 4 s``), of a cascade under the
+``pool`` and ``class`` are the names in the plan, ``slo`` a promise as ``Slo.label`` writes it (``ttft p95 <= 4 s``), of a cascade under the
 class that was asked. Counters begin at 0 with the gateway, so that a first miss is an increase.
 
 Where several gateways run, each shows its own requests, queues, spending and utilisation (its requests over what the whole fleet

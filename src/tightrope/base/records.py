@@ -34,6 +34,11 @@ class Slo:
         limit = f"{self.limit_s:g} s" if self.limit_s >= 1 else f"{1000 * self.limit_s:g} ms"
         return f"{self.metric} p{100 * self.percentile:g} ≤ {limit}"
 
+    @property
+    def label(self) -> str:
+        """The promise in ASCII, as metrics carry it: CloudWatch takes nothing else."""
+        return str(self).replace("≤", "<=")
+
 
 @dataclass(frozen=True, slots=True)
 class Deferral:

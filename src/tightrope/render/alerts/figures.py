@@ -10,7 +10,8 @@ from math import ceil, exp
 from tightrope.base.catalogue import SPOT
 from tightrope.base.plan import Plan
 from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.render.infra.deploy import Part, deploy, start_minutes
+from tightrope.render.infra.deploy import Part, Promise, deploy, start_minutes
+from tightrope.render.infra.deploy import promises as all_promises
 from tightrope.render.infra.names import label_value
 from tightrope.render.infra.schedule import HOURS, WEEK
 
@@ -32,16 +33,6 @@ BUDGET_MARGIN = 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """A promise of the plan as the gateway counts it: ``slo`` is its text in the plan's evidence."""
-
-    traffic_class: str
-    slo: str
-    budget: float
-    """Share of the requests that may miss it."""
-
-
-@dataclass(frozen=True, slots=True)
 class Figure:
     """A series: its name, its labels beside ``workload``, and the expression that gives it."""
 
@@ -56,15 +47,8 @@ def workload(plan: Plan) -> str:
 
 
 def promises(plan: Plan) -> tuple[Promise, ...]:
-    """Return the promises to classes that do not wait, each once; those of a cascade are to the class that was asked."""
-    found = {
-        (item.asked_as or item.name, str(slo)): Promise(item.asked_as or item.name, str(slo), round(1.0 - slo.percentile, 12))
-        for item in plan.classes
-        if not item.follows
-        for slo in item.slos
-        if slo.percentile < 1.0
-    }
-    return tuple(found.values())
+    """Return the promises that have an error budget: one to all requests has none to burn."""
+    return tuple(item for item in all_promises(plan) if item.budget > 0.0)
 
 
 def windows_s(plan: Plan) -> dict[str, float]:

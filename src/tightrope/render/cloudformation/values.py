@@ -10,7 +10,7 @@ from tightrope.render import words
 from tightrope.render.cloudformation.machines import AMIS, machine_values
 from tightrope.render.cloudformation.pool import FIRST_PORT, MOST_ENTRIES, common_tags, image_parameter
 from tightrope.render.cloudformation.services import CLOUD, container_values, function_values
-from tightrope.render.infra.deploy import Part, deploy, proven, usd_on
+from tightrope.render.infra.deploy import Part, deploy, promises, proven, usd_on
 from tightrope.render.infra.names import label_value, pascal, slug
 
 MOST_RESOURCES, OF_A_STACK, OF_A_POOL = 500, 40, 20
@@ -34,7 +34,7 @@ def region_values(plan: Plan, parts: tuple[Part, ...]) -> dict[str, Any]:
     functions = [function_values(plan, part) for part in parts if part.kind == "function"]
     balanced = _with_priorities([*machines, *containers])
     amis = {pool["ami"] for pool in machines}
-    promises = _promises(plan, parts)
+    promised = _promises(plan, parts)
     wakes = any(pool["from_zero"] for pool in machines)
     return {
         "description": _description(plan),
@@ -49,9 +49,9 @@ def region_values(plan: Plan, parts: tuple[Part, ...]) -> dict[str, Any]:
         "balanced": balanced,
         "spot": any(pool["spot"] for pool in machines),
         "last_port": max((target["port"] for pool in balanced for target in pool["targets"]), default=FIRST_PORT),
-        "promises": promises,
+        "promises": promised,
         "wakes": wakes,
-        "gateway_used": wakes or bool(promises),
+        "gateway_used": wakes or bool(promised),
     }
 
 
@@ -121,15 +121,7 @@ def _with_priorities(pools: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _promises(plan: Plan, parts: tuple[Part, ...]) -> list[dict[str, Any]]:
     """Return the promises to what pools here answer."""
-    answered = {name for part in parts for name in part.classes}
     return [
-        {
-            "logical": f"Promise{pascal(slug(f'{item.name}-{slo.metric}-{slo.percentile:g}', 60))}",
-            "name": item.name,
-            "slo": slo.metric,
-            "target": slo.percentile,
-        }
-        for item in plan.classes
-        if item.name in answered
-        for slo in item.slos
+        {"logical": f"Promise{pascal(item.key)}", "name": item.traffic_class, "slo": item.slo, "target": item.target}
+        for item in promises(plan, *parts)
     ]

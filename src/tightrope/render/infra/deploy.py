@@ -126,6 +126,39 @@ def _twice(names: Iterable[str]) -> str:
     return next((name for name in names if name in seen or seen.add(name)), "")
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A promise of the plan as the gateway counts it in ``tightrope_promises_total``."""
+
+    traffic_class: str
+    """Of a cascade, the class that was asked."""
+    slo: str
+    target: float
+    """Share of the requests that are to keep it."""
+
+    @property
+    def budget(self) -> float:
+        """Share of the requests that may miss it."""
+        return round(1.0 - self.target, 12)
+
+    @property
+    def key(self) -> str:
+        """Return a DNS label that stands for it."""
+        return slug(f"{self.traffic_class} {self.slo}", 60)
+
+
+def promises(plan: Plan, *parts: Part) -> tuple[Promise, ...]:
+    """Return the promises to classes that do not wait, each once: of those that the parts answer, where parts are given."""
+    answered = {name for part in parts for name in part.classes}
+    found = [
+        Promise(item.asked_as or item.name, slo.label, slo.percentile)
+        for item in plan.classes
+        if not item.follows and (not parts or item.name in answered)
+        for slo in item.slos
+    ]
+    return tuple(dict.fromkeys(found))
+
+
 def on_cloud(plan: Plan, cloud: str) -> Plan:
     """Return what of the plan stands on one cloud, with that cloud's share of each cost that is no pool's (``usd_on``).
 

@@ -10,7 +10,7 @@ from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.base.records import Slo
 from tightrope.clouds.services import ServiceSize, find_size
-from tightrope.render.infra.deploy import Part, engine_arguments, notice, usd_on
+from tightrope.render.infra.deploy import Part, engine_arguments, notice, promises, usd_on
 from tightrope.render.infra.names import label_value, slug
 from tightrope.render.infra.schedule import DAYS, Entry, Moment
 from tightrope.render.infra.templates import json_file
@@ -270,10 +270,9 @@ def _shared(plan: Plan, parts: list[Part]) -> dict[tuple[str, str], tuple[list[t
 
 def _promises(plan: Plan, parts: tuple[Part, ...]) -> dict[str, dict[str, object]]:
     """Return the promises to what pools here answer, each to be watched in one region."""
-    promises: dict[str, dict[str, object]] = {}
+    found: dict[str, dict[str, object]] = {}
     for part in parts:
-        for name in part.classes:
-            for slo in _slos(plan, name):
-                what: dict[str, object] = {"class": name, "region": part.pool.region, "slo": slo.metric, "target": slo.percentile}
-                promises.setdefault(f"{label_value(name)} {slo.metric}", what)
-    return promises
+        for item in promises(plan, part):
+            what: dict[str, object] = {"class": item.traffic_class, "region": part.pool.region, "slo": item.slo, "target": item.target}
+            found.setdefault(item.key, what)
+    return found

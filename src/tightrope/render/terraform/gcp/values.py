@@ -5,7 +5,7 @@ from math import ceil, floor
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.clouds.services import ServiceSize, find_size
-from tightrope.render.infra.deploy import PLAN_AGAIN, Part, deploy, engine_arguments, notice, usd_on
+from tightrope.render.infra.deploy import PLAN_AGAIN, Part, deploy, engine_arguments, notice, promises, usd_on
 from tightrope.render.infra.names import slug
 from tightrope.render.terraform.gcp.hours import stretches
 
@@ -157,14 +157,5 @@ def _size(part: Part) -> ServiceSize:
 
 def _promises(plan: Plan) -> dict[str, object]:
     """Return what is promised to each class that is answered here, by a name that alerts take."""
-    answered = {name for part in parts_of(plan) for name in part.classes}
-    return {
-        slug(f"{item.name}-{slo.metric}-{slo.percentile:g}", 60): {
-            "traffic_class": item.name,
-            "slo": slo.metric,
-            "target": slo.percentile,
-        }
-        for item in plan.classes
-        if item.name in answered
-        for slo in item.slos
-    }
+    found = promises(plan, *parts_of(plan))
+    return {item.key: {"traffic_class": item.traffic_class, "slo": item.slo, "target": item.target} for item in found}
