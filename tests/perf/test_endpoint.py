@@ -135,6 +135,14 @@ def test_memory_that_is_full_before_the_sequences_are_is_not_taken_for_their_lim
         run(measured(Server(Engine(crowded)), max_prompt=600, chunk_tokens=512))
 
 
+def test_an_engine_that_does_not_follow_the_formula_is_refused() -> None:
+    known = {"max_sequences": 16, "kv_capacity_tokens": 20_000, "chunk_tokens": 512, "max_prompt": 2000}
+    with pytest.raises(InputError, match=r"does not follow the formula|do not tell"):
+        run(measured(Server(Engine(SMALL, lognormal(0.6))), **known))
+    with pytest.raises(InputError, match=r"does not follow the formula|do not tell"):
+        run(measured(Server(Engine(SMALL)), **(known | {"chunk_tokens": 60})))
+
+
 # ----------------------------------------------------------------------------------------------------------- bad servers
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -218,6 +226,7 @@ BAD = {
     "no usage": (streamed(TOKEN, DONE), "no usage"),
     "wrong usage": (streamed(TOKEN, usage("many", 16)), "wrong JSON"),
     "lumps": (streamed(TOKEN, usage(40, 16)), "16 tokens in 1 pieces"),
+    "endless": (streamed(*[TOKEN] * 100), "more tokens than asked for: 16 were asked for, 25 have come"),
     "short": (streamed(*[TOKEN] * 5, usage(40, 5)), "answers of 16 tokens were asked for and 5 and 5 came"),
 }
 

@@ -26,6 +26,8 @@ BEAT_S = 0.05
 MERGED = 0.9
 """Where fewer pieces than this share of the tokens come, the server puts several into one."""
 LEAST_MERGED = 8
+SPARE = 8
+"""Pieces beyond the tokens that were asked for may come without one, no more."""
 
 
 class Kind(StrEnum):
@@ -43,6 +45,7 @@ class Kind(StrEnum):
     EMPTY = "answer without a token"
     NO_USAGE = "no usage"
     LUMPS = "tokens come in lumps"
+    ENDLESS = "more tokens than asked for"
 
 
 class FailedError(Exception):
@@ -130,7 +133,7 @@ class Client:
             if "text/event-stream" not in response.headers.get("Content-Type", ""):
                 text = (await response.content.read(MOST_TEXT)).decode("utf-8", "replace")
                 raise self._fail(Kind.NO_STREAM, text)
-            events, reading = Events(), _Reading()
+            events, reading = Events(), _Reading(tokens)
             async for data in response.content.iter_any():
                 at_s = now_s()
                 for event in events.feed(data):
@@ -214,8 +217,9 @@ class Client:
 class _Reading:
     """What has come of one streamed answer."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
+    def __init__(self, tokens: int) -> None:
+        """Begin with nothing; so many tokens were asked for."""
+        self.tokens = tokens
         self.token_s: list[float] = []
         self.usage: dict[str, Any] | None = None
         self.done = False
@@ -235,6 +239,8 @@ class _Reading:
         for choice in said.get("choices") or ():
             if _has_token(choice):
                 self.token_s.append(at_s)
+        if len(self.token_s) > self.tokens + SPARE:
+            raise FailedError(Kind.ENDLESS, f"{self.tokens} were asked for, {len(self.token_s)} have come")
 
     def stream(self, sent_s: float) -> Stream:
         """Return the whole answer; raise ``FailedError`` where it is not whole, or can not be counted."""
@@ -282,7 +288,7 @@ async def connect(target: Target, limits: Limits) -> AsyncIterator[Client]:
         msg = "measuring an endpoint needs aiohttp, which is not installed"
         raise MissingExtraError(msg, resolve="pip install 'tightrope[measure]'") from None
     key = target.key()
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         timeout=aiohttp.ClientTimeout(total=None),

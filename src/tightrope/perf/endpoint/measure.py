@@ -19,6 +19,8 @@ from tightrope.perf.steady import saturate
 
 MOST_LAG = 0.2
 """Share of a step that this program may be late at: beyond, it measures itself."""
+MOST_MISSED = 0.15
+"""A fit whose median error on held-out steps is larger is none."""
 SAME_LIMIT = 1.1
 """Sequences may have stopped for want of memory, where they held nearly as much as there is."""
 
@@ -133,6 +135,11 @@ def check(client: Client, fitted: Fitted, kv_capacity_tokens: int, asked: Asked)
         )
         msg = f"the observations do not tell {named}; nothing is reported"
         raise InputError(msg, resolve="it takes " + "; ".join(dict.fromkeys(missing.values())))
+    if fitted.held_out_p50 > MOST_MISSED:
+        msg = f"half of the steps that were held out are off by more than {fitted.held_out_p50:.0%}: the engine does not follow the formula"
+        raise InputError(
+            msg, resolve="measure one engine that nobody else uses, without speculative decoding; correct what you stated"
+        )
     lag_s, step_s = float(np.percentile(client.lags_s, 95)), fitted.best.overhead_s + fitted.best.weights_s
     if lag_s > MOST_LAG * step_s:
         msg = f"this program was late by {1e3 * lag_s:.1f} ms (95th percentile), and a step of the engine takes {1e3 * step_s:.1f} ms"

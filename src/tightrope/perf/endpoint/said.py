@@ -21,6 +21,8 @@ class Said:
     """Limit → where it was read."""
 
 
+UNKNOWN = {"status 400", "status 404", "status 405", "status 501"}
+"""How servers answer on paths that they do not have."""
 SGLANG = {
     "kv_capacity_tokens": "max_total_num_tokens",
     "max_sequences": "max_running_requests",
@@ -30,7 +32,7 @@ SGLANG = {
 
 async def ask_server(client: Client) -> Said:
     """Return what the server says; raise ``InputError`` where no model is named and it has not exactly one."""
-    listed = await _try(client, "/v1/models")
+    listed = await _try(client, "/v1/models", needed=True)
     models = [row for row in _get(listed, "data", []) if isinstance(row, dict)]
     names = [str(row.get("id")) for row in models]
     model = client.target.model or (names[0] if len(names) == 1 else "")
@@ -68,13 +70,13 @@ def _keep(found: dict[str, tuple[int, str]], key: str, value: object, where: str
         found[key] = (value, where)
 
 
-async def _try(client: Client, path: str) -> Any:  # noqa: ANN401 - what a server says
-    """Return what the server answers; None where it does not know the path. An address without a server is an error."""
+async def _try(client: Client, path: str, *, needed: bool = False) -> Any:  # noqa: ANN401 - what a server says
+    """Return what the server answers; None where it does not tell. No server at all is an error; so is any but "unknown", if needed."""
     before = dict(client.errors)
     try:
         return (await client.get(path)).body
     except FailedError as error:
-        if error.kind not in {"status 404", "status 405", "status 400", "status 501"}:
+        if not error.kind.startswith("status") or (needed and error.kind not in UNKNOWN):
             raise
         client.errors.clear()
         client.errors.update(before)
