@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tightrope.base.errors import InputError
+from tightrope.cli.compress import compress
 from tightrope.cli.endpoint import measure_endpoint
 from tightrope.cli.fit import app as fit_app
 from tightrope.cli.speeds import compare_speeds, list_speeds, show_speed
@@ -26,6 +27,7 @@ app.add_typer(fit_app, name="fit")
 app.command("list")(list_speeds)
 app.command("show")(show_speed)
 app.command("compare")(compare_speeds)
+app.command()(compress)
 app.command("measure-endpoint")(measure_endpoint)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import secrets
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,8 @@ YOURS = ("settings", "overlay")
 """A file below a folder of such a name, or whose name begins so, is the user's: it is written once, as a start."""
 
 
-def write_files(out: Path, files: dict[Path, str], option: str = "--out") -> None:
-    """Write relative path → text under the folder ``out``; other files of ``out`` are left as they are.
+def write_files(out: Path, files: Mapping[Path, str | bytes], option: str = "--out") -> None:
+    """Write relative path → text, or bytes, under the folder ``out``; other files of ``out`` are left as they are.
 
     Everything is written to a temporary folder first and then renamed into place, so a failure leaves ``out`` as it was: a new
     ``out`` appears at once, an existing one has its files replaced one by one, each atomically. Raises ``InputError`` when
@@ -47,7 +48,7 @@ def write_files(out: Path, files: dict[Path, str], option: str = "--out") -> Non
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _check_paths(out: Path, files: dict[Path, str], option: str) -> None:
+def _check_paths(out: Path, files: Iterable[Path], option: str) -> None:
     """Refuse what could never be put in place, before anything is written."""
     if out.exists() and not out.is_dir():
         msg = "the output folder is a file"
@@ -61,16 +62,16 @@ def _check_paths(out: Path, files: dict[Path, str], option: str) -> None:
             raise InputError(msg, resolve=f"remove it or give another {option}", where=Where(out / path))
 
 
-def _fill(folder: Path, files: dict[Path, str]) -> None:
+def _fill(folder: Path, files: Mapping[Path, str | bytes]) -> None:
     """Write every file below ``folder``, which is new."""
     folder.mkdir()
     for path, text in files.items():
         place = folder / path
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8", newline="\n")
+        place.write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
-def _move(draft: Path, out: Path, files: dict[Path, str]) -> None:
+def _move(draft: Path, out: Path, files: Iterable[Path]) -> None:
     """Replace the files of ``out`` one by one; each is old or new, never half."""
     for path in files:
         place = out / path

@@ -1,0 +1,263 @@
+"""Tries what makes a model smaller, one thing and then several together, and stops where it would get no better.
+
+Everything is chosen on the examples to choose by. What is stated of a variant, and what the budget is held against, comes from examples
+that nothing was chosen on.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tightrope.perf.compress.cascade import Answered, Calibrated, calibrate, fit_words
+from tightrope.perf.compress.distil import Lessons, distil
+from tightrope.perf.compress.graph import Graph
+from tightrope.perf.compress.judge import Metric, cosine
+from tightrope.perf.compress.prune import Cut, prune
+from tightrope.perf.compress.quantize import (
+    blocked,
+    dynamic_int8,
+    float16,
+    matrices_of,
+    multiplications,
+    name_of,
+    small_tables,
+    static_int8,
+)
+from tightrope.perf.compress.ranges import METHODS, Seen, observe
+from tightrope.perf.compress.run import run_bytes
+from tightrope.perf.compress.speed import Speed, compare_speeds
+from tightrope.perf.compress.structure import find_heads, find_layers, find_neurons
+from tightrope.perf.compress.task import Splits, Task, Trial, task_of, try_variant
+
+ORIGINAL = "fp32"
+KINDS = ("int8", "int8-dynamic", "fp16", "int4")
+NEURON_STEP, HEAD_STEP = 0.25, 0.25
+FURTHER = 0.05
+"""A cut that loses more than this beyond the budget is not cut further: what follows from it loses more."""
+HOW = {
+    "int8-dynamic": "dynamic int8, ranges of each batch, a scale for each column",
+    "fp16": "matrices and tables kept in 16 bits, computed in 32",
+    "int4": "weights of 4 bits in blocks of 32, multiplied in 8",
+}
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What may be tried."""
+
+    max_drop: float = 0.005
+    """Largest loss of the metric that is written, as a share: 0.5 points are 0.005."""
+    kinds: tuple[str, ...] = KINDS
+    cuts: tuple[Cut, ...] = ()
+    """Cuts to try; where there are none, ``tries`` are searched for."""
+    tries: int = 4
+    lessons: Lessons | None = field(default_factory=Lessons)
+    """None distils nothing."""
+    method: str = ""
+    """How ranges are found; the best of all where left out."""
+    own_head: bool = False
+    sure: bool = False
+    """Hold the budget against the end of the interval."""
+    seed: int = 1
+
+
+@dataclass(slots=True)
+class Found:
+    """The original first, then everything that was tried."""
+
+    trials: list[Trial]
+    speeds: dict[str, Speed]
+    front: frozenset[str]
+    """Names that nothing else beats in both speed and metric."""
+    within: frozenset[str]
+    """Names within the budget."""
+    cascades: tuple[Calibrated, ...]
+    notices: tuple[str, ...]
+
+
+def compress(
+    graph: Graph, splits: Splits, metric: Metric, asked: Asked, shapes: dict[str, tuple[int, ...]], progress: Progress
+) -> Found:
+    """Return everything tried on a model, beside the original."""
+    progress("run the original")
+    search = _Search(graph, task_of(graph, splits, metric, asked.seed, own_head=asked.own_head), asked, shapes, progress)
+    search.quantised()
+    search.pruned()
+    return search.found()
+
+
+class _Search:
+    """What has been tried so far."""
+
+    def __init__(self, graph: Graph, task: Task, asked: Asked, shapes: dict[str, tuple[int, ...]], progress: Progress) -> None:
+        self.graph, self.task, self.asked, self.shapes, self.progress = graph, task, asked, shapes, progress
+        self.notices: list[str] = []
+        self.method = asked.method
+        self.skip: tuple[str, ...] = ()
+        self.trials = [self.attempt(ORIGINAL, "fp32", graph, "the original, its constants folded")]
+
+    def attempt(self, name: str, precision: str, graph: Graph, how: str) -> Trial:
+        """Return a variant, tried."""
+        self.progress(f"try {name}")
+        return try_variant(self.task, name, precision, graph, how)
+
+    # -------------------------------------------------------------------------------------------------------------- quantise
+
+    def quantised(self) -> None:
+        """Try the original with shorter numbers."""
+        if not multiplications(self.graph):
+            self.notices.append("the model multiplies by no constant matrix (MatMul): there is nothing to quantise")
+            return
+        if "int8" in self.asked.kinds:
+            self.trials.append(self.static(ORIGINAL, self.graph))
+        others: dict[str, Callable[[Graph], Graph]] = {
+            "int8-dynamic": dynamic_int8,
+            "fp16": float16,
+            "int4": lambda graph: blocked(graph, 4),
+        }
+        for kind, make in others.items():
+            if kind in self.asked.kinds:
+                precision = kind.partition("-")[0]
+                made = small_tables(make(self.graph)) if precision == "int8" else make(self.graph)
+                self.trials.append(self.attempt(kind, precision, made, HOW[kind]))
+
+    def static(self, name: str, graph: Graph) -> Trial:
+        """Return the static int8 form of a graph, with ever more multiplications left as they are until the budget is kept."""
+        calibration = self.task.splits.calibration
+        self.progress(f"calibrate {name}")
+        seen = observe(graph, list(matrices_of(graph)), calibration)
+        method = self.method or self.best_method(graph, seen)
+        self.method = method
+        title = "int8" if name == ORIGINAL else f"{name}-int8"
+        how = f"static int8, {method} ranges of {len(calibration)} examples, a scale for each column"
+        trial = self.attempt(title, "int8", small_tables(static_int8(graph, seen, method)), how)
+        if name != ORIGINAL or trial.tune.drop <= self.asked.max_drop:
+            return trial
+        order = self.sensitive(graph, seen, method)
+        for count in (2**power for power in range(len(order).bit_length()) if 2**power < len(order)):
+            skip = order[:count]
+            made = small_tables(static_int8(graph, seen, method, skip))
+            again = self.attempt(
+                title, "int8", made, f"{how}; {count} of {len(order)} multiplications left in float32: {', '.join(skip[:4])}"
+            )
+            trial = again if again.tune.drop < trial.tune.drop else trial
+            if trial.tune.drop <= self.asked.max_drop:
+                break
+        return trial
+
+    def best_method(self, graph: Graph, seen: dict[str, Seen]) -> str:
+        """Return the way of finding ranges whose answers are nearest to the graph's own."""
+        calibration = self.task.splits.calibration
+        reference = run_bytes(graph, calibration)
+        near: dict[str, float] = {}
+        for method in METHODS:
+            self.progress(f"calibrate by {method}")
+            near[method] = float(cosine(run_bytes(static_int8(graph, seen, method), calibration), reference).mean())
+        return max(near, key=lambda method: near[method])
+
+    def sensitive(self, graph: Graph, seen: dict[str, Seen], method: str) -> list[str]:
+        """Return the multiplications, the one first that alone changes the answers most when it is rounded."""
+        calibration = self.task.splits.calibration.take(np.arange(min(32, len(self.task.splits.calibration))))
+        reference = run_bytes(graph, calibration)
+        names = [name_of(node) for node in multiplications(graph)]
+        near: dict[str, float] = {}
+        for place, name in enumerate(names):
+            self.progress(f"sensitivity of multiplication {place + 1} of {len(names)}")
+            alone = static_int8(graph, seen, method, [other for other in names if other != name])
+            near[name] = float(cosine(run_bytes(alone, calibration), reference).mean())
+        return sorted(names, key=lambda name: near[name])
+
+    # ----------------------------------------------------------------------------------------------------------------- prune
+
+    def pruned(self) -> None:
+        """Try cuts: those asked for, or ever deeper ones from the best so far."""
+        tried: set[Cut] = {Cut()}
+        waiting = list(self.asked.cuts) or self.deeper(Cut())
+        while waiting and len(tried) <= (len(self.asked.cuts) or self.asked.tries):
+            cut = waiting.pop(0)
+            if cut in tried:
+                continue
+            tried.add(cut)
+            drop = self.cut(cut)
+            if not self.asked.cuts and drop <= self.asked.max_drop + FURTHER:
+                waiting = [*self.deeper(cut), *waiting]
+
+    def deeper(self, cut: Cut) -> list[Cut]:
+        """Return the cuts that take one step more, that which shortens most first."""
+        layers, neurons, heads = find_layers(self.graph), find_neurons(self.graph), find_heads(self.graph)
+        steps: list[Cut] = []
+        if cut.layers + 1 < len(layers):
+            steps.append(Cut(cut.layers + 1, cut.neurons, cut.heads))
+        if neurons and cut.neurons + NEURON_STEP < 1:
+            steps.append(Cut(cut.layers, cut.neurons + NEURON_STEP, cut.heads))
+        if heads and cut.heads + HEAD_STEP < 1:
+            steps.append(Cut(cut.layers, cut.neurons, cut.heads + HEAD_STEP))
+        return steps
+
+    def cut(self, cut: Cut) -> float:
+        """Try one cut, alone and in int8; return the least that it loses on the examples to choose by."""
+        made = prune(self.graph, cut, self.task.splits.calibration, self.progress)
+        how = f"{cut.words}, re-fitted"
+        if self.asked.lessons is not None:
+            try:
+                made = distil(made, self.graph, self.task.splits.fit, self.asked.lessons, self.progress)
+                how += f", distilled in {self.asked.lessons.steps} steps of {self.asked.lessons.batch}"
+            except NotImplementedError as error:
+                self.notices.append(f"{cut.name}: not distilled, {error}")
+        trials = [self.attempt(cut.name, "fp32", made, how)]
+        if "int8" in self.asked.kinds:
+            trials.append(self.static(cut.name, made))
+        self.trials += trials
+        return min(trial.tune.drop for trial in trials)
+
+    # --------------------------------------------------------------------------------------------------------------- outcome
+
+    def found(self) -> Found:
+        """Return what came out, with the speeds of all, measured in turns."""
+        self.progress("measure the speed of all")
+        with tempfile.TemporaryDirectory() as folder:
+            files = {trial.name: Path(folder) / f"{trial.name}.onnx" for trial in self.trials}
+            for trial in self.trials:
+                files[trial.name].write_bytes(trial.model)
+            speeds = compare_speeds(files, self.shapes)
+        front = front_of(self.trials, speeds)
+        within = frozenset(trial.name for trial in self.trials if self.drop(trial) <= self.asked.max_drop + 1e-12)
+        return Found(self.trials, speeds, front, within, self.cascades(front), tuple(self.notices))
+
+    def drop(self, trial: Trial) -> float:
+        """Return the loss that the budget is held against."""
+        return 0.0 if trial.name == ORIGINAL else trial.test.drop_high if self.asked.sure else trial.test.drop
+
+    def cascades(self, front: frozenset[str]) -> tuple[Calibrated, ...]:
+        """Return the cascades from everything cheaper, and from plain word counts, to the original."""
+        splits = self.task.splits
+        labels, original = {"tune": splits.tune.labels, "test": splits.test.labels}, self.trials[0].scores
+        small = {trial.name: trial.scores for trial in self.trials[1:] if trial.name in front}
+        if splits.fit.texts:
+            self.progress("fit plain word counts")
+            words = fit_words(splits.fit.texts, splits.fit.labels, len(splits.fit.classes))
+            small["tf-idf"] = {"tune": words.scores(splits.tune.texts), "test": words.scores(splits.test.texts)}
+        both = {
+            name: tuple(Answered(labels[split], scores[split], original[split]) for split in ("tune", "test"))
+            for name, scores in small.items()
+        }
+        return tuple(calibrate((name, ORIGINAL), chosen, held, self.task.metric) for name, (chosen, held) in both.items())
+
+
+def front_of(trials: Sequence[Trial], speeds: dict[str, Speed]) -> frozenset[str]:
+    """Return the names of what nothing else beats in both speed and the metric on the examples to choose by."""
+    kept = [
+        trial.name
+        for trial in trials
+        if not any(
+            speeds[other.name].ratio >= speeds[trial.name].ratio
+            and other.tune.metric >= trial.tune.metric
+            and (speeds[other.name].ratio, other.tune.metric) != (speeds[trial.name].ratio, trial.tune.metric)
+            for other in trials
+        )
+    ]
+    return frozenset(kept)

@@ -1,0 +1,87 @@
+"""How much faster a variant is than the original: both run in turns, in processes of their own, and their processor time is counted.
+
+Processor time of one thread, not time on the clock: others on the machine make a clock run on, and both variants wait for them alike.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tightrope.base.errors import InputError
+from tightrope.base.records import FloatArray
+from tightrope.perf.measure.engines import Engine, engines, run_all
+
+BATCH = 8
+T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31}
+"""Student's t at 95 %, two-sided, of so many rounds."""
+ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What one variant takes, on one thread."""
+
+    items_per_s: float
+    """Of processor time, in batches of 8."""
+    latency_ms: float
+    """Processor time of one item alone."""
+    ratio: float
+    """Items a second, as a multiple of the original's."""
+    ratio_half_width: float
+    """Of the ratio's 95 % interval, over the rounds."""
+    load_s: float
+    memory_mib: float
+
+
+def compare_speeds(
+    files: dict[str, Path], shapes: dict[str, tuple[int, ...]], seconds: float = 0.6, rounds: int = ROUNDS
+) -> dict[str, Speed]:
+    """Return variant → speed, the first of ``files`` being the original; ``shapes`` are the inputs' without their batch."""
+    rates: dict[str, list[float]] = {name: [] for name in files}
+    single: dict[str, list[float]] = {name: [] for name in files}
+    memory: dict[str, float] = {}
+    with ExitStack() as stack:
+        running = {name: stack.enter_context(engines(path, 1, 1, 0)) for name, path in files.items()}
+        for name, path in files.items():
+            _rate(running[name], path, shapes, BATCH, 0.1)
+        for _ in range(rounds):
+            for name, path in files.items():
+                rate, memory[name] = _rate(running[name], path, shapes, BATCH, seconds)
+                rates[name].append(rate)
+                single[name].append(_rate(running[name], path, shapes, 1, seconds / 2)[0])
+        loads = {name: found[0].load_s for name, found in running.items()}
+    first = np.array(rates[next(iter(files))])
+    return {name: _speed(np.array(rates[name]), first, single[name], loads[name], memory[name]) for name in files}
+
+
+def _speed(rates: FloatArray, first: FloatArray, single: list[float], load_s: float, memory_mib: float) -> Speed:
+    """Return the figures of one variant's rounds beside the original's."""
+    ratios = rates / first
+    half = T_95[min(len(ratios), 9)] * float(ratios.std(ddof=1)) / len(ratios) ** 0.5
+    return Speed(float(np.median(rates)), 1e3 / float(np.median(single)), float(np.median(ratios)), half, load_s, memory_mib)
+
+
+def _rate(
+    running: list[Engine], path: Path, shapes: dict[str, tuple[int, ...]], batch: int, seconds: float
+) -> tuple[float, float]:
+    """Return items per second of processor time, and the memory; a run so short that no time is counted is run longer."""
+    inputs = [item | {"shape": [batch, *shapes[item["name"]]]} for item in running[0].inputs]
+    for tries in range(6):
+        answer, before, after = run_all(running, {"inputs": inputs, "seed": 1, "seconds": seconds * 2**tries}, path)
+        used_s = after.ours_s - before.ours_s or (after.wall_s - before.wall_s if before.busy_s is None else 0.0)
+        if used_s > min(0.2 * seconds, 0.1):
+            return len(answer[0]["times_s"]) * batch / used_s, float(answer[0]["rss_mib"])
+    msg = "the machine gave the model no processor time that could be counted"
+    raise InputError(msg, resolve="stop what else runs here, and try again")
+
+
+def shapes_of(inputs: list[tuple[str, list[Any]]], length: int) -> dict[str, tuple[int, ...]]:
+    """Return input → its shape without the batch, every open axis as long as ``length``.
+
+    >>> shapes_of([("ids", ["batch", "tokens"]), ("pixels", [None, 3, 8, 8])], 32)
+    {'ids': (32,), 'pixels': (3, 8, 8)}
+    """
+    return {name: tuple(size if isinstance(size, int) and size > 0 else length for size in shape[1:]) for name, shape in inputs}

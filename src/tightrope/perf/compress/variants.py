@@ -1,0 +1,95 @@
+"""What was found, as records: ``variants.json``, and the blocks that a workload takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tightrope.perf.compress.cascade import Calibrated
+from tightrope.perf.compress.judge import Judged
+from tightrope.perf.compress.search import ORIGINAL, Found
+from tightrope.perf.compress.speed import Speed
+from tightrope.perf.compress.task import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """One variant, as ``variants.json`` says it."""
+
+    name: str
+    precision: str
+    file: str | None
+    """None where it was not written."""
+    how: str
+    size_mb: float
+    quality: float
+    """The metric on examples kept apart, the original's being 1."""
+    held_out: Judged
+    speed: Speed
+    batch_variant: bool
+    least_cosine_alone: float
+    front: bool
+    within_budget: bool
+
+
+def written(found: Found) -> list[Trial]:
+    """Return what is worth a file: the original, and what is within the budget and beaten by nothing else that is."""
+    kept = [trial for trial in found.trials if trial.name in found.within]
+    names = {trial.name for trial in kept if trial.name in found.front or trial.name == ORIGINAL}
+    return [trial for trial in kept if trial.name in names]
+
+
+def registered(found: Found) -> list[Registered]:
+    """Return the record of everything that was tried, the original first."""
+    files = {trial.name for trial in written(found)}
+    original = found.trials[0].test.metric
+    return [
+        Registered(
+            trial.name,
+            trial.precision,
+            f"{trial.name}.onnx" if trial.name in files else None,
+            trial.how,
+            round(len(trial.model) / 1e6, 3),
+            round(trial.test.metric / original, 4) if original else 1.0,
+            trial.test,
+            found.speeds[trial.name],
+            trial.batch_variant,
+            trial.alone,
+            trial.name in found.front,
+            trial.name in found.within,
+        )
+        for trial in found.trials
+    ]
+
+
+def workload_block(
+    found: Found, model: str, traffic: str, profiles: Mapping[str, dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return the block ``models:`` of a workload, with the variants that were written."""
+    files = {trial.name for trial in written(found)}
+    variants = {
+        item.name: {
+            "precision": item.precision,
+            "quality": item.quality,
+            "size": f"{item.size_mb:g} MB",
+            "serves": {traffic: "100 %"},
+            **({"profiles": [profiles[item.name]]} if profiles and item.name in profiles else {}),
+        }
+        for item in registered(found)
+        if item.name in files
+    }
+    return {"models": {model: {"engine": "request", "variants": variants}}}
+
+
+def cascade_block(calibrated: Calibrated, model: str, within_ms: float) -> dict[str, Any]:
+    """Return the block ``cascade:`` of a traffic class."""
+    curve = [{"escalated": f"{100 * point['escalated']:g} %", "quality": point["quality"]} for point in calibrated.curve()]
+    small, large = f"{model}/{calibrated.small}", f"{model}/{calibrated.large}"
+    return {"cascade": {"small": small, "large": large, "within": f"{within_ms:g} ms", "curve": curve}}
+
+
+def useful(found: Found) -> list[Calibrated]:
+    """Return the cascades that a workload could take: from a variant of the model, worse than the original alone."""
+    names = {trial.name for trial in found.trials[1:]}
+    return [
+        item for item in found.cascades if item.small in names and item.small_metric < item.large_metric and len(item.curve()) > 1
+    ]
