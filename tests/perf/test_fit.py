@@ -31,13 +31,16 @@ class Known:
         return 1e3 * float(self.truth.predict((Step(tokens, cached, 1.0),))[0])
 
     def predict_prefill_latency(self, bs: int, isl: int, prefix: int = 0) -> float:
+        """Return the time of such a step in milliseconds."""
         return self._ms(bs * (isl - prefix), bs * prefix)
 
     def decode_step_latency(self, gen_tokens: int, isl: int, osl: int) -> float:
+        """Return the time of such a step in milliseconds."""
         assert osl > 0
         return self._ms(gen_tokens, gen_tokens * isl)
 
     def mixed_step_latency(self, ctx_tokens: int, gen_tokens: int, isl: int, osl: int) -> float:
+        """Return the time of such a step in milliseconds."""
         assert osl > 0
         return self._ms(ctx_tokens + gen_tokens, gen_tokens * isl)
 
@@ -97,7 +100,7 @@ def test_what_is_missing_says_why_and_the_table_has_the_same_bytes_again() -> No
     assert as_csv(fits.rows) == as_csv(again.rows)
     assert {row.accelerator for row in fits.rows} == {"b200", "h100"}
     assert any(text.endswith("llama-3.1-8b, bf16: LookupError: no tables of this chip") for text in fits.missing)
-    assert any("b200" in text and "much slower than bf16" in text for text in fits.missing)
+    assert any("b200" in text and "the package has it much slower" in text for text in fits.missing)
     assert {row.accelerator for row in fits.rows if row.precision == "fp8" and row.model == "llama-3.1-8b"} == {"h100"}
 
 

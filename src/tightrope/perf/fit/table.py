@@ -124,20 +124,22 @@ def fit_row(chip: Accelerator, model: FitModel, precision: str, chips: int, step
 
 
 def _no_slower_in_8_bits(fits: Fits) -> Fits:
-    """Return the fits without those in fp8 that are much slower than in bf16: the package has no good kernel there."""
-    alone = {_key(row): row.overhead_ms + row.weights_ms for row in fits.rows if row.precision == "bf16"}
-    slow = [
-        row
+    """Return the fits without those of a chip and a model in fp8 where that is much slower than bf16: a kernel is missing."""
+    alone = {(_key(row), row.chips): row.overhead_ms + row.weights_ms for row in fits.rows if row.precision == "bf16"}
+    slow = {
+        _key(row)
         for row in fits.rows
-        if row.precision == "fp8" and row.overhead_ms + row.weights_ms > MUCH_SLOWER * alone.get(_key(row), float("inf"))
-    ]
-    reasons = (f"{row.chips} × {row.accelerator}, {row.model}, fp8: much slower than bf16 in the package" for row in slow)
-    return Fits(tuple(row for row in fits.rows if row not in slow), (*fits.missing, *reasons))
+        if row.precision == "fp8"
+        and row.overhead_ms + row.weights_ms > MUCH_SLOWER * alone.get((_key(row), row.chips), float("inf"))
+    }
+    left_out = [row for row in fits.rows if row.precision == "fp8" and _key(row) in slow]
+    reasons = (f"{row.chips} × {row.accelerator}, {row.model}, fp8: the package has it much slower than bf16" for row in left_out)
+    return Fits(tuple(row for row in fits.rows if row not in left_out), (*fits.missing, *reasons))
 
 
-def _key(row: FittedRow) -> tuple[str, float, int, str]:
-    """Return what tells engines apart but for their precision."""
-    return row.accelerator, row.board_memory_gib, row.chips, row.model
+def _key(row: FittedRow) -> tuple[str, float, str]:
+    """Return the chip and the model of a row."""
+    return row.accelerator, row.board_memory_gib, row.model
 
 
 def as_csv(rows: tuple[FittedRow, ...]) -> str:
