@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tightrope.perf.fit.table import Fits
 
 app = typer.Typer(no_args_is_help=True, help="Fit what we know of chips: from aiconfigurator, and to published figures.")
+NEAR = 0.04
+"""Shares nearer than this to the table's are not told apart."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
@@ -121,22 +123,25 @@ def _print_chips(console: "Console", fits: "tuple[ChipFit, ...]") -> None:
 
     from tightrope.render.terminal import grid, say  # noqa: PLC0415
 
-    table = grid("left!", "left!", "right!", "right!", "right!", "right!", "right!", "left")
-    heads = ("chip", "basis", "band", "fitted", "held out", "median off", "worst", "shares fitted again")
+    table = grid("left!", "left!", "right!", "right!", "right!", "right!", "right!")
+    heads = ("chip", "basis", "band", "fitted", "held out", "median off", "worst")
     table.add_row(*(Text(head, "dim") for head in heads))
     for item in fits:
         median, worst = ("none" if error is None else f"{error:.0%}" for error in (item.median_error, item.worst_error))
-        again = ", ".join(
-            f"{name.removesuffix('_efficiency')} {item.table[name]:g} → {value:g}"
-            for name, value in item.refitted.items()
-            if value != item.table[name]
-        )
-        name = f"{item.accelerator} {item.board_memory_gib:g} GiB"
-        cells = (name, item.basis, f"±{item.error_band:.0%}", str(item.fitted), str(item.held_out), median, worst)
-        table.add_row(*(Text(cell) for cell in cells), Text(again or "as they are"))
+        cells = (item.basis, f"±{item.error_band:.0%}", str(item.fitted), str(item.held_out), median, worst)
+        table.add_row(*(Text(cell) for cell in (f"{item.accelerator} {item.board_memory_gib:g} GiB", *cells)))
     console.print(table)
     for item in fits:
         if item.outside:
-            console.print(say(f"{item.accelerator}: {item.outside} published figures are listed as outside the band", "yellow"))
+            console.print(say(f"{item.accelerator}: {item.outside} published figure(s) listed as outside the band", "yellow"))
         for text in item.beyond_band:
             console.print(say(f"{item.accelerator}: outside its band: {text}", "red"))
+    console.print(say("shares that a fit alone would choose (few figures leave some of them free):", "dim"))
+    for item in fits:
+        again = ", ".join(
+            f"{name.removesuffix('_efficiency')} {item.table[name]:g} → {value:g}"
+            for name, value in item.refitted.items()
+            if abs(value - item.table[name]) > NEAR * value
+        )
+        if again:
+            console.print(say(f"{item.accelerator}: {again}"))
