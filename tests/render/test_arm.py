@@ -7,6 +7,7 @@ import subprocess
 import sys
 from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -287,6 +288,14 @@ def test_the_budget_is_the_plans_cost_and_the_margin() -> None:
         ("Forecasted", 100),
         ("Actual", 100),
     }
+
+
+def test_the_budget_counts_what_carries_the_tag() -> None:
+    resources = template(replace(helpdesk(), workload="helpdesk-in-production-europe")).resources()
+    (inner,) = of_type(resources, "Microsoft.Resources/deployments")
+    (budget,) = of_type(inner["resources"], "Microsoft.Consumption/budgets")
+    (counted,) = budget["properties"]["filter"]["tags"]["values"]
+    assert {item["tags"]["workload"] for item in resources if "tags" in item} == {counted}
 
 
 @pytest.mark.parametrize(

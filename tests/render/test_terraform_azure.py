@@ -278,5 +278,33 @@ def test_a_machine_runs_its_replicas_and_evaluates_nothing(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.skipif(shutil.which("jq") is None, reason="needs jq, as the machines do")
+@pytest.mark.parametrize(("taken", "stops"), [("set_1", True), ("set_2", False)])
+def test_a_machine_drains_for_its_own_end_alone(taken: str, stops: bool, tmp_path: Path) -> None:
+    called = tmp_path / "called"
+    events = {"Events": [{"EventId": "e", "EventType": "Preempt", "Resources": [taken]}]}
+    programs = {
+        "curl": f"[[ $* == *compute/name* ]] && echo set_1 || {{ echo curl $* >> {called}; [[ $* != *@-* ]] || cat; echo '{json.dumps(events)}'; }}",
+        "docker": f"echo docker $* >> {called}; echo container",
+        "sleep": f"[[ ! -e {called} ]]",  # once
+    }
+    for name, body in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["/bin/bash", "-c", scripts()["drain.sh"]], check=True, env=path)  # noqa: S603 - what machines run
+    assert ("docker stop" in called.read_text()) is stops
+    assert ("-d @-" in called.read_text()) is stops
+
+
+@needs_tools
+def test_the_budget_counts_what_carries_the_tag(tmp_path: Path) -> None:
+    found = planned(written(replace(helpdesk(), workload="helpdesk-in-production-europe"), tmp_path / "azure"))
+    (budget,) = found["azurerm_consumption_budget_subscription"]
+    (counted,) = budget["filter"][0]["tag"][0]["values"]
+    kinds = ("azurerm_linux_virtual_machine_scale_set", "azurerm_container_group", "azurerm_lb")
+    assert {item["tags"]["workload"] for kind in kinds for item in found[kind]} == {counted}
+
+
 def test_golden() -> None:
     check_golden_tree("terraform/azure", files(helpdesk()))

@@ -7,6 +7,7 @@ from tightrope.base.plan import Plan
 from tightrope.render.infra.azure import data
 from tightrope.render.infra.azure.data import Data
 from tightrope.render.infra.deploy import notice
+from tightrope.render.infra.names import label_value
 
 NO_LOAD: Data = {
     "metric": "",
@@ -25,6 +26,7 @@ def plan_parameters(plan: Plan) -> Data:
     return {
         "notice": list(notice(plan)),
         "workload": data.workload(plan),
+        "workloadLabel": label_value(plan.workload),
         "regions": _regions(pools),
         "pools": [_machines(key, pool) for key, pool in pools.items()],
         "containers": _containers(data.containers(plan)),

@@ -3,7 +3,7 @@
 resource "azurerm_consumption_budget_subscription" "workload" {
   name            = var.workload
   subscription_id = data.azurerm_subscription.current.id
-  amount          = ceil(var.usd_per_month * (1 + var.margin))
+  amount          = max(1, ceil(var.usd_per_month * (1 + var.margin)))
   time_grain      = "Monthly"
 
   # Azure asks for the first day of a month that is not over.
@@ -14,7 +14,7 @@ resource "azurerm_consumption_budget_subscription" "workload" {
   filter {
     tag {
       name   = "workload"
-      values = [var.workload]
+      values = [var.workload_label]
     }
   }
 

@@ -2,7 +2,7 @@ locals {
   tags = merge(
     var.tags,
     {
-      workload    = var.workload
+      workload    = var.workload_label
       team        = var.team
       environment = var.environment
       cost-centre = var.cost_centre

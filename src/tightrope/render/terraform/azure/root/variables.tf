@@ -5,6 +5,11 @@ variable "workload" {
   type        = string
 }
 
+variable "workload_label" {
+  description = "The same as the tag `workload` has it on every cloud: what the budget counts."
+  type        = string
+}
+
 variable "regions" {
   description = "Regions in which the plan has pools."
   type        = set(string)
