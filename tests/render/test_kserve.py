@@ -82,6 +82,17 @@ def test_an_engine_is_the_one_that_kubernetes_runs() -> None:
         assert scaled[part.key]["spec"]["scaleTargetRef"]["name"] == f"{part.key}-predictor"
 
 
+def test_the_gateway_asks_a_service_that_kserve_does_not_set_up() -> None:
+    """KServe's own has no port where it is headless."""
+    files = RENDERER.render(ALL["vision"])
+    upstreams = yaml.safe_load(files[Path("aws-us-east-1/base/upstreams.json")])
+    predictors, services = (named(files, kind) for kind in ("InferenceService", "Service"))
+    for part in deploy(ALL["vision"]):
+        service = services[f"{part.key}-engines"]["spec"]
+        assert upstreams[part.pool.name]["url"] == f"http://{part.key}-engines:{service['ports'][0]['port']}"
+        assert service["selector"].items() <= predictors[part.key]["spec"]["predictor"]["labels"].items()
+
+
 def test_kserve_scales_nothing_beside_the_calendar() -> None:
     for item in named(RENDERER.render(ALL["vision"]), "InferenceService").values():
         assert item["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "external"

@@ -3,6 +3,7 @@
 import re
 import shutil
 from dataclasses import replace
+from io import BytesIO
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -365,6 +366,69 @@ def test_a_stand_in_has_what_the_other_lacks() -> None:
     assert "only KEDA" in files[Path("README.md")]
 
 
+def test_a_stand_in_of_its_own_kind_comes_up_from_nothing() -> None:
+    """The pool behind a spot pool that plans have: no schedule, no ceiling, no traffic of its own."""
+    plan = ALL["vision"]
+    spot = plan.pools[2]
+    behind = replace(
+        plan.pools[1],
+        name=f"{spot.name}-fallback",
+        min_replicas=0,
+        max_replicas=0,
+        schedule=(0,) * 168,
+        serving=replace(spot.serving, backs=spot.name, engines_per_machine=2),
+    )
+    for metric in ("rate", "concurrency"):
+        scaling = replace(plan.scaling, metric=metric)
+        scaled = named(rendered(replace(plan, pools=(spot, behind), scaling=scaling)), "ScaledObject")[behind.name]
+        assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (0, 2 * spot.max_replicas)
+        (asked,) = triggers(scaled).values()
+        assert (asked["threshold"], asked["activationThreshold"]) == ("1", "0")
+        assert asked["query"].startswith("sum(max by (state) (tightrope_replicas{")
+        assert asked["query"].endswith(" * 2 / 1"), "two replicas for each machine of the other"
+
+
+def test_a_rise_within_the_tolerance_is_not_left_out() -> None:
+    plan = one_pool(schedule=(19,) * 84 + (20,) * 84, min_replicas=19, max_replicas=30)
+    (span,) = (item for item in scaled_of(plan)["spec"]["triggers"] if item["type"] == "cron")
+    asked = int(span["metadata"]["desiredReplicas"])
+    assert asked / 19 > 1.0 + plan.scaling.tolerance, "an autoscaler that has 19 moves"
+    assert asked == 21
+
+
+def test_the_cpu_buys_nothing_that_the_request_rate_does_not() -> None:
+    plan = one_pool()
+    (hpa,) = named(rendered(plan), "HorizontalPodAutoscaler").values()
+    (part,) = deploy(plan)
+    (cpu,) = (item["resource"]["target"]["averageUtilization"] for item in hpa["spec"]["metrics"] if item["type"] == "Resource")
+    assert part.node.vcpu * plan.scaling.target_utilisation <= replica_cpu(part) * cpu / 100.0
+
+
+def test_a_pod_goes_when_nothing_is_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    container = named(rendered(ALL["chatgenius"]), "Deployment")["int8-g4dn-xlarge"]["spec"]["template"]["spec"]["containers"][0]
+    *python, script = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert python == ["python3", "-c"]
+    shown = [
+        f'vllm:num_requests_running{{engine="0",model_name="a b"}} {running}\nvllm:num_requests_waiting{{engine="0"}} {waiting}\n'
+        for running, waiting in ((2.0, 1.0), (1.0, 0.0), (0.0, 0.0), (9.0, 9.0))
+    ]
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: BytesIO(shown.pop(0).encode()))
+    exec(compile(script, "drain", "exec"), {})  # noqa: S102 - the script of the manifest
+    assert len(shown) == 1
+    assert {"name": "USER", "value": "engine"} in container["env"], "PyTorch asks for the name of the user"
+
+
+def test_work_that_can_wait_is_handed_in_once() -> None:
+    plan = ALL["helpdesk"]
+    waits = replace(plan.classes[0], deferral=Deferral(22.0, 6.0), slos=(), place=None)
+    pools = tuple(replace(pool, serving=replace(pool.serving, deferrable_classes=(waits.name,))) for pool in plan.pools)
+    for place, folder in ((None, "aws-us-east-1"), (("gcp", "us-central1"), "gcp-us-central1")):
+        classes = (replace(waits, place=place), *plan.classes[1:])
+        files = rendered(replace(plan, classes=classes, pools=pools))
+        assert [path.parts[0] for path in files if path.name == "batch.yaml"] == [folder]
+
+
 def test_concurrency_is_followed_where_the_plan_was_replayed_with_it() -> None:
     plan = one_pool()
     plan = replace(plan, scaling=replace(plan.scaling, metric="concurrency", target_utilisation=0.5))
@@ -402,7 +466,6 @@ def test_spot_pods_stand_the_taints_and_go_within_the_notice() -> None:
         assert taint in {item["key"] for item in pod["tolerations"]}
         assert "nvidia.com/gpu" in {item["key"] for item in pod["tolerations"]}
         assert pod["terminationGracePeriodSeconds"] == seconds
-        assert pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] < seconds
 
 
 def test_chips_are_counted_by_their_makers_plugin() -> None:

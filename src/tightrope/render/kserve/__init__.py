@@ -1,7 +1,7 @@
 """The plan as KServe's InferenceServices: the same Kustomize tree as the target ``kubernetes``, whose pools KServe runs.
 
 Comes in: a ``Plan``. Goes out: a folder for each cluster, ``<cloud>-<region>/``. What targets on Kubernetes share lies in
-``render/infra/kube``; ``pool.yaml.j2`` is a pool as this target runs it: ServingRuntime, InferenceService, PodDisruptionBudget.
+``render/infra/kube``; ``pool.yaml.j2`` is a pool as this target runs it: ServingRuntime, InferenceService, Service, PodDisruptionBudget.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from tightrope.base.plan import Plan
 from tightrope.render.infra.deploy import Part
 from tightrope.render.infra.kube.autoscalers import most_replicas
 from tightrope.render.infra.kube.cluster import Way, cluster_files, digest
+from tightrope.render.infra.kube.containers import PORT
 from tightrope.render.infra.kube.places import Place, places
 from tightrope.render.infra.kube.pools import engine_facts, pool_values
 from tightrope.render.infra.kube.readme import readme
@@ -20,9 +21,10 @@ REMARK = "KServe (0.15 or newer, without Knative) makes Deployment `POOL-predict
 
 
 def pool_file(plan: Plan, place: Place, part: Part) -> str:  # noqa: ARG001 - the same in every place
-    """Return ServingRuntime, InferenceService and PodDisruptionBudget of a pool."""
+    """Return ServingRuntime, InferenceService, Service and PodDisruptionBudget of a pool."""
     values = pool_values(plan, part)
     values["digest"] = digest(engine_facts(part)) if values["needs_plan"] else ""
+    values["service"] = f"{part.key}-engines"
     values["format"] = "tightrope" if values["needs_plan"] else "vllm"
     values["least"] = min(part.week) * part.replicas_per_machine
     values["most"] = most_replicas(plan, part)
@@ -33,7 +35,7 @@ WAY = Way(
     kind="InferenceService",
     pool_file=pool_file,
     scaled=lambda part: f"{part.key}-predictor",
-    address=lambda part: f"http://{part.key}-predictor",
+    address=lambda part: f"http://{part.key}-engines:{PORT}",
     selector_path="/spec/predictor/nodeSelector",
     storage=("spec.predictor.model.storageUri",),
 )

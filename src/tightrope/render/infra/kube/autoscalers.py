@@ -1,14 +1,14 @@
 """The files that scale a pool: KEDA's, and HorizontalPodAutoscalers with a calendar of jobs."""
 
-from math import ceil
+from math import ceil, floor
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.base.records import ScalingLimit
-from tightrope.render.infra.deploy import Part, start_minutes
+from tightrope.render.infra.deploy import Part, replica_cpu
 from tightrope.render.infra.kube.calendar import least, spans
 from tightrope.render.infra.kube.places import labels
-from tightrope.render.infra.kube.queries import followed, waiting, wakes
+from tightrope.render.infra.kube.queries import followed, lacking, waiting, wakes
 from tightrope.render.infra.names import label_value, slug
 from tightrope.render.infra.schedule import Moment
 from tightrope.render.infra.templates import fill
@@ -25,7 +25,7 @@ USUAL_TOLERANCE = 0.1
 """Kubernetes' own (documentation, 2026); another is a field of ``behavior`` since 1.33."""
 USUAL_COOLDOWN_S = 300.0
 """KEDA's own."""
-MOST_CPU_PERCENT = 95
+MOST_CPU_SHARE = 0.95
 """The CPU, where nothing else is busy, is full where the request rate is: it is followed as well in case the metric is wrong."""
 
 
@@ -59,8 +59,8 @@ def _cooldown_s(plan: Plan, part: Part) -> float | None:
 
 def keda(plan: Plan, part: Part, target: str) -> str:
     """Return the ScaledObject of a pool whose Deployment is ``target``, without the notice."""
-    many, start_s = part.replicas_per_machine, part.pool.serving.start_s
-    asked, floor = followed(plan, part), least(part.week, start_s) * many
+    many, early_s = part.replicas_per_machine, part.pool.serving.start_s + plan.scaling.upscale_stabilization_s
+    asked, missing, always = followed(plan, part), lacking(plan, part), least(part.week, early_s) * many
     cooldown_s = _cooldown_s(plan, part)
     most = most_replicas(plan, part)
     shown = [
@@ -68,32 +68,42 @@ def keda(plan: Plan, part: Part, target: str) -> str:
             "name": f"week-{number}",
             "start": span.start.cron,
             "end": span.end.cron,
-            "replicas": str(span.machines * many),
+            "replicas": str(reached(span.machines * many, plan.scaling.tolerance)),
         }
-        for number, span in enumerate(spans(part.week, start_s), start=1)
+        for number, span in enumerate(spans(part.week, early_s), start=1)
     ]
     values = {
         "key": part.key,
         "labels": labels(plan, part),
-        "early_minutes": str(start_minutes(part)),
+        "early_minutes": str(ceil(early_s / 60.0)),
         "replicas_per_machine": str(many),
         "target": target,
         "polling_s": max(1, ceil(plan.scaling.sync_s)),
         "cooldown_s": ceil(USUAL_COOLDOWN_S if cooldown_s is None else cooldown_s),
-        "least": floor,
-        "floor": max(1, floor),
+        "least": always,
+        "floor": max(1, always),
         "most": most,
         "followed": asked,
         "threshold": f"{asked.per_replica:.9g}" if asked else "",
         "activation": f"{asked.per_replica * most:.9g}" if asked else "",
         "behavior": behaviour(plan, part),
+        "lacking": missing,
         "wakes": wakes(plan, part) if may_wake(plan, part) else "",
-        "spans": shown if shown or asked or may_wake(plan, part) else [always(floor)],
+        "spans": shown if shown or asked or missing or may_wake(plan, part) else [unbroken(always)],
     }
     return fill(FOLDER, "keda.yaml.j2", "yaml", values)
 
 
-def always(replicas: int) -> dict[str, str]:
+def reached(replicas: int, tolerance: float) -> int:
+    """Return the number to ask for so that at least so many come: an HPA leaves out a rise within its tolerance.
+
+    >>> reached(4, 0.1), reached(11, 0.1), reached(50, 0.1), reached(50, 0.0)
+    (4, 12, 54, 50)
+    """
+    return max(replicas, floor((1.0 + tolerance) * (replicas - 1) + 1e-9) + 1)
+
+
+def unbroken(replicas: int) -> dict[str, str]:
     """Return the span of a week that never changes: KEDA wants a trigger, and takes no span without an end."""
     return {"name": "week-1", "start": "0 0 * * *", "end": "59 23 * * *", "replicas": str(replicas)}
 
@@ -172,7 +182,7 @@ def hpa(plan: Plan, part: Part, target: str) -> str:
         "metric": adapter_metric(asked.metric) if asked else "",
         "pool": part.pool.name,
         "per_replica": f"{ceil(1000 * asked.per_replica)}m" if asked else "",
-        "cpu_percent": _cpu_percent(plan) if asked and not part.node.accelerators else 0,
+        "cpu_percent": _cpu_percent(plan, part) if asked and not part.node.accelerators else 0,
         "behavior": behaviour(plan, part),
         "image": KUBECTL,
         "subject": f"hpa/{part.key}",
@@ -188,9 +198,13 @@ def hpa(plan: Plan, part: Part, target: str) -> str:
     return fill(FOLDER, "hpa.yaml.j2", "yaml", values)
 
 
-def _cpu_percent(plan: Plan) -> int:
-    """Return the use of its CPU that a pool without accelerators is steered to at most."""
-    return min(MOST_CPU_PERCENT, max(1, round(100 * plan.scaling.target_utilisation)))
+def _cpu_percent(plan: Plan, part: Part) -> int:
+    """Return the use of CPU that a pool without accelerators is steered to at most, in per cent of what a replica asks for.
+
+    That is less than what it may use: at the planned rate the CPU must not buy machines that the request rate does not.
+    """
+    most = part.node.vcpu / part.replicas_per_machine
+    return max(1, ceil(100 * min(MOST_CPU_SHARE, plan.scaling.target_utilisation) * most / replica_cpu(part)))
 
 
 def _patch(replicas: int, *, follows: bool) -> str:

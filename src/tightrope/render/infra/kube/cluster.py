@@ -13,7 +13,7 @@ from tightrope.base.records import TokenEngine
 from tightrope.render.infra.deploy import Part, deploy, remark, replica_cpu, replica_memory_mib
 from tightrope.render.infra.kube import autoscalers, containers, nodes
 from tightrope.render.infra.kube.autoscalers import FOLDER, fits_hpa, most_machines
-from tightrope.render.infra.kube.places import Place, gateway_labels, model_key
+from tightrope.render.infra.kube.places import Place, gateway_labels, model_key, places
 from tightrope.render.infra.names import label_value, slug
 from tightrope.render.infra.schedule import HOURS
 from tightrope.render.infra.templates import fill, static
@@ -163,12 +163,12 @@ def elsewhere(plan: Plan, place: Place) -> tuple[Part, ...]:
 
 
 def _waiting(plan: Plan, place: Place) -> list[dict[str, object]]:
-    """Return the classes of work that can wait which pools of a place may do, each as its job."""
+    """Return the classes of work that can wait whose work is handed in at a place, each as its job."""
     found: list[dict[str, object]] = []
     for item in plan.classes:
-        parts = [part for part in place.parts if item.name in {*part.classes, *part.pool.serving.deferrable_classes}]
-        if item.deferral is None or not parts:
+        if item.deferral is None or _handed_in_at(plan, item) != place.folder:
             continue
+        parts = _may_do(place, item)
         minute = round(60 * item.deferral.release_h) % (60 * HOURS)
         found.append(
             {
@@ -181,6 +181,21 @@ def _waiting(plan: Plan, place: Place) -> list[dict[str, object]]:
             }
         )
     return found
+
+
+def _may_do(place: Place, item: ServedClass) -> list[Part]:
+    """Return the pools of a place that may do a class's work."""
+    return [part for part in place.parts if item.name in {*part.classes, *part.pool.serving.deferrable_classes}]
+
+
+def _handed_in_at(plan: Plan, item: ServedClass) -> str:
+    """Return the folder of the one place where a class's work is handed in, so that it is done once; empty where no machine may do it.
+
+    That is where it comes in, and where no machine stands there that may do it, the first place that has one.
+    """
+    able = [place for place in places(plan) if _may_do(place, item)]
+    able.sort(key=lambda place: (place.cloud, place.region) != item.place)
+    return able[0].folder if able else ""
 
 
 def _batch_key(item: ServedClass) -> str:

@@ -36,12 +36,22 @@ NOTICE_S = {"aws": 120, "azure": 30, "gcp": 30}
 SHORTEST_NOTICE_S = 30
 LEAVES_S = 5
 """Seconds for which a pod that is to go still takes requests, until every gateway knows."""
+DRAIN = f"""import re, time, urllib.request
+time.sleep({LEAVES_S})
+while True:
+    text = urllib.request.urlopen("http://127.0.0.1:{PORT}/metrics", timeout=5).read().decode()
+    if not any(map(float, re.findall(r"^vllm:num_requests_(?:running|waiting).* (\\S+)$", text, re.M))):
+        break
+    time.sleep(1)
+"""
+"""vLLM drops what is on it when it is told to stop (its issue 24885): a pod waits first until nothing is, or its time is up."""
 LONGEST_ANSWER_TOKENS = 2048
 """An answer that a pod may finish before it goes; a longer one begins again elsewhere. vLLM's own limit is the model's."""
 LEAST_GRACE_S = 30
 LOAD_MARGIN = 3.0
 """A container that has not loaded its model in so many times the time planned is started anew."""
-LEAST_LOAD_S = 60.0
+LEAST_LOAD_S = 600.0
+"""A model may have to come from far away when a machine is new; what hangs is found all the same."""
 PROBE_S = 5
 
 
@@ -57,6 +67,8 @@ class Container:
     ready: str
     alive: str
     needs_plan: bool
+    drain: tuple[str, ...] = ()
+    """What a pod does before it is told to stop, so that it finishes what is on it; none where the server does so itself."""
 
 
 def container(part: Part) -> Container:
@@ -64,7 +76,8 @@ def container(part: Part) -> Container:
     if isinstance(part.pool.serving.engine, TokenEngine):
         served = f"--served-model-name={argument(part.model)}"
         arguments = ("$(MODEL)", served, f"--port={PORT}", *engine_arguments(part))
-        return Container(VLLM, ("vllm", "serve"), arguments, model_key(part), "/health", "/health", needs_plan=False)
+        drain = ("python3", "-c", DRAIN)
+        return Container(VLLM, ("vllm", "serve"), arguments, model_key(part), "/health", "/health", needs_plan=False, drain=drain)
     arguments = ("serve", f"--plan={PLAN_FILE}", f"--pool={argument(part.pool.name)}", "--model=$(MODEL)", f"--port={PORT}")
     return Container(TIGHTROPE, ("tightrope",), arguments, model_key(part), "/readyz", "/healthz", needs_plan=True)
 

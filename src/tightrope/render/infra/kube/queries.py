@@ -1,7 +1,7 @@
 """What autoscalers ask Prometheus, in the gateway's own metrics, and the number of it that one replica is to carry."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from tightrope.base.metrics import METRICS
@@ -21,9 +21,18 @@ class Followed:
 
 
 def followed(plan: Plan, part: Part) -> Followed | None:
-    """Return what the autoscaler of a pool follows, as it was planned; None where only the calendar says how many there are."""
-    if not plan.scaling.enabled or part.requests_per_s <= 0:
+    """Return what the autoscaler of a pool follows, as it was planned: of its own, and what it stands in for.
+
+    None where only the calendar, or only what another pool lacks, says how many there are.
+    """
+    if not plan.scaling.enabled or part.requests_per_s <= 0 or part.pool.max_replicas == 0:
         return None
+    own, missing = _own(plan, part), lacking(plan, part)
+    return replace(own, query=f"{own.query} / {own.per_replica:.9g} + {missing}", per_replica=1.0) if missing else own
+
+
+def _own(plan: Plan, part: Part) -> Followed:
+    """Return what the pool itself is asked to do."""
     replicas, here = part.replicas_per_machine, _of(plan, part.pool.name)
     if plan.scaling.metric == "concurrency":
         per_machine = plan.scaling.target_utilisation * part.pool.serving.concurrency
@@ -31,11 +40,7 @@ def followed(plan: Plan, part: Part) -> Followed | None:
         return Followed(name, f"sum({name}{{{here}}})", per_machine / replicas)
     name = METRICS["tightrope_arrivals_total"].name
     rate = f"sum(rate({name}{{{here}{waiting(plan)}}}[{ceil(plan.scaling.metric_window_s)}s]))"
-    per_replica = part.requests_per_s / replicas
-    if not part.pool.serving.backs:
-        return Followed(name, rate, per_replica)
-    missing = f"{_missing(plan, part.pool.serving.backs)} * {replicas}"
-    return Followed(name, f"{rate} / {per_replica:.9g} + {missing}", 1.0)
+    return Followed(name, rate, part.requests_per_s / replicas)
 
 
 def waiting(plan: Plan) -> str:
@@ -64,7 +69,15 @@ def _of(plan: Plan, pool: str) -> str:
     return f"workload={literal(label_value(plan.workload))}, pool={literal(pool)}"
 
 
-def _missing(plan: Plan, pool: str) -> str:
-    """Return the query of the machines that a pool wants and has not ready; every gateway shows all of them."""
+def lacking(plan: Plan, part: Part) -> str:
+    """Return the query of the replicas for the machines that the pool stands in for; empty where it stands in for none.
+
+    They are those that the other wants and has not ready; every gateway shows all of them, counted in that pool's replicas.
+    """
+    backed = next((pool for pool in plan.pools if part.pool.serving.backs and pool.name == part.pool.serving.backs), None)
+    if backed is None:
+        return ""
     name = METRICS["tightrope_replicas"].name
-    return f'sum(max by (state) ({name}{{{_of(plan, pool)}, state=~"starting|down"}}))'
+    theirs = f'sum(max by (state) ({name}{{{_of(plan, backed.name)}, state=~"starting|down"}}))'
+    many, ours = backed.serving.engines_per_machine, part.replicas_per_machine
+    return theirs if many == ours else f"{theirs} * {ours} / {many}"

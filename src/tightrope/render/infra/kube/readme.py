@@ -96,7 +96,7 @@ def _limits(found: Sequence[Place]) -> str:
     making = [place for place in found if place.cloud in nodes.NODES]
     without = [place for place in found if place.cloud not in nodes.NODES]
     lines = [
-        "Kubernetes 1.30 or newer; 1.33 where the plan's autoscaler has another tolerance than 0.1.",
+        "Kubernetes 1.30 or newer; for another tolerance than 0.1 its feature HPAConfigurableTolerance, off until 1.35.",
         "KEDA and the Prometheus Operator, with its Prometheus in the namespace `monitoring`; or edit the overlay.",
         "Room for the gateway on nodes that are not of the plan: the plan does not count them.",
         *(f"The device plugin of `{name}`." for name in chips),
