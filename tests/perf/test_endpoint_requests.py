@@ -11,6 +11,7 @@ from tightrope.base.errors import InputError
 from tightrope.base.units import today
 from tightrope.cli.endpoint import check_trial
 from tightrope.demand.schema import ProfileEntry
+from tightrope.perf.endpoint.client import check_lag, connect
 from tightrope.perf.endpoint.entry import Wanted, engine_of, profile_of, workload_entry
 from tightrope.perf.endpoint.requests import Load, RequestMeasured, measure_requests
 from tightrope.perf.endpoint.target import Limits, parse_target
@@ -114,3 +115,14 @@ def test_a_bad_answer_is_told(api: str, wrong: str, load: dict[str, Any], says: 
 def test_a_network_that_takes_longer_than_the_model_is_not_taken_off() -> None:
     with pytest.raises(InputError, match="the way to the server and back takes"):
         found("embeddings", 1, 0.05)
+
+
+def test_a_program_that_is_late_itself_does_not_report() -> None:
+    async def ask() -> None:
+        async with served(Batches(1).app()) as url, connect(parse_target(url, "embeddings"), Limits()) as client:
+            client.lags_s += [0.0] * 10 + [0.004] * 90
+            check_lag(client, 0.021, "a step")
+            check_lag(client, 0.019, "a step")
+
+    with pytest.raises(InputError, match=r"late by 4\.0 ms .* a step takes 19\.0 ms"):
+        run(ask())

@@ -23,6 +23,8 @@ MOST_BODY = 64 << 20
 """Bytes of an answer that is read at once."""
 MOST_TEXT = 300
 BEAT_S = 0.05
+MOST_LAG = 0.2
+"""Share of what is measured that this program may be late at: beyond, it measures itself."""
 MERGED = 0.9
 """Where fewer pieces than this share of the tokens come, the server puts several into one."""
 LEAST_MERGED = 8
@@ -101,6 +103,11 @@ class Client:
         """Whether the server takes ``ignore_eos``, without which an answer may end early."""
         self._session, self._key = session, key
         self._began_s = now_s()
+
+    @property
+    def lag_p95_s(self) -> float:
+        """How late this program itself was, at the 95th percentile."""
+        return float(np.percentile(self.lags_s, 95))
 
     def affordable(self, requests: int, seconds: float) -> bool:
         """Return whether the limits leave so many requests, and twice so long."""
@@ -318,6 +325,13 @@ async def _beat(client: Client) -> None:
         due_s = now_s() + BEAT_S
         await asyncio.sleep(BEAT_S)
         client.lags_s.append(now_s() - due_s)
+
+
+def check_lag(client: Client, time_s: float, of_what: str) -> None:
+    """Raise ``InputError`` where this program was too late to tell times of such a length."""
+    if client.lag_p95_s > MOST_LAG * time_s:
+        msg = f"this program was late by {1e3 * client.lag_p95_s:.1f} ms (95th percentile), and {of_what} takes {1e3 * time_s:.1f} ms"
+        raise InputError(msg, resolve="measure from a machine that is less busy, or lower --max-concurrency")
 
 
 REMEDIES = {

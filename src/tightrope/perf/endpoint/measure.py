@@ -7,7 +7,7 @@ import numpy as np
 
 from tightrope.base.errors import InputError
 from tightrope.base.records import TokenEngine
-from tightrope.perf.endpoint.client import Client, FailedError, as_error, connect, now_s
+from tightrope.perf.endpoint.client import Client, FailedError, as_error, check_lag, connect, now_s
 from tightrope.perf.endpoint.experiments import Asked, Lab, Limit, Progress, further_lengths, grown
 from tightrope.perf.endpoint.fit import Fitted, fit_engine, not_identified
 from tightrope.perf.endpoint.load import round_trip_s
@@ -17,8 +17,6 @@ from tightrope.perf.endpoint.said import Said, ask_server
 from tightrope.perf.endpoint.target import Limits, Target, check_limits
 from tightrope.perf.steady import saturate
 
-MOST_LAG = 0.2
-"""Share of a step that this program may be late at: beyond, it measures itself."""
 MOST_MISSED = 0.15
 """A fit whose median error on held-out steps is larger is none."""
 SAME_LIMIT = 1.1
@@ -115,7 +113,7 @@ async def _measure(client: Client, asked: Asked, ramp: Ramp, say: Progress) -> T
         ),
         memory=_told(memory, asked.kv_capacity_tokens, said, "kv_capacity_tokens"),
         round_trip_s=trip_s,
-        lag_p95_s=float(np.percentile(client.lags_s, 95)),
+        lag_p95_s=client.lag_p95_s,
         requests=client.sent,
         seconds=now_s() - began_s,
         trials=(),
@@ -140,10 +138,7 @@ def check(client: Client, fitted: Fitted, kv_capacity_tokens: int, asked: Asked)
         raise InputError(
             msg, resolve="measure one engine that nobody else uses, without speculative decoding; correct what you stated"
         )
-    lag_s, step_s = float(np.percentile(client.lags_s, 95)), fitted.best.overhead_s + fitted.best.weights_s
-    if lag_s > MOST_LAG * step_s:
-        msg = f"this program was late by {1e3 * lag_s:.1f} ms (95th percentile), and a step of the engine takes {1e3 * step_s:.1f} ms"
-        raise InputError(msg, resolve="measure from a machine that is less busy, or lower --max-concurrency")
+    check_lag(client, fitted.best.overhead_s + fitted.best.weights_s, "a step of the engine")
 
 
 def _told(seen: Limit, stated: int | None, said: Said, name: str) -> Limit:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tightrope.base.errors import InputError
 from tightrope.base.records import FloatArray
-from tightrope.perf.endpoint.client import Answer, Client, FailedError, as_error, connect, now_s
+from tightrope.perf.endpoint.client import Answer, Client, FailedError, as_error, check_lag, connect, now_s
 from tightrope.perf.endpoint.experiments import Progress, doubling
 from tightrope.perf.endpoint.load import closed_loop, round_trip_s
 from tightrope.perf.endpoint.prompts import Prompts
@@ -114,6 +114,7 @@ async def _measure(client: Client, load: Load, say: Progress) -> RequestMeasured
     if trip_s > MOST_TRIP * alone[0].p50_s:
         msg = f"the way to the server and back takes {1e3 * trip_s:.1f} ms, and an answer {1e3 * alone[0].p50_s:.1f} ms"
         raise InputError(msg, resolve="measure from a machine that is nearer, or larger batches (--batch)")
+    check_lag(client, alone[0].p50_s, "the shortest answer")
     service = never_falling(np.array([point.p50_s - trip_s for point in alone]))
     crowd = await _crowd(ask, load, say)
     largest = load.batches[-1]
@@ -138,7 +139,7 @@ async def _measure(client: Client, load: Load, say: Progress) -> RequestMeasured
             *halves, *_foretold(load.batches, service), abs(seen / engines - 1.0), *(p.half_width_s / p.mean_s for p in alone)
         ),
         round_trip_s=trip_s,
-        lag_p95_s=float(np.percentile(client.lags_s, 95)),
+        lag_p95_s=client.lag_p95_s,
         requests=client.sent,
         seconds=now_s() - began_s,
         trials=trials,
