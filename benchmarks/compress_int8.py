@@ -11,7 +11,9 @@ from tightrope.perf.compress.search import Asked, Found, compress
 from tightrope.perf.compress.task import Splits
 
 NAME = "compress-int8"
-DOC = "MiniLM-L6 in static int8 beside float32, one thread, by processor time; targets 2.2 × at 0.5 points on R8 and 20 Newsgroups"
+DOC = (
+    "MiniLM-L6 in static int8 beside float32, one thread, by processor time; targets 2.2 × at 0.5 points on R8 and 20 Newsgroups"
+)
 TARGET, TARGET_POINTS = 2.2, 0.5
 LENGTH = 32
 """Tokens of the texts that speed is measured on."""
@@ -20,7 +22,9 @@ LENGTH = 32
 def run() -> dict:
     """Return int8's rate beside float32's, and the loss of accuracy on both sets, with float32's head."""
     graph, tokenizer = minilm()
-    found = {corpus.name: compressed(graph, tokenizer, corpus, Asked(kinds=("int8", "int8-dynamic"), tries=0)) for corpus in (R8, NEWS)}
+    found = {
+        corpus.name: compressed(graph, tokenizer, corpus, Asked(kinds=("int8", "int8-dynamic"), tries=0)) for corpus in (R8, NEWS)
+    }
     last = found[NEWS.name]
     speed, original = last.speeds["int8"], last.speeds["fp32"]
     detail = {name: {trial.name: outcome(one, trial.name) for trial in one.trials} for name, one in found.items()}

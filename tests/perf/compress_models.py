@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 WORDS, WIDTH, HEADS, INNER, LAYERS = 128, 16, 4, 96, 2
 SPECIAL = ("[PAD]", "[UNK]")
@@ -79,8 +80,6 @@ def multiplied(given: str, matrix: str, made: str) -> list:
 
 def write_encoder(folder: Path, **other: int) -> Path:
     """Write the encoder, and its tokenizer beside it."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
     model = encoder(**other)
     checker.check_model(model)
     (folder / "encoder.onnx").write_bytes(model.SerializeToString())

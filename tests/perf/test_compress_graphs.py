@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-
 from tests.perf.compress_models import HEADS, INNER, LAYERS, WIDTH, encoder, multiplied, write_encoder, write_texts
+
 from tightrope.base.errors import InputError
 from tightrope.perf.compress import graph as loading
 from tightrope.perf.compress.distil import LOSS, TARGET, WEIGHT, Lessons, _rank, _training, _weight, distil
@@ -16,7 +16,15 @@ from tightrope.perf.compress.gradients import trainable
 from tightrope.perf.compress.graph import Graph, as_bytes, changed, graph_of, load_graph
 from tightrope.perf.compress.judge import cosine
 from tightrope.perf.compress.prune import Cut, importance, prune, refitted
-from tightrope.perf.compress.quantize import blocked, dynamic_int8, float16, matrices_of, multiplications, small_tables, static_int8
+from tightrope.perf.compress.quantize import (
+    blocked,
+    dynamic_int8,
+    float16,
+    matrices_of,
+    multiplications,
+    small_tables,
+    static_int8,
+)
 from tightrope.perf.compress.ranges import METHODS, observe, scale_of
 from tightrope.perf.compress.run import answers, open_session, run_bytes
 from tightrope.perf.compress.structure import find_heads, find_layers, find_neurons
@@ -174,7 +182,10 @@ def test_the_gradient_is_that_of_the_error(whole: Graph, examples: Examples) -> 
     _, *slopes = session.run([LOSS, *(f"{name}_slope" for name in names)], feeds | weights | {TARGET: target, WEIGHT: weight})
 
     def error(name: str, change: np.ndarray) -> float:
-        rest = open_session(as_bytes(changed(student, {name: weights[name] + change}))).run(None, feeds)[0].astype(np.float64) - target
+        rest = (
+            open_session(as_bytes(changed(student, {name: weights[name] + change}))).run(None, feeds)[0].astype(np.float64)
+            - target
+        )
         return float((rest**2 * weight).sum() + lessons.whole * np.square((rest * weight).sum(axis=1)).sum()) / 2
 
     for name, slope in zip(names, slopes, strict=True):

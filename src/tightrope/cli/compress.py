@@ -287,13 +287,14 @@ def _print(console: "Console", found: "Found", out: Path, files: dict[Path, str 
     from tightrope.perf.compress.variants import registered  # noqa: PLC0415
     from tightrope.render.terminal import grid, say  # noqa: PLC0415
 
-    table = grid("left!", "right!", "right!", "right!", "right!", "right!", "right!", "left")
+    table = grid("left!", "right!", "right!", "right!", "right!", "right!", "right!", "left!")
     heads = ("variant", "MB", "metric", "drop, points", "95 %", "agrees", "× speed", "")
     table.add_row(*(Text(head, "dim") for head in heads))
     for item in registered(found):
         judged, speed = item.held_out, item.speed
-        marks = ["written" if item.file else "over the budget" if not item.within_budget else "beaten by another"]
-        marks += ["answers depend on the batch"] * item.batch_variant
+        alone = "for a cascade" if item.cascade_only else "written"
+        marks = [alone if item.file else "beaten" if item.within_budget else "over budget"]
+        marks += ["batch-variant"] * item.batch_variant
         between = f"{100 * judged.drop_low:+.2f} … {100 * judged.drop_high:+.2f}"
         cells = (item.name, f"{item.size_mb:.1f}", f"{judged.metric:.4f}", f"{100 * judged.drop:+.2f}", between)
         more = (f"{judged.agreement:.1%}", f"{speed.ratio:.2f} ± {speed.ratio_half_width:.2f}", ", ".join(marks))

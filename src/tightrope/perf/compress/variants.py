@@ -29,18 +29,20 @@ class Registered:
     least_cosine_alone: float
     front: bool
     within_budget: bool
+    cascade_only: bool
+    """Written as the first of a cascade, being over the budget alone."""
 
 
 def written(found: Found) -> list[Trial]:
-    """Return what is worth a file: the original, and what is within the budget and beaten by nothing else that is."""
-    kept = [trial for trial in found.trials if trial.name in found.within]
-    names = {trial.name for trial in kept if trial.name in found.front or trial.name == ORIGINAL}
-    return [trial for trial in kept if trial.name in names]
+    """Return what is worth a file: the original, what is within the budget and beaten by nothing, and what a cascade begins with."""
+    names = {ORIGINAL, *(found.within & found.front), *(item.small for item in useful(found))}
+    return [trial for trial in found.trials if trial.name in names]
 
 
 def registered(found: Found) -> list[Registered]:
     """Return the record of everything that was tried, the original first."""
     files = {trial.name for trial in written(found)}
+    firsts = {item.small for item in useful(found)}
     original = found.trials[0].test.metric
     return [
         Registered(
@@ -56,6 +58,7 @@ def registered(found: Found) -> list[Registered]:
             trial.alone,
             trial.name in found.front,
             trial.name in found.within,
+            trial.name in firsts,
         )
         for trial in found.trials
     ]
@@ -88,8 +91,6 @@ def cascade_block(calibrated: Calibrated, model: str, within_ms: float) -> dict[
 
 
 def useful(found: Found) -> list[Calibrated]:
-    """Return the cascades that a workload could take: from a variant of the model, worse than the original alone."""
-    names = {trial.name for trial in found.trials[1:]}
-    return [
-        item for item in found.cascades if item.small in names and item.small_metric < item.large_metric and len(item.curve()) > 1
-    ]
+    """Return the cascades worth taking: from a variant that is over the budget alone, and yet as good as the original with its help."""
+    names = {trial.name for trial in found.trials} - found.within
+    return [item for item in found.cascades if item.small in names and item.parity]
