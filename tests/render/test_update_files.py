@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tightrope.base.errors import InputError
-from tightrope.render.files import LISTS, update_files
+from tightrope.render.files import LISTS, STARTS, update_files
 
 OURS = {Path("aws/main.tf"): "a\n", Path("aws/pools/one.yaml"): "b\n", Path("aws/settings.auto.tfvars"): "team =\n"}
 
@@ -40,6 +40,20 @@ def test_the_users_settings_are_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "aws/settings.auto.tfvars").write_text('team = "search"\n')
     update_files(tmp_path, OURS | {Path("aws/settings.auto.tfvars"): "new start\n"}, "terraform", force=True)
     assert (tmp_path / "aws/settings.auto.tfvars").read_text() == 'team = "search"\n'
+
+
+def test_settings_that_may_lack_something_are_told(tmp_path: Path) -> None:
+    path = Path("aws/settings.auto.tfvars")
+    update_files(tmp_path, OURS, "terraform")
+    (tmp_path / path).write_text('team = "search"\n')
+    assert not update_files(tmp_path, OURS, "terraform").outdated
+    assert update_files(tmp_path, OURS | {path: "team =\nregion =\n"}, "terraform").outdated == (path,)
+    assert (tmp_path / STARTS / path).read_text() == "team =\nregion =\n", "so that they can be compared"
+    assert (tmp_path / path).read_text() == 'team = "search"\n'
+    done = update_files(tmp_path, {Path("gcp/main.tf"): "a\n"}, "terraform")
+    assert done.unused == (path,)
+    assert (tmp_path / path).exists()
+    assert not (tmp_path / STARTS).exists()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -154,14 +154,14 @@ def _write(plan: "Plan", chosen: list["Renderer"], cloud: str, out: Path | None,
 
 def _as_dict(name: str, folder: Path, updated: "Updated", command: str) -> dict[str, object]:
     """Return what was written for one target, for programs."""
-    kinds = {"written": updated.written, "same": updated.same, "removed": updated.removed, "yours": updated.yours}
-    paths: dict[str, object] = {kind: [str(path) for path in found] for kind, found in kinds.items()}
+    paths: dict[str, object] = {kind: [str(path) for path in found] for kind, found in asdict(updated).items()}
     return {"target": name, "out": str(folder), **paths, "next": command}
 
 
 def _print_written(console: "Console", name: str, folder: Path, updated: "Updated", command: str) -> None:
     """Print which files were written for one target, and the next command."""
     from tightrope.render import words  # noqa: PLC0415
+    from tightrope.render.files import STARTS  # noqa: PLC0415
     from tightrope.render.terminal import add_rows, labelled, say  # noqa: PLC0415
 
     table = labelled("left")
@@ -171,7 +171,10 @@ def _print_written(console: "Console", name: str, folder: Path, updated: "Update
     add_rows(table, "", [say(f"and {rest} more", "dim")] if rest > 1 else [])
     add_rows(table, "the same", [say(words.count(updated.same, "file"), "dim")] if updated.same else [])
     add_rows(table, "removed", [say(str(path), "yellow") for path in updated.removed])
-    add_rows(table, "yours", [say(f"{path} (left as it is)", "dim") for path in updated.yours])
+    left = [path for path in updated.yours if path not in updated.outdated]
+    add_rows(table, "yours", [say(f"{path} (left as it is)", "dim") for path in left])
+    add_rows(table, "to compare", [say(f"{path} (yours) with {STARTS / path}", "yellow") for path in updated.outdated])
+    add_rows(table, "unused", [say(f"{path} (yours, no longer rendered)", "yellow") for path in updated.unused])
     add_rows(table, "next", [say(command, "bold")] if command else [])
     console.print(say(f"{name}, in {folder}/", "bold"))
     console.print(table)

@@ -16,6 +16,8 @@ from tightrope.base.errors import InputError, Where
 
 LISTS = Path(".tightrope")
 """In an updated folder: for each target a list of its files, path → SHA-256 as it was rendered."""
+STARTS = LISTS / "starts"
+"""Below it, by their paths: what the user's files would begin with now, to compare them with."""
 YOURS = ("settings", "overlay")
 """A file below a folder of such a name, or whose name begins so, is the user's: it is written once, as a start."""
 
@@ -93,6 +95,10 @@ class Updated:
     """Rendered before, not any more."""
     yours: tuple[Path, ...]
     """Of the user, and left as they are."""
+    outdated: tuple[Path, ...] = ()
+    """Of those: what they would begin with (``STARTS``) is not what it was at the last render, so that they may lack something."""
+    unused: tuple[Path, ...] = ()
+    """Of the user, there, and no longer rendered: they say whether they go."""
 
 
 def is_yours(path: Path) -> bool:
@@ -124,12 +130,21 @@ def update_files(out: Path, files: dict[Path, str], target: str, *, force: bool 
         resolve = "move your changes to the settings or the overlay, give another --out, or say --force to lose them"
         raise InputError(msg, resolve=resolve, where=Where(out))
     listed = {str(path): _digest(text) for path, text in sorted(files.items())}
-    write_files(out, {path: files[path] for path in written} | {own: json.dumps(listed, indent=1, ensure_ascii=False) + "\n"})
-    for path in gone:
+    starts = {STARTS / path: text for path, text in files.items() if is_yours(path)}
+    new = {path: files[path] for path in written}
+    write_files(out, new | starts | {own: json.dumps(listed, indent=1, ensure_ascii=False) + "\n"})
+    unused = [path for path in before if path not in files and is_yours(path)]
+    for path in (*gone, *(STARTS / path for path in unused)):
         (out / path).unlink(missing_ok=True)
         _prune(out, path.parent)
-    same = tuple(path for path in files if path not in written and path not in yours)
-    return Updated(tuple(written), same, tuple(gone), tuple(yours))
+    return Updated(
+        written=tuple(written),
+        same=tuple(path for path in files if path not in written and path not in yours),
+        removed=tuple(gone),
+        yours=tuple(yours),
+        outdated=tuple(path for path in yours if before.get(path, "") != listed[str(path)] != _digest(there[path])),
+        unused=tuple(path for path in unused if there[path] is not None),
+    )
 
 
 def _lists(out: Path) -> dict[str, dict[Path, str]]:
@@ -166,6 +181,6 @@ def _digest(text: str | None) -> str:
 
 def _prune(out: Path, folder: Path) -> None:
     """Remove folders that have become empty."""
-    while folder.parts and not any((out / folder).iterdir()):
+    while folder.parts and (out / folder).is_dir() and not any((out / folder).iterdir()):
         (out / folder).rmdir()
         folder = folder.parent
