@@ -174,16 +174,19 @@ class _Search:
     # ----------------------------------------------------------------------------------------------------------------- prune
 
     def pruned(self) -> None:
-        """Try cuts: those asked for, or ever deeper ones from the best so far."""
+        """Try cuts: those asked for, or ever deeper ones from those that no other cut beats."""
         tried: set[Cut] = {Cut()}
+        front: list[tuple[int, float]] = []
         waiting = list(self.asked.cuts) or self.deeper(Cut())
         while waiting and len(tried) <= (len(self.asked.cuts) or self.asked.tries):
             cut = waiting.pop(0)
             if cut in tried:
                 continue
             tried.add(cut)
-            drop = self.cut(cut)
-            if not self.asked.cuts and drop <= self.asked.max_drop + FURTHER:
+            work, drop = self.cut(cut)
+            beaten = any(less <= work and lost <= drop for less, lost in front)
+            front.append((work, drop))
+            if not self.asked.cuts and not beaten and drop <= self.asked.max_drop + FURTHER:
                 waiting = [*self.deeper(cut), *waiting]
 
     def deeper(self, cut: Cut) -> list[Cut]:
@@ -198,8 +201,8 @@ class _Search:
             steps.append(Cut(cut.layers, cut.neurons, cut.heads + HEAD_STEP))
         return steps
 
-    def cut(self, cut: Cut) -> float:
-        """Try one cut, alone and in int8; return the least that it loses on the examples to choose by."""
+    def cut(self, cut: Cut) -> tuple[int, float]:
+        """Try one cut, alone and in int8; return the multiplications a token still takes, and the least it loses of the metric."""
         made = prune(self.graph, cut, self.task.splits.calibration, self.progress)
         how = f"{cut.words}, re-fitted"
         if self.asked.lessons is not None:
@@ -212,7 +215,8 @@ class _Search:
         if "int8" in self.asked.kinds:
             trials.append(self.static(cut.name, made))
         self.trials += trials
-        return min(trial.tune.drop for trial in trials)
+        work = sum(made.constants[node.input[1]].size for node in multiplications(made))
+        return work, min(trial.tune.drop for trial in trials)
 
     # --------------------------------------------------------------------------------------------------------------- outcome
 
