@@ -275,6 +275,8 @@ def test_a_machine_is_told_what_to_run() -> None:
     assert pool["image"] == "example.azurecr.io/x:1"
     assert pool["arguments"][:2] == ["--model=/models/a b", "--max-num-seqs=128"]
     assert pool["client_id"] == f"client of {IDENTITY}"
+    told = {item["name"]: item["value"] for item in pool["environment"]}
+    assert told.items() >= {"PORT": "8000", "TIGHTROPE_MAX_SEQUENCES": "128", "A": "1"}.items()
     assert files["/opt/tightrope/start.sh"].startswith("#!/usr/bin/env bash\n")
 
 

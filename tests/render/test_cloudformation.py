@@ -262,5 +262,41 @@ def test_the_days_of_an_action_are_those_of_its_name() -> None:
             assert all(DAYS[(int(day) - 1) % 7][:3].capitalize() in name for day in days.split(","))
 
 
+def test_another_number_at_the_same_times_changes_actions_where_they_stand() -> None:
+    pools = tuple(
+        replace(pool, schedule=tuple(2 * machines for machines in pool.schedule), max_replicas=2 * pool.max_replicas)
+        for pool in HELPDESK.pools
+    )
+    before, after = (
+        read(RENDERER.render(plan)[Path("us-east-1.yaml")])["Resources"] for plan in (HELPDESK, replace(HELPDESK, pools=pools))
+    )
+    actions = {name for name, item in before.items() if item["Type"] == "AWS::AutoScaling::ScheduledAction"}
+    assert before.keys() == after.keys()
+    assert {name for name in actions if before[name] != after[name]} >= {name for name in actions if "At" in name}
+
+
+def test_actions_of_a_group_are_made_one_by_one() -> None:
+    template = read(RENDERER.render(PLANS_HERE["chatgenius"])[Path("us-east-1.yaml")])["Resources"]
+    groups: dict[str, list[str]] = {}
+    for name, item in template.items():
+        if item["Type"] == "AWS::AutoScaling::ScheduledAction" and "Recurrence" in item["Properties"]:
+            groups.setdefault(item["Properties"]["AutoScalingGroupName"]["Ref"], []).append(name)
+    for names in groups.values():
+        assert [template[name].get("DependsOn") for name in names] == [None, *names[:-1]]
+
+
+def test_an_update_sets_nothing_back() -> None:
+    [service] = resources(read(RENDERER.render(FARGATE)[Path("eu-west-1.yaml")]), "AWS::ECS::Service").values()
+    assert "DesiredCount" not in service
+    [alias] = resources(read(RENDERER.render(HELPDESK)[Path("us-east-1.yaml")]), "AWS::Lambda::Alias").values()
+    assert alias["FunctionVersion"] == "$LATEST"
+
+
+def test_an_engine_is_told_how_it_batches() -> None:
+    template = read(RENDERER.render(HELPDESK)[Path("us-east-1.yaml")])
+    told = [word for launch in resources(template, "AWS::EC2::LaunchTemplate").values() for word in started(launch)["runcmd"][-1]]
+    assert {"--env=TIGHTROPE_MAX_BATCH=8", "--env=TIGHTROPE_MAX_SEQUENCES=256"} <= set(told)
+
+
 def test_golden() -> None:
     check_golden_tree("cloudformation", RENDERER.render(HELPDESK))

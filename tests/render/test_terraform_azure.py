@@ -283,8 +283,9 @@ def test_a_machine_runs_its_replicas_and_evaluates_nothing(tmp_path: Path) -> No
 def test_a_machine_drains_for_its_own_end_alone(taken: str, stops: bool, tmp_path: Path) -> None:
     called = tmp_path / "called"
     events = {"Events": [{"EventId": "e", "EventType": "Preempt", "Resources": [taken]}]}
+    asked = f"echo curl $* >> {called}; [[ $* != *@-* ]] || cat; echo '{json.dumps(events)}'"
     programs = {
-        "curl": f"[[ $* == *compute/name* ]] && echo set_1 || {{ echo curl $* >> {called}; [[ $* != *@-* ]] || cat; echo '{json.dumps(events)}'; }}",
+        "curl": f"[[ $* == *compute/name* ]] && echo set_1 || {{ {asked}; }}",
         "docker": f"echo docker $* >> {called}; echo container",
         "sleep": f"[[ ! -e {called} ]]",  # once
     }
@@ -298,8 +299,10 @@ def test_a_machine_drains_for_its_own_end_alone(taken: str, stops: bool, tmp_pat
 
 
 @needs_tools
-def test_the_budget_counts_what_carries_the_tag(tmp_path: Path) -> None:
+def test_the_budget_counts_what_carries_the_tag_and_containers_are_told_the_plan(tmp_path: Path) -> None:
     found = planned(written(replace(helpdesk(), workload="helpdesk-in-production-europe"), tmp_path / "azure"))
+    (box,) = found["azurerm_container_group"][0]["container"]
+    assert box["environment_variables"].items() >= {"PORT": "8000", "TIGHTROPE_MAX_BATCH": "1"}.items()
     (budget,) = found["azurerm_consumption_budget_subscription"]
     (counted,) = budget["filter"][0]["tag"][0]["values"]
     kinds = ("azurerm_linux_virtual_machine_scale_set", "azurerm_container_group", "azurerm_lb")

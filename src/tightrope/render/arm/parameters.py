@@ -62,9 +62,16 @@ def settings_parameters(plan: Plan) -> Data:
 def _machines(key: str, pool: Data) -> Data:
     """Return a pool of machines with the week as profiles: the first holds where no other does."""
     usual: Data = {"name": "default", "days": [], "hour": 0, "minute": 0, "machines": pool["peak"]}
-    kept = {name: value for name, value in pool.items() if name != "entries"}
+    kept = {name: value for name, value in pool.items() if name not in {"entries", "environment"}}
     followed = pool["load"] is not None
-    return {"key": key, **kept, "followed": followed, "load": pool["load"] or NO_LOAD, "profiles": [usual, *pool["entries"]]}
+    return {
+        "key": key,
+        **kept,
+        "told": _told(pool),
+        "followed": followed,
+        "load": pool["load"] or NO_LOAD,
+        "profiles": [usual, *pool["entries"]],
+    }
 
 
 def _regions(pools: dict[str, Data]) -> list[Data]:
@@ -83,4 +90,13 @@ def _regions(pools: dict[str, Data]) -> list[Data]:
 
 def _containers(pools: dict[str, Data]) -> list[Data]:
     """Return each replica of the pools of containers: as many as the week's largest hour wants."""
-    return [{"name": f"{key}-{number}", **pool} for key, pool in pools.items() for number in range(pool["peak"])]
+    return [
+        {"name": f"{key}-{number}", **{name: value for name, value in pool.items() if name != "environment"}, "told": _told(pool)}
+        for key, pool in pools.items()
+        for number in range(pool["peak"])
+    ]
+
+
+def _told(pool: Data) -> list[Data]:
+    """Return the plan's part of an engine's environment, as containers take it."""
+    return [{"name": name, "value": value} for name, value in pool["environment"].items()]

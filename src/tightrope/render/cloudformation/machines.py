@@ -7,7 +7,7 @@ from typing import Any
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.render.cloudformation.pool import FIRST_PORT, arguments_of, balanced_values, pool_values, schedule_of, targets_of
-from tightrope.render.infra.deploy import Part
+from tightrope.render.infra.deploy import Part, engine_environment, start_minutes
 
 NEURON = ("inferentia", "trainium")
 ECS_IMAGES = "/aws/service/ecs/optimized-ami/amazon-linux-2023"
@@ -41,6 +41,7 @@ def machine_values(plan: Plan, part: Part, most: int) -> dict[str, Any]:
         "most_text": str(pool["most"]),
         "warm_s": ceil(start_s),
         "grace_s": 2 * ceil(start_s),
+        "pause": f"PT{min(60, max(1, start_minutes(part)))}M",
         "schedule": schedule_of(part, pool["logical"], most, application=False),
         "load": f"IF(machines > 0, ({counted}) / machines, 0)",
         "load_alarms": _load_alarms(pool, counted),
@@ -106,11 +107,8 @@ def _start(part: Part, image: str, logs: str) -> list[Any]:
         *(
             [
                 *["docker", "run", "--detach", "--restart=always", f"--name=engine-{place}", "--network=host", "--ipc=host"],
-                *[
-                    "--stop-timeout=60",
-                    f"--env=PORT={FIRST_PORT + place}",
-                    f"--env=TIGHTROPE_POOL={_unmarked(part.pool.name, marks)}",
-                ],
+                *["--stop-timeout=60", f"--env=PORT={FIRST_PORT + place}"],
+                *[f"--env={name}={_unmarked(value, marks)}" for name, value in engine_environment(part).items()],
                 *["--log-driver=awslogs", f"--log-opt=awslogs-region={region}", f"--log-opt=awslogs-group={group}"],
                 *_devices(part, place),
                 picture,

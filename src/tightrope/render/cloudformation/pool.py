@@ -3,7 +3,7 @@
 from typing import Any
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part, engine_arguments
+from tightrope.render.infra.deploy import Part, engine_arguments, engine_environment
 from tightrope.render.infra.names import label_value, pascal, slug
 from tightrope.render.infra.schedule import DAYS, Moment
 
@@ -26,7 +26,6 @@ IDS = (
     "target",
     "role",
     "function",
-    "version",
     "alias",
 )
 
@@ -61,6 +60,7 @@ def pool_values(plan: Plan, part: Part) -> dict[str, Any]:
         "logical": logical,
         "ids": {name: f"{logical}{name.capitalize()}" for name in IDS},
         "image": image_parameter(part.pool.variant),
+        "environment": engine_environment(part),
         "tags": {**common_tags(plan), **part.labels(plan)},
         "least": min(part.week),
         "most": max(part.pool.max_replicas, *part.week),
@@ -91,15 +91,21 @@ def arguments_of(part: Part, place: int) -> list[str]:
 
 
 def schedule_of(part: Part, logical: str, most: int, *, application: bool) -> list[dict[str, Any]]:
-    """Return the week as scheduled actions, each under a name that says when and how many."""
+    """Return the week as scheduled actions, each under a name that says when, and after which other it is made.
+
+    Amazon takes one action at a time, and no two of a group that begin at the same moment. So they are made one by one, and an action
+    that keeps its time and changes its number is changed where it stands: a new name would be made before the old one goes.
+    """
     listed = [(entry, entry.asked(part.pool.serving.start_s)) for entry in part.entries(most)]
+    names = [f"{logical}At{moment.hour:02}{moment.minute:02}{_days(moment)}" for _, moment in listed]
     return [
         {
-            "logical": f"{logical}{entry.machines}From{entry.hour:02}h{_days(moment)}{'Up' if entry.rises else ''}",
+            "logical": name,
+            "after": names[place - 1] if place else "",
             "cron": _application_cron(moment) if application else moment.cron,
             "machines": entry.machines,
         }
-        for entry, moment in listed
+        for place, (name, (entry, moment)) in enumerate(zip(names, listed, strict=True))
     ]
 
 

@@ -277,6 +277,12 @@ def engine_arguments(part: Part) -> tuple[str, ...]:
     )
 
 
+def engine_environment(part: Part) -> dict[str, str]:
+    """Return what an engine is told of the plan beside its port: its pool, and how it batches."""
+    batching = {f"TIGHTROPE_{name.upper()}": f"{figure:g}" for name, figure in sorted(part.pool.batching.items())}
+    return {"TIGHTROPE_POOL": part.pool.name, **batching}
+
+
 def start_minutes(part: Part) -> int:
     """Return the whole minutes from asking for a machine to its first answer."""
     return ceil(part.pool.serving.start_s / 60.0)

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from math import ceil
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -91,13 +92,13 @@ def unfold(listed: Sequence[Entry]) -> tuple[int, ...]:
     return tuple(starts[bisect_right(places, hour) - 1][1] for hour in range(WEEK))
 
 
-def at_most(week: Sequence[int], most: int) -> tuple[int, ...]:
+@cache
+def at_most(week: tuple[int, ...], most: int) -> tuple[int, ...]:
     """Return a week of no hour with fewer machines whose ``entries`` are at most ``most``, with few machine-hours more.
 
     Step by step takes the change that adds the fewest machine-hours for each entry that it spares: a stretch raised to what stands
     beside it, or a day made like another (at every hour the larger of the two, on both). One entry always does: the week's peak.
     """
-    week = tuple(week)
     while (count := len(entries(week))) > most:
         options = [(sum(new) - sum(week), count - len(entries(new)), new) for new in {*_stretches(week), *_like_days(week)}]
         # What spares nothing yet may lead on: it counts as a tenth of an entry, and the machine-hours only ever rise.

@@ -9,9 +9,9 @@ from tightrope.base.errors import InputError
 from tightrope.base.metrics import METRICS
 from tightrope.base.plan import Plan
 from tightrope.clouds.services import find_size
-from tightrope.render.infra.deploy import PLAN_AGAIN, Part, deploy, engine_arguments, on_cloud, start_minutes
+from tightrope.render.infra.deploy import PLAN_AGAIN, Part, deploy, engine_arguments, engine_environment, on_cloud, start_minutes
 from tightrope.render.infra.names import slug
-from tightrope.render.infra.schedule import DAYS
+from tightrope.render.infra.schedule import DAYS, Entry
 from tightrope.render.infra.templates import check_text, static
 
 Data: TypeAlias = dict[str, Any]
@@ -103,6 +103,7 @@ def _machines(plan: Plan, part: Part) -> Data:
         "replicas": part.replicas_per_machine,
         "variant": _plain(pool.variant),
         "arguments": list(engine_arguments(part)),
+        "environment": engine_environment(part),
         "start_minutes": max(1, start_minutes(part)),
         "steady_minutes": max(1, ceil(plan.scaling.downscale_stabilization_s / 60.0)),
         "busy_above": round(HALF * _target(plan, part), 6),
@@ -110,7 +111,7 @@ def _machines(plan: Plan, part: Part) -> Data:
         "from_none": pool.serving.cooldown_s is not None,
         "node_pool": node_pool_name(part.key),
         "tags": part.labels(plan),
-        "entries": [_entry(part, place) for place in range(len(calendar))] if calendar else [],
+        "entries": [_entry(part, entry) for entry in calendar],
     }
 
 
@@ -138,9 +139,8 @@ def _target(plan: Plan, part: Part) -> float:
     return part.pool.autoscaling.get("target_utilisation", plan.scaling.target_utilisation)
 
 
-def _entry(part: Part, place: int) -> Data:
+def _entry(part: Part, entry: Entry) -> Data:
     """Return one profile of the week: from when on (in UTC) so many machines are asked for."""
-    entry = part.entries(ENTRIES)[place]
     asked = entry.asked(part.pool.serving.start_s)
     return {
         "name": f"{entry.hour:02d}:00 {' '.join(DAYS[day][:3] for day in entry.days)}: {entry.machines}",
@@ -164,6 +164,7 @@ def _container(plan: Plan, part: Part) -> Data:
         "maximum": max(part.pool.max_replicas, *part.week),
         "variant": _plain(part.pool.variant),
         "arguments": list(engine_arguments(part)),
+        "environment": engine_environment(part),
         "tags": part.labels(plan),
     }
 
@@ -178,6 +179,7 @@ def _function(plan: Plan, part: Part) -> Data:
         "memory_mb": next(sold for sold in FLEX_MB if sold >= size.memory_mib),
         "most_at_once": min(max(part.pool.max_replicas, FLEX_LEAST), FLEX_MOST),
         "variant": _plain(part.pool.variant),
+        "environment": engine_environment(part),
         "tags": part.labels(plan),
     }
 

@@ -10,7 +10,7 @@ from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.base.records import Slo
 from tightrope.clouds.services import ServiceSize, find_size
-from tightrope.render.infra.deploy import Part, engine_arguments, notice, promises, usd_on
+from tightrope.render.infra.deploy import Part, engine_arguments, engine_environment, notice, promises, usd_on
 from tightrope.render.infra.names import label_value, slug
 from tightrope.render.infra.schedule import DAYS, Entry, Moment
 from tightrope.render.infra.templates import json_file
@@ -110,7 +110,7 @@ def _machines(plan: Plan, part: Part) -> dict[str, object]:
         "start_s": part.pool.serving.start_s,
         "slow": _slow(plan, part),
         "engines": engines,
-        "environment": _environment(part),
+        "environment": engine_environment(part),
         "labels": part.labels(plan),
     }
 
@@ -157,7 +157,7 @@ def _container(plan: Plan, part: Part) -> dict[str, object]:
         "requests_per_s": part.requests_per_s,
         "start_s": part.pool.serving.start_s,
         "arguments": list(engine_arguments(part)),
-        "environment": _environment(part),
+        "environment": engine_environment(part),
         "labels": part.labels(plan),
     }
 
@@ -172,7 +172,7 @@ def _function(plan: Plan, part: Part) -> dict[str, object]:
         "architecture": "arm64" if size.service.arch == "arm64" else "x86_64",
         "variant": part.pool.variant,
         "most": part.pool.max_replicas,
-        "environment": _environment(part),
+        "environment": engine_environment(part),
         "labels": part.labels(plan),
     }
 
@@ -184,12 +184,6 @@ def _size(part: Part) -> ServiceSize:
         msg = f"pool {part.pool.name!r}: {part.pool.machine!r} is no size of a service that can be written as Terraform for AWS"
         raise InputError(msg, resolve="plan with a size such as fargate-1vcpu-2gb or lambda-1769mb")
     return size
-
-
-def _environment(part: Part) -> dict[str, str]:
-    """Return what an engine is told of the plan: its pool, and how it batches."""
-    batching = {f"TIGHTROPE_{name.upper()}": f"{figure:g}" for name, figure in sorted(part.pool.batching.items())}
-    return {"TIGHTROPE_POOL": part.pool.name, **batching}
 
 
 # ------------------------------------------------------------------------------------------------------------------ the calendar
@@ -273,6 +267,11 @@ def _promises(plan: Plan, parts: tuple[Part, ...]) -> dict[str, dict[str, object
     found: dict[str, dict[str, object]] = {}
     for part in parts:
         for item in promises(plan, part):
-            what: dict[str, object] = {"class": item.traffic_class, "region": part.pool.region, "slo": item.slo, "target": item.target}
+            what: dict[str, object] = {
+                "class": item.traffic_class,
+                "region": part.pool.region,
+                "slo": item.slo,
+                "target": item.target,
+            }
             found.setdefault(item.key, what)
     return found

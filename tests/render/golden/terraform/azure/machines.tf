@@ -59,7 +59,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "pool" {
         image        = local.image[each.key].image
         port         = local.image[each.key].port
         arguments    = concat(local.image[each.key].arguments, each.value.arguments)
-        environment  = [for name, value in local.image[each.key].environment : { name = name, value = value }]
+        environment  = [for name, value in merge({ PORT = tostring(local.image[each.key].port) }, each.value.environment, local.image[each.key].environment) : { name = name, value = value }]
         replicas     = each.value.replicas
         accelerators = each.value.accelerators
         client_id    = azurerm_user_assigned_identity.replica.client_id

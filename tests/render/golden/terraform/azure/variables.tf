@@ -45,6 +45,7 @@ variable "pools" {
     replicas       = number
     variant        = string
     arguments      = list(string)
+    environment    = map(string)
     start_minutes  = number
     steady_minutes = number
     busy_above     = number

@@ -4,14 +4,15 @@
 variable "containers" {
   description = "Pools of containers by their names."
   type = map(object({
-    region    = string
-    vcpu      = number
-    memory_gb = number
-    peak      = number
-    maximum   = number
-    variant   = string
-    arguments = list(string)
-    tags      = map(string)
+    region      = string
+    vcpu        = number
+    memory_gb   = number
+    peak        = number
+    maximum     = number
+    variant     = string
+    arguments   = list(string)
+    environment = map(string)
+    tags        = map(string)
   }))
 }
 
@@ -70,7 +71,8 @@ resource "azurerm_container_group" "replica" {
     image                 = local.container_image[each.value].image
     cpu                   = var.containers[each.value].vcpu
     memory                = var.containers[each.value].memory_gb
-    environment_variables = local.container_image[each.value].environment
+    environment_variables = merge({ PORT = tostring(local.container_image[each.value].port) }, var.containers[each.value].environment, local.container_image[each.value].environment)
+    # These take the place of the image's own command: images[].arguments begin with the program.
     commands = (
       length(concat(local.container_image[each.value].arguments, var.containers[each.value].arguments)) == 0 ? null
       : concat(local.container_image[each.value].arguments, var.containers[each.value].arguments)
@@ -153,4 +155,9 @@ resource "azurerm_monitor_metric_alert" "idle_container" {
   action {
     action_group_id = azurerm_monitor_action_group.people.id
   }
+}
+
+output "containers" {
+  description = "Replica => address inside the network, and port."
+  value       = { for key, group in azurerm_container_group.replica : key => "${group.ip_address}:${local.container_image[local.replicas[key]].port}" }
 }

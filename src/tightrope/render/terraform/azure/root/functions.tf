@@ -8,6 +8,7 @@ variable "functions" {
     memory_mb    = number
     most_at_once = number
     variant      = string
+    environment  = map(string)
     tags         = map(string)
   }))
 
@@ -121,12 +122,11 @@ resource "azurerm_function_app_flex_consumption" "pool" {
     identity_ids = [azurerm_user_assigned_identity.replica.id]
   }
 
-  app_settings = {
+  app_settings = merge(each.value.environment, {
     AzureWebJobsStorage__accountName = azurerm_storage_account.function[each.key].name
     AzureWebJobsStorage__credential  = "managedidentity"
     AzureWebJobsStorage__clientId    = azurerm_user_assigned_identity.replica.client_id
-    TIGHTROPE_POOL                   = each.key
-  }
+  })
 
   # Callers present a key of the function, and come from where you allow it.
   site_config {
@@ -181,4 +181,9 @@ resource "azurerm_monitor_metric_alert" "function_errors" {
   action {
     action_group_id = azurerm_monitor_action_group.people.id
   }
+}
+
+output "functions" {
+  description = "Pool => name that its app answers to; code is published to the app, and a caller presents its key."
+  value       = { for key, app in azurerm_function_app_flex_consumption.pool : key => app.default_hostname }
 }

@@ -41,6 +41,7 @@ variable "pools" {
     replicas       = number
     variant        = string
     arguments      = list(string)
+    environment    = map(string)
     start_minutes  = number
     steady_minutes = number
     busy_above     = number
