@@ -192,11 +192,20 @@ def test_nothing_beyond_the_budget_is_written(folder: Path, tmp_path: Path, monk
     asked = ("--prune", "layers=1", "--lessons", "0", "--quantise", "none", "--sure", "--max-drop", "0pt", "--json")
     code, said = compress(folder, tmp_path / "out", *asked)
     assert code == 0, said
-    _, cut = json.loads(said[said.index("{") :])["variants"]
+    record = json.loads(said[said.index("{") :])
+    _, cut = record["variants"]
     assert not cut["within_budget"]
+    assert any("nothing smaller keeps within the budget" in notice for notice in record["notices"])
     there = {path.name for path in (tmp_path / "out").glob("*.onnx")}
     assert there == ({"fp32.onnx", "less-1l.onnx"} if cut["cascade_only"] else {"fp32.onnx"})
     assert (tmp_path / "out" / "cascade-less-1l.yaml").exists() == cut["cascade_only"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_said_at_once(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    code, said = compress(folder, tmp_path / "out")
+    assert (code, (tmp_path / "out").read_text()) == (2, "mine")
+    assert "the output folder is a file" in said
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tightrope.base.errors import InputError, unknown_name
+from tightrope.base.errors import InputError, Where, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +86,7 @@ def compress(
     from tightrope.perf.compress.judge import find_metric  # noqa: PLC0415
     from tightrope.perf.compress.search import compress as search  # noqa: PLC0415
 
+    _check_out(out)
     asked = _asked(max_drop, kinds, prune, tries, lessons, rate, calibration, head, sure=sure, seed=seed)
     judged_by = find_metric(metric)
     name = name or re.sub(r"[^a-z0-9-]+", "-", model.stem.lower()).strip("-")
@@ -167,6 +168,13 @@ def _cut(text: str) -> "Cut":
         raise InputError(msg, resolve="correct --prune")
     parts = dict(part.split("=") for part in text.split(","))
     return Cut(int(parts.get("layers", 0)), float(parts.get("neurons", 0)), float(parts.get("heads", 0)))
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a file as the folder, before anything takes time."""
+    if out.exists() and not out.is_dir():
+        msg = "the output folder is a file"
+        raise InputError(msg, resolve="give --out a folder, or remove the file", where=Where(out))
 
 
 def _check_machine(machine: str) -> None:

@@ -230,6 +230,8 @@ class _Search:
             speeds = compare_speeds(files, self.shapes)
         front = front_of(self.trials, speeds)
         within = frozenset(trial.name for trial in self.trials if self.drop(trial) <= self.asked.max_drop + 1e-12)
+        if within == {ORIGINAL}:
+            self.notices.append("nothing smaller keeps within the budget: allow more (--max-drop), or teach longer (--lessons)")
         return Found(self.trials, speeds, front, within, self.cascades(front), tuple(self.notices))
 
     def drop(self, trial: Trial) -> float:

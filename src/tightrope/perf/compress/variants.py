@@ -91,6 +91,9 @@ def cascade_block(calibrated: Calibrated, model: str, within_ms: float) -> dict[
 
 
 def useful(found: Found) -> list[Calibrated]:
-    """Return the cascades worth taking: from a variant that is over the budget alone, and yet as good as the original with its help."""
-    names = {trial.name for trial in found.trials} - found.within
+    """Return the cascades worth taking: from a variant that is over the budget alone, and yet as good as the original with its help.
+
+    A variant whose answers depend on the batch is none: what goes on would depend on what it was batched with.
+    """
+    names = {trial.name for trial in found.trials if not trial.batch_variant} - found.within
     return [item for item in found.cascades if item.small in names and item.parity]
