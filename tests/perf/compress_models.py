@@ -10,8 +10,8 @@ WORDS, WIDTH, HEADS, INNER, LAYERS = 128, 16, 4, 96, 2
 SPECIAL = ("[PAD]", "[UNK]")
 
 
-def encoder(seed: int = 0, layers: int = LAYERS) -> ModelProto:
-    """Return a small BERT: word vectors, then attention and neurons, each added to what went in and normalised."""
+def encoder(seed: int = 0, layers: int = LAYERS, *, first: bool = False) -> ModelProto:
+    """Return a small BERT: word vectors, then attention and neurons, each added to what went in, normalised after that or ``first``."""
     random = np.random.default_rng(seed)
     held: dict[str, np.ndarray] = {"words": random.normal(0, 1, (WORDS, WIDTH)), "one": np.array(1.0), "far": np.array(-1e4)}
     held |= {"n0s": np.ones(WIDTH), "n0b": np.zeros(WIDTH)}
@@ -30,8 +30,9 @@ def encoder(seed: int = 0, layers: int = LAYERS) -> ModelProto:
     ]
     whole = {"axes": np.array([1, 2]), "zero": np.array([0]), "first": np.array([1]), "heads": np.array([HEADS])}
     for place in range(layers):
-        nodes += layer(place, random, held)
-    nodes.append(helper.make_node("Identity", [f"x{layers}"], ["last_hidden_state"]))
+        nodes += layer(place, random, held, first=first)
+    kind, more = ("LayerNormalization", ["n0s", "n0b"]) if first else ("Identity", [])
+    nodes.append(helper.make_node(kind, [f"x{layers}", *more], ["last_hidden_state"]))
     constants = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in held.items()]
     constants += [numpy_helper.from_array(value.astype(np.int64), name) for name, value in whole.items()]
     ids = [
@@ -43,7 +44,7 @@ def encoder(seed: int = 0, layers: int = LAYERS) -> ModelProto:
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
-def layer(place: int, random: np.random.Generator, held: dict[str, np.ndarray]) -> list:
+def layer(place: int, random: np.random.Generator, held: dict[str, np.ndarray], *, first: bool) -> list:
     """Return the nodes of one layer, and put its constants to the others."""
     name, begin = f"l{place}_", f"x{place}"
     for part, shape in {"q": (WIDTH, WIDTH), "k": (WIDTH, WIDTH), "v": (WIDTH, WIDTH), "o": (WIDTH, WIDTH)}.items():
@@ -54,19 +55,24 @@ def layer(place: int, random: np.random.Generator, held: dict[str, np.ndarray]) 
     held[f"{name}down"], held[f"{name}downb"] = random.normal(0, 0.3, (INNER, WIDTH)), np.zeros(WIDTH)
     for norm in ("n1", "n2"):
         held[f"{name}{norm}s"], held[f"{name}{norm}b"] = np.ones(WIDTH), np.zeros(WIDTH)
-    nodes = []
+    nodes = [helper.make_node("LayerNormalization", [begin, f"{name}n1s", f"{name}n1b"], [f"{name}in"], axis=-1)] if first else []
     for part in "qkv":
-        nodes += multiplied(begin, f"{name}{part}", f"{name}{part}_out")
+        nodes += multiplied(f"{name}in" if first else begin, f"{name}{part}", f"{name}{part}_out")
     given = [f"{name}q_out", f"{name}k_out", f"{name}v_out", "", "", "bias"]
     nodes.append(helper.make_node("MultiHeadAttention", given, [f"{name}att"], domain="com.microsoft", num_heads=HEADS))
     nodes += multiplied(f"{name}att", f"{name}o", f"{name}o_out")
     nodes.append(helper.make_node("Add", [f"{name}o_out", begin], [f"{name}sum"]))
-    nodes.append(helper.make_node("LayerNormalization", [f"{name}sum", f"{name}n1s", f"{name}n1b"], [f"{name}mid"], axis=-1))
+    norm, kept = ("n2", f"{name}sum") if first else ("n1", f"{name}mid")
+    nodes.append(
+        helper.make_node("LayerNormalization", [f"{name}sum", f"{name}{norm}s", f"{name}{norm}b"], [f"{name}mid"], axis=-1)
+    )
     nodes += multiplied(f"{name}mid", f"{name}up", f"{name}up_out")
     nodes.append(helper.make_node("Gelu", [f"{name}up_out"], [f"{name}act"]))
     nodes += multiplied(f"{name}act", f"{name}down", f"{name}down_out")
-    nodes.append(helper.make_node("Add", [f"{name}down_out", f"{name}mid"], [f"{name}sum2"]))
-    nodes.append(helper.make_node("LayerNormalization", [f"{name}sum2", f"{name}n2s", f"{name}n2b"], [f"x{place + 1}"], axis=-1))
+    end = f"x{place + 1}"
+    nodes.append(helper.make_node("Add", [f"{name}down_out", kept], [end if first else f"{name}sum2"]))
+    if not first:
+        nodes.append(helper.make_node("LayerNormalization", [f"{name}sum2", f"{name}n2s", f"{name}n2b"], [end], axis=-1))
     return nodes
 
 

@@ -162,6 +162,16 @@ def test_neurons_that_others_see_are_left_alone(whole: Graph) -> None:
     assert len(find_neurons(graph_of(copy))) == LAYERS - 1
 
 
+def test_layers_that_normalise_first_are_found_and_taught(tmp_path: Path, examples: Examples) -> None:
+    (tmp_path / "first.onnx").write_bytes(encoder(first=True).SerializeToString())
+    first = load_graph(tmp_path / "first.onnx")
+    assert [(layer.into, layer.out) for layer in find_layers(first)] == [("x0", "x1"), ("x1", "x2")]
+    made = prune(first, Cut(layers=1, heads=0.5), examples)
+    assert made.made_by["last_hidden_state"].op_type == "LayerNormalization"
+    taught = distil(made, first, examples, Lessons(steps=30, rate=3e-3))
+    assert near(taught, first, examples) > near(made, first, examples)
+
+
 def test_more_layers_than_there_are_is_an_error(whole: Graph, examples: Examples) -> None:
     with pytest.raises(InputError, match="2 layers are to be taken out"):
         prune(whole, Cut(layers=2), examples)
