@@ -10,10 +10,18 @@ WORDS, WIDTH, HEADS, INNER, LAYERS = 128, 16, 4, 96, 2
 SPECIAL = ("[PAD]", "[UNK]")
 
 
-def encoder(seed: int = 0, layers: int = LAYERS, *, first: bool = False) -> ModelProto:
-    """Return a small BERT: word vectors, then attention and neurons, each added to what went in, normalised after that or ``first``."""
+def encoder(seed: int = 0, layers: int = LAYERS, *, first: bool = False, parts: bool = False) -> ModelProto:
+    """Return a small BERT: word vectors, then attention and neurons, each added to what went in, normalised after that or ``first``.
+
+    ``parts`` writes attention as an export without fused operators does.
+    """
     random = np.random.default_rng(seed)
-    held: dict[str, np.ndarray] = {"words": random.normal(0, 1, (WORDS, WIDTH)), "one": np.array(1.0), "far": np.array(-1e4)}
+    held: dict[str, np.ndarray] = {
+        "words": random.normal(0, 1, (WORDS, WIDTH)),
+        "one": np.array(1.0),
+        "far": np.array(-1e4),
+        "root": np.array((WIDTH / HEADS) ** 0.5),
+    }
     held |= {"n0s": np.ones(WIDTH), "n0b": np.zeros(WIDTH)}
     nodes = [
         helper.make_node("Gather", ["words", "input_ids"], ["vectors"]),
@@ -29,8 +37,9 @@ def encoder(seed: int = 0, layers: int = LAYERS, *, first: bool = False) -> Mode
         helper.make_node("Expand", ["hiding", "square"], ["bias"]),
     ]
     whole = {"axes": np.array([1, 2]), "zero": np.array([0]), "first": np.array([1]), "heads": np.array([HEADS])}
+    whole |= {"split": np.array([0, 0, HEADS, WIDTH // HEADS]), "join": np.array([0, 0, WIDTH])}
     for place in range(layers):
-        nodes += layer(place, random, held, first=first)
+        nodes += layer(place, random, held, first=first, parts=parts)
     kind, more = ("LayerNormalization", ["n0s", "n0b"]) if first else ("Identity", [])
     nodes.append(helper.make_node(kind, [f"x{layers}", *more], ["last_hidden_state"]))
     constants = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in held.items()]
@@ -44,7 +53,7 @@ def encoder(seed: int = 0, layers: int = LAYERS, *, first: bool = False) -> Mode
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
-def layer(place: int, random: np.random.Generator, held: dict[str, np.ndarray], *, first: bool) -> list:
+def layer(place: int, random: np.random.Generator, held: dict[str, np.ndarray], *, first: bool, parts: bool) -> list:
     """Return the nodes of one layer, and put its constants to the others."""
     name, begin = f"l{place}_", f"x{place}"
     for part, shape in {"q": (WIDTH, WIDTH), "k": (WIDTH, WIDTH), "v": (WIDTH, WIDTH), "o": (WIDTH, WIDTH)}.items():
@@ -59,7 +68,8 @@ def layer(place: int, random: np.random.Generator, held: dict[str, np.ndarray], 
     for part in "qkv":
         nodes += multiplied(f"{name}in" if first else begin, f"{name}{part}", f"{name}{part}_out")
     given = [f"{name}q_out", f"{name}k_out", f"{name}v_out", "", "", "bias"]
-    nodes.append(helper.make_node("MultiHeadAttention", given, [f"{name}att"], domain="com.microsoft", num_heads=HEADS))
+    whole = helper.make_node("MultiHeadAttention", given, [f"{name}att"], domain="com.microsoft", num_heads=HEADS)
+    nodes += attention_parts(name) if parts else [whole]
     nodes += multiplied(f"{name}att", f"{name}o", f"{name}o_out")
     nodes.append(helper.make_node("Add", [f"{name}o_out", begin], [f"{name}sum"]))
     norm, kept = ("n2", f"{name}sum") if first else ("n1", f"{name}mid")
@@ -74,6 +84,24 @@ def layer(place: int, random: np.random.Generator, held: dict[str, np.ndarray], 
     if not first:
         nodes.append(helper.make_node("LayerNormalization", [f"{name}sum2", f"{name}n2s", f"{name}n2b"], [end], axis=-1))
     return nodes
+
+
+def attention_parts(name: str) -> list:
+    """Return attention as plain operators."""
+    nodes = []
+    for part, turn in {"q": [0, 2, 1, 3], "k": [0, 2, 3, 1], "v": [0, 2, 1, 3]}.items():
+        nodes.append(helper.make_node("Reshape", [f"{name}{part}_out", "split"], [f"{name}{part}_4"]))
+        nodes.append(helper.make_node("Transpose", [f"{name}{part}_4"], [f"{name}{part}_turned"], perm=turn))
+    steps = (
+        ("MatMul", [f"{name}q_turned", f"{name}k_turned"], "score", {}),
+        ("Div", [f"{name}score", "root"], "scaled", {}),
+        ("Add", [f"{name}scaled", "bias"], "hidden", {}),
+        ("Softmax", [f"{name}hidden"], "shares", {"axis": -1}),
+        ("MatMul", [f"{name}shares", f"{name}v_turned"], "mixed", {}),
+        ("Transpose", [f"{name}mixed"], "back", {"perm": [0, 2, 1, 3]}),
+        ("Reshape", [f"{name}back", "join"], "att", {}),
+    )
+    return nodes + [helper.make_node(kind, given, [f"{name}{made}"], **more) for kind, given, made, more in steps]
 
 
 def multiplied(given: str, matrix: str, made: str) -> list:

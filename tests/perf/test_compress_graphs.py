@@ -172,6 +172,19 @@ def test_layers_that_normalise_first_are_found_and_taught(tmp_path: Path, exampl
     assert near(taught, first, examples) > near(made, first, examples)
 
 
+def test_attention_in_parts_loses_layers_and_learns_but_keeps_its_heads(whole: Graph, tmp_path: Path, examples: Examples) -> None:
+    (tmp_path / "parts.onnx").write_bytes(encoder(parts=True).SerializeToString())
+    parts = load_graph(tmp_path / "parts.onnx")
+    assert near(parts, whole, examples) > 1 - 1e-6
+    assert (len(find_layers(parts)), len(find_neurons(parts)), find_heads(parts)) == (LAYERS, LAYERS, [])
+    assert near(prune(parts, Cut(layers=1), examples), prune(whole, Cut(layers=1), examples), examples) > 1 - 1e-6
+    lessons = Lessons(steps=4, rate=3e-3)
+    student, other = prune(parts, Cut(neurons=0.5), examples), prune(whole, Cut(neurons=0.5), examples)
+    assert near(distil(student, parts, examples, lessons), distil(other, whole, examples, lessons), examples) > 1 - 1e-4
+    with pytest.raises(InputError, match="no heads"):
+        prune(parts, Cut(heads=0.5), examples)
+
+
 def test_more_layers_than_there_are_is_an_error(whole: Graph, examples: Examples) -> None:
     with pytest.raises(InputError, match="2 layers are to be taken out"):
         prune(whole, Cut(layers=2), examples)
