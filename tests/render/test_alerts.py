@@ -32,6 +32,11 @@ RUNBOOK = ROOT / "docs" / "how-to" / "alert-on-a-plan.md"
 OURS = re.compile(r"tightrope_\w+")
 RECORDED = re.compile(r"tightrope:\w+(?::\w+)?")
 SUFFIX = re.compile(r"_(bucket|sum|count)$")
+THURSDAY = 72
+"""Hour of the week at Prometheus' time 0."""
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed: apt-get install prometheus"
+)
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -239,6 +244,32 @@ def test_the_week_that_is_recorded_is_the_plans(name: str) -> None:
     for pool in {line.pool for line in machines}:
         usd = sum(line.usd for line in machines if line.pool == pool)
         assert sum(weeks[pool]) / 7 * 365 / 12 * prices[pool] == pytest.approx(usd, rel=1e-6)
+
+
+@needs_promtool
+def test_the_hour_of_the_week_is_the_plans(tmp_path: Path) -> None:
+    """Prometheus itself reads the week: each hour has a number of its own."""
+    first = make_plan().pools[0]
+    week = tuple(range(1, WEEK + 1))
+    plan = make_plan(pools=(replace(first, schedule=week, max_replicas=WEEK),), cost_lines=())
+    written(RENDERER.render(plan), tmp_path)
+    many = first.serving.engines_per_machine
+    asked = [
+        {
+            "expr": "tightrope:plan_replicas",
+            "eval_time": f"{hours}h30m",
+            "exp_samples": [
+                {
+                    "labels": f'tightrope:plan_replicas{{workload="{of.workload(plan)}", pool="{first.name}"}}',
+                    "value": many * week[(THURSDAY + hours) % WEEK],
+                }
+            ],
+        }
+        for hours in (0, 23, 24, 71, 72, 95, 96, 167)
+    ]
+    tests = {"rule_files": ["rules.yaml"], "evaluation_interval": "30m", "tests": [{"interval": "1h", "promql_expr_test": asked}]}
+    (tmp_path / "week.yaml").write_text(yaml.safe_dump(tests), encoding="utf-8")
+    run("promtool", "test", "rules", tmp_path / "week.yaml")
 
 
 def constant(expression: str) -> float:

@@ -14,11 +14,19 @@ from tightrope.base.plan import Plan
 from tightrope.render.alerts import figures as of
 from tightrope.render.alerts.promtool import Check, Expected, Scenario, number, series, written
 from tightrope.render.infra.deploy import Part
+from tightrope.render.infra.schedule import WEEK
 
 BURNS = ((14.4, "1h", "5m"), (6.0, "6h", "30m"), (3.0, "1d", "2h"), (1.0, "3d", "6h"))
 """Burn rate, long and short window of each alert on promises (SRE workbook, chapter 5, table 5-8)."""
 FULL = 0.9
 """Share of missed requests that is enough whatever the budget."""
+OVER, UNDER = 1.03, 0.97
+"""A little beyond a limit, and a little within it."""
+SIDES = {"beyond": OVER, "within": UNDER}
+CAP_MARGIN = 1.01
+"""What the rules allow beyond every pool's cap, for rounding."""
+READY = 2
+"""Replicas of the tests of queues."""
 GATEWAYS = ("one:9090", "other:9090")
 """Both show the whole fleet, which is there once."""
 DAY = 1510
@@ -56,10 +64,11 @@ def _of_promises(plan: Plan) -> Iterator[Scenario]:
     promised = of.promises(plan)
     if not promised:
         return
-    for place in range(len(BURNS) + 2):
-        shares = {item: _share(item, place) for item in promised}
+    speeds = [(f"{side} the limit of {long}", factor, rate) for rate, long, _ in BURNS for side, factor in SIDES.items()]
+    for said, factor, rate in (*speeds, ("at no speed", 0.0, 1.0)):
+        shares = {item: min(1.0, factor * item.budget * _least(item, rate)) for item in promised}
         yield Scenario(
-            f"promises burn, speed {place}",
+            f"promises burn {said}",
             _judged(
                 plan, {item: (f"0+{number(60 * share)}x60", f"0+{number(60 - 60 * share)}x60") for item, share in shares.items()}
             ),
@@ -68,7 +77,7 @@ def _of_promises(plan: Plan) -> Iterator[Scenario]:
     yield Scenario(
         "promises were missed for an hour, seven hours ago",
         _judged(plan, dict.fromkeys(promised, ("0+60x60 3600x420", "0x60 0+60x420"))),
-        (Check("TightropePromiseBurn", 480),),
+        (Check("TightropePromiseBurn", 70, tuple(_burnt(promised))), Check("TightropePromiseBurn", 480)),
     )
 
 
@@ -77,14 +86,13 @@ def _least(item: of.Promise, rate: float) -> float:
     return min(rate, FULL / item.budget)
 
 
-def _share(item: of.Promise, place: int) -> float:
-    """Return a share of missed requests that fires all alerts but the first ``place`` ones; none of the last."""
-    if place > len(BURNS):
-        return 0.0
-    least = [1.0 / item.budget, *(_least(item, rate) for rate, *_ in BURNS), 0.0]
-    if place == 0 or least[place] == least[place + 1]:
-        return 1.0
-    return item.budget * (least[place] + least[place + 1]) / 2.0
+def _burnt(promised: Sequence[of.Promise]) -> Iterator[Expected]:
+    """Yield the alerts ten minutes after an hour of misses: of five minutes nothing was missed, of half an hour two thirds."""
+    missed, lately = 3600.0 / 4140.0, 2.0 / 3.0
+    for item in promised:
+        for rate, long, short in BURNS[1:]:
+            if min(missed, lately if short == "30m" else 1.0) / item.budget > _least(item, rate):
+                yield Expected(missed / item.budget, {"class": item.traffic_class, "slo": item.slo}, long)
 
 
 def _burning(shares: Mapping[of.Promise, float]) -> Iterator[Expected]:
@@ -112,22 +120,25 @@ def _of_waiting(plan: Plan) -> Iterator[Scenario]:
         late, soon, labels = "TightropeDeadlineMissed", "TightropeDeferredWorkLate", {"class": name}
         yield Scenario(
             "work that can wait is late",
-            {missed: "0+1x90", slack: "-120x90"},
-            (Check(late, 90, (Expected(60.0, labels),)), Check(soon, 90, (Expected(-120.0, labels),))),
+            {missed: "0+1x90", slack: "-1x90"},
+            (Check(late, 90, (Expected(60.0, labels),)), Check(soon, 90, (Expected(-1.0, labels),))),
         )
-        yield Scenario("work that can wait is in time", {missed: "7x90", slack: "3600x90"}, (Check(late, 90), Check(soon, 90)))
+        yield Scenario("work that can wait is in time", {missed: "7x90", slack: "0x90"}, (Check(late, 90), Check(soon, 90)))
 
 
 # ------------------------------------------------------------------------------------------------------------------- cost
 
 
 def _of_cost(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
-    """Yield a test in which replicas cost far more than every cap allows, and one in which they cost less than planned."""
-    planned = [of.planned_usd_per_hour(plan, hour) for hour in range(168)]
-    much = float(ceil(2.0 * max(of.most_usd_per_hour(plan), of.LIMITS["cost_over_plan"] * max(planned)) + 1.0))
-    for name, usd, fires in (
-        ("more than planned", much, (Expected(much),)),
-        ("less than planned", 0.5 * sum(planned) / len(planned), ()),
+    """Yield tests in which replicas cost a little more and less than the limit over the plan, and than all caps allow."""
+    planned = [of.planned_usd_per_hour(plan, hour) for hour in range(WEEK)]
+    hours = [max(usd, sum(planned) / WEEK) for usd in planned[TEST_HOUR : TEST_HOUR + 4]]
+    limit, cap = of.LIMITS["cost_over_plan"], CAP_MARGIN * of.most_usd_per_hour(plan)
+    for name, usd in (
+        ("more than the plan and its limit", OVER * limit * max(hours)),
+        ("less than the plan and its limit", UNDER * limit * min(hours)),
+        ("more than at the caps", OVER * cap),
+        ("less than at the caps", UNDER * cap),
     ):
         inputs = {
             series(plan, "usd_per_hour", {"pool": part.pool.name, "offer": part.pool.offer, "instance": gateway}): (
@@ -136,8 +147,11 @@ def _of_cost(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
             for part in parts
             for gateway in GATEWAYS
         }
-        checks = (Check("TightropeCostOverPlan", 190, fires), Check("TightropeCostOverCap", 190, fires))
-        yield Scenario(f"the replicas cost {name}", inputs, checks)
+        over, beyond = "TightropeCostOverPlan", "TightropeCostOverCap"
+        checks = [Check(over, 100), Check(beyond, 190, (Expected(usd),) if usd > cap else ())]
+        if usd > limit * max(hours) or usd < limit * min(hours):
+            checks.append(Check(over, 190, (Expected(usd),) if usd > limit * max(hours) else ()))
+        yield Scenario(f"the replicas cost {name}", inputs, tuple(checks))
 
 
 def _of_budget(plan: Plan) -> Iterator[Scenario]:
@@ -146,43 +160,47 @@ def _of_budget(plan: Plan) -> Iterator[Scenario]:
     At 02:00 of the first of January 2,671,200 s of the month are left, 530 times the two hours of a week that were seen.
     """
     budget = float(ceil(of.limits(plan)["budget_usd_per_month"])) + 1.0
-    month, total = series(plan, "month_to_date_usd", {}), series(plan, "usd_total", {})
+    months = [series(plan, "month_to_date_usd", {"instance": gateway}) for gateway in GATEWAYS]
+    total = series(plan, "usd_total", {})
     spent, soon = "TightropeBudgetSpent", "TightropeBudgetForecast"
     yield Scenario(
         "the budget is spent",
-        {month: f"{number(budget)}x120", total: "0x120"},
+        {**dict.fromkeys(months, f"{number(budget / 2.0)}x120"), total: "0x120"},
         (Check(spent, 120, (Expected(budget),)), Check(soon, 120, (Expected(budget),))),
     )
     yield Scenario(
         "the budget will be spent",
-        {month: "0x120", total: f"0+{number(budget)}x120"},
+        {**dict.fromkeys(months, "0x120"), total: f"0+{number(budget)}x120"},
         (Check(spent, 120), Check(soon, 120, (Expected(530.0 * budget),))),
     )
-    yield Scenario("the budget is kept", {month: "0x120", total: "0x120"}, (Check(spent, 120), Check(soon, 120)))
+    kept = f"{number(UNDER * of.limits(plan)['budget_usd_per_month'] / 2.0)}x120"
+    yield Scenario("the budget is kept", {**dict.fromkeys(months, kept), total: "0x120"}, (Check(spent, 120), Check(soon, 120)))
 
 
 # ------------------------------------------------------------------------------------------------------------------ pools
 
 
 def _of_busy_pools(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
-    """Yield the test of pools that are too busy."""
-    busy = {part.pool.name: 1.2 * of.LIMITS["high_utilisation"] * of.target_utilisation(part) for part in parts}
-    fires = tuple(Expected(value, {"pool": name}) for name, value in busy.items())
-    yield Scenario("pools are too busy", _utilised(plan, busy, 50), (Check("TightropeUtilisationHigh", 50, fires),))
+    """Yield the tests of pools that are a little too busy, and a little less."""
+    for said, factor in (("too busy", OVER), ("as busy as they may be", UNDER)):
+        busy = {part.pool.name: factor * of.LIMITS["high_utilisation"] * of.target_utilisation(part) for part in parts}
+        fires = tuple(Expected(value, {"pool": name}) for name, value in busy.items() if factor > 1.0)
+        yield Scenario(f"pools are {said}", _utilised(plan, busy, 50), (Check("TightropeUtilisationHigh", 50, fires),))
 
 
 def _of_days(plan: Plan) -> Iterator[Scenario]:
-    """Yield a day that is as the plan says, and one on which pools do far too little and what is paid by the request costs far more."""
+    """Yield a day that is just as it may be, and one on which pools do too little and what is paid by the request costs far more."""
     parts, spent = of.replicated(plan), {part.pool.name: of.usd_per_day(part) for part in of.metered(plan)}
     known = {part.pool.name: value for part in parts if (value := of.planned_utilisation(plan, part)) is not None}
-    little = {name: 0.5 * of.LIMITS["low_utilisation"] * value for name, value in known.items()}
-    usual = {part.pool.name: min(known.get(part.pool.name, 1.0), of.target_utilisation(part)) for part in parts}
+    little, usual = (
+        {name: factor * of.LIMITS["low_utilisation"] * value for name, value in known.items()} for factor in (UNDER, OVER)
+    )
     much = {name: float(ceil(3.0 * usd)) + 1.0 for name, usd in spent.items()}
     high, low, dear = "TightropeUtilisationHigh", "TightropeUtilisationLow", "TightropeMeteredCostOverPlan"
     idle, paid = (tuple(Expected(value, {"pool": name}) for name, value in found.items()) for found in (little, much))
     if parts or spent:
         yield Scenario(
-            "a day that is as planned",
+            "a day that is just as it may be",
             {**_utilised(plan, usual, DAY), **_spent(plan, spent)},
             (Check(high, DAY), Check(low, DAY), Check(dear, DAY)),
         )
@@ -202,8 +220,12 @@ def _spent(plan: Plan, usd_per_day: Mapping[str, float]) -> dict[str, str]:
 
 
 def _utilised(plan: Plan, shares: Mapping[str, float], minutes: int) -> dict[str, str]:
-    """Return the series of pools whose utilisation stays as it is."""
-    return {series(plan, "utilisation_ratio", {"pool": name}): f"{number(value)}x{minutes}" for name, value in shares.items()}
+    """Return the series of pools whose utilisation stays as it is; each gateway shows its half."""
+    return {
+        series(plan, "utilisation_ratio", {"pool": name, "instance": gateway}): f"{number(value / 2.0)}x{minutes}"
+        for name, value in shares.items()
+        for gateway in GATEWAYS
+    }
 
 
 def _of_replicas(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
@@ -221,14 +243,20 @@ def _of_replicas(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
     )
     below = {name: max(0, count - 1) for name, count in most.items()}
     yield Scenario("pools stay below their caps", _ready(plan, below, 80), (Check(cap, 80),))
+    last = {name: count - below[name] for name, count in most.items()}
+    yield Scenario(
+        "the last replica of each pool starts",
+        {**_ready(plan, below, 80), **_ready(plan, last, 80, "starting")},
+        (Check(cap, 80, capped),),
+    )
     hours = {_first_hour(part) for part in parts}
     times = sorted({60 * (hour - TEST_HOUR) + patience + 5 for hour in hours if hour is not None})
     yield Scenario(
         "no replica is ready",
-        {**_ready(plan, dict.fromkeys(most, 0), times[-1] if times else 60), **_held(plan, parts, 3)},
+        {**_ready(plan, dict.fromkeys(most, 0), times[-1] if times else 60), **_held(plan, parts, 1)},
         (
             *(Check(missing, at, tuple(_missing(parts, at, patience))) for at in times),
-            Check(held, patience + 5, tuple(Expected(3.0, {"pool": part.pool.name}) for part in parts)),
+            Check(held, patience + 5, tuple(Expected(1.0, {"pool": part.pool.name}) for part in parts)),
         ),
     )
     yield Scenario("no request is held", _held(plan, parts, 0), (Check(held, patience + 5),))
@@ -248,10 +276,10 @@ def _missing(parts: Sequence[Part], at_minute: int, patience: int) -> Iterator[E
             yield Expected(float(wanted[-1] * part.replicas_per_machine), {"pool": part.pool.name})
 
 
-def _ready(plan: Plan, counts: Mapping[str, int], minutes: int) -> dict[str, str]:
-    """Return the series of pools with so many ready replicas, as each gateway shows them."""
+def _ready(plan: Plan, counts: Mapping[str, int], minutes: int, state: str = "ready") -> dict[str, str]:
+    """Return the series of pools with so many replicas, as each gateway shows them."""
     return {
-        series(plan, "replicas", {"pool": name, "state": "ready", "instance": gateway}): f"{count}x{minutes}"
+        series(plan, "replicas", {"pool": name, "state": state, "instance": gateway}): f"{count}x{minutes}"
         for name, count in counts.items()
         for gateway in GATEWAYS
     }
@@ -265,19 +293,19 @@ def _held(plan: Plan, parts: Sequence[Part], count: int) -> dict[str, str]:
 def _of_queues(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
     """Yield the tests of queues: one that grows, one that is long but does not, one of work that can wait."""
     waiting = of.windows_s(plan)
-    step = {part.pool.name: ceil(part.pool.serving.concurrency) + 1 for part in parts}
-    grows = {
-        series(plan, "queue_requests", {"pool": part.pool.name, "class": _interactive(part, waiting)}): (
-            f"0+{step[part.pool.name]}x40"
-        )
+    names = {
+        part.pool.name: series(plan, "queue_requests", {"pool": part.pool.name, "class": _interactive(part, waiting)})
         for part in parts
     }
+    worked_on = {part.pool.name: READY * part.pool.serving.concurrency / part.replicas_per_machine for part in parts}
+    grows, short = ({names[name]: f"{number(count + more)}+0.01x40" for name, count in worked_on.items()} for more in (1.0, -1.0))
     still = dict.fromkeys(grows, "100000x40")
     batch = {
         series(plan, "queue_requests", {"pool": part.pool.name, "class": name}): "0+1000x40" for part in parts for name in waiting
     }
-    ready = _ready(plan, dict.fromkeys(step, 1), 40)
-    fires = tuple(Expected(30.0 * count, {"pool": name}) for name, count in step.items())
+    ready = _ready(plan, dict.fromkeys(names, READY), 40)
+    fires = tuple(Expected(count + 1.3, {"pool": name}) for name, count in worked_on.items())
+    yield Scenario("queues grow, and are short", {**ready, **short}, (Check("TightropeQueueGrows", 30),))
     yield Scenario("queues grow", {**ready, **grows}, (Check("TightropeQueueGrows", 30, fires),))
     yield Scenario("queues are long, and what can wait waits", {**ready, **still, **batch}, (Check("TightropeQueueGrows", 30),))
 
@@ -308,13 +336,15 @@ def _of_spot(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
 def _of_requests(plan: Plan) -> Iterator[Scenario]:
     """Yield the tests of requests turned away, of the cache, and of a gateway that is not seen."""
     names = list(dict.fromkeys(item.asked_as or item.name for item in plan.classes)) or ["any"]
-    for said, count, fires in (("", 6, tuple(Expected(0.1, {"class": name}) for name in names)), ("not ", 0, ())):
+    share = of.LIMITS["shed_ratio"]
+    over = tuple(Expected(OVER * share, {"class": name}) for name in names)
+    for said, count, fires in (("", 60.0 * OVER * share, over), ("hardly ", 60.0 * UNDER * share, ())):
         inputs = {
-            series(plan, metric, {"class": name, label: value}): f"0+{step}x40"
+            series(plan, metric, {"class": name, label: value}): f"0+{number(step)}x40"
             for name in names
             for metric, label, value, step in (
                 ("shed_requests_total", "reason", "wait", count),
-                ("requests_total", "outcome", "ok", 60 - count),
+                ("requests_total", "outcome", "ok", 60.0 - count),
                 ("requests_total", "outcome", "shed", count),
             )
         }
