@@ -60,7 +60,7 @@ resource "aws_security_group" "balancer" {
   for_each = local.balanced
 
   region      = each.key
-  name_prefix = "${var.plan.name}-balancer-"
+  name_prefix = "balancer-${var.plan.name}-"
   description = "Balancer of ${var.plan.name}"
   vpc_id      = var.networks[each.key].vpc_id
 
@@ -113,7 +113,7 @@ resource "aws_security_group" "engine" {
   for_each = local.balanced
 
   region      = each.key
-  name_prefix = "${var.plan.name}-engine-"
+  name_prefix = "engine-${var.plan.name}-"
   description = "Engines of ${var.plan.name}"
   vpc_id      = var.networks[each.key].vpc_id
 
@@ -151,7 +151,7 @@ resource "aws_lb" "pools" {
   for_each = local.balanced
 
   region                     = each.key
-  name                       = "${var.plan.name}-pools"
+  name                       = "pools-${var.plan.name}" # which may not begin with "internal-"
   internal                   = true
   load_balancer_type         = "application"
   security_groups            = [aws_security_group.balancer[each.key].id]

@@ -170,9 +170,9 @@ resource "aws_eks_node_group" "pool" {
   }
 
   scaling_config {
-    min_size     = each.value.least
-    desired_size = each.value.least
-    max_size     = each.value.most
+    min_size     = local.floors[each.key]
+    desired_size = local.floors[each.key]
+    max_size     = each.value.most # Amazon takes no 0 here
   }
 
   update_config {
@@ -270,7 +270,7 @@ resource "aws_autoscaling_schedule" "node" {
 }
 
 resource "aws_autoscaling_schedule" "node_expiry" {
-  for_each = local.expiry == null ? {} : local.noded
+  for_each = local.expiry == null || local.expired ? {} : local.noded
 
   region                 = each.value.region
   autoscaling_group_name = aws_eks_node_group.pool[each.key].resources[0].autoscaling_groups[0].name

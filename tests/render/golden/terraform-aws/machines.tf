@@ -64,7 +64,7 @@ locals {
   }
 
   schedules = merge([
-    for key, pool in var.machines : { for name, entry in pool.schedule : "${key} ${name}" => merge(entry, { pool = key }) }
+    for key, pool in var.machines : { for name, entry in pool.schedule : "${key} ${name}" => merge(entry, { pool = key }) if !local.expired }
   ]...)
 }
 
@@ -162,8 +162,8 @@ resource "aws_autoscaling_group" "pool" {
 
   region                    = each.value.region
   name                      = "${var.plan.name}-${each.key}"
-  min_size                  = each.value.least
-  max_size                  = each.value.most
+  min_size                  = local.floors[each.key]
+  max_size                  = local.mosts[each.key]
   vpc_zone_identifier       = var.networks[each.value.region].subnet_ids
   target_group_arns         = [for name, target in local.targets : aws_lb_target_group.pool[name].arn if target.key == each.key]
   health_check_type         = "ELB"
@@ -227,7 +227,7 @@ resource "aws_autoscaling_group" "pool" {
   }
 
   lifecycle {
-    ignore_changes = [min_size, desired_capacity] # which the schedule and the autoscaler change
+    ignore_changes = [desired_capacity] # which the schedule and the autoscaler change
   }
 }
 
@@ -251,7 +251,7 @@ resource "aws_autoscaling_schedule" "pool" {
 }
 
 resource "aws_autoscaling_schedule" "expiry" {
-  for_each = local.expiry == null ? {} : local.grouped
+  for_each = local.expiry == null || local.expired ? {} : local.grouped
 
   region                 = each.value.region
   autoscaling_group_name = aws_autoscaling_group.pool[each.key].name

@@ -24,7 +24,18 @@ locals {
   )
 
   # Scheduled actions end here, and one more takes every group to zero. Null: never.
-  expiry = var.expires_on == "" ? null : "${var.expires_on}T00:00:00Z"
+  expiry  = var.expires_on == "" ? null : "${var.expires_on}T00:00:00Z"
+  expired = timecmp(plantimestamp(), coalesce(local.expiry, "9999-12-31T00:00:00Z")) >= 0
+
+  # What the calendar has set by now, so that an apply begins with it, and changes nothing where the plan has not changed: the hour's floor, or
+  # that of the hour for which machines are asked already.
+  floors = {
+    for key, pool in merge(var.machines, var.containers) : key => local.expired ? 0 : max([
+      for at in [plantimestamp(), timeadd(plantimestamp(), "${ceil(pool.start_s / 60)}m")] :
+      tonumber(split(" ", pool.week[formatdate("EEE", at)])[tonumber(formatdate("h", at))])
+    ]...)
+  }
+  mosts = { for key, pool in merge(var.machines, var.containers) : key => local.expired ? 0 : pool.most }
 
   variants = merge(
     { for key, pool in var.machines : key => pool.variant },

@@ -31,6 +31,7 @@ variable "machines" {
     variant              = string
     least                = number
     most                 = number
+    week                 = map(string)
     schedule             = map(object({ cron = string, machines = number }))
     requests_per_s       = number
     usual_requests_per_s = number
@@ -55,6 +56,7 @@ variable "containers" {
     variant        = string
     least          = number
     most           = number
+    week           = map(string)
     schedule       = map(object({ cron = string, machines = number }))
     requests_per_s = number
     start_s        = number

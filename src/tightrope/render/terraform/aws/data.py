@@ -12,7 +12,7 @@ from tightrope.base.records import Slo
 from tightrope.clouds.services import ServiceSize, find_size
 from tightrope.render.infra.deploy import Part, engine_arguments, engine_environment, notice, promises, usd_on
 from tightrope.render.infra.names import label_value, slug
-from tightrope.render.infra.schedule import DAYS, Entry, Moment
+from tightrope.render.infra.schedule import DAYS, HOURS, Moment, at_most
 from tightrope.render.infra.templates import json_file
 
 MOST_ENTRIES = 100
@@ -103,6 +103,7 @@ def _machines(plan: Plan, part: Part) -> dict[str, object]:
         "variant": part.pool.variant,
         "least": min(part.week),
         "most": max(part.pool.max_replicas, *part.week),
+        "week": _week(part),
         "schedule": _schedule(part, lambda moment: moment.cron),
         "requests_per_s": part.requests_per_s,
         "usual_requests_per_s": round(_used(plan, part) * part.pool.serving.requests_per_s, 9),
@@ -153,6 +154,7 @@ def _container(plan: Plan, part: Part) -> dict[str, object]:
         "variant": part.pool.variant,
         "least": min(part.week),
         "most": max(part.pool.max_replicas, *part.week),
+        "week": _week(part),
         "schedule": _schedule(part, _application_cron),
         "requests_per_s": part.requests_per_s,
         "start_s": part.pool.serving.start_s,
@@ -189,16 +191,25 @@ def _size(part: Part) -> ServiceSize:
 # ------------------------------------------------------------------------------------------------------------------ the calendar
 
 
+def _week(part: Part) -> dict[str, str]:
+    """Return the machines wanted in each hour of each day, for an apply to begin with."""
+    week = at_most(part.week, MOST_ENTRIES)
+    return {name[:3].capitalize(): " ".join(map(str, week[HOURS * day : HOURS * (day + 1)])) for day, name in enumerate(DAYS)}
+
+
 def _schedule(part: Part, cron: Callable[[Moment], str]) -> dict[str, dict[str, object]]:
-    """Return the week as scheduled actions, each under a name that says when and how many."""
+    """Return the week as scheduled actions, each under a name that says when it acts.
+
+    Amazon lets no two actions of a group begin at one moment, so that one whose number changes is changed where it stands.
+    """
     listed = [(entry, entry.asked(part.pool.serving.start_s)) for entry in part.entries(MOST_ENTRIES)]
-    return {_said(entry, moment): {"cron": cron(moment), "machines": entry.machines} for entry, moment in listed}
+    return {_said(moment): {"cron": cron(moment), "machines": entry.machines} for entry, moment in listed}
 
 
-def _said(entry: Entry, moment: Moment) -> str:
+def _said(moment: Moment) -> str:
     """Return an action's name."""
     days = " ".join(DAYS[day][:3] for day in moment.days) if len(moment.days) < len(DAYS) else "daily"
-    return f"{entry.machines} from {entry.hour:02d}h, asked {moment.hour:02d}h{moment.minute:02d} {days}"
+    return f"asked {moment.hour:02d}h{moment.minute:02d} {days}"
 
 
 def _application_cron(moment: Moment) -> str:

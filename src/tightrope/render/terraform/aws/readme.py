@@ -28,14 +28,20 @@ WHERE = {
 ALWAYS = """- `main.tf`, `spending.tf`: tags, rights, logs; budget, cost anomalies, whom to notify.
 - `commitments.md`: Savings Plans and reservations, to be bought by hand.
 - `tests/`: asserts the plan's caps; `terraform test` runs them and creates nothing."""
-MACHINES = """- A group begins with the week's fewest machines: the calendar's next entry brings it to its hour, the autoscaler before that.
+MACHINES = """- An apply gives a group the floor that the calendar has by then, so that a new plan holds at once; a node group has it from its
+  calendar's next entry on, and takes no most below the nodes that it has.
+- Amazon takes one scheduled action of a group at a time: where an apply ends with `AlreadyExists`, apply again (`-parallelism=1`).
+- `x-tightrope-class` shares a class as over the whole week, also to a pool that has no machine just then: name the pool, as the gateway
+  does.
 - The autoscaler adds what the balancer counts: requests a machine and minute, kept at the plan's figure. Where `gateway_namespace` names
   the gateway's own metrics (an agent publishes them to CloudWatch, with the dimensions `pool` alone, and `class`, `slo` and `kept`), those
-  are taken instead, promises are watched, and a pool without machines starts one for a request that waits.
+  are taken instead, promises are watched, and a pool without machines starts one for a request that waits; without it, such a pool has
+  machines by its calendar alone.
 - Amazon's target tracking adds machines when three minutes were over the figure and takes them away after fifteen below it (EC2 Auto
   Scaling user guide, 2026): slower, both ways, than the autoscaler that the plan was replayed with, which is Kubernetes'. Promises that
   hang on a surge within minutes are proven for `run_on = "kubernetes"`.
-- With `run_on = "kubernetes"` the calendar holds for nodes; pods, and nodes above it, are the target `kubernetes`. A new cluster has
+- With `run_on = "kubernetes"` the calendar raises the least nodes, and only Kubernetes' Cluster Autoscaler adds more and takes away those
+  that are empty: install it, or nodes stay that the plan does not pay for. Pods are the target `kubernetes`. A new cluster has
   machines of its own (`system_nodes`) that the plan does not pay for; name a cluster that is there in `cluster_names` to spare them.
 - A machine that goes drains for `drain_seconds` and is paid for meanwhile; so is the one that takes a spot machine's place before that
   goes, for which Amazon may exceed a group's most by a tenth. Spot notices are told of by region, with the machine's id."""

@@ -2,7 +2,7 @@
 
 locals {
   container_schedules = merge([
-    for key, pool in var.containers : { for name, entry in pool.schedule : "${key} ${name}" => merge(entry, { pool = key }) }
+    for key, pool in var.containers : { for name, entry in pool.schedule : "${key} ${name}" => merge(entry, { pool = key }) if !local.expired }
   ]...)
 }
 
@@ -118,7 +118,7 @@ resource "aws_ecs_service" "pool" {
   name                               = each.key
   cluster                            = aws_ecs_cluster.containers[each.value.region].arn
   task_definition                    = aws_ecs_task_definition.pool[each.key].arn
-  desired_count                      = each.value.least
+  desired_count                      = local.floors[each.key]
   launch_type                        = "FARGATE"
   platform_version                   = "LATEST"
   health_check_grace_period_seconds  = 2 * ceil(each.value.start_s)
@@ -159,13 +159,9 @@ resource "aws_appautoscaling_target" "pool" {
   service_namespace  = "ecs"
   scalable_dimension = "ecs:service:DesiredCount"
   resource_id        = "service/${aws_ecs_cluster.containers[each.value.region].name}/${aws_ecs_service.pool[each.key].name}"
-  min_capacity       = each.value.least
-  max_capacity       = each.value.most
+  min_capacity       = local.floors[each.key]
+  max_capacity       = local.mosts[each.key]
   tags               = each.value.labels
-
-  lifecycle {
-    ignore_changes = [min_capacity] # which the schedule changes
-  }
 }
 
 resource "aws_appautoscaling_scheduled_action" "pool" {
@@ -187,7 +183,7 @@ resource "aws_appautoscaling_scheduled_action" "pool" {
 }
 
 resource "aws_appautoscaling_scheduled_action" "expiry" {
-  for_each = local.expiry == null ? {} : var.containers
+  for_each = local.expiry == null || local.expired ? {} : var.containers
 
   region             = each.value.region
   name               = "expired"

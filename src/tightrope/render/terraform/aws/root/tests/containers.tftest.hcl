@@ -12,7 +12,7 @@ run "containers" {
   command = plan
 
   assert {
-    condition     = alltrue([for key, pool in var.containers : aws_appautoscaling_target.pool[key].max_capacity == pool.most && aws_appautoscaling_target.pool[key].min_capacity == pool.least])
+    condition     = alltrue([for key, pool in var.containers : aws_appautoscaling_target.pool[key].max_capacity == pool.most && aws_appautoscaling_target.pool[key].min_capacity >= pool.least && aws_appautoscaling_target.pool[key].min_capacity <= pool.most])
     error_message = "A service is not bounded as the plan bounds its pool."
   }
 

@@ -16,7 +16,7 @@ run "vm" {
   }
 
   assert {
-    condition     = alltrue([for key, pool in var.machines : aws_autoscaling_group.pool[key].max_size == pool.most && aws_autoscaling_group.pool[key].min_size == pool.least])
+    condition     = alltrue([for key, pool in var.machines : aws_autoscaling_group.pool[key].max_size == pool.most && aws_autoscaling_group.pool[key].min_size >= pool.least && aws_autoscaling_group.pool[key].min_size <= pool.most])
     error_message = "A group is not bounded as the plan bounds its pool."
   }
 
@@ -69,6 +69,19 @@ run "expiry" {
   }
 }
 
+run "expired" {
+  command = plan
+
+  variables {
+    expires_on = "2020-01-31"
+  }
+
+  assert {
+    condition     = alltrue([for group in aws_autoscaling_group.pool : group.min_size == 0 && group.max_size == 0]) && length(aws_autoscaling_schedule.pool) + length(aws_autoscaling_schedule.expiry) == 0
+    error_message = "An apply after expires_on brings back what went to zero."
+  }
+}
+
 run "kubernetes" {
   command = plan
 
@@ -77,7 +90,7 @@ run "kubernetes" {
   }
 
   assert {
-    condition     = alltrue([for key, pool in var.machines : aws_eks_node_group.pool[key].scaling_config[0].max_size == pool.most && aws_eks_node_group.pool[key].scaling_config[0].min_size == pool.least])
+    condition     = alltrue([for key, pool in var.machines : aws_eks_node_group.pool[key].scaling_config[0].max_size == pool.most && aws_eks_node_group.pool[key].scaling_config[0].min_size >= pool.least && aws_eks_node_group.pool[key].scaling_config[0].min_size <= pool.most])
     error_message = "A node group is not bounded as the plan bounds its pool."
   }
 
