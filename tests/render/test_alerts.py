@@ -24,6 +24,7 @@ from tightrope.base.records import Slo
 from tightrope.render.alerts import RENDERER
 from tightrope.render.alerts import figures as of
 from tightrope.render.alerts.promtool import number
+from tightrope.render.infra.deploy import most_replicas
 from tightrope.render.infra.schedule import WEEK
 from tightrope.render.plan_json.load import load_plan
 
@@ -291,9 +292,25 @@ def test_a_replica_is_an_engine() -> None:
     plan = make_plan()
     (simple,) = (part for part in of.replicated(plan) if part.key == "simple")
     assert simple.replicas_per_machine == 2
-    assert of.most_replicas(simple) == 8
+    assert most_replicas(plan, simple) == 8
     assert of.usd_per_replica_hour(simple) == 0.085 / 2
     assert of.most_usd_per_hour(plan) == pytest.approx(3 * 0.8048 + 6 * 0.1946 + 4 * 0.085)
+
+
+def test_a_pool_that_stands_in_for_another_is_not_at_its_cap_nor_too_dear_then() -> None:
+    plan = plan_of("vision")
+    spot = plan.pools[2]
+    behind = replace(
+        plan.pools[1],
+        name=f"{spot.name}-fallback",
+        max_replicas=0,
+        schedule=(0,) * WEEK,
+        serving=replace(spot.serving, backs=spot.name),
+    )
+    plan = replace(plan, pools=(spot, behind))
+    own, stands_in = of.replicated(plan)
+    assert most_replicas(plan, stands_in) == most_replicas(plan, own) == spot.max_replicas
+    assert of.most_usd_per_hour(plan) == pytest.approx(spot.max_replicas * stands_in.node.usd_per_hour)
 
 
 def test_what_the_plan_does_not_say_is_said_to_be_unknown() -> None:

@@ -10,7 +10,7 @@ from math import ceil, exp
 from tightrope.base.catalogue import SPOT
 from tightrope.base.plan import Plan
 from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.render.infra.deploy import Part, Promise, deploy, start_minutes
+from tightrope.render.infra.deploy import Part, Promise, backed, deploy, most_machines, most_replicas, own_most, start_minutes
 from tightrope.render.infra.deploy import promises as all_promises
 from tightrope.render.infra.names import label_value
 from tightrope.render.infra.schedule import HOURS, WEEK
@@ -71,11 +71,6 @@ def usd_per_day(part: Part) -> float:
     return part.usd_per_month * HOURS / HOURS_PER_MONTH
 
 
-def most_replicas(part: Part) -> int:
-    """Return the replicas that the autoscaler may reach."""
-    return part.pool.max_replicas * part.replicas_per_machine
-
-
 def usd_per_replica_hour(part: Part) -> float:
     """Return what one replica costs an hour, before commitments."""
     return part.node.usd_per_hour / part.replicas_per_machine
@@ -87,8 +82,17 @@ def planned_usd_per_hour(plan: Plan, hour: int) -> float:
 
 
 def most_usd_per_hour(plan: Plan) -> float:
-    """Return what an hour costs where every pool has reached its cap, before commitments."""
-    return sum(part.pool.max_replicas * part.node.usd_per_hour for part in replicated(plan))
+    """Return what an hour costs where every pool has reached its cap, before commitments.
+
+    Where a pool stands in for all of another, the dearer of the two is there.
+    """
+    price = {part.pool.name: part.node.usd_per_hour for part in replicated(plan)}
+    own = sum(own_most(plan, part) * price[part.pool.name] for part in replicated(plan))
+    pairs = [(part, other) for part in replicated(plan) if (other := backed(plan, part))]
+    dearer = [max(0.0, price[part.pool.name] - price[other.name]) for part, other in pairs]
+    return own + sum(
+        (most_machines(plan, part) - own_most(plan, part)) * usd for (part, _), usd in zip(pairs, dearer, strict=True)
+    )
 
 
 def metered_usd_per_month(plan: Plan) -> float:
@@ -174,7 +178,7 @@ def _of_pools(plan: Plan) -> Iterator[Figure]:
     for part in replicated(plan):
         pool = {"pool": part.pool.name}
         yield Figure("tightrope:plan_replicas", pool, _by_hour(workload(plan), part))
-        yield _constant("replicas_max", most_replicas(part), pool)
+        yield _constant("replicas_max", most_replicas(plan, part), pool)
         yield _constant("concurrency", part.pool.serving.concurrency / part.replicas_per_machine, pool)
         yield _constant("utilisation_target", target_utilisation(part), pool)
         utilisation = planned_utilisation(plan, part)

@@ -13,7 +13,7 @@ from tightrope.base.catalogue import SPOT
 from tightrope.base.plan import Plan
 from tightrope.render.alerts import figures as of
 from tightrope.render.alerts.promtool import Check, Expected, Scenario, number, series, written
-from tightrope.render.infra.deploy import Part
+from tightrope.render.infra.deploy import Part, most_replicas
 from tightrope.render.infra.schedule import WEEK
 
 BURNS = ((14.4, "1h", "5m"), (6.0, "6h", "30m"), (3.0, "1d", "2h"), (1.0, "3d", "6h"))
@@ -231,7 +231,7 @@ def _utilised(plan: Plan, shares: Mapping[str, float], minutes: int) -> dict[str
 def _of_replicas(plan: Plan, parts: Sequence[Part]) -> Iterator[Scenario]:
     """Yield the tests of replicas: at their cap, missing, with a queue that grows, and as they should be."""
     patience = of.patience_minutes(plan)
-    most = {part.pool.name: of.most_replicas(part) for part in parts}
+    most = {part.pool.name: most_replicas(plan, part) for part in parts}
     capped = tuple(
         Expected(float(most[part.pool.name]), {"pool": part.pool.name})
         for part in parts

@@ -203,6 +203,27 @@ def _share_on(plan: Plan, cloud: str) -> float:
     return sum(line.usd for line in plan.cost_lines if line.pool in names) / pooled if pooled > 0 else 1.0
 
 
+def backed(plan: Plan, part: Part) -> Pool | None:
+    """Return the pool whose missing machines this one stands in for; None where it stands in for none."""
+    return next((pool for pool in plan.pools if part.pool.serving.backs and pool.name == part.pool.serving.backs), None)
+
+
+def own_most(plan: Plan, part: Part) -> int:
+    """Return the most machines that a pool may have for itself: its ceiling, or its week's highest figure."""
+    return max(part.pool.max_replicas if plan.scaling.enabled else 0, *part.week)
+
+
+def most_machines(plan: Plan, part: Part) -> int:
+    """Return the most machines that a pool may have: for itself, and for all of the pool that it stands in for."""
+    other = backed(plan, part)
+    return own_most(plan, part) + (max(other.max_replicas, *other.schedule) if other else 0)
+
+
+def most_replicas(plan: Plan, part: Part) -> int:
+    """Return the most replicas that a pool may have."""
+    return most_machines(plan, part) * part.replicas_per_machine
+
+
 def is_on_demand(part: Part) -> bool:
     """Return whether the pool's machines are paid on demand, which is what commitments cover."""
     return part.pool.offer == ON_DEMAND

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part
-from tightrope.render.infra.kube.autoscalers import most_replicas
+from tightrope.render.infra.deploy import Part, most_replicas
 from tightrope.render.infra.kube.cluster import Way, cluster_files, digest
 from tightrope.render.infra.kube.containers import PORT
 from tightrope.render.infra.kube.places import Place, places

@@ -5,7 +5,7 @@ from math import ceil, floor
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.base.records import ScalingLimit
-from tightrope.render.infra.deploy import Part, replica_cpu
+from tightrope.render.infra.deploy import Part, most_replicas, replica_cpu
 from tightrope.render.infra.kube.calendar import least, spans
 from tightrope.render.infra.kube.places import labels
 from tightrope.render.infra.kube.queries import followed, lacking, waiting, wakes
@@ -27,18 +27,6 @@ USUAL_COOLDOWN_S = 300.0
 """KEDA's own."""
 MOST_CPU_SHARE = 0.95
 """The CPU, where nothing else is busy, is full where the request rate is: it is followed as well in case the metric is wrong."""
-
-
-def most_machines(plan: Plan, part: Part) -> int:
-    """Return the most machines that a pool may have: its ceiling, or its week's highest figure, and those that it stands in for."""
-    own = max(part.pool.max_replicas if plan.scaling.enabled else 0, *part.week)
-    backed = next((pool for pool in plan.pools if part.pool.serving.backs and pool.name == part.pool.serving.backs), None)
-    return own + (max(backed.max_replicas, *backed.schedule) if backed else 0)
-
-
-def most_replicas(plan: Plan, part: Part) -> int:
-    """Return the most replicas that a pool may have."""
-    return most_machines(plan, part) * part.replicas_per_machine
 
 
 def may_wake(plan: Plan, part: Part) -> bool:

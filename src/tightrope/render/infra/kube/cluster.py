@@ -10,9 +10,9 @@ from pathlib import Path
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan, ServedClass
 from tightrope.base.records import TokenEngine
-from tightrope.render.infra.deploy import Part, deploy, remark, replica_cpu, replica_memory_mib
+from tightrope.render.infra.deploy import Part, deploy, most_machines, remark, replica_cpu, replica_memory_mib
 from tightrope.render.infra.kube import autoscalers, containers, nodes
-from tightrope.render.infra.kube.autoscalers import FOLDER, fits_hpa, most_machines
+from tightrope.render.infra.kube.autoscalers import FOLDER, fits_hpa
 from tightrope.render.infra.kube.places import Place, gateway_labels, model_key, places
 from tightrope.render.infra.names import label_value, slug
 from tightrope.render.infra.schedule import HOURS

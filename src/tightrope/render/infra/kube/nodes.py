@@ -3,8 +3,8 @@
 from math import ceil
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part
-from tightrope.render.infra.kube.autoscalers import FOLDER, most_machines
+from tightrope.render.infra.deploy import Part, most_machines
+from tightrope.render.infra.kube.autoscalers import FOLDER
 from tightrope.render.infra.kube.containers import accelerators, grace_s
 from tightrope.render.infra.kube.places import Place
 from tightrope.render.infra.names import label_value, slug

@@ -6,7 +6,7 @@ from math import ceil
 
 from tightrope.base.metrics import METRICS
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part
+from tightrope.render.infra.deploy import Part, backed
 from tightrope.render.infra.names import label_value
 
 
@@ -74,10 +74,10 @@ def lacking(plan: Plan, part: Part) -> str:
 
     They are those that the other wants and has not ready; every gateway shows all of them, counted in that pool's replicas.
     """
-    backed = next((pool for pool in plan.pools if part.pool.serving.backs and pool.name == part.pool.serving.backs), None)
-    if backed is None:
+    other = backed(plan, part)
+    if other is None:
         return ""
     name = METRICS["tightrope_replicas"].name
-    theirs = f'sum(max by (state) ({name}{{{_of(plan, backed.name)}, state=~"starting|down"}}))'
-    many, ours = backed.serving.engines_per_machine, part.replicas_per_machine
+    theirs = f'sum(max by (state) ({name}{{{_of(plan, other.name)}, state=~"starting|down"}}))'
+    many, ours = other.serving.engines_per_machine, part.replicas_per_machine
     return theirs if many == ours else f"{theirs} * {ours} / {many}"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part, deploy, notice
+from tightrope.render.infra.deploy import Part, deploy, most_replicas, notice
 from tightrope.render.infra.kube import autoscalers, cluster, containers, nodes
 from tightrope.render.infra.kube.places import Place
 from tightrope.render.markdown import page, said, table
@@ -50,7 +50,7 @@ def _row(plan: Plan, place: Place, part: Part) -> list[str]:
         said(part.pool.offer),
         str(many),
         str(min(part.week) * many),
-        str(autoscalers.most_replicas(plan, part)),
+        str(most_replicas(plan, part)),
         said(", ".join(part.classes)) or "nothing of its own",
     ]
 
