@@ -479,6 +479,25 @@ def test_chips_are_counted_by_their_makers_plugin() -> None:
         rendered(one_pool(node=replace(node, accelerator="abacus")))
 
 
+def test_the_image_of_a_token_engine_is_of_its_chip() -> None:
+    plan = ALL["chatgenius"]
+    pool = plan.pools[0]
+    assert pool.node is not None
+    for chip, count, image in (
+        ("inferentia2", 1, "vllm-neuron"),
+        ("mi300x", 1, "vllm-amd"),
+        ("", 0, "vllm-cpu"),
+        ("h100", 1, "vllm/vllm-openai"),
+    ):
+        changed = replace(pool, node=replace(pool.node, accelerator=chip, accelerators=count))
+        files = rendered(replace(plan, pools=(changed,)))
+        container = named(files, "Deployment")[pool.name]["spec"]["template"]["spec"]["containers"][0]
+        assert container["image"].rpartition(":")[0] == image
+        overlay = yaml.safe_load(files[Path("aws-us-east-1/overlay/kustomization.yaml")])
+        where = {item["name"]: item["newName"] for item in overlay["images"]}[image]
+        assert where == (image if "/" in image else f"registry.example.com/{image}")
+
+
 def test_replicas_that_share_a_chip_are_said_to() -> None:
     plan = one_pool(node=ALL["vision"].pools[0].node, **serving(engines_per_machine=3))
     assert "Time-slicing" in rendered(plan)[Path("README.md")]

@@ -320,14 +320,13 @@ def _select_class(plan: Plan, part: Part, way: Way) -> dict[str, str]:
 
 def images(plan: Plan, place: Place) -> list[dict[str, str]]:
     """Return the images of a place, and where to find them at first."""
-    used = {containers.TIGHTROPE: "registry.example.com/tightrope", autoscalers.KUBECTL: ""}
-    used |= {containers.container(part).image: "" for part in place.parts if not containers.container(part).needs_plan}
+    used = {containers.TIGHTROPE, autoscalers.KUBECTL, *(containers.container(part).image for part in place.parts)}
     if _waiting(plan, place):
-        used[CURL] = ""
+        used.add(CURL)
     found = []
-    for image, where in sorted(used.items()):
+    for image in sorted(used):
         name, _, tag = image.rpartition(":")
-        found.append({"name": name, "where": where or name, "tag": tag})
+        found.append({"name": name, "where": name if "/" in name else f"registry.example.com/{name}", "tag": tag})
     return found
 
 

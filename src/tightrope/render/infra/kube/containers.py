@@ -17,6 +17,9 @@ PORT = 8000
 PLAN_FILE = "/etc/tightrope/plan.json"
 VLLM = "vllm/vllm-openai:v0.11.0"
 """Of 2025-10; the overlay says another."""
+OTHER_VLLM = {"amd.com/gpu": "amd", "aws.amazon.com/neuron": "neuron", "google.com/tpu": "tpu", "": "cpu"}
+"""Resource → what vLLM's image for chips that the one above does not run on is called here: no registry has it under this name."""
+OTHER_TAG = "0.11.0"
 TIGHTROPE = "tightrope:0.1.0"
 """No registry has it under this name: the overlay says where it lies."""
 ACCELERATORS = {
@@ -77,9 +80,17 @@ def container(part: Part) -> Container:
         served = f"--served-model-name={argument(part.model)}"
         arguments = ("$(MODEL)", served, f"--port={PORT}", *engine_arguments(part))
         drain = ("python3", "-c", DRAIN)
-        return Container(VLLM, ("vllm", "serve"), arguments, model_key(part), "/health", "/health", needs_plan=False, drain=drain)
+        return Container(
+            vllm(part), ("vllm", "serve"), arguments, model_key(part), "/health", "/health", needs_plan=False, drain=drain
+        )
     arguments = ("serve", f"--plan={PLAN_FILE}", f"--pool={argument(part.pool.name)}", "--model=$(MODEL)", f"--port={PORT}")
     return Container(TIGHTROPE, ("tightrope",), arguments, model_key(part), "/readyz", "/healthz", needs_plan=True)
+
+
+def vllm(part: Part) -> str:
+    """Return the image of a token engine, by the chips of its machine."""
+    other = OTHER_VLLM.get(resource(part) if part.node.accelerators else "")
+    return f"vllm-{other}:{OTHER_TAG}" if other else VLLM
 
 
 def gateway_arguments(place: Place) -> tuple[str, ...]:
