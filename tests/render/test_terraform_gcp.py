@@ -218,6 +218,26 @@ def test_a_name_is_only_ever_text(number: int) -> None:
     assert queries
 
 
+@needs_tools
+def test_engines_over_several_accelerators_share_memory_and_are_told_the_plan(tmp_path: Path) -> None:
+    plan = moved("chatgenius")
+    pools = tuple(
+        replace(pool, node=replace(pool.node, accelerators=4)) if pool.node and pool.node.accelerators else pool
+        for pool in plan.pools
+    )
+    root, values = written(replace(plan, pools=pools), tmp_path)
+    assert_accepted("tfcheck", root, "--strict", "--var-file", values, "--plan-json", tmp_path / "plan.json")
+    made = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))["planned_values"]["root_module"]["resources"]
+    templates = of_type(made, "google_compute_region_instance_template")
+    for pool in pools:
+        config = yaml.safe_load(templates[pool.name]["metadata"]["user-data"])
+        unit = config["write_files"][-1]["content"]
+        wide = pool.node is not None and pool.node.accelerators == 4
+        assert ("--ipc=host" in unit) is wide
+        assert ('"--tensor-parallel-size=4"' in unit) is wide
+        assert '"--env=TIGHTROPE_MAX_' in unit
+
+
 def test_a_name_that_no_file_can_hold_is_an_error() -> None:
     with pytest.raises(InputError, match="can not be written"):
         files(renamed(HELPDESK, "a\x00b"))

@@ -28,8 +28,8 @@ WHERE = {
 ALWAYS = """- `main.tf`, `spending.tf`: tags, rights, logs; budget, cost anomalies, whom to notify.
 - `commitments.md`: Savings Plans and reservations, to be bought by hand.
 - `tests/`: asserts the plan's caps; `terraform test` runs them and creates nothing."""
-MACHINES = """- An apply gives a group the floor that the calendar has by then, so that a new plan holds at once; a node group has it from its
-  calendar's next entry on, and takes no most below the nodes that it has.
+MACHINES = """- An apply gives a group the floor that the calendar has by then, so that a new plan holds at once; a node group has it from
+  its calendar's next entry on, and takes no most below the nodes that it has.
 - Amazon takes one scheduled action of a group at a time: where an apply ends with `AlreadyExists`, apply again (`-parallelism=1`).
 - `x-tightrope-class` shares a class as over the whole week, also to a pool that has no machine just then: name the pool, as the gateway
   does.

@@ -5,7 +5,7 @@ from math import ceil, floor
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.clouds.services import ServiceSize, find_size
-from tightrope.render.infra.deploy import PLAN_AGAIN, Part, deploy, engine_arguments, notice, promises, usd_on
+from tightrope.render.infra.deploy import PLAN_AGAIN, Part, deploy, engine_arguments, engine_environment, notice, promises, usd_on
 from tightrope.render.infra.names import slug
 from tightrope.render.terraform.gcp.hours import stretches
 
@@ -63,6 +63,10 @@ def example_values(plan: Plan) -> dict[str, object]:
         "images": {variant: {"image": "example.com/serve:1"} for variant in variants_of(plan)},
         "network": "example",
         "subnetworks": dict.fromkeys(regions, "example"),
+        "margin": 0.1,
+        "currency": "USD",
+        "usd_rate": 1,
+        "expires_on": "",
         "proxy_only_subnets": {region: {"cidr": "10.129.0.0/23"} for region in regions},
     }
 
@@ -94,6 +98,7 @@ def _machines(plan: Plan, part: Part) -> dict[str, object]:
         "start_s": pool.serving.start_s,
         "variant": pool.variant,
         "arguments": list(engine_arguments(part)),
+        "environment": engine_environment(part),
         "replicas": part.replicas_per_machine,
         "accelerators": 0 if _is_tpu(part) else node.accelerators,
         "accelerators_per_replica": 0 if _is_tpu(part) else part.accelerators_per_replica,
@@ -135,6 +140,7 @@ def _service(plan: Plan, part: Part) -> dict[str, object]:
         "min": part.pool.min_replicas,
         "max": part.pool.max_replicas,
         "variant": part.pool.variant,
+        "environment": engine_environment(part),
         "labels": labels_of(plan, part),
         "schedule": {
             f"{entry.hour:02}h-{entry.machines}{'-up' if entry.rises else ''}": {

@@ -117,6 +117,7 @@ resource "google_container_node_pool" "pool" {
   location           = each.value.region
   cluster            = lookup(var.existing_clusters, each.value.region, null) == null ? google_container_cluster.region[each.value.region].id : var.existing_clusters[each.value.region]
   initial_node_count = null
+  node_locations     = lookup(var.zones, each.value.region, null)
 
   autoscaling {
     total_min_node_count = each.value.min

@@ -42,7 +42,7 @@ resource "google_cloud_run_v2_service" "pool" {
       }
 
       dynamic "env" {
-        for_each = merge(var.images[each.value.variant].environment, { TIGHTROPE_POOL = each.value.pool })
+        for_each = merge(each.value.environment, var.images[each.value.variant].environment)
 
         content {
           name  = env.key

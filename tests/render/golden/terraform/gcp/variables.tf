@@ -127,6 +127,12 @@ variable "proxy_only_subnets" {
   }
 }
 
+variable "zones" {
+  description = "Region => zones in which machines may stand, such as us-central1-a, where not every zone has the plan's machine types; all where there is none."
+  type        = map(list(string))
+  default     = {}
+}
+
 variable "allowed_cidrs" {
   description = "Ranges that may reach the control planes of the GKE clusters; none by default."
   type        = list(string)
@@ -291,6 +297,7 @@ variable "pools" {
     start_s                  = number
     variant                  = string
     arguments                = list(string)
+    environment              = map(string)
     replicas                 = number
     accelerators             = number
     accelerators_per_replica = number
@@ -327,6 +334,7 @@ variable "services" {
     min         = number
     max         = number
     variant     = string
+    environment = map(string)
     labels      = map(string)
     schedule = map(object({
       cron     = string

@@ -22,7 +22,7 @@ locals {
       image     = replace(replace(jsonencode(var.images[pool.variant].image), "%", "%%"), "$", "$$")
       arguments = [for item in concat(pool.arguments, var.images[pool.variant].arguments) : replace(replace(jsonencode(item), "%", "%%"), "$", "$$")]
       environment = [
-        for name, value in merge(var.images[pool.variant].environment, { TIGHTROPE_POOL = pool.pool, PORT = tostring(var.images[pool.variant].port) }) :
+        for name, value in merge(pool.environment, var.images[pool.variant].environment, { PORT = tostring(var.images[pool.variant].port) }) :
         replace(replace(jsonencode("--env=${name}=${value}"), "%", "%%"), "$", "$$")
       ]
     }
@@ -147,6 +147,7 @@ resource "google_compute_region_instance_group_manager" "pool" {
 
   # Spot goes where there is any, as evenly as that allows; the others are spread evenly.
   distribution_policy_target_shape = each.value.spot ? "BALANCED" : "EVEN"
+  distribution_policy_zones        = lookup(var.zones, each.value.region, null)
 
   version {
     instance_template = google_compute_region_instance_template.pool[each.key].self_link
