@@ -44,6 +44,8 @@ def test_it_prints_what_it_wrote_and_what_to_run_next(tmp_path: Path) -> None:
 def test_the_next_command_holds_for_any_folder(tmp_path: Path) -> None:
     found = json.loads(run(CHATGENIUS, "--target", "pull-request", "--out", tmp_path / "a; b", "--json"))
     assert shlex.split(found["targets"][0]["next"])[-1] == str(tmp_path / "a; b" / "pull-request.md")
+    narrow = CliRunner().invoke(app, ["render", CHATGENIUS, "--target", "alerts", "--out", str(tmp_path)], env={"COLUMNS": "40"})
+    assert f"promtool test rules {tmp_path}/rules_test.yaml" in narrow.output, "it can be copied from a narrow terminal"
 
 
 def test_it_prints_the_same_as_json(tmp_path: Path) -> None:

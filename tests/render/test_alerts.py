@@ -249,26 +249,36 @@ def test_the_week_that_is_recorded_is_the_plans(name: str) -> None:
 
 @needs_promtool
 def test_the_hour_of_the_week_is_the_plans(tmp_path: Path) -> None:
-    """Prometheus itself reads the week: each hour has a number of its own."""
+    """Prometheus itself reads the week: each two hours have a number of their own, and the second of them is asked."""
     first = make_plan().pools[0]
-    week = tuple(range(1, WEEK + 1))
+    week = tuple(1 + hour // 2 for hour in range(WEEK))
     plan = make_plan(pools=(replace(first, schedule=week, max_replicas=WEEK),), cost_lines=())
     written(RENDERER.render(plan), tmp_path)
-    many = first.serving.engines_per_machine
+    (part,) = of.replicated(plan)
+    mean = sum(week) / WEEK
+    limit = of.LIMITS["cost_over_plan"] * part.node.usd_per_hour
+    expected = {
+        "tightrope:plan_replicas": (f', pool="{first.name}"', lambda count: count * part.replicas_per_machine),
+        "tightrope:usd_per_hour_limit": ("", lambda count: max(count, mean) * limit),
+    }
     asked = [
         {
-            "expr": "tightrope:plan_replicas",
+            "expr": f"round({name}, 0.0001)",
             "eval_time": f"{hours}h30m",
             "exp_samples": [
-                {
-                    "labels": f'tightrope:plan_replicas{{workload="{of.workload(plan)}", pool="{first.name}"}}',
-                    "value": many * week[(THURSDAY + hours) % WEEK],
-                }
+                {"labels": f'{{workload="{of.workload(plan)}"{more}}}', "value": round(value(week[(THURSDAY + hours) % WEEK]), 4)}
             ],
         }
-        for hours in (0, 23, 24, 71, 72, 95, 96, 167)
+        for name, (more, value) in expected.items()
+        for hours in (1, 23, 25, 71, 73, 95, 97, 167)
     ]
-    tests = {"rule_files": ["rules.yaml"], "evaluation_interval": "30m", "tests": [{"interval": "1h", "promql_expr_test": asked}]}
+    groups = [group["name"] for group in load((tmp_path / "rules.yaml").read_text(encoding="utf-8"))["groups"]]
+    tests = {
+        "rule_files": ["rules.yaml"],
+        "evaluation_interval": "30m",
+        "group_eval_order": groups,
+        "tests": [{"interval": "1h", "promql_expr_test": asked}],
+    }
     (tmp_path / "week.yaml").write_text(yaml.safe_dump(tests), encoding="utf-8")
     run("promtool", "test", "rules", tmp_path / "week.yaml")
 

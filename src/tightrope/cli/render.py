@@ -175,9 +175,11 @@ def _print_written(console: "Console", name: str, folder: Path, updated: "Update
     add_rows(table, "yours", [say(f"{path} (left as it is)", "dim") for path in left])
     add_rows(table, "to compare", [say(f"{path} (yours) with {STARTS / path}", "yellow") for path in updated.outdated])
     add_rows(table, "unused", [say(f"{path} (yours, no longer rendered)", "yellow") for path in updated.unused])
-    add_rows(table, "next", [say(command, "bold")] if command else [])
     console.print(say(f"{name}, in {folder}/", "bold"))
     console.print(table)
+    if command:
+        # Not wrapped, so that it can be copied.
+        console.print(say("next  ", "dim").append_text(say(command, "bold")), soft_wrap=True)
 
 
 def _show_difference(old: "Plan", new: "Plan", out: Path | None, *, as_json: bool) -> None:

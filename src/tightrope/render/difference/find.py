@@ -51,18 +51,17 @@ class Difference:
 def find_difference(old: Plan, new: Plan) -> Difference:
     """Return what changes from one plan to another; the resources' differences add up to that of the monthly costs."""
     before, after = _costs(old.cost_lines), _costs(new.cost_lines)
-    pools = {pool.name: (pool, None) for pool in old.pools} | {pool.name: (None, pool) for pool in new.pools}
     named = {pool.name: pool for pool in old.pools}, {pool.name: pool for pool in new.pools}
     names = list(dict.fromkeys([*named[1], *named[0], *after, *before]))
     found = [_resource(name, named[0].get(name), named[1].get(name), before.get(name), after.get(name)) for name in names]
-    shown = [item for item in found if name_is_paid(item) or item.name in pools]
+    shown = [item for item in found if is_paid(item) or item.name in named[0] or item.name in named[1]]
     shown.sort(key=lambda item: (item.change == "same", -abs(item.more_usd_per_month), item.name))
     return Difference(
         old.workload, new.workload, old.monthly_cost_usd, new.monthly_cost_usd, old.status, new.status, tuple(shown)
     )
 
 
-def name_is_paid(item: Resource) -> bool:
+def is_paid(item: Resource) -> bool:
     """Return whether anything is paid for a resource under either plan."""
     return bool(item.old_usd_per_month or item.new_usd_per_month)
 
@@ -93,7 +92,10 @@ def _what(old: Pool | None, new: Pool | None) -> tuple[str, ...]:
     """Return what differs between a pool and itself, or what a new or a gone one is."""
     if old is None or new is None:
         pool = old or new
-        return (f"{_mean(pool)} × {pool.machine} {pool.offer}, {pool.cloud} {pool.region}",) if pool is not None else ()
+        if pool is None:
+            return ()
+        machines = f"{pool.machine} {pool.offer}" if pool.serving.metered else f"{_mean(pool)} × {pool.machine} {pool.offer}"
+        return (f"{machines}, {pool.cloud} {pool.region}",)
     pairs = [
         ("", old.machine, new.machine),
         ("", old.offer, new.offer),
