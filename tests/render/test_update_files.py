@@ -35,6 +35,17 @@ def test_what_is_no_longer_rendered_goes_with_its_folder(tmp_path: Path) -> None
     assert (tmp_path / "aws/settings.auto.tfvars").exists(), "what is the user's stays"
 
 
+def test_what_can_not_be_removed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    update_files(tmp_path, OURS, "terraform")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(InputError, match="can not be removed: Permission denied"):
+        update_files(tmp_path, {Path("aws/main.tf"): "a\n"}, "terraform")
+
+
 def test_the_users_settings_are_never_replaced(tmp_path: Path) -> None:
     update_files(tmp_path, OURS, "terraform")
     (tmp_path / "aws/settings.auto.tfvars").write_text('team = "search"\n')

@@ -135,8 +135,7 @@ def update_files(out: Path, files: dict[Path, str], target: str, *, force: bool 
     write_files(out, new | starts | {own: json.dumps(listed, indent=1, ensure_ascii=False) + "\n"})
     unused = [path for path in before if path not in files and is_yours(path)]
     for path in (*gone, *(STARTS / path for path in unused)):
-        (out / path).unlink(missing_ok=True)
-        _prune(out, path.parent)
+        _remove(out, path)
     return Updated(
         written=tuple(written),
         same=tuple(path for path in files if path not in written and path not in yours),
@@ -177,6 +176,16 @@ def _read(path: Path) -> str | None:
 def _digest(text: str | None) -> str:
     """Return the SHA-256 of a text."""
     return hashlib.sha256((text or "").encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _remove(out: Path, path: Path) -> None:
+    """Remove a file, and the folders that have become empty."""
+    try:
+        (out / path).unlink(missing_ok=True)
+        _prune(out, path.parent)
+    except OSError as error:
+        msg = f"it is no longer rendered, and can not be removed: {error.strerror}"
+        raise InputError(msg, resolve="remove it by hand", where=Where(out / path)) from error
 
 
 def _prune(out: Path, folder: Path) -> None:
