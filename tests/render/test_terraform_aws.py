@@ -218,6 +218,15 @@ def test_an_apply_begins_with_the_floor_of_the_hour(tmp_path: Path) -> None:
     assert group["min_size"] in hours
 
 
+@needs_tools
+def test_a_plan_without_an_autoscaler_gets_none(tmp_path: Path) -> None:
+    plan = load("vision")
+    made = planned(write(tmp_path / "aws", files(replace(plan, scaling=replace(plan.scaling, enabled=False)))), *VM)
+    assert "requests" not in {policy["name"] for policy in made.get("aws_autoscaling_policy", {}).values()}
+    actions = keyed(made["aws_autoscaling_schedule"], "pool").values()
+    assert all(action["desired_capacity"] == action["min_size"] for action in actions)
+
+
 def test_another_number_at_the_same_times_keeps_the_actions() -> None:
     plan = load("chatgenius")
     more = replace(plan, pools=tuple(replace(pool, schedule=tuple(2 * n for n in pool.schedule)) for pool in plan.pools))

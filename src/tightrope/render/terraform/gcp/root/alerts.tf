@@ -41,8 +41,8 @@ locals {
         severity = "WARNING"
       }
       idle = {
-        title    = "a pool is hardly used for six hours: plan again"
-        query    = "max by (pool) (max_over_time(tightrope_utilisation_ratio{${local.ours}}[6h])) < ${var.utilisation.low}"
+        title    = "a pool is hardly used all day: plan again"
+        query    = "max by (pool) (max_over_time(tightrope_utilisation_ratio{${local.ours}}[23h])) < ${var.utilisation.low}"
         duration = "600s"
         severity = "WARNING"
       }

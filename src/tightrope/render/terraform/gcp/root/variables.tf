@@ -78,8 +78,8 @@ variable "notify_emails" {
   type        = list(string)
 
   validation {
-    condition     = length(var.notify_emails) > 0 && alltrue([for email in var.notify_emails : can(regex("^[^@\\s]+@[^@\\s]+$", email))])
-    error_message = "Name at least one email address."
+    condition     = length(var.notify_emails) > 0 && length(var.notify_emails) <= 5 && alltrue([for email in var.notify_emails : can(regex("^[^@\\s]+@[^@\\s]+$", email))])
+    error_message = "Name one to five email addresses: a budget tells no more."
   }
 }
 
@@ -227,7 +227,7 @@ variable "log_retention_days" {
 }
 
 variable "utilisation" {
-  description = "Use of a pool (1 is all that it sustains within the promises) below which, for six hours, and above which, for ten minutes, somebody hears of it."
+  description = "Use of a pool (1 is all that it sustains within the promises) below which, all day, and above which, for ten minutes, somebody hears of it."
   type        = object({ low = number, high = number })
   default     = { low = 0.2, high = 1.1 }
 }
