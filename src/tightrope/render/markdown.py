@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from tightrope.render import words
 
+_CALLS = re.compile(r"([@#])")
+"""GitHub makes mentions and references even of what a backslash escapes; an empty comment parts them (github/markup, issue 1168)."""
 _MARKUP = re.compile(r"([\\`*_\[\]<>#|~@&])")
 
 
@@ -12,12 +14,13 @@ def said(text: str) -> str:
     r"""Return a text on one line in which nothing is markup, a link, a mention or a cell's end.
 
     >>> said("a|b <img> @me")
-    'a\\|b \\<img\\> \\@me'
+    'a\\|b \\<img\\> \\@<!-- -->me'
     >>> said("int8-g4dn-xlarge, 3 × g4dn.xlarge")
     'int8-g4dn-xlarge, 3 × g4dn.xlarge'
     """
     plain = words.clean(text)
-    return re.sub(r"(?<=\w)\\_(?=\w)", "_", _MARKUP.sub(r"\\\1", plain))
+    escaped = re.sub(r"(?<=\w)\\_(?=\w)", "_", _MARKUP.sub(r"\\\1", plain))
+    return _CALLS.sub(r"\1<!-- -->", escaped)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
