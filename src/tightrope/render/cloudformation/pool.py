@@ -3,7 +3,7 @@
 from typing import Any
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part, engine_arguments, engine_environment
+from tightrope.render.infra.deploy import Part, engine_arguments, engine_environment, most_machines
 from tightrope.render.infra.names import label_value, pascal, slug
 from tightrope.render.infra.schedule import DAYS, Moment
 
@@ -63,7 +63,7 @@ def pool_values(plan: Plan, part: Part) -> dict[str, Any]:
         "environment": engine_environment(part),
         "tags": {**common_tags(plan), **part.labels(plan)},
         "least": min(part.week),
-        "most": max(part.pool.max_replicas, *part.week),
+        "most": most_machines(plan, part),
         "per_minute": round(60 * part.requests_per_s, 6) if plan.scaling.enabled else 0,
     }
 

@@ -9,7 +9,16 @@ from tightrope.base.errors import InputError
 from tightrope.base.metrics import METRICS
 from tightrope.base.plan import Plan
 from tightrope.clouds.services import find_size
-from tightrope.render.infra.deploy import PLAN_AGAIN, Part, deploy, engine_arguments, engine_environment, on_cloud, start_minutes
+from tightrope.render.infra.deploy import (
+    PLAN_AGAIN,
+    Part,
+    deploy,
+    engine_arguments,
+    engine_environment,
+    most_machines,
+    on_cloud,
+    start_minutes,
+)
 from tightrope.render.infra.names import slug
 from tightrope.render.infra.schedule import DAYS, Entry
 from tightrope.render.infra.templates import check_text, static
@@ -97,7 +106,7 @@ def _machines(plan: Plan, part: Part) -> Data:
         "arch": part.node.arch,
         "spot": part.spot,
         "minimum": min(part.week),
-        "maximum": max(pool.max_replicas, peak),
+        "maximum": most_machines(plan, part),
         "peak": peak,
         "accelerators": part.node.accelerators,
         "replicas": part.replicas_per_machine,

@@ -10,7 +10,7 @@ from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.base.records import Slo
 from tightrope.clouds.services import ServiceSize, find_size
-from tightrope.render.infra.deploy import Part, engine_arguments, engine_environment, notice, promises, usd_on
+from tightrope.render.infra.deploy import Part, engine_arguments, engine_environment, most_machines, notice, promises, usd_on
 from tightrope.render.infra.names import label_value, slug
 from tightrope.render.infra.schedule import DAYS, HOURS, Moment, at_most
 from tightrope.render.infra.templates import json_file
@@ -102,7 +102,7 @@ def _machines(plan: Plan, part: Part) -> dict[str, object]:
         "backs": part.pool.serving.backs,
         "variant": part.pool.variant,
         "least": min(part.week),
-        "most": max(part.pool.max_replicas, *part.week),
+        "most": most_machines(plan, part),
         "week": _week(part),
         "schedule": _schedule(part, lambda moment: moment.cron),
         "requests_per_s": part.requests_per_s if plan.scaling.enabled else 0.0,

@@ -5,7 +5,17 @@ from math import ceil, floor
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.clouds.services import ServiceSize, find_size
-from tightrope.render.infra.deploy import PLAN_AGAIN, Part, deploy, engine_arguments, engine_environment, notice, promises, usd_on
+from tightrope.render.infra.deploy import (
+    PLAN_AGAIN,
+    Part,
+    deploy,
+    engine_arguments,
+    engine_environment,
+    most_machines,
+    notice,
+    promises,
+    usd_on,
+)
 from tightrope.render.infra.names import slug
 from tightrope.render.terraform.gcp.hours import stretches
 
@@ -90,7 +100,7 @@ def _machines(plan: Plan, part: Part) -> dict[str, object]:
         "spot": part.spot,
         "usd_per_hour": node.usd_per_hour,
         "min": pool.min_replicas,
-        "max": pool.max_replicas,
+        "max": most_machines(plan, part),
         "signal": _signal(plan, part),
         "requests_per_s": round(part.requests_per_s, 6),
         "in_flight": max(1, floor(pool.serving.concurrency * plan.scaling.target_utilisation)),
