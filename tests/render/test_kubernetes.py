@@ -280,6 +280,18 @@ def test_only_the_gateways_own_metrics_are_asked_for() -> None:
     assert names <= METRICS.keys()
 
 
+def test_a_rate_is_taken_over_what_prometheus_has_seen() -> None:
+    plan = one_pool()
+    plan = replace(plan, scaling=replace(plan.scaling, metric_window_s=15.0))
+    assert triggers(scaled_of(plan))["load"]["query"].endswith("[60s]))")
+
+
+def test_a_replica_that_carries_little_is_counted_in_replicas() -> None:
+    load = triggers(scaled_of(one_pool(autoscaling={"target_requests_per_s": 0.0004})))["load"]
+    assert load["threshold"] == "1"
+    assert load["query"].endswith(" / 0.0004")
+
+
 def test_a_replica_carries_what_the_plan_says() -> None:
     plan = one_pool(**serving(engines_per_machine=2))
     pool = plan.pools[0]

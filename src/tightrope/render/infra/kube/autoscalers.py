@@ -8,7 +8,7 @@ from tightrope.base.records import ScalingLimit
 from tightrope.render.infra.deploy import Part, most_replicas, replica_cpu
 from tightrope.render.infra.kube.calendar import least, spans
 from tightrope.render.infra.kube.places import labels
-from tightrope.render.infra.kube.queries import followed, lacking, waiting, wakes
+from tightrope.render.infra.kube.queries import followed, for_keda, lacking, waiting, wakes, window_s
 from tightrope.render.infra.names import label_value, slug
 from tightrope.render.infra.schedule import Moment
 from tightrope.render.infra.templates import fill
@@ -48,7 +48,7 @@ def _cooldown_s(plan: Plan, part: Part) -> float | None:
 def keda(plan: Plan, part: Part, target: str) -> str:
     """Return the ScaledObject of a pool whose Deployment is ``target``, without the notice."""
     many, early_s = part.replicas_per_machine, part.pool.serving.start_s + plan.scaling.upscale_stabilization_s
-    asked, missing, always = followed(plan, part), lacking(plan, part), least(part.week, early_s) * many
+    asked, missing, always = for_keda(followed(plan, part)), lacking(plan, part), least(part.week, early_s) * many
     cooldown_s = _cooldown_s(plan, part)
     most = most_replicas(plan, part)
     shown = [
@@ -150,7 +150,7 @@ def adapter_rules(plan: Plan) -> str:
         series, shown = "tightrope_requests_in_flight", "sum(<<.Series>>{<<.LabelMatchers>>})"
     else:
         series = "tightrope_arrivals_total"
-        shown = f"sum(rate(<<.Series>>{{<<.LabelMatchers>>{waiting(plan)}}}[{ceil(plan.scaling.metric_window_s)}s]))"
+        shown = f"sum(rate(<<.Series>>{{<<.LabelMatchers>>{waiting(plan)}}}[{window_s(plan)}s]))"
     values = {"series": series, "as": adapter_metric(series), "query": shown}
     return fill(FOLDER, "adapter.yaml.j2", "yaml", values)
 

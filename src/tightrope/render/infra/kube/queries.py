@@ -9,6 +9,10 @@ from tightrope.base.plan import Plan
 from tightrope.render.infra.deploy import Part, backed
 from tightrope.render.infra.names import label_value
 
+LEAST_THRESHOLD = 0.1
+LEAST_WINDOW_S = 60
+"""A shorter rate has gaps: two scrapes may not be in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Followed:
@@ -31,6 +35,13 @@ def followed(plan: Plan, part: Part) -> Followed | None:
     return replace(own, query=f"{own.query} / {own.per_replica:.9g} + {missing}", per_replica=1.0) if missing else own
 
 
+def for_keda(asked: Followed | None) -> Followed | None:
+    """Return the same in replicas where it is small: KEDA reads a threshold to a thousandth, and drops what is below."""
+    if asked is None or asked.per_replica >= LEAST_THRESHOLD:
+        return asked
+    return replace(asked, query=f"{asked.query} / {asked.per_replica:.9g}", per_replica=1.0)
+
+
 def _own(plan: Plan, part: Part) -> Followed:
     """Return what the pool itself is asked to do."""
     replicas, here = part.replicas_per_machine, _of(plan, part.pool.name)
@@ -39,8 +50,13 @@ def _own(plan: Plan, part: Part) -> Followed:
         name = METRICS["tightrope_requests_in_flight"].name
         return Followed(name, f"sum({name}{{{here}}})", per_machine / replicas)
     name = METRICS["tightrope_arrivals_total"].name
-    rate = f"sum(rate({name}{{{here}{waiting(plan)}}}[{ceil(plan.scaling.metric_window_s)}s]))"
+    rate = f"sum(rate({name}{{{here}{waiting(plan)}}}[{window_s(plan)}s]))"
     return Followed(name, rate, part.requests_per_s / replicas)
+
+
+def window_s(plan: Plan) -> int:
+    """Return the seconds over which a rate is taken: the plan's, and what four scrapes of ``monitors.yaml`` span at least."""
+    return max(LEAST_WINDOW_S, ceil(plan.scaling.metric_window_s))
 
 
 def waiting(plan: Plan) -> str:
