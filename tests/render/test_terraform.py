@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from checkers import assert_accepted, needs_tools
 from golden_tree import NAMES, PLANS
+from terraform_roots import write
 
 from tightrope.render.infra.deploy import on_cloud
 from tightrope.render.plan_json.load import load_plan
@@ -45,6 +47,16 @@ def without_notice(text: str) -> dict[str, object]:
 def body(text: str) -> str:
     """Return a file without what it says first of the plan, whose promises are fewer on one cloud."""
     return text.split("\n\n", 1)[1]
+
+
+@needs_tools
+@pytest.mark.parametrize("cloud", ["aws", "azure", "gcp"])
+def test_a_root_is_tested_before_anything_is_filled_in(cloud: str, tmp_path: Path) -> None:
+    files = RENDERER.render(load_plan(PLANS / "helpdesk.json"))
+    write(tmp_path, files)
+    report = assert_accepted("tfcheck", tmp_path / cloud, "--no-plan")
+    assert "passed)" in " ".join(report["checked"])
+    assert all("\nmock_provider " in text for path, text in files.items() if path.name.endswith(".tftest.hcl"))
 
 
 def test_every_pool_is_in_the_readme_with_where_it_is_written() -> None:

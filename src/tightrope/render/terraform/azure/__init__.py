@@ -5,6 +5,7 @@ Comes in: a ``Plan``. Goes out: the files below ``root/`` as they are, ``plan.au
 """
 
 import json
+from base64 import b64encode
 from math import ceil
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from tightrope.render.infra.templates import fill, static
 from tightrope.render.terraform.azure.readme import readme
 
 FOLDER = "terraform/azure/root"
+NO_KEY = b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32)).decode()
+"""A public key in form, which is nobody's."""
 ALWAYS = (
     "alerts.tf",
     "budget.tf",
@@ -45,6 +48,7 @@ def files(plan: Plan) -> dict[Path, str]:
         **{Path("machine", name): text for name, text in data.scripts().items()},
         Path("plan.auto.tfvars.json"): json.dumps(variables(plan), indent=2, ensure_ascii=False) + "\n",
         Path("settings.auto.tfvars"): _settings(here),
+        Path("tests/example.auto.tfvars.json"): json.dumps(_example(here), indent=2, ensure_ascii=False) + "\n",
         Path("commitments.md"): commitments_page(plan, "azure"),
         Path("README.md"): readme(plan),
     }
@@ -74,6 +78,27 @@ def _settings(here: Plan) -> str:
         "variants": sorted({part.pool.variant for part in (*deploy(here, "machines"), *containers)}),
     }
     return fill(FOLDER, "settings.auto.tfvars.j2", "hcl", values)
+
+
+def _example(here: Plan) -> data.Data:
+    """Return settings for ``terraform test``: a subnet in every region, an image for every variant, nobody let in."""
+    machines, containers = deploy(here, "machines"), deploy(here, "container")
+    group = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/example"
+    subnet = f"{group}/providers/Microsoft.Network/virtualNetworks/example/subnets/example"
+    return {
+        "team": "example",
+        "environment": "test",
+        "cost_centre": "example",
+        "notify_emails": ["platform@example.com"],
+        "subnet_ids": dict.fromkeys(_regions(machines), subnet),
+        **({"container_subnet_ids": dict.fromkeys(_regions(containers), subnet)} if containers else {}),
+        "images": {part.pool.variant: {"image": "example.azurecr.io/model:1"} for part in (*machines, *containers)},
+        "admin_ssh_public_key": f"ssh-ed25519 {NO_KEY} example",
+        "allowed_cidrs": [],
+        "margin": 0.1,
+        "expires_on": "",
+        "metrics": None,
+    }
 
 
 def _regions(parts: tuple[Part, ...]) -> list[str]:

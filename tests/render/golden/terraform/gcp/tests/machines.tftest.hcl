@@ -2,6 +2,10 @@
 # Do not edit: plan or render again, and put what is yours into the settings or the overlay, which are never overwritten.
 # Hours are those of UTC; the traffic is of no calendar, so its first day is taken as a Monday.
 
+# terraform test asks no cloud: the provider is mocked, and what is yours comes from example.auto.tfvars.json.
+
+mock_provider "google" {}
+
 run "machines" {
   command = plan
 

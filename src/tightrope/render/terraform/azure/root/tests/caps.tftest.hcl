@@ -1,5 +1,7 @@
 # `terraform test` asks for a plan and asserts what the plan of Tightrope promises: caps, spot, money, nothing open. Nothing is created.
 
+mock_provider "azurerm" {}
+
 run "scale_sets_keep_to_the_plan" {
   command = plan
 

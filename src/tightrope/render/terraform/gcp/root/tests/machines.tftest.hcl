@@ -1,3 +1,7 @@
+# terraform test asks no cloud: the provider is mocked, and what is yours comes from example.auto.tfvars.json.
+
+mock_provider "google" {}
+
 run "machines" {
   command = plan
 
