@@ -491,6 +491,21 @@ def test_chips_are_counted_by_their_makers_plugin() -> None:
         rendered(one_pool(node=replace(node, accelerator="abacus")))
 
 
+def test_a_request_may_be_as_long_as_the_cache_holds() -> None:
+    """VLLM starts only where a request of the model's whole context would fit, or of what it is told."""
+    plan = ALL["chatgenius"]
+    small = replace(plan.pools[0].serving.engine, kv_capacity_tokens=5000)
+    files = rendered(
+        replace(plan, pools=(replace(plan.pools[0], serving=replace(plan.pools[0].serving, engine=small)), *plan.pools[1:]))
+    )
+    kept = settings_of(files)
+    for part, tokens in zip(deploy(plan), ("5000", "8192", None), strict=True):
+        container = named(files, "Deployment")[part.key]["spec"]["template"]["spec"]["containers"][0]
+        assert ("--max-model-len=$(MAX_MODEL_LEN)" in container["args"]) == (tokens is not None)
+        keys = [item["valueFrom"]["configMapKeyRef"]["key"] for item in container["env"] if item["name"] == "MAX_MODEL_LEN"]
+        assert [kept[key] for key in keys] == ([tokens] if tokens else [])
+
+
 def test_the_image_of_a_token_engine_is_of_its_chip() -> None:
     plan = ALL["chatgenius"]
     pool = plan.pools[0]

@@ -13,7 +13,7 @@ from tightrope.base.records import TokenEngine
 from tightrope.render.infra.deploy import Part, deploy, most_machines, remark, replica_cpu, replica_memory_mib
 from tightrope.render.infra.kube import autoscalers, containers, nodes
 from tightrope.render.infra.kube.autoscalers import FOLDER, fits_hpa
-from tightrope.render.infra.kube.places import Place, gateway_labels, model_key, places
+from tightrope.render.infra.kube.places import Place, gateway_labels, length_key, model_key, places
 from tightrope.render.infra.names import label_value, slug
 from tightrope.render.infra.schedule import HOURS
 from tightrope.render.infra.templates import fill, static
@@ -345,6 +345,13 @@ def settings(plan: Plan, place: Place) -> list[dict[str, str]]:
     models = {model_key(part): part.pool.variant for part in place.parts}
     for key, variant in models.items():
         found.append(_setting(key, f"s3://example-models/{key.removeprefix('model-')}", f"Where the files of {variant} lie."))
+    for part in place.parts:
+        if tokens := containers.longest_request(part):
+            found.append(
+                _setting(
+                    length_key(part), str(tokens), f"Most tokens of a request to {part.pool.name}, no more than its model takes."
+                )
+            )
     for part in elsewhere(plan, place):
         found.append(_setting(f"url-{part.key}", "https://example.com", f"Where {part.pool.name} answers ({part.pool.machine})."))
     for item in plan.classes:

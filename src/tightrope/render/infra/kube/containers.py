@@ -48,6 +48,8 @@ while True:
     time.sleep(1)
 """
 """vLLM drops what is on it when it is told to stop (its issue 24885): a pod waits first until nothing is, or its time is up."""
+USUAL_CONTEXT_TOKENS = 8192
+"""What the user's settings begin with, where the cache holds so many: plans do not say how long requests of a model may be."""
 LONGEST_ANSWER_TOKENS = 2048
 """An answer that a pod may finish before it goes; a longer one begins again elsewhere. vLLM's own limit is the model's."""
 LEAST_GRACE_S = 30
@@ -78,7 +80,7 @@ def container(part: Part) -> Container:
     """Return the engine of a pool: vLLM for tokens, Tightrope's own server for batches of requests."""
     if isinstance(part.pool.serving.engine, TokenEngine):
         served = f"--served-model-name={argument(part.model)}"
-        arguments = ("$(MODEL)", served, f"--port={PORT}", *engine_arguments(part))
+        arguments = ("$(MODEL)", served, f"--port={PORT}", "--max-model-len=$(MAX_MODEL_LEN)", *engine_arguments(part))
         drain = ("python3", "-c", DRAIN)
         return Container(
             vllm(part), ("vllm", "serve"), arguments, model_key(part), "/health", "/health", needs_plan=False, drain=drain
@@ -91,6 +93,12 @@ def vllm(part: Part) -> str:
     """Return the image of a token engine, by the chips of its machine."""
     other = OTHER_VLLM.get(resource(part) if part.node.accelerators else "")
     return f"vllm-{other}:{OTHER_TAG}" if other else VLLM
+
+
+def longest_request(part: Part) -> int:
+    """Return the tokens of prompt and answer that an engine takes at first, no more than fit; 0 where the model has none."""
+    engine = part.pool.serving.engine
+    return min(engine.kv_capacity_tokens, USUAL_CONTEXT_TOKENS) if isinstance(engine, TokenEngine) else 0
 
 
 def gateway_arguments(place: Place) -> tuple[str, ...]:

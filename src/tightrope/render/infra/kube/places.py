@@ -63,6 +63,11 @@ def gateway_labels(plan: Plan) -> dict[str, str]:
     }
 
 
+def length_key(part: Part) -> str:
+    """Return the key of ``tightrope-settings`` under which the user says how many tokens a request to a pool may have."""
+    return f"length-{part.key}"
+
+
 def model_key(part: Part) -> str:
     """Return the key of ``tightrope-settings`` under which the user says where the variant's files lie."""
     return f"model-{slug(part.pool.variant)}"

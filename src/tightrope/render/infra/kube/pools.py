@@ -8,7 +8,7 @@ from tightrope.render import words
 from tightrope.render.infra.deploy import Part, replica_memory_mib
 from tightrope.render.infra.kube import containers
 from tightrope.render.infra.kube.autoscalers import is_scaled
-from tightrope.render.infra.kube.places import labels, selector
+from tightrope.render.infra.kube.places import labels, length_key, selector
 
 LEAST_PROGRESS_S = 600
 """Kubernetes' own."""
@@ -35,6 +35,7 @@ def pool_values(plan: Plan, part: Part) -> dict[str, object]:
         "command": list(engine.command),
         "arguments": engine.arguments,
         "model": engine.model,
+        "length": "" if engine.needs_plan else length_key(part),
         "ready": engine.ready,
         "alive": engine.alive,
         "needs_plan": engine.needs_plan,
