@@ -50,8 +50,8 @@ def fit_head(vectors: Vectors | FloatArray, labels: IntArray, classes: int, *, c
     size = given.shape[1]
     mean, scale = (given.mean(axis=0), np.maximum(given.std(axis=0), 1e-6)) if centred else (np.zeros(size), np.full(size, 0.05))
     given = ((given - mean) / scale).astype(np.float32)
-    wanted = np.eye(classes)[labels]
-    parts = [np.zeros((given.shape[1], classes)), np.zeros(classes)]
+    wanted = np.eye(classes, dtype=np.float32)[labels]
+    parts: list[AnyArray] = [np.zeros((given.shape[1], classes), np.float32), np.zeros(classes, np.float32)]
     first, second = [np.zeros_like(part) for part in parts], [np.zeros_like(part) for part in parts]
     for step in range(1, STEPS + 1):
         error = (_softmax(given @ parts[0] + parts[1]) - wanted) / len(given)
@@ -61,7 +61,7 @@ def fit_head(vectors: Vectors | FloatArray, labels: IntArray, classes: int, *, c
             second[place] = 0.999 * second[place] + 0.001 * slope**2
             change = (first[place] / (1 - 0.9**step)) / (np.sqrt(second[place] / (1 - 0.999**step)) + 1e-12)
             parts[place] = parts[place] - RATE * change * (1 - step / (STEPS + 1))
-    return Head(parts[0], parts[1], mean, scale)
+    return Head(parts[0].astype(np.float64), parts[1].astype(np.float64), mean, scale)
 
 
 def cosine(left: Vectors, right: Vectors) -> FloatArray:

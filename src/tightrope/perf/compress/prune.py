@@ -20,6 +20,8 @@ from tightrope.perf.compress.structure import Layer, Neurons, find_heads, find_l
 
 ROUND = 32
 """Neurons are kept in multiples of this, which is what the runtime's inner loops are made for."""
+LAYER_EXAMPLES = 48
+"""Of the calibration examples, on which every layer is left out in turn."""
 RIDGE = 1e-3
 """Of the mean energy of a neuron, added before the fit."""
 FIRST = "first_head"
@@ -80,6 +82,7 @@ def without_layers(graph: Graph, count: int, calibration: Examples, progress: Pr
     if count and count >= there:
         msg = f"{count} layers are to be taken out, and the model has {there} that can be told apart"
         raise InputError(msg, resolve="take out fewer; a layer is an attention and what follows it, each added to what went in")
+    calibration = calibration.take(np.arange(min(LAYER_EXAMPLES, len(calibration))))
     reference = run_bytes(graph, calibration) if count else np.zeros((0, 1), np.float32)
     for number in range(count):
         tried: list[tuple[float, Graph]] = []
