@@ -161,6 +161,29 @@ def test_what_is_rendered_costs_what_the_plan_says() -> None:
 
 
 @needs_tools
+def test_nodes_are_of_the_planned_machines_and_offers() -> None:
+    plan = PLANS_ON_GOOGLE["vision"]
+    nodes = of_type(planned("vision", "kubernetes"), "google_container_node_pool")
+    found = {
+        (item["node_config"][0]["machine_type"], item["node_config"][0]["spot"], item["location"]) for item in nodes.values()
+    }
+    assert found == {(pool.machine, pool.offer == "spot", pool.region) for pool in plan.pools}
+    assert all(item["node_config"][0]["labels"] == {"tightrope.dev/pool": key} for key, item in nodes.items())
+
+
+@needs_tools
+def test_a_function_is_of_the_planned_size_and_cap() -> None:
+    [pool] = [pool for pool in HELPDESK.pools if pool.machine == "cloud-run-1vcpu-2gb"]
+    [service] = of_type(planned("helpdesk"), "google_cloud_run_v2_service").values()
+    [template] = service["template"]
+    [container] = template["containers"]
+    assert container["resources"][0]["limits"] == {"cpu": "1", "memory": "2048Mi"}
+    assert container["resources"][0]["cpu_idle"] is True
+    assert template["scaling"][0]["max_instance_count"] == pool.max_replicas
+    assert template["max_instance_request_concurrency"] == max(1, int(pool.serving.concurrency))
+
+
+@needs_tools
 @pytest.mark.parametrize("name", ["chatgenius", "vision"])
 def test_every_group_has_the_planned_week(name: str) -> None:
     plan = PLANS_ON_GOOGLE[name]
