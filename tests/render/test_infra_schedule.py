@@ -1,12 +1,17 @@
 """The week as a calendar: read back it is the week, and with fewer entries never fewer machines."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from math import ceil
 
 import pytest
+from golden_tree import PLANS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tightrope.render.infra.deploy import deploy
 from tightrope.render.infra.schedule import DAYS, HOURS, WEEK, Entry, at_most, entries, from_monday, unfold
+from tightrope.render.plan_json.load import load_plan
 
 counts = st.integers(0, 5)
 days = st.lists(counts, min_size=HOURS, max_size=HOURS)
@@ -84,3 +89,20 @@ def test_the_week_is_turned_to_begin_on_monday(offset: int) -> None:
 
 def test_of_no_calendar_the_first_day_is_a_monday() -> None:
     assert from_monday(range(WEEK), "") == tuple(range(WEEK))
+
+
+@pytest.mark.parametrize("start_s", [0.0, 179.0, 3600.0, 5400.0])
+def test_what_takes_long_to_start_is_there_at_its_hour(start_s: float) -> None:
+    plan = load_plan(PLANS / "vision.json")
+    week = (1,) * 6 + (2, 1, 3, 0, 0, 4) + (1,) * 156
+    pool = replace(plan.pools[0], schedule=week, serving=replace(plan.pools[0].serving, start_s=start_s))
+    part = deploy(replace(plan, pools=(pool,)))[0]
+    moments = {}
+    for entry in part.entries():
+        asked = entry.asked(part.early_s)
+        moments |= {day * 1440 + asked.hour * 60 + asked.minute: entry.machines for day in asked.days}
+    assert len(moments) == sum(len(entry.days) for entry in part.entries())  # no two at one moment
+    floors = [moments[max((at for at in moments if at <= minute), default=max(moments))] for minute in range(7 * 1440)]
+    late = ceil(start_s / 60)
+    for hour, wanted in enumerate(week):
+        assert all(floors[(60 * hour - minute) % (7 * 1440)] >= wanted for minute in range(late + 1))

@@ -96,7 +96,7 @@ def schedule_of(part: Part, logical: str, most: int, *, application: bool) -> li
     Amazon takes one action at a time, and no two of a group that begin at the same moment. So they are made one by one, and an action
     that keeps its time and changes its number is changed where it stands: a new name would be made before the old one goes.
     """
-    listed = [(entry, entry.asked(part.pool.serving.start_s)) for entry in part.entries(most)]
+    listed = [(entry, entry.asked(part.early_s)) for entry in part.entries(most)]
     names = [f"{logical}At{moment.hour:02}{moment.minute:02}{_days(moment)}" for _, moment in listed]
     return [
         {

@@ -14,7 +14,7 @@ from tightrope.base.plan import Node, Plan, Pool
 from tightrope.base.records import TokenEngine
 from tightrope.render import words
 from tightrope.render.infra.names import label_value, slug
-from tightrope.render.infra.schedule import Entry, at_most, entries, from_monday
+from tightrope.render.infra.schedule import Entry, ahead, at_most, entries, from_monday
 
 Kind: TypeAlias = Literal["machines", "owned", "function", "container", "api"]
 KINDS: dict[str, Kind] = {
@@ -74,9 +74,18 @@ class Part:
         """What the autoscaler steers a machine to, requests a second; 0 where the pool is not scaled by it."""
         return self.pool.autoscaling.get("target_requests_per_s", 0.0)
 
+    @property
+    def early_s(self) -> float:
+        """By how much earlier than its hour an entry that rises is asked for: less than an hour, the others are in ``asked_week``."""
+        return 60.0 * (start_minutes(self) % 60)
+
+    def asked_week(self, most: int = 10_000) -> tuple[int, ...]:
+        """Return the week as a calendar of at most so many entries holds it: with the whole hours that a machine takes to start."""
+        return at_most(ahead(self.week, start_minutes(self) // 60), most)
+
     def entries(self, most: int = 10_000) -> tuple[Entry, ...]:
-        """Return the week as a calendar of at most so many entries."""
-        return entries(at_most(self.week, most))
+        """Return the week as a calendar of at most so many entries, of which those that rise are asked for ``early_s`` before."""
+        return entries(self.asked_week(most))
 
     def labels(self, plan: Plan) -> dict[str, str]:
         """Return what is said of it wherever costs are allocated by tags or labels: keys and values that Kubernetes takes."""

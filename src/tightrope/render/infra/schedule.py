@@ -65,6 +65,15 @@ def from_monday(schedule: Sequence[int], first_day: str) -> tuple[int, ...]:
     return (*schedule[shift:], *schedule[:shift])
 
 
+def ahead(week: tuple[int, ...], hours: int) -> tuple[int, ...]:
+    """Return the week in which every hour has what any of the ``hours`` after it wants, too: machines that take longer than one to start.
+
+    >>> ahead((1, 1, 3, *[1] * 165), 1)[:4]
+    (1, 3, 3, 1)
+    """
+    return tuple(max(week[(at + later) % WEEK] for later in range(hours + 1)) for at in range(WEEK))
+
+
 def entries(week: Sequence[int]) -> tuple[Entry, ...]:
     """Return the fewest entries of this kind that give the week from Monday on, in order of hour and machines.
 

@@ -150,7 +150,7 @@ def _target(plan: Plan, part: Part) -> float:
 
 def _entry(part: Part, entry: Entry) -> Data:
     """Return one profile of the week: from when on (in UTC) so many machines are asked for."""
-    asked = entry.asked(part.pool.serving.start_s)
+    asked = entry.asked(part.early_s)
     return {
         "name": f"{entry.hour:02d}:00 {' '.join(DAYS[day][:3] for day in entry.days)}: {entry.machines}",
         "days": [DAYS[day].capitalize() for day in asked.days],

@@ -176,7 +176,7 @@ def hpa(plan: Plan, part: Part, target: str) -> str:
         "subject": f"hpa/{part.key}",
         "entries": [
             {
-                "name": _job(part, moment := entry.asked(part.pool.serving.start_s), entry.machines),
+                "name": _job(part, moment := entry.asked(part.early_s), entry.machines),
                 "cron": moment.cron,
                 "patch": _patch(max(1, entry.machines) * many, follows=asked is not None),
             }

@@ -12,7 +12,7 @@ from tightrope.base.records import Slo
 from tightrope.clouds.services import ServiceSize, find_size
 from tightrope.render.infra.deploy import Part, engine_arguments, engine_environment, most_machines, notice, promises, usd_on
 from tightrope.render.infra.names import label_value, slug
-from tightrope.render.infra.schedule import DAYS, HOURS, Moment, at_most
+from tightrope.render.infra.schedule import DAYS, HOURS, Moment
 from tightrope.render.infra.templates import json_file
 
 MOST_ENTRIES = 100
@@ -193,7 +193,7 @@ def _size(part: Part) -> ServiceSize:
 
 def _week(part: Part) -> dict[str, str]:
     """Return the machines wanted in each hour of each day, for an apply to begin with."""
-    week = at_most(part.week, MOST_ENTRIES)
+    week = part.asked_week(MOST_ENTRIES)
     return {name[:3].capitalize(): " ".join(map(str, week[HOURS * day : HOURS * (day + 1)])) for day, name in enumerate(DAYS)}
 
 
@@ -202,7 +202,7 @@ def _schedule(part: Part, cron: Callable[[Moment], str]) -> dict[str, dict[str, 
 
     Amazon lets no two actions of a group begin at one moment, so that one whose number changes is changed where it stands.
     """
-    listed = [(entry, entry.asked(part.pool.serving.start_s)) for entry in part.entries(MOST_ENTRIES)]
+    listed = [(entry, entry.asked(part.early_s)) for entry in part.entries(MOST_ENTRIES)]
     return {_said(moment): {"cron": cron(moment), "machines": entry.machines} for entry, moment in listed}
 
 

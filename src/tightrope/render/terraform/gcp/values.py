@@ -154,7 +154,7 @@ def _service(plan: Plan, part: Part) -> dict[str, object]:
         "labels": labels_of(plan, part),
         "schedule": {
             f"{entry.hour:02}h-{entry.machines}{'-up' if entry.rises else ''}": {
-                "cron": entry.asked(part.pool.serving.start_s).cron,
+                "cron": entry.asked(part.early_s).cron,
                 "machines": entry.machines,
             }
             for entry in changes

@@ -27,7 +27,7 @@ locals {
   # that of the hour for which machines are asked already.
   floors = {
     for key, pool in merge(var.machines, var.containers) : key => local.expired ? 0 : max([
-      for at in [plantimestamp(), timeadd(plantimestamp(), "${ceil(pool.start_s / 60)}m")] :
+      for at in [plantimestamp(), timeadd(plantimestamp(), "${ceil(pool.start_s / 60) % 60}m")] :
       tonumber(split(" ", pool.week[formatdate("EEE", at)])[tonumber(formatdate("h", at))])
     ]...)
   }
