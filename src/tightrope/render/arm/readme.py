@@ -15,7 +15,7 @@ def readme(plan: Plan) -> str:
     return page(
         f"# {said(plan.workload)} on Azure, without Terraform",
         _notice(plan),
-        table(HEADS, [row(part) for part in deploy(here)]),
+        table(HEADS, [row(plan, part) for part in deploy(here)]),
         f"With a part of what stands around the pools, this is {words.usd(usd_per_month(plan))} a month; the budget is that and "
         "`marginPercent`.",
         "## What is otherwise than in the plan" if differs else "",

@@ -1,7 +1,7 @@
 """``README.md`` beside the templates: what they make, what to fill in, what to run."""
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part, notice
+from tightrope.render.infra.deploy import Part, most_machines, notice
 from tightrope.render.infra.templates import static
 from tightrope.render.markdown import page, said, table
 
@@ -17,7 +17,7 @@ def readme(plan: Plan, parts: tuple[Part, ...]) -> str:
             said(part.pool.region),
             said(part.pool.machine),
             said(part.pool.offer),
-            f"{min(part.week)} to {part.pool.max_replicas}",
+            f"{min(part.week)} to {most_machines(plan, part) if part.kind == 'machines' else part.pool.max_replicas}",
         )
         for part in parts
     ]

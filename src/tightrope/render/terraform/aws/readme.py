@@ -3,7 +3,7 @@
 from tightrope.base.plan import Plan
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.render import words
-from tightrope.render.infra.deploy import Part, deploy, notice, usd_on
+from tightrope.render.infra.deploy import Part, deploy, most_machines, notice, usd_on
 from tightrope.render.infra.schedule import WEEK, at_most
 from tightrope.render.markdown import page, said, table
 from tightrope.render.terraform.aws.data import MOST_ENTRIES, MOST_TARGETS, crowded
@@ -61,7 +61,7 @@ def readme(plan: Plan, parts: tuple[Part, ...]) -> str:
     return page(
         f"# {said(plan.workload)} on AWS",
         "\n".join(f"> {said(line)}" for line in notice(plan)),
-        table(HEADS, [_row(part) for part in parts]) if parts else nothing,
+        table(HEADS, [_row(plan, part) for part in parts]) if parts else nothing,
         f"With what stands around the pools, in proportion, this is {cost} a month: the budget is that and `margin`.",
         *(("## Use it", FILL_IN, COMMANDS) if parts else ()),
         "## What it does otherwise than the plan",
@@ -70,7 +70,7 @@ def readme(plan: Plan, parts: tuple[Part, ...]) -> str:
     )
 
 
-def _row(part: Part) -> tuple[str, ...]:
+def _row(plan: Plan, part: Part) -> tuple[str, ...]:
     """Return one pool's cells."""
     pool = part.pool
     return (
@@ -80,7 +80,7 @@ def _row(part: Part) -> tuple[str, ...]:
         said(pool.offer),
         str(min(part.week)),
         str(max(part.week)),
-        str(max(pool.max_replicas, *part.week)),
+        str(most_machines(plan, part) if part.kind == "machines" else max(pool.max_replicas, *part.week)),
         f"{part.usd_per_month:,.2f}",
     )
 
