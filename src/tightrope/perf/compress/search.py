@@ -135,7 +135,7 @@ class _Search:
         title = "int8" if name == ORIGINAL else f"{name}-int8"
         how = f"static int8, {method} ranges of {len(calibration)} examples, a scale for each column"
         trial = self.attempt(title, "int8", small_tables(static_int8(graph, seen, method)), how)
-        if name != ORIGINAL or trial.tune.drop <= self.asked.max_drop:
+        if name != ORIGINAL or not self.over(trial):
             return trial
         order = self.sensitive(graph, seen, method)
         for count in (2**power for power in range(len(order).bit_length()) if 2**power < len(order)):
@@ -145,9 +145,13 @@ class _Search:
                 title, "int8", made, f"{how}; {count} of {len(order)} multiplications left in float32: {', '.join(skip[:4])}"
             )
             trial = again if again.tune.drop < trial.tune.drop else trial
-            if trial.tune.drop <= self.asked.max_drop:
+            if not self.over(trial):
                 break
         return trial
+
+    def over(self, trial: Trial) -> bool:
+        """Return whether a variant loses more than the budget beyond chance: leaving multiplications in float32 costs speed."""
+        return (trial.tune.drop_high if self.asked.sure else trial.tune.drop_low) > self.asked.max_drop
 
     def best_method(self, graph: Graph, seen: dict[str, Seen]) -> str:
         """Return the way of finding ranges whose answers are nearest to the graph's own."""
