@@ -255,6 +255,7 @@ def test_a_pool_of_a_token_engine_is_told_its_settings_and_port() -> None:
         "arguments": [
             "--max-num-seqs=128",
             "--max-num-batched-tokens=256",
+            "--gpu-memory-utilization=0.95",
             "--no-enable-prefix-caching",
             "--port=8000",
         ],

@@ -80,10 +80,15 @@ def accelerators() -> tuple[Accelerator, ...]:
 
 
 def find_accelerator(machine: MachineType) -> Accelerator | None:
-    """Return the chip of a machine: the same name (less a suffix such as ``-40gb``) and about the same memory."""
-    name = re.sub(r"-\d+gb$", "", machine.accelerator)
+    """Return the chip of a machine, None where the table has none."""
+    return find_chip(machine.accelerator, machine.accelerator_memory_gib)
+
+
+def find_chip(accelerator: str, memory_gib: float) -> Accelerator | None:
+    """Return the chip of the same name (less a suffix such as ``-40gb``) and about the same memory."""
+    name = re.sub(r"-\d+gb$", "", accelerator)
     gap = {
-        chip: abs(chip.board_memory_gib - machine.accelerator_memory_gib) / chip.board_memory_gib
+        chip: abs(chip.board_memory_gib - memory_gib) / chip.board_memory_gib
         for chip in accelerators()
         if chip.accelerator == name
     }

@@ -12,6 +12,7 @@ from tightrope.base.catalogue import ON_DEMAND, OWNED, SPOT
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Node, Plan, Pool
 from tightrope.base.records import TokenEngine
+from tightrope.perf.tables import find_chip
 from tightrope.render import words
 from tightrope.render.infra.names import label_value, slug
 from tightrope.render.infra.schedule import Entry, ahead, at_most, entries, from_monday
@@ -298,9 +299,13 @@ def engine_arguments(part: Part) -> tuple[str, ...]:
     block = (f"--block-size={part.pool.serving.prefix_block_tokens}",) if part.pool.serving.prefix_block_tokens else ()
     wide = part.accelerators_per_replica
     parallel = (f"--tensor-parallel-size={wide}",) if wide > 1 else ()
+    # vLLM's own share leaves a smaller KV cache than the profile has, which counts on this one.
+    chip = find_chip(part.node.accelerator, part.node.accelerator_memory_gib)
+    memory = (f"--gpu-memory-utilization={chip.memory_utilisation:g}",) if chip else ()
     return (
         f"--max-num-seqs={engine.max_sequences}",
         f"--max-num-batched-tokens={engine.chunk_tokens}",
+        *memory,
         *parallel,
         *prefix,
         *block,
