@@ -202,7 +202,7 @@ def test_checkov_finds_nothing_that_is_not_explained(tmp_path: Path) -> None:
 
 
 def test_golden_files() -> None:
-    check_golden_tree("terraform-aws", files(load("helpdesk")))
+    check_golden_tree("terraform/aws", files(load("helpdesk")))
 
 
 @needs_tools
