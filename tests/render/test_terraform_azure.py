@@ -19,8 +19,8 @@ from priced import Parsed, assert_same_cost, priced_usd
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.render.files import write_files
-from tightrope.render.infra.azure.data import ENTRIES, node_pool_name, scripts, usd_per_month
-from tightrope.render.infra.deploy import deploy, on_cloud
+from tightrope.render.infra.azure.data import ENTRIES, node_pool_name, scripts
+from tightrope.render.infra.deploy import deploy, on_cloud, usd_on
 from tightrope.render.infra.schedule import DAYS, Entry, at_most, unfold
 from tightrope.render.terraform.azure import files, variables
 
@@ -236,9 +236,9 @@ def test_machines_of_ones_own_are_refused() -> None:
 
 def test_the_budget_is_the_whole_bill_where_all_stands_on_azure() -> None:
     plan = on_azure("chatgenius")
-    assert usd_per_month(plan) == pytest.approx(sum(line.usd for line in plan.cost_lines))
+    assert usd_on(plan, "azure") == pytest.approx(sum(line.usd for line in plan.cost_lines))
     there = on_cloud(helpdesk(), "azure")
-    assert sum(part.usd_per_month for part in deploy(there)) < usd_per_month(helpdesk()) < helpdesk().monthly_cost_usd
+    assert sum(part.usd_per_month for part in deploy(there)) < usd_on(helpdesk(), "azure") < helpdesk().monthly_cost_usd
 
 
 def test_what_is_coarsened_is_said_with_its_cost() -> None:

@@ -6,7 +6,7 @@ from math import ceil
 from tightrope.base.plan import Plan
 from tightrope.render.infra.azure import data
 from tightrope.render.infra.azure.data import Data
-from tightrope.render.infra.deploy import notice
+from tightrope.render.infra.deploy import notice, usd_on
 from tightrope.render.infra.names import label_value
 
 NO_LOAD: Data = {
@@ -31,7 +31,7 @@ def plan_parameters(plan: Plan) -> Data:
         "pools": [_machines(key, pool) for key, pool in pools.items()],
         "containers": _containers(data.containers(plan)),
         "scripts": {name: b64encode(text.encode()).decode() for name, text in data.scripts().items()},
-        "usdPerMonth": max(1, ceil(data.usd_per_month(plan))),
+        "usdPerMonth": max(1, ceil(usd_on(plan, "azure"))),
         "diskGb": ceil(plan.disk_gb),
     }
 

@@ -76,14 +76,6 @@ def regions(plan: Plan) -> list[str]:
     return sorted({part.pool.region for part in deploy(on_cloud(plan, "azure"))})
 
 
-def usd_per_month(plan: Plan) -> float:
-    """Return what the plan's part on Azure costs a month: its pools, and of what is no pool's a share as large as theirs of all pools."""
-    pooled = sum(line.usd for line in plan.cost_lines if line.pool)
-    around = sum(line.usd for line in plan.cost_lines if not line.pool)
-    here = sum(part.usd_per_month for part in deploy(on_cloud(plan, "azure")))
-    return here + (around * here / pooled if pooled > 0 else around)
-
-
 def node_pool_name(key: str) -> str:
     """Return an AKS node pool's name: letters and digits, at most 12, beginning with a letter; it stands for ``key`` alone.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tightrope.base.plan import Plan
 from tightrope.render.infra.azure import data
 from tightrope.render.infra.commitments import commitments_page
-from tightrope.render.infra.deploy import Part, deploy, on_cloud, remark
+from tightrope.render.infra.deploy import Part, deploy, on_cloud, remark, usd_on
 from tightrope.render.infra.names import label_value
 from tightrope.render.infra.templates import fill, static
 from tightrope.render.terraform.azure.readme import readme
@@ -62,7 +62,7 @@ def variables(plan: Plan) -> data.Data:
         "workload_label": label_value(plan.workload),
         "regions": data.regions(plan),
         "disk_gb": ceil(plan.disk_gb),
-        "usd_per_month": round(data.usd_per_month(plan), 2),
+        "usd_per_month": round(usd_on(plan, "azure"), 2),
         "pools": data.machines(plan),
         **({"containers": containers} if containers else {}),
         **({"functions": functions} if functions else {}),

@@ -2,9 +2,8 @@
 
 from tightrope.base.plan import Plan
 from tightrope.render import words
-from tightrope.render.infra.azure.data import usd_per_month
 from tightrope.render.infra.azure.otherwise import HEADS, otherwise, row
-from tightrope.render.infra.deploy import deploy, notice, on_cloud
+from tightrope.render.infra.deploy import deploy, notice, on_cloud, usd_on
 from tightrope.render.infra.templates import static
 from tightrope.render.markdown import page, said, table
 
@@ -12,11 +11,12 @@ from tightrope.render.markdown import page, said, table
 def readme(plan: Plan) -> str:
     """Return the page."""
     here, differs = on_cloud(plan, "azure"), otherwise(plan)
+    cost = words.usd(usd_on(plan, "azure"))
     return page(
         f"# {said(plan.workload)} on Azure",
         "\n".join(f"> {said(line)}" for line in notice(plan)),
         table(HEADS, [row(plan, part) for part in deploy(here)]),
-        f"With a part of what stands around the pools, this is {words.usd(usd_per_month(plan))} a month; the budget is that and `margin`.",
+        f"With a part of what stands around the pools, this is {cost} a month; the budget is that and `margin`.",
         "## What is otherwise than in the plan" if differs else "",
         "\n".join(f"- {line}" for line in differs),
         static("terraform/azure/root", "README.body.md"),
