@@ -21,6 +21,7 @@ class FlatFile:
     """A renderer that satisfies the contract."""
 
     name: str
+    next_command: str = ""
 
     def render(self, plan: Plan) -> dict[Path, str]:
         """Return one file."""

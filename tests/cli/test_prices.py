@@ -234,9 +234,9 @@ def test_compare_sets_sellers_side_by_side(run: Run) -> None:
 
 
 def test_what_no_datasheet_tells_is_a_dash_and_never_a_nought(run: Run) -> None:
-    side = next(side for side in run("prices", "compare", "tpu-v6e", "--json").json["sides"])
+    side = next(side for side in run("prices", "compare", "trainium", "--json").json["sides"])
     assert side["usd_per_tflops_hour"] is None
-    line = next(line for line in run("prices", "compare", "tpu-v6e").said.splitlines() if side["machine"]["name"] in line)
+    line = next(line for line in run("prices", "compare", "trainium").said.splitlines() if side["machine"]["name"] in line)
     assert "—" in line
     assert " 0.0000 " not in line
 

@@ -185,8 +185,10 @@ def test_one_accelerator_has_one_memory() -> None:
 
 def test_no_part_and_no_other_board_takes_the_figures_of_a_whole(book: PriceBook) -> None:
     known = {chip.accelerator for machine in azure.CLOUD.catalogue().machines if (chip := find_accelerator(machine))}
-    assert known == {"t4", "a100", "h100"}
-    assert find_accelerator(book.machine("Standard_NC40ads_H100_v5")) is None
+    assert known == {"t4", "a10", "a100", "h100", "h100-nvl", "h200", "gb200"}
+    board = find_accelerator(book.machine("Standard_NC40ads_H100_v5"))
+    assert board is not None
+    assert board.accelerator == "h100-nvl"
 
 
 def test_a_comparison_leads_with_whole_accelerators(book: PriceBook) -> None:

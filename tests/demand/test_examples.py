@@ -24,7 +24,7 @@ def test_an_example_loads_with_whole_days_to_size_on_and_to_prove_on(name: str, 
     starts = {split_demand(traffic.demand, workload.heldout_share).heldout_start_s for traffic in workload.classes}
     assert len(starts) == 1
     assert starts.pop() % 86_400 == 0
-    assert workload.today
+    assert workload.today or name == "helpdesk", "all but the new service have a fleet of today to compare with"
 
 
 def test_the_chatbots_trace_has_twelve_windows_of_zero() -> None:

@@ -22,7 +22,7 @@ from tightrope.render.plan_json.load import load_plan
 
 
 def test_every_field_says_something(plan: Plan) -> None:
-    may_be_empty = {"commitments", "binding", "cache", "prices_as_of", "tuned"}
+    may_be_empty = {"commitments", "binding", "cache", "prices_as_of", "tuned", "first_day"}
     may_be_empty |= {"alternatives", "break_evens", "futures", "explained"}  # what `--explain` adds
     assert [field.name for field in fields(plan) if not getattr(plan, field.name) and field.name not in may_be_empty] == []
 

@@ -62,8 +62,8 @@ def scale_of(seen: Seen, method: str) -> tuple[float, int]:
 def affine(low: float, high: float) -> tuple[float, int]:
     """Return scale and zero point such that 0 is exact.
 
-    >>> affine(-1.0, 1.55)
-    (0.01, 100)
+    >>> affine(-128.0, 127.0)
+    (1.0, 128)
     """
     low, high = min(low, 0.0), max(high, 0.0)
     scale = (high - low) / 255.0 or 1.0

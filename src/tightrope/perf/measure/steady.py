@@ -30,7 +30,7 @@ class Steady:
     p50_s: float
     p95_s: float
     settled: bool
-    """Whether the warm-up ended within the first half."""
+    """Whether the warm-up ended within the first half; if not, the interval is as wide as the halves are apart."""
 
     @property
     def relative(self) -> float:
@@ -62,8 +62,12 @@ def steady_part(times_s: FloatArray) -> Steady:
     if len(kept) >= BATCHES:
         means = np.array([part.mean() for part in np.array_split(kept, BATCHES)])
         half_s = T_95 * float(means.std(ddof=1)) / math.sqrt(BATCHES)
+    settled = cut <= MOST_WARM_UP * len(times_s)
+    if not settled:  # what still moves is known no better than by how far it moved
+        first, second = np.array_split(times_s, 2)
+        half_s = max(half_s, abs(float(first.mean() - second.mean())))
     p50_s, p95_s = (float(figure) for figure in np.percentile(kept, [50, 95]))
-    return Steady(cut, len(kept), mean_s, half_s, p50_s, p95_s, cut <= MOST_WARM_UP * len(times_s))
+    return Steady(cut, len(kept), mean_s, half_s, p50_s, p95_s, settled)
 
 
 def never_falling(values: FloatArray) -> FloatArray:

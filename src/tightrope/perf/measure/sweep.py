@@ -160,7 +160,7 @@ def _point(asked: Asked, running: list[Engine], job: dict[str, Any], shape: Poin
             noise_cores=noise,
         )
         quiet = noise is None or noise <= asked.most_noise_cores
-        if quiet and slow.relative <= asked.precision and all(part.settled for part in parts):
+        if quiet and slow.relative <= asked.precision:
             return tried, max(answer["rss_mib"] for answer in answers)
         seconds = max(2.0 * seconds if quiet else seconds, 1.5 * 20 * mean_s)
     raise _unsure(asked, tried)
