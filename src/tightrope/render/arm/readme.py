@@ -2,8 +2,9 @@
 
 from tightrope.base.plan import Plan
 from tightrope.render import words
-from tightrope.render.infra.azure.otherwise import HEADS, otherwise, row
-from tightrope.render.infra.deploy import deploy, notice, on_cloud, usd_on
+from tightrope.render.infra.azure.otherwise import otherwise
+from tightrope.render.infra.deploy import deploy, on_cloud, usd_on
+from tightrope.render.infra.pages import HEADS, quotation, row
 from tightrope.render.infra.templates import static
 from tightrope.render.markdown import page, said, table
 
@@ -14,7 +15,7 @@ def readme(plan: Plan) -> str:
     cost = words.usd(usd_on(plan, "azure"))
     return page(
         f"# {said(plan.workload)} on Azure, without Terraform",
-        _notice(plan),
+        quotation(plan),
         table(HEADS, [row(plan, part) for part in deploy(here)]),
         f"With a part of what stands around the pools, this is {cost} a month; the budget is that and `marginPercent`.",
         "## What is otherwise than in the plan" if differs else "",
@@ -26,13 +27,8 @@ def readme(plan: Plan) -> str:
 def nothing_page(plan: Plan) -> str:
     """Return the page for a plan that has nothing on Azure."""
     return page(
-        f"# {said(plan.workload)} on Azure", _notice(plan), "There is nothing to write: no pool of the plan stands on Azure."
+        f"# {said(plan.workload)} on Azure", quotation(plan), "There is nothing to write: no pool of the plan stands on Azure."
     )
-
-
-def _notice(plan: Plan) -> str:
-    """Return which plan this is, quoted."""
-    return "\n".join(f"> {said(line)}" for line in notice(plan))
 
 
 def _left_out(plan: Plan) -> list[str]:

@@ -2,7 +2,7 @@
 
 from tightrope.base.plan import Commitment, Plan
 from tightrope.render import words
-from tightrope.render.infra.deploy import notice
+from tightrope.render.infra.pages import quotation
 from tightrope.render.markdown import page, said, table
 
 HEADS = ("offer", "scope", ">$ an hour", ">upfront", "term", "payment", ">used", ">pays from")
@@ -11,7 +11,7 @@ HEADS = ("offer", "scope", ">$ an hour", ">upfront", "term", "payment", ">used",
 def commitments_page(plan: Plan, cloud: str) -> str:
     """Return the page of one cloud, Markdown; it says so where there is nothing to commit to."""
     rows = [_cells(item) for item in plan.commitments if item.cloud == cloud]
-    head = f"# Commitments on {cloud}", "\n".join(f"> {said(line)}" for line in notice(plan))
+    head = f"# Commitments on {cloud}", quotation(plan)
     if not rows:
         return page(*head, "The plan commits to nothing here.")
     return page(

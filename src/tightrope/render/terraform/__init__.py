@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part, clouds_of, deploy, notice
+from tightrope.render.infra.deploy import Part, clouds_of, deploy
+from tightrope.render.infra.pages import quotation
 from tightrope.render.markdown import page, said, table
 
 NEXT = 'for root in {out}/*/; do terraform -chdir="$root" init && terraform -chdir="$root" test; done'
@@ -51,7 +52,7 @@ def _readme(plan: Plan, written: list[str]) -> str:
     ]
     return page(
         f"# {said(plan.workload)} in Terraform",
-        "\n".join(f"> {said(line)}" for line in notice(plan)),
+        quotation(plan),
         "\n".join(roots) or "There is nothing to write: no pool of the plan stands on a cloud that has Terraform here.",
         table(("pool", "cloud", "machine", "offer", "written"), rows) if rows else "",
     )

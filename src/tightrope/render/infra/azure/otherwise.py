@@ -5,26 +5,8 @@ from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.services import find_size
 from tightrope.render import words
 from tightrope.render.infra.azure.data import ENTRIES, FLEX_LEAST
-from tightrope.render.infra.deploy import Part, deploy, most_machines, on_cloud
+from tightrope.render.infra.deploy import Part, deploy, on_cloud
 from tightrope.render.infra.schedule import WEEK, at_most
-from tightrope.render.markdown import said
-
-HEADS = ("pool", "made of", "region", "paid", ">at least", ">in the week's largest hour", ">at most", ">$ a month")
-
-
-def row(plan: Plan, part: Part) -> tuple[str, ...]:
-    """Return one pool's cells."""
-    pool = part.pool
-    return (
-        f"`{part.key}`",
-        said(pool.machine),
-        said(pool.region),
-        said(pool.offer),
-        str(min(part.week)),
-        str(max(part.week)),
-        str(most_machines(plan, part) if part.kind == "machines" else pool.max_replicas),
-        f"{part.usd_per_month:,.2f}",
-    )
 
 
 def otherwise(plan: Plan) -> list[str]:

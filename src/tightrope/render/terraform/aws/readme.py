@@ -3,7 +3,8 @@
 from tightrope.base.plan import Plan
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.render import words
-from tightrope.render.infra.deploy import Part, deploy, most_machines, notice, usd_on
+from tightrope.render.infra.deploy import Part, deploy, usd_on
+from tightrope.render.infra.pages import HEADS, quotation, row
 from tightrope.render.infra.schedule import WEEK, at_most
 from tightrope.render.markdown import page, said, table
 from tightrope.render.terraform.aws.data import MOST_ENTRIES, MOST_TARGETS, crowded
@@ -17,7 +18,6 @@ $ terraform apply plan.tfplan
 FILL_IN = """Fill in `settings.auto.tfvars` first: it is yours, and a render leaves it alone. `plan.auto.tfvars.json` is the plan: a
 render writes it anew, and an apply then changes only what the plan changed. Sign in as you always do (`aws sso login`); no file holds a
 key."""
-HEADS = ("pool", "made of", "region", "paid", ">at least", ">in the week's largest hour", ">at most", ">$ a month")
 WHERE = {
     "machines": """- `machines.tf`, `alarms.tf`: launch templates, Auto Scaling groups, calendar, scaling, alarms (`run_on = "vm"`).
 - `balancer.tf`: the balancer of a region, who may ask it, and which pool answers what.
@@ -60,28 +60,13 @@ def readme(plan: Plan, parts: tuple[Part, ...]) -> str:
     nothing = "There is nothing to write: the plan's pools on AWS are no machines of Amazon's."
     return page(
         f"# {said(plan.workload)} on AWS",
-        "\n".join(f"> {said(line)}" for line in notice(plan)),
-        table(HEADS, [_row(plan, part) for part in parts]) if parts else nothing,
+        quotation(plan),
+        table(HEADS, [row(plan, part) for part in parts]) if parts else nothing,
         f"With what stands around the pools, in proportion, this is {cost} a month: the budget is that and `margin`.",
         *(("## Use it", FILL_IN, COMMANDS) if parts else ()),
         "## What it does otherwise than the plan",
         "\n".join(_otherwise(plan, parts)),
         *(("## Where things are", "\n".join([*(WHERE[kind] for kind in WHERE if kind in kinds), ALWAYS])) if parts else ()),
-    )
-
-
-def _row(plan: Plan, part: Part) -> tuple[str, ...]:
-    """Return one pool's cells."""
-    pool = part.pool
-    return (
-        f"`{part.key}`",
-        said(pool.machine),
-        said(pool.region),
-        said(pool.offer),
-        str(min(part.week)),
-        str(max(part.week)),
-        str(most_machines(plan, part) if part.kind == "machines" else max(pool.max_replicas, *part.week)),
-        f"{part.usd_per_month:,.2f}",
     )
 
 

@@ -2,8 +2,9 @@
 
 from tightrope.base.plan import Plan
 from tightrope.render import words
-from tightrope.render.infra.azure.otherwise import HEADS, otherwise, row
-from tightrope.render.infra.deploy import deploy, notice, on_cloud, usd_on
+from tightrope.render.infra.azure.otherwise import otherwise
+from tightrope.render.infra.deploy import deploy, on_cloud, usd_on
+from tightrope.render.infra.pages import HEADS, quotation, row
 from tightrope.render.infra.templates import static
 from tightrope.render.markdown import page, said, table
 
@@ -14,7 +15,7 @@ def readme(plan: Plan) -> str:
     cost = words.usd(usd_on(plan, "azure"))
     return page(
         f"# {said(plan.workload)} on Azure",
-        "\n".join(f"> {said(line)}" for line in notice(plan)),
+        quotation(plan),
         table(HEADS, [row(plan, part) for part in deploy(here)]),
         f"With a part of what stands around the pools, this is {cost} a month; the budget is that and `margin`.",
         "## What is otherwise than in the plan" if differs else "",

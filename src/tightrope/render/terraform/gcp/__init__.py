@@ -8,7 +8,8 @@ from pathlib import Path
 from tightrope.base.plan import Plan
 from tightrope.render.infra import templates
 from tightrope.render.infra.commitments import commitments_page
-from tightrope.render.infra.deploy import notice, remark
+from tightrope.render.infra.deploy import remark
+from tightrope.render.infra.pages import quotation
 from tightrope.render.markdown import page, said
 from tightrope.render.terraform.gcp.values import example_values, parts_of, plan_values, variants_of
 
@@ -35,7 +36,7 @@ def files(plan: Plan) -> dict[Path, str]:
     machines = "machines" in kinds
     names = (*ALWAYS, *(MACHINES if machines else ()), *(SERVICES if kinds & {"function", "container"} else ()))
     starter = {"variants": variants_of(plan), "regions": sorted({part.pool.region for part in parts_of(plan)})}
-    head = page(f"# {said(plan.workload)} on Google Cloud", "\n".join(f"> {said(line)}" for line in notice(plan)))
+    head = page(f"# {said(plan.workload)} on Google Cloud", quotation(plan))
     return {
         **{Path(name): f"{remark(plan)}\n{templates.static(FOLDER, name)}" for name in names},
         **{Path(name): templates.static(FOLDER, name) for name in (ON_MACHINES if machines else ())},
