@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tightrope.base.errors import InputError
-from tightrope.base.records import Committed, Future, Move, Scenario, Workload
+from tightrope.base.future import Future, Move, Scenario
+from tightrope.base.records import Committed, Workload
 from tightrope.demand.book import Book
 from tightrope.demand.workload import load_workload
 

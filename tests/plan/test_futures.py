@@ -8,7 +8,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tightrope.base.records import Future, Scenario, Workload
+from tightrope.base.future import Future, Scenario
+from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
 from tightrope.plan.make import make_plan

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.base.future import Future
 from tightrope.base.levers import CachePolicy, Cascade, CascadePart
 from tightrope.base.places import Infrastructure, WherePolicy
 from tightrope.base.services import ApiUse, ServicePolicy
@@ -286,36 +287,6 @@ class PurchasePolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """Machine-hours of one family that go to another, evenly over the months until ``by_month``, when all of them have gone."""
-
-    source: str
-    target: str
-    by_month: int
-    ratio: float
-    """Machine-hours of the target for one of the source."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """One course that the future may take; ``weight`` is how likely it is, as a share."""
-
-    name: str
-    weight: float
-    growth_per_month: float
-    """Compounded, of all traffic; may be negative."""
-    moves: tuple[Move, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Future:
-    """What may come in the next ``months``; without scenarios, every week is like the one planned."""
-
-    months: int = 12
-    scenarios: tuple[Scenario, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ScalingRule:
     """A limit on change, as in the HorizontalPodAutoscaler's ``behavior``: so many pods, or per cent of them, in a period."""
 
@@ -399,7 +370,7 @@ class Workload:
     """Whether the plan may choose the autoscaler's target itself: the workload states none."""
     headroom: float | None = None
     """Multiple of the peaks seen that is planned for, where the workload states it; else it is tuned."""
-    future: Future = Future()
+    future: Future = field(default_factory=Future)
     """What commitments are sized on."""
     direct: "Workload | None" = None
     """Where cascades were chosen: the same without them, whose classes are those that were stated."""

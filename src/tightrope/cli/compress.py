@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tightrope.perf.compress.search import Asked, Found
     from tightrope.perf.compress.task import Splits
 
+ALL = "int8,int8-dynamic,fp16,int4"
+"""Every way to quantise."""
+
 
 def compress(
     model: Annotated[Path, typer.Argument(metavar="MODEL.ONNX", help="The model in float32; external data lies beside it.")],
@@ -38,9 +41,7 @@ def compress(
     metric: Annotated[
         str, typer.Option(metavar="NAME", help="accuracy, macro-f1, or package.module:function of your own.")
     ] = "accuracy",
-    kinds: Annotated[str, typer.Option("--quantise", metavar="KIND,...", help="int8, int8-dynamic, fp16, int4; none.")] = (
-        "int8,int8-dynamic,fp16,int4"
-    ),
+    kinds: Annotated[str, typer.Option("--quantise", metavar="KIND,...", help="int8, int8-dynamic, fp16, int4; none.")] = ALL,
     prune: Annotated[
         list[str] | None,
         typer.Option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tightrope.base.errors import InputError
+from tightrope.cli.entry import entry_yaml, parse_shape
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,7 +87,7 @@ def measure_endpoint(
         kv_capacity_tokens=kv_tokens,
     )
     sizes = _pair(tokens)
-    shapes = tuple(_shape(text) for text in inputs or ())
+    shapes = tuple(parse_shape(text) for text in inputs or ())
     requests = Load(_batches(batch), max_concurrency=max_concurrency, words=words, shapes=shapes, ramp_requests=ramp, seed=seed)
     with Console(stderr=True).status("connect") as status:
         if target.api in {"completions", "chat"}:
@@ -101,11 +102,11 @@ def measure_endpoint(
     entry = workload_entry(profile)
     said = {"measured": plain(replace(measured, trials=()), exact=True), "load": plain(checks, exact=True), "profile": entry}
     if out is not None:
-        write_files(out, {Path("endpoint.json"): json.dumps(said, indent=1) + "\n", Path("profile.yaml"): _yaml(entry)})
+        write_files(out, {Path("endpoint.json"): json.dumps(said, indent=1) + "\n", Path("profile.yaml"): entry_yaml(entry)})
     if as_json:
         typer.echo(json.dumps(said))
     else:
-        _print(Console(), measured, checks, _yaml(entry), out)
+        _print(Console(), measured, checks, entry_yaml(entry), out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,22 +210,6 @@ def _batches(text: str) -> tuple[int, ...]:
         msg = f"--batch is {text!r}, expected different whole numbers up to 4096 with 1 among them, such as 1,2,4,8"
         raise InputError(msg, resolve="correct --batch")
     return tuple(numbers)
-
-
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """Return the name and the shape of ``NAME=AxBxC``."""
-    name, _, axes = text.rpartition("=")
-    if not name or re.fullmatch(r"[1-9]\d{0,6}(x[1-9]\d{0,6})*", axes) is None:
-        msg = f"--input is {text!r}, expected a name and its shape but for the batch, such as pixels=3x224x224"
-        raise InputError(msg, resolve="correct --input")
-    return name, tuple(int(axis) for axis in axes.split("x"))
-
-
-def _yaml(entry: dict[str, object]) -> str:
-    """Return the entry as it stands under a variant's ``profiles:``."""
-    import yaml  # noqa: PLC0415
-
-    return yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=130)
 
 
 def _print(

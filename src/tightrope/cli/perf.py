@@ -11,6 +11,7 @@ import typer
 from tightrope.base.errors import InputError
 from tightrope.cli.compress import compress
 from tightrope.cli.endpoint import measure_endpoint
+from tightrope.cli.entry import entry_yaml, parse_shape
 from tightrope.cli.fit import app as fit_app
 from tightrope.cli.speeds import compare_speeds, list_speeds, show_speed
 
@@ -79,7 +80,7 @@ def measure(
         seconds=seconds,
         precision=precision,
         most_noise_cores=max_noise,
-        shapes=tuple(_shape(text) for text in inputs or ()),
+        shapes=tuple(parse_shape(text) for text in inputs or ()),
         seed=seed,
     )
     check_cores(machine, book.machine(machine).vcpu)
@@ -91,11 +92,11 @@ def measure(
     profile = profile_of(measured, Wanted(variant or model.stem, machine, shares, limit_s), today())
     entry = workload_entry(profile)
     if out is not None:
-        write_files(out, {Path("measured.json"): as_text(plain(measured)) + "\n", Path("profile.yaml"): _yaml(entry)})
+        write_files(out, {Path("measured.json"): as_text(plain(measured)) + "\n", Path("profile.yaml"): entry_yaml(entry)})
     if as_json:
         typer.echo(json.dumps({"measured": plain(measured), "profile": entry}))
     else:
-        _print(Console(), measured, profile, _yaml(entry), out)
+        _print(Console(), measured, profile, entry_yaml(entry), out)
 
 
 def check_cores(machine: str, vcpu: int) -> None:
@@ -126,22 +127,6 @@ def _shares(text: str) -> tuple[tuple[int, float], ...]:
         msg = f"--length is {text!r}, expected lengths such as 32,128, or all with shares that are 1 together: 32:0.7,128:0.3"
         raise InputError(msg, resolve="correct --length")
     return tuple((number, 1.0 / len(found) if not said else share) for number, share in found)
-
-
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """Return the name and the shape of ``NAME=AxBxC``."""
-    name, _, axes = text.rpartition("=")
-    if not name or re.fullmatch(r"\d+(x\d+)*", axes) is None:
-        msg = f"--input is {text!r}, expected a name and its shape but for the batch, such as pixels=3x224x224"
-        raise InputError(msg, resolve="correct --input")
-    return name, tuple(int(axis) for axis in axes.split("x"))
-
-
-def _yaml(entry: dict[str, object]) -> str:
-    """Return the entry as it stands under a variant's ``profiles:``."""
-    import yaml  # noqa: PLC0415
-
-    return yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=130)
 
 
 def _print(console: "Console", measured: "Measured", profile: "Profile", entry: str, out: Path | None) -> None:

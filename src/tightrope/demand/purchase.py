@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from tightrope.base.errors import InputError, unknown_name
-from tightrope.base.records import Committed, Future, Move, PurchasePolicy, Scenario
+from tightrope.base.future import Future, Move, Scenario
+from tightrope.base.records import Committed, PurchasePolicy
 from tightrope.base.scope import covered_scope
 from tightrope.demand import schema
 from tightrope.demand.book import Book

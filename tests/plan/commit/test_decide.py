@@ -9,8 +9,9 @@ import pytest
 
 from tightrope.base.catalogue import MachineType, PriceRow
 from tightrope.base.errors import InputError
+from tightrope.base.future import Future, Move, Scenario
 from tightrope.base.plan import OfferTerms
-from tightrope.base.records import Future, ModelVariant, Move, Profile, Provenance, RequestEngine, Scenario, Workload
+from tightrope.base.records import ModelVariant, Profile, Provenance, RequestEngine, Workload
 from tightrope.plan.commit.decide import commit_for, outlook_of
 from tightrope.plan.problem import Cover, PoolOption, Problem
 

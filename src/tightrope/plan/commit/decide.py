@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from tightrope.base.catalogue import ON_DEMAND
 from tightrope.base.errors import InputError
+from tightrope.base.future import Future, Move, Scenario
 from tightrope.base.plan import Refusal
-from tightrope.base.records import FloatArray, Future, IntArray, Move, Scenario, Workload
+from tightrope.base.records import FloatArray, IntArray, Workload
 from tightrope.base.units import MONTHS_PER_YEAR
 from tightrope.plan.commit.apply import mean_break_even
 from tightrope.plan.commit.futures import Path, Shift, project, steady_path
