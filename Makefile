@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+# Optional parts that the tests use.
+TESTED := $(addprefix --extra ,aws compress gcp measure postgres serve trace)
 
 .PHONY: demo test check bench docs fix lock clean
 
@@ -30,7 +32,7 @@ fix: .venv/ready-dev  ## mend what ruff can mend
 
 lock: .venv/ready-dev  ## renew the pins
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header -o requirements.lock pyproject.toml
-	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header -c requirements.lock --group dev -o requirements-dev.lock pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header -c requirements.lock $(TESTED) --group dev -o requirements-dev.lock pyproject.toml
 
 clean:  ## remove what the verbs made
 	rm -rf .venv out build dist

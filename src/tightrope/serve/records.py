@@ -1,0 +1,119 @@
+"""What goes through the gateway: who calls, what is asked, what is answered, and what it cost.
+
+Times are ``time.monotonic`` seconds unless their name says otherwise; money is whole nano-dollars (``nusd``), so that sums are exact.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from numpy.typing import NDArray
+
+Task: TypeAlias = Literal["embed", "classify", "chat", "infer"]
+"""``embed``: text to vector; ``classify``: text to a score for each class; ``chat``: messages to an answer; ``infer``: tensors to tensors."""
+Scope: TypeAlias = Literal["infer", "batch", "admin"]
+Tensors: TypeAlias = Mapping[str, NDArray[Any]]
+"""Name → array whose first axis is rows; texts are arrays of ``object`` that hold ``bytes``."""
+
+NUSD_PER_USD = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as the key says that came with the request; what a client says of itself is never believed."""
+
+    tenant: str
+    key: str = ""
+    """Public name of the key, never the key; empty where none is asked for."""
+    scopes: frozenset[Scope] = frozenset({"infer", "batch"})
+    classes: tuple[str, ...] = ()
+    """Traffic classes that it may ask for, its own first; empty is any."""
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One request of one client, whatever protocol it came by."""
+
+    identity: str
+    """Shown in the answer's header, in logs and in the ledger."""
+    caller: Caller
+    task: Task
+    model: str
+    """As the client named it."""
+    inputs: tuple[str, ...] | Tensors
+    """Texts of ``embed`` and ``classify``; tensors of ``infer``; of ``chat`` nothing: see ``body``."""
+    arrived_s: float
+    traffic_class: str = ""
+    """Name of a ``ServedClass``; the gateway says it where the client did not."""
+    body: bytes = b""
+    """The JSON as it came, which servers elsewhere are sent."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """What the protocol lets a client say beside the inputs, and changes the answer."""
+    stream: bool = False
+    tag: str = ""
+    """What the client wants its costs summed by (``X-Tightrope-Tag``), at most 64 letters."""
+    session: str = ""
+    """Calls of one session share a prefix: they go to one replica while it has room."""
+    deadline_s: float | None = None
+    """Of work that can wait: when it is to be done by. None is interactive."""
+    gone: bool = False
+    """The client hung up: nobody reads the answer."""
+
+    @property
+    def rows(self) -> int:
+        """Items that it asks for."""
+        if isinstance(self.inputs, tuple):
+            return max(1, len(self.inputs))
+        return max((len(array) for array in self.inputs.values()), default=1)
+
+
+@dataclass(slots=True, eq=False)
+class Raw:
+    """An answer of a server elsewhere as it came, to be passed on."""
+
+    status: int
+    content_type: str
+    body: bytes = b""
+    stream: AsyncIterator[bytes] | None = None
+    """Where given, the body comes in parts; ``Reply``'s figures are right when it has ended."""
+
+
+@dataclass(slots=True, eq=False)
+class Reply:
+    """What a backend answered, and what it took."""
+
+    pool: str
+    variant: str
+    replica: str = ""
+    outputs: tuple[NDArray[Any], ...] | Tensors = ()
+    """Of an engine here: for each text float32[dimensions] or float32[classes] (probabilities); of ``infer`` tensors."""
+    raw: Raw | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    wait_s: float = 0.0
+    """Longest that one of its items waited for an engine."""
+    service_s: float = 0.0
+    """Time of the batch that its last item was in, or of the server elsewhere."""
+    first_token_s: float | None = None
+    """``time.monotonic`` when the first token came, of a stream."""
+    batch: int = 1
+    """Items of that batch."""
+    compute_nusd: int = 0
+    """Its share of the machine's time; the idle share is nobody's."""
+    tokens_nusd: int = 0
+    """What a provider asks for its tokens."""
+    egress_nusd: int = 0
+    cached: Literal["", "hit", "shared", "similar"] = ""
+    """From the cache: kept, answered together with another that asked the same, or of one that asked nearly the same."""
+    saved_nusd: int = 0
+    """What it would have cost, where it is from the cache."""
+    varies: bool = False
+    """The answer depends on what was in its batch: it is neither kept nor judged by its confidence."""
+    escalated_from: "Reply | None" = None
+    """In a cascade, the small model's answer, which was not sure enough; its cost counts too."""
+
+    @property
+    def nusd(self) -> int:
+        """What the answer cost in all."""
+        before = self.escalated_from.nusd if self.escalated_from else 0
+        return self.compute_nusd + self.tokens_nusd + self.egress_nusd + before

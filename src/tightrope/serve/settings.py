@@ -1,0 +1,224 @@
+"""Everything that the gateway is told, whether by ``serve.yaml`` or by ``plan.json``: frozen, checked, with units in the names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tightrope.base.plan import RoutingRule, ServedClass
+from tightrope.serve.records import Task
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where it listens; a certificate makes it TLS alone."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    grpc_port: int | None = None
+    """Open Inference Protocol over gRPC; None is none."""
+    certificate: Path | None = None
+    certificate_key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is refused before memory is taken for it."""
+
+    body_bytes: int = 8 * MIB
+    file_bytes: int = 512 * MIB
+    """Of one file of work that can wait."""
+    header_bytes: int = 64 * 1024
+    inputs: int = 2048
+    """Texts, or rows of tensors, in one request (2,048 is what OpenAI takes for embeddings, 2026)."""
+    tensor_bytes: int = 64 * MIB
+    """Of all tensors of one request, in and out."""
+    read_s: float = 30.0
+    """For a request to come whole."""
+    answer_s: float = 600.0
+    """For the answer, where no class says less."""
+    connections: int = 4096
+    waiting: int = 100_000
+    """Requests that wait or run at one time, of all tenants."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """An ONNX file that runs in this process."""
+
+    path: Path
+    engine: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    tokenizer: Path | None = None
+    """A ``tokenizer.json``; where the task reads texts and none is given, the one beside the model."""
+    head: Path | None = None
+    """An ``.npz`` with ``weights`` float[dimensions, classes] and ``bias`` float[classes], on the pooled vector, of ``classify``."""
+    labels: tuple[str, ...] = ()
+    max_tokens: int = 256
+    pooling: Literal["mean", "first", "none"] = "mean"
+    """Over tokens, where the model answers with a vector for each."""
+    normalize: bool = True
+    """Bring an embedding's length to 1."""
+    threads: int = 0
+    """Of one engine; 0 measures at load what is fastest."""
+    keep_loaded: bool = True
+    """Loaded at the start; else by the first request, and unloaded after ``idle_s`` without one."""
+    idle_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Servers elsewhere that answer for a pool."""
+
+    api: Literal["openai", "oip"]
+    replicas: tuple[str, ...]
+    """Base URLs, such as ``http://10.0.0.4:8000``."""
+    discover: bool = False
+    """Each URL's name stands for as many replicas as it has addresses (a headless service), asked again every ``discover_s``."""
+    discover_s: float = 5.0
+    model: str = ""
+    """As the server names it; empty where it goes by the client's name."""
+    key_from: Path | None = None
+    """A file with the key that the server asks for."""
+    concurrency: int = 0
+    """Requests on one replica at a time; 0 is the pool's ``concurrency``, without limit where that is unknown too."""
+    connect_s: float = 2.0
+    retries: int = 1
+    """On another replica, where nothing of the answer was passed on yet."""
+    hedge_s: float | None = None
+    """Ask a second replica too where the first has not begun to answer by then, and take the first answer; None never does."""
+    health_path: str = ""
+    """Empty is ``/health`` of openai and ``/v2/health/ready`` of oip."""
+    health_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServedPool:
+    """Machines that run one variant of a model, and what they cost."""
+
+    name: str
+    model: str
+    variant: str
+    local: LocalModel | None = None
+    upstream: Upstream | None = None
+    """One of the two, or neither: an engine that answers at once, to measure what is around it."""
+    quality: float = 1.0
+    offer: str = "on-demand"
+    cloud: str = ""
+    region: str = ""
+    machine: str = ""
+    usd_per_hour: float | None = None
+    """Of one machine; None is not known, and then nothing is said of costs."""
+    replicas_per_machine: int = 1
+    requests_per_s: float = 0.0
+    """What one replica sustains within the promises; 0 is not known."""
+    concurrency: float = 0.0
+    """Requests on one replica at that rate; 0 is not known."""
+    max_batch: int = 32
+    max_wait_s: float = 0.0
+    """Longest time that a partial batch waits for more."""
+    usd_per_million_input_tokens: float = 0.0
+    usd_per_million_output_tokens: float = 0.0
+    usd_per_gb_egress: float = 0.0
+    deferrable_limit: int = 0
+    """Requests on one replica up to which work that can wait may join; 0 is where nothing else waits."""
+    start_s: float = 0.0
+    """From asking for a machine to its first answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedCascade:
+    """A small variant answers first; what it is not sure of goes on to a large one."""
+
+    small: str
+    """Pool."""
+    large: str
+    margin: float
+    """Answers whose likeliest class is less than so much likelier than the next go on; of ``chat``, whose mean log-probability of a
+    token is less."""
+    escalated: float | None = None
+    """Share that was expected to go on, where it was calibrated."""
+    quality: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A name that clients ask for, and the pools that may answer."""
+
+    name: str
+    task: Task
+    pools: tuple[str, ...]
+    cascade: ServedCascade | None = None
+    classes: tuple[str, ...] = ()
+    """Traffic classes that may ask for it, the one that is meant where none is said first; empty is all."""
+    quality_floor: float = 0.0
+    cache: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticCache:
+    """Answer from one that was asked nearly the same: off unless stated, since it is sometimes wrong."""
+
+    threshold: float
+    """Least cosine between the embeddings of the two questions."""
+    model: str
+    """Embedding model, in this process, that says how near they are."""
+    checked_share: float = 0.01
+    """Of the hits, the share that is answered anew all the same to measure how often they are wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """Kept answers."""
+
+    entries: int = 100_000
+    size_bytes: int = 256 * MIB
+    ttl_s: float = 600.0
+    semantic: SemanticCache | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLimits:
+    """What one tenant may take; None is without limit."""
+
+    requests_per_s: float | None = None
+    burst: float = 1.0
+    """Seconds' worth of its rate that may come at once."""
+    concurrency: int | None = None
+    budget_usd_per_month: float | None = None
+    """Calendar months, UTC, by the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of it."""
+
+    workload: str
+    pools: tuple[ServedPool, ...]
+    models: tuple[ServedModel, ...]
+    classes: tuple[ServedClass, ...]
+    routing: tuple[RoutingRule, ...] = ()
+    """Of a plan: shares of the pools that answer a class, by hour of the week; empty goes by cost."""
+    first_day: str = ""
+    """The day that block 0 of the routing begins, such as 2026-10-31, UTC."""
+    listen: Listen = Listen()
+    limits: Limits = Limits()
+    keys: Path | None = None
+    """The file of API keys; None lets everybody in as the tenant ``default``, which is for loopback alone."""
+    tenants: Mapping[str, TenantLimits] = field(default_factory=dict)
+    """``*`` is for those that are not named."""
+    cache: CacheSettings | None = None
+    jobs: str = ""
+    """``sqlite:///FILE`` or ``postgresql://…``; empty takes no work that can wait."""
+    ledger: Path | None = None
+    """Folder of the ledger; None writes none."""
+    traces: str = ""
+    """OTLP endpoint (HTTP); empty traces nothing."""
+    log_level: str = "info"
+    notices: Literal["", "aws", "azure", "gcp"] = ""
+    """Whose spot notices to listen for."""
+    cores: int = 0
+    """Processor cores for engines here; 0 is all that this process may use."""
+    engine_only: bool = False
+    """One pool of a plan behind a gateway: routing, budgets and ledger are the gateway's."""
