@@ -5,9 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-
 from tightrope.base import registry
 from tightrope.base.catalogue import OWNED
 from tightrope.base.errors import InputError, Where
@@ -37,7 +34,9 @@ from tightrope.demand.places import define_infrastructure, define_where, split_b
 from tightrope.demand.purchase import define_future, define_purchase
 from tightrope.demand.quantities import DURATIONS
 from tightrope.demand.services import define_api, define_services
+from tightrope.demand.strict import validated
 
+REFERENCE = "docs/reference/workload.schema.json"
 DEFAULT_TARGET = 0.95
 """Load that the autoscaler steers to where a workload states none and the plan finds no better."""
 BYTES_PER_PARAMETER = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
@@ -50,7 +49,7 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
     ``TraceError``) with file and line.
     """
     document = read_document(path)
-    stated = validated(document)
+    stated = validated(schema.WorkloadFile, document, REFERENCE)
     classes = define_classes(document, stated)
     variants = _variants(document, stated, book)
     _check_serving(document, classes, variants)
@@ -81,57 +80,6 @@ def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = Non
 def _own_sites(stated: schema.WorkloadFile) -> list[str]:
     """Return the sites of machines of one's own, where they may be used."""
     return (stated.where.model_extra or {}).get(OWNED, []) if OWNED in stated.purchase.offers else []
-
-
-# ----------------------------------------------------------------------------------------------------------------- validation
-
-MOST_SHOWN = 60
-"""Characters of a wrong value that an error shows."""
-
-
-def validated(document: Document) -> schema.WorkloadFile:
-    """Return the checked content; the error tells the first problem in full and where the others are."""
-    try:
-        return schema.WorkloadFile.model_validate(document.value)
-    except ValidationError as error:
-        problems = sorted((_problem(document, detail) for detail in error.errors()), key=lambda problem: problem[0].line or 0)
-    where, what, resolve = problems[0]
-    for other, also, _ in problems[1:6]:
-        what += f"\n  also {other}: {also}"
-    raise InputError(what, resolve=resolve, where=where)
-
-
-def _stated(document: Document, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return the part of a location that the document has: what follows names one of several forms that a value may take."""
-    at = document.value
-    for place, part in enumerate(location):
-        if isinstance(at, dict) and part in at:
-            at = at[str(part)]
-        elif isinstance(at, list) and isinstance(part, int) and part < len(at):
-            at = at[part]
-        else:
-            return location[:place]
-    return location
-
-
-def _problem(document: Document, detail: ErrorDetails) -> tuple[Where, str, str]:
-    """Return where, what and the remedy of one pydantic error."""
-    location, context = _stated(document, detail["loc"]), detail.get("ctx", {})
-    name = ".".join(map(str, location)) or "the file"
-    if detail["type"] == "unknown_key":
-        return document.where(*location, context["name"]), f"{name}: {detail['msg']}", str(context["resolve"])
-    if detail["type"] == "missing":
-        missing = detail["loc"]
-        return document.where(*missing), f"{'.'.join(map(str, missing))} is missing", f"add `{missing[-1]}:`"
-    message = detail["msg"].removeprefix("Value error, ")
-    if not message.startswith(("got", "no ", "expected")):
-        got = repr(detail["input"])
-        message = f"got {got if len(got) <= MOST_SHOWN else got[:MOST_SHOWN] + ' …'}: {message[:1].lower()}{message[1:]}"
-    return (
-        document.where(*location),
-        f"{name}: {message}",
-        f"correct `{name}`; docs/reference/workload.schema.json lists every key",
-    )
 
 
 # --------------------------------------------------------------------------------------------------------------------- models

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from numpy.typing import NDArray
 
 Task: TypeAlias = Literal["embed", "classify", "chat", "infer"]
-"""``embed``: text to vector; ``classify``: text to a score for each class; ``chat``: messages to an answer; ``infer``: tensors to tensors."""
+"""``embed``: text to vector; ``classify``: text to a score for each class; ``chat``: messages to an answer; ``infer``: tensors."""
 Scope: TypeAlias = Literal["infer", "batch", "admin"]
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
 """Name → array whose first axis is rows; texts are arrays of ``object`` that hold ``bytes``."""
