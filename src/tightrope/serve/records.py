@@ -98,22 +98,26 @@ class Reply:
     """``time.monotonic`` when the first token came, of a stream."""
     batch: int = 1
     """Items of that batch."""
-    compute_nusd: int = 0
-    """Its share of the machine's time; the idle share is nobody's."""
+    compute_nusd: int | None = 0
+    """Its share of the machine's price; the idle share is nobody's. None where that price is not known."""
+    machine_s: float = 0.0
+    """Its share of the machine's time, in seconds of one machine: ``Use.machine_s`` of the meter."""
     tokens_nusd: int = 0
     """What a provider asks for its tokens."""
     egress_nusd: int = 0
     cached: Literal["", "hit", "shared", "similar"] = ""
     """From the cache: kept, answered together with another that asked the same, or of one that asked nearly the same."""
-    saved_nusd: int = 0
-    """What it would have cost, where it is from the cache."""
+    saved_nusd: int | None = 0
+    """What it would have cost, where it is from the cache; None where that is not known."""
     varies: bool = False
     """The answer depends on what was in its batch: it is neither kept nor judged by its confidence."""
     escalated_from: "Reply | None" = None
     """In a cascade, the small model's answer, which was not sure enough; its cost counts too."""
 
     @property
-    def nusd(self) -> int:
-        """What the answer cost in all."""
+    def nusd(self) -> int | None:
+        """What the answer cost in all; None where a part of it is not known."""
         before = self.escalated_from.nusd if self.escalated_from else 0
+        if before is None or self.compute_nusd is None:
+            return None
         return self.compute_nusd + self.tokens_nusd + self.egress_nusd + before
