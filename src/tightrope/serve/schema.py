@@ -1,0 +1,218 @@
+"""What a ``serve.yaml`` may say: the models that check it and from which the editor's JSON schema is made."""
+
+import json
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from tightrope.demand.quantities import Bytes, Name, NotNegative, Positive, Promise, Seconds, Share, Wait
+from tightrope.demand.strict import Strict
+
+Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
+Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class Listen(Strict):
+    """Where the gateway listens."""
+
+    host: str = Field("127.0.0.1", description="Address; 0.0.0.0 is all of them, and wants `keys`.")
+    port: Port = 8000
+    grpc_port: Port | None = Field(None, description="Open Inference Protocol over gRPC; none where left out.")
+    certificate: str | None = Field(None, description="PEM file; with `certificate_key`, TLS alone is spoken.")
+    certificate_key: str | None = None
+
+    @model_validator(mode="after")
+    def both_or_none(self) -> Self:
+        """Want the key with the certificate."""
+        if (self.certificate is None) != (self.certificate_key is None):
+            msg = "expected certificate and certificate_key together"
+            raise ValueError(msg)
+        return self
+
+
+class Machine(Strict):
+    """What a machine costs: by its type and place, or as stated."""
+
+    type: str | None = Field(None, description="Machine type of the price book, such as c7i.large.")
+    region: str | None = Field(None, description="Of the price, such as us-east-1.")
+    offer: str = Field("on-demand", description="How it is paid for.")
+    usd_per_hour: NotNegative | None = Field(None, description="What you pay, put before the price book's.")
+
+    @model_validator(mode="after")
+    def a_price_or_where_to_find_it(self) -> Self:
+        """Want what the price can be found by."""
+        if self.usd_per_hour is None and (self.type is None or self.region is None):
+            msg = "expected usd_per_hour, or type and region to find the price by"
+            raise ValueError(msg)
+        return self
+
+
+class Upstream(Strict):
+    """Servers elsewhere that answer."""
+
+    api: Literal["openai", "oip"] = Field(description="openai: vLLM, SGLang, a token API; oip: Triton, KServe.")
+    replicas: Annotated[list[str], Field(min_length=1)] = Field(description="Base URLs, such as http://10.0.0.4:8000.")
+    discover: bool = Field(
+        False, description="A URL's name stands for as many replicas as it has addresses (a headless service)."
+    )
+    model: str = Field("", description="As the server names it; the client's name where left out.")
+    key_from: str | None = Field(None, description="File with the key that the server asks for.")
+    retries: Annotated[int, Field(ge=0, le=10)] = Field(1, description="On another replica, before anything was passed on.")
+    hedge: Seconds | None = Field(
+        None, description="Ask a second replica where the first is silent for so long; never where left out."
+    )
+    health: str = Field("", description="Path asked to see whether it is well; the api's own where left out.")
+
+
+class Variant(Strict):
+    """One form of a model: a file that runs here, or servers elsewhere."""
+
+    onnx: str | None = Field(None, description="Model file that runs in this process.")
+    upstream: Upstream | None = None
+    noop: Literal[True] | None = Field(None, description="Answers at once with zeros: measures what is around an engine.")
+    quality: Positive = Field(1.0, description="On the scale of quality_floor; the best form is usually 1.")
+    engine: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    tokenizer: str | None = Field(None, description="tokenizer.json; the one beside the model where left out.")
+    head: str | None = Field(
+        None, description="classify: .npz with weights and bias on the pooled vector, where the model has no head."
+    )
+    max_tokens: Count = Field(256, description="Longer texts are cut.")
+    pooling: Literal["mean", "first", "none"] = "mean"
+    normalize: bool = True
+    threads: Annotated[int, Field(ge=0, le=1024)] = Field(
+        0, description="Of one engine; 0 measures at the start what is fastest."
+    )
+    loaded: Literal["always", "when asked"] = Field("always", description="when asked: by the first request, gone after `idle`.")
+    idle: Seconds = Field(300.0, description="Time without a request after which it is unloaded, where it is loaded when asked.")
+    max_batch: Count = 32
+    max_wait: Wait = Field(0.0, description="Longest time that a partial batch waits for more, where waiting pays.")
+    machine: Machine | None = Field(None, description="Of an upstream: what one of its machines costs.")
+    replicas_per_machine: Count = 1
+    requests_per_s: NotNegative = Field(0.0, description="Of an upstream: what one replica sustains; 0 is not known.")
+    concurrency: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        0, description="Of an upstream: requests on one replica at a time."
+    )
+    usd_per_million_input_tokens: NotNegative = 0.0
+    usd_per_million_output_tokens: NotNegative = 0.0
+    usd_per_gb_egress: NotNegative = 0.0
+
+    @model_validator(mode="after")
+    def one_engine(self) -> Self:
+        """Want exactly one place where it runs."""
+        if sum(value is not None for value in (self.onnx, self.upstream, self.noop)) != 1:
+            msg = "expected exactly one of onnx, upstream and noop"
+            raise ValueError(msg)
+        if self.machine is not None and self.upstream is None:
+            msg = "expected machine at the top of the file: what runs in this process runs on this machine"
+            raise ValueError(msg)
+        return self
+
+
+class Cascade(Strict):
+    """A small variant is asked first, and a large one for the answers that are not trusted."""
+
+    small: str
+    large: str
+    margin: Annotated[float, Field(allow_inf_nan=False)] = Field(
+        description="Answers go on whose likeliest class is less than so much likelier than the next (`perf compress` finds it); of a "
+        "chat, whose tokens' mean log-probability is less."
+    )
+    escalated: Share | None = Field(None, description="Share that is expected to go on.")
+
+
+class Model(Strict):
+    """A name that clients ask for."""
+
+    task: Literal["embed", "classify", "chat", "infer"]
+    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    labels: list[str] = Field(
+        default_factory=list, description="classify: names of the classes in the order of the model's outputs."
+    )
+    cascade: Cascade | None = None
+    classes: list[str] = Field(
+        default_factory=list, description="Traffic classes that may ask for it, the usual one first; all where empty."
+    )
+    quality_floor: NotNegative = Field(0.0, description="Least quality of a variant that may answer.")
+    cache: bool = Field(True, description="Whether its answers are kept, where there is a cache.")
+
+
+class TrafficClass(Strict):
+    """What is promised to a kind of request, and how it is treated."""
+
+    slo: Promise | list[Promise] = Field(default_factory=list, description="Such as latency p95 <= 100 ms.")
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(0, description="Larger goes first in every queue.")
+    within: Seconds | None = Field(None, description="Given for work that can wait: when it is to be done by, from when it came.")
+    shed_wait: Seconds | None = Field(None, description="Turned away where the wait would be longer; by its slo where left out.")
+
+
+class Tenant(Strict):
+    """What one tenant may take; what is left out has no limit."""
+
+    requests_per_s: Positive | None = None
+    burst: Seconds = Field(1.0, description="So much of its rate may come at once.")
+    concurrency: Count | None = None
+    budget_usd_per_month: NotNegative | None = Field(None, description="Calendar months, UTC, by the ledger.")
+
+
+class Semantic(Strict):
+    """Answer from one that was asked nearly the same. It is sometimes wrong: `checked` of the hits say how often."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="Least cosine between the embeddings of the two questions."
+    )
+    model: str = Field(description="Model of this file, task embed, that says how near they are.")
+    checked: Share = 0.01
+
+
+class Cache(Strict):
+    """Answers that are kept."""
+
+    entries: Count = 100_000
+    size: Annotated[Bytes, Field(gt=0)] = 268_435_456.0
+    ttl: Seconds = 600.0
+    semantic: Semantic | None = None
+
+
+class Limits(Strict):
+    """What is refused before memory is taken for it."""
+
+    body: Annotated[Bytes, Field(gt=0)] = 8_388_608.0
+    file: Annotated[Bytes, Field(gt=0)] = 536_870_912.0
+    inputs: Count = 2048
+    tensors: Annotated[Bytes, Field(gt=0)] = 67_108_864.0
+    read: Seconds = 30.0
+    answer: Seconds = 600.0
+    connections: Count = 4096
+    waiting: Count = 100_000
+
+
+class ServeFile(Strict):
+    """A ``serve.yaml``."""
+
+    name: Name
+    models: Annotated[dict[Name, Model], Field(min_length=1)]
+    listen: Listen = Field(default_factory=lambda: Listen.model_validate({}))
+    machine: Machine | None = Field(
+        None, description="This machine, which runs the models that are files; costs are not known without."
+    )
+    classes: dict[Name, TrafficClass] = Field(default_factory=dict)
+    keys: str | None = Field(
+        None, description="File of `tightrope keys`; left out, everybody may ask, which is for loopback alone."
+    )
+    tenants: dict[str, Tenant] = Field(default_factory=dict, description="By name; `*` is for the others.")
+    cache: Cache | None = None
+    jobs: str | None = Field(
+        None, description="SQLite file, or postgresql://…, of work that can wait; none is taken where left out."
+    )
+    ledger: str | None = Field(None, description="Folder of the ledger; none is written where left out.")
+    traces: str = Field("", description="OTLP endpoint (HTTP) for OpenTelemetry traces.")
+    log: Literal["debug", "info", "warning", "error"] = "info"
+    notices: Literal["aws", "azure", "gcp"] | None = Field(None, description="Whose notices of spot machines to listen for.")
+    cores: Annotated[int, Field(ge=0, le=4096)] = Field(0, description="For engines here; 0 is all that this process may use.")
+    limits: Limits = Field(default_factory=lambda: Limits.model_validate({}))
+
+
+def serve_schema_page() -> str:
+    """Return ``docs/reference/serve.schema.json``."""
+    found = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "serve.yaml", **ServeFile.model_json_schema()}
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
