@@ -154,6 +154,8 @@ class ServedModel:
     """Traffic classes that may ask for it, the one that is meant where none is said first; empty is all."""
     quality_floor: float = 0.0
     cache: bool = True
+    also: tuple[Task, ...] = ()
+    """Other tasks that may be asked of it: a plan says of a model that is no language model only that it answers requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,9 @@ class Settings:
     routing: tuple[RoutingRule, ...] = ()
     """Of a plan: shares of the pools that answer a class, by hour of the week; empty goes by cost."""
     first_day: str = ""
-    """The day that block 0 of the routing begins, such as 2026-10-31, UTC."""
+    """The day that block 0 of the routing begins, such as 2026-10-31, UTC; empty is a Monday."""
+    class_names: Mapping[str, str] = field(default_factory=dict)
+    """What clients may call a class → its name, where a plan has a class for each place."""
     listen: Listen = Listen()
     limits: Limits = Limits()
     keys: Path | None = None

@@ -1,0 +1,253 @@
+"""plan.json → ``Settings``: of a gateway before the pools of a place, or of one engine of a pool."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tightrope.base.errors import InputError, Where, unknown_name
+from tightrope.base.plan import Plan, Pool, ServedClass
+from tightrope.base.records import RequestEngine, TokenEngine
+from tightrope.serve.records import Task
+from tightrope.serve.settings import CacheSettings, Listen, LocalModel, ServedCascade, ServedModel, ServedPool, Settings, Upstream
+
+REQUESTS: tuple[Task, ...] = ("infer", "embed", "classify")
+"""What may be asked of a model that answers requests."""
+AGAIN = "render the plan again: `tightrope render plan.json --target kubernetes`"
+
+TokenRates: TypeAlias = tuple[float, float]
+FindTokenPrice: TypeAlias = Callable[[str, str], TokenRates]
+"""(provider, model) → US dollars for a million tokens in and out; raises ``InputError`` where the list has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a gateway stands."""
+
+    cloud: str
+    region: str
+
+    @classmethod
+    def parse(cls, text: str, plan: Plan) -> "Place":
+        """Return the place written ``cloud/region``; raise ``InputError`` where the plan has nothing there."""
+        known = sorted({f"{pool.cloud}/{pool.region}" for pool in plan.pools})
+        if text not in known:
+            raise unknown_name(text, kind="place of the plan", known=known)
+        cloud, _, region = text.partition("/")
+        return cls(cloud, region)
+
+
+def gateway_settings(plan: Plan, place: Place, upstreams: Path, find_token_price: FindTokenPrice) -> Settings:
+    """Return the settings of the gateway of a place, whose pools answer where ``upstreams.json`` says.
+
+    Raises ``InputError`` where a pool that it routes to is not in that file, or what the file refers to is not there.
+    """
+    where = read_upstreams(upstreams)
+    classes = tuple(item for item in plan.classes if item.place in {None, (place.cloud, place.region)})
+    names = {item.name for item in classes}
+    routed = {rule.pool for rule in plan.routing if rule.traffic_class in names}
+    waiting = {pool.name for pool in plan.pools if names & {*pool.serving.deferrable_classes}}
+    pools = tuple(pool for pool in plan.pools if pool.name in where)
+    if missing := sorted((routed | waiting) - where.keys()):
+        msg = f"the plan sends requests to the pool {missing[0]!r}, which has no entry"
+        raise InputError(msg, resolve=AGAIN, where=Where(upstreams))
+    served = tuple(_pool(pool, _upstream(pool, where[pool.name], upstreams), find_token_price) for pool in pools)
+    cache = None if plan.cache is None else CacheSettings(entries=plan.cache.entries, ttl_s=plan.cache.ttl_s)
+    return Settings(
+        workload=plan.workload,
+        pools=served,
+        models=_models(plan, pools, classes),
+        classes=classes,
+        routing=tuple(rule for rule in plan.routing if rule.traffic_class in names),
+        first_day=plan.first_day,
+        class_names=_names(classes),
+        listen=Listen(host="0.0.0.0"),  # noqa: S104 - a pod is reached at its own address; who may is said by the network policy
+        cache=cache,
+    )
+
+
+def engine_settings(plan: Plan, name: str, model: Path) -> Settings:
+    """Return the settings of one engine of a pool: the model in this process, batched as the plan says.
+
+    ``model`` is the ONNX file, or a folder with ``model.onnx`` and what belongs to it: ``tokenizer.json`` where it reads texts, a
+    ``head.npz`` or ``labels.json`` (a list of names) where it names a class. Raises ``InputError``.
+    """
+    pool = next((pool for pool in plan.pools if pool.name == name), None)
+    if pool is None:
+        raise unknown_name(name, kind="pool", known=[pool.name for pool in plan.pools])
+    if not isinstance(pool.serving.engine, RequestEngine):
+        msg = f"pool {name!r} answers with tokens: such models run in a server of their own, such as vLLM"
+        raise InputError(msg, resolve="start that server, and name it in the gateway's upstreams.json")
+    local, task = local_model(model)
+    served = _pool(pool, None, _no_token_price)
+    served = replace(served, local=local, max_batch=int(pool.batching.get("max_batch", pool.serving.engine.max_batch)))
+    title, _, _ = pool.variant.rpartition("/")
+    classes = tuple(item for item in plan.classes if _answers(plan, pool, item))
+    return Settings(
+        workload=plan.workload,
+        pools=(served,),
+        models=(ServedModel(title or pool.variant, task, (served.name,)),),
+        classes=classes or plan.classes,
+        class_names=_names(classes),
+        listen=Listen(host="0.0.0.0"),  # noqa: S104 - as above
+        engine_only=True,
+    )
+
+
+def local_model(path: Path) -> tuple[LocalModel, Task]:
+    """Return a model file with what lies beside it, and its task by that; raise ``InputError`` where there is none."""
+    folder = path if path.is_dir() else path.parent
+    file = path / "model.onnx" if path.is_dir() else path
+    if not file.is_file():
+        msg = "there is no such model file" if path == file else "there is no model.onnx in this folder"
+        raise InputError(msg, resolve="give an ONNX file, or a folder with model.onnx", where=Where(path))
+    tokenizer, head, labels = (folder / name for name in ("tokenizer.json", "head.npz", "labels.json"))
+    if not tokenizer.is_file():
+        return LocalModel(file), "infer"
+    names = tuple(str(name) for name in _json(labels, list)) if labels.is_file() else ()
+    local = LocalModel(file, tokenizer=tokenizer, head=head if head.is_file() else None, labels=names)
+    return local, "classify" if names or local.head else "embed"
+
+
+# ------------------------------------------------------------------------------------------------------------------ upstreams
+
+
+def read_upstreams(path: Path) -> dict[str, dict[str, Any]]:
+    """Return ``upstreams.json``: pool → where it answers; raise ``InputError``."""
+    found = _json(path, dict)
+    for name, entry in found.items():
+        if not isinstance(entry, dict) or ("url" in entry) == ("url_from" in entry):
+            msg = f"{name!r}: expected a mapping with one of `url` and `url_from`, got {str(entry)[:60]!r}"
+            raise InputError(msg, resolve=AGAIN, where=Where(path))
+    return found
+
+
+def _upstream(pool: Pool, entry: Mapping[str, Any], path: Path) -> Upstream:
+    """Return where a pool answers; what the user's settings say is read from their files."""
+    url = entry.get("url") or _line(Path(entry["url_from"]), pool.name)
+    if not str(url).startswith(("http://", "https://")):
+        msg = f"{pool.name!r} is at {url!r}, expected a URL such as http://10.0.0.4:8000"
+        raise InputError(msg, resolve="correct it in the settings of the overlay", where=Where(path))
+    key = Path(entry["key_from"]) if "key_from" in entry else None
+    tokens = isinstance(pool.serving.engine, TokenEngine) or pool.serving.answer_s is not None
+    model = pool.machine if pool.serving.answer_s is not None else pool.variant.rpartition("/")[0]
+    return Upstream(
+        api="openai" if tokens else "oip",
+        replicas=(str(url).rstrip("/"),),
+        discover=bool(entry.get("discover", False)),
+        model=model,
+        key_from=key,
+        health_path="" if tokens else "/readyz",
+    )
+
+
+def _line(path: Path, name: str) -> str:
+    """Return the one line of a file of the user's settings."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        msg = f"where the pool {name!r} answers can not be read: {getattr(error, 'strerror', None) or error}"
+        raise InputError(msg, resolve="state it in the settings of the overlay", where=Where(path)) from error
+
+
+def _json(path: Path, kind: type) -> Any:  # noqa: ANN401 - whatever the file holds, of the kind asked for
+    """Return a file's JSON of one kind; raise ``InputError``."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"the file can not be read as JSON: {getattr(error, 'strerror', None) or error}"
+        raise InputError(msg, resolve="correct the file or its path", where=Where(path)) from error
+    if not isinstance(found, kind):
+        msg = f"got {type(found).__name__}, expected {kind.__name__}"
+        raise InputError(msg, resolve="correct the file", where=Where(path))
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------- pools
+
+
+def _pool(pool: Pool, upstream: Upstream | None, find_token_price: FindTokenPrice) -> ServedPool:
+    """Return a pool of the plan; figures of a machine become those of one of its replicas."""
+    serving, each = pool.serving, pool.serving.engines_per_machine
+    model, _, variant = pool.variant.rpartition("/")
+    rates = find_token_price(pool.region, pool.machine) if serving.answer_s is not None else (0.0, 0.0)
+    return ServedPool(
+        name=pool.name,
+        model=model or pool.variant,
+        variant=variant,
+        upstream=upstream,
+        offer=pool.offer,
+        cloud=pool.cloud,
+        region=pool.region,
+        machine=pool.machine,
+        usd_per_hour=0.0 if serving.answer_s is not None else (pool.node.usd_per_hour if pool.node else None),
+        replicas_per_machine=each,
+        requests_per_s=serving.requests_per_s / each,
+        concurrency=serving.concurrency / each,
+        max_wait_s=serving.max_wait_s,
+        usd_per_million_input_tokens=rates[0],
+        usd_per_million_output_tokens=rates[1],
+        deferrable_limit=serving.deferrable_limit,
+        start_s=serving.start_s,
+    )
+
+
+def _no_token_price(provider: str, model: str) -> TokenRates:
+    """Return nothing: an engine of one's own has no such price."""
+    msg = f"{provider}'s {model} is no engine"
+    raise InputError(msg, resolve="name a pool of machines")
+
+
+def _answers(plan: Plan, pool: Pool, item: ServedClass) -> bool:
+    """Return whether a pool answers requests of a class."""
+    routed = any(rule.pool == pool.name and rule.traffic_class == item.name for rule in plan.routing)
+    return routed or item.name in pool.serving.deferrable_classes
+
+
+# --------------------------------------------------------------------------------------------------------------------- models
+
+
+def _models(plan: Plan, pools: tuple[Pool, ...], classes: tuple[ServedClass, ...]) -> tuple[ServedModel, ...]:
+    """Return what clients may ask for by name: a class, which any of its pools answers, or a model."""
+    names = _names(classes)
+    found: dict[str, ServedModel] = {}
+    for item in classes:
+        mine = tuple(pool for pool in pools if _answers(plan, pool, item))
+        asked = next((short for short, full in names.items() if full == item.name), item.asked_as or item.name)
+        if mine and not item.follows:
+            found[asked] = _model(asked, mine, (item.name,), _cascade(plan, item, classes, pools))
+    for title in dict.fromkeys(pool.variant.rpartition("/")[0] or pool.variant for pool in pools):
+        mine = tuple(pool for pool in pools if (pool.variant.rpartition("/")[0] or pool.variant) == title)
+        may = tuple(item.name for item in classes if not item.follows and any(_answers(plan, pool, item) for pool in mine))
+        if may:
+            found.setdefault(title, _model(title, mine, may, None))
+    return tuple(found.values())
+
+
+def _model(name: str, pools: tuple[Pool, ...], classes: tuple[str, ...], cascade: ServedCascade | None) -> ServedModel:
+    """Return one name."""
+    tokens = any(isinstance(pool.serving.engine, TokenEngine) or pool.serving.answer_s is not None for pool in pools)
+    task: Task = "chat" if tokens else "infer"
+    also: tuple[Task, ...] = ("embed",) if tokens else REQUESTS
+    return ServedModel(name, task, tuple(pool.name for pool in pools), cascade, classes, also=also)
+
+
+def _cascade(plan: Plan, first: ServedClass, classes: tuple[ServedClass, ...], pools: tuple[Pool, ...]) -> ServedCascade | None:
+    """Return the cascade that a class begins; which margin lets that share go on is learned while it runs."""
+    then = next((item for item in classes if item.follows == first.name), None)
+    if then is None:
+        return None
+    small, large = (next((pool.name for pool in pools if _answers(plan, pool, item)), "") for item in (first, then))
+    return ServedCascade(small, large, margin=float("nan"), escalated=then.follow_share)
+
+
+def _names(classes: tuple[ServedClass, ...]) -> dict[str, str]:
+    """Return what clients may call the classes: as the workload does, without the place and the part of a cascade."""
+    found: dict[str, str] = {}
+    for item in classes:
+        if not item.follows:
+            name = item.asked_as or item.name
+            region = item.place[1] if item.place else ""
+            found[name.removesuffix(f".{region}") if region else name] = item.name
+    return found
