@@ -58,6 +58,8 @@ class Call:
     """Of work that can wait: when it is to be done by. None is interactive."""
     gone: bool = False
     """The client hung up: nobody reads the answer."""
+    traceparent: str = ""
+    """Header of the trace that it is part of (W3C Trace Context), passed on to servers elsewhere; empty where it is part of none."""
 
     @property
     def rows(self) -> int:
@@ -90,6 +92,8 @@ class Reply:
     raw: Raw | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+    tokens_estimated: bool = False
+    """The server did not say its tokens, or was broken off before: they are reckoned from bytes and events."""
     wait_s: float = 0.0
     """Longest that one of its items waited for an engine."""
     service_s: float = 0.0

@@ -88,6 +88,14 @@ class Upstream:
     """On another replica, where nothing of the answer was passed on yet."""
     hedge_s: float | None = None
     """Ask a second replica too where the first has not begun to answer by then, and take the first answer; None never does."""
+    answer_s: float = 600.0
+    """A server that is silent for so long is given up."""
+    answer_bytes: int = 64 * MIB
+    """Of an answer that is not streamed, or of one event of a stream."""
+    hold_s: float = 0.0
+    """A request waits so long for a replica to be ready; 0 is twice the pool's ``start_s``, and 30 s at least."""
+    failures: int = 3
+    """Checks or requests that fail one after another before a replica is left out; one that nothing listens at is at once."""
     health_path: str = ""
     """Empty is ``/health`` of openai and ``/v2/health/ready`` of oip."""
     health_s: float = 5.0
@@ -125,6 +133,8 @@ class ServedPool:
     """Requests on one replica up to which work that can wait may join; 0 is where nothing else waits."""
     start_s: float = 0.0
     """From asking for a machine to its first answer."""
+    group: str = ""
+    """Pools of one group take one another's place; a class is shared out over groups. Empty is the model's variant."""
 
 
 @dataclass(frozen=True, slots=True)
