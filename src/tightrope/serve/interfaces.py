@@ -1,10 +1,10 @@
-"""What answers for a pool: engines in this process, servers elsewhere; a new kind is one more class of this shape."""
+"""What answers for a pool: engines in this process, servers elsewhere; and what protocols ask of the gateway."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tightrope.serve.records import Call, Reply
-from tightrope.serve.settings import ServedPool
+from tightrope.serve.records import Call, Caller, Reply, Signature
+from tightrope.serve.settings import ServedModel, ServedPool
 
 
 @dataclass(slots=True)
@@ -44,4 +44,42 @@ class Backend(Protocol):
 
     async def answer(self, call: Call) -> Reply:
         """Return the answer with its cost; raise ``Refusal``. Cancelling it takes the request out of the queue."""
+        ...
+
+
+class Exposing(Protocol):
+    """Metrics."""
+
+    def exposition(self) -> bytes:
+        """Return them in Prometheus' text format."""
+        ...
+
+
+class GatewayLike(Protocol):
+    """The gateway as protocols see it."""
+
+    metrics: Exposing
+
+    def caller(self, authorization: str | None) -> Caller | None:
+        """Return who asks where that is known at once, None where ``verify`` must look; raise ``Unauthenticated``."""
+        ...
+
+    async def verify(self, authorization: str | None) -> Caller:
+        """Return who asks, which may take a while; raise ``Unauthenticated``."""
+        ...
+
+    def models(self, caller: Caller) -> tuple[ServedModel, ...]:
+        """Return the models that a caller may ask for."""
+        ...
+
+    def signature(self, model: str) -> Signature | None:
+        """Return the tensors of a model of ``infer``; None where they are not known."""
+        ...
+
+    def ready(self) -> bool:
+        """Return whether requests are to be sent here."""
+        ...
+
+    async def answer(self, call: Call) -> Reply:
+        """Return the answer; raise ``Refusal``. A reply's ``raw.stream`` must be iterated to its end or closed."""
         ...

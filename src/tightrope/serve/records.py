@@ -69,6 +69,25 @@ class Call:
         return max((len(array) for array in self.inputs.values()), default=1)
 
 
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """What a model takes or gives, as the Open Inference Protocol says it."""
+
+    name: str
+    datatype: str
+    """Such as ``FP32`` or ``BYTES``."""
+    shape: tuple[int, ...]
+    """-1 is any size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The tensors of a model."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
 @dataclass(slots=True, eq=False)
 class Raw:
     """An answer of a server elsewhere as it came, to be passed on."""
@@ -89,6 +108,8 @@ class Reply:
     replica: str = ""
     outputs: tuple[NDArray[Any], ...] | Tensors = ()
     """Of an engine here: for each text float32[dimensions] or float32[classes] (probabilities); of ``infer`` tensors."""
+    labels: tuple[str, ...] = ()
+    """Names of the classes, of ``classify``, in the order of its scores; empty where the model has none: then they are numbered."""
     raw: Raw | None = None
     input_tokens: int = 0
     output_tokens: int = 0
