@@ -18,6 +18,7 @@ from tightrope.perf.compress.judge import cosine
 from tightrope.perf.compress.prune import Cut, importance, prune, refitted
 from tightrope.perf.compress.quantize import (
     blocked,
+    columns_int8,
     dynamic_int8,
     float16,
     matrices_of,
@@ -25,7 +26,7 @@ from tightrope.perf.compress.quantize import (
     small_tables,
     static_int8,
 )
-from tightrope.perf.compress.ranges import METHODS, observe, scale_of
+from tightrope.perf.compress.ranges import METHODS, Seen, observe, rounded, scale_of
 from tightrope.perf.compress.run import answers, open_session, run_bytes
 from tightrope.perf.compress.structure import find_heads, find_layers, find_neurons
 
@@ -73,6 +74,30 @@ def test_static_int8_answers_nearly_the_same_alone_and_in_a_batch(whole: Graph, 
     kinds = [node.op_type for node in made.nodes]
     assert kinds.count("QuantizeLinear") == len(set(matrices_of(whole)))
     assert all(value.dtype != np.float32 or value.ndim < 2 for name, value in made.constants.items() if name != "words")
+
+
+@pytest.mark.parametrize("product_is_given_out", [False, True])
+def test_static_int8_computes_what_8_bits_keep_and_takes_the_bias_along(*, product_is_given_out: bool) -> None:
+    random = np.random.default_rng(3)
+    x, matrix, bias = (random.normal(size=shape).astype(np.float32) for shape in ((2, 5, 8), (8, 6), 6))
+    given_out = ["y", "p"] if product_is_given_out else ["y"]
+    model = helper.make_model(
+        helper.make_graph(
+            [helper.make_node("MatMul", ["x", "w"], ["p"]), helper.make_node("Add", ["b", "p"], ["y"])],
+            "biased",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", "length", 8])],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in given_out],
+            [numpy_helper.from_array(matrix, "w"), numpy_helper.from_array(bias, "b")],
+        ),
+        opset_imports=[helper.make_opsetid("", 20)],
+        ir_version=10,
+    )
+    seen = {"x": Seen(float(x.min()), float(x.max()), x.reshape(-1, 8))}
+    made = static_int8(graph_of(model), seen, "minmax")
+    assert [node.op_type for node in made.nodes].count("Add") == product_is_given_out
+    whole, scales = columns_int8(matrix)
+    expected = rounded(x, *scale_of(seen["x"], "minmax")) @ (whole * scales) + bias
+    assert np.allclose(open_session(as_bytes(made)).run(["y"], {"x": x})[0], expected, atol=1e-5)
 
 
 def test_dynamic_int8_depends_on_the_batch(whole: Graph, examples: Examples) -> None:
