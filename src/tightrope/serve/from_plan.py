@@ -190,6 +190,7 @@ def _pool(pool: Pool, upstream: Upstream | None, find_token_price: FindTokenPric
         usd_per_million_output_tokens=rates[1],
         deferrable_limit=serving.deferrable_limit,
         start_s=serving.start_s,
+        group=serving.group or pool.variant,
     )
 
 

@@ -113,9 +113,9 @@ class Cascade(Strict):
 
     small: str
     large: str
-    margin: Annotated[float, Field(allow_inf_nan=False)] = Field(
+    margin: Annotated[float, Field(ge=0, le=1)] = Field(
         description="Answers go on whose likeliest class is less than so much likelier than the next (`perf compress` finds it); of a "
-        "chat, whose tokens' mean log-probability is less."
+        "chat, whose tokens' geometric mean probability is less."
     )
     escalated: Share | None = Field(None, description="Share that is expected to go on.")
 

@@ -145,8 +145,8 @@ class ServedCascade:
     """Pool."""
     large: str
     margin: float
-    """Answers whose likeliest class is less than so much likelier than the next go on; of ``chat``, whose mean log-probability of a
-    token is less."""
+    """Answers whose likeliest class is less than so much likelier than the next go on; of ``chat``, whose tokens' geometric mean
+    probability is less. Not a number: it is learned such that the share ``escalated`` goes on."""
     escalated: float | None = None
     """Share that was expected to go on, where it was calibrated."""
     quality: float | None = None

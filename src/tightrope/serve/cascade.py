@@ -1,0 +1,139 @@
+"""A small variant answers first; what it is not sure of goes on to a large one.
+
+Of a classification each text is judged by itself, by the margin between its two likeliest classes; of a chat the answer, by its tokens'
+geometric mean probability, which the small server is asked for. An answer that depends on what was in its batch is not judged: it goes on.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from math import isnan
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tightrope.policy.route import goes_on, margin_of, threshold_towards
+from tightrope.serve.records import Call, Raw, Reply
+from tightrope.serve.settings import ServedCascade
+
+Answer: TypeAlias = Callable[[Call], Awaitable[Reply]]
+STEP = 0.01
+"""How far the threshold moves with an answer at most, where the plan states a share and not a margin: hundreds of answers settle it."""
+EVENT = b"data: "
+
+
+@dataclass(slots=True, eq=False)
+class Cascade:
+    """A cascade, and where its threshold stands: fixed where it was calibrated, else such that the planned share goes on."""
+
+    stated: ServedCascade
+    margin: float
+    went_on: int = 0
+    judged: int = 0
+
+    @classmethod
+    def of(cls, stated: ServedCascade) -> "Cascade":
+        """Return a cascade that has seen nothing yet."""
+        return cls(stated, 0.0 if isnan(stated.margin) else stated.margin)
+
+    def unsure(self, margin: float) -> bool:
+        """Return whether an answer of this margin goes on, and count it."""
+        on = goes_on(margin, self.margin)
+        self.judged += 1
+        self.went_on += on
+        if isnan(self.stated.margin) and self.stated.escalated is not None:
+            self.margin = threshold_towards(self.margin, on, self.stated.escalated, STEP)
+        return on
+
+
+async def answer(cascade: Cascade, call: Call, small: Answer, large: Answer) -> Reply:
+    """Return the small variant's answer where it is sure, the large one's where it is not; raise ``Refusal``.
+
+    Where the large one does not answer, the request fails: half an answer would be kept and counted as whole.
+    """
+    if call.task == "chat":
+        return await _chat(cascade, call, small, large)
+    first = await small(call)
+    if not isinstance(first.outputs, tuple) or not isinstance(call.inputs, tuple):
+        return first
+    unsure = [place for place, scores in enumerate(first.outputs) if first.varies or cascade.unsure(margin_of(scores))]
+    if not unsure:
+        return first
+    then = await large(replace(call, inputs=tuple(call.inputs[place] for place in unsure)))
+    merged: list[NDArray[Any]] = list(first.outputs)
+    if isinstance(then.outputs, tuple):
+        for place, scores in zip(unsure, then.outputs, strict=True):
+            merged[place] = scores
+    then.outputs, then.escalated_from = tuple(merged), first
+    then.input_tokens += first.input_tokens
+    then.wait_s = max(then.wait_s, first.wait_s)
+    return then
+
+
+# ----------------------------------------------------------------------------------------------------------------------- chat
+
+
+async def _chat(cascade: Cascade, call: Call, small: Answer, large: Answer) -> Reply:
+    """Return the small model's answer where its tokens were likely enough, else what the large one says, streamed where asked."""
+    asked = json.loads(call.body)
+    body = {**{key: value for key, value in asked.items() if key != "stream_options"}, "stream": False, "logprobs": True}
+    first = await small(replace(call, body=json.dumps(body).encode(), stream=False))
+    said = _completion(first.raw)
+    confidence = None if said is None else token_probability(said)
+    if said is None or confidence is None or cascade.unsure(confidence):
+        then = await large(call)
+        then.escalated_from = first
+        return then
+    if not asked.get("logprobs"):
+        for choice in said["choices"]:
+            choice.pop("logprobs", None)
+    usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+    first.raw = (
+        Raw(200, "text/event-stream", as_events(said, usage=usage)) if call.stream else Raw(200, "application/json", _text(said))
+    )
+    return first
+
+
+def token_probability(said: dict[str, Any]) -> float | None:
+    """Return the geometric mean probability of the first choice's tokens; None where the server did not say it.
+
+    >>> token_probability({"choices": [{"logprobs": {"content": [{"logprob": -0.5}, {"logprob": -1.5}]}}]}) == np.exp(-1.0)
+    True
+    """
+    content = ((said.get("choices") or [{}])[0].get("logprobs") or {}).get("content") or []
+    values = [float(token["logprob"]) for token in content if isinstance(token, dict) and "logprob" in token]
+    return float(np.exp(np.mean(values))) if values else None
+
+
+def as_events(said: dict[str, Any], *, usage: bool) -> bytes:
+    """Return a whole completion as the stream of events that a client asked for."""
+    head = {key: said[key] for key in ("id", "created", "model", "system_fingerprint") if key in said}
+    head["object"] = "chat.completion.chunk"
+    events = [
+        {**head, "choices": [{"index": choice.get("index", place), "delta": choice.get("message", {}), "finish_reason": None}]}
+        for place, choice in enumerate(said["choices"])
+    ]
+    events += [
+        {**head, "choices": [{"index": choice.get("index", place), "delta": {}, "finish_reason": choice.get("finish_reason")}]}
+        for place, choice in enumerate(said["choices"])
+    ]
+    if usage:
+        events.append({**head, "choices": [], "usage": said.get("usage")})
+    return b"".join(EVENT + _text(event) + b"\n\n" for event in events) + EVENT + b"[DONE]\n\n"
+
+
+def _completion(raw: Raw | None) -> dict[str, Any] | None:
+    """Return a whole completion as it came; None where it is not one."""
+    if raw is None or raw.status != 200 or raw.stream is not None:
+        return None
+    try:
+        said = json.loads(raw.body)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) and said.get("choices") else None
+
+
+def _text(value: object) -> bytes:
+    """Return compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,325 @@
+"""The way of one call: who asks and for what, whether it may, whether the answer is known, who answers, and what it cost."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from tightrope.base.errors import near_names
+from tightrope.base.plan import ServedClass
+from tightrope.serve import cascade as cascades
+from tightrope.serve.interfaces import Backend
+from tightrope.serve.records import Call, Caller, Reply, Signature
+from tightrope.serve.refusals import Failed, Forbidden, Malformed, NotFound, Refusal, TimedOut, Unavailable, UpstreamFailed
+from tightrope.serve.routing import Router
+from tightrope.serve.settings import ServedModel, Settings
+from tightrope.serve.watch.metrics import Metrics, Outcome
+
+OPEN = Caller("default", scopes=frozenset({"infer", "batch", "admin"}))
+"""Everybody, where no keys are asked for."""
+
+
+class Keys(Protocol):
+    """Who has which key."""
+
+    def caller(self, authorization: str | None) -> Caller | None:
+        """Return who asks where that is known at once; raise ``Unauthenticated``."""
+        ...
+
+    async def verify(self, authorization: str | None) -> Caller:
+        """Return who asks; raise ``Unauthenticated``."""
+        ...
+
+
+class Admission(Protocol):
+    """Who may come in."""
+
+    def enter(self, call: Call, ahead: int, requests_per_s: float) -> None:
+        """Let a call in; raise ``TooMany``."""
+        ...
+
+    def leave(self, call: Call, nusd: int | None) -> None:
+        """Note that a call that was let in has ended."""
+        ...
+
+
+class Kept(Protocol):
+    """Answers that are kept."""
+
+    async def answer(self, call: Call, make: Callable[[Call], Awaitable[Reply]]) -> Reply:
+        """Return a kept answer, or one that ``make`` makes."""
+        ...
+
+
+class Book(Protocol):
+    """Where each call's cost is written."""
+
+    def request(self, call: Call, reply: Reply | None, outcome: Outcome, status: int, ended_s: float) -> None:
+        """Write a call down before its answer goes."""
+        ...
+
+
+class Gateway:
+    """Takes calls the whole way; one for a process, on one event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        backends: Mapping[str, Backend],
+        metrics: Metrics,
+        admission: Admission,
+        *,
+        keys: Keys | None = None,
+        kept: Kept | None = None,
+        book: Book | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the parts; None leaves a part out."""
+        self.settings, self.backends, self.metrics = settings, backends, metrics
+        self._admission, self._keys, self._kept, self._book, self._clock = admission, keys, kept, book, clock
+        self.router = Router(settings, backends)
+        self._models = {model.name: model for model in settings.models}
+        self._classes = {item.name: item for item in settings.classes}
+        self._follows = {item.follows: item for item in settings.classes if item.follows}
+        self.cascades = {model.name: cascades.Cascade.of(model.cascade) for model in settings.models if model.cascade}
+        self._late_s = {item.name: _limits_s(item) for item in settings.classes}
+        self.in_flight = 0
+        self.open = False
+        """Whether requests are to be sent here; ``run.py`` turns it."""
+
+    # ------------------------------------------------------------------------------------------------------------ who and what
+
+    def caller(self, authorization: str | None) -> Caller | None:
+        """Return who asks where that is known at once, None where ``verify`` must look; raise ``Unauthenticated``."""
+        return OPEN if self._keys is None else self._keys.caller(authorization)
+
+    async def verify(self, authorization: str | None) -> Caller:
+        """Return who asks, which may take a while; raise ``Unauthenticated``."""
+        return OPEN if self._keys is None else await self._keys.verify(authorization)
+
+    def models(self, caller: Caller) -> tuple[ServedModel, ...]:
+        """Return the models that a caller may ask for."""
+        if not caller.classes:
+            return self.settings.models
+        named = {self._named(name) for name in caller.classes}
+        return tuple(model for model in self.settings.models if not model.classes or named & {*model.classes})
+
+    def signature(self, model: str) -> Signature | None:
+        """Return the tensors of a model of ``infer`` that runs here; None where they are not known."""
+        found = self._models.get(model)
+        backend = None if found is None else self.backends.get(found.pools[0])
+        return getattr(backend, "signature", None)
+
+    def ready(self) -> bool:
+        """Return whether requests are to be sent here."""
+        return self.open
+
+    # ------------------------------------------------------------------------------------------------------------------ the way
+
+    async def answer(self, call: Call) -> Reply:
+        """Return the answer; raise ``Refusal``. A reply's ``raw.stream`` must be iterated to its end or closed."""
+        model = self._model(call)
+        promised = self._promised(call, model)
+        call.traffic_class = promised.name
+        pools = self.router.order(model, promised)
+        self._enter(call, pools[0])
+        self.in_flight += 1
+        try:
+            reply = await self._made(call, model, pools)
+        except BaseException as error:
+            self._failed(call, error, pools[0].pool.name)
+            if isinstance(error, TimeoutError):
+                msg = f"not answered within {self.settings.limits.answer_s:g} s"
+                raise TimedOut(msg) from None
+            raise
+        if reply.raw is not None and reply.raw.stream is not None:
+            reply.raw.stream = _Passed(reply.raw.stream, lambda: self._end_stream(call, reply))
+        else:
+            self._settle(call, reply)
+        return reply
+
+    async def _made(self, call: Call, model: ServedModel, pools: Sequence[Backend]) -> Reply:
+        """Return the answer, kept or made."""
+        async with asyncio.timeout(self.settings.limits.answer_s):
+            if self._kept is None or not model.cache:
+                return await self._make(call, model, pools)
+            return await self._kept.answer(call, lambda asked: self._make(asked, model, pools))
+
+    async def _make(self, call: Call, model: ServedModel, pools: Sequence[Backend]) -> Reply:
+        """Return an answer that is not kept: by the cascade where there is one for it."""
+        cascade = self.cascades.get(model.name)
+        if cascade is None or call.task not in {"classify", "chat"}:
+            return await self._ask(call, pools)
+        small, large = cascade.stated.small, cascade.stated.large
+        then = self._follows.get(call.traffic_class)
+        if then is None:  # stated in serve.yaml: two pools of one class
+            small_pools: Sequence[Backend] = (self.backends[small],)
+            large_pools: Sequence[Backend] = (self.backends[large],)
+            return await cascades.answer(
+                cascade, call, lambda asked: self._ask(asked, small_pools), lambda asked: self._ask(asked, large_pools)
+            )
+        return await cascades.answer(
+            cascade,
+            call,
+            lambda asked: self._ask(asked, pools),
+            lambda asked: self._ask(replace(asked, traffic_class=then.name), self.router.order(model, then)),
+        )
+
+    async def _ask(self, call: Call, pools: Sequence[Backend]) -> Reply:
+        """Return the answer of the first pool, of another only where that one can not answer at all."""
+        last: Refusal | None = None
+        for backend in pools:
+            self.metrics.arrived(call.traffic_class, backend.pool.name)
+            try:
+                reply = await backend.answer(call)
+            except (Unavailable, UpstreamFailed) as refusal:
+                last = last or refusal
+                continue
+            self.router.learn(reply, call.rows)
+            return reply
+        raise last or Unavailable("no pool answers this")
+
+    # ------------------------------------------------------------------------------------------------------------------ checks
+
+    def _model(self, call: Call) -> ServedModel:
+        """Return the model that is asked for, where the caller may and it does that."""
+        model = self._models.get(call.model)
+        if model is None:
+            near = near_names(call.model, self._models)
+            msg = f"there is no model {call.model!r}" + (f": did you mean {near[0]!r}?" if near else "")
+            raise NotFound(msg, parameter="model")
+        if call.task != model.task and call.task not in model.also:
+            msg = f"the model {model.name!r} does not do this: its task is {model.task!r}, {call.task!r} was asked"
+            raise Malformed(msg, parameter="model")
+        return model
+
+    def _promised(self, call: Call, model: ServedModel) -> ServedClass:
+        """Return the traffic class of a call: as it says, as its key says, as the model has it first."""
+        allowed = call.caller.classes
+        name = self._named(call.traffic_class or (allowed[0] if allowed else model.classes[0] if model.classes else ""))
+        found = self._classes.get(name) if name else self.settings.classes[0]
+        if found is None:
+            msg = f"there is no traffic class {call.traffic_class!r}"
+            raise Malformed(msg, parameter="X-Tightrope-Class")
+        if allowed and found.name not in {self._named(item) for item in allowed}:
+            msg = f"this key may not ask for the traffic class {found.name!r}"
+            raise Forbidden(msg, parameter="X-Tightrope-Class")
+        if model.classes and found.name not in model.classes:
+            msg = f"the model {model.name!r} does not answer the traffic class {found.name!r}"
+            raise Malformed(msg, parameter="model")
+        return found
+
+    def _named(self, name: str) -> str:
+        """Return a class's own name for what clients call it."""
+        return self.settings.class_names.get(name, name)
+
+    def _enter(self, call: Call, first: Backend) -> None:
+        """Let a call in, or count that it was turned away."""
+        load = first.load()
+        ready = max(1, load.replicas_ready)
+        try:
+            self._admission.enter(call, load.in_flight // ready, load.requests_per_s or first.pool.requests_per_s)
+        except Refusal as refusal:
+            now_s = self._clock()
+            self.metrics.shed(call.traffic_class, refusal.reason)
+            self.metrics.ended(call, None, "shed", now_s, first.pool.name)
+            self._write(call, None, "shed", refusal.status, now_s)
+            raise
+
+    # --------------------------------------------------------------------------------------------------------------------- ends
+
+    def _settle(self, call: Call, reply: Reply) -> None:
+        """Count and write down an answer before it goes."""
+        now_s = self._clock()
+        self.in_flight -= 1
+        self._admission.leave(call, reply.nusd)
+        outcome: Outcome = "late" if self._is_late(call, reply, now_s) else "ok"
+        if reply.raw is not None and reply.raw.status >= 500:
+            outcome = "error"
+        part: Reply | None = reply
+        while part is not None:
+            for driver, nusd in (("compute", part.compute_nusd), ("tokens", part.tokens_nusd), ("egress", part.egress_nusd)):
+                if nusd:
+                    self.metrics.spent(call.traffic_class, part.pool, driver, nusd)
+            part = part.escalated_from
+        self.metrics.ended(call, reply, outcome, now_s)
+        self._write(call, reply, outcome, reply.raw.status if reply.raw else 200, now_s)
+
+    def _end_stream(self, call: Call, reply: Reply) -> None:
+        """Settle an answer that was streamed, whose figures are known now."""
+        self.router.learn(reply, 1)
+        self._settle(call, reply)
+
+    def _failed(self, call: Call, error: BaseException, pool: str) -> None:
+        """Count and write down that a call has no answer."""
+        now_s = self._clock()
+        self.in_flight -= 1
+        self._admission.leave(call, 0)
+        status = (
+            error.status if isinstance(error, Refusal) else TimedOut.status if isinstance(error, TimeoutError) else Failed.status
+        )
+        shed = isinstance(error, Refusal) and error.status == 429
+        if shed:
+            self.metrics.shed(call.traffic_class, getattr(error, "reason", ""))
+        if isinstance(error, asyncio.CancelledError):
+            call.gone, status = True, 499
+        outcome: Outcome = "shed" if shed else "error"
+        self.metrics.ended(call, None, outcome, now_s, pool)
+        self._write(call, None, outcome, status, now_s)
+
+    def _write(self, call: Call, reply: Reply | None, outcome: Outcome, status: int, now_s: float) -> None:
+        """Write a call into the ledger, where there is one."""
+        if self._book is not None:
+            self._book.request(call, reply, outcome, status, now_s)
+
+    def _is_late(self, call: Call, reply: Reply, now_s: float) -> bool:
+        """Return whether an answer came later than a promise to its class allows, whatever share may."""
+        latency_s, ttft_s = self._late_s[call.traffic_class]
+        if call.deadline_s is not None:
+            return now_s > call.deadline_s
+        first_s = now_s if reply.first_token_s is None else reply.first_token_s
+        return now_s - call.arrived_s > latency_s or first_s - call.arrived_s > ttft_s
+
+
+class _Passed:
+    """A stream that is passed on; what is to happen at its end happens once, however it ends."""
+
+    __slots__ = ("_ended", "_stream")
+
+    def __init__(self, stream: AsyncIterator[bytes], ended: Callable[[], None]) -> None:
+        self._stream = stream
+        self._ended: Callable[[], None] | None = ended
+
+    def __aiter__(self) -> "_Passed":
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._stream)
+        except BaseException:
+            self._end()
+            raise
+
+    async def aclose(self) -> None:
+        """Let go of the stream, which need not have ended."""
+        try:
+            close = getattr(self._stream, "aclose", None)
+            if close is not None:
+                await close()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Do once what is to happen at the end."""
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended()
+
+
+def _limits_s(item: ServedClass) -> tuple[float, float]:
+    """Return the shortest times promised to a class: to the whole answer, and to the first token."""
+    found = [
+        min((slo.limit_s for slo in item.slos if slo.metric == metric), default=float("inf")) for metric in ("latency", "ttft")
+    ]
+    return found[0], found[1]
