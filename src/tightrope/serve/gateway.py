@@ -9,6 +9,7 @@ from typing import Protocol
 from tightrope.base.errors import near_names
 from tightrope.base.plan import ServedClass
 from tightrope.serve import cascade as cascades
+from tightrope.serve.access.admission import Admission
 from tightrope.serve.interfaces import Backend
 from tightrope.serve.records import Call, Caller, Reply, Signature
 from tightrope.serve.refusals import Failed, Forbidden, Malformed, NotFound, Refusal, TimedOut, Unavailable, UpstreamFailed
@@ -29,18 +30,6 @@ class Keys(Protocol):
 
     async def verify(self, authorization: str | None) -> Caller:
         """Return who asks; raise ``Unauthenticated``."""
-        ...
-
-
-class Admission(Protocol):
-    """Who may come in."""
-
-    def enter(self, call: Call, ahead: int, requests_per_s: float) -> None:
-        """Let a call in; raise ``TooMany``."""
-        ...
-
-    def leave(self, call: Call, nusd: int | None) -> None:
-        """Note that a call that was let in has ended."""
         ...
 
 
@@ -123,7 +112,7 @@ class Gateway:
         promised = self._promised(call, model)
         call.traffic_class = promised.name
         pools = self.router.order(model, promised)
-        self._enter(call, pools[0])
+        self._enter(call, pools[0].pool.name)
         self.in_flight += 1
         try:
             reply = await self._made(call, model, pools)
@@ -157,25 +146,37 @@ class Gateway:
             small_pools: Sequence[Backend] = (self.backends[small],)
             large_pools: Sequence[Backend] = (self.backends[large],)
             return await cascades.answer(
-                cascade, call, lambda asked: self._ask(asked, small_pools), lambda asked: self._ask(asked, large_pools)
+                cascade,
+                call,
+                lambda asked: self._ask(asked, small_pools),
+                lambda asked: self._ask(asked, large_pools, begun=True),
             )
         return await cascades.answer(
             cascade,
             call,
             lambda asked: self._ask(asked, pools),
-            lambda asked: self._ask(replace(asked, traffic_class=then.name), self.router.order(model, then)),
+            lambda asked: self._ask(replace(asked, traffic_class=then.name), self.router.order(model, then), begun=True),
         )
 
-    async def _ask(self, call: Call, pools: Sequence[Backend]) -> Reply:
-        """Return the answer of the first pool, of another only where that one can not answer at all."""
+    async def _ask(self, call: Call, pools: Sequence[Backend], *, begun: bool = False) -> Reply:
+        """Return the answer of the first pool, of another only where that one can not answer at all.
+
+        What has ``begun`` elsewhere is not asked whether it would wait too long.
+        """
         last: Refusal | None = None
         for backend in pools:
-            self.metrics.arrived(call.traffic_class, backend.pool.name)
+            pool = backend.pool
+            if not begun:
+                self._admission.join(call, pool, backend.load())
+            self.metrics.arrived(call.traffic_class, pool.name)
             try:
                 reply = await backend.answer(call)
             except (Unavailable, UpstreamFailed) as refusal:
                 last = last or refusal
                 continue
+            finally:
+                if not begun:
+                    self._admission.part(call, pool)
             self.router.learn(reply, call.rows)
             return reply
         raise last or Unavailable("no pool answers this")
@@ -214,16 +215,13 @@ class Gateway:
         """Return a class's own name for what clients call it."""
         return self.settings.class_names.get(name, name)
 
-    def _enter(self, call: Call, first: Backend) -> None:
+    def _enter(self, call: Call, pool: str) -> None:
         """Let a call in, or count that it was turned away."""
-        load = first.load()
-        ready = max(1, load.replicas_ready)
         try:
-            self._admission.enter(call, load.in_flight // ready, load.requests_per_s or first.pool.requests_per_s)
+            self._admission.enter(call)
         except Refusal as refusal:
             now_s = self._clock()
-            self.metrics.shed(call.traffic_class, refusal.reason)
-            self.metrics.ended(call, None, "shed", now_s, first.pool.name)
+            self.metrics.ended(call, None, "shed", now_s, pool)
             self._write(call, None, "shed", refusal.status, now_s)
             raise
 
@@ -233,7 +231,7 @@ class Gateway:
         """Count and write down an answer before it goes."""
         now_s = self._clock()
         self.in_flight -= 1
-        self._admission.leave(call, reply.nusd)
+        self._admission.leave(call, reply.nusd, reply)
         outcome: Outcome = "late" if self._is_late(call, reply, now_s) else "ok"
         if reply.raw is not None and reply.raw.status >= 500:
             outcome = "error"
@@ -260,8 +258,6 @@ class Gateway:
             error.status if isinstance(error, Refusal) else TimedOut.status if isinstance(error, TimeoutError) else Failed.status
         )
         shed = isinstance(error, Refusal) and error.status == 429
-        if shed:
-            self.metrics.shed(call.traffic_class, getattr(error, "reason", ""))
         if isinstance(error, asyncio.CancelledError):
             call.gone, status = True, 499
         outcome: Outcome = "shed" if shed else "error"
