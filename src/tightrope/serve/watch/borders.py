@@ -44,7 +44,7 @@ def batch_sizes(most: int) -> tuple[float, ...]:
     """Return the borders of a batch's size: powers of 2 up to the largest batch, which is one too.
 
     >>> batch_sizes(24)
-    (1, 2, 4, 8, 16, 24)
+    (1.0, 2.0, 4.0, 8.0, 16.0, 24.0)
     """
-    powers = [2**power for power in range(20) if 2**power < most]
-    return (*powers, max(1, most))
+    powers = [2.0**power for power in range(20) if 2**power < most]
+    return (*powers, max(1.0, float(most)))

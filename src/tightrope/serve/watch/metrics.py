@@ -31,8 +31,10 @@ IDLE = "idle"
 OTHER = "other"
 """Stands for every name that is not known, or beyond a cap."""
 MOST_TENANTS = 1000
+REASONS = ("wait", "full", "rate", "concurrency", "budget", "deferrable")
+"""Why requests are turned away (see ``access.admission``), there from the start."""
 MOST_REASONS = 32
-"""Of one class, for which requests are turned away: words of this program."""
+"""Of one class: words of this program."""
 TIMES = ("tightrope_latency_seconds", "tightrope_time_to_first_token_seconds", "tightrope_time_per_output_token_seconds")
 
 
@@ -111,7 +113,8 @@ class Metrics:
         }
         self._notices = {pool: self._families["tightrope_spot_notices_total"].count(pool) for pool in self._rates}
         self._months = {pool: self._families["tightrope_month_to_date_usd"].cell(pool, value=None) for pool in self._rates}
-        self._gauges = [pool_gauges(self._families, pool, self._asked, self._rates[pool.name]) for pool in pools]
+        here = {name: [cls for cls, pool in self._meetings if pool == name] for name in self._rates}
+        self._gauges = [pool_gauges(self._families, pool, here[pool.name], self._rates[pool.name]) for pool in pools]
         self._reads: tuple[Callable[[], None], ...] = ()
 
     # --------------------------------------------------------------------------------------------------------- requests
@@ -276,7 +279,8 @@ class Metrics:
             asks = self._families["tightrope_cache_requests_total"]
             named = (f"tightrope_{name}" for name in ("usd_per_1000_requests", "deferred_requests", "deferred_slack_seconds"))
             cells = (self._families[name].cell(asked, value=None) for name in named)
-            self._classes[asked] = OfClass(asks.count(asked, "hit"), asks.count(asked, "miss"), {}, *cells)
+            shed = {reason: self._families["tightrope_shed_requests_total"].count(asked, reason) for reason in REASONS}
+            self._classes[asked] = OfClass(asks.count(asked, "hit"), asks.count(asked, "miss"), shed, *cells)
         return self._classes[asked]
 
     def _budget_of(self, tenant: str) -> Cell:
