@@ -1,4 +1,6 @@
-"""When a kept answer may be given again: a pure function, compiled by the replay and called plain by a gateway."""
+"""When a kept answer may be given again: pure functions, compiled by the replay and called plain by a gateway."""
+
+import math
 
 
 def is_fresh(made_s: float, ttl_s: float, now_s: float) -> bool:
@@ -8,3 +10,12 @@ def is_fresh(made_s: float, ttl_s: float, now_s: float) -> bool:
     (True, False)
     """
     return now_s - made_s < ttl_s
+
+
+def is_checked(hit: int, share: float) -> bool:
+    """Return whether the cache's ``hit``-th answer (from 0) is also made anew to see whether it was right: evenly spread, ``share`` of all.
+
+    >>> [hit for hit in range(12) if is_checked(hit, 0.25)]
+    [3, 7, 11]
+    """
+    return math.floor((hit + 1) * share) > math.floor(hit * share)
