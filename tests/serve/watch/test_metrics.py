@@ -297,6 +297,7 @@ STREAM: Mapping[str, Any] = {"first_token_s": 100.375, "output_tokens": 11}
         ("search", {}, None, "error", 100.01, LATE, (0, 1)),
         ("search", {"gone": True}, None, "error", 100.01, LATE, (0, 0)),
         ("search", {"gone": True}, None, "error", 100.5, LATE, (0, 1)),
+        ("search", {}, {}, "error", 100.01, LATE, (0, 1)),
         ("chat", {}, STREAM, "ok", 101.5, TTFT, (1, 0)),
         ("chat", {}, STREAM, "ok", 101.5, TPOT, (1, 0)),
         ("chat", {}, STREAM, "ok", 101.7, TPOT, (0, 1)),
@@ -346,7 +347,8 @@ def test_a_cascade_is_judged_once_under_the_class_that_was_asked() -> None:
 
 def test_an_answer_is_counted_with_its_times_and_tokens() -> None:
     metrics = make()
-    metrics.ended(call("chat"), Reply("large", "m/fp32", input_tokens=20, **STREAM), "ok", 101.5)
+    small = Reply("small", "m/int8", input_tokens=20, output_tokens=3)
+    metrics.ended(call("chat"), Reply("large", "m/fp32", input_tokens=20, escalated_from=small, **STREAM), "ok", 101.5)
     metrics.ended(call("chat"), Reply("large", "m/fp32", input_tokens=20, output_tokens=11, cached="hit"), "ok", 100.2)
     samples = read(metrics)
     where = {"cls": "chat", "pool": "large"}
@@ -355,3 +357,4 @@ def test_an_answer_is_counted_with_its_times_and_tokens() -> None:
     assert value(samples, "time_per_output_token_seconds_sum", **where) == pytest.approx(0.1125)
     assert value(samples, "tokens_total", kind="input", **where) == 20, "of an answer from the cache they were counted before"
     assert value(samples, "tokens_total", kind="output", **where) == 11
+    assert value(samples, "tokens_total", kind="output", cls="chat", pool="small") == 3, "the first of a cascade"

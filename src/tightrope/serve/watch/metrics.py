@@ -19,7 +19,7 @@ from tightrope.serve.records import NUSD_PER_USD, Call, Reply
 from tightrope.serve.settings import ServedPool
 from tightrope.serve.watch.borders import LADDER_S, batch_sizes, borders_for
 from tightrope.serve.watch.gauges import pool_gauges
-from tightrope.serve.watch.promises import Judged, measured, promised
+from tightrope.serve.watch.promises import measured, promised
 from tightrope.serve.watch.series import Cell, Count, Histogram, Rate, families, text
 
 Outcome: TypeAlias = Literal["ok", "error", "shed", "late"]
@@ -151,11 +151,18 @@ class Metrics:
         with self._lock:
             counted = (self._meetings.get((cls, pool)) or self._meet(cls, pool)).answered
             counted.outcomes[outcome].value += 1
-            if reply is not None:
-                _count_answer(counted, judged, call, reply, now_s)
+            if reply is None or outcome == "error":
+                for promise in judged:
+                    promise.judge_failure(call, now_s)
                 return
+            took = measured(call, reply, now_s)
             for promise in judged:
-                promise.judge_failure(call, now_s)
+                promise.judge_answer(took)
+            for histogram, seconds in zip(counted.times, took, strict=False):
+                if seconds is not None:
+                    histogram.observe(seconds)
+            if not reply.cached:
+                self._count_tokens(cls, reply)
 
     def expired(self, cls: str, count: int) -> None:
         """Count requests that can wait, were not done by their deadline, and never will be."""
@@ -236,6 +243,15 @@ class Metrics:
 
     # ---------------------------------------------------------------------------------------------------------- series
 
+    def _count_tokens(self, cls: str, reply: Reply) -> None:
+        """Count the tokens of an answer, and of the one before it in a cascade; those of kept answers were counted when they were made."""
+        part: Reply | None = reply
+        while part is not None:
+            counted = (self._meetings.get((cls, part.pool)) or self._meet(cls, part.pool)).answered
+            counted.input_tokens.value += part.input_tokens
+            counted.output_tokens.value += part.output_tokens
+            part = part.escalated_from
+
     def _names(self, cls: str, pool: str) -> tuple[str, str]:
         """Return the names under which a class and a pool are shown: of those that are not known, ``other``."""
         known = not cls or cls in self._asked
@@ -296,16 +312,3 @@ class Metrics:
         if word not in found.shed:
             found.shed[word] = self._families["tightrope_shed_requests_total"].count(self._asked.get(cls, OTHER), word)
         return found.shed[word]
-
-
-def _count_answer(counted: Answered, judged: tuple[Judged, ...], call: Call, reply: Reply, now_s: float) -> None:
-    """Count what an answer took, and judge it; tokens of an answer from the cache were counted when they were made."""
-    took = measured(call, reply, now_s)
-    for histogram, seconds in zip(counted.times, took, strict=False):
-        if seconds is not None:
-            histogram.observe(seconds)
-    if not reply.cached:
-        counted.input_tokens.value += reply.input_tokens
-        counted.output_tokens.value += reply.output_tokens
-    for promise in judged:
-        promise.judge_answer(took)
