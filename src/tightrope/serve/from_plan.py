@@ -17,8 +17,8 @@ REQUESTS: tuple[Task, ...] = ("infer", "embed", "classify")
 AGAIN = "render the plan again: `tightrope render plan.json --target kubernetes`"
 
 TokenRates: TypeAlias = tuple[float, float]
-FindTokenPrice: TypeAlias = Callable[[str, str], TokenRates]
-"""(provider, model) → US dollars for a million tokens in and out; raises ``InputError`` where the list has none."""
+FindTokenPrice: TypeAlias = Callable[[str, str, str], TokenRates]
+"""(provider, model, offer) → US dollars for a million tokens in and out; raises ``InputError`` where the list has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _upstream(pool: Pool, entry: Mapping[str, Any], path: Path) -> Upstream:
         raise InputError(msg, resolve="correct it in the settings of the overlay", where=Where(path))
     key = Path(entry["key_from"]) if "key_from" in entry else None
     tokens = isinstance(pool.serving.engine, TokenEngine) or pool.serving.answer_s is not None
-    model = pool.machine if pool.serving.answer_s is not None else pool.variant.rpartition("/")[0]
+    model = _at_provider(pool) if pool.serving.answer_s is not None else pool.variant.rpartition("/")[0]
     return Upstream(
         api="openai" if tokens else "oip",
         replicas=(str(url).rstrip("/"),),
@@ -171,7 +171,7 @@ def _pool(pool: Pool, upstream: Upstream | None, find_token_price: FindTokenPric
     """Return a pool of the plan; figures of a machine become those of one of its replicas."""
     serving, each = pool.serving, pool.serving.engines_per_machine
     model, _, variant = pool.variant.rpartition("/")
-    rates = find_token_price(pool.region, pool.machine) if serving.answer_s is not None else (0.0, 0.0)
+    rates = find_token_price(pool.cloud, _at_provider(pool), pool.offer) if serving.answer_s is not None else (0.0, 0.0)
     return ServedPool(
         name=pool.name,
         model=model or pool.variant,
@@ -194,9 +194,14 @@ def _pool(pool: Pool, upstream: Upstream | None, find_token_price: FindTokenPric
     )
 
 
-def _no_token_price(provider: str, model: str) -> TokenRates:
+def _at_provider(pool: Pool) -> str:
+    """Return what a provider calls the model of a token API, whose machine is ``provider/model``."""
+    return pool.machine.partition("/")[2] or pool.machine
+
+
+def _no_token_price(provider: str, model: str, offer: str) -> TokenRates:
     """Return nothing: an engine of one's own has no such price."""
-    msg = f"{provider}'s {model} is no engine"
+    msg = f"{provider}'s {model} ({offer}) is no engine"
     raise InputError(msg, resolve="name a pool of machines")
 
 

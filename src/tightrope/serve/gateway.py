@@ -123,7 +123,7 @@ class Gateway:
                 raise TimedOut(msg) from None
             raise
         if reply.raw is not None and reply.raw.stream is not None:
-            reply.raw.stream = _Passed(reply.raw.stream, lambda: self._end_stream(call, reply))
+            reply.raw.stream = _Passed(reply.raw.stream, lambda error: self._end_stream(call, reply, error))
         else:
             self._settle(call, reply)
         return reply
@@ -244,9 +244,12 @@ class Gateway:
         self.metrics.ended(call, reply, outcome, now_s)
         self._write(call, reply, outcome, reply.raw.status if reply.raw else 200, now_s)
 
-    def _end_stream(self, call: Call, reply: Reply) -> None:
-        """Settle an answer that was streamed, whose figures are known now."""
-        self.router.learn(reply, 1)
+    def _end_stream(self, call: Call, reply: Reply, error: Exception | None) -> None:
+        """Settle an answer that was streamed, whose figures are known now; what broke off cost as much, and is no answer."""
+        if error is not None and reply.raw is not None:
+            reply.raw.status = error.status if isinstance(error, Refusal) else Failed.status
+        else:
+            self.router.learn(reply, 1)
         self._settle(call, reply)
 
     def _failed(self, call: Call, error: BaseException, pool: str) -> None:
@@ -283,9 +286,9 @@ class _Passed:
 
     __slots__ = ("_ended", "_stream")
 
-    def __init__(self, stream: AsyncIterator[bytes], ended: Callable[[], None]) -> None:
+    def __init__(self, stream: AsyncIterator[bytes], ended: Callable[[Exception | None], None]) -> None:
         self._stream = stream
-        self._ended: Callable[[], None] | None = ended
+        self._ended: Callable[[Exception | None], None] | None = ended
 
     def __aiter__(self) -> "_Passed":
         return self
@@ -293,8 +296,11 @@ class _Passed:
     async def __anext__(self) -> bytes:
         try:
             return await anext(self._stream)
-        except BaseException:
-            self._end()
+        except (StopAsyncIteration, asyncio.CancelledError):
+            self._end(None)
+            raise
+        except Exception as error:
+            self._end(error)
             raise
 
     async def aclose(self) -> None:
@@ -304,13 +310,13 @@ class _Passed:
             if close is not None:
                 await close()
         finally:
-            self._end()
+            self._end(None)
 
-    def _end(self) -> None:
+    def _end(self, error: Exception | None) -> None:
         """Do once what is to happen at the end."""
         ended, self._ended = self._ended, None
         if ended is not None:
-            ended()
+            ended(error)
 
 
 def _limits_s(item: ServedClass) -> tuple[float, float]:

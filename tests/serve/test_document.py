@@ -1,0 +1,121 @@
+"""serve.yaml as settings: what it says, what is told of what it should not say, and the page that lists every key."""
+
+from pathlib import Path
+
+import pytest
+
+from tightrope.base.errors import InputError
+from tightrope.base.records import Slo
+from tightrope.serve.document import load_settings
+
+TEXT = """\
+name: support
+machine: {type: c7i.large, region: us-east-1}
+models:
+  topics:
+    task: classify
+    labels: [bug, question]
+    variants:
+      small: {onnx: small.onnx, head: head.npz, quality: 0.97}
+      large: {onnx: large.onnx, head: head.npz}
+    cascade: {small: small, large: large, margin: 0.3, escalated: 25 %}
+    classes: [now, later]
+  chat:
+    task: chat
+    variants:
+      fp16:
+        upstream: {api: openai, replicas: ["http://127.0.0.1:9000/"], hedge: 200 ms}
+        machine: {usd_per_hour: 1.5}
+        concurrency: 8
+classes:
+  now: {slo: [latency p95 <= 100 ms, latency p99 <= 1 s], priority: 5}
+  later: {within: 6 hours}
+tenants: {acme: {requests_per_s: 5, budget_usd_per_month: 100}}
+cache: {ttl: 1 min}
+jobs: jobs.sqlite
+ledger: ledger
+limits: {body: 1 MB}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    for name in ("small.onnx", "large.onnx", "head.npz", "tokenizer.json"):
+        (tmp_path / name).touch()
+    path = tmp_path / "serve.yaml"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def price(machine: str, region: str, offer: str) -> float | None:
+    return {("c7i.large", "us-east-1", "on-demand"): 0.08925}.get((machine, region, offer))
+
+
+def test_a_file_is_what_it_says(file: Path) -> None:
+    found = load_settings(file, price)
+    pools = {pool.name: pool for pool in found.pools}
+    assert list(pools) == ["topics/small", "topics/large", "chat/fp16"]
+    small = pools["topics/small"]
+    assert (small.usd_per_hour, small.machine, small.quality) == (0.08925, "c7i.large", 0.97)
+    assert small.local is not None
+    assert small.local.tokenizer == file.parent / "tokenizer.json"
+    assert small.local.labels == ("bug", "question")
+    chat = pools["chat/fp16"]
+    assert chat.upstream is not None
+    assert chat.upstream.replicas == ("http://127.0.0.1:9000",)
+    assert (chat.usd_per_hour, chat.concurrency, chat.upstream.hedge_s, chat.machine) == (1.5, 8.0, 0.2, "")
+    topics = found.models[0]
+    assert topics.cascade is not None
+    assert (topics.cascade.small, topics.cascade.large, topics.cascade.escalated) == ("topics/small", "topics/large", 0.25)
+    now, later = found.classes
+    assert now.slos == (Slo("latency", 0.95, 0.1), Slo("latency", 0.99, 1.0))
+    assert (now.answer_within_s, now.deferral, now.priority) == (0.1, None, 5)
+    assert later.deferral is not None
+    assert later.deferral.window_h == 6.0
+    assert found.tenants["acme"].budget_usd_per_month == 100
+    assert found.jobs == f"sqlite:///{file.parent / 'jobs.sqlite'}"
+    assert found.ledger == file.parent / "ledger"
+    assert found.limits.body_bytes == 1_000_000
+    assert found.cache is not None
+    assert found.cache.ttl_s == 60.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("small.onnx", "smal.onnx", 8, "there is no file 'smal.onnx'"),
+        ("small: small,", "small: smal,", 10, "unknown variant 'smal'"),
+        ("classes: [now, later]", "classes: [now, latr]", 11, "unknown traffic class 'latr'"),
+        ("type: c7i.large", "type: c7i.lrge", 2, "no on-demand price of c7i.lrge"),
+        ("http://127.0.0.1", "127.0.0.1", 16, "expected a URL"),
+        ("task: chat", "task: chatt", 13, "models.chat.task"),
+        ("onnx: large.onnx,", "onnx: large.onnx, noop: true,", 9, "exactly one of onnx, upstream and noop"),
+        ("name: support", "name: support\nlisten: {host: 0.0.0.0}", 2, "no keys are asked for"),
+        ("name: support", "name: support\nlisten: {certificate: a.pem}", 2, "certificate and certificate_key together"),
+        ("ttl: 1 min", "ttl: 1 min, semantic: {threshold: 0.9, model: chat}", 23, "unknown embedding model 'chat'"),
+        ("usd_per_hour: 1.5", "region: x", 17, "usd_per_hour, or type and region"),
+        ("margin: 0.3", "margin: 3", 10, "models.topics.cascade.margin"),
+        ("ledger: ledger", "leger: ledger", 25, "unknown key 'leger'"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(file: Path, old: str, new: str, line: int, said: str) -> None:
+    file.write_text(TEXT.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        load_settings(file, price)
+    assert said in str(error.value)
+    assert error.value.where is not None
+    assert error.value.where.line == line
+
+
+def test_a_text_model_wants_a_tokenizer(file: Path) -> None:
+    (file.parent / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match=r"no tokenizer.json lies beside"):
+        load_settings(file, price)
+
+
+def test_one_class_without_promises_where_none_is_stated(tmp_path: Path) -> None:
+    path = tmp_path / "serve.yaml"
+    path.write_text("name: x\nmodels: {a: {task: embed, variants: {only: {noop: true}}}}\n", encoding="utf-8")
+    found = load_settings(path, price)
+    assert [item.name for item in found.classes] == ["requests"]
+    assert found.pools[0].usd_per_hour is None  # unknown is never zero

@@ -1,0 +1,240 @@
+"""The way of one call, with pools that answer from memory: classes, refusals, stand-ins, cascades, and what is counted of each end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.serve.conftest import FakePool
+
+from tightrope.base.plan import RoutingRule, ServedClass
+from tightrope.base.records import Slo
+from tightrope.serve.access.admission import Admission
+from tightrope.serve.gateway import Gateway
+from tightrope.serve.records import Call, Caller, Raw, Reply
+from tightrope.serve.refusals import Forbidden, Malformed, NotFound, TimedOut, TooMany, Unavailable, UpstreamFailed
+from tightrope.serve.settings import Limits, ServedCascade, ServedModel, ServedPool, Settings, TenantLimits
+from tightrope.serve.watch.metrics import Metrics
+
+NOW, LATER = ServedClass("now", (Slo("latency", 0.95, 1.0),), 0.0), ServedClass("later", (), 0.0)
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now_s
+
+
+class Book:
+    """Keeps what a ledger would write."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Call, Reply | None, str, int]] = []
+
+    def request(self, call: Call, reply: Reply | None, outcome: str, status: int, ended_s: float) -> None:
+        """Keep one row."""
+        assert ended_s >= call.arrived_s
+        self.rows.append((call, reply, outcome, status))
+
+
+class Bench:
+    """A gateway with its parts in reach."""
+
+    def __init__(self, *pools: ServedPool, model: ServedModel | None = None, scores: Any = None, **fields: Any) -> None:
+        pools = pools or (ServedPool("a", "m", "a", requests_per_s=10.0),)
+        self.pools = {pool.name: FakePool(pool, scores) for pool in pools}
+        model = model or ServedModel("m", "classify", tuple(self.pools))
+        settings = Settings("w", pools, (model,), fields.pop("classes", (NOW, LATER)), **fields)
+        self.clock, self.book = Clock(), Book()
+        self.metrics = Metrics("w", pools, settings.classes, clock=self.clock)
+        self.admission = Admission(
+            settings.limits, settings.tenants, lambda _: 0, self.metrics, self.clock, classes=settings.classes
+        )
+        self.gateway = Gateway(settings, self.pools, self.metrics, self.admission, book=self.book, clock=self.clock)
+
+    def ask(self, call: Call) -> Reply:
+        """Return the answer to one call."""
+        return asyncio.run(self.gateway.answer(call))
+
+    def counted(self, name: str, **labels: str) -> float:
+        """Return the value of the one series that has these labels."""
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        lines = [line for line in self.metrics.exposition().decode().splitlines() if line.startswith(name + "{")]
+        found = [line for line in lines if wanted <= set(line[len(name) + 1 : line.rindex("}")].split(","))]
+        assert len(found) == 1, lines
+        return float(found[0].rsplit(" ", 1)[1])
+
+
+def test_an_answer_is_counted_and_written_down(make_call: Callable[..., Call]) -> None:
+    bench = Bench()
+    reply = bench.ask(make_call("m", "x", "y"))
+    assert reply.pool == "a"
+    [(call, written, outcome, status)] = bench.book.rows
+    assert (call.traffic_class, written, outcome, status) == ("now", reply, "ok", 200)
+    assert bench.gateway.in_flight == 0
+    assert bench.counted("tightrope_requests_total", **{"class": "now"}, pool="a", outcome="ok") == 1
+    assert bench.counted("tightrope_arrivals_total", **{"class": "now"}, pool="a") == 1
+    assert bench.counted("tightrope_usd_total", **{"class": "now"}, pool="a", driver="compute") == pytest.approx(2e-6)
+
+
+def test_an_answer_later_than_promised_is_late(make_call: Callable[..., Call]) -> None:
+    bench = Bench()
+    bench.clock.now_s = 1.5
+    bench.ask(make_call())
+    bench.ask(make_call(traffic_class="later"))
+    bench.ask(make_call(traffic_class="later", deadline_s=1.0))
+    assert [row[2] for row in bench.book.rows] == ["late", "ok", "late"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "refusal", "said"),
+    [
+        ({"model": "mm"}, NotFound, "did you mean 'm'"),
+        ({"task": "chat"}, Malformed, "its task is 'classify'"),
+        ({"traffic_class": "soon"}, Malformed, "no traffic class 'soon'"),
+        (
+            {"caller": Caller("acme", classes=("later",)), "traffic_class": "now"},
+            Forbidden,
+            "may not ask for the traffic class 'now'",
+        ),
+    ],
+)
+def test_what_can_not_be_asked(
+    make_call: Callable[..., Call], fields: dict[str, Any], refusal: type[Exception], said: str
+) -> None:
+    bench = Bench()
+    with pytest.raises(refusal, match=said):
+        bench.ask(make_call(fields.pop("model", "m"), **fields))
+    assert bench.book.rows == []
+
+
+def test_the_class_is_that_of_the_call_the_key_or_the_model(make_call: Callable[..., Call]) -> None:
+    bench = Bench(model=ServedModel("m", "classify", ("a",), classes=("later", "now")))
+    calls = [make_call(), make_call(traffic_class="now"), make_call(caller=Caller("acme", classes=("now", "later")))]
+    for call in calls:
+        bench.ask(call)
+    assert [call.traffic_class for call in calls] == ["later", "now", "now"]
+    only = Bench(model=ServedModel("m", "classify", ("a",), classes=("later",)))
+    with pytest.raises(Malformed, match="does not answer the traffic class"):
+        only.ask(make_call(traffic_class="now"))
+
+
+def test_clients_name_a_class_without_its_place(make_call: Callable[..., Call]) -> None:
+    here = replace(NOW, name="now.eastus", place=("azure", "eastus"))
+    bench = Bench(classes=(here,), class_names={"now": "now.eastus"})
+    call = make_call(traffic_class="now", caller=Caller("acme", classes=("now",)))
+    bench.ask(call)
+    assert call.traffic_class == "now.eastus"
+    assert [model.name for model in bench.gateway.models(Caller("acme", classes=("now",)))] == ["m"]
+
+
+def test_another_pool_stands_in_where_one_can_not_answer(make_call: Callable[..., Call]) -> None:
+    bench = Bench(ServedPool("a", "m", "a", requests_per_s=10.0), ServedPool("b", "m", "b", requests_per_s=5.0))
+    bench.pools["a"].error = UpstreamFailed("gone")
+    assert bench.ask(make_call()).pool == "b"
+    bench.pools["b"].error = Unavailable("also")
+    with pytest.raises((UpstreamFailed, Unavailable)):
+        bench.ask(make_call())
+    assert [row[2] for row in bench.book.rows] == ["ok", "error"]
+
+
+def test_what_is_turned_away_is_written_down(make_call: Callable[..., Call]) -> None:
+    bench = Bench(tenants={"acme": TenantLimits(requests_per_s=1.0)})
+    bench.ask(make_call())
+    with pytest.raises(TooMany) as refused:
+        bench.ask(make_call())
+    assert refused.value.retry_after_s == 1.0
+    bench.pools["a"].state.in_flight = 100
+    bench.clock.now_s = 2.0
+    with pytest.raises(TooMany, match="in time"):
+        bench.ask(make_call(arrived_s=2.0))
+    assert [row[2:] for row in bench.book.rows] == [("ok", 200), ("shed", 429), ("shed", 429)]
+    assert bench.gateway.in_flight == 0
+
+
+def test_a_client_that_goes_takes_its_call_along(make_call: Callable[..., Call]) -> None:
+    bench = Bench()
+
+    async def leave() -> Call:
+        bench.pools["a"].gate = asyncio.Event()
+        call = make_call()
+        task = asyncio.create_task(bench.gateway.answer(call))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return call
+
+    call = asyncio.run(leave())
+    assert call.gone
+    assert [row[2:] for row in bench.book.rows] == [("error", 499)]
+    assert bench.gateway.in_flight == 0
+
+
+def test_an_answer_that_never_comes_is_given_up(make_call: Callable[..., Call]) -> None:
+    bench = Bench(limits=Limits(answer_s=0.01))
+
+    async def wait() -> None:
+        bench.pools["a"].gate = asyncio.Event()
+        await bench.gateway.answer(make_call())
+
+    with pytest.raises(TimedOut, match=r"within 0\.01 s"):
+        asyncio.run(wait())
+    assert bench.book.rows[0][3] == 504
+
+
+@pytest.mark.parametrize("how", ["read", "closed", "closed at once", "broken"])
+def test_a_stream_is_settled_once_however_it_ends(make_call: Callable[..., Call], how: str) -> None:
+    bench = Bench()
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"a"
+        if how == "broken":
+            raise UpstreamFailed(*("gone",))
+        yield b"b"
+
+    async def streamed(call: Call) -> Reply:
+        return Reply("a", "a", raw=Raw(200, "text/event-stream", stream=parts()), compute_nusd=5)
+
+    async def read() -> None:
+        bench.pools["a"].answer = streamed  # type: ignore[method-assign]
+        reply = await bench.gateway.answer(make_call())
+        assert bench.book.rows == []
+        assert bench.gateway.in_flight == 1
+        assert reply.raw is not None
+        stream: Any = reply.raw.stream
+        if how == "read":
+            assert [part async for part in stream] == [b"a", b"b"]
+        elif how == "closed":
+            await anext(stream)
+        elif how == "broken":
+            await anext(stream)
+            with pytest.raises(UpstreamFailed):
+                await anext(stream)
+        await stream.aclose()
+
+    asyncio.run(read())
+    assert [row[2:] for row in bench.book.rows] == [("ok" if how != "broken" else "error", 200 if how != "broken" else 502)]
+    assert bench.gateway.in_flight == 0
+
+
+def test_a_cascade_of_a_plan_goes_on_in_the_class_that_follows(make_call: Callable[..., Call]) -> None:
+    first = replace(NOW, name="now-first", asked_as="now")
+    then = ServedClass("now-escalated", (), 0.0, follows="now-first", follow_share=0.3)
+    pools = (ServedPool("small", "m", "s"), ServedPool("large", "m", "l"))
+    model = ServedModel("now", "classify", ("small",), ServedCascade("small", "large", 0.5), ("now-first",))
+    rules = tuple(RoutingRule(cls, pool, 1.0, (1.0,)) for cls, pool in (("now-first", "small"), ("now-escalated", "large")))
+    bench = Bench(
+        *pools, model=model, classes=(first, then), routing=rules, class_names={"now": "now-first"}, scores=lambda _: [0.6, 0.4]
+    )
+    reply = bench.ask(make_call("now"))
+    assert (reply.pool, reply.nusd) == ("large", 2000)
+    assert bench.pools["large"].asked[0].traffic_class == "now-escalated"
+    assert bench.pools["small"].asked[0].traffic_class == "now-first"
