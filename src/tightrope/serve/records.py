@@ -58,6 +58,8 @@ class Call:
     """Of work that can wait: when it is to be done by. None is interactive."""
     gone: bool = False
     """The client hung up: nobody reads the answer."""
+    lost_nusd: int | None = 0
+    """What attempts cost that came to nothing, failed or given up: it is in no reply. None where the machines' price is not known."""
     traceparent: str = ""
     """Header of the trace that it is part of (W3C Trace Context), passed on to servers elsewhere; empty where it is part of none."""
 
@@ -97,6 +99,8 @@ class Raw:
     body: bytes = b""
     stream: AsyncIterator[bytes] | None = None
     """Where given, the body comes in parts; ``Reply``'s figures are right when it has ended."""
+    broken: bool = False
+    """The server broke the stream off before the answer was whole; its last event says so."""
 
 
 @dataclass(slots=True, eq=False)
