@@ -13,13 +13,15 @@ from typer.testing import CliRunner
 
 from tightrope.base.errors import InputError
 from tightrope.cli import app
-from tightrope.demand.schema import Model
+from tightrope.clouds.book import load_price_book
+from tightrope.demand.schema import Model, Variant
 from tightrope.demand.schema_levers import Cascade
 from tightrope.perf.compress import search
 from tightrope.perf.compress.cascade import Answered, calibrate, fit_words
 from tightrope.perf.compress.judge import accuracy, find_metric, fit_head, judge, macro_f1
 from tightrope.perf.compress.speed import Speed, compare_speeds
 from tightrope.perf.compress.task import Trial
+from tightrope.perf.measure import sweep
 
 RUN = CliRunner()
 
@@ -184,7 +186,48 @@ def test_from_a_model_to_variants_that_a_workload_takes(folder: Path, tmp_path: 
     Model.model_validate(block["models"]["encoder"])
     for name, entry in block["models"]["encoder"]["variants"].items():
         assert entry["quality"] == by_name[name]["quality"]
+        assert entry.get("pruned", False) == by_name[name]["pruned"] == name.startswith("less-")
         onnxruntime.InferenceSession(tmp_path / "out" / f"{name}.onnx", providers=["CPUExecutionProvider"])
+
+
+def here_is(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine have as many cores as that type."""
+    vcpu = load_price_book().machine(machine).vcpu
+    monkeypatch.setattr("os.cpu_count", lambda: vcpu)
+
+
+SMALLER = ("--prune", "none", "--quantise", "int8", "--max-drop", "100pt", "--length", "8", "--machine", "c7i.large")
+
+
+def test_with_a_machine_every_variant_has_a_profile_that_a_workload_takes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
+    monkeypatch.setattr(sweep, "Asked", partial(sweep.Asked, seconds=0.05))
+    here_is("c7i.large", monkeypatch)
+    code, said = compress(folder, tmp_path / "out", *SMALLER, "--max-noise", "1024", "--precision", "1000", "--json")
+    assert code == 0, said
+    variants = yaml.safe_load((tmp_path / "out" / "variants.yaml").read_text())["models"]["encoder"]["variants"]
+    assert "fp32" in variants
+    for name, entry in variants.items():
+        (profile,) = Variant.model_validate(entry).profiles
+        assert (profile.machine, profile.kind) == ("c7i.large", "measured")
+        assert len(entry["profiles"][0]["service_ms"]) == 16
+        assert "100% of length 8" in profile.source
+        assert profile.error_band >= 0.03
+        assert (tmp_path / "out" / f"{name}.onnx").is_file()
+
+
+def test_a_machine_too_noisy_for_profiles_leaves_nothing_behind(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
+    monkeypatch.setattr(sweep, "Asked", partial(sweep.Asked, seconds=0.05))
+    monkeypatch.setattr(sweep, "others", lambda *_: 0.9)
+    here_is("c7i.large", monkeypatch)
+    code, said = compress(folder, tmp_path / "out", *SMALLER)
+    assert (code, (tmp_path / "out").exists()) == (2, False)
+    assert "other programs took 0.90 cores (at most 0.15 may)" in said
 
 
 def test_nothing_beyond_the_budget_is_written(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,23 @@ def test_each_stage_allows_what_its_levers_say(ground: Ground) -> None:
     assert [count for _, _, count in seen.values()] == [0] * 6 + [len(ground.proof.problem.covers)] * 2
 
 
+def test_a_pruned_variant_needs_its_own_lever_and_that_of_its_precision(ground: Ground) -> None:
+    variants = tuple(replace(variant, pruned=variant.name == "big/int8") for variant in ground.workload.variants)
+    options = [replace(o, variant=replace(o.variant, pruned=o.variant.name == "big/int8")) for o in ground.whole.options]
+    pruned = replace(
+        ground,
+        workload=replace(ground.workload, variants=variants),
+        whole=replace(ground.whole, options=tuple(options)),
+    )
+    before = frozenset({"right-size", "autoscale", "batch"})
+    with_it = {
+        levers: "big/int8" in {option.variant.name for option in problem_with(pruned, before | set(levers)).options}
+        for levers in ((), ("quantise",), ("prune",), ("quantise", "prune"))
+    }
+    assert with_it == {(): False, ("quantise",): False, ("prune",): False, ("quantise", "prune"): True}
+    assert [step.lever for step in STEPS if step.used(pruned.workload, pruned.whole)].index("prune") == 4
+
+
 def test_by_itself_a_lever_keeps_todays_types_of_machines(ground: Ground) -> None:
     problem = problem_with(ground, frozenset({"autoscale"}))
     assert {option.machine.name for option in problem.options if option.variant.model == "big"} == {"c6i.large"}

@@ -182,6 +182,8 @@ class ModelVariant:
     """Tokens of one block of its engines' prefix cache; 0 is no such cache. Token engines only."""
     api: ApiUse | None = None
     """Answers beside its own machines, or alone where it has no precision."""
+    pruned: bool = False
+    """Whether parts of the model are taken out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ class Variant(Strict):
     quality: Positive = Field(description="On the scale of quality_floor; the best form is usually 1.")
     size: Bytes | None = Field(None, description="Of the weights; parameters × precision where a token model leaves it out.")
     serves: dict[str, Share] = Field(description="Traffic class → largest share of it that this variant may answer.")
+    pruned: bool = Field(False, description="Whether parts of the model are taken out: the waterfall then says what that saves.")
     profile: str | None = Field(None, description="Name under which published profiles know it; the model's where left out.")
     profiles: list[ProfileEntry] = Field(default_factory=list, description="Profiles that you measured yourself.")
     api: Api | None = Field(None, description="A provider's API that answers with this variant's quality. Token models only.")

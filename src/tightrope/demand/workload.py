@@ -119,6 +119,7 @@ def _variant(
         serves=dict(variant.serves),
         architecture=architecture,
         profile_key=variant.profile or model.profile or "",
+        pruned=variant.pruned,
         declared=profiles,
         prefix_block_tokens=model.prefix_cache or 0,
     )

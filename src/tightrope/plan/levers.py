@@ -8,7 +8,7 @@ import numpy as np
 from tightrope.base.errors import InfeasibleError
 from tightrope.base.explained import Lever
 from tightrope.base.plan import BillLine
-from tightrope.base.records import Workload
+from tightrope.base.records import ModelVariant, Workload
 from tightrope.offers.cover import UNUSED
 from tightrope.plan.build import build_problem
 from tightrope.plan.caching import without_hits
@@ -42,10 +42,23 @@ def _todays_machines(workload: Workload, problem: Problem) -> Mask:
     return np.array([o.machine.name in types or o.variant.model not in models for o in problem.options], dtype=np.bool_)
 
 
-def _todays_variants(workload: Workload, problem: Problem) -> Mask:
-    """Return the options with today's variants, and those of models that run nowhere today."""
-    models, variants = _models(workload), {pool.variant for pool in workload.today}
-    return np.array([o.variant.name in variants or o.variant.model not in models for o in problem.options], dtype=np.bool_)
+def _not_quantised(workload: Workload, problem: Problem) -> Mask:
+    """Return the options with today's variants, those pruned in a precision of today, and those of models that run nowhere today."""
+    models, names = _models(workload), {pool.variant for pool in workload.today}
+    precisions = {(v.model, v.precision) for v in workload.variants if v.name in names}
+    kept = [v.name in names or v.model not in models or (v.pruned and (v.model, v.precision) in precisions) for v in _of(problem)]
+    return np.array(kept, dtype=np.bool_)
+
+
+def _not_pruned(workload: Workload, problem: Problem) -> Mask:
+    """Return the options with whole variants, those of today, and those of models that run nowhere today."""
+    models, names = _models(workload), {pool.variant for pool in workload.today}
+    return np.array([not v.pruned or v.name in names or v.model not in models for v in _of(problem)], dtype=np.bool_)
+
+
+def _of(problem: Problem) -> list[ModelVariant]:
+    """Return the variant of every option."""
+    return [option.variant for option in problem.options]
 
 
 def _todays_models(workload: Workload, problem: Problem) -> Mask:
@@ -80,7 +93,13 @@ STEPS: tuple[Step, ...] = (
     Step("right-size", "the cheapest fixed fleet for today's variants, sized for the week's peak", _todays_machines),
     Step("autoscale", "machines by the hour instead of for the peak"),
     Step("batch", "batches as large as the promises allow", used=lambda w, _: any(pool.max_batch for pool in w.today)),
-    Step("quantise", "every variant of today's models", _todays_variants),
+    Step("quantise", "every variant of today's models", _not_quantised),
+    Step(
+        "prune",
+        "those too that have parts taken out",
+        _not_pruned,
+        used=lambda w, _: any(variant.pruned for variant in w.variants),
+    ),
     Step("route", "every model, each answering the share that it may", _todays_models),
     Step(
         "cascade",

@@ -6,7 +6,7 @@ that nothing was chosen on.
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -218,7 +218,7 @@ class _Search:
         trials = [self.attempt(cut.name, "fp32", made, how)]
         if "int8" in self.asked.kinds:
             trials.append(self.static(cut.name, made))
-        self.trials += trials
+        self.trials += [replace(trial, pruned=True) for trial in trials]
         work = sum(made.constants[node.input[1]].size for node in multiplications(made))
         return work, min(trial.tune.drop for trial in trials)
 

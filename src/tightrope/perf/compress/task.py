@@ -38,6 +38,7 @@ class Splits:
 class Task:
     """The original's answers, and how a variant's are judged beside them."""
 
+    graph: Graph
     splits: Splits
     metric: Metric
     seed: int
@@ -73,7 +74,7 @@ def task_of(graph: Graph, splits: Splits, metric: Metric, seed: int, *, own_head
     classes = len(splits.fit.classes)
     logits = vectors["fit"].shape[1] == classes and len(graph.model.graph.output[0].type.tensor_type.shape.dim) == 2
     head = None if logits else fit_head(vectors["fit"], splits.fit.labels, classes)
-    return Task(splits, metric, seed, own_head, logits, head, vectors)
+    return Task(graph, splits, metric, seed, own_head, logits, head, vectors)
 
 
 @dataclass(slots=True)
@@ -93,6 +94,8 @@ class Trial:
     """Whether an answer depends on what it is batched with."""
     alone: float
     """Least cosine of an answer given alone and the same given in a batch."""
+    pruned: bool = False
+    """Whether parts of the original are taken out."""
 
 
 def try_variant(task: Task, name: str, precision: str, graph: Graph, how: str) -> Trial:
@@ -100,13 +103,13 @@ def try_variant(task: Task, name: str, precision: str, graph: Graph, how: str) -
     model = as_bytes(graph)
     session = open_session(model)
     head = task.head
-    if task.own_head and not task.logits:
+    if task.own_head and not task.logits and graph is not task.graph:
         head = fit_head(answers(session, task.splits.fit), task.splits.fit.labels, len(task.splits.fit.classes))
     judged: dict[str, Judged] = {}
     scores: dict[str, FloatArray] = {}
     for split in ("tune", "test"):
         examples: Examples = getattr(task.splits, split)
-        vectors = answers(session, examples)
+        vectors = task.vectors[split] if graph is task.graph else answers(session, examples)
         scores[split] = task.scores(vectors, head)
         ours, theirs = scores[split].argmax(axis=1), task.original(split).argmax(axis=1)
         judged[split] = judge(task.metric, examples.labels, theirs, ours, cosine(vectors, task.vectors[split]), task.seed)

@@ -31,6 +31,8 @@ class Registered:
     within_budget: bool
     cascade_only: bool
     """Written as the first of a cascade, being over the budget alone."""
+    pruned: bool
+    """Whether parts of the original are taken out."""
 
 
 def written(found: Found) -> list[Trial]:
@@ -59,6 +61,7 @@ def registered(found: Found) -> list[Registered]:
             trial.name in found.front,
             trial.name in found.within,
             trial.name in firsts,
+            trial.pruned,
         )
         for trial in found.trials
     ]
@@ -74,6 +77,7 @@ def workload_block(
             "precision": item.precision,
             "quality": item.quality,
             "size": f"{item.size_mb:g} MB",
+            **({"pruned": True} if item.pruned else {}),
             "serves": {traffic: "100 %"},
             **({"profiles": [profiles[item.name]]} if profiles and item.name in profiles else {}),
         }
