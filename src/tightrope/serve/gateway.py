@@ -10,27 +10,13 @@ from tightrope.base.errors import near_names
 from tightrope.base.plan import ServedClass
 from tightrope.serve import cascade as cascades
 from tightrope.serve.access.admission import Admission
+from tightrope.serve.access.keys import Everybody, Keys
 from tightrope.serve.interfaces import Backend
 from tightrope.serve.records import Call, Caller, Reply, Signature
 from tightrope.serve.refusals import Failed, Forbidden, Malformed, NotFound, Refusal, TimedOut, Unavailable, UpstreamFailed
 from tightrope.serve.routing import Router
 from tightrope.serve.settings import ServedModel, Settings
 from tightrope.serve.watch.metrics import Metrics, Outcome
-
-OPEN = Caller("default", scopes=frozenset({"infer", "batch", "admin"}))
-"""Everybody, where no keys are asked for."""
-
-
-class Keys(Protocol):
-    """Who has which key."""
-
-    def caller(self, authorization: str | None) -> Caller | None:
-        """Return who asks where that is known at once; raise ``Unauthenticated``."""
-        ...
-
-    async def verify(self, authorization: str | None) -> Caller:
-        """Return who asks; raise ``Unauthenticated``."""
-        ...
 
 
 class Kept(Protocol):
@@ -44,8 +30,8 @@ class Kept(Protocol):
 class Book(Protocol):
     """Where each call's cost is written."""
 
-    def request(self, call: Call, reply: Reply | None, outcome: Outcome, status: int, ended_s: float) -> None:
-        """Write a call down before its answer goes."""
+    def request(self, call: Call, reply: Reply | None, status: int, now_s: float) -> None:
+        """Write down a call that ended so, before its answer goes; raise ``Unavailable`` where it can not."""
         ...
 
 
@@ -59,14 +45,14 @@ class Gateway:
         metrics: Metrics,
         admission: Admission,
         *,
-        keys: Keys | None = None,
+        keys: Keys | Everybody | None = None,
         kept: Kept | None = None,
         book: Book | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the parts; None leaves a part out."""
         self.settings, self.backends, self.metrics = settings, backends, metrics
-        self._admission, self._keys, self._kept, self._book, self._clock = admission, keys, kept, book, clock
+        self._admission, self._keys, self._kept, self._book, self._clock = admission, keys or Everybody(), kept, book, clock
         self.router = Router(settings, backends)
         self._models = {model.name: model for model in settings.models}
         self._classes = {item.name: item for item in settings.classes}
@@ -81,11 +67,11 @@ class Gateway:
 
     def caller(self, authorization: str | None) -> Caller | None:
         """Return who asks where that is known at once, None where ``verify`` must look; raise ``Unauthenticated``."""
-        return OPEN if self._keys is None else self._keys.caller(authorization)
+        return self._keys.caller(authorization)
 
     async def verify(self, authorization: str | None) -> Caller:
         """Return who asks, which may take a while; raise ``Unauthenticated``."""
-        return OPEN if self._keys is None else await self._keys.verify(authorization)
+        return await self._keys.verify(authorization)
 
     def models(self, caller: Caller) -> tuple[ServedModel, ...]:
         """Return the models that a caller may ask for."""
@@ -222,7 +208,7 @@ class Gateway:
         except Refusal as refusal:
             now_s = self._clock()
             self.metrics.ended(call, None, "shed", now_s, pool)
-            self._write(call, None, "shed", refusal.status, now_s)
+            self._write(call, None, refusal.status, now_s)
             raise
 
     # --------------------------------------------------------------------------------------------------------------------- ends
@@ -242,7 +228,7 @@ class Gateway:
                     self.metrics.spent(call.traffic_class, part.pool, driver, nusd)
             part = part.escalated_from
         self.metrics.ended(call, reply, outcome, now_s)
-        self._write(call, reply, outcome, reply.raw.status if reply.raw else 200, now_s)
+        self._write(call, reply, reply.raw.status if reply.raw else 200, now_s)
 
     def _end_stream(self, call: Call, reply: Reply, error: Exception | None) -> None:
         """Settle an answer that was streamed, whose figures are known now; what broke off cost as much, and is no answer."""
@@ -265,12 +251,12 @@ class Gateway:
             call.gone, status = True, 499
         outcome: Outcome = "shed" if shed else "error"
         self.metrics.ended(call, None, outcome, now_s, pool)
-        self._write(call, None, outcome, status, now_s)
+        self._write(call, None, status, now_s)
 
-    def _write(self, call: Call, reply: Reply | None, outcome: Outcome, status: int, now_s: float) -> None:
+    def _write(self, call: Call, reply: Reply | None, status: int, now_s: float) -> None:
         """Write a call into the ledger, where there is one."""
         if self._book is not None:
-            self._book.request(call, reply, outcome, status, now_s)
+            self._book.request(call, reply, status, now_s)
 
     def _is_late(self, call: Call, reply: Reply, now_s: float) -> bool:
         """Return whether an answer came later than a promise to its class allows, whatever share may."""
