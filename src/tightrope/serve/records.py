@@ -95,12 +95,11 @@ class Raw:
     """An answer of a server elsewhere as it came, to be passed on."""
 
     status: int
+    """Of a stream that the server broke off (its last event says so), 502 from then on."""
     content_type: str
     body: bytes = b""
     stream: AsyncIterator[bytes] | None = None
     """Where given, the body comes in parts; ``Reply``'s figures are right when it has ended."""
-    broken: bool = False
-    """The server broke the stream off before the answer was whole; its last event says so."""
 
 
 @dataclass(slots=True, eq=False)
