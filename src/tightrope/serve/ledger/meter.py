@@ -20,7 +20,8 @@ SECOND = 1_000_000_000
 """Nanoseconds."""
 _WEIGHT = 2**20
 _FINE = 2**44
-_HOUR = MACHINE * 3600 * SECOND
+MACHINE_HOUR = MACHINE * 3600 * SECOND
+"""Machine time, as counted here, of one machine for an hour."""
 
 
 class Use:
@@ -39,6 +40,10 @@ class Use:
 class Reading:
     """All that a meter has counted since it began; amounts are None where the price is not known."""
 
+    at_ns: int
+    """Up to when, by the meter's clock."""
+    machines: int
+    """In millionths of a machine, how many there have been since the last ``resize``."""
     machine_time: int
     """In millionths of a machine times nanoseconds: ``MACHINE * SECOND`` is one machine for a second."""
     used_time: int
@@ -48,6 +53,10 @@ class Reading:
     """The sum of what ``end`` has returned."""
     used_nusd: int | None
     """Ended and in progress; the rest of ``paid_nusd`` was idle."""
+
+
+def nobody(reading: Reading) -> None:
+    """Tell nobody."""
 
 
 class MachineMeter:
@@ -67,6 +76,8 @@ class MachineMeter:
         self.clock = clock
         self.price_nusd = None if usd_per_hour is None else round(usd_per_hour * NUSD_PER_USD)
         """Of one machine for an hour."""
+        self.on_resize: Callable[[Reading], None] = nobody
+        """Told what has been counted up to a ``resize``, so that a record of what machines cost never holds two numbers of them."""
         self._lock = Lock()
         self._now = int(clock() * SECOND)
         self._machines, self._capacity = round(machines * MACHINE), round(capacity * _WEIGHT)
@@ -94,28 +105,23 @@ class MachineMeter:
             if self.price_nusd is None:
                 return None
             told = self._told
-            self._told = self.price_nusd * self._ended // (_FINE * _HOUR)
+            self._told = self.price_nusd * self._ended // (_FINE * MACHINE_HOUR)
             return self._told - told  # fractions are carried over, so that the sum is never more than one nano-dollar off
 
     def resize(self, now_s: float, machines: float, capacity: float) -> None:
         """From now on there are so many machines, which together bear uses of the weight ``capacity``."""
         with self._lock:
             self._advance(now_s)
+            before = self._reading()
             self._machines, self._capacity = round(machines * MACHINE), round(capacity * _WEIGHT)
+        if before.machines != self._machines:
+            self.on_resize(before)
 
     def read(self, now_s: float) -> Reading:
         """Return all that has been counted up to now, of one instant."""
         with self._lock:
             self._advance(now_s)
-            used = self._ended + self._active * self._g - self._offset
-            price = self.price_nusd
-            return Reading(
-                machine_time=self._paid,
-                used_time=used // _FINE,
-                paid_nusd=None if price is None else price * self._paid // _HOUR,
-                ended_nusd=None if price is None else self._told,
-                used_nusd=None if price is None else price * used // (_FINE * _HOUR),
-            )
+            return self._reading()
 
     def paid_nusd(self, now_s: float) -> int | None:
         """Return what the machines have cost up to now."""
@@ -124,6 +130,20 @@ class MachineMeter:
     def used_nusd(self, now_s: float | None = None) -> int | None:
         """Return what uses have taken of it up to now, ended or not."""
         return self.read(self.clock() if now_s is None else now_s).used_nusd
+
+    def _reading(self) -> Reading:
+        """Return what has been counted up to the last event."""
+        used = self._ended + self._active * self._g - self._offset
+        price = self.price_nusd
+        return Reading(
+            at_ns=self._now,
+            machines=self._machines,
+            machine_time=self._paid,
+            used_time=used // _FINE,
+            paid_nusd=None if price is None else price * self._paid // MACHINE_HOUR,
+            ended_nusd=None if price is None else self._told,
+            used_nusd=None if price is None else price * used // (_FINE * MACHINE_HOUR),
+        )
 
     def _advance(self, now_s: float) -> None:
         """Count the time since the last event, in which nothing changed."""
@@ -148,11 +168,12 @@ def split_nusd(nusd: int | None, weights: Sequence[float]) -> list[int | None]:
     """
     if nusd is None:
         return [None] * len(weights)
-    total, so_far, told = sum(weights) or 1.0, 0.0, 0
+    total, told = sum(weights) or 1, 0
+    so_far: float = 0  # whole where all weights are: then so are the parts, whatever their size
     parts: list[int | None] = []
     for index, weight in enumerate(weights):
         so_far += weight
-        upto = nusd if index == len(weights) - 1 else min(nusd, int(nusd * (so_far / total)))
+        upto = nusd if index == len(weights) - 1 else int(nusd * so_far // total)
         parts.append(upto - told)
         told = upto
     return parts

@@ -1,0 +1,115 @@
+"""Packs hours that have ended: lines into Parquet, a tenth as large, by DuckDB in one thread with little memory."""
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tightrope.serve.ledger.meter import SECOND
+from tightrope.serve.ledger.rows import COLUMNS, Machines
+from tightrope.serve.ledger.totals import Totals, read_totals
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY = "256MB"
+ALL = "9"
+"""Later than any hour's name."""
+KEPT = {field.encode_name for field in msgspec.structs.fields(Machines)}
+"""Columns of a line of machines."""
+
+
+def connect() -> "duckdb.DuckDBPyConnection":
+    """Return DuckDB in one thread, with little memory, without anything of the network."""
+    import duckdb  # noqa: PLC0415 - heavy, and only needed by the hour
+
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 1,
+        "memory_limit": MEMORY,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    return duckdb.connect(config=settings)
+
+
+def lines_sql(paths: Sequence[Path]) -> str:
+    """Return the table of lines, as they stand in files that are added to; one that is torn has the kind ``torn``."""
+    listed = ", ".join(quoted(str(path)) for path in paths)
+    types = ", ".join(f"{quoted(name)}: {quoted(kind)}" for name, (kind, _) in COLUMNS.items())
+    fields = ", ".join(f'coalesce("{name}", {default}) AS "{name}"' for name, (_, default) in COLUMNS.items())
+    return (
+        f"SELECT {fields}, filename FROM read_json([{listed}], format = 'newline_delimited', columns = {{{types}}}, "
+        "ignore_errors = true, filename = true, maximum_object_size = 1048576)"
+    )
+
+
+def quoted(text: str) -> str:
+    """Return a text as SQL has it.
+
+    >>> quoted("it's")
+    "'it''s'"
+    """
+    return "'" + text.replace("'", "''") + "'"
+
+
+def compact_closed(folder: Path, open_hour: str, kept_days: int, now_ns: int) -> None:
+    """Pack each hour of a gateway's folder before the open one; remove what is older than is kept."""
+    oldest = (datetime.fromtimestamp(now_ns // SECOND, UTC) - timedelta(days=kept_days)).strftime("%Y-%m-%dT%H")
+    for path in sorted(folder.glob("*.jsonl")):
+        if path.stem < open_hour:
+            pack_hour(path)
+    for path in folder.glob("*.parquet"):
+        if path.stem < oldest:
+            path.unlink()
+
+
+def pack_hour(path: Path) -> None:
+    """Replace an hour's lines by a Parquet file; while both are there the lines count."""
+    draft, packed = path.with_suffix(".parquet.part"), path.with_suffix(".parquet")
+    if path.stat().st_size:
+        with connect() as connection:
+            rows = f"SELECT * EXCLUDE (filename) FROM ({lines_sql([path])})"
+            connection.execute(f"COPY ({rows}) TO {quoted(str(draft))} (FORMAT parquet, COMPRESSION zstd)")
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(packed)
+    path.unlink()
+
+
+def recovered(folder: Path) -> Totals:
+    """Return the totals of a gateway's folder as of its last line, and write nothing."""
+    totals = read_totals(folder)
+    if not totals.seq:
+        totals = _rebuilt(folder)
+    totals.read_on(folder)
+    return totals
+
+
+def _rebuilt(folder: Path) -> Totals:
+    """Return the totals of a folder's packed hours, where what was written down of them is lost."""
+    totals = Totals()
+    paths = [path for path in sorted(folder.glob("*.parquet")) if not path.with_suffix(".jsonl").exists()]
+    if not paths:
+        return totals
+    with connect() as connection:
+        table = connection.read_parquet([str(path) for path in paths])
+        seq, at_ns = table.aggregate("max(seq), max(at_ns)").fetchall()[0]
+        totals.see(seq, at_ns)
+        connection.register("lines", table)
+        spent = "sum(coalesce(compute_nusd, 0)), sum(tokens_nusd + egress_nusd)"
+        for tenant, pool, compute, beside in connection.execute(
+            f"SELECT tenant, pool, {spent} FROM lines WHERE kind IN ('request', 'escalated') AND at_ns >= ? GROUP BY ALL",
+            [totals.begins_ns],
+        ).fetchall():
+            totals.add_spent(tenant, pool, int(compute), int(beside))
+        rows = connection.execute("SELECT * FROM lines WHERE kind = 'machines' ORDER BY seq")
+        names = [column[0] for column in rows.description]
+        while row := rows.fetchone():
+            totals.add_machines(
+                msgspec.convert({name: value for name, value in zip(names, row, strict=True) if name in KEPT}, Machines)
+            )
+    totals.see(seq, at_ns)
+    return totals

@@ -1,0 +1,151 @@
+"""The lines themselves: one file an hour and gateway, added to before an answer goes, whole again after a kill.
+
+``FOLDER/GATEWAY/2026-10-31T14.jsonl`` is added to while that hour lasts and becomes ``….parquet`` after it (``compact.py``). A line is
+handed to the kernel at once, so that a killed process loses none; a thread calls ``sync`` every second, so that a machine that loses
+its power loses no more than that.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+
+import msgspec
+from msgspec import Struct
+
+from tightrope.base.errors import InputError, Where
+from tightrope.serve.ledger.meter import SECOND
+from tightrope.serve.refusals import Unavailable
+
+HOUR = 3600 * SECOND
+MOST_HELD_BYTES = 16 * 2**20
+"""Of lines that the disk does not take: so long answers go on, then they stop, since what they cost would be lost."""
+
+
+def hour_name(at_ns: int) -> str:
+    """Return an hour's name in UTC.
+
+    >>> hour_name(1_793_455_200 * 10**9)
+    '2026-10-31T14'
+    """
+    return datetime.fromtimestamp(at_ns // HOUR * 3600, UTC).strftime("%Y-%m-%dT%H")
+
+
+def safe_name(gateway: str) -> str:
+    """Return a gateway's name as that of a folder.
+
+    >>> safe_name("pod-7.eu/1")
+    'pod-7-eu-1'
+    """
+    return re.sub(r"[^A-Za-z0-9_-]", "-", gateway) or "gateway"
+
+
+class Journal:
+    """Appends lines with a sequence that grows by one, of one gateway, which alone may write there."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the gateway's folder; raise ``InputError`` where another process writes to it or this one may not."""
+        self.folder = folder
+        self.seq = 0
+        """Of the last line."""
+        self.lock = Lock()
+        """Held by whoever appends."""
+        self.hour = ""
+        self.offset = 0
+        """Bytes of the hour's file."""
+        self._hour_ends = 0
+        self._fd = -1
+        self._ended: list[int] = []  # files of hours that ended, which the disk may not have yet
+        self._held = b""
+        self._encode = msgspec.json.Encoder().encode
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._claim = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            what = f"the ledger can not be written: {error.strerror}"
+            raise InputError(what, resolve="give ledger: a folder you may write to", where=Where(folder)) from error
+        if not claimed(self._claim):
+            os.close(self._claim)
+            what = "another gateway writes this ledger under the same name"
+            raise InputError(what, resolve="give each gateway its own name, or end the other one", where=Where(folder))
+
+    @property
+    def held(self) -> int:
+        """Bytes that the disk has not taken yet: 0 unless it is full or failing."""
+        return len(self._held)
+
+    def append(self, at_ns: int, rows: Sequence[Struct]) -> None:
+        """Write rows with their numbers, all in one go; the caller holds ``lock``.
+
+        Raises ``Unavailable`` where the disk has not taken lines for so long that too much is held.
+        """
+        if at_ns >= self._hour_ends and not self._held:  # a line is never cut in two by the end of an hour
+            with contextlib.suppress(OSError):
+                self._turn(at_ns)
+        lines = b""
+        for row in rows:
+            self.seq += 1
+            row.seq = self.seq  # type: ignore[attr-defined] - each kind of row has one
+            lines += self._encode(row) + b"\n"
+        self._write(lines)
+
+    def _write(self, lines: bytes) -> None:
+        """Hand lines to the kernel after all that came before; what it does not take is held."""
+        if self._held:
+            lines = self._held + lines
+        try:
+            taken = os.write(self._fd, lines)
+        except OSError:
+            taken = 0
+        self.offset += taken
+        self._held = lines[taken:]
+        if len(self._held) > MOST_HELD_BYTES:
+            msg = "what requests cost can not be written down"
+            raise Unavailable(msg, retry_after_s=10.0, reason="ledger")
+
+    def _turn(self, at_ns: int) -> None:
+        """Go on to the file of the hour; a line that a kill has torn there ends where it was torn. Raises ``OSError``."""
+        hour = hour_name(at_ns)
+        fd = os.open(self.folder / f"{hour}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if self._fd >= 0:
+            self._ended.append(self._fd)
+        self._fd, self.hour, self._hour_ends = fd, hour, (at_ns // HOUR + 1) * HOUR
+        self.offset = os.fstat(fd).st_size
+        if self.offset and os.pread(fd, 1, self.offset - 1) != b"\n":
+            self._held = b"\n"
+
+    def sync(self) -> None:
+        """Wait until the disk has all that was appended; not on the event loop."""
+        with self.lock:
+            ended = self._ended.copy()
+            self._ended.clear()
+            if self._held:
+                self._write(b"")
+            if self._fd >= 0:
+                ended.append(os.dup(self._fd))
+        for fd in ended:
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self.sync()
+        if self._fd >= 0:
+            os.close(self._fd)
+        os.close(self._claim)
+        self._fd = self._claim = -1
+
+
+def claimed(fd: int) -> bool:
+    """Return whether the lock of a gateway's folder is this process's now; it is until the file is closed."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

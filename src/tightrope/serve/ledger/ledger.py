@@ -1,0 +1,373 @@
+"""The ledger as the gateway writes it: each request before its answer goes, what machines cost every ten seconds, and what was spent.
+
+The machines' lines of a meter follow one another without a gap, so that their sum is the price of the machines over any time. After a
+kill the time since the last of them is written as one ``unmetered`` line. After a stop the machines are taken to go on where the gateway
+is back within an hour; of a longer time nothing is known, and ``tightrope ledger check`` says so.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from tightrope.serve.ledger.compact import ALL, compact_closed, recovered
+from tightrope.serve.ledger.fleet import paid_nusd, rate_of
+from tightrope.serve.ledger.journal import Journal, claimed, safe_name
+from tightrope.serve.ledger.meter import SECOND, MachineMeter, Reading, nobody
+from tightrope.serve.ledger.rows import LONGEST, Event, Machines, Request
+from tightrope.serve.ledger.totals import CHECKPOINT, Totals, month_nusd, month_of, read_totals, write_totals
+from tightrope.serve.records import NUSD_PER_USD, Call, Reply
+from tightrope.serve.settings import ServedPool
+
+Place: TypeAlias = tuple[str, str, str, str]
+"""Machine, offer, cloud, region."""
+HEARTBEAT_S = 10.0
+SYNC_S = 1.0
+KEPT_DAYS = 400
+GOES_ON_S = 3600
+"""After a stop."""
+JUMP_NS = 2 * SECOND
+"""What the wall clock may be ahead of the time counted here before the difference is written as ``unmetered``."""
+MINUTE = 60 * SECOND
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Fleet:
+    """Machines of one meter, and up to when their lines reach."""
+
+    name: str
+    meter: MachineMeter
+    pools: list[str]
+    place: Place
+    shared: bool
+    last: Reading
+    upto_ns: int
+
+
+class Ledger:
+    """What one gateway writes. All but ``close`` may be called on the event loop; times are those of ``clock``, in seconds."""
+
+    def __init__(
+        self,
+        folder: Path,
+        workload: str,
+        *,
+        gateway: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        utc_ns: Callable[[], int] = time.time_ns,
+        kept_days: int = KEPT_DAYS,
+    ) -> None:
+        """Open the ledger under this gateway's name, the machine's where none is given, and read what was spent this month.
+
+        Raises ``InputError`` where another process writes under this name, or the folder can not be written.
+        """
+        self._clock, self._utc_ns, self._kept_days = clock, utc_ns, kept_days
+        self._root = folder
+        self._folder = folder / safe_name(gateway or socket.gethostname())
+        self._journal = Journal(self._folder)
+        self._totals = recovered(self._folder)
+        self._before, self._stopped = dict(self._totals.meters), self._totals.stopped
+        self._noted_hour = ""  # of the checkpoint that the disk has
+        self._journal.seq = self._totals.seq
+        # Never before the last line, even where the wall clock was set back.
+        self._zero_ns = max(utc_ns(), self._totals.at_ns) - int(clock() * SECOND)
+        self._others: dict[Path, tuple[int, Totals]] = {}
+        self._places: dict[str, Place] = {}
+        self._fleets: list[_Fleet] = []
+        self._minutes: dict[str, list[list[int]]] = {}  # class → of each minute: minute, nusd, requests, of them of unknown price
+        self._ending = Flag()
+        self._threads: list[Thread] = []
+        self._write_event(Event("start", 0, self._at_ns(clock()), what=workload))
+
+    # ------------------------------------------------------------------------------------------------------------ what is written
+
+    def add_machines(self, name: str, meter: MachineMeter, pools: Sequence[ServedPool], *, shared: bool = False) -> None:
+        """From now on write what the machines of a meter cost; ``shared`` where other gateways count the same ones.
+
+        ``name`` is the pool's, or that of all machines where several pools run on the same.
+        """
+        first = pools[0]
+        reading = meter.read(self._clock())
+        place = (first.machine, first.offer, first.cloud, first.region)
+        fleet = _Fleet(name, meter, [pool.name for pool in pools], place, shared, reading, self._zero_ns + reading.at_ns)
+        before = self._before.pop(name, None)
+        if before is not None and (not self._stopped or fleet.upto_ns - before.last.to_ns <= GOES_ON_S * SECOND):
+            self._write_unmetered(before.last, fleet.upto_ns, before.since_nusd)
+        meter.on_resize = lambda reading: self._write_machines(fleet, reading)
+        self._fleets.append(fleet)
+        self.add_pools(pools)
+
+    def add_pools(self, pools: Sequence[ServedPool]) -> None:
+        """Make known what pools run on, whose machines nobody counts here, such as a provider's."""
+        for pool in pools:
+            self._places[pool.name] = (pool.machine, pool.offer, pool.cloud, pool.region)
+
+    def request(self, call: Call, reply: Reply | None, status: int, now_s: float) -> None:
+        """Write a request that ended with this HTTP status; call it before the answer goes. None is where nothing answered.
+
+        Raises ``Unavailable`` where the disk has not taken lines for long: the answer must not go then.
+        """
+        at_ns = self._zero_ns + int(now_s * SECOND)
+        total_ms = round(1e3 * (now_s - call.arrived_s), 3)
+        rows = [self._row("request", call, reply, status, at_ns, total_ms)]
+        before = reply.escalated_from if reply else None
+        while before is not None:
+            rows.append(self._row("escalated", call, before, status, at_ns, total_ms))
+            before = before.escalated_from
+        with self._journal.lock:
+            self._journal.append(at_ns, rows)
+            for row in rows:
+                self._totals.add_request(row)
+        if reply is not None:
+            self._count(call.traffic_class, reply.nusd, at_ns // MINUTE)
+
+    def notice(self, pool: str, replica: str, identity: str) -> bool:
+        """Write that a spot machine is to be taken; False where a gateway has written the notice of this identity before."""
+        mark = self._root / "notices" / hashlib.sha256(identity.encode()).hexdigest()[:32]
+        mark.parent.mkdir(exist_ok=True)
+        try:
+            mark.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        self._write_event(Event("notice", 0, self._at_ns(self._clock()), identity[:LONGEST], pool, replica))
+        return True
+
+    def budget(self, tenant: str, what: str, nusd: int) -> None:
+        """Write what became of a tenant's budget, such as ``reached``, and what was spent by then."""
+        self._write_event(Event("budget", 0, self._at_ns(self._clock()), tenant=tenant, what=what, nusd=nusd))
+
+    # ---------------------------------------------------------------------------------------------------------- what is asked of it
+
+    def spent_this_month(self, tenant: str) -> int:
+        """Return nano-dollars that a tenant's requests cost since the first of the month (UTC), by all gateways of the folder.
+
+        What others spent is up to a heartbeat old. Requests whose price is not known are not in it.
+        """
+        month = month_of(self._at_ns(self._clock()))[0]
+        every = (self._totals, *(totals for _, totals in self._others.values()))
+        return sum(totals.tenants.get(tenant, 0) for totals in every if totals.begins_ns == month)
+
+    def month_to_date(self, pool: str) -> int | None:
+        """Return nano-dollars that a pool has cost since the first of the month (UTC), idle time too; None where a price is not known.
+
+        It is of the last heartbeat.
+        """
+        with self._journal.lock:
+            every = (self._totals, *(totals for _, totals in self._others.values()))
+            return month_nusd(pool, every, month_of(self._at_ns(self._clock()))[0])
+
+    def usd_per_1000_requests(self, traffic_class: str) -> float | None:
+        """Return what a thousand answers of a class cost over the last hour, without idle time; None where nothing is known."""
+        since = self._at_ns(self._clock()) // MINUTE - 60
+        rows = [row for row in self._minutes.get(traffic_class, []) if row[0] > since]
+        nusd, priced = sum(row[1] for row in rows), sum(row[2] - row[3] for row in rows)
+        return 1000.0 * nusd / NUSD_PER_USD / priced if priced else None
+
+    @property
+    def writable(self) -> bool:
+        """Whether the disk takes what is written; lines wait in memory where it does not."""
+        return not self._journal.held
+
+    # ------------------------------------------------------------------------------------------------------------------ its clock
+
+    def start(self) -> None:
+        """Begin to write heartbeats, and to pack hours that have ended, each in a thread."""
+        self._threads = [
+            Thread(target=self._beat, name="ledger", daemon=True),
+            Thread(target=self._pack, name="pack", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def heartbeat(self) -> None:
+        """Write what machines cost since the last heartbeat, read what other gateways spent, and note how far all of it is."""
+        self._follow_the_wall_clock()
+        for fleet in self._fleets:
+            self._write_machines(fleet, fleet.meter.read(self._clock()))
+        self._read_others()
+        self._write_checkpoint()
+
+    def pack(self) -> None:
+        """Pack the hours that have ended, and remove those that are older than is kept."""
+        compact_closed(self._folder, self._noted_hour, self._kept_days, self._utc_ns())
+        for folder in self._other_folders():
+            fd = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                if claimed(fd):  # that gateway is gone
+                    write_totals(folder, msgspec.json.encode(recovered(folder)))
+                    compact_closed(folder, ALL, self._kept_days, self._utc_ns())
+            finally:
+                os.close(fd)
+
+    def close(self) -> None:
+        """Write all that is left and let go of the folder; it waits for the disk."""
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+        self.heartbeat()
+        for fleet in self._fleets:
+            fleet.meter.on_resize = nobody
+        self._write_event(Event("stop", 0, self._at_ns(self._clock())))
+        self._write_checkpoint()
+        self._journal.close()
+
+    # ---------------------------------------------------------------------------------------------------------------------- inside
+
+    def _at_ns(self, now_s: float) -> int:
+        """Return an instant of the clock in nanoseconds UTC."""
+        return self._zero_ns + int(now_s * SECOND)
+
+    def _row(
+        self, kind: Literal["request", "escalated"], call: Call, reply: Reply | None, status: int, at_ns: int, total_ms: float
+    ) -> Request:
+        """Return the line of a request; of one that nothing answered not even the model, which could be any text."""
+        caller = call.caller
+        if reply is None:
+            return Request(
+                "request", 0, at_ns, call.identity[:LONGEST], 0, 0, status, caller.tenant, caller.key, call.traffic_class,
+                call.tag[:LONGEST], total_ms=total_ms,
+            )  # fmt: skip
+        machine, offer, cloud, region = self._places.get(reply.pool, ("", "", "", ""))
+        return Request(
+            kind, 0, at_ns, call.identity[:LONGEST], reply.compute_nusd, reply.saved_nusd, status, caller.tenant, caller.key,
+            call.traffic_class, call.tag[:LONGEST], call.model, reply.pool, reply.variant, reply.replica, machine, offer, cloud, region,
+            reply.input_tokens, reply.output_tokens, round(1e3 * reply.machine_s, 6), reply.tokens_nusd, reply.egress_nusd,
+            reply.cached, round(1e3 * reply.wait_s, 3), round(1e3 * reply.service_s, 3), total_ms,
+        )  # fmt: skip
+
+    def _count(self, traffic_class: str, nusd: int | None, minute: int) -> None:
+        """Count an answer among those of its minute."""
+        rows = self._minutes.setdefault(traffic_class, [])
+        if not rows or rows[-1][0] != minute:
+            rows.append([minute, 0, 0, 0])
+            del rows[:-61]
+        row = rows[-1]
+        row[2] += 1
+        if nusd is None:
+            row[3] += 1
+        else:
+            row[1] += nusd
+
+    def _write_event(self, event: Event) -> None:
+        """Write what happened."""
+        with self._journal.lock:
+            self._journal.append(event.at_ns, (event,))
+            self._totals.see(event.seq, event.at_ns)
+            self._totals.stopped = event.kind == "stop"
+
+    def _write_machines(self, fleet: _Fleet, reading: Reading) -> None:
+        """Write what a meter counted since its last line."""
+        with self._journal.lock:
+            last, to_ns = fleet.last, self._zero_ns + reading.at_ns
+            if to_ns <= fleet.upto_ns:
+                return
+            paid, used, ended = (
+                None if now is None or then is None else now - then
+                for now, then in (
+                    (reading.paid_nusd, last.paid_nusd),
+                    (reading.used_nusd, last.used_nusd),
+                    (reading.ended_nusd, last.ended_nusd),
+                )
+            )
+            idle = None if paid is None or used is None else paid - used
+            self._append_machines(
+                Machines(
+                    0, to_ns, fleet.name, fleet.pools, fleet.upto_ns, to_ns, reading.machines, fleet.meter.price_nusd,
+                    paid, used, idle, ended, fleet.shared, False, *fleet.place,
+                )
+            )  # fmt: skip
+            fleet.last, fleet.upto_ns = reading, to_ns
+
+    def _write_unmetered(self, last: Machines, to_ns: int, used_nusd: int) -> None:
+        """Write the time in which nobody counted as the machines were before; requests may have ended in it, just before a kill."""
+        if to_ns <= last.to_ns:
+            return
+        paid = paid_nusd([(last.to_ns, to_ns, rate_of(last.machines_e6, last.nusd_per_hour))], last.to_ns, to_ns)
+        used = None if paid is None else min(paid, used_nusd)
+        idle = None if paid is None or used is None else paid - used
+        row = msgspec.structs.replace(
+            last, at_ns=to_ns, from_ns=last.to_ns, to_ns=to_ns, paid_nusd=paid, used_nusd=used, idle_nusd=idle, ended_nusd=used,
+            unmetered=True,
+        )  # fmt: skip
+        with self._journal.lock:
+            self._append_machines(row)
+
+    def _append_machines(self, row: Machines) -> None:
+        """Write a line of machines; the caller holds the journal's lock."""
+        self._journal.append(row.at_ns, (row,))
+        self._totals.add_machines(row)
+
+    def _follow_the_wall_clock(self) -> None:
+        """Where the wall clock went ahead, as when the machine was asleep, write the time between as unmetered."""
+        ahead = self._utc_ns() - self._at_ns(self._clock())
+        if ahead < JUMP_NS:
+            return
+        for fleet in self._fleets:
+            self._write_machines(fleet, fleet.meter.read(self._clock()))
+            metered = self._totals.meters.get(fleet.name)
+            if metered is not None:
+                self._write_unmetered(metered.last, fleet.upto_ns + ahead, 0)
+            fleet.upto_ns += ahead
+        self._zero_ns += ahead
+
+    def _other_folders(self) -> list[Path]:
+        """Return the folders of the other gateways."""
+        return [path.parent for path in self._root.glob("*/lock") if path.parent != self._folder]
+
+    def _read_others(self) -> None:
+        """Read the totals that other gateways wrote down since; of one that is gone, what came after them too."""
+        for folder in self._other_folders():
+            with contextlib.suppress(FileNotFoundError):
+                written = (folder / CHECKPOINT).stat().st_mtime_ns
+                known = self._others.get(folder)
+                if known is None or known[0] != written:
+                    totals = read_totals(folder)
+                    if self._utc_ns() - written > 6 * HEARTBEAT_S * SECOND:
+                        totals.read_on(folder)
+                    self._others = self._others | {folder: (written, totals)}
+
+    def _write_checkpoint(self) -> None:
+        """Write the totals down, whole or not at all, once the disk has the lines that are in them."""
+        with self._journal.lock:
+            self._totals.hour, self._totals.offset = self._journal.hour, self._journal.offset + self._journal.held
+            text, hour = msgspec.json.encode(self._totals), self._totals.hour
+        self._journal.sync()
+        write_totals(self._folder, text)
+        self._noted_hour = hour
+
+    def _beat(self) -> None:
+        """Bring lines to the disk every second and write heartbeats, until the end."""
+        due = time.monotonic()
+        while not self._ending.wait(SYNC_S):
+            try:
+                if time.monotonic() >= due:
+                    due = time.monotonic() + HEARTBEAT_S
+                    self.heartbeat()
+                else:
+                    self._journal.sync()
+            except Exception:
+                LOG.exception("the ledger's heartbeat failed; it goes on with the next")
+
+    def _pack(self) -> None:
+        """Pack hours that ended, a minute after they did."""
+        packed = ""
+        while not self._ending.wait(SYNC_S * 60):
+            hour = self._noted_hour
+            if packed == hour:
+                continue
+            try:
+                self.pack()
+                packed = hour
+            except Exception:
+                LOG.exception("an hour of the ledger could not be packed; it stays as it is, and is tried again")
