@@ -1,0 +1,219 @@
+"""The front door: the ASGI application. What is asked most goes straight to its protocol, the rest through Starlette."""
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from importlib.metadata import version
+from typing import Any, TypeAlias
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from tightrope.serve.interfaces import GatewayLike
+from tightrope.serve.protocols import openai
+from tightrope.serve.protocols.http import (
+    CLOSE,
+    WANTED,
+    Endpoint,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    caller_of,
+    identity_of,
+    log,
+    refusal_headers,
+)
+from tightrope.serve.protocols.oip import EXTENSIONS, metadata, model_of
+from tightrope.serve.protocols.oip_http import Infer
+from tightrope.serve.protocols.openapi import described
+from tightrope.serve.protocols.words import oip_error, openai_error
+from tightrope.serve.records import Caller
+from tightrope.serve.refusals import Failed, NotFound, Refusal, Unavailable
+from tightrope.serve.settings import Limits
+
+Authenticate: TypeAlias = Callable[[Request], Awaitable[Caller]]
+MODELS, INFER = "/v2/models/", "/infer"
+
+
+class _NotAllowed(Refusal):
+    """Another method than the path has."""
+
+    status, code = 405, "method_not_allowed"
+
+
+def authenticator(gateway: GatewayLike) -> Authenticate:
+    """Return what tells who sent a request of Starlette's; it raises ``Refusal``, which the application answers."""
+
+    async def authenticate(request: Request) -> Caller:
+        return await caller_of(gateway, _headers(request.scope))
+
+    return authenticate
+
+
+class App:
+    """The application; ``routes`` are those of the work that can wait, and whatever else is served beside."""
+
+    def __init__(self, gateway: GatewayLike, limits: Limits, routes: Sequence[BaseRoute] = ()) -> None:
+        self.gateway, self.limits = gateway, limits
+        self.leaving = False
+        """Ask clients to connect anew, elsewhere: each answer closes its connection."""
+        self._endpoints: dict[str, Endpoint] = {path: made(limits) for path, made in openai.ENDPOINTS.items()}
+        self._infer = Infer(gateway, limits)
+        self._rest = _starlette(gateway, routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        if self.leaving:
+            send = _closing(send)
+        if scope["method"] == "POST":
+            path = scope["path"]
+            endpoint = self._endpoints.get(path)
+            if endpoint is not None:
+                await answer(self.gateway, endpoint, scope, receive, send)
+                return
+            if path.startswith(MODELS) and path.endswith(INFER):
+                await answer(self.gateway, self._infer, scope, receive, send, path[len(MODELS) : -len(INFER)])
+                return
+        await self._rest(scope, receive, send)
+
+
+def _closing(send: Send) -> Send:
+    """Return ``send`` with a word to close the connection."""
+
+    async def closing(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), CLOSE]}
+        await send(message)
+
+    return closing
+
+
+# ---------------------------------------------------------------------------------------------------------------------- the rest
+
+
+def _starlette(gateway: GatewayLike, more: Sequence[BaseRoute]) -> Starlette:
+    """Return what answers all but the hot paths."""
+    asked = _Rest(gateway)
+    model, versions = "/v2/models/{name:path}", "/versions/{version}"
+    routes = [
+        Route("/healthz", asked.live),
+        Route("/readyz", asked.ready),
+        Route("/metrics", asked.metrics),
+        Route("/openapi.json", asked.openapi),
+        Route("/v1/models", asked.models),
+        Route("/v1/models/{name:path}", asked.model),
+        Route("/v2", asked.server),
+        Route("/v2/health/live", asked.live),
+        Route("/v2/health/ready", asked.ready),
+        Route(f"{model}{versions}/ready", asked.model_ready),
+        Route(f"{model}/ready", asked.model_ready),
+        Route(f"{model}{versions}", asked.model_metadata),
+        Route(model, asked.model_metadata),
+    ]
+    handlers: dict[Any, Any] = {Refusal: _refused, HTTPException: _not_found, Exception: _failed}
+    app = Starlette(routes=[*more, *routes], exception_handlers=handlers)
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Rest:
+    """What is asked seldom."""
+
+    def __init__(self, gateway: GatewayLike) -> None:
+        self.gateway = gateway
+        self._openapi = msgspec.json.encode(described())
+
+    async def live(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
+        """Say that the process runs."""
+        return _json({"live": True})
+
+    async def ready(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
+        """Say whether requests are to be sent here."""
+        ready = self.gateway.ready()
+        return _json({"ready": ready}, 200 if ready else 503)
+
+    async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
+        """Return the metrics."""
+        return Response(self.gateway.metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+    async def openapi(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
+        """Return the description of what is served."""
+        return Response(self._openapi, media_type="application/json")
+
+    async def models(self, request: Request) -> Response:
+        """Return OpenAI's list of models."""
+        caller = await self._caller(request)
+        return _json({"object": "list", "data": [_listed(model.name) for model in self.gateway.models(caller)]})
+
+    async def model(self, request: Request) -> Response:
+        """Return one model as OpenAI has it."""
+        found = model_of(self.gateway, await self._caller(request), request.path_params["name"])
+        return _json(_listed(found.name))
+
+    async def server(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
+        """Return what this server is."""
+        return _json({"name": "tightrope", "version": version("tightrope"), "extensions": list(EXTENSIONS)})
+
+    async def model_metadata(self, request: Request) -> Response:
+        """Return a model's tensors."""
+        caller, path = await self._caller(request), request.path_params
+        found = model_of(self.gateway, caller, path["name"], path.get("version", ""))
+        return _json(metadata(self.gateway, found))
+
+    async def model_ready(self, request: Request) -> Response:
+        """Say whether a model may be asked."""
+        caller, path = await self._caller(request), request.path_params
+        found = model_of(self.gateway, caller, path["name"], path.get("version", ""))
+        if not self.gateway.ready():
+            msg = f"model {found.name!r} is not ready"
+            raise Unavailable(msg, parameter="model", retry_after_s=1.0)
+        return _json({"name": found.name, "ready": True})
+
+    async def _caller(self, request: Request) -> Caller:
+        """Return who asks."""
+        return await caller_of(self.gateway, _headers(request.scope))
+
+
+def _listed(name: str) -> dict[str, Any]:
+    """Return a model as OpenAI lists it; when it was made is not known here."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "tightrope"}
+
+
+def _headers(scope: Scope) -> dict[bytes, bytes]:
+    """Return the header fields that mean something here."""
+    return {name: value for name, value in scope["headers"] if name in WANTED}
+
+
+def _json(answer: dict[str, Any], status: int = 200) -> Response:
+    """Return an answer in JSON."""
+    return Response(msgspec.json.encode(answer), status, media_type="application/json")
+
+
+async def _refused(request: Request, refusal: Refusal) -> Response:
+    """Answer with a refusal, in the words of the protocol that the path belongs to."""
+    said = oip_error if request.url.path.startswith("/v2") else openai_error
+    response = Response(said(refusal), refusal.status, media_type="application/json")
+    response.raw_headers += [*refusal_headers(refusal), (b"x-request-id", identity_of(_headers(request.scope)).encode())]
+    return response
+
+
+async def _not_found(request: Request, error: HTTPException) -> Response:
+    """Answer where there is no such path, or not with this method."""
+    path, method = request.url.path[:200], request.method
+    if error.status_code == 405:
+        response = await _refused(request, _NotAllowed(f"{path} does not take {method}"))
+        response.headers.update(error.headers or {})
+        return response
+    return await _refused(request, NotFound(f"there is nothing at {method} {path}"))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """Answer where something went wrong here; Starlette's own logging of it follows."""
+    identity = identity_of(_headers(request.scope))
+    log.error("request failed", exc_info=error, extra={"request": identity})
+    return await _refused(request, Failed(f"something went wrong here; the log says more under {identity}"))

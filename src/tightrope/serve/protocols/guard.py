@@ -1,0 +1,275 @@
+"""The connection: uvicorn's HTTP/1.1 protocol, with limits where it has none, and the server's options.
+
+uvicorn (0.54) and llhttp bound neither a request's head, nor its fields, nor trailers, nor the time until a head is whole, nor how long a
+client may leave an answer unread; they tell a running answer only when asked that the client has hung up. Here each of these is bounded
+before memory is taken, and an answer whose client is gone is cancelled at once.
+"""
+
+import asyncio
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from tightrope.serve.protocols.http import ANSWERING, GONE, Receive, Scope, Send, send_refusal
+from tightrope.serve.protocols.words import openai_error
+from tightrope.serve.refusals import Malformed, Refusal, TooLarge, TooMany, TooSlow
+from tightrope.serve.settings import Limits, Settings
+
+if TYPE_CHECKING:
+    from typing_extensions import override
+else:
+
+    def override(method: Any) -> Any:  # noqa: ANN401 - as it is in typing, from Python 3.12 on
+        """Return the method."""
+        return method
+
+
+HEADERS = 100
+"""Header fields of one request."""
+PIPELINED = 16
+"""Requests of one connection that may wait behind the one that is answered."""
+KEEP_ALIVE_S = 75
+"""An idle connection is kept so long: longer than load balancers keep theirs (60 s at AWS' and Google's, 2026), so that these close it."""
+ENOUGH = 2**20
+"""Bytes of a large body that earn a client its time anew."""
+
+
+class _HeadTooLarge(TooLarge):
+    """A request's head, or one field or trailer of it."""
+
+    status = 431
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """Return what ``uvicorn.Config`` takes beside the application."""
+    listen = settings.listen
+    return {
+        "host": listen.host,
+        "port": listen.port,
+        "http": guarded(settings.limits),
+        "loop": "uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
+        "ws": "none",
+        "lifespan": "off",
+        "log_config": None,
+        "access_log": False,
+        "proxy_headers": False,
+        "server_header": False,
+        "timeout_keep_alive": KEEP_ALIVE_S,
+        "ssl_certfile": listen.certificate,
+        "ssl_keyfile": listen.certificate_key,
+    }
+
+
+def guarded(limits: Limits) -> type["Guarded"]:
+    """Return the protocol with its limits, as uvicorn makes one for each connection."""
+    return type("Guarded", (Guarded,), {"limits": limits})
+
+
+class Guarded(HttpToolsProtocol):
+    """One connection, on which a client has ``read_s`` for whatever is its turn: a head, a body or its next MiB, reading an answer."""
+
+    limits = Limits()
+
+    _due: asyncio.TimerHandle | None = None
+    """When what is to come must be whole."""
+    _unread: asyncio.TimerHandle | None = None
+    """When the client must have read something."""
+    _in_head = False
+    _moved = False
+    """What came last finished a part: a head, a piece of a body. What never does is kept by the parser, and grows."""
+    _pending = 0
+    """Bytes that came since a part was finished."""
+    _came = 0
+    """Bytes of bodies that came since ``_due`` was set."""
+    _discarded = 0
+    """Bytes of a body that came after its answer."""
+    _refusal: Refusal | None = None
+    _running: RequestResponseCycle | None = None
+    """What is answered, or was last; ``cycle`` is the newest, which may wait behind it."""
+    _task: asyncio.Task[None] | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Let it in; beyond the limit every request on it is turned away."""
+        super().connection_made(transport)
+        self._set_due()
+        if len(self.connections) > self.limits.connections:
+            self.app = _no_room
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel the answer that nobody reads."""
+        self._stop_timers()
+        self.pipeline.clear()
+        super().connection_lost(exc)
+        running = self._running
+        if running is None or running.response_complete:
+            return
+        running.disconnected = True
+        running.message_event.set()
+        call: Any = running.scope.get(ANSWERING)
+        if call is not None and self._task is not None:
+            call.gone = True
+            self._task.cancel(GONE)
+
+    # ----------------------------------------------------------------------------------------------------------- what comes
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and see that it leads somewhere."""
+        if self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        self._moved = False
+        self._pending += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # nothing to change to: it is answered as what it is
+        except httptools.HttpParserError:
+            self._refuse(self._refusal or Malformed("what came is not HTTP/1.1"))
+            return
+        if self._moved:
+            self._pending = 0
+        elif self._pending > self.limits.header_bytes:
+            self._refuse(_HeadTooLarge(f"the request's head is longer than {self.limits.header_bytes} bytes"))
+            return
+        self._keep_time()
+
+    @override
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._in_head = True
+        super().on_message_begin()
+
+    @override
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head; leave trailers out, which could otherwise pass for fields."""
+        if not self._in_head:
+            return
+        if len(self.headers) >= HEADERS:
+            self._stop(_HeadTooLarge(f"the request has more than {HEADERS} header fields"))
+        super().on_header(name, value)
+
+    @override
+    def on_headers_complete(self) -> None:
+        """Take the request, where its head is within the limits."""
+        self._in_head = False
+        self._moved = True
+        limit = self.limits.header_bytes
+        if self._pending > limit and len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > limit:
+            self._stop(_HeadTooLarge(f"the request's head is longer than {limit} bytes"))
+        if len(self.pipeline) >= PIPELINED:
+            self._stop(TooMany(f"more than {PIPELINED} requests wait on this connection", retry_after_s=1.0))
+        super().on_headers_complete()
+
+    @override
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body; what comes after the answer is thrown away, up to a limit."""
+        self._moved = True
+        self._came += len(body)
+        if self.cycle.response_complete:
+            self._discarded += len(body)
+            if self._discarded > self.limits.body_bytes:
+                self.transport.close()
+        super().on_body(body)
+
+    @override
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._moved = True
+        self._discarded = 0
+        super().on_message_complete()
+
+    @override
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Begin to answer; as uvicorn does, but the task is kept, to be cancelled."""
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        self._running, self._task = cycle, task
+
+    # --------------------------------------------------------------------------------------------------------------- timers
+
+    def _keep_time(self) -> None:
+        """Give a client a limited time while it is its turn."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            if self._due is None:
+                self._set_due()
+        elif self._due is not None:
+            self._due.cancel()
+            self._due = None
+
+    def _set_due(self) -> None:
+        """Begin to wait."""
+        self._came = 0
+        self._due = self.loop.call_later(self.limits.read_s, self._too_slow)
+
+    def _too_slow(self) -> None:
+        """Close a connection on which nothing whole came in time, unless it is we who do not read."""
+        self._due = None
+        if self.flow.read_paused or self._came >= ENOUGH:
+            self._set_due()
+        elif self._in_head or (self.cycle is not None and not self.cycle.response_complete):
+            self._refuse(TooSlow(f"the request did not come whole within {self.limits.read_s:g} s"))
+        else:
+            self.transport.close()
+
+    @override
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, also where its client never read the last answer."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
+
+    @override
+    def pause_writing(self) -> None:
+        """Give the client a limited time to read."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.limits.read_s, self.transport.abort)
+
+    @override
+    def resume_writing(self) -> None:
+        """Stop waiting: it reads."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _stop_timers(self) -> None:
+        """Leave nothing behind in the loop."""
+        for timer in (self._due, self._unread):
+            if timer is not None:
+                timer.cancel()
+        self._due = self._unread = None
+
+    # -------------------------------------------------------------------------------------------------------------- refusing
+
+    def _stop(self, refusal: Refusal) -> None:
+        """Let the parser stop; ``data_received`` says why."""
+        self._refusal = refusal
+        raise refusal
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Say no and close; where an answer is on its way, close behind it."""
+        running = self._running
+        if running is not None and not running.response_complete and not running.more_body:
+            running.keep_alive = False
+            self.flow.pause_reading()
+            return
+        if running is None or running.response_complete or not running.response_started:
+            body = openai_error(refusal)
+            head = f"HTTP/1.1 {refusal.status} {refusal.code}\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        self.transport.close()
+
+
+async def _no_room(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI
+    """Answer where there are too many connections."""
+    refusal = TooMany("too many connections", retry_after_s=1.0, reason="connections")
+    await send_refusal(send, refusal, openai_error(refusal), close=True)

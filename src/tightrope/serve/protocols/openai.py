@@ -1,0 +1,299 @@
+"""OpenAI's embeddings and chat completions, classification in the same style, and one line of a batch (API reference of 2026-11)."""
+
+import binascii
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tightrope.serve.interfaces import GatewayLike
+from tightrope.serve.protocols.http import NONE, Asked, Write, Written, make_identity
+from tightrope.serve.protocols.words import malformed, openai_error
+from tightrope.serve.records import Call, Caller, Raw, Reply
+from tightrope.serve.refusals import Failed, Malformed, NotFound, Refusal, TooLarge, Unsupported
+from tightrope.serve.settings import Limits
+
+USUAL = Limits()
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+encode = msgspec.json.Encoder().encode
+
+
+class EmbeddingsAsked(msgspec.Struct, gc=False):
+    """Body of ``/v1/embeddings``."""
+
+    model: str
+    input: str | list[str]
+    encoding_format: str | None = None
+    dimensions: int | None = None
+
+
+class ClassifyAsked(msgspec.Struct, gc=False):
+    """Body of ``/v1/classify``."""
+
+    model: str
+    input: str | list[str]
+
+
+class Message(msgspec.Struct, gc=False):
+    """One message; what else it says is the server's to read."""
+
+    role: str
+
+
+class ChatAsked(msgspec.Struct, gc=False):
+    """Body of ``/v1/chat/completions``, as far as the gateway reads it; the server gets all of it."""
+
+    model: str
+    messages: list[Message]
+    stream: bool | None = None
+    temperature: float | None = None
+    seed: int | None = None
+    n: int | None = None
+
+
+class Embeddings:
+    """``POST /v1/embeddings``."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._decode = msgspec.json.Decoder(EmbeddingsAsked).decode
+
+    def read(self, body: bytes, asked: Asked) -> tuple[Call, Write]:
+        """Return the call; texts alone are taken."""
+        try:
+            stated = self._decode(body)
+        except UNREADABLE as error:
+            raise _no_text(error) from None
+        texts = texts_of(stated.input, self.limits)
+        kind, dimensions = stated.encoding_format, stated.dimensions
+        if kind is not None and kind not in {"float", "base64"}:
+            msg = f"encoding_format: 'float' or 'base64' is expected, not {kind[:40]!r}"
+            raise Malformed(msg, parameter="encoding_format")
+        if dimensions is not None and dimensions < 1:
+            msg = "dimensions: 1 or more are expected"
+            raise Malformed(msg, parameter="dimensions")
+        parameters = NONE if dimensions is None else {"dimensions": dimensions}
+        call = asked.call("embed", stated.model, texts, body=body, parameters=parameters)
+        return call, partial(_write_embeddings, call, _base64 if kind == "base64" else _floats)
+
+    refuse = staticmethod(openai_error)
+
+
+class Classify:
+    """``POST /v1/classify``, which OpenAI has not: ``input`` as of embeddings, for each text its label and every label's probability."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._decode = msgspec.json.Decoder(ClassifyAsked).decode
+
+    def read(self, body: bytes, asked: Asked) -> tuple[Call, Write]:
+        """Return the call."""
+        try:
+            stated = self._decode(body)
+        except UNREADABLE as error:
+            raise _no_text(error) from None
+        call = asked.call("classify", stated.model, texts_of(stated.input, self.limits), body=body)
+        return call, partial(_write_classes, call)
+
+    refuse = staticmethod(openai_error)
+
+
+class Chat:
+    """``POST /v1/chat/completions``, streamed or not."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._decode = msgspec.json.Decoder(ChatAsked).decode
+
+    def read(self, body: bytes, asked: Asked) -> tuple[Call, Write]:
+        """Return the call; the body is passed on as it came."""
+        try:
+            stated = self._decode(body)
+        except UNREADABLE as error:
+            raise malformed(error) from None
+        if not stated.messages:
+            msg = "messages: one or more are expected"
+            raise Malformed(msg, parameter="messages")
+        said = {"temperature": stated.temperature, "seed": stated.seed, "n": stated.n}
+        parameters = {name: value for name, value in said.items() if value is not None}
+        call = asked.call("chat", stated.model, (), body=body, parameters=parameters, stream=bool(stated.stream))
+        return call, _write_raw
+
+    refuse = staticmethod(openai_error)
+
+
+ENDPOINTS: dict[str, Callable[[Limits], Embeddings | Classify | Chat]] = {
+    "/v1/embeddings": Embeddings,
+    "/v1/chat/completions": Chat,
+    "/v1/classify": Classify,
+}
+
+
+async def run_json(
+    gateway: GatewayLike,
+    endpoint: str,
+    body: bytes,
+    caller: Caller,
+    traffic_class: str,
+    deadline_s: float,
+    limits: Limits = USUAL,
+) -> tuple[int, bytes]:
+    """Return status and body of one line of a batch, by the way of every request.
+
+    ``deadline_s`` is ``time.monotonic``'s; what the gateway refuses comes back as OpenAI's error, other errors are raised.
+    """
+    try:
+        made = ENDPOINTS.get(endpoint)
+        if made is None:
+            msg = f"endpoint: one of {', '.join(ENDPOINTS)} is expected"
+            raise NotFound(msg, parameter="endpoint")
+        asked = Asked(make_identity(), caller, time.monotonic(), NONE, "", traffic_class, deadline_s)
+        if len(body) > limits.body_bytes:
+            msg = f"the body has {len(body)} bytes, and {limits.body_bytes} are taken"
+            raise TooLarge(msg)
+        call, write = made(limits).read(body, asked)
+        if call.stream:
+            msg = "stream: a batch's answers are not streamed"
+            raise Unsupported(msg, parameter="stream")
+        written = write(await gateway.answer(call))
+    except Refusal as refusal:
+        return refusal.status, openai_error(refusal)
+    return written.status, written.body
+
+
+# ------------------------------------------------------------------------------------------------------------------------ reading
+
+
+def texts_of(stated: str | list[str], limits: Limits) -> tuple[str, ...]:
+    """Return the texts asked for; raise ``Malformed`` or ``TooLarge``."""
+    if isinstance(stated, str):
+        return (stated,)
+    if not stated:
+        msg = "input: one text or more are expected"
+        raise Malformed(msg, parameter="input")
+    if len(stated) > limits.inputs:
+        msg = f"input: {len(stated)} texts, and {limits.inputs} are taken at a time"
+        raise TooLarge(msg, parameter="input")
+    return tuple(stated)
+
+
+def _no_text(error: Exception) -> Malformed:
+    """Return the refusal; tokens have a word of their own, since OpenAI takes them."""
+    refusal = malformed(error)
+    where = refusal.parameter or ""
+    if where.startswith("input[") and (refusal.message.endswith(("not a whole number", "not a list"))):
+        return Malformed(
+            "input: a text or a list of texts is expected; tokens are not taken, since each model has its own", parameter="input"
+        )
+    return refusal
+
+
+# ------------------------------------------------------------------------------------------------------------------------ writing
+
+
+def _write_raw(reply: Reply) -> Written:
+    """Return the answer of a server elsewhere."""
+    raw = reply.raw
+    if raw is None:
+        msg = f"pool {reply.pool} has no engine that writes"
+        raise Failed(msg)
+    return Written(raw.body, raw.content_type.encode("latin-1"), raw.status)
+
+
+def vectors_of(reply: Reply) -> Sequence[NDArray[Any]]:
+    """Return an engine's answers, one for each text."""
+    if isinstance(reply.outputs, tuple):
+        return reply.outputs
+    msg = f"pool {reply.pool} answered with tensors"
+    raise Failed(msg)
+
+
+def _write_embeddings(call: Call, form: Callable[[NDArray[Any]], bytes], reply: Reply) -> Written:
+    """Return embeddings."""
+    if reply.raw is not None:
+        return _write_raw(reply)
+    vectors = vectors_of(reply)
+    _check_dimensions(call, vectors)
+    if len(vectors) == 1:
+        data = b'{"object":"embedding","index":0,"embedding":' + form(vectors[0]) + b"}"
+    else:
+        data = b",".join(
+            b'{"object":"embedding","index":%d,"embedding":%b}' % (index, form(vector)) for index, vector in enumerate(vectors)
+        )
+    tokens = reply.input_tokens
+    tail = b'],"model":%b,"usage":{"prompt_tokens":%d,"total_tokens":%d}}' % (encode(call.model), tokens, tokens)
+    return Written(b'{"object":"list","data":[' + data + tail)
+
+
+def _check_dimensions(call: Call, vectors: Sequence[NDArray[Any]]) -> None:
+    """Refuse vectors of another length than was asked for."""
+    asked = call.parameters.get("dimensions")
+    if asked is not None and vectors and len(vectors[0]) != asked:
+        msg = f"dimensions: the model's vectors have {len(vectors[0])}, not {asked}; leave it out"
+        raise Malformed(msg, parameter="dimensions")
+
+
+def _floats(vector: NDArray[Any]) -> bytes:
+    """Return a vector as JSON's numbers, which have neither NaN nor infinity."""
+    text = encode(vector.tolist())
+    if b"null" in text:
+        msg = "the model answered with what is no number"
+        raise Failed(msg)
+    return text
+
+
+def _base64(vector: NDArray[Any]) -> bytes:
+    """Return a vector as base64 of little-endian float32."""
+    return b'"' + binascii.b2a_base64(vector.astype("<f4", copy=False).tobytes(), newline=False) + b'"'
+
+
+def _write_classes(call: Call, reply: Reply) -> Written:
+    """Return each text's likeliest label and the probability of every label."""
+    if reply.raw is not None:
+        return _write_raw(reply)
+    data = []
+    for index, scores in enumerate(vectors_of(reply)):
+        labels = reply.labels or tuple(map(str, range(len(scores))))
+        if not np.isfinite(scores).all():
+            msg = "the model answered with what is no number"
+            raise Failed(msg)
+        data.append(
+            {"index": index, "label": labels[int(np.argmax(scores))], "scores": dict(zip(labels, scores.tolist(), strict=True))}
+        )
+    usage = {"prompt_tokens": reply.input_tokens, "total_tokens": reply.input_tokens}
+    return Written(encode({"object": "list", "data": data, "model": call.model, "usage": usage}))
+
+
+# ----------------------------------------------------------------------------------------------------- answers of servers elsewhere
+
+
+class _Embedded(msgspec.Struct, gc=False):
+    """One vector of an answer."""
+
+    embedding: list[float] | str
+    index: int = 0
+
+
+class _Embeddings(msgspec.Struct, gc=False):
+    """An answer of ``/v1/embeddings``."""
+
+    data: list[_Embedded]
+
+
+def read_vectors(raw: Raw) -> list[NDArray[np.float32]]:
+    """Return the vectors of a server's answer, for a protocol that is not its own."""
+    try:
+        found = sorted(msgspec.json.decode(raw.body, type=_Embeddings).data, key=lambda item: item.index)
+        return [
+            np.frombuffer(binascii.a2b_base64(item.embedding), "<f4")
+            if isinstance(item.embedding, str)
+            else np.array(item.embedding, np.float32)
+            for item in found
+        ]
+    except (*UNREADABLE, ValueError):
+        msg = "the server elsewhere answered with what are no embeddings"
+        raise Failed(msg) from None
