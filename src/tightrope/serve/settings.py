@@ -126,6 +126,8 @@ class ServedPool:
     max_batch: int = 32
     max_wait_s: float = 0.0
     """Longest time that a partial batch waits for more."""
+    service_s: tuple[float, ...] = ()
+    """Planned seconds of a batch of 1, 2, …: what batches go by where requests have one length; empty is measured."""
     usd_per_million_input_tokens: float = 0.0
     usd_per_million_output_tokens: float = 0.0
     usd_per_gb_egress: float = 0.0
