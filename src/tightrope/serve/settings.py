@@ -30,6 +30,12 @@ class Limits:
     body_bytes: int = 8 * MIB
     file_bytes: int = 512 * MIB
     """Of one file of work that can wait."""
+    file_lines: int = 1_000_000
+    """Requests in one such file (50,000 is what OpenAI takes, 2026)."""
+    kept_bytes: int = 16 * 1024 * MIB
+    """Of all files that one tenant keeps, results included; what is uploaded must fit into what is left."""
+    keep_s: float = 30 * 86_400.0
+    """How long files, and batches that have ended, are kept where the client says nothing else."""
     header_bytes: int = 64 * 1024
     inputs: int = 2048
     """Texts, or rows of tensors, in one request (2,048 is what OpenAI takes for embeddings, 2026)."""

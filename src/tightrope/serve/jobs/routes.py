@@ -1,0 +1,367 @@
+"""``/v1/files`` and ``/v1/batches`` over HTTP, as OpenAI's clients ask for them (API reference, read 2026-11)."""
+
+import functools
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from tightrope.serve.jobs import lines
+from tightrope.serve.jobs.database import Trouble
+from tightrope.serve.jobs.multipart import Form, boundary_of
+from tightrope.serve.jobs.queue import Queue
+from tightrope.serve.jobs.records import ENDED, Batch, File, new_id, packed
+from tightrope.serve.jobs.tables import PART_BYTES
+from tightrope.serve.protocols.words import malformed
+from tightrope.serve.records import Caller
+from tightrope.serve.refusals import Conflict, Forbidden, Malformed, NotFound, TooLarge, TooMany, Unavailable
+from tightrope.serve.settings import Limits
+
+Authenticate: TypeAlias = Callable[[Request], Awaitable[Caller]]
+Answer: TypeAlias = Callable[[Request, Caller], Awaitable[Response]]
+FORM_BYTES = 64 * 1024
+"""What a form may have around its file."""
+IDS = {kind: re.compile(kind + "[0-9a-f]{32}") for kind in ("file-", "batch_")}
+MOST_FILES, MOST_BATCHES, USUAL_BATCHES = 10_000, 100, 20
+MOST_METADATA, MOST_KEY, MOST_VALUE = 16, 64, 512
+SHORTEST_KEEP_S, LONGEST_KEEP_S = 3600, 30 * 86_400
+BATCH_BYTES = 64 * 1024
+
+
+class _Keep(msgspec.Struct, forbid_unknown_fields=True):
+    """How long files are kept."""
+
+    anchor: str
+    seconds: int
+
+
+class _Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """What a client says of a batch."""
+
+    input_file_id: str
+    endpoint: str
+    completion_window: str
+    metadata: dict[str, str] | None = None
+    output_expires_after: _Keep | None = None
+
+
+class Routes:
+    """What is answered; errors are raised as ``Refusal`` and written by the application."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        limits: Limits,
+        endpoints: tuple[str, ...],
+        classes: Mapping[str, bool],
+        handed_in: Callable[[], None],
+    ) -> None:
+        """``classes`` are those of the plan, and whether their work can wait; ``handed_in`` hears of each change."""
+        self._queue, self._limits, self._endpoints, self._handed_in = queue, limits, endpoints, handed_in
+        self._classes = tuple(name for name, waits in classes.items() if waits or not any(classes.values()))
+
+    def all(self, authenticate: Authenticate) -> list[Route]:
+        """Return the routes."""
+        answers: tuple[tuple[str, str, Answer], ...] = (
+            ("POST", "/v1/files", self.upload),
+            ("GET", "/v1/files", self.files),
+            ("GET", "/v1/files/{id}", self.file),
+            ("GET", "/v1/files/{id}/content", self.content),
+            ("DELETE", "/v1/files/{id}", self.delete),
+            ("POST", "/v1/batches", self.create),
+            ("GET", "/v1/batches", self.batches),
+            ("GET", "/v1/batches/{id}", self.batch),
+            ("POST", "/v1/batches/{id}/cancel", self.cancel),
+        )
+        return [Route(path, _allowed(authenticate, answer), methods=[method]) for method, path, answer in answers]
+
+    # -------------------------------------------------------------------------------------------------------------- files
+
+    async def upload(self, request: Request, caller: Caller) -> Response:
+        """Take a file in as it comes; it is there once it is whole."""
+        declared = int(request.headers.get("content-length") or self._limits.file_bytes)
+        if declared > self._limits.file_bytes + FORM_BYTES:
+            raise self._too_large()
+        form, now = Form(boundary_of(request.headers.get("content-type", ""))), self._queue.now_s()
+        file = File(
+            new_id("file"), caller.tenant, "batch", "", min(declared, self._limits.file_bytes), now, now + self._limits.keep_s
+        )
+        kept = await self._queue.files.begin(file)
+        try:
+            self._check_room(kept + file.size)
+            size = await self._receive(request, form, file.id)
+            file = replace(file, name=form.filename or "", size=size, expires_s=now + self._kept_s(form.fields))
+            await self._queue.files.finish(file)
+        except BaseException:
+            await self._queue.files.abandon(file.id)
+            raise
+        return _json(file.shown())
+
+    async def _receive(self, request: Request, form: Form, file_id: str) -> int:
+        """Write the file's parts as they are full; return its size."""
+        waiting, size, number = bytearray(), 0, 0
+
+        async def sink(piece: bytes) -> None:
+            nonlocal size, number
+            size += len(piece)
+            if size > self._limits.file_bytes:
+                raise self._too_large()
+            waiting.extend(piece)
+            while len(waiting) >= PART_BYTES:
+                await self._queue.files.append(file_id, number, bytes(waiting[:PART_BYTES]))
+                del waiting[:PART_BYTES]
+                number += 1
+
+        await form.read(_chunks(request), sink)
+        if form.filename is None:
+            msg = "the form has no file"
+            raise Malformed(msg, parameter="file")
+        if form.fields.get("purpose") != "batch":
+            got = form.fields.get("purpose")
+            raise Malformed(
+                f"purpose must be 'batch', got {got[:80]!r}" if got else "purpose is missing: 'batch'", parameter="purpose"
+            )
+        if waiting:
+            await self._queue.files.append(file_id, number, bytes(waiting))
+        return size
+
+    def _check_room(self, size: int) -> None:
+        if size > self._limits.kept_bytes:
+            message = f"the files of this tenant would have {size:,} bytes and may have {self._limits.kept_bytes:,}: delete some"
+            raise TooMany(message, parameter="file", retry_after_s=3600.0)
+
+    def _kept_s(self, fields: Mapping[str, str]) -> float:
+        """Return how long an uploaded file is kept."""
+        seconds, anchor = fields.get("expires_after[seconds]"), fields.get("expires_after[anchor]", "created_at")
+        if seconds is None:
+            return self._limits.keep_s
+        return _keep_s(_Keep(anchor, int(seconds) if seconds.isdecimal() and len(seconds) < 10 else -1), "expires_after")
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"the file has more than {self._limits.file_bytes:,} bytes", parameter="file")
+
+    async def files(self, request: Request, caller: Caller) -> Response:
+        """List the tenant's files."""
+        order = request.query_params.get("order", "desc")
+        if order not in ("asc", "desc"):
+            msg = "order must be asc or desc"
+            raise Malformed(msg, parameter="order")
+        limit, purpose = _limit(request, MOST_FILES, MOST_FILES), request.query_params.get("purpose", "")
+        if not purpose.replace("_", "").replace("-", "").isalnum() and purpose:
+            msg = "purpose must be a word such as batch"
+            raise Malformed(msg, parameter="purpose")
+        found = await self._queue.files.page(caller.tenant, _after(request, "file-"), limit + 1, purpose, order == "desc")
+        return _listed([file.shown() for file in found], limit)
+
+    async def file(self, request: Request, caller: Caller) -> Response:
+        """Show a file."""
+        return _json((await self._file(request, caller)).shown())
+
+    async def content(self, request: Request, caller: Caller) -> Response:
+        """Send a file's bytes."""
+        file = await self._file(request, caller)
+        headers = {"content-length": str(file.size), "x-content-type-options": "nosniff"}
+        return StreamingResponse(self._queue.files.content(file), headers=headers, media_type="application/octet-stream")
+
+    async def delete(self, request: Request, caller: Caller) -> Response:
+        """Remove a file."""
+        file_id = _id(request, "file-")
+        done = await self._queue.files.delete(caller.tenant, file_id)
+        if done == "unknown":
+            msg = "file-"
+            raise _unknown(msg, file_id)
+        if done == "used":
+            msg = f"a batch that is not done reads {file_id}: cancel it first"
+            raise Conflict(msg, parameter="file_id")
+        return _json({"id": file_id, "object": "file", "deleted": True})
+
+    async def _file(self, request: Request, caller: Caller) -> File:
+        file_id = _id(request, "file-")
+        file = await self._queue.files.get(caller.tenant, file_id)
+        if file is None:
+            msg = "file-"
+            raise _unknown(msg, file_id)
+        return file
+
+    # ------------------------------------------------------------------------------------------------------------ batches
+
+    async def create(self, request: Request, caller: Caller) -> Response:
+        """Take a batch in; its file is read after this is answered."""
+        asked = await _read_asked(request)
+        if asked.endpoint not in self._endpoints:
+            message = f"endpoint must be one of {', '.join(self._endpoints)}, got {asked.endpoint[:80]!r}"
+            raise Malformed(message, parameter="endpoint")
+        within_s = lines.window_s(asked.completion_window)
+        if within_s is None:
+            message = f"completion_window must be such as 24h or 90m, at most 30d, got {asked.completion_window[:80]!r}"
+            raise Malformed(message, parameter="completion_window")
+        if not IDS["file-"].fullmatch(asked.input_file_id):
+            message = f"input_file_id must be the id of an uploaded file, such as file-…, got {asked.input_file_id[:80]!r}"
+            raise Malformed(message, parameter="input_file_id")
+        metadata = _checked(asked.metadata or {})
+        kept_s = (
+            self._limits.keep_s
+            if asked.output_expires_after is None
+            else _keep_s(asked.output_expires_after, "output_expires_after")
+        )
+        now = self._queue.now_s()
+        batch = Batch(
+            id=new_id("batch"),
+            tenant=caller.tenant,
+            caller=packed(caller),
+            endpoint=asked.endpoint,
+            file=asked.input_file_id,
+            due_within=asked.completion_window,
+            metadata=msgspec.json.encode(metadata).decode(),
+            traffic_class=self._class_of(caller, metadata.get("class")),
+            output_keep_s=kept_s,
+            created_s=now,
+            due_s=now + within_s,
+        )
+        if not await self._queue.batches.add(batch):
+            msg = "file-"
+            raise _unknown(msg, asked.input_file_id, "input_file_id")
+        self._handed_in()
+        return _json(batch.shown())
+
+    def _class_of(self, caller: Caller, asked: str | None) -> str:
+        """Return the traffic class of a batch: the one asked for, else the caller's first, of those whose work can wait."""
+        able = [name for name in caller.classes or self._classes if name in self._classes]
+        if asked is None:
+            return able[0] if able else ""
+        if asked not in self._classes:
+            message = (
+                f"metadata.class must be a class whose work can wait ({', '.join(self._classes) or 'none'}), got {asked[:80]!r}"
+            )
+            raise Malformed(message, parameter="metadata.class")
+        if asked not in able:
+            msg = f"this key may not ask for the class {asked!r}"
+            raise Forbidden(msg, parameter="metadata.class")
+        return asked
+
+    async def batches(self, request: Request, caller: Caller) -> Response:
+        """List the tenant's batches, newest first."""
+        limit = _limit(request, USUAL_BATCHES, MOST_BATCHES)
+        found = await self._queue.batches.page(caller.tenant, _after(request, "batch_"), limit + 1)
+        return _listed([batch.shown() for batch in found], limit)
+
+    async def batch(self, request: Request, caller: Caller) -> Response:
+        """Show a batch."""
+        return _json((await self._batch(request, caller)).shown())
+
+    async def cancel(self, request: Request, caller: Caller) -> Response:
+        """Begin nothing more of a batch; what is in flight is still answered."""
+        batch = await self._batch(request, caller)
+        await self._queue.batches.stop(batch.id, "cancelling", self._queue.now_s())
+        batch = await self._batch(request, caller)
+        if batch.status in ENDED - {"cancelled"}:
+            msg = f"a batch that is {batch.status} can not be cancelled"
+            raise Conflict(msg, parameter="batch_id")
+        self._handed_in()
+        return _json(batch.shown())
+
+    async def _batch(self, request: Request, caller: Caller) -> Batch:
+        batch_id = _id(request, "batch_")
+        batch = await self._queue.batches.get(caller.tenant, batch_id)
+        if batch is None:
+            msg = "batch_"
+            raise _unknown(msg, batch_id)
+        return batch
+
+
+def _allowed(authenticate: Authenticate, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    """Return what answers a request, of a key that may hand work in."""
+
+    @functools.wraps(answer)
+    async def answered(request: Request) -> Response:
+        caller = await authenticate(request)
+        if "batch" not in caller.scopes:
+            msg = "this key may not use files and batches: it has not the scope batch"
+            raise Forbidden(msg)
+        try:
+            return await answer(request, caller)
+        except Trouble as trouble:
+            raise Unavailable(str(trouble), retry_after_s=5.0) from trouble
+
+    return answered
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    async for chunk in request.stream():
+        if chunk:
+            yield chunk
+
+
+async def _read_asked(request: Request) -> _Asked:
+    """Return what a client says of a batch."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BATCH_BYTES:
+            msg = f"a batch is said in at most {BATCH_BYTES:,} bytes; its requests are a file"
+            raise TooLarge(msg)
+    try:
+        return msgspec.json.decode(body, type=_Asked)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise malformed(error) from None
+
+
+def _checked(metadata: dict[str, str]) -> dict[str, str]:
+    """Return metadata within OpenAI's limits."""
+    if len(metadata) > MOST_METADATA or any(len(key) > MOST_KEY or len(value) > MOST_VALUE for key, value in metadata.items()):
+        message = f"metadata has at most {MOST_METADATA} texts of {MOST_VALUE} letters, with names of {MOST_KEY}"
+        raise Malformed(message, parameter="metadata")
+    return metadata
+
+
+def _keep_s(keep: _Keep, parameter: str) -> float:
+    """Return how long a client wants files kept."""
+    if keep.anchor != "created_at" or not SHORTEST_KEEP_S <= keep.seconds <= LONGEST_KEEP_S:
+        message = f"{parameter} must have anchor created_at and {SHORTEST_KEEP_S} to {LONGEST_KEEP_S} seconds"
+        raise Malformed(message, parameter=parameter)
+    return float(keep.seconds)
+
+
+def _id(request: Request, kind: str) -> str:
+    """Return the id in the path; what can be none is not looked for."""
+    found = str(request.path_params["id"])
+    if not IDS[kind].fullmatch(found):
+        raise _unknown(kind, found)
+    return found
+
+
+def _unknown(kind: str, identity: str, parameter: str | None = None) -> NotFound:
+    word = kind.strip("-_")
+    return NotFound(f"there is no {word} {identity[:80]!r}", parameter=parameter or f"{word}_id")
+
+
+def _after(request: Request, kind: str) -> str:
+    after = request.query_params.get("after", "")
+    if after and not IDS[kind].fullmatch(after):
+        msg = f"after must be the id of a {kind.strip('-_')}, got {after[:80]!r}"
+        raise Malformed(msg, parameter="after")
+    return after
+
+
+def _limit(request: Request, usual: int, most: int) -> int:
+    said = request.query_params.get("limit", str(usual))
+    if not said.isdecimal() or len(said) > 6 or not 1 <= int(said) <= most:
+        msg = f"limit must be 1 to {most}, got {said[:80]!r}"
+        raise Malformed(msg, parameter="limit")
+    return int(said)
+
+
+def _listed(shown: list[dict[str, Any]], limit: int) -> Response:
+    """Return a page, of which one more was looked for than it has."""
+    data = shown[:limit]
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
+    return _json({"object": "list", "data": data, **ends, "has_more": len(shown) > limit})
+
+
+def _json(said: object) -> Response:
+    return Response(msgspec.json.encode(said), media_type="application/json")

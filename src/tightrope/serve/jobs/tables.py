@@ -1,0 +1,35 @@
+"""The tables. Times are Unix seconds; what is only shown is JSON.
+
+States of an item: it waits, is held by a gateway, or is done, with an answer that goes to the output file or one that goes to the error
+file. ``result`` is then its whole line, so that a file is its rows one after another.
+"""
+
+VERSION = 1
+WAITING, HELD, ANSWERED, FAILED = 0, 1, 2, 3
+PART_BYTES = 256 * 1024
+"""Files are kept in parts of this size: small enough to find a line in, large enough to be few."""
+
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS tightrope_jobs (version INTEGER NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS tightrope_files (
+        id TEXT PRIMARY KEY, tenant TEXT NOT NULL, purpose TEXT NOT NULL, name TEXT NOT NULL, size BIGINT NOT NULL,
+        created_s DOUBLE PRECISION NOT NULL, expires_s DOUBLE PRECISION NOT NULL, ready INTEGER NOT NULL, batch TEXT, state INTEGER)""",
+    "CREATE INDEX IF NOT EXISTS tightrope_files_of ON tightrope_files (tenant, id)",
+    """CREATE TABLE IF NOT EXISTS tightrope_parts (
+        file TEXT NOT NULL, number INTEGER NOT NULL, bytes BYTEA NOT NULL, PRIMARY KEY (file, number))""",
+    """CREATE TABLE IF NOT EXISTS tightrope_batches (
+        id TEXT PRIMARY KEY, tenant TEXT NOT NULL, caller TEXT NOT NULL, endpoint TEXT NOT NULL, file TEXT NOT NULL,
+        due_within TEXT NOT NULL, metadata TEXT NOT NULL, traffic_class TEXT NOT NULL, output_keep_s DOUBLE PRECISION NOT NULL,
+        created_s DOUBLE PRECISION NOT NULL, due_s DOUBLE PRECISION NOT NULL, status TEXT NOT NULL, moments TEXT NOT NULL,
+        errors TEXT NOT NULL, total BIGINT NOT NULL, completed BIGINT NOT NULL, failed BIGINT NOT NULL, output_bytes BIGINT NOT NULL,
+        error_bytes BIGINT NOT NULL, output_file TEXT, error_file TEXT, holder TEXT, finished_s DOUBLE PRECISION)""",
+    "CREATE INDEX IF NOT EXISTS tightrope_batches_of ON tightrope_batches (tenant, id)",
+    "CREATE INDEX IF NOT EXISTS tightrope_batches_open ON tightrope_batches (due_s) WHERE finished_s IS NULL",
+    """CREATE TABLE IF NOT EXISTS tightrope_items (
+        batch TEXT NOT NULL, line BIGINT NOT NULL, custom_id TEXT NOT NULL, start BIGINT NOT NULL, size INTEGER NOT NULL,
+        state INTEGER NOT NULL, holder TEXT, tries INTEGER NOT NULL, last_status INTEGER, not_before_s DOUBLE PRECISION NOT NULL,
+        result BYTEA, PRIMARY KEY (batch, line), UNIQUE (batch, custom_id))""",
+    "CREATE INDEX IF NOT EXISTS tightrope_items_waiting ON tightrope_items (batch, line) WHERE state = 0",
+    "CREATE INDEX IF NOT EXISTS tightrope_items_held ON tightrope_items (holder) WHERE state = 1",
+    "CREATE TABLE IF NOT EXISTS tightrope_holders (id TEXT PRIMARY KEY, until_s DOUBLE PRECISION NOT NULL)",
+)

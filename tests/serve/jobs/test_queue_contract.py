@@ -1,0 +1,376 @@
+"""What every queue does, on SQLite and on PostgreSQL alike."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+from queue_bench import NOW, batch_of, file_of, ids, items_of, line, numbered, opened, put_batch, put_file, read, rows
+
+from tightrope.serve.jobs import lines
+from tightrope.serve.jobs.database import Statements
+from tightrope.serve.jobs.items import Gone
+from tightrope.serve.jobs.queue import Queue
+from tightrope.serve.jobs.records import Batch, Item, LineError, Result
+from tightrope.serve.jobs.tables import PART_BYTES
+
+Test = Callable[[Queue], Awaitable[None]]
+
+
+def on(url: str, test: Test) -> None:
+    async def run() -> None:
+        async with opened(url) as queue:
+            await test(queue)
+
+    asyncio.run(run())
+
+
+def right(item: Item, batch: Batch, answer: bytes = b'{"ok": true}') -> Result:
+    return lines.answered(batch.id, item, 200, answer, "req_1")
+
+
+async def do(queue: Queue, batch: Batch, count: int, holder: str = "a", status: int = 200) -> list[Item]:
+    """Claim and answer ``count`` items."""
+    items = await queue.items.claim(batch.id, holder, count, NOW)
+    await queue.items.record(batch.id, [lines.answered(batch.id, item, status, b"{}", "req_1") for item in items], NOW)
+    return items
+
+
+# -------------------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("size", [0, 1, PART_BYTES, PART_BYTES + 1, 5 * PART_BYTES + 17])
+def test_a_file_comes_back_byte_for_byte(url: str, size: int) -> None:
+    content = bytes(range(256)) * (size // 256 + 1)
+
+    async def test(queue: Queue) -> None:
+        file = await put_file(queue, content[:size])
+        assert await read(queue, "acme", file.id) == content[:size]
+        assert await queue.files.get("acme", file.id) == file
+
+    on(url, test)
+
+
+def test_a_span_may_reach_over_parts(url: str) -> None:
+    content = b"".join(b"%08d" % index for index in range(PART_BYTES * 3 // 8))
+    spans = [(0, 5), (PART_BYTES - 3, 7), (PART_BYTES - 1, 2 * PART_BYTES), (PART_BYTES, 1), (0, 0)]
+
+    async def test(queue: Queue) -> None:
+        file = await put_file(queue, content)
+        assert await queue.files.spans(file.id, spans) == [content[start : start + size] for start, size in spans]
+        await queue.files.delete("acme", file.id)
+        assert await queue.files.spans(file.id, spans[:2]) == [b"", b""]
+
+    on(url, test)
+
+
+def test_an_upload_is_not_there_before_it_is_whole(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        file = file_of(100)
+        assert await queue.files.begin(file) == 0
+        await queue.files.append(file.id, 0, b"half")
+        assert await queue.files.get("acme", file.id) is None
+        assert await queue.files.page("acme", "", 10, "", newest_first=True) == []
+        assert not await queue.batches.add(batch_of(file))
+        assert await queue.files.begin(file_of(7)) == 100  # what is reserved counts
+        await queue.files.abandon(file.id)
+        assert await queue.files.begin(file_of(7)) == 7
+
+    on(url, test)
+
+
+def test_pages_of_files_and_batches(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        files = [await put_file(queue, b"x") for _ in range(5)]
+        await put_file(queue, b"x", "other")
+        names = [file.id for file in files]
+        page = await queue.files.page("acme", "", 2, "batch", newest_first=True)
+        assert [file.id for file in page] == names[:2:-1]
+        page = await queue.files.page("acme", names[3], 10, "", newest_first=True)
+        assert [file.id for file in page] == names[2::-1]
+        page = await queue.files.page("acme", names[1], 2, "", newest_first=False)
+        assert [file.id for file in page] == names[2:4]
+        assert await queue.files.page("acme", "", 2, "batch_output", newest_first=False) == []
+        batches = [batch_of(file) for file in files]
+        for batch in batches:
+            assert await queue.batches.add(batch)
+        assert [batch.id for batch in await queue.batches.page("acme", batches[4].id, 2)] == [batches[3].id, batches[2].id]
+        assert await queue.batches.page("other", "", 10) == []
+
+    on(url, test)
+
+
+def test_what_is_another_tenants_is_not_there(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 1)
+        assert await queue.files.get("other", batch.file) is None
+        assert await queue.files.delete("other", batch.file) == "unknown"
+        assert await queue.batches.get("other", batch.id) is None
+        assert not await queue.batches.add(replace(batch_of(file_of(1, "other")), file=batch.file))
+        assert await queue.files.get("acme", batch.file) is not None
+
+    on(url, test)
+
+
+def test_a_file_that_is_read_stays(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 2)
+        assert await queue.files.delete("acme", batch.file) == "used"
+        assert await queue.files.expire(NOW + 1e9) == 0
+        await do(queue, batch, 2)
+        assert await queue.files.delete("acme", batch.file) == "deleted"
+        assert await queue.files.delete("acme", batch.file) == "unknown"
+
+    on(url, test)
+
+
+# ------------------------------------------------------------------------------------------------------------------ batches
+
+
+def test_a_batch_is_done_in_the_order_of_its_file(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 300)
+        items = await queue.items.claim(batch.id, "a", 1000, NOW)
+        assert [item.line for item in items] == list(range(1, 301))
+        for some in (items[200:], items[:100], items[100:200]):
+            results = [lines.answered(batch.id, item, 500 if item.line % 7 == 0 else 200, b"{}", "r") for item in some]
+            assert await queue.items.record(batch.id, results[::-1], NOW + 1) == 100
+        done = await queue.batches.get("acme", batch.id)
+        assert (done.status, done.total, done.completed, done.failed, done.left) == ("completed", 300, 258, 42, 0)
+        assert ids(await read(queue, "acme", done.output_file)) == [f"i{n}" for n in range(300) if (n + 1) % 7]
+        assert ids(await read(queue, "acme", done.error_file)) == [f"i{n}" for n in range(300) if not (n + 1) % 7]
+        shown = done.shown()
+        assert shown["finalizing_at"] == shown["completed_at"] == int(NOW + 1)
+        assert shown["failed_at"] is None
+        assert await queue.batches.open() == []
+
+    on(url, test)
+
+
+def test_what_has_ended_is_not_written_again(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 2)
+        first, second = await queue.items.claim(batch.id, "a", 2, NOW)
+        assert await queue.items.record(batch.id, [right(first, batch, b'{"by":1}')], NOW) == 1
+        again = [right(first, batch, b'{"by":2}'), lines.unanswered(batch.id, first, cancelled=False)]
+        assert await queue.items.record(batch.id, again, NOW) == 0
+        assert await queue.items.record(batch.id, [right(second, batch)], NOW) == 1
+        assert await queue.items.record(batch.id, [right(second, batch)], NOW) == 0
+        done = await queue.batches.get("acme", batch.id)
+        assert (done.completed, done.failed) == (2, 0)
+        assert [row["response"]["body"] for row in rows(await read(queue, "acme", done.output_file))] == [{"by": 1}, {"ok": True}]
+
+    on(url, test)
+
+
+def test_two_never_hold_the_same_item(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 100)
+        taken = await asyncio.gather(*(queue.items.claim(batch.id, f"g{n}", 13, NOW) for n in range(10)))
+        lines_taken = [item.line for items in taken for item in items]
+        assert len(lines_taken) == len(set(lines_taken))
+        rest = await queue.items.claim(batch.id, "last", 100, NOW)
+        assert sorted(lines_taken + [item.line for item in rest]) == list(range(1, 101))
+
+    on(url, test)
+
+
+def test_what_is_put_back_waits_for_its_time(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 2)
+        first, second = await queue.items.claim(batch.id, "a", 2, NOW)
+        await queue.items.put_back(batch.id, "a", [(first.line, 503, NOW + 10.0), (second.line, None, 0.0)])
+        assert await queue.items.claim(batch.id, "a", 2, NOW) == [Item(2, "i1", second.start, second.size, tries=2)]
+        assert await queue.items.claim(batch.id, "b", 2, NOW + 9.9) == []
+        assert await queue.items.claim(batch.id, "b", 2, NOW + 10.0) == [Item(1, "i0", 0, first.size, tries=2, last_status=503)]
+        await queue.items.put_back(batch.id, "a", [(first.line, 503, 0.0)])  # it is b's by now
+        assert await queue.items.claim(batch.id, "a", 2, NOW + 10.0) == []
+
+    on(url, test)
+
+
+def test_the_work_of_a_dead_gateway_is_taken_over(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 3)
+        await queue.items.beat("a", NOW + 30.0)
+        await queue.items.beat("b", NOW + 60.0)
+        (item,) = await queue.items.claim(batch.id, "a", 1, NOW)
+        await queue.items.claim(batch.id, "nameless", 1, NOW)
+        unread = batch_of(await put_file(queue, line("x")))
+        await queue.batches.add(unread)
+        assert (await queue.batches.take("a")).id == unread.id
+        assert await queue.batches.take("b") is None
+        assert await queue.items.dead(NOW + 30.0) == ["nameless"]
+        assert sorted(await queue.items.dead(NOW + 31.0)) == ["a", "nameless"]
+        assert await queue.items.release("a") == 1
+        assert await queue.items.dead(NOW + 31.0) == ["nameless"]
+        assert [found.line for found in await queue.items.claim(batch.id, "b", 1, NOW)] == [item.line]
+        assert (await queue.batches.take("b")).id == unread.id
+        with pytest.raises(Gone):
+            await queue.items.add(unread.id, "a", items_of(line("x")))
+        await queue.batches.begin(unread.id, "a", 1, NOW)  # says nothing any more
+        assert (await queue.batches.get("acme", unread.id)).status == "validating"
+        # what the dead one has to say after all is taken, once
+        assert await queue.items.record(batch.id, [right(item, batch)], NOW) == 1
+        assert await queue.items.record(batch.id, [right(item, batch)], NOW) == 0
+
+    on(url, test)
+
+
+def test_doubled_ids_are_found(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        content = line("a") + line("b") + line("a") + line("c")
+        batch = batch_of(await put_file(queue, content))
+        await queue.batches.add(batch)
+        await queue.batches.take("g")
+        items = items_of(content)
+        assert [item.line for item in await queue.items.add(batch.id, "g", items[:3])] == [3]
+        assert await queue.items.add(batch.id, "g", items[3:]) == []
+        assert [item.line for item in await queue.items.add(batch.id, "g", [Item(5, "b", 0, 1)])] == [5]
+
+    on(url, test)
+
+
+def test_a_failed_batch_says_why_and_leaves_nothing(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = batch_of(await put_file(queue, line("a")))
+        await queue.batches.add(batch)
+        await queue.batches.take("g")
+        await queue.items.add(batch.id, "g", items_of(line("a")))
+        await queue.batches.fail(batch.id, "other", [], NOW)
+        assert (await queue.batches.get("acme", batch.id)).status == "validating"
+        await queue.batches.fail(batch.id, "g", [LineError("invalid_json_line", "not JSON", 7, "body")], NOW)
+        shown = (await queue.batches.get("acme", batch.id)).shown()
+        assert (shown["status"], shown["failed_at"]) == ("failed", int(NOW))
+        said = {"object": "error", "code": "invalid_json_line", "message": "not JSON", "line": 7, "param": "body"}
+        assert shown["errors"] == {"object": "list", "data": [said]}
+        assert await queue.items.open(batch.id, 10) == []
+        assert await queue.batches.open() == []
+
+    on(url, test)
+
+
+@pytest.mark.parametrize(
+    ("why", "end", "code"), [("cancelling", "cancelled", "batch_cancelled"), ("finalizing", "expired", "batch_expired")]
+)
+def test_a_stopped_batch_ends_when_nothing_is_in_flight(url: str, why: str, end: str, code: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 5)
+        await do(queue, batch, 2)
+        (held,) = await queue.items.claim(batch.id, "a", 1, NOW)
+        await queue.batches.stop(batch.id, why, NOW + 5)
+        await queue.batches.settle(batch.id, NOW + 5)
+        left = await queue.items.open(batch.id, 10)
+        assert [item.line for item in left] == [4, 5]
+        await queue.items.record(batch.id, [lines.unanswered(batch.id, item, why == "cancelling") for item in left], NOW + 6)
+        assert (await queue.batches.get("acme", batch.id)).status == why
+        await queue.items.record(batch.id, [right(held, batch)], NOW + 7)
+        done = await queue.batches.get("acme", batch.id)
+        assert (done.status, done.completed, done.failed) == (end, 3, 2)
+        assert done.shown()[f"{end}_at"] == int(NOW + 7)
+        assert ids(await read(queue, "acme", done.output_file)) == list(numbered(3))
+        missed = rows(await read(queue, "acme", done.error_file))
+        assert [(row["custom_id"], row["response"], row["error"]["code"]) for row in missed] == [
+            ("i3", None, code),
+            ("i4", None, code),
+        ]
+        await queue.batches.stop(batch.id, why, NOW + 9)
+        assert (await queue.batches.get("acme", batch.id)).status == end
+
+    on(url, test)
+
+
+def test_a_batch_may_be_cancelled_before_it_is_read(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = batch_of(await put_file(queue, line("a") + line("b")))
+        await queue.batches.add(batch)
+        await queue.batches.take("g")
+        await queue.items.add(batch.id, "g", items_of(line("a")))
+        await queue.batches.stop(batch.id, "finalizing", NOW)  # due, but first it is read
+        assert (await queue.batches.get("acme", batch.id)).status == "validating"
+        await queue.batches.stop(batch.id, "cancelling", NOW)
+        with pytest.raises(Gone):
+            await queue.items.add(batch.id, "g", items_of(line("a") + line("b"))[1:])
+        await queue.batches.settle(batch.id, NOW + 1)
+        done = await queue.batches.get("acme", batch.id)
+        assert (done.status, done.total, done.output_file, done.error_file) == ("cancelled", 0, None, None)
+        assert await queue.items.open(batch.id, 10) == []
+
+    on(url, test)
+
+
+def test_what_is_old_goes(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 3)
+        await do(queue, batch, 2)
+        await do(queue, batch, 1, status=400)
+        done = await queue.batches.get("acme", batch.id)
+        assert await queue.files.delete("acme", done.error_file) == "deleted"
+        assert ids(await read(queue, "acme", done.output_file)) == ["i0", "i1"]
+        assert await queue.batches.expire(NOW - 1) == []
+        assert await queue.files.expire(NOW + 86_399.0) == 0
+        assert await queue.files.expire(NOW + 86_401.0) == 2
+        assert await queue.files.get("acme", done.output_file) is None
+        assert await queue.batches.expire(NOW + 1) == [batch.id]
+        assert await queue.batches.get("acme", batch.id) is None
+        kept = await put_file(queue, b"x")
+        assert await queue.files.begin(file_of(1)) == kept.size
+
+    on(url, test)
+
+
+def test_a_batch_forgotten_takes_its_files_along(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 1)
+        await do(queue, batch, 1)
+        done = await queue.batches.get("acme", batch.id)
+        assert await queue.batches.expire(NOW + 1) == [batch.id]
+        assert await queue.files.get("acme", done.output_file) is None
+        assert await queue.files.get("acme", done.file) is not None
+
+    on(url, test)
+
+
+def test_a_transaction_is_whole_or_not_at_all(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 2)
+
+        async def half(tx: Statements) -> None:
+            await tx.rows("UPDATE tightrope_batches SET completed = 7 WHERE id = $1", batch.id)
+            assert (await tx.rows("SELECT completed FROM tightrope_batches WHERE id = $1", batch.id))[0][0] == 7
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            await queue.database.write(half)
+        assert await queue.batches.get("acme", batch.id) == batch
+        assert len(await do(queue, batch, 2)) == 2
+
+    on(url, test)
+
+
+def test_a_queue_is_there_when_it_is_opened_again(url: str) -> None:
+    async def test() -> None:
+        async with opened(url) as queue:
+            batch = await put_batch(queue, 3)
+            await do(queue, batch, 1)
+        async with opened(url) as queue:
+            found = await queue.batches.get("acme", batch.id)
+            assert (found.status, found.left) == ("in_progress", 2)
+            assert len(await do(queue, batch, 5)) == 2
+            assert (await queue.batches.get("acme", batch.id)).status == "completed"
+
+    asyncio.run(test())
+
+
+def test_lines_larger_than_a_page_come_one_at_a_time(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 12)
+        items = await queue.items.claim(batch.id, "a", 12, NOW)
+        answers = [b'"%s"' % (b"x" * (3_000_000 if n % 5 == 4 else 10)) for n in range(12)]
+        await queue.items.record(batch.id, [right(item, batch, answer) for item, answer in zip(items, answers, strict=True)], NOW)
+        file = await queue.files.get("acme", (await queue.batches.get("acme", batch.id)).output_file)
+        pages = [page async for page in queue.files.content(file)]
+        assert max(map(len, pages)) < 6_500_000
+        assert ids(b"".join(pages)) == list(numbered(12))
+
+    on(url, test)
