@@ -1,0 +1,210 @@
+"""The Open Inference Protocol over gRPC, on the event loop of the gateway; requests go the same way as over HTTP."""
+
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.metadata import version
+from typing import Any, TypeAlias
+
+import grpc
+import numpy as np
+from grpc import aio
+from numpy.typing import NDArray
+
+from tightrope.serve.interfaces import GatewayLike
+from tightrope.serve.protocols.http import NONE, Asked, caller_of, identity_of, refusal_headers
+from tightrope.serve.protocols.oip import (
+    EXTENSIONS,
+    VERSION,
+    call_of,
+    check_parameters,
+    check_sum,
+    metadata,
+    model_of,
+    outputs_of,
+)
+from tightrope.serve.protocols.oip_messages import PACKAGE, SERVICE, message
+from tightrope.serve.protocols.tensors import DTYPES, checked_bytes, datatype_of, from_binary, to_binary
+from tightrope.serve.refusals import Failed, Malformed, Refusal
+from tightrope.serve.settings import Limits, Listen
+
+CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
+    409: grpc.StatusCode.FAILED_PRECONDITION,
+    413: grpc.StatusCode.OUT_OF_RANGE,
+    415: grpc.StatusCode.UNIMPLEMENTED,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    502: grpc.StatusCode.UNAVAILABLE,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+"""Status over HTTP → over gRPC; every other is ``INTERNAL``."""
+CONTENTS = {
+    "BOOL": "bool_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+"""Datatype → where its elements stand where they are not raw; FP16 is raw alone."""
+log = logging.getLogger("tightrope.serve")
+
+Wire: TypeAlias = Any
+"""A message, whose class is made at run time."""
+Headers: TypeAlias = Mapping[bytes, bytes]
+Method: TypeAlias = Callable[[Wire, Headers], Awaitable[Wire]]
+
+
+async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen) -> tuple[aio.Server, int]:
+    """Return a server that has begun, and its port; ``await server.stop(grace)`` ends it."""
+    server = aio.server(
+        options=[
+            ("grpc.max_receive_message_length", limits.tensor_bytes + limits.body_bytes),
+            ("grpc.max_send_message_length", limits.tensor_bytes + limits.body_bytes),
+            ("grpc.max_metadata_size", limits.header_bytes),
+            ("grpc.max_concurrent_streams", 1024),
+            ("grpc.so_reuseport", 0),
+        ],
+        maximum_concurrent_rpcs=limits.waiting,
+    )
+    handlers = {
+        name: grpc.unary_unary_rpc_method_handler(
+            _guarded(method),  # pyrefly: ignore[bad-argument-type] - it is awaited
+            request_deserializer=message(f"{name}Request").FromString,
+            response_serializer=message(f"{name}Response").SerializeToString,
+        )
+        for name, method in Service(gateway, limits).methods().items()
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"{PACKAGE}.{SERVICE}", handlers),))
+    address = f"{listen.host}:{listen.grpc_port or 0}"
+    if listen.certificate is None or listen.certificate_key is None:
+        port = server.add_insecure_port(address)
+    else:
+        pair = (listen.certificate_key.read_bytes(), listen.certificate.read_bytes())
+        port = server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+    await server.start()
+    return server, port
+
+
+class Service:
+    """``GRPCInferenceService``; every method takes a request and its metadata, and raises ``Refusal``."""
+
+    def __init__(self, gateway: GatewayLike, limits: Limits) -> None:
+        self.gateway, self.limits = gateway, limits
+
+    def methods(self) -> dict[str, Method]:
+        """Return the methods by the protocol's names."""
+        return {
+            "ServerLive": self.live,
+            "ServerReady": self.ready,
+            "ServerMetadata": self.server,
+            "ModelReady": self.model_ready,
+            "ModelMetadata": self.model,
+            "ModelInfer": self.infer,
+        }
+
+    async def live(self, request: Wire, headers: Headers) -> Wire:  # noqa: ARG002 - every method has both
+        """Say that the process runs."""
+        return message("ServerLiveResponse")(live=True)
+
+    async def ready(self, request: Wire, headers: Headers) -> Wire:  # noqa: ARG002
+        """Say whether requests are to be sent here."""
+        return message("ServerReadyResponse")(ready=self.gateway.ready())
+
+    async def server(self, request: Wire, headers: Headers) -> Wire:  # noqa: ARG002
+        """Return what this server is."""
+        return message("ServerMetadataResponse")(name="tightrope", version=version("tightrope"), extensions=EXTENSIONS)
+
+    async def model_ready(self, request: Wire, headers: Headers) -> Wire:
+        """Say whether a model may be asked."""
+        model_of(self.gateway, await caller_of(self.gateway, headers), request.name, request.version)
+        return message("ModelReadyResponse")(ready=self.gateway.ready())
+
+    async def model(self, request: Wire, headers: Headers) -> Wire:
+        """Return a model's tensors."""
+        model = model_of(self.gateway, await caller_of(self.gateway, headers), request.name, request.version)
+        return message("ModelMetadataResponse")(**metadata(self.gateway, model))
+
+    async def infer(self, request: Wire, headers: Headers) -> Wire:
+        """Return tensors for tensors, raw."""
+        arrived_s = time.monotonic()
+        asked = Asked(identity_of(headers), await caller_of(self.gateway, headers), arrived_s, headers)
+        model = model_of(self.gateway, asked.caller, request.model_name, request.model_version)
+        wanted = [output.name for output in request.outputs]
+        for item in (request, *request.inputs, *request.outputs):
+            check_parameters(_parameters(item.parameters))
+        call = call_of(model, asked, self._tensors(request), wanted, _parameters(request.parameters))
+        reply = await self.gateway.answer(call)
+        response = message("ModelInferResponse")(model_name=call.model, model_version=VERSION, id=request.id)
+        for name, array in outputs_of(call.task, reply, wanted, self.limits).items():
+            response.outputs.add(name=name, datatype=datatype_of(name, array), shape=np.shape(array))
+            response.raw_output_contents.append(to_binary(array))
+        return response
+
+    def _tensors(self, request: Wire) -> list[tuple[str, NDArray[Any]]]:
+        """Return the arrays of a request, raw or typed."""
+        inputs, raw = request.inputs, request.raw_input_contents
+        check_sum([checked_bytes(item.name, item.datatype, item.shape, self.limits) for item in inputs], self.limits)
+        if not raw:
+            return [(item.name, _typed(item)) for item in inputs]
+        if len(raw) != len(inputs):
+            msg = f"raw_input_contents: one for each of {len(inputs)} inputs is expected, and {len(raw)} came"
+            raise Malformed(msg, parameter="raw_input_contents")
+        pairs = zip(inputs, raw, strict=True)
+        return [(item.name, from_binary(item.name, item.datatype, item.shape, memoryview(data))) for item, data in pairs]
+
+
+def _guarded(method: Method) -> Callable[[Wire, Wire], Awaitable[Wire]]:
+    """Return a method as gRPC calls it, whose refusals are told as gRPC does."""
+
+    async def called(request: Wire, context: Wire) -> Wire:
+        pairs = context.invocation_metadata() or ()
+        headers = {key.encode(): value if isinstance(value, bytes) else value.encode() for key, value in pairs}
+        try:
+            return await method(request, headers)
+        except Refusal as told:
+            refusal = told
+        except Exception:
+            identity = identity_of(headers)
+            log.exception("request failed", extra={"request": identity})
+            refusal = Failed(f"something went wrong here; the log says more under {identity}")
+        trailing = tuple((name.decode(), value.decode()) for name, value in refusal_headers(refusal))
+        return await context.abort(CODES.get(refusal.status, grpc.StatusCode.INTERNAL), refusal.message, trailing)
+
+    return called
+
+
+def _typed(item: Wire) -> NDArray[Any]:
+    """Return a tensor whose elements are typed; raise ``Malformed`` where they are not as it says."""
+    field, dtype, shape = CONTENTS.get(item.datatype, ""), DTYPES[item.datatype], tuple(item.shape)
+    elements = getattr(item.contents, field) if field else ()
+    if len(elements) != math.prod(shape):
+        where = field or "raw_input_contents"
+        msg = (
+            f"{item.name[:80]}: {math.prod(shape)} elements of {item.datatype} are expected in {where}, and {len(elements)} came"
+        )
+        raise Malformed(msg, parameter=item.name[:80])
+    try:
+        return np.array(elements, dtype).reshape(shape)
+    except OverflowError:
+        msg = f"{item.name[:80]}: an element does not fit {item.datatype}"
+        raise Malformed(msg, parameter=item.name[:80]) from None
+
+
+def _parameters(stated: Wire) -> Mapping[str, Any]:
+    """Return parameters as plain values."""
+    if not stated:
+        return NONE
+    return {name: getattr(item, item.WhichOneof("parameter_choice") or "", None) for name, item in stated.items()}
