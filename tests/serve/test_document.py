@@ -95,6 +95,7 @@ def test_a_file_is_what_it_says(file: Path) -> None:
         ("ttl: 1 min", "ttl: 1 min, semantic: {threshold: 0.9, model: chat}", 23, "unknown embedding model 'chat'"),
         ("usd_per_hour: 1.5", "region: x", 17, "usd_per_hour, or type and region"),
         ("margin: 0.3", "margin: 3", 10, "models.topics.cascade.margin"),
+        ("ledger: ledger", "", 22, "read from the ledger, and none is written"),
         ("ledger: ledger", "leger: ledger", 25, "unknown key 'leger'"),
     ],
 )

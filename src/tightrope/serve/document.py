@@ -49,7 +49,7 @@ def load_settings(path: Path, find_price: FindPrice) -> Settings:
         listen=reader.listen(),
         limits=_limits(stated.limits),
         keys=reader.file(stated.keys, "keys"),
-        tenants={name: _tenant(item) for name, item in stated.tenants.items()},
+        tenants={name: reader.tenant(name, item) for name, item in stated.tenants.items()},
         cache=reader.cache(),
         jobs=_jobs(stated.jobs, path.parent),
         ledger=None if stated.ledger is None else path.parent / stated.ledger,
@@ -225,6 +225,14 @@ class _Reader:
             self.file(stated.certificate_key, "listen", "certificate_key"),
         )
 
+    def tenant(self, name: str, stated: schema.Tenant) -> TenantLimits:
+        """Return what one tenant may take; a budget is kept by the ledger."""
+        if stated.budget_usd_per_month is not None and self.stated.ledger is None:
+            msg = f"tenants.{name}: what is spent of a budget is read from the ledger, and none is written"
+            where = self.document.where("tenants", name, "budget_usd_per_month")
+            raise InputError(msg, resolve="name a folder as `ledger:`", where=where)
+        return TenantLimits(stated.requests_per_s, stated.burst, stated.concurrency, stated.budget_usd_per_month)
+
     def cache(self) -> CacheSettings | None:
         """Return the cache of answers."""
         stated = self.stated.cache
@@ -255,11 +263,6 @@ def _class(name: str, stated: schema.TrafficClass) -> ServedClass:
         answer_within_s=min(limits, default=None),
         shed_wait_s=stated.shed_wait,
     )
-
-
-def _tenant(stated: schema.Tenant) -> TenantLimits:
-    """Return what one tenant may take."""
-    return TenantLimits(stated.requests_per_s, stated.burst, stated.concurrency, stated.budget_usd_per_month)
 
 
 def _limits(stated: schema.Limits) -> Limits:

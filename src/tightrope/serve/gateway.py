@@ -60,8 +60,10 @@ class Gateway:
         self.cascades = {model.name: cascades.Cascade.of(model.cascade) for model in settings.models if model.cascade}
         self._late_s = {item.name: _limits_s(item) for item in settings.classes}
         self.in_flight = 0
-        self.open = False
-        """Whether requests are to be sent here; ``run.py`` turns it."""
+        self.started = False
+        """Everything that is loaded at the start has been."""
+        self.is_open: Callable[[], bool] = lambda: True
+        """Whether requests are to be sent here, for what comes from outside."""
 
     # ------------------------------------------------------------------------------------------------------------ who and what
 
@@ -88,7 +90,16 @@ class Gateway:
 
     def ready(self) -> bool:
         """Return whether requests are to be sent here."""
-        return self.open
+        return self.started and self.is_open()
+
+    def waiting(self) -> int:
+        """Return the requests that wait for an engine and can not wait."""
+        waiting = 0
+        for backend in self.backends.values():
+            for name, count in backend.load().waiting.items():
+                if count and self._classes[name].deferral is None:
+                    waiting += count
+        return waiting
 
     # ------------------------------------------------------------------------------------------------------------------ the way
 

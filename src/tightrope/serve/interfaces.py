@@ -58,7 +58,10 @@ class Exposing(Protocol):
 class GatewayLike(Protocol):
     """The gateway as protocols see it."""
 
-    metrics: Exposing
+    @property
+    def metrics(self) -> Exposing:
+        """The metrics."""
+        ...
 
     def caller(self, authorization: str | None) -> Caller | None:
         """Return who asks where that is known at once, None where ``verify`` must look; raise ``Unauthenticated``."""

@@ -1,0 +1,167 @@
+"""``tightrope serve``: answer requests as ``serve.yaml`` or a plan says, meter each in dollars, and lose nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tightrope.base.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from tightrope.serve.settings import Settings
+
+ENV = "TIGHTROPE_"
+"""Prefix of the variables that stand for options, so that a pod can be told without another command line."""
+
+
+def serve(
+    file: Annotated[Path | None, typer.Argument(metavar="[SERVE.YAML]", help="Models, classes, and what else to do.")] = None,
+    plan: Annotated[Path | None, typer.Option(help="A plan.json to run, instead of a file.")] = None,
+    place: Annotated[str, typer.Option(metavar="CLOUD/REGION", help="With --plan: where this gateway stands.")] = "",
+    upstreams: Annotated[Path | None, typer.Option(help="With --place: upstreams.json, which says where the pools answer.")] = None,
+    pool: Annotated[str, typer.Option(metavar="NAME", help="With --plan: be one engine of this pool, not a gateway.")] = "",
+    model: Annotated[Path | None, typer.Option(help="With --pool: the ONNX file, or a folder with model.onnx.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on, put before the file's.", envvar=f"{ENV}HOST")] = "",
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Put before the file's.", envvar=f"{ENV}PORT")] = None,
+    keys: Annotated[Path | None, typer.Option(help="File of `tightrope keys`.", envvar=f"{ENV}KEYS")] = None,
+    jobs: Annotated[
+        str, typer.Option(metavar="FILE|URL", help="SQLite file or postgresql://… for work that can wait.", envvar=f"{ENV}JOBS")
+    ] = "",
+    ledger: Annotated[Path | None, typer.Option(help="Folder of the ledger.", envvar=f"{ENV}LEDGER")] = None,
+    traces: Annotated[str, typer.Option(metavar="URL", help="OTLP endpoint for traces.", envvar=f"{ENV}TRACES")] = "",
+    notices: Annotated[
+        str, typer.Option(metavar="CLOUD", help="Listen for notices of spot machines: aws, azure, gcp.", envvar=f"{ENV}NOTICES")
+    ] = "",
+    check: Annotated[bool, typer.Option("--check", help="Say whether file and options are right, and serve nothing.")] = False,
+    top: Annotated[str, typer.Option(metavar="URL", help="Show what a gateway that runs is doing, instead.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="With --check and --top: print it as JSON, once.")] = False,
+) -> None:
+    """Serve models: batch, route, cache, shed, meter; by OpenAI's and the Open Inference Protocol."""
+    try:
+        import msgspec  # noqa: F401, PLC0415 - the first of what the extra brings
+        import uvicorn  # noqa: F401, PLC0415
+    except ImportError as error:
+        msg = f"`tightrope serve` needs the package {error.name!r}"
+        raise MissingExtraError(msg, resolve="pip install 'tightrope[serve]'") from error
+    if top:
+        _show(top, keys, once=as_json)
+        return
+    settings = _settings(file, plan, place, upstreams, pool, model)
+    settings = _with_options(settings, host, port, keys, jobs, ledger, traces, notices)
+    if check:
+        _say(settings, as_json=as_json)
+        return
+    from tightrope.serve.run import run  # noqa: PLC0415
+
+    run(settings)
+
+
+def _settings(
+    file: Path | None, plan_file: Path | None, place: str, upstreams: Path | None, pool: str, model: Path | None
+) -> "Settings":
+    """Return what the file or the plan says; raise ``InputError`` where it is not clear which."""
+    if (file is None) == (plan_file is None):
+        msg = f"got {'both a file and --plan' if file else 'neither a file nor --plan'}, expected one of them"
+        raise InputError(msg, resolve="give serve.yaml, or --plan with --place and --upstreams, or with --pool and --model")
+    if file is not None:
+        from tightrope.serve.document import load_settings  # noqa: PLC0415
+
+        return load_settings(file, _find_price)
+    from tightrope.render.plan_json.load import load_plan  # noqa: PLC0415
+    from tightrope.serve.from_plan import Place, engine_settings, gateway_settings  # noqa: PLC0415
+
+    assert plan_file is not None  # noqa: S101 - checked above
+    loaded = load_plan(plan_file)
+    if pool and model is not None:
+        return engine_settings(loaded, pool, model)
+    if place and upstreams is not None:
+        return gateway_settings(loaded, Place.parse(place, loaded), upstreams, _find_token_price)
+    msg = "--plan alone does not say what to be"
+    raise InputError(msg, resolve="add --place and --upstreams to be a gateway, or --pool and --model to be one engine")
+
+
+def _with_options(
+    settings: "Settings",
+    host: str,
+    port: int | None,
+    keys: Path | None,
+    jobs: str,
+    ledger: Path | None,
+    traces: str,
+    notices: str,
+) -> "Settings":
+    """Return the settings with what the command line puts before them."""
+    if keys is not None and not keys.is_file():
+        msg = f"there is no file of keys {str(keys)!r}"
+        raise InputError(msg, resolve="make a key: `tightrope keys create --file FILE --tenant NAME`")
+    if notices not in {"", "aws", "azure", "gcp"}:
+        msg = f"--notices: got {notices!r}, expected aws, azure or gcp"
+        raise InputError(msg, resolve="correct it")
+    if jobs and "://" not in jobs:
+        jobs = f"sqlite:///{Path(jobs).absolute()}"
+    listen = replace(settings.listen, host=host or settings.listen.host, port=settings.listen.port if port is None else port)
+    return replace(
+        settings,
+        listen=listen,
+        keys=keys or settings.keys,
+        jobs=jobs or settings.jobs,
+        ledger=ledger or settings.ledger,
+        traces=traces or settings.traces,
+        notices=notices or settings.notices,
+    )
+
+
+def _find_price(machine: str, region: str, offer: str) -> float | None:
+    """Return what an hour of a machine costs by the price book."""
+    from tightrope.clouds.book import load_price_book  # noqa: PLC0415 - takes a moment
+
+    book = load_price_book()
+    book.machine(machine)
+    row = book.find(machine, region, offer)
+    return None if row is None else float(row.usd_per_hour)
+
+
+def _find_token_price(provider: str, model: str, offer: str) -> tuple[float, float]:
+    """Return what a million tokens in and out cost; raise ``InputError`` where the list does not say."""
+    from tightrope.clouds.tokens import token_price  # noqa: PLC0415 - 1.5 MB of figures
+
+    found = token_price(provider, model, None)
+    rates = (
+        (found.batch_input_usd_per_million, found.batch_output_usd_per_million)
+        if offer.endswith("batch")
+        else (found.input_usd_per_million, found.output_usd_per_million)
+    )
+    if rates[0] is None or rates[1] is None:
+        msg = f"the price list does not say what tokens of {provider}'s {model} cost"
+        raise InputError(msg, resolve="plan with another model, or update the package genai-prices")
+    return float(rates[0]), float(rates[1])
+
+
+def _say(settings: "Settings", *, as_json: bool) -> None:
+    """Print what would be served."""
+    rows = [
+        {
+            "pool": pool.name,
+            "model": pool.model,
+            "runs": "here" if pool.local else "elsewhere" if pool.upstream else "nowhere",
+            "usd_per_hour": pool.usd_per_hour,
+        }
+        for pool in settings.pools
+    ]
+    if as_json:
+        import json  # noqa: PLC0415
+
+        typer.echo(json.dumps({"workload": settings.workload, "port": settings.listen.port, "pools": rows}))
+        return
+    typer.echo(f"{settings.workload}: {len(rows)} pools on {settings.listen.host}:{settings.listen.port}")
+    for row in rows:
+        price = "price not known" if row["usd_per_hour"] is None else f"${row['usd_per_hour']:.4f} an hour"
+        typer.echo(f"  {row['pool']}  runs {row['runs']}, {price}")
+
+
+def _show(url: str, keys: Path | None, *, once: bool) -> None:
+    """Show the live view of a gateway."""
+    from tightrope.serve.watch.top import top  # noqa: PLC0415
+
+    top(url, keys.read_text(encoding="utf-8").strip() if keys else None, once=once)
