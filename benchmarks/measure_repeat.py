@@ -1,41 +1,50 @@
-"""Whether a measurement can be repeated: the same model measured twice, and how far apart that is beside the band that was stated."""
+"""Whether a measurement can be repeated: the same model measured again and again, and how far apart that is beside the band that was stated."""
 
 import os
 import tempfile
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.minilm import minilm
 from tightrope.perf.compress.graph import as_bytes
 from tightrope.perf.measure.entry import error_band
-from tightrope.perf.measure.sweep import Asked, measure_onnx
+from tightrope.perf.measure.sweep import Asked, Measured, measure_onnx
 
 NAME = "measure-repeat"
-DOC = "two runs of `perf measure` on MiniLM-L6: largest difference of a mean beside the stated band; target within it"
+DOC = "runs of `perf measure` on MiniLM-L6, one after the other: largest difference of a mean beside the stated band; target within it"
+RUNS = 5
 
 
 def run() -> dict:
-    """Return the largest difference between two runs beside the wider of their bands."""
+    """Return the largest difference between two runs in a row, beside the wider of their bands; every pair is in the detail."""
     graph, _ = minilm()
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "minilm.onnx"
         path.write_bytes(as_bytes(graph))
         asked = Asked(path, batches=(1, 8), lengths=(32,), threads=(1,), most_noise_cores=float(cores), precision=0.2)
-        first, second = (measure_onnx(replace(asked, seed=seed)) for seed in (1, 2))
-    pairs = list(zip(first.points, second.points, strict=True))
-    apart = max(abs(a.mean_s - b.mean_s) / min(a.mean_s, b.mean_s) for a, b in pairs)
-    band = max(error_band(run.points, run.cores) for run in (first, second))
+        runs = [measure_onnx(replace(asked, seed=seed)) for seed in range(RUNS)]
+    pairs = [(apart(*pair), max(error_band(run.points, run.cores) for run in pair)) for pair in pairwise(runs)]
+    worst = max(pairs, key=lambda pair: pair[0] / pair[1])
     return {
         "name": NAME,
-        "value": 100 * apart,
+        "value": 100 * worst[0],
         "unit": "%",
         "peer": "the stated error band",
-        "peer_value": 100 * band,
-        "ratio": apart / band,
+        "peer_value": 100 * worst[1],
+        "ratio": worst[0] / worst[1],
         "detail": {
             "target": "at most 1: within the band",
-            "noise_cores": max(point.noise_cores or 0.0 for run in (first, second) for point in run.points),
-            "means_ms": [[round(1e3 * a.mean_s, 3), round(1e3 * b.mean_s, 3)] for a, b in pairs],
+            "ratios": [round(difference / band, 2) for difference, band in pairs],
+            "bands_percent": [round(100 * band, 1) for _, band in pairs],
+            "noise_cores": max(point.noise_cores or 0.0 for run in runs for point in run.points),
+            "means_ms": [[round(1e3 * point.mean_s, 3) for point in run.points] for run in runs],
         },
     }
+
+
+def apart(first: Measured, second: Measured) -> float:
+    """Return the largest difference of a point's means, as a share."""
+    pairs = zip(first.points, second.points, strict=True)
+    return max(abs(a.mean_s - b.mean_s) / min(a.mean_s, b.mean_s) for a, b in pairs)

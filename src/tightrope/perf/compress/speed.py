@@ -13,10 +13,9 @@ import numpy as np
 from tightrope.base.errors import InputError
 from tightrope.base.records import FloatArray
 from tightrope.perf.measure.engines import Engine, engines, run_all
+from tightrope.perf.measure.steady import half_width
 
 BATCH = 8
-T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31}
-"""Student's t at 95 %, two-sided, of so many rounds."""
 ROUNDS = 5
 
 
@@ -60,8 +59,8 @@ def compare_speeds(
 def _speed(rates: FloatArray, first: FloatArray, single: list[float], load_s: float, memory_mib: float) -> Speed:
     """Return the figures of one variant's rounds beside the original's."""
     ratios = rates / first
-    half = T_95[min(len(ratios), 9)] * float(ratios.std(ddof=1)) / len(ratios) ** 0.5
-    return Speed(float(np.median(rates)), 1e3 / float(np.median(single)), float(np.median(ratios)), half, load_s, memory_mib)
+    sure, latency_ms = half_width(ratios), 1e3 / float(np.median(single))
+    return Speed(float(np.median(rates)), latency_ms, float(np.median(ratios)), sure, load_s, memory_mib)
 
 
 def _rate(

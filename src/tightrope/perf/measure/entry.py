@@ -47,8 +47,11 @@ def profile_of(measured: Measured, wanted: Wanted, day: date) -> Profile:
 
 
 def error_band(points: Sequence[Point], cores: int) -> float:
-    """Return the half-width of the band around the times: the widest interval, and what others took of the machine meanwhile."""
-    widest = max(_relative(point) for point in points)
+    """Return the half-width of the band in which another measurement lies: the widest interval, and what others took of the machine.
+
+    The other one has an error of its own, so their difference is √2 times as uncertain as either.
+    """
+    widest = math.sqrt(2.0) * max(_relative(point) for point in points)
     noise = max((point.noise_cores or 0.0) for point in points)
     return round(min(max(LEAST_BAND, widest + noise / cores), 1.0), 3)
 

@@ -1,6 +1,7 @@
-"""Where a series of times has become steady, what its mean is, and how sure that is."""
+"""Where a series of times has become steady, what its mean is, and how sure several such means are."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,10 @@ from tightrope.base.records import FloatArray
 
 GROUP = 5
 """Runs averaged before the cut is searched: MSER-5 (White, Simulation 69, 1997)."""
-BATCHES = 20
-"""Means of so many stretches give the interval, so that times that hang together do not make it too narrow."""
-T_95 = 2.093
-"""Student's t of 19 degrees of freedom, two-sided at 95 %."""
-MOST_WARM_UP = 0.5
-"""A series whose warm-up takes more than this share of it never became steady."""
+LEAST_GROUPS = 4
+"""With fewer the cut can not be searched: the first run alone is left out."""
+T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
+"""Student's t at 95 %, two-sided, of 2, 3, 4 … 16 means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +24,8 @@ class Steady:
     """Runs left out at the beginning."""
     runs: int
     mean_s: float
-    half_width_s: float
-    """Of the 95 % interval of the mean; infinite where there are too few runs for one."""
     p50_s: float
     p95_s: float
-    settled: bool
-    """Whether the warm-up ended within the first half; if not, the interval is as wide as the halves are apart."""
-
-    @property
-    def relative(self) -> float:
-        """The interval's half-width as a share of the mean."""
-        return self.half_width_s / self.mean_s if self.mean_s > 0 else math.inf
 
 
 def warm_up(times_s: FloatArray) -> int:
@@ -45,8 +35,8 @@ def warm_up(times_s: FloatArray) -> int:
     5
     """
     groups = times_s[: len(times_s) // GROUP * GROUP].reshape(-1, GROUP).mean(axis=1)
-    if len(groups) < 4:
-        return 0
+    if len(groups) < LEAST_GROUPS:
+        return min(1, len(times_s) - 1)
     left = np.arange(len(groups), 0, -1)
     total, square = np.cumsum(groups[::-1])[::-1], np.cumsum((groups**2)[::-1])[::-1]
     spread = np.maximum(square / left - (total / left) ** 2, 0.0) / left
@@ -54,20 +44,22 @@ def warm_up(times_s: FloatArray) -> int:
 
 
 def steady_part(times_s: FloatArray) -> Steady:
-    """Return the steady part of float64[runs] seconds, its mean and the 95 % interval of that by batch means."""
+    """Return the steady part of float64[runs] seconds."""
     cut = warm_up(times_s)
     kept = times_s[cut:]
-    mean_s = float(kept.mean())
-    half_s = math.inf
-    if len(kept) >= BATCHES:
-        means = np.array([part.mean() for part in np.array_split(kept, BATCHES)])
-        half_s = T_95 * float(means.std(ddof=1)) / math.sqrt(BATCHES)
-    settled = cut <= MOST_WARM_UP * len(times_s)
-    if not settled:  # what still moves is known no better than by how far it moved
-        first, second = np.array_split(times_s, 2)
-        half_s = max(half_s, abs(float(first.mean() - second.mean())))
     p50_s, p95_s = (float(figure) for figure in np.percentile(kept, [50, 95]))
-    return Steady(cut, len(kept), mean_s, half_s, p50_s, p95_s, settled)
+    return Steady(cut, len(kept), float(kept.mean()), p50_s, p95_s)
+
+
+def half_width(means: Sequence[float] | FloatArray) -> float:
+    """Return the half-width of the 95 % interval of what 2 to 16 independent means are around; infinite for fewer.
+
+    >>> round(half_width([1.0, 1.1, 0.9, 1.0]), 3)
+    0.13
+    """
+    if len(means) < 2:
+        return math.inf
+    return T_95[len(means) - 2] * float(np.std(means, ddof=1)) / math.sqrt(len(means))
 
 
 def never_falling(values: FloatArray) -> FloatArray:

@@ -1,9 +1,13 @@
-"""The sweep: threads × batch × length, each point until its mean is known, on a machine that is quiet enough to tell."""
+"""The sweep: threads × batch × length, each point until its mean is known, on a machine that is quiet enough to tell.
+
+All points are measured a little in every round, so that a point's rounds lie apart in time. A machine's clock and the caches that it shares
+with others drift over seconds; runs in one stretch agree with each other better than with those of the next.
+"""
 
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,12 @@ import numpy as np
 from tightrope.base.errors import InputError, Where
 from tightrope.perf.measure.engines import Engine, engines, run_all
 from tightrope.perf.measure.noise import others
-from tightrope.perf.measure.steady import steady_part
+from tightrope.perf.measure.steady import Steady, half_width, steady_part
 
-TRIES = 3
+ROUNDS, MOST_ROUNDS = 4, 16
+"""At least and at most, of each point."""
+LEAST_RUNS = 4
+"""In a round, once it is known how long one takes."""
 Progress = Callable[[str], None]
 
 
@@ -29,11 +36,11 @@ class Asked:
     threads: tuple[int, ...] = ()
     """Threads of one engine; as many engines as the cores hold run side by side. Empty: 1, 2, 4 … all cores."""
     seconds: float = 2.0
-    """Of each point, at first; twice and four times as long where its mean is not known well enough."""
+    """Of each point, in four rounds; up to four times as many where its mean is not known well enough."""
     precision: float = 0.03
     """Half-width of the 95 % interval of the mean, as a share of it, that a point must come to."""
     most_noise_cores: float = 0.15
-    """Cores that others may take while a point is measured."""
+    """Cores that others may take in a round; one in which they took more does not count."""
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
     """Input → its shape but for the batch, where the model leaves more than one axis open."""
     seed: int = 1
@@ -123,47 +130,75 @@ def _check(asked: Asked, cores: int) -> None:
 
 def _points(asked: Asked, running: list[Engine], threads: int, progress: Progress) -> tuple[list[Point], float]:
     """Return every shape on one arrangement of engines, and the most memory that one of them had."""
-    found: list[Point] = []
-    memory_mib = max(engine.rss_mib for engine in running)
     lengths = asked.lengths if _has_length(asked, running[0]) else (0,)
+    series: list[_Series] = []
     for length in lengths:
         for batch in sorted(asked.batches):
-            progress(f"{threads} threads × {len(running)} engines, batch {batch}" + (f", length {length}" if length else ""))
             job = {"inputs": [_shaped(asked, item, batch, length) for item in running[0].inputs], "seed": asked.seed}
-            point, most_mib = _point(asked, running, job, replace(_NOTHING, threads=threads, batch=batch, length=length))
-            found.append(point)
-            memory_mib = max(memory_mib, most_mib)
-    return found, memory_mib
+            series.append(_Series(replace(_NOTHING, threads=threads, engines=len(running), batch=batch, length=length), job))
+    for number in range(MOST_ROUNDS):
+        for item in series:
+            if not item.known(asked):
+                at = f"batch {item.shape.batch}" + (f", length {item.shape.length}" if item.shape.length else "")
+                progress(f"{threads} threads × {len(running)} engines, round {number + 1}, {at}")
+                item.measure(asked, running)
+    if unsure := next((item for item in series if not item.known(asked)), None):
+        raise _unsure(asked, unsure.point)
+    return [item.point for item in series], max(item.memory_mib for item in series)
 
 
 _NOTHING = Point(1, 1, 1, 0, 0.0, math.inf, 0.0, 0.0, 0, 0, None)
 
 
-def _point(asked: Asked, running: list[Engine], job: dict[str, Any], shape: Point) -> tuple[Point, float]:
-    """Return one point once it is quiet and sure enough; raise ``InputError`` where it never is."""
-    seconds, tried = asked.seconds, shape
-    for _ in range(TRIES):
-        answers, before, after = run_all(running, job | {"seconds": seconds}, asked.model)
-        parts = [steady_part(np.array(answer["times_s"])) for answer in answers]
+@dataclass(slots=True)
+class _Series:
+    """One shape's rounds."""
+
+    shape: Point
+    job: dict[str, Any]
+    rounds: list[list[Steady]] = field(default_factory=list)
+    """The quiet ones: one steady part for each engine."""
+    noises: list[float | None] = field(default_factory=list)
+    """Cores that others took in each of them."""
+    refused: float | None = None
+    """Cores that others took in the last round that does not count."""
+    memory_mib: float = 0.0
+
+    def measure(self, asked: Asked, running: list[Engine]) -> None:
+        """Run one round."""
+        last_s = max((part.mean_s for part in self.rounds[-1]), default=0.0) if self.rounds else 0.0
+        seconds = max(asked.seconds / ROUNDS, LEAST_RUNS * last_s)
+        answers, before, after = run_all(running, self.job | {"seconds": seconds}, asked.model)
+        self.memory_mib = max(self.memory_mib, *(answer["rss_mib"] for answer in answers))
         noise = others(before, after)
-        slow = max(parts, key=lambda part: part.half_width_s)
-        mean_s = float(np.mean([part.mean_s for part in parts]))
-        tried = replace(
-            shape,
-            engines=len(running),
-            mean_s=mean_s,
-            half_width_s=slow.relative * mean_s,
-            p50_s=float(np.mean([part.p50_s for part in parts])),
-            p95_s=max(part.p95_s for part in parts),
-            runs=sum(part.runs for part in parts),
-            warm_up_runs=max(part.warm_up for part in parts),
-            noise_cores=noise,
+        if noise is not None and noise > asked.most_noise_cores:
+            self.refused = noise
+        else:
+            self.rounds.append([steady_part(np.array(answer["times_s"])) for answer in answers])
+            self.noises.append(noise)
+
+    def known(self, asked: Asked) -> bool:
+        """Return whether the mean is known well enough."""
+        return len(self.rounds) >= ROUNDS and self.point.half_width_s <= asked.precision * self.point.mean_s
+
+    @property
+    def point(self) -> Point:
+        """What is known so far."""
+        if not self.rounds:
+            return replace(self.shape, noise_cores=self.refused)
+        means = [float(np.mean([part.mean_s for part in parts])) for parts in self.rounds]
+        told = [noise for noise in self.noises if noise is not None]
+        every = [part for parts in self.rounds for part in parts]
+        return replace(
+            self.shape,
+            mean_s=float(np.mean(means)),
+            half_width_s=half_width(means),
+            p50_s=float(np.mean([part.p50_s for part in every])),
+            p95_s=float(np.mean([max(part.p95_s for part in parts) for parts in self.rounds])),
+            runs=sum(part.runs for part in every),
+            warm_up_runs=max(part.warm_up for part in every),
+            noise_cores=float(np.mean(told)) if told else None,
         )
-        quiet = noise is None or noise <= asked.most_noise_cores
-        if quiet and slow.relative <= asked.precision:
-            return tried, max(answer["rss_mib"] for answer in answers)
-        seconds = max(2.0 * seconds if quiet else seconds, 1.5 * 20 * mean_s)
-    raise _unsure(asked, tried)
 
 
 def _unsure(asked: Asked, tried: Point) -> InputError:
@@ -173,7 +208,7 @@ def _unsure(asked: Asked, tried: Point) -> InputError:
     shape = f"{tried.threads} threads, batch {tried.batch}, length {tried.length}"
     msg = (
         f"the machine is too noisy to measure on: at {shape}, other programs took {noise} cores (at most {asked.most_noise_cores:g} may), "
-        f"and the mean is {known} (at most ±{asked.precision:.0%} may) after {TRIES} tries"
+        f"and the mean is {known} (at most ±{asked.precision:.0%} may) after {MOST_ROUNDS} rounds"
     )
     return InputError(
         msg, resolve="stop what else runs, or accept it with --max-noise and --precision, which widen the error band"
