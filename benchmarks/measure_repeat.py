@@ -1,4 +1,4 @@
-"""Whether a measurement can be repeated: the same model measured again and again, and how far apart that is beside the band that was stated."""
+"""Whether a measurement can be repeated: the same model measured again and again, its differences beside the stated band."""
 
 import os
 import tempfile
