@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tightrope.base.errors import TightropeError
-from tightrope.cli import keys, perf, prices
+from tightrope.cli import keys, ledger, perf, prices
 from tightrope.cli.compare import compare
 from tightrope.cli.init import init
 from tightrope.cli.plan import plan
@@ -32,6 +32,7 @@ for verb in (init, plan, compare, replay, render):
     app.command()(verb)
 app.add_typer(prices.app, name="prices")
 app.add_typer(perf.app, name="perf")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")
 
 

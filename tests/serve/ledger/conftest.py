@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +82,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, request: pytest.FixtureRequest) -> World:
+def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path / "ledger")
-
-    def end() -> None:
-        for ledger in made.open:
-            ledger.close()
-
-    request.addfinalizer(end)
-    return made
+    yield made
+    for ledger in made.open:
+        ledger.close()

@@ -35,6 +35,15 @@ def hour_name(at_ns: int) -> str:
     return datetime.fromtimestamp(at_ns // HOUR * 3600, UTC).strftime("%Y-%m-%dT%H")
 
 
+def utc(at_ns: int) -> str:
+    """Return an instant as people write it.
+
+    >>> utc(1_792_584_000 * 10**9)
+    '2026-10-21T12:00:00Z'
+    """
+    return datetime.fromtimestamp(at_ns // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def safe_name(gateway: str) -> str:
     """Return a gateway's name as that of a folder.
 

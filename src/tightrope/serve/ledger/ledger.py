@@ -126,9 +126,11 @@ class Ledger:
             rows.append(self._row("escalated", call, before, status, at_ns, total_ms))
             before = before.escalated_from
         with self._journal.lock:
-            self._journal.append(at_ns, rows)
-            for row in rows:
-                self._totals.add_request(row)
+            try:
+                self._journal.append(at_ns, rows)
+            finally:  # lines that are held are written later
+                for row in rows:
+                    self._totals.add_request(row)
         if reply is not None:
             self._count(call.traffic_class, reply.nusd, at_ns // MINUTE)
 

@@ -67,8 +67,9 @@ class MachineCharge:
     """What the machines of a meter cost; amounts are None where their price is not known."""
 
     meter: str
-    hour: str
-    """Empty where hours were not asked for."""
+    from_ns: int
+    to_ns: int
+    """All of the time, or an hour of it."""
     machine_hours: float
     paid_nusd: int | None
     requests_nusd: int
@@ -137,7 +138,7 @@ def total(reader: Reader, from_ns: int, to_ns: int, by: Sequence[str] = (), *, s
     charged: defaultdict[tuple[str, int], int] = defaultdict(int)
     for pool, number, charge in groups:
         charged[home.get(pool, ""), number] += charge.compute_nusd
-    machines = _machine_charges(reader, meters, windows, charged, "hour" in by)
+    machines = _machine_charges(reader, meters, windows, charged)
     if spread:
         groups = _spread(groups, home, {(row.meter, number): row.beside_nusd for row, number in machines})
     rows = tuple(row for row, _ in machines)
@@ -203,7 +204,6 @@ def _machine_charges(
     meters: dict[str, _Meter],
     windows: Sequence[tuple[int, int]],
     charged: dict[tuple[str, int], int],
-    hourly: bool,
 ) -> list[tuple[MachineCharge, int]]:
     """Return what the machines of each meter cost in each window, with the window's number."""
     used = {(meter, number): (int(metered or 0), int(unmetered or 0)) for meter, number, metered, unmetered in reader.rows(USED)}
@@ -219,8 +219,7 @@ def _machine_charges(
                 other, unmetered = taken + unseen - requests, paid - counted - unseen
                 idle = paid - requests - other - unmetered
             if hours or requests:
-                hour = hour_name(window[0]) if hourly else ""
-                found.append((MachineCharge(name, hour, hours, paid, requests, other, idle, unmetered), number))
+                found.append((MachineCharge(name, *window, hours, paid, requests, other, idle, unmetered), number))
     return found
 
 

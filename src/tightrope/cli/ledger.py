@@ -1,0 +1,237 @@
+"""``tightrope ledger``: what was spent, by whatever; the ledger as a file for others; whether it can be trusted."""
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tightrope.base.errors import InputError, Where, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from tightrope.render.table import Column
+    from tightrope.serve.ledger.read import Reader
+    from tightrope.serve.ledger.total import Total
+
+app = typer.Typer(no_args_is_help=True, help="What was spent: sum it, export it, check it.")
+
+
+class Form(StrEnum):
+    """What a ledger can be exported as."""
+
+    parquet = "parquet"
+    csv = "csv"
+    focus = "focus"
+
+
+class Idle(StrEnum):
+    """Where idle time is shown."""
+
+    apart = "apart"
+    spread = "spread"
+
+
+LEDGER = Annotated[Path, typer.Option("--ledger", metavar="FOLDER", help="The folder that serve.yaml names under `ledger:`.")]
+FROM = Annotated[str, typer.Option("--from", metavar="TIME", help="Such as 2026-10-31 or 2026-10-31T14:00, UTC; the beginning.")]
+TO = Annotated[str, typer.Option("--to", metavar="TIME", help="Up to then; the end where left out.")]
+
+
+@app.command("total")
+def total_command(
+    ledger: LEDGER = Path("ledger"),
+    since: FROM = "",
+    until: TO = "",
+    by: Annotated[str, typer.Option(metavar="NAME,...", help="tenant, model, variant, class, pool, tag, hour.")] = "",
+    idle: Annotated[Idle, typer.Option(help="Show idle time apart, or add it to the requests by what they used.")] = Idle.apart,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Sum what was spent; it adds up to the price of the machines, and what providers asked."""
+    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+
+    from tightrope.serve.ledger.read import Reader  # noqa: PLC0415
+    from tightrope.serve.ledger.total import COLUMNS, total  # noqa: PLC0415
+
+    names = tuple(name.strip() for name in by.split(",") if name.strip())
+    for name in names:
+        if name not in (*COLUMNS, "hour"):
+            raise unknown_name(name, kind="column", known=(*COLUMNS, "hour"))
+    with Reader(ledger) as reader:
+        spent = total(reader, *_window(reader, since, until), names, spread=idle is Idle.spread)
+    if as_json:
+        typer.echo(json.dumps(_as_json(spent)))
+    else:
+        _print(Console(), spent)
+
+
+@app.command("export")
+def export_command(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+    form: Annotated[
+        Form,
+        typer.Option(
+            "--format", help="A row for each request, or for an hour of those alike with the columns of FOCUS 1.2 (CSV)."
+        ),
+    ] = Form.parquet,
+    ledger: LEDGER = Path("ledger"),
+    since: FROM = "",
+    until: TO = "",
+) -> None:
+    """Write every charge as a row of a file: requests, and what machines cost beside them by the hour."""
+    from tightrope.serve.ledger.export import export  # noqa: PLC0415
+    from tightrope.serve.ledger.read import Reader  # noqa: PLC0415
+
+    with Reader(ledger) as reader:
+        rows = export(reader, form.value, out, *_window(reader, since, until))
+    typer.echo(f"wrote  {out}: {rows:,} charges")
+
+
+@app.command("check")
+def check_command(ledger: LEDGER = Path("ledger")) -> None:
+    """Check that no line lacks, and that machines are paid at their price for all of the time; exit code 2 where not."""
+    from tightrope.render.words import clean  # noqa: PLC0415
+    from tightrope.serve.ledger.check import check  # noqa: PLC0415
+    from tightrope.serve.ledger.read import Reader  # noqa: PLC0415
+
+    with Reader(ledger) as reader:
+        found = check(reader)
+        lines = reader.rows("SELECT count(*) FROM lines")[0][0]
+    faults = [finding.what for finding in found if finding.fault]
+    for finding in found:
+        if not finding.fault:
+            typer.echo(f"note  {clean(finding.what)}")
+    if faults:
+        what = f"faults in {lines:,} lines: {len(faults)}\n  " + "\n  ".join(clean(fault) for fault in faults[:20])
+        raise InputError(
+            what, resolve="restore the files that lack from a backup; sums of these times are not the bill", where=Where(ledger)
+        )
+    typer.echo(f"ok    {lines:,} lines: none lacks, and machines are paid at their price for all of the time")
+
+
+def _window(reader: "Reader", since: str, until: str) -> tuple[int, int]:
+    """Return two instants in nanoseconds UTC; all of the ledger where they are left out."""
+    begins = _instant("--from", since) if since else reader.begins_ns
+    ends = _instant("--to", until) if until else reader.ends_ns
+    if ends <= begins:
+        what = f"--to {until or 'the end'} is not after --from {since or 'the beginning'}"
+        raise InputError(what, resolve="correct --from or --to")
+    return begins, ends
+
+
+def _instant(option: str, text: str) -> int:
+    """Return a time as nanoseconds UTC; one without a zone is UTC's."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        what = f"{option} is {text!r}, expected a time such as 2026-10-31 or 2026-10-31T14:00"
+        raise InputError(what, resolve=f"correct {option}") from None
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return int(time.timestamp()) * 10**9 + time.microsecond * 1000
+
+
+def _usd(nusd: int | None) -> float | None:
+    """Return nano-dollars as US dollars."""
+    return None if nusd is None else nusd / 1e9
+
+
+def _as_json(spent: "Total") -> dict[str, Any]:
+    """Return the sums in US dollars; null is not known."""
+    from tightrope.serve.ledger.journal import utc  # noqa: PLC0415
+
+    amounts = ("compute", "tokens", "egress", "saved", "idle")
+    counts = ("requests", "unpriced", "tokens_in", "tokens_out")
+    return {
+        "from": utc(spent.from_ns),
+        "to": utc(spent.to_ns),
+        "usd": _usd(spent.nusd),
+        "complete": spent.complete,
+        "charges": [
+            dict(zip(spent.by, row.key, strict=True))
+            | {name: getattr(row, name) for name in counts}
+            | {f"{name}_usd": _usd(getattr(row, f"{name}_nusd")) for name in amounts}
+            | {"usd": _usd(row.nusd)}
+            for row in spent.charges
+        ],
+        "machines": [
+            {"machines": row.meter, "from": utc(row.from_ns), "to": utc(row.to_ns), "machine_hours": row.machine_hours}
+            | {f"{name}_usd": _usd(getattr(row, f"{name}_nusd")) for name in ("paid", "requests", "other", "idle", "unmetered")}
+            for row in spent.machines
+        ],
+    }
+
+
+def _print(console: "Console", spent: "Total") -> None:
+    """Print the sums: all together, requests, machines; columns that say nothing are left out."""
+    from tightrope.render.table import print_notes, print_table, print_title  # noqa: PLC0415
+    from tightrope.serve.ledger.journal import utc  # noqa: PLC0415
+
+    print_title(console, _money(spent.nusd), f"from {utc(spent.from_ns)} to {utc(spent.to_ns)}")
+    lacks = print_table(console, _of_requests(spent)) if spent.charges else []
+    lacks += print_table(console, _of_machines(spent)) if spent.machines else []
+    print_notes(console, [] if spent.complete else ["not in the sum: what has no known price"], lacks)
+
+
+def _of_requests(spent: "Total") -> "list[Column]":
+    """Return the columns of what requests cost."""
+    from tightrope.render.table import Column  # noqa: PLC0415
+    from tightrope.render.terminal import say  # noqa: PLC0415
+
+    rows = spent.charges
+    named = [Column(name, [say(row.key[place] or "-") for row in rows], crop=8) for place, name in enumerate(spent.by)]
+    counts = {"requests": "requests", "tokens in": "tokens_in", "tokens out": "tokens_out"}
+    counted = [
+        _column(head, [f"{getattr(row, field):,}" for row in rows], rank) for rank, (head, field) in enumerate(counts.items())
+    ]
+    parts = {
+        "machines": "compute_nusd",
+        "by token": "tokens_nusd",
+        "egress": "egress_nusd",
+        "idle": "idle_nusd",
+        "saved": "saved_nusd",
+    }
+    amounts = {head: [getattr(row, field) for row in rows] for head, field in parts.items()}
+    shown = [_column(head, map(_money, column), 3) for head, column in amounts.items() if any(column)]
+    return [*named, *counted, *shown, _column("in all", [_money(row.nusd) for row in rows])]
+
+
+def _of_machines(spent: "Total") -> "list[Column]":
+    """Return the columns of what machines cost, and what of it requests were charged."""
+    from tightrope.render.table import Column  # noqa: PLC0415
+    from tightrope.render.terminal import say  # noqa: PLC0415
+    from tightrope.serve.ledger.journal import hour_name  # noqa: PLC0415
+
+    rows = spent.machines
+    named = [Column("machines", [say(row.meter) for row in rows], crop=8)]
+    hours = [Column("hour", [say(hour_name(row.from_ns)) for row in rows])] if "hour" in spent.by else []
+    parts = {
+        "paid": "paid_nusd",
+        "requests": "requests_nusd",
+        "idle": "idle_nusd",
+        "other": "other_nusd",
+        "unmetered": "unmetered_nusd",
+    }
+    amounts = {head: [getattr(row, field) for row in rows] for head, field in parts.items()}
+    shown = [
+        _column(head, map(_money, column))
+        for head, column in amounts.items()
+        if head in {"paid", "requests"} or column != [0] * len(rows)
+    ]
+    return [*named, *hours, _column("hours", [f"{row.machine_hours:,.2f}" for row in rows]), *shown]
+
+
+def _column(head: str, cells: "Iterable[str]", rank: int = 0) -> "Column":
+    """Return a column of numbers."""
+    from tightrope.render.table import Column  # noqa: PLC0415
+    from tightrope.render.terminal import say  # noqa: PLC0415
+
+    return Column(head, [say(cell) for cell in cells], rank=rank, right=True)
+
+
+def _money(nusd: int | None) -> str:
+    """Return an amount to the hundredth of a cent."""
+    return "unknown" if nusd is None else f"{'−' if nusd < 0 else ''}${abs(nusd) / 1e9:,.4f}"
