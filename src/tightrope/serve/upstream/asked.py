@@ -1,0 +1,111 @@
+"""What a server is asked and what it answered, whichever protocol it speaks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from tightrope.serve.records import Call, Raw, Reply
+from tightrope.serve.refusals import UpstreamFailed
+
+MOST_TOKENS = 2**31
+"""A server that says more says nothing that can be believed."""
+BYTES_PER_TOKEN = 4
+"""By which tokens are reckoned where a server does not say them (about what English takes; OpenAI's help pages, 2026)."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request, written for a server."""
+
+    path: str
+    """Below the server's base URL."""
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    prefix: bytes = b""
+    """Calls with the same one share a prefix, which a server may have kept; empty where there is none worth it."""
+    hides_usage: bool = False
+    """The client did not ask for the tokens of a stream, so the event that says them is not passed on."""
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens, as the server said or as they were reckoned."""
+
+    input_tokens: int
+    output_tokens: int
+    estimated: bool = False
+
+
+@dataclass(slots=True)
+class Whole:
+    """An answer that is not streamed, as it came."""
+
+    content_type: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Dialect(Protocol):
+    """A protocol that servers speak."""
+
+    health_path: str
+
+    def ask(self, call: Call, model: str, *, binary: bool) -> Asked:
+        """Return the request for a call; ``binary`` says that the server takes tensors as bytes. Raise ``Refusal``."""
+        ...
+
+    def answer(self, call: Call, asked: Asked, whole: Whole, reply: Reply) -> None:
+        """Fill a reply with a whole answer; raise ``UpstreamFailed`` where it is not what the protocol says."""
+        ...
+
+    def is_healthy(self, status: int) -> bool:
+        """Return whether a server that answers a health check so can be asked."""
+        ...
+
+
+class Told(msgspec.Struct):
+    """What a server says in place of an answer, in either protocol."""
+
+    error: "str | _Error | None" = None
+    message: str = ""
+    """Where vLLM and SGLang had it before they wrote errors as OpenAI does."""
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+    param: str | None = None
+
+
+_told = msgspec.json.Decoder(Told)
+
+
+def error_of(body: bytes) -> tuple[str, str | None]:
+    """Return what a server says is wrong, and the field; empty where it says nothing that can be read."""
+    try:
+        told = _told.decode(body)
+    except (msgspec.DecodeError, ValueError):
+        return "", None
+    error = told.error
+    message, field_name = (error.message, error.param) if isinstance(error, _Error) else (error or told.message, None)
+    return " ".join(message.split())[:1000], field_name
+
+
+def broken(what: str) -> UpstreamFailed:
+    """Return the refusal for an answer that is not what the protocol says."""
+    return UpstreamFailed(f"the model's server answered with {what}")
+
+
+def tokens_in(size_bytes: int) -> int:
+    """Return about how many tokens a text of so many bytes has.
+
+    >>> tokens_in(0), tokens_in(1), tokens_in(9)
+    (0, 1, 3)
+    """
+    return -(-size_bytes // BYTES_PER_TOKEN)
+
+
+def raw_json(body: bytes) -> Raw:
+    """Return a whole JSON answer to be passed on."""
+    return Raw(200, "application/json", body)

@@ -1,0 +1,179 @@
+"""The Open Inference Protocol, version 2, over HTTP: tensors in JSON, or as bytes where the server takes them.
+
+Sources, read 2026-11: the Open Inference Protocol's REST specification (kserve/open-inference-protocol); its binary tensor data extension
+(triton-inference-server, ``extension_binary_data.md``): a JSON header of ``Inference-Header-Content-Length`` bytes, then each tensor's.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tightrope.serve.protocols.tensors import DTYPES, datatype_of, from_binary, from_json, to_binary, to_json
+from tightrope.serve.records import Call, Reply, Tensors
+from tightrope.serve.refusals import Refusal, Unsupported
+from tightrope.serve.upstream.asked import Asked, Whole, broken, tokens_in
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+BINARY = "binary_tensor_data"
+"""How a server says that it takes tensors as bytes."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Shape(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class Described(msgspec.Struct):
+    """What a server says of a model."""
+
+    inputs: list[_Shape] = msgspec.field(default_factory=list)
+    outputs: list[_Shape] = msgspec.field(default_factory=list)
+
+
+class Server(msgspec.Struct):
+    """What a server says of itself."""
+
+    extensions: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether tensors may be sent as bytes."""
+        return any(BINARY in name for name in self.extensions)
+
+
+class _Tensor(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    data: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class _Answer(msgspec.Struct):
+    outputs: list[_Tensor]
+
+
+_answer = msgspec.json.Decoder(_Answer)
+described = msgspec.json.Decoder(Described).decode
+server = msgspec.json.Decoder(Server).decode
+
+
+class OpenInference:
+    """Tensors to tensors; texts to vectors or scores where the model takes one tensor of texts."""
+
+    health_path = "/v2/health/ready"
+
+    def __init__(self) -> None:
+        self.model = Described()
+        """What the pool's server says of its model, once it has been asked."""
+
+    def ask(self, call: Call, model: str, *, binary: bool) -> Asked:
+        """Return the request for a call; raise ``Unsupported`` where a tensor's type is none of the protocol's."""
+        tensors = self._texts(call.inputs) if isinstance(call.inputs, tuple) else call.inputs
+        path = f"{model_path(model)}/infer"
+        named = [{"name": name} for name in call.parameters.get("outputs", ())]
+        return _as_bytes(path, tensors, named) if binary else _as_json(path, tensors, named)
+
+    def answer(self, call: Call, asked: Asked, whole: Whole, reply: Reply) -> None:  # noqa: ARG002 - the shape of a dialect
+        """Fill a reply with the tensors of an answer; raise ``UpstreamFailed`` where they are not what they say to be."""
+        tensors = decode(whole.body, whole.headers)
+        if not isinstance(call.inputs, tuple):
+            reply.outputs = tensors
+            return
+        reply.outputs = self._rows(tensors, len(call.inputs))
+        reply.input_tokens = sum(tokens_in(len(text.encode())) for text in call.inputs)
+        reply.tokens_estimated = True
+
+    def is_healthy(self, status: int) -> bool:
+        """Return whether a server says that it is ready; Triton says 400 where it is not."""
+        return status < 300
+
+    def _texts(self, texts: tuple[str, ...]) -> Tensors:
+        """Return the tensor of texts that the model takes."""
+        taken = [item for item in self.model.inputs if item.datatype == "BYTES"]
+        if len(self.model.inputs) != 1 or len(taken) != 1:
+            msg = "the model's server does not take texts: it has no single input of type BYTES"
+            raise Unsupported(msg)
+        column = np.array([text.encode() for text in texts], dtype=object)
+        return {taken[0].name: column.reshape(-1, 1) if len(taken[0].shape) > 1 else column}
+
+    def _rows(self, tensors: Tensors, rows: int) -> tuple[NDArray[Any], ...]:
+        """Return float32[dimensions] of each text: the first output of numbers with a row for each."""
+        for item in tensors.values():
+            if item.dtype.kind == "f" and item.ndim == 2 and len(item) == rows:
+                return tuple(item.astype(np.float32, copy=False))
+        msg = f"no tensor float32[{rows}, dimensions]"
+        raise broken(msg)
+
+
+# ----------------------------------------------------------------------------------------------------------------- requests
+
+
+def model_path(model: str) -> str:
+    """Return where a server tells of a model."""
+    return f"/v2/models/{quote(model, safe='')}"
+
+
+def _head(name: str, array: NDArray[Any]) -> dict[str, object]:
+    """Return what a request says of a tensor."""
+    return {"name": name, "shape": list(array.shape), "datatype": datatype_of(name, array)}
+
+
+def _as_json(path: str, tensors: Tensors, named: list[dict[str, str]]) -> Asked:
+    """Return a request in JSON; ``named`` are the outputs that are wanted, none for all."""
+    said: dict[str, object] = {"inputs": [{**_head(*item), "data": to_json(*item)} for item in tensors.items()]}
+    return Asked(path, _encode(said | ({"outputs": named} if named else {})))
+
+
+def _as_bytes(path: str, tensors: Tensors, named: list[dict[str, str]]) -> Asked:
+    """Return a request whose tensors come as bytes, and that asks for the same."""
+    parts = [to_binary(array) for array in tensors.values()]
+    heads = [
+        {**_head(*item), "parameters": {"binary_data_size": len(part)}} for item, part in zip(tensors.items(), parts, strict=True)
+    ]
+    said: dict[str, object] = {"inputs": heads, "parameters": {"binary_data_output": True}}
+    head = _encode(said | ({"outputs": named} if named else {}))
+    headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
+    return Asked(path, b"".join([head, *parts]), headers)
+
+
+# ------------------------------------------------------------------------------------------------------------------ answers
+
+
+def decode(body: bytes, headers: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """Return the tensors of an answer; raise ``UpstreamFailed`` where names, types, shapes and data do not agree."""
+    found: dict[str, NDArray[Any]] = {}
+    try:
+        length = int(headers.get(HEADER_LENGTH, len(body)))
+        rest = memoryview(body)[length:]
+        for item in _answer.decode(body[:length]).outputs:
+            if in_json := memoryview(item.data).nbytes:
+                found[item.name] = from_json(item.name, item.datatype, _shape(item, in_json), item.data)
+            else:
+                size = int(item.parameters["binary_data_size"])
+                part, rest = rest[:size], rest[size:]
+                found[item.name] = from_binary(item.name, item.datatype, _shape(item, len(part)), part)
+    except Refusal as refusal:
+        msg = f"what is no tensor: {refusal.message}"
+        raise broken(msg) from None
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        msg = "tensors that are not what they say to be"
+        raise broken(msg) from None
+    return found
+
+
+def _shape(item: _Tensor, size: int) -> list[int]:
+    """Return the shape of a tensor that may be in so many bytes; raise ``ValueError`` where it can not."""
+    least = 4 if item.datatype == "BYTES" and "binary_data_size" in item.parameters else 1
+    if item.datatype not in DTYPES or min(item.shape, default=0) < 0 or least * math.prod(item.shape) > size:
+        msg = f"{item.datatype} {item.shape}"
+        raise ValueError(msg)
+    return item.shape

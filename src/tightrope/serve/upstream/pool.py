@@ -1,0 +1,282 @@
+"""A pool of servers elsewhere, as a ``Backend``: a request from its place in the line to its cost."""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from math import ceil, inf
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tightrope.base.errors import InputError
+from tightrope.base.plan import ServedClass
+from tightrope.serve.interfaces import Load
+from tightrope.serve.ledger.meter import MachineMeter, Use
+from tightrope.serve.records import NUSD_PER_USD, Call, Raw, Reply, Task
+from tightrope.serve.refusals import UpstreamFailed
+from tightrope.serve.settings import ServedPool, Upstream
+from tightrope.serve.upstream import oip
+from tightrope.serve.upstream.asked import Asked, Dialect
+from tightrope.serve.upstream.fleet import Fleet, Resolve
+from tightrope.serve.upstream.key import KeyFile
+from tightrope.serve.upstream.line import Budget, Line, going_away
+from tightrope.serve.upstream.openai import ChatEvents, OpenAI, price_nusd
+from tightrope.serve.upstream.replica import Replica
+from tightrope.serve.upstream.send import EVENT_STREAM, Failure, Got, Sender
+from tightrope.serve.upstream.stream import Stream
+
+TASKS: dict[str, frozenset[Task]] = {"openai": frozenset({"chat", "embed"}), "oip": frozenset({"infer", "embed", "classify"})}
+"""What servers can be asked by each protocol."""
+LEAST_HOLD_S = 30.0
+AGAIN_SHARE, AGAIN_LEAST = 0.2, 10
+"""Requests that may be asked again, as a share of all, and how many at any time (as Finagle's and Linkerd's retry budgets)."""
+NUSD_PER_GB_BYTE = NUSD_PER_USD / 1e9
+DRAIN_STEP_S = 0.02
+
+log = logging.getLogger(__name__)
+
+
+class Told(Protocol):
+    """What a pool tells as it works: the metrics' part of it."""
+
+    def waited(self, cls: str, pool: str, seconds: float) -> None:
+        """Count for how long a request waited for a place."""
+        ...
+
+    def batch(self, pool: str, size: int, service_s: float) -> None:
+        """Count an answer and the time that the server took."""
+        ...
+
+
+class UpstreamPool:
+    """Servers elsewhere that answer for a pool."""
+
+    def __init__(
+        self,
+        pool: ServedPool,
+        task: Task,
+        classes: Mapping[str, ServedClass],
+        meter: MachineMeter,
+        metrics: Told,
+        *,
+        resolve: Resolve | None = None,
+    ) -> None:
+        """Connect to nothing yet; raise ``InputError`` where the servers' protocol has no such task. ``resolve`` finds addresses."""
+        upstream = _checked(pool, task)
+        self.pool = pool
+        self._upstream, self._meter, self._metrics = upstream, meter, metrics
+        self._load = Load(0, requests_per_s=pool.requests_per_s)
+        self._oip = oip.OpenInference()
+        self._dialect: Dialect = OpenAI() if upstream.api == "openai" else self._oip
+        self._key = KeyFile(upstream.key_from)
+        self._limit = float(upstream.concurrency or ceil(pool.concurrency)) or inf
+        self._fleet = Fleet(pool.name, upstream, self._limit, pool.start_s, self._load, self._changed, self._is_healthy, resolve)
+        self._hold_s = upstream.hold_s or max(LEAST_HOLD_S, 2.0 * pool.start_s)
+        self._line = Line(self._fleet, classes, self._load, self._hold_s, pool.deferrable_limit)
+        self._sender = Sender(self._fleet, lambda: self._key.headers, upstream.answer_bytes, upstream.model)
+        self._budget = Budget(AGAIN_SHARE, AGAIN_LEAST)
+        self._follow: asyncio.Task[None] | None = None
+        self._counted = (0, 0)
+        self._leaving = False
+
+    # -------------------------------------------------------------------------------------------------------- as a backend
+
+    async def start(self) -> None:
+        """Find the servers and check each once: they can be asked then, or are held for until one can."""
+        await self._key.refresh()
+        await self._fleet.start()
+        if not self._fleet.ready:
+            log.warning("pool %s: none of its %d servers can be asked yet", self.pool.name, len(self._fleet.replicas))
+        self._follow = asyncio.create_task(self._key.follow())
+
+    async def stop(self, within_s: float) -> None:
+        """Take nothing more; within the time, let what has begun or waits be answered; then break it off and close everything."""
+        self._leaving = True
+        until_s = time.monotonic() + within_s
+        while self._load.in_flight and time.monotonic() < until_s:
+            await asyncio.sleep(DRAIN_STEP_S)
+        self._line.turn_away()
+        if self._follow is not None:
+            self._follow.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._follow
+        await self._fleet.stop()
+
+    def load(self) -> Load:
+        """Return how things stand; the same object always, brought up to date as they change."""
+        return self._load
+
+    async def answer(self, call: Call) -> Reply:
+        """Return a server's answer with its cost; of a stream both are right when it has ended. Raise ``Refusal``."""
+        if self._leaving:
+            raise going_away()
+        self._budget.earn()
+        self._load.in_flight += 1
+        streams = False
+        try:
+            asked = self._dialect.ask(call, self._upstream.model or call.model, binary=self._takes_bytes())
+            reply = await self._answer(call, asked)
+            streams = reply.raw is not None and reply.raw.stream is not None
+            return reply
+        finally:
+            if not streams:
+                self._load.in_flight -= 1
+
+    # ---------------------------------------------------------------------------------------------------------- one request
+
+    async def _answer(self, call: Call, asked: Asked) -> Reply:
+        """Return the reply of the first replica that answers, of those that may be asked."""
+        tried: list[Replica] = []
+        entered_s, again = time.monotonic(), 0
+        while True:
+            replica = await self._line.place(call, asked.prefix, tried)
+            began_s = time.monotonic()
+            use = self._meter.begin(began_s)
+            try:
+                got = await self._ask(call, asked, replica)
+            except Failure as failure:
+                self._lose(call, use)
+                again += failure.again == "elsewhere"
+                if not await self._may_again(failure, again, entered_s):
+                    raise failure.refusal from failure
+                tried.append(replica)
+            except BaseException:
+                self._lose(call, use)
+                raise
+            else:
+                self._metrics.waited(call.traffic_class, self.pool.name, began_s - entered_s)
+                reply = Reply(self.pool.name, self.pool.variant, got.replica.name, wait_s=began_s - entered_s)
+                finish = self._streamed if got.response else self._whole
+                return finish(call, asked, got, reply, use, began_s)
+
+    async def _ask(self, call: Call, asked: Asked, replica: Replica) -> Got:
+        """Return a replica's answer, or that of the one that was asked as well since it was slow."""
+        hedge_s = self._upstream.hedge_s
+        if hedge_s is None:
+            return await self._sender.ask(call, asked, replica)
+        return await self._sender.ask_two(call, asked, replica, hedge_s, self._budget.take)
+
+    async def _may_again(self, failure: Failure, again: int, entered_s: float) -> bool:
+        """Return whether a request that failed is asked again: within the time, the number and the budget that it has."""
+        if self._leaving:
+            return False
+        if failure.again == "freely":
+            return time.monotonic() < entered_s + self._hold_s
+        if failure.again == "elsewhere":
+            return again <= self._upstream.retries and self._budget.take()
+        return failure.refusal.reason == "status_401" and await self._key.refresh()
+
+    def _lose(self, call: Call, use: Use) -> None:
+        """Note what an attempt cost that came to nothing."""
+        nusd = self._meter.end(use, time.monotonic())
+        call.lost_nusd = None if nusd is None or call.lost_nusd is None else call.lost_nusd + nusd
+
+    def _whole(self, call: Call, asked: Asked, got: Got, reply: Reply, use: Use, began_s: float) -> Reply:
+        """Return the reply of an answer that is not streamed."""
+        assert got.whole is not None  # noqa: S101 - an answer is one or the other
+        try:
+            self._dialect.answer(call, asked, got.whole, reply)
+        except BaseException:
+            self._lose(call, use)
+            raise
+        self._settle(reply, use, began_s, len(reply.raw.body if reply.raw else got.whole.body))
+        return reply
+
+    def _streamed(self, call: Call, asked: Asked, got: Got, reply: Reply, use: Use, began_s: float) -> Reply:
+        """Return the reply of a streamed answer, whose figures come as it goes."""
+        events = ChatEvents(call, asked, self._upstream.model or call.model, self._upstream.answer_bytes)
+        raw = reply.raw = Raw(200, EVENT_STREAM)
+
+        def first_token() -> None:
+            reply.first_token_s = time.monotonic()
+
+        def ended(sent_bytes: int, fine: bool) -> None:
+            events.note(reply)
+            self._settle(reply, use, began_s, sent_bytes)
+            if not fine:
+                raw.status = UpstreamFailed.status
+                self._fleet.failure(got.replica, "a stream that broke off", rest=True)
+            self._load.in_flight -= 1
+            self._fleet.release(got.replica)
+
+        raw.stream = Stream(got, events, first_token, ended)
+        return reply
+
+    def _settle(self, reply: Reply, use: Use, began_s: float, sent_bytes: int) -> None:
+        """Fill in what an answer took and cost."""
+        pool, now_s = self.pool, time.monotonic()
+        reply.compute_nusd, reply.machine_s = self._meter.end(use, now_s), use.machine_s
+        reply.tokens_nusd = price_nusd(reply, pool.usd_per_million_input_tokens, pool.usd_per_million_output_tokens)
+        reply.egress_nusd = ceil(sent_bytes * pool.usd_per_gb_egress * NUSD_PER_GB_BYTE)
+        reply.service_s = now_s - began_s
+        self._metrics.batch(pool.name, 1, reply.service_s)
+
+    # ---------------------------------------------------------------------------------------------------------- the replicas
+
+    def _changed(self) -> None:
+        """Meter the machines that there are now, and give out the places that there are."""
+        counted = (self._fleet.present, self._load.replicas_ready)
+        if counted != self._counted:
+            self._counted = counted
+            machines = counted[0] / self.pool.replicas_per_machine
+            capacity = counted[1] * self._limit if self._limit < inf else 0.0  # without a limit, those that run share it all
+            self._meter.resize(time.monotonic(), machines, capacity)
+        self._line.serve()
+
+    async def _is_healthy(self, replica: Replica) -> bool:
+        """Ask a replica whether it is well, and where it is, what it can; raise what its connection raises."""
+        path = self._upstream.health_path or self._dialect.health_path
+        status, _ = await replica.get(path, self._key.headers, self._upstream.health_s)
+        healthy = self._dialect.is_healthy(status)
+        if healthy and not replica.ready and self._upstream.api == "oip":
+            await self._learn(replica)
+        return healthy
+
+    async def _learn(self, replica: Replica) -> None:
+        """Ask a server of the Open Inference Protocol whether it takes bytes, and what the model's tensors are."""
+        status, body = await replica.get("/v2", self._key.headers, self._upstream.health_s)
+        with suppress(msgspec.DecodeError):
+            replica.takes_bytes = status == 200 and oip.server(body).takes_bytes
+        if not self._oip.model.inputs:
+            path = oip.model_path(self._upstream.model or self.pool.model)
+            status, body = await replica.get(path, self._key.headers, self._upstream.health_s)
+            with suppress(msgspec.DecodeError):
+                self._oip.model = oip.described(body) if status == 200 else self._oip.model
+
+    def _takes_bytes(self) -> bool:
+        """Return whether every server that can be asked takes tensors as bytes."""
+        return self._upstream.api == "oip" and bool(self._fleet.ready) and all(item.takes_bytes for item in self._fleet.ready)
+
+
+def _checked(pool: ServedPool, task: Task) -> Upstream:
+    """Return where a pool's servers are; raise ``InputError`` where they can not be asked."""
+    upstream = pool.upstream
+    if upstream is None or not upstream.replicas:
+        msg = f"pool {pool.name!r} names no servers"
+        raise InputError(msg, resolve="give it `upstream` with the base URL of each replica")
+    if task not in TASKS[upstream.api]:
+        able = ", ".join(sorted(TASKS[upstream.api]))
+        msg = f"pool {pool.name!r}: servers of the protocol {upstream.api!r} are asked for {able}, not for {task!r}"
+        raise InputError(msg, resolve="correct the model's `task`, or the servers' `api`")
+    for base in upstream.replicas:
+        if not _is_base_url(base):
+            shown = base.rsplit("@", 1)[-1]  # never a key that stands before it
+            msg = (
+                f"pool {pool.name!r}: got the base URL {shown!r}, expected one such as http://10.0.0.4:8000, without a key in it"
+            )
+            raise InputError(msg, resolve="correct it; a key goes into a file that `key_from` names")
+    return upstream
+
+
+def _is_base_url(base: str) -> bool:
+    """Return whether paths can be put after it."""
+    try:
+        parts = urlsplit(base)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and not re.search(r"[@?#\s]", base)

@@ -1,0 +1,106 @@
+"""One server: its connections, what it has to do, and what is known of how it is."""
+
+import asyncio
+import time
+from hashlib import blake2b
+
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from yarl import URL
+
+from tightrope.policy.route import expected_wait
+from tightrope.serve.settings import Upstream
+
+KEEP_ALIVE_S = 4.0
+"""Less than the 5 s after which uvicorn, and so vLLM, closes an idle connection: a request must not meet one that closes."""
+NAMES_S = 10
+"""For which the addresses of a name are kept."""
+_MASK = (1 << 64) - 1
+
+
+class Replica:
+    """One server at a base URL; lives in one event loop."""
+
+    def __init__(self, base: str, upstream: Upstream, host: str = "") -> None:
+        """Connect to nothing yet; ``host`` is the server's name where the URL has its address."""
+        self.base, self.host = base, host
+        self.name = base.split("://", 1)[1]
+        self.since_s = time.monotonic()
+        self.seed = number(base.encode())
+        self.outstanding = 0
+        """Requests on it."""
+        self.used = 0
+        """Which request was its last: of replicas with as much to do, the one that was asked longest ago is next."""
+        self.ready = self.there = self.leaving = False
+        """It may be asked; something listens there; it takes no more and goes when it is done."""
+        self.was_ready = False
+        self.takes_bytes = False
+        """Of the Open Inference Protocol: tensors as bytes."""
+        self.rests_until_s = 0.0
+        """It is not asked before then,"""
+        self.told: int = 0
+        """because it said so, with this status; 0 is that it failed."""
+        self.out_until_s = 0.0
+        self.failed = self.failed_checks = self.ejected = 0
+        """Requests and checks that failed one after another; times that it was left out for how it answered."""
+        self.due = asyncio.Event()
+        """It is to be checked now."""
+        self._urls: dict[str, URL] = {}
+        self._before_path = base.removesuffix("/v1")  # many state a base URL with it, as OpenAI's own clients want it
+        self._connect_s = upstream.connect_s
+        self._session = ClientSession(
+            connector=TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=NAMES_S),
+            timeout=ClientTimeout(total=None, connect=upstream.connect_s, sock_read=upstream.answer_s),
+            headers={"Host": host} if host else None,
+            skip_auto_headers=("Accept-Encoding", "User-Agent"),
+            cookie_jar=DummyCookieJar(),
+        )
+
+    @property
+    def wait(self) -> tuple[float, int]:
+        """By which replicas are compared: the least goes first."""
+        return expected_wait(self.outstanding, 1.0), self.used
+
+    async def post(self, path: str, body: bytes, headers: dict[str, str]) -> ClientResponse:
+        """Send a request; return when the answer's head has come."""
+        return await self._session.post(
+            self._url(path), data=body, headers=headers, allow_redirects=False, server_hostname=self._server_name
+        )
+
+    async def get(self, path: str, headers: dict[str, str], within_s: float, most_bytes: int = 1 << 20) -> tuple[int, bytes]:
+        """Return status and body (as much of it as may be) of a small question."""
+        timeout = ClientTimeout(total=within_s, connect=self._connect_s)
+        async with self._session.get(
+            self._url(path), headers=headers, allow_redirects=False, timeout=timeout, server_hostname=self._server_name
+        ) as response:
+            return response.status, await response.content.read(most_bytes)
+
+    async def close(self) -> None:
+        """Close all connections, whatever is on them."""
+        await self._session.close()
+
+    @property
+    def _server_name(self) -> str | None:
+        """The name that its certificate must have, where that is not in the URL."""
+        return self.host.rsplit(":", 1)[0] if self.host and self.base.startswith("https") else None
+
+    def _url(self, path: str) -> URL:
+        """Return the URL of a path, which is one of few."""
+        if (found := self._urls.get(path)) is None:
+            found = self._urls[path] = URL(self._before_path + path, encoded=True)
+        return found
+
+
+def number(key: bytes) -> int:
+    """Return 64 bits that are the same in every process."""
+    return int.from_bytes(blake2b(key, digest_size=8).digest(), "big")
+
+
+def nearness(key: int, seed: int) -> int:
+    """Return how near a key is to a replica: the nearest is the same for every gateway, and the others' when it goes (rendezvous hashing).
+
+    The mixing is that of splitmix64 (Steele, Lea, Flood, 2014).
+    """
+    mixed = key ^ seed
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB & _MASK
+    return mixed ^ (mixed >> 31)

@@ -1,0 +1,193 @@
+"""Asking a replica, and what its answer means: passed on, asked again elsewhere, or refused."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientPayloadError,
+    ClientResponse,
+    ConnectionTimeoutError,
+    SocketTimeoutError,
+)
+
+from tightrope.serve.records import Call
+from tightrope.serve.refusals import Malformed, Refusal, TimedOut, TooLarge, TooMany, Unavailable, UpstreamFailed
+from tightrope.serve.upstream.asked import Asked, Whole, broken, error_of
+from tightrope.serve.upstream.fleet import Fleet
+from tightrope.serve.upstream.replica import Replica
+
+Again: TypeAlias = Literal["never", "elsewhere", "freely"]
+"""``elsewhere``: nothing of the answer has come, within the budget; ``freely``: it was not even sent."""
+PASSED_ON = {400: Malformed, 413: TooLarge, 422: Malformed}
+"""What the client did wrong, in the server's words; any other 4xx is ours: the key, the model's name, the path."""
+UNASKED_REST_S = 1.0
+"""Where a server turns a request away with 429 and does not say for how long."""
+ERROR_BYTES = 64 * 1024
+EVENT_STREAM = "text/event-stream"
+
+
+class Failure(Exception):  # noqa: N818 - it is caught here, or turned into a refusal
+    """One replica did not answer; ``again`` says whether another may be asked."""
+
+    def __init__(self, refusal: Refusal, again: Again = "never") -> None:
+        self.refusal, self.again = refusal, again
+        super().__init__(refusal.message)
+
+
+@dataclass(slots=True)
+class Got:
+    """A replica's answer: whole, or the first part of a stream."""
+
+    replica: Replica
+    whole: Whole | None = None
+    first: bytes = b""
+    response: ClientResponse | None = None
+    """Of a stream: what follows."""
+
+
+class Sender:
+    """Asks replicas, and tells the fleet how they did. Whoever gets an answer with a stream releases its replica."""
+
+    def __init__(self, fleet: Fleet, headers: Callable[[], dict[str, str]], most_bytes: int, model: str) -> None:
+        """``headers`` go with each request; an answer has so many bytes at most; ``model`` is the server's name for it."""
+        self._fleet, self._headers, self._most_bytes, self._model = fleet, headers, most_bytes, model
+
+    async def ask(self, call: Call, asked: Asked, replica: Replica) -> Got:
+        """Return the answer of a replica that has a place for the call; raise ``Failure``, and then the place is free again."""
+        keep = False
+        try:
+            got = await self._ask(call, asked, replica)
+            keep = got.response is not None
+            return got
+        finally:
+            if not keep:
+                self._fleet.release(replica)
+
+    async def ask_two(self, call: Call, asked: Asked, replica: Replica, after_s: float, may: Callable[[], bool]) -> Got:
+        """Return the answer that comes first, of a replica and, where it has not begun to answer by then, of another one too.
+
+        ``may`` says whether another request is within the budget. The slower one is given up.
+        """
+        tasks = {asyncio.create_task(self.ask(call, asked, replica))}
+        try:
+            await asyncio.wait(tasks, timeout=after_s)
+            second = self._fleet.pick(b"", (replica,)) if not any(task.done() for task in tasks) and may() else None
+            if second is replica:
+                self._fleet.release(second)
+            elif second is not None:
+                tasks.add(asyncio.create_task(self.ask(call, asked, second)))
+            left = set(tasks)
+            while left:
+                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+                good = next((task for task in done if task.exception() is None), None)
+                if good is not None:
+                    tasks.discard(good)
+                    return good.result()
+            return tasks.pop().result()  # all failed: one of them says why
+        finally:
+            await self._give_up(tasks)
+
+    async def _give_up(self, tasks: set[asyncio.Task[Got]]) -> None:
+        """Break off what is still asked, and let go of what came too late."""
+        for task in tasks:
+            task.cancel()
+        for found in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(found, Got) and found.response is not None:
+                found.response.close()
+                self._fleet.release(found.replica)
+
+    async def _ask(self, call: Call, asked: Asked, replica: Replica) -> Got:
+        """Return the answer of a replica; raise ``Failure``."""
+        headers = {**asked.headers, **self._headers(), "X-Request-Id": call.identity}
+        if call.traceparent:
+            headers["traceparent"] = call.traceparent
+        try:
+            response = await replica.post(asked.path, asked.body, headers)
+        except (ClientConnectorError, ConnectionTimeoutError) as error:
+            raise self._not_sent(replica, error) from error
+        except (ClientError, OSError) as error:
+            raise self._broken_off(replica, error) from error
+        try:
+            got = await self._read(call, replica, response)
+        except BaseException:
+            response.close()
+            raise
+        self._fleet.answered(replica)
+        return got
+
+    async def _read(self, call: Call, replica: Replica, response: ClientResponse) -> Got:
+        """Return what came of an answer whose head says that it is one; raise ``Failure``."""
+        if response.status != 200:
+            raise await self._refused(replica, response)
+        begun = False
+        try:
+            if call.stream and response.content_type == EVENT_STREAM:
+                if first := await response.content.readany():
+                    return Got(replica, first=first, response=response)
+                raise self._broken_off(replica, ClientPayloadError("an empty stream"))
+            body = bytearray()
+            while part := await response.content.readany():
+                begun = True
+                body += part
+                if len(body) > self._most_bytes:
+                    raise Failure(broken(f"more than {self._most_bytes:,} bytes"))
+        except (ClientError, OSError) as error:
+            failure = self._broken_off(replica, error)
+            raise Failure(failure.refusal) if begun else failure from error
+        return Got(replica, Whole(response.content_type, response.headers, bytes(body)))
+
+    # ---------------------------------------------------------------------------------------------------------- what went wrong
+
+    def _not_sent(self, replica: Replica, error: ClientError) -> Failure:
+        """Return the failure of a request that no server got."""
+        if isinstance(error, ConnectionTimeoutError):
+            self._fleet.failure(replica, "no connection in time", rest=True)
+        else:
+            self._fleet.unreachable(replica)
+        return Failure(UpstreamFailed("no server of the model could be reached", reason="connect"), "freely")
+
+    def _broken_off(self, replica: Replica, error: Exception) -> Failure:
+        """Return the failure of a request whose answer did not come whole."""
+        if isinstance(error, SocketTimeoutError):
+            self._fleet.failure(replica, "silence", rest=False)
+            return Failure(TimedOut("the model's server did not answer in time", reason="upstream_silent"))
+        self._fleet.failure(replica, type(error).__name__, rest=True)
+        return Failure(UpstreamFailed("the model's server broke off before it had answered", reason="broken_off"), "elsewhere")
+
+    async def _refused(self, replica: Replica, response: ClientResponse) -> Failure:
+        """Return the failure that a status other than 200 stands for."""
+        status, after_s = response.status, retry_after(response)
+        body = b""
+        with suppress(ClientError, OSError):
+            body = await response.content.read(ERROR_BYTES)
+        response.close()
+        if status in PASSED_ON:
+            self._fleet.answered(replica)
+            message, field = error_of(body)
+            said = self._in_our_words(message) or f"the model's server refused the request with {status}"
+            return Failure(PASSED_ON[status](said, parameter=field))
+        if status == 429 or (status == 503 and after_s is not None):
+            self._fleet.told(replica, status, UNASKED_REST_S if after_s is None else after_s)
+            kind = TooMany if status == 429 else Unavailable
+            said = "the model's servers take no more requests now"
+            return Failure(kind(said, retry_after_s=after_s or UNASKED_REST_S, reason="upstream_busy"), "elsewhere")
+        if status >= 500:
+            busy = status in {502, 503, 504}
+            self._fleet.failure(replica, str(status), rest=busy)
+            return Failure(UpstreamFailed(f"the model's server failed with {status}"), "elsewhere" if busy else "never")
+        return Failure(UpstreamFailed(f"the model's server answered with {status}", reason=f"status_{status}"))
+
+    def _in_our_words(self, message: str) -> str:
+        """Return a server's message without its own name for the model."""
+        return message.replace(self._model, "the model") if self._model else message
+
+
+def retry_after(response: ClientResponse) -> float | None:
+    """Return the seconds after which a server wants to be asked again; None where it does not say, or as a date."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
