@@ -30,7 +30,7 @@ class Slow:
         self.now = now
         self.paid += spent
         share = max(self.capacity, sum((self.weights[use] for use in self.active), Fraction(0)))
-        for use in self.active:
+        for use in self.active if share else ():  # what has no weight takes nothing
             self.taken[use] += spent * self.weights[use] / share
 
 
