@@ -12,6 +12,7 @@ import numpy as np
 from grpc import aio
 from numpy.typing import NDArray
 
+from tightrope.serve.access.keys import allow
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols.http import NONE, Asked, caller_of, identity_of, refusal_headers
 from tightrope.serve.protocols.oip import (
@@ -141,6 +142,7 @@ class Service:
         """Return tensors for tensors, raw."""
         arrived_s = time.monotonic()
         asked = Asked(identity_of(headers), await caller_of(self.gateway, headers), arrived_s, headers)
+        allow(asked.caller, "infer")
         model = model_of(self.gateway, asked.caller, request.model_name, request.model_version)
         wanted = [output.name for output in request.outputs]
         for item in (request, *request.inputs, *request.outputs):

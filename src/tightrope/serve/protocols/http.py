@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from tightrope.serve.access.keys import allow
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.records import NUSD_PER_USD, Call, Caller, Reply, Task, Tensors
 from tightrope.serve.refusals import Failed, Forbidden, Malformed, Refusal, TooLarge, Unsupported
@@ -26,23 +27,18 @@ Header: TypeAlias = tuple[bytes, bytes]
 ANSWERING = "tightrope.answering"
 """Key in a scope: the call that is answered, which ``guard.py`` cancels where the client hangs up."""
 GONE = "the client is gone"
-WANTED = frozenset(
-    (
-        b"authorization",
-        b"api-key",
-        b"content-length",
-        b"content-encoding",
-        b"cache-control",
-        b"expect",
-        b"inference-header-content-length",
-        b"origin",
-        b"traceparent",
-        b"x-request-id",
-        b"x-tightrope-class",
-        b"x-tightrope-session",
-        b"x-tightrope-tag",
-    )
-)
+SAID = frozenset((b"cache-control", b"traceparent", b"x-tightrope-class", b"x-tightrope-session", b"x-tightrope-tag"))
+"""Header fields that say more of a call."""
+WANTED = SAID | {
+    b"authorization",
+    b"api-key",
+    b"content-length",
+    b"content-encoding",
+    b"expect",
+    b"inference-header-content-length",
+    b"origin",
+    b"x-request-id",
+}
 SANE = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 """Request identities that are taken over; of others nothing is said, and one is made."""
 CLOSE: Header = (b"connection", b"close")
@@ -80,7 +76,7 @@ class Asked:
         headers = self.headers
         call = Call(self.identity, self.caller, task, model, inputs, self.arrived_s, self.traffic_class, body, parameters, stream)
         call.deadline_s = self.deadline_s
-        if len(headers) > 2:
+        if not SAID.isdisjoint(headers):
             self._say(call, headers)
         return call
 
@@ -217,6 +213,7 @@ async def answer(gateway: GatewayLike, endpoint: Endpoint, scope: Scope, receive
     identity = identity_of(headers)
     try:
         caller = await caller_of(gateway, headers)
+        allow(caller, "infer")
         body = await read_body(receive, headers, endpoint.limits.body_bytes)
         if body is None:
             return

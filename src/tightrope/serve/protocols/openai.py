@@ -31,6 +31,15 @@ class EmbeddingsAsked(msgspec.Struct, gc=False):
     dimensions: int | None = None
 
 
+class TokensAsked(msgspec.Struct, gc=False):
+    """The same with tokens, each model's own."""
+
+    model: str
+    input: msgspec.Raw
+    encoding_format: str | None = None
+    dimensions: int | None = None
+
+
 class ClassifyAsked(msgspec.Struct, gc=False):
     """Body of ``/v1/classify``."""
 
@@ -63,12 +72,12 @@ class Embeddings:
         self._decode = msgspec.json.Decoder(EmbeddingsAsked).decode
 
     def read(self, body: bytes, asked: Asked) -> tuple[Call, Write]:
-        """Return the call; texts alone are taken."""
+        """Return the call; of tokens it has no inputs, the body is passed on to a server that takes them."""
         try:
             stated = self._decode(body)
+            texts = texts_of(stated.input, self.limits)
         except UNREADABLE as error:
-            raise _no_text(error) from None
-        texts = texts_of(stated.input, self.limits)
+            stated, texts = self._tokens(body, error), ()
         kind, dimensions = stated.encoding_format, stated.dimensions
         if kind is not None and kind not in {"float", "base64"}:
             msg = f"encoding_format: 'float' or 'base64' is expected, not {kind[:40]!r}"
@@ -76,9 +85,28 @@ class Embeddings:
         if dimensions is not None and dimensions < 1:
             msg = "dimensions: 1 or more are expected"
             raise Malformed(msg, parameter="dimensions")
-        parameters = NONE if dimensions is None else {"dimensions": dimensions}
+        parameters: dict[str, Any] = {} if dimensions is None else {"dimensions": dimensions}
+        if not texts:
+            parameters["cache"] = False  # what is asked is in the body alone
         call = asked.call("embed", stated.model, texts, body=body, parameters=parameters)
         return call, partial(_write_embeddings, call, _base64 if kind == "base64" else _floats)
+
+    def _tokens(self, body: bytes, error: Exception) -> "TokensAsked":
+        """Return a body whose input is one list of tokens or several; raise what was wrong with it as texts where it is neither."""
+        if not isinstance(error, msgspec.ValidationError) or "$.input[" not in str(error):
+            raise malformed(error) from None
+        try:
+            stated = msgspec.json.decode(body, type=TokensAsked)
+            if memoryview(stated.input).tobytes().count(b"[") - 1 > self.limits.inputs:
+                msg = f"input: more than the {self.limits.inputs} lists that are taken at a time"
+                raise TooLarge(msg, parameter="input")
+            lists = msgspec.json.decode(stated.input, type=list[int | list[int]])
+        except UNREADABLE:
+            raise malformed(error) from None
+        if len({type(item) for item in lists}) != 1 or [] in lists:
+            msg = "input: texts, one list of tokens, or lists of tokens are expected, none of them empty"
+            raise Malformed(msg, parameter="input")
+        return stated
 
     refuse = staticmethod(openai_error)
 
@@ -95,7 +123,7 @@ class Classify:
         try:
             stated = self._decode(body)
         except UNREADABLE as error:
-            raise _no_text(error) from None
+            raise malformed(error) from None
         call = asked.call("classify", stated.model, texts_of(stated.input, self.limits), body=body)
         return call, partial(_write_classes, call)
 
@@ -181,17 +209,6 @@ def texts_of(stated: str | list[str], limits: Limits) -> tuple[str, ...]:
     return tuple(stated)
 
 
-def _no_text(error: Exception) -> Malformed:
-    """Return the refusal; tokens have a word of their own, since OpenAI takes them."""
-    refusal = malformed(error)
-    where = refusal.parameter or ""
-    if where.startswith("input[") and (refusal.message.endswith(("not a whole number", "not a list"))):
-        return Malformed(
-            "input: a text or a list of texts is expected; tokens are not taken, since each model has its own", parameter="input"
-        )
-    return refusal
-
-
 # ------------------------------------------------------------------------------------------------------------------------ writing
 
 
@@ -216,6 +233,9 @@ def _write_embeddings(call: Call, form: Callable[[NDArray[Any]], bytes], reply: 
     """Return embeddings."""
     if reply.raw is not None:
         return _write_raw(reply)
+    if not call.inputs:
+        msg = "input: tokens are not taken by this model: send texts"
+        raise Malformed(msg, parameter="input")
     vectors = vectors_of(reply)
     _check_dimensions(call, vectors)
     if len(vectors) == 1:
