@@ -1,6 +1,8 @@
 """Servers that break, are slow, full, or gone: what a client sees of it."""
 
 import asyncio
+import time
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -345,6 +347,17 @@ def test_a_server_that_says_when_to_come_back_is_left_alone_until_then() -> None
                     assert 0.0 < caught.value.retry_after_s <= 30.0
                 assert len(server.asked) == 1
                 assert on.ready == 1
+
+    within(work())
+
+
+def test_a_server_may_say_when_to_come_back_as_a_date_or_not_at_all() -> None:
+    async def work() -> None:
+        for said, least, most in ((formatdate(time.time() + 40, usegmt=True), 30.0, 40.0), ("soon", 1.0, 1.0), ("", 1.0, 1.0)):
+            async with bench(Server([says({}, 429, **{"Retry-After": said})]), retries=0) as on:
+                with pytest.raises(TooMany) as caught:
+                    await on.ask()
+                assert least <= caught.value.retry_after_s <= most
 
     within(work())
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from hashlib import blake2b
 
-from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, StreamReader, TCPConnector
 from yarl import URL
 
 from tightrope.policy.route import expected_wait
@@ -72,7 +72,7 @@ class Replica:
         async with self._session.get(
             self._url(path), headers=headers, allow_redirects=False, timeout=timeout, server_hostname=self._server_name
         ) as response:
-            return response.status, await response.content.read(most_bytes)
+            return response.status, await read_most(response.content, most_bytes)
 
     async def close(self) -> None:
         """Close all connections, whatever is on them."""
@@ -88,6 +88,14 @@ class Replica:
         if (found := self._urls.get(path)) is None:
             found = self._urls[path] = URL(self._before_path + path, encoded=True)
         return found
+
+
+async def read_most(content: StreamReader, most_bytes: int) -> bytes:
+    """Return an answer's body, or as much of it as may be."""
+    body = b""
+    while len(body) < most_bytes and (part := await content.readany()):
+        body += part
+    return body[:most_bytes]
 
 
 def number(key: bytes) -> int:

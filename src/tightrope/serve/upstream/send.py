@@ -1,9 +1,11 @@
 """Asking a replica, and what its answer means: passed on, asked again elsewhere, or refused."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Literal, TypeAlias
 
 from aiohttp import (
@@ -19,7 +21,7 @@ from tightrope.serve.records import Call
 from tightrope.serve.refusals import Malformed, Refusal, TimedOut, TooLarge, TooMany, Unavailable, UpstreamFailed
 from tightrope.serve.upstream.asked import Asked, Whole, broken, error_of
 from tightrope.serve.upstream.fleet import Fleet
-from tightrope.serve.upstream.replica import Replica
+from tightrope.serve.upstream.replica import Replica, read_most
 
 Again: TypeAlias = Literal["never", "elsewhere", "freely"]
 """``elsewhere``: nothing of the answer has come, within the budget; ``freely``: it was not even sent."""
@@ -76,11 +78,11 @@ class Sender:
         tasks = {asyncio.create_task(self.ask(call, asked, replica))}
         try:
             await asyncio.wait(tasks, timeout=after_s)
-            second = self._fleet.pick(b"", (replica,)) if not any(task.done() for task in tasks) and may() else None
-            if second is replica:
-                self._fleet.release(second)
-            elif second is not None:
+            second = None if any(task.done() for task in tasks) else self._fleet.pick(b"", (replica,))
+            if second is not None and second is not replica and may():
                 tasks.add(asyncio.create_task(self.ask(call, asked, second)))
+            elif second is not None:
+                self._fleet.release(second)
             left = set(tasks)
             while left:
                 done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
@@ -164,7 +166,7 @@ class Sender:
         status, after_s = response.status, retry_after(response)
         body = b""
         with suppress(ClientError, OSError):
-            body = await response.content.read(ERROR_BYTES)
+            body = await read_most(response.content, ERROR_BYTES)
         response.close()
         if status in PASSED_ON:
             self._fleet.answered(replica)
@@ -188,6 +190,11 @@ class Sender:
 
 
 def retry_after(response: ClientResponse) -> float | None:
-    """Return the seconds after which a server wants to be asked again; None where it does not say, or as a date."""
+    """Return the seconds after which a server wants to be asked again, said as such or as a date; None where it does not say."""
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
