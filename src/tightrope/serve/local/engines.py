@@ -1,0 +1,181 @@
+"""The engine threads that all pools of this process share, and who gets a core that has become free.
+
+Everything but ``Work.run`` happens in the event loop, so nothing here needs a lock.
+"""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Protocol
+
+from tightrope.serve.ledger.meter import MachineMeter
+from tightrope.serve.local.placement import held_to, places, usable_cores
+
+LEAST_WAIT_S = 5e-4
+"""A loop's timer may be early by as much: asking again at once would keep the core busy until the time has come."""
+JOIN_S = 5.0
+
+Urgency = tuple[bool, int, float]
+"""What goes first: what can not wait before what can, then the larger priority (negated), then who came first."""
+
+
+class Work(Protocol):
+    """A batch on its way through an engine."""
+
+    slot: int
+    """Which engine it is on; set when it begins."""
+    threads: int
+
+    def run(self) -> None:
+        """Work, in an engine's thread; never raises."""
+        ...
+
+    def ended(self, now_s: float) -> None:
+        """Hear, in the event loop, that it ran."""
+        ...
+
+
+class Feeder(Protocol):
+    """A pool that has work for engines."""
+
+    threads: int
+    """Cores that one of its engines takes."""
+
+    def urgency(self) -> Urgency | None:
+        """Return how urgent the first of what waits is; None where nothing can begin."""
+        ...
+
+    def take(self, now_s: float, free: int) -> Work | float | None:
+        """Return a batch for one of ``free`` engines; or when to ask again; or None where nothing is left to begin."""
+        ...
+
+
+class Engines:
+    """``cores`` threads; an engine of a model takes as many neighbouring ones as it has threads.
+
+    ``meter`` is the machine's: every batch is a use of the weight of its engine's threads.
+    """
+
+    def __init__(self, cores: int, meter: MachineMeter, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take ``cores`` engine threads, 0 as many as this process may use; they start with the first pool."""
+        self.cores = cores or usable_cores()
+        self.meter, self.clock = meter, clock
+        self.places = places(self.cores)
+        self._free = [True] * self.cores
+        self._idle = self.cores
+        self._inboxes: list[SimpleQueue[Work | None]] = []
+        self._threads: list[threading.Thread] = []
+        self._pools: list[Feeder] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, pool: Feeder) -> None:
+        """Begin to ask a pool for work; call it in the event loop."""
+        if not self._threads:
+            self._loop = asyncio.get_running_loop()
+            self._inboxes = [SimpleQueue() for _ in range(self.cores)]
+            self._threads = [
+                threading.Thread(target=self._serve, args=(core, self._loop), name=f"engine-{core}", daemon=True)
+                for core in range(self.cores)
+            ]
+            for thread in self._threads:
+                thread.start()
+        self._pools.append(pool)
+
+    def remove(self, pool: Feeder) -> None:
+        """Ask a pool no longer, which has nothing running; the threads end with the last one."""
+        self._pools.remove(pool)
+        if self._pools:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        for inbox in self._inboxes:
+            inbox.put(None)
+        for thread in self._threads:
+            thread.join(JOIN_S)
+        self._threads.clear()
+        self._loop = None
+
+    def poke(self) -> None:
+        """Give out work once what is ready in the loop has run: requests that came together are seen together."""
+        if not self._asked and self._loop is not None:
+            self._asked = True
+            self._loop.call_soon(self._give)
+
+    def free_slots(self, threads: int) -> int:
+        """Return how many engines of so many threads could begin now."""
+        if threads == 1:
+            return self._idle
+        return sum(all(self._free[first : first + threads]) for first in range(0, self.cores - threads + 1, threads))
+
+    def _give(self) -> None:
+        """Give every free core to whoever goes first, until none is free or nobody has work."""
+        self._asked = False
+        now_s = self.clock()
+        again_s = math.inf
+        pools = self._pools if len(self._pools) == 1 else list(self._pools)
+        while self._idle and pools:
+            pool = pools[0] if len(pools) == 1 else self._first(pools)
+            free = self.free_slots(pool.threads) if pool is not None else 0
+            if pool is None or not free:  # whoever goes first and needs more cores has them as they become free
+                break
+            work = pool.take(now_s, free)
+            if work is None or isinstance(work, float):
+                again_s = min(again_s, math.inf if work is None else work)
+                pools = [other for other in pools if other is not pool]
+                continue
+            self._begin(work)
+        self._ask_again(again_s, now_s)
+
+    def _first(self, pools: list[Feeder]) -> Feeder | None:
+        """Return the pool whose first waiting request goes first."""
+        best: Feeder | None = None
+        best_urgency: Urgency | None = None
+        for pool in pools:
+            urgency = pool.urgency()
+            if urgency is not None and (best_urgency is None or urgency < best_urgency):
+                best, best_urgency = pool, urgency
+        return best
+
+    def _begin(self, work: Work) -> None:
+        """Hand a batch to the first engine that is free."""
+        first, threads = 0, work.threads
+        while not all(self._free[first : first + threads]):
+            first += threads
+        self._free[first : first + threads] = [False] * threads
+        self._idle -= threads
+        work.slot = first // threads
+        self._inboxes[first].put(work)
+
+    def _end(self, work: Work) -> None:
+        """Take an engine back."""
+        threads = work.threads
+        first = work.slot * threads
+        self._free[first : first + threads] = [True] * threads
+        self._idle += threads
+        work.ended(self.clock())
+        self.poke()
+
+    def _ask_again(self, again_s: float, now_s: float) -> None:
+        """Ask again at a time; infinite is when something happens."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if again_s < math.inf and self._loop is not None:
+            self._timer = self._loop.call_later(max(again_s - now_s, LEAST_WAIT_S), self.poke)
+
+    def _serve(self, core: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Run what comes, in an engine's thread, until None comes or the loop has closed."""
+        inbox = self._inboxes[core]
+        with held_to(self.places[core]):
+            while (work := inbox.get()) is not None:
+                work.run()
+                try:
+                    loop.call_soon_threadsafe(self._end, work)
+                except RuntimeError:
+                    return
+                del work  # the answers of one batch are not kept until the next

@@ -1,0 +1,415 @@
+"""``LocalPool``: a pool whose model runs in this process; it loads and unloads, queues, answers and says how things stand."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from tightrope.base.errors import TightropeError
+from tightrope.base.plan import ServedClass
+from tightrope.policy.scale import sleeps, wakes
+from tightrope.serve.interfaces import Load
+from tightrope.serve.ledger.meter import Use
+from tightrope.serve.local.choosing import Rules, choose
+from tightrope.serve.local.engines import Engines, Urgency
+from tightrope.serve.local.loading import Found, Loaded, check_files, load
+from tightrope.serve.local.models import Model
+from tightrope.serve.local.waiting import Item, Ticket, Waiting
+from tightrope.serve.records import Call, Reply, Signature, Task
+from tightrope.serve.refusals import Failed, Unavailable
+from tightrope.serve.settings import ServedPool
+
+log = logging.getLogger(__name__)
+
+ROOM = 0.25
+"""Share of the shortest promised time that a batch of work that can wait may take an engine for."""
+RATE_S = 10.0
+"""Arrivals are counted over about so long."""
+NEW = 0.05
+"""Share that the latest batch has in the time of an item."""
+
+
+class BatchMetrics(Protocol):
+    """What is counted of batches."""
+
+    def batch(self, pool: str, size: int, service_s: float) -> None:
+        """Count a batch, and the time that an engine worked on it."""
+        ...
+
+
+class Batch:
+    """Items that go through an engine together."""
+
+    __slots__ = (
+        "_sessions",
+        "answers",
+        "began_s",
+        "busy_s",
+        "clock",
+        "ended_s",
+        "items",
+        "model",
+        "pool",
+        "slot",
+        "threads",
+        "use",
+    )
+
+    def __init__(self, pool: "LocalPool", loaded: Loaded, items: list[Item], use: Use, clock: Callable[[], float]) -> None:
+        """Note what is to run; ``use`` has begun on the meter."""
+        self.pool, self.items, self.use, self.clock = pool, items, use, clock
+        self._sessions = loaded.sessions
+        self.threads, self.slot, self.model = loaded.found.threads, 0, loaded.model
+        self.answers: list[Any] = []
+        """Of each item its answer, or the exception that it met."""
+        self.began_s = self.ended_s = self.busy_s = 0.0
+
+    def run(self) -> None:
+        """Run the model; where a batch fails, its items one by one, so that one of them does not fail the others."""
+        self.began_s, busy_s = self.clock(), time.thread_time()
+        self.answers = self._attempt(self.items)
+        if len(self.items) > 1 and isinstance(self.answers[0], Exception):
+            self.answers = [self._attempt([item])[0] for item in self.items]
+        self.ended_s, self.busy_s = self.clock(), time.thread_time() - busy_s
+
+    def ended(self, now_s: float) -> None:
+        """Hand the answers out."""
+        self.pool.batch_ended(self, now_s)
+
+    def _attempt(self, items: list[Item]) -> list[Any]:
+        """Return the answers, or the exception for each."""
+        try:
+            return self.model.run(self._sessions[self.slot], items)
+        except Exception as error:  # noqa: BLE001 - the runtime raises kinds of its own, and none may end the thread
+            return [error] * len(items)
+
+
+class LocalPool:
+    """A ``Backend`` in this process.
+
+    ``start`` raises ``InputError`` where the model's files are not what they should be, and ``MissingExtraError`` where a runtime is
+    missing. ``cold_start_s`` is what the last loading took, from asking for the model to its being warm; None before.
+    """
+
+    def __init__(
+        self, pool: ServedPool, task: Task, classes: Mapping[str, ServedClass], engines: Engines, metrics: BatchMetrics
+    ) -> None:
+        """Take the pool as it was set; nothing is loaded yet."""
+        self.pool, self.task = pool, task
+        self.cold_start_s: float | None = None
+        self.threads = 1
+        self._engines, self._metrics, self._clock = engines, metrics, engines.clock
+        self._levels = _levels(classes)
+        self._within_s = {name: served.answer_within_s or math.inf for name, served in classes.items()}
+        self._waiting = Waiting(len(set(self._levels.values())) or 1)
+        self._priorities = sorted({served.priority for served in classes.values()}, reverse=True) or [0]
+        self._load = Load(0, waiting=dict.fromkeys(classes, 0), requests_per_s=pool.requests_per_s)
+        self._loaded: Loaded | None = None
+        self._found: Found | None = None
+        self._rules: Rules | None = None
+        self._waking: asyncio.Task[Loaded] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._quiet: asyncio.Event | None = None
+        self._stopping = self._refusing = self._kept = False
+        self._names = pool.local.labels if pool.local is not None and task == "classify" else ()
+        self._rate_per_s = self._counted_s = self._idle_s = self._item_s = 0.0
+
+    # ------------------------------------------------------------------------------------------------------- life of a pool
+
+    async def start(self) -> None:
+        """Load the model, unless it is loaded by its first request; then its files are looked at."""
+        local = self.pool.local
+        if local is None or local.keep_loaded:
+            await self._wake()
+        else:
+            await asyncio.to_thread(check_files, local, self.task)
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._engines.add(self)
+
+    async def stop(self, within_s: float) -> None:
+        """Take nothing more, finish what has begun within the time, refuse the rest, and unload."""
+        self._stopping = True
+        if self._quiet is None:
+            return
+        try:
+            await asyncio.wait_for(self._quiet.wait(), within_s)
+        except TimeoutError:
+            self._refusing = True
+            for item in self._waiting.everything():
+                self._refuse(item.ticket, self._unavailable())
+            await self._quiet.wait()  # for the batches that run, which can not be broken off
+        self._engines.remove(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._unload()
+        self._quiet = None
+
+    def load(self) -> Load:
+        """Return how things stand now."""
+        state = self._load
+        state.held = 0 if self._loaded is not None else sum(state.waiting.values())
+        return state
+
+    def keep_answers(self) -> None:
+        """Say that answers are kept, or judged by their confidence: a model whose answers depend on their batch runs them one by one."""
+        self._kept = True
+        self._set_rules()
+
+    @property
+    def varies(self) -> bool:
+        """Whether the model's answers depend on what is in their batch; known once it was loaded."""
+        return self._found is not None and self._found.varies
+
+    @property
+    def signature(self) -> Signature | None:
+        """What a model that takes tensors takes and gives; None of others, and before it was loaded once."""
+        return self._found.signature if self._found is not None else None
+
+    async def _wake(self) -> None:
+        """Return when the model is loaded: by one thread, however many ask."""
+        if self._waking is None and wakes(1, int(self._loaded is not None)):
+            self._load.replicas_starting = self.pool.replicas_per_machine
+            self._waking = asyncio.create_task(self._load_model())
+            self._waking.add_done_callback(lambda task: task.cancelled() or task.exception())  # whoever asked may have gone
+        if self._waking is not None:
+            await asyncio.shield(self._waking)
+
+    async def _load_model(self) -> Loaded:
+        """Load the model, in a thread."""
+        began_s = self._clock()
+        within_s = min(self._within_s.values(), default=math.inf)
+        try:
+            loaded = await asyncio.to_thread(load, self.pool, self.task, self._engines.places, self._found, within_s)
+        finally:
+            self._load.replicas_starting, self._waking = 0, None
+        self._loaded, self._found, self.threads = loaded, loaded.found, loaded.found.threads
+        self.cold_start_s = self._clock() - began_s
+        self._load.replicas_ready = self.pool.replicas_per_machine
+        self._set_rules()
+        if self.pool.local is not None:
+            log.info("%s: %s loaded in %.2f s", self.pool.name, self.pool.local.path.name, self.cold_start_s)
+        self._sleep_later()
+        return loaded
+
+    def _set_rules(self) -> None:
+        """Take what is known of the model into the rules of batches."""
+        if self._found is None:
+            return
+        alone = self._kept and self._found.varies
+        if alone:
+            log.info("%s: answers are kept or judged, so that each runs alone", self.pool.name)
+        model = self._loaded.model.most if self._loaded is not None else None
+        most = 1 if alone else min(self.pool.max_batch, model or self.pool.max_batch)
+        room_s = ROOM * min(self._within_s.values(), default=math.inf)
+        self._rules = Rules(self._found.curve, most, self.pool.max_wait_s, self.pool.deferrable_limit, room_s)
+
+    def _sleep_later(self) -> None:
+        """Look again whether the model is to be unloaded when it has been idle for long enough."""
+        local = self.pool.local
+        if local is None or local.keep_loaded or self._timer is not None or self._load.in_flight:
+            return
+        self._idle_s = self._clock()
+        self._timer = asyncio.get_running_loop().call_later(local.idle_s, self._sleep)
+
+    def _sleep(self) -> None:
+        """Unload the model if nobody has asked it anything for long enough."""
+        self._timer, local = None, self.pool.local
+        if local is None or self._loaded is None or self._load.in_flight:
+            return
+        idle_s = self._clock() - self._idle_s
+        if sleeps(idle_s + 1e-3, local.idle_s, relieved=False):
+            log.info("%s: %s unloaded after %.0f s without a request", self.pool.name, local.path.name, idle_s)
+            self._unload()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(local.idle_s - idle_s, self._sleep)
+
+    def _unload(self) -> None:
+        """Let go of the model, in a thread: giving much memory back takes time."""
+        self._load.replicas_ready = 0
+        held, self._loaded = [self._loaded], None
+        asyncio.get_running_loop().run_in_executor(None, held.clear)
+
+    # ------------------------------------------------------------------------------------------------------------ answering
+
+    async def answer(self, call: Call) -> Reply:
+        """Return the answer with its cost; raise ``Refusal``. Cancelling it takes what has not begun out of the queue."""
+        if self._stopping or self._quiet is None:
+            raise self._unavailable()
+        ticket = Ticket(
+            call, asyncio.get_running_loop().create_future(), Reply(self.pool.name, self.pool.variant, labels=self._names)
+        )
+        self._enter(ticket)
+        try:
+            if self._loaded is None:
+                await self._woken()
+            await self._queue(ticket)
+            return await ticket.future
+        finally:
+            self._leave(ticket)
+
+    async def _woken(self) -> None:
+        """Return when the model is loaded; raise ``Unavailable`` where it can not be."""
+        try:
+            await self._wake()
+        except TightropeError as error:
+            log.error("%s can not be loaded: %s", self.pool.name, error)  # noqa: TRY400 - the message is complete
+            msg = f"model {self.pool.model!r} can not be loaded now"
+            raise Unavailable(msg) from error
+
+    async def _queue(self, ticket: Ticket) -> None:
+        """Put what a call asks for into the queue."""
+        assert self._loaded is not None  # noqa: S101 - nothing is unloaded while a request is here
+        model, call = self._loaded.model, ticket.call
+        if model.heavy(call):
+            ticket.enter(await asyncio.to_thread(model.items, ticket))
+        else:
+            ticket.enter(model.items(ticket))
+        if self._refusing:
+            raise self._unavailable()
+        now_s = self._clock()
+        level, within_s = self._levels.get(call.traffic_class, 0), self._within_s.get(call.traffic_class, math.inf)
+        due_s = call.arrived_s + within_s if call.deadline_s is None else call.deadline_s
+        for item in ticket.items:
+            item.entered_s, item.due_s, item.level = now_s, due_s, level
+        self._waiting.push(ticket.items, call.deadline_s)
+        if self.pool.max_wait_s:
+            self._count_arrivals(len(ticket.items), now_s)
+        self._engines.poke()
+
+    def _unavailable(self) -> Unavailable:
+        """Return what is said while the pool does not serve."""
+        return Unavailable(f"model {self.pool.model!r} is not served now")
+
+    def _enter(self, ticket: Ticket) -> None:
+        """Count a request that has come."""
+        self._load.in_flight += 1
+        waiting, name = self._load.waiting, ticket.call.traffic_class
+        waiting[name] = waiting.get(name, 0) + 1
+        if self._quiet is not None:
+            self._quiet.clear()
+
+    def _leave(self, ticket: Ticket) -> None:
+        """Count a request that is answered, refused or cancelled, and take what is left of it out of the queue."""
+        if not ticket.ended:
+            self._take_out(ticket)
+        self._begun(ticket)
+        self._load.in_flight -= 1
+        if self._load.in_flight == 0:
+            self._sleep_later()
+            if self._quiet is not None:
+                self._quiet.set()
+
+    def _begun(self, ticket: Ticket) -> None:
+        """Count a request as waiting no longer, once."""
+        if ticket.waits:
+            ticket.waits = False
+            self._load.waiting[ticket.call.traffic_class] -= 1
+
+    def _take_out(self, ticket: Ticket) -> None:
+        """End a request: nothing of it runs from now on."""
+        ticket.ended = True
+        for item in ticket.items:
+            self._waiting.remove(item)
+
+    def _refuse(self, ticket: Ticket, refusal: Exception) -> None:
+        """End a request without an answer."""
+        if not ticket.ended:
+            self._take_out(ticket)
+        if not ticket.future.done():
+            ticket.future.set_exception(refusal)
+
+    def _count_arrivals(self, count: int, now_s: float) -> None:
+        """Learn how many items come in a second."""
+        self._rate_per_s = self._rate_per_s * math.exp(-(now_s - self._counted_s) / RATE_S) + count / RATE_S
+        self._counted_s = now_s
+
+    # -------------------------------------------------------------------------------------------------- what the engines ask
+
+    def urgency(self) -> Urgency | None:
+        """Return how urgent the first of what waits is."""
+        if self._loaded is None:
+            return None
+        first = self._waiting.first()
+        if first is not None:
+            return (False, -self._priorities[first.level], first.entered_s)
+        later = self._waiting.window_deferrable(1)
+        return (True, 0, later[0].due_s) if later else None
+
+    def take(self, now_s: float, free: int) -> "Batch | float | None":
+        """Return the next batch for one of ``free`` engines, or when to ask again, or None."""
+        loaded, rules = self._loaded, self._rules
+        if loaded is None or rules is None:
+            return None
+        while True:
+            chosen = choose(self._waiting, rules, now_s, free, self._rate_per_s)
+            if not isinstance(chosen, list):
+                return chosen
+            kept = [item for item in chosen if not item.ticket.call.gone]
+            for item in chosen if len(kept) < len(chosen) else ():
+                if item.ticket.call.gone:
+                    self._refuse(item.ticket, Unavailable("the client has gone"))
+            if kept:
+                return self._batch(loaded, kept, now_s)
+
+    def _batch(self, loaded: Loaded, items: list[Item], now_s: float) -> Batch:
+        """Return a batch that begins now."""
+        for item in items:
+            item.ticket.unbegun -= 1
+            if not item.ticket.unbegun:
+                self._begun(item.ticket)
+        return Batch(self, loaded, items, self._engines.meter.begin(now_s, self.threads), self._clock)
+
+    def batch_ended(self, batch: Batch, now_s: float) -> None:
+        """Share the cost of a batch equally, since all its items were padded to one length, and hand the answers out."""
+        nusd = self._engines.meter.end(batch.use, now_s)
+        size, service_s = len(batch.items), batch.ended_s - batch.began_s
+        self._metrics.batch(self.pool.name, size, service_s)
+        self._learn(batch, size, service_s)
+        share, rest = divmod(nusd, size) if nusd is not None else (None, 0)
+        machine_s = batch.use.machine_s / size
+        varies = size > 1 and self.varies
+        for place, (item, answer) in enumerate(zip(batch.items, batch.answers, strict=True)):
+            ticket = item.ticket
+            cost = None if share is None else share + (place < rest)
+            if isinstance(answer, Exception):
+                self._fail(ticket, answer)
+            else:
+                reply = ticket.reply
+                reply.wait_s = max(reply.wait_s, batch.began_s - item.entered_s)
+                reply.machine_s += machine_s
+                reply.service_s, reply.batch, reply.varies = service_s, size, reply.varies or varies
+                if ticket.answered(item, answer, cost):
+                    self._finish(ticket, batch.model)
+
+    def _finish(self, ticket: Ticket, model: Model) -> None:
+        """Hand a reply out."""
+        ticket.ended = True
+        ticket.reply.outputs = model.outputs(ticket.parts)
+        if not ticket.future.done():
+            ticket.future.set_result(ticket.reply)
+
+    def _fail(self, ticket: Ticket, error: Exception) -> None:
+        """End a request whose input the model failed on; what went wrong is for the log."""
+        log.error("%s: request %s failed: %s", self.pool.name, ticket.call.identity, error)
+        self._refuse(ticket, Failed(f"model {self.pool.model!r} failed on this input", reason="engine"))
+
+    def _learn(self, batch: Batch, size: int, service_s: float) -> None:
+        """Take a batch that ran into account, unless it had to be run again."""
+        assert self._found is not None  # noqa: S101 - it was loaded
+        if any(isinstance(answer, Exception) for answer in batch.answers):
+            return
+        busy_s = batch.busy_s if self._found.one_thread else None
+        self._found.curve.learn(size, max(item.length for item in batch.items), service_s, busy_s)
+        if not self.pool.requests_per_s:
+            self._item_s += (service_s / size - self._item_s) * (NEW if self._item_s else 1.0)
+            slots = self._engines.cores // self.threads
+            self._load.requests_per_s = slots / max(self._item_s, 1e-9) / self.pool.replicas_per_machine
+
+
+def _levels(classes: Mapping[str, ServedClass]) -> dict[str, int]:
+    """Return class → its place in the order of priorities, the largest first."""
+    priorities = sorted({served.priority for served in classes.values()}, reverse=True)
+    return {name: priorities.index(served.priority) for name, served in classes.items()}

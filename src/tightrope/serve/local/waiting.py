@@ -1,0 +1,117 @@
+"""What waits at one pool: by priority and in the order it came; work that can wait apart, by its deadline."""
+
+import asyncio
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+from typing import Any
+
+from tightrope.serve.records import Call, Reply
+
+
+class Ticket:
+    """One call while it is answered, in one item or several, which may go in different batches."""
+
+    __slots__ = ("_left", "call", "ended", "future", "items", "parts", "reply", "unbegun", "waits")
+
+    def __init__(self, call: Call, future: "asyncio.Future[Reply]", reply: Reply) -> None:
+        """Begin with nothing answered; ``future`` gets the ``reply`` when it is complete, or the refusal."""
+        self.call, self.future, self.reply = call, future, reply
+        self.items: Sequence[Item] = ()
+        self.parts: list[Any] = []
+        """Answer of each item."""
+        self._left = self.unbegun = 0
+        """Items that are not answered, and those of them that wait."""
+        self.waits, self.ended = True, False
+
+    def enter(self, items: "Sequence[Item]") -> None:
+        """Note what there is to answer."""
+        self.items, self.parts = items, [None] * len(items)
+        self._left = self.unbegun = len(items)
+
+    def answered(self, item: "Item", part: Any, nusd: int | None) -> bool:  # noqa: ANN401 - an array, or arrays by name
+        """Take the answer of one item and its share of the cost; return whether it was the last."""
+        self.parts[item.index] = part
+        self._left -= 1
+        reply = self.reply
+        reply.compute_nusd = None if nusd is None or reply.compute_nusd is None else reply.compute_nusd + nusd
+        reply.input_tokens += item.tokens
+        return self._left == 0 and not self.ended
+
+
+class Item:
+    """One text, or one row of tensors, that is answered in one batch."""
+
+    __slots__ = ("arrived_s", "due_s", "entered_s", "group", "index", "length", "level", "payload", "ticket", "tokens")
+
+    def __init__(self, ticket: Ticket, index: int, payload: Any, length: int, group: int, tokens: int) -> None:  # noqa: ANN401
+        """Note what is asked; the queue says when."""
+        self.ticket, self.index, self.payload = ticket, index, payload
+        self.length, self.group, self.tokens = length, group, tokens
+        """What a batch is padded to, which items may go together, tokens of a text (0 of tensors)."""
+        self.arrived_s = self.entered_s = self.due_s = 0.0
+        """When its call came, when it entered the queue, and when it is to be answered by: infinite where no time was promised."""
+        self.level = 0
+
+
+class Waiting:
+    """The queue of one pool. Every method costs as much as it moves, however many wait."""
+
+    def __init__(self, levels: int) -> None:
+        """Begin empty; level 0 goes first."""
+        self.levels: tuple[OrderedDict[Item, None], ...] = tuple(OrderedDict() for _ in range(levels))
+        self.interactive = 0
+        self._deferrable: list[tuple[float, int, Item]] = []
+        self._number = 0
+        self._places: dict[Item, tuple[float, int, Item]] = {}
+
+    def __len__(self) -> int:
+        """Return how many items wait."""
+        return self.interactive + len(self._deferrable)
+
+    @property
+    def deferrable(self) -> int:
+        """Items that can wait."""
+        return len(self._deferrable)
+
+    def push(self, items: Iterable[Item], deadline_s: float | None) -> None:
+        """Append items; those with a deadline can wait."""
+        for item in items:
+            if deadline_s is None:
+                self.levels[item.level][item] = None
+                self.interactive += 1
+            else:
+                self._number += 1
+                self._places[item] = (deadline_s, self._number, item)
+                insort(self._deferrable, self._places[item])
+
+    def first(self) -> Item | None:
+        """Return the interactive item that goes first."""
+        for level in self.levels:
+            if level:
+                return next(iter(level))
+        return None
+
+    def window(self, most: int) -> list[Item]:
+        """Return the first interactive items, in the order they go."""
+        return list(islice(chain.from_iterable(self.levels), most))
+
+    def window_deferrable(self, most: int) -> list[Item]:
+        """Return the items that can wait whose deadlines come first."""
+        return [item for _, _, item in self._deferrable[:most]]
+
+    def remove(self, item: Item) -> bool:
+        """Take an item out; return whether it was there."""
+        if item in self.levels[item.level]:
+            del self.levels[item.level][item]
+            self.interactive -= 1
+            return True
+        place = self._places.pop(item, None)
+        if place is not None:
+            del self._deferrable[bisect_left(self._deferrable, place)]
+        return place is not None
+
+    def everything(self) -> list[Item]:
+        """Return all that waits."""
+        return [*chain.from_iterable(self.levels), *self._places]
