@@ -26,7 +26,7 @@ from tightrope.serve.protocols.oip import (
     outputs_of,
 )
 from tightrope.serve.protocols.oip_messages import PACKAGE, SERVICE, message
-from tightrope.serve.protocols.tensors import DTYPES, checked_bytes, datatype_of, from_binary, to_binary
+from tightrope.serve.protocols.tensors import DTYPES, checked_bytes, datatype_of, from_binary, to_binary, wrong
 from tightrope.serve.refusals import Failed, Malformed, Refusal
 from tightrope.serve.settings import Limits, Listen
 
@@ -201,8 +201,7 @@ def _typed(item: Wire) -> NDArray[Any]:
     try:
         return np.array(elements, dtype).reshape(shape)
     except OverflowError:
-        msg = f"{item.name[:80]}: an element does not fit {item.datatype}"
-        raise Malformed(msg, parameter=item.name[:80]) from None
+        raise wrong(item.name, f"an element does not fit {item.datatype}") from None
 
 
 def _parameters(stated: Wire) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from tightrope.serve.protocols.tensors import (
     from_json,
     to_binary,
     to_json,
+    wrong,
 )
 from tightrope.serve.protocols.words import malformed, oip_error
 from tightrope.serve.records import Call, Reply
@@ -123,19 +124,16 @@ def _binary_size(item: Input, left: int) -> int | None:
     if size is None:
         return None
     if type(size) is not int or not 0 <= size <= left:
-        msg = f"{item.name[:80]}: binary_data_size is {str(size)[:40]}, and {left} bytes are left behind the JSON"
-        raise Malformed(msg, parameter="binary_data_size")
+        raise wrong(item.name, f"binary_data_size is {str(size)[:40]}, and {left} bytes are left behind the JSON")
     if len(item.data):
-        msg = f"{item.name[:80]}: data or binary_data_size is expected, not both"
-        raise Malformed(msg, parameter="data")
+        raise wrong(item.name, "data or binary_data_size is expected, not both")
     return size
 
 
 def _from_json(item: Input) -> NDArray[Any]:
     """Return a tensor whose data is in the JSON."""
     if not len(item.data):
-        msg = f"{item.name[:80]}: data is missing"
-        raise Malformed(msg, parameter="data")
+        raise wrong(item.name, "data is missing")
     return from_json(item.name, item.datatype, item.shape, item.data)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.serve.protocols.words import malformed
-from tightrope.serve.refusals import Failed, Malformed, TooLarge, Unsupported
+from tightrope.serve.refusals import Failed, Malformed, Refusal, TooLarge, Unsupported
 from tightrope.serve.settings import Limits
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -54,24 +54,24 @@ def checked_bytes(name: str, datatype: str, shape: Sequence[int], limits: Limits
     """
     dtype = DTYPES.get(datatype)
     if dtype is None:
-        msg = f"{name[:80]}: datatype {datatype[:40]!r} is not taken; one of {', '.join(DTYPES)} is"
-        raise Unsupported(msg, parameter="datatype") if datatype == "BF16" else Malformed(msg, parameter="datatype")
+        text = f"datatype {datatype[:40]!r} is not taken; one of {', '.join(DTYPES)} is"
+        raise wrong(name, text, Unsupported if datatype == "BF16" else Malformed)
     if not 1 <= len(shape) <= MOST_DIMENSIONS:
-        msg = f"{name[:80]}: a shape of 1 to {MOST_DIMENSIONS} dimensions is expected, not {len(shape)}"
-        raise Malformed(msg, parameter="shape")
+        raise wrong(name, f"a shape of 1 to {MOST_DIMENSIONS} dimensions is expected, not {len(shape)}")
     if min(shape) < 0 or shape[0] == 0:
-        msg = f"{name[:80]}: shape {_short(shape)} is none: one row or more, and no negative size, are expected"
-        raise Malformed(msg, parameter="shape")
+        raise wrong(name, f"shape {_short(shape)} is none: one row or more, and no negative size, are expected")
     if shape[0] > limits.inputs:
-        msg = f"{name[:80]}: {_short(shape)} has more than the {limits.inputs} rows that are taken at a time"
-        raise TooLarge(msg, parameter="shape")
+        raise wrong(name, f"{_short(shape)} has more than the {limits.inputs} rows that are taken at a time", TooLarge)
     count = math.prod(shape)
     if count * dtype.itemsize > limits.tensor_bytes or (dtype.kind == "O" and count > MOST_TEXTS):
-        msg = (
-            f"{name[:80]}: {_short(shape)} of {datatype} is more than is taken ({limits.tensor_bytes} bytes, {MOST_TEXTS} texts)"
-        )
-        raise TooLarge(msg, parameter="shape")
+        text = f"{_short(shape)} of {datatype} is more than is taken ({limits.tensor_bytes} bytes, {MOST_TEXTS} texts)"
+        raise wrong(name, text, TooLarge)
     return count * dtype.itemsize
+
+
+def wrong(name: str, text: str, kind: type[Refusal] = Malformed) -> Refusal:
+    """Return a refusal that is about one tensor."""
+    return kind(f"{name[:80]}: {text}", parameter=name[:80])
 
 
 def _short(shape: Sequence[int]) -> str:
@@ -89,11 +89,9 @@ def from_binary(name: str, datatype: str, shape: Sequence[int], data: memoryview
     if dtype.kind == "O":
         return _texts_from_binary(name, count, data).reshape(shape)
     if len(data) != count * dtype.itemsize:
-        msg = f"{name[:80]}: {_short(shape)} of {datatype} has {count * dtype.itemsize} bytes, and {len(data)} came"
-        raise Malformed(msg, parameter=name[:80])
+        raise wrong(name, f"{_short(shape)} of {datatype} has {count * dtype.itemsize} bytes, and {len(data)} came")
     if dtype.kind == "b" and count and int(np.frombuffer(data, np.uint8).max()) > 1:
-        msg = f"{name[:80]}: bytes of 0 and 1 are expected of BOOL"
-        raise Malformed(msg, parameter=name[:80])
+        raise wrong(name, "bytes of 0 and 1 are expected of BOOL")
     array = np.frombuffer(data, dtype).reshape(shape)
     return array if array.flags.aligned else array.copy()
 
@@ -108,15 +106,13 @@ def _texts_from_binary(name: str, count: int, data: memoryview) -> NDArray[Any]:
         size = LENGTH.unpack_from(data, at)[0]
         at += LENGTH.size
         if size > end - at:
-            msg = f"{name[:80]}: element {index} says it has {size} bytes, and {end - at} are left"
-            raise Malformed(msg, parameter=name[:80])
+            raise wrong(name, f"element {index} says it has {size} bytes, and {end - at} are left")
         found[index] = bytes(data[at : at + size])
         at += size
     else:
         if at == end:
             return found
-    msg = f"{name[:80]}: {count} elements of BYTES are expected in {end} bytes, and do not fill them"
-    raise Malformed(msg, parameter=name[:80])
+    raise wrong(name, f"{count} elements of BYTES are expected in {end} bytes, and do not fill them")
 
 
 def to_binary(array: NDArray[Any]) -> bytes:
@@ -160,21 +156,16 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: msgspec.Raw)
     text = memoryview(data).tobytes()
     dtype, depth = DTYPES[datatype], _depth(text)
     if depth not in {1, len(shape)}:
-        msg = f"{name[:80]}: data as a flat list, or nested as its shape {_short(shape)}, is expected"
-        raise Malformed(msg, parameter=name[:80])
+        raise wrong(name, f"data as a flat list, or nested as its shape {_short(shape)}, is expected")
     if dtype.kind != "O":
         _check_count(name, shape, text, depth)
     try:
         found = _decoder(TYPES[dtype.kind], depth).decode(text)
     except UNREADABLE as error:
-        refusal = malformed(error)
-        refusal.message = f"{name[:80]}: data{'' if refusal.message.startswith('[') else ': '}{refusal.message}"
-        refusal.parameter = name[:80]
-        raise refusal from None
+        raise wrong(name, f"data: {malformed(error).message}") from None
     array = _as_array(name, datatype, dtype, found)
     if array.size != math.prod(shape) or (depth > 1 and array.shape != tuple(shape)):
-        msg = f"{name[:80]}: its shape is said to be {_short(shape)}, and its data has {_short(array.shape)}"
-        raise Malformed(msg, parameter=name[:80])
+        raise wrong(name, f"its shape is said to be {_short(shape)}, and its data has {_short(array.shape)}")
     return array.reshape(shape)
 
 
@@ -195,8 +186,7 @@ def _check_count(name: str, shape: Sequence[int], text: bytes, depth: int) -> No
     lists = 1 if depth == 1 else sum(math.prod(shape[:axis]) for axis in range(len(shape)))
     commas = max(count - 1, 0) if depth == 1 or count else text.count(b",")
     if text.count(b",") != commas or text.count(b"[") != lists:
-        msg = f"{name[:80]}: its data is not of shape {_short(shape)}"
-        raise Malformed(msg, parameter=name[:80])
+        raise wrong(name, f"its data is not of shape {_short(shape)}")
 
 
 @functools.cache
@@ -223,8 +213,7 @@ def _as_array(name: str, datatype: str, dtype: np.dtype[Any], found: list[Any]) 
             return array
     except (OverflowError, ValueError, TypeError, AttributeError):
         pass
-    msg = f"{name[:80]}: its data is ragged, or holds what is no {datatype}"
-    raise Malformed(msg, parameter=name[:80])
+    raise wrong(name, f"its data is ragged, or holds what is no {datatype}")
 
 
 def to_json(name: str, array: NDArray[Any]) -> list[Any]:
