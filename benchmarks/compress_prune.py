@@ -12,7 +12,7 @@ from tightrope.perf.compress.search import Asked
 NAME = "compress-prune"
 DOC = "MiniLM-L6 pruned, distilled and in int8 beside float32, 20 Newsgroups; targets 3.5 × at parity, 6 × at its stated loss"
 CUTS = (Cut(layers=2), Cut(layers=3, neurons=0.5))
-LESSONS = Lessons(steps=80, rate=8e-4)
+LESSONS = Lessons(steps=150, rate=8e-4)
 CORPUS = replace(NEWS, length=64, fit=1200, held=800)
 
 

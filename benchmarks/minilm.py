@@ -78,14 +78,21 @@ def texts_of(corpus: Corpus, tokenizer: Path, folder: Path) -> tuple[Examples, E
     """Return examples to fit on and examples held out, drawn by a fixed shuffle; ``folder`` takes them as tables meanwhile."""
     columns = Columns(tokenizer=tokenizer, length=corpus.length)
     found: list[Examples] = []
-    for name, count in zip(corpus.files, (corpus.fit, corpus.held), strict=True):
-        rows = list(_rows(unpacked(TEXTS) / "orangecontrib" / "text" / "datasets" / name))
-        places = np.random.default_rng(0).permutation(len(rows))[:count]
-        path = folder / f"{name}.csv"
+    for number, rows in enumerate(rows_of(corpus)):
+        path = folder / f"{corpus.name}-{number}.csv"
         with path.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([("label", "text"), *(rows[place] for place in places)])
+            csv.writer(file).writerows([("label", "text"), *rows])
         found.append(load_examples(path, INPUTS, columns, found[0].classes if found else ()))
     return found[0], found[1]
+
+
+def rows_of(corpus: Corpus) -> tuple[list[list[str]], list[list[str]]]:
+    """Return label and text of what to fit on and of what is held out, drawn by a fixed shuffle."""
+    drawn: list[list[list[str]]] = []
+    for name, count in zip(corpus.files, (corpus.fit, corpus.held), strict=True):
+        rows = list(_rows(unpacked(TEXTS) / "orangecontrib" / "text" / "datasets" / name))
+        drawn.append([rows[place] for place in np.random.default_rng(0).permutation(len(rows))[:count]])
+    return drawn[0], drawn[1]
 
 
 def _rows(path: Path) -> Iterator[list[str]]:

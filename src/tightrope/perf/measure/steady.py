@@ -13,7 +13,7 @@ GROUP = 5
 LEAST_GROUPS = 4
 """With fewer the cut can not be searched: the first run alone is left out."""
 T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
-"""Student's t at 95 %, two-sided, of 2, 3, 4 … 16 means."""
+"""Student's t at 95 %, two-sided, of 2, 3, 4 … 16 means; of more it is smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,14 @@ def steady_part(times_s: FloatArray) -> Steady:
 
 
 def half_width(means: Sequence[float] | FloatArray) -> float:
-    """Return the half-width of the 95 % interval of what 2 to 16 independent means are around; infinite for fewer.
+    """Return the half-width of the 95 % interval of what independent means are around; infinite for fewer than two.
 
     >>> round(half_width([1.0, 1.1, 0.9, 1.0]), 3)
     0.13
     """
     if len(means) < 2:
         return math.inf
-    return T_95[len(means) - 2] * float(np.std(means, ddof=1)) / math.sqrt(len(means))
+    return T_95[min(len(means), 16) - 2] * float(np.std(means, ddof=1)) / math.sqrt(len(means))
 
 
 def never_falling(values: FloatArray) -> FloatArray:
