@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
+from watched import Standing
 
 from tightrope.base.metrics import METRICS
 from tightrope.base.plan import Plan, Pool
@@ -33,27 +33,6 @@ GROUPED = re.compile(r"by \(([^)]*)\) \((?:rate\(|increase\(|max_over_time\()?(t
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed: apt-get install prometheus"
 )
-
-
-@dataclass
-class Standing:
-    """A pool with two replicas ready."""
-
-    pool: ServedPool
-
-    def load(self) -> Load:
-        """Return that."""
-        return Load(2, in_flight=1)
-
-    async def start(self) -> None:
-        """Do nothing."""
-
-    async def stop(self, within_s: float) -> None:
-        """Do nothing."""
-
-    async def answer(self, call: Call) -> Reply:
-        """Answer nobody."""
-        raise NotImplementedError
 
 
 @cache
@@ -79,7 +58,7 @@ def made(plan: Plan) -> Metrics:
     """Return a gateway's metrics with everything said once that it can not know at the start."""
     pools = [served(pool) for pool in plan.pools]
     metrics = Metrics(plan.workload, pools, plan.classes)
-    metrics.watch([Standing(pool) for pool in pools])
+    metrics.watch([Standing(pool, Load(2, in_flight=1)) for pool in pools])
     for pool in pools:
         metrics.month_to_date(pool.name, 3.0)
     for item in plan.classes:

@@ -8,6 +8,11 @@ from typing import NamedTuple
 
 from tightrope.base.plan import ServedClass
 
+ANSWER_LADDER_S = (
+    *(round(step * 10.0**power, 6) for power in (-3, -2, -1, 0) for step in (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)),
+    *(10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0),
+)
+"""Of the time of an answer: a quantile read off it is within a fifth or so, and exact at what was promised."""
 LADDER_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
 TOKEN_LADDER_S = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 """Of the time of one token: an engine's step."""
@@ -25,8 +30,8 @@ class Borders(NamedTuple):
 def borders_for(classes: Iterable[ServedClass]) -> Borders:
     """Return the borders with every limit that was promised, to wait no longer than ``shed_wait_s`` and to be done in the window too."""
     found: dict[str, set[float]] = {
-        "latency": set(LADDER_S),
-        "ttft": set(LADDER_S),
+        "latency": set(ANSWER_LADDER_S),
+        "ttft": set(ANSWER_LADDER_S),
         "tpot": set(TOKEN_LADDER_S),
         "wait": set(LADDER_S),
     }

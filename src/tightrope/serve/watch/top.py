@@ -1,0 +1,98 @@
+"""``tightrope serve --top``: what a gateway does, read from its ``/metrics`` each second."""
+
+import time
+from collections import deque
+from urllib.parse import urlsplit
+
+import urllib3
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tightrope.base.errors import InputError
+from tightrope.serve.watch.readings import Reading, Window
+from tightrope.serve.watch.view import view
+
+EVERY_S = 1.0
+WINDOW_S = 60.0
+"""Over which rates, quantiles and shares are shown."""
+MOST_BYTES = 64 * 2**20
+ANSWER_S = 5.0
+
+
+class Gateway:
+    """A gateway's ``/metrics``."""
+
+    def __init__(self, url: str, key: str = "") -> None:
+        """Connect to nothing yet; raise ``InputError`` where ``url`` is none of HTTP."""
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            msg = f"{url!r} is no URL of a gateway, expected one such as http://127.0.0.1:8000"
+            raise InputError(msg, resolve="give the gateway's URL")
+        self.url = url if parts.path.endswith("/metrics") else f"{url.rstrip('/')}/metrics"
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=ANSWER_S))
+
+    def read(self) -> Reading:
+        """Return what it says now; raise ``InputError``."""
+        again = f"see that a gateway listens there: `curl {self.url}`"
+        try:
+            answer = self._pool.request("GET", self.url, headers=self._headers, redirect=False, preload_content=False)
+            with answer:
+                text = answer.read(MOST_BYTES).decode("utf-8", "replace")
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            msg = f"{self.url} does not answer: {type(error).__name__}"
+            raise InputError(msg, resolve=again) from error
+        if answer.status != 200:
+            msg = f"{self.url} answers with status {answer.status}"
+            raise InputError(msg, resolve="give a key that may read it" if answer.status in {401, 403} else again)
+        try:
+            reading = Reading.of(text, time.monotonic())
+        except ValueError as error:
+            msg = f"{self.url} says nothing that Prometheus could read"
+            raise InputError(msg, resolve=again) from error
+        if "tightrope_requests_in_flight" not in reading.series:
+            msg = f"{self.url} is not of a gateway of Tightrope: it shows no tightrope_requests_in_flight"
+            raise InputError(msg, resolve="give the gateway's URL")
+        return reading
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._pool.clear()
+
+
+def top(url: str, key: str = "", *, once: bool = False, console: Console | None = None) -> None:
+    """Show what the gateway at ``url`` does until it is interrupted; ``once``, or where it is no terminal, print it one time.
+
+    Printed one time, shares and quantiles are those since the gateway's start. Raises ``InputError`` where it does not answer at first.
+    """
+    shown, gateway = console or Console(), Gateway(url, key)
+    try:
+        if once or not shown.is_terminal:
+            first = gateway.read()
+            time.sleep(EVERY_S)
+            shown.print(view(Window(first, gateway.read(), whole=True), url, shown.width))
+        else:
+            _follow(gateway, url, shown)
+    finally:
+        gateway.close()
+
+
+def _follow(gateway: Gateway, url: str, console: Console) -> None:
+    """Show each second what the last ``WINDOW_S`` were like, until it is interrupted."""
+    readings = deque([gateway.read()])
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        try:
+            while True:
+                trouble = ""
+                try:
+                    readings.append(gateway.read())
+                except InputError as error:
+                    trouble = error.what
+                while readings[-1].at_s - readings[0].at_s > WINDOW_S and len(readings) > 2:
+                    readings.popleft()
+                window = Window(readings[0], readings[-1])
+                live.update(Text(trouble, "red") if trouble else view(window, url, console.width), refresh=True)
+                time.sleep(EVERY_S)
+        except KeyboardInterrupt:
+            return
