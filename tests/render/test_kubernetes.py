@@ -249,14 +249,31 @@ def test_the_gateway_reads_the_plan_as_it_was_written() -> None:
     files = rendered(ALL["chatgenius"])
     assert files[Path("aws-us-east-1/base/plan.json")] == PLAN_JSON.render(ALL["chatgenius"])[Path("plan.json")]
     assert config(files, "upstreams.json") == {
-        part.pool.name: {"url": f"http://{part.key}:8000"} for part in deploy(ALL["chatgenius"])
+        part.pool.name: {"url": f"http://{part.key}:8000", "discover": True} for part in deploy(ALL["chatgenius"])
     }
+
+
+def test_a_pools_name_stands_for_its_ready_pods_on_the_port_that_they_listen_on() -> None:
+    for plan in ALL.values():
+        files = rendered(plan)
+        services, pods = named(files, "Service"), named(files, "Deployment")
+        for part in deploy(plan):
+            if part.key not in pods:
+                continue
+            service = services[part.key]["spec"]
+            (container,) = pods[part.key]["spec"]["template"]["spec"]["containers"]
+            assert service["clusterIP"] == "None"
+            assert "publishNotReadyAddresses" not in service
+            ((port,), (inside,)) = service["ports"], container["ports"]
+            assert port["port"] == inside["containerPort"], "nothing translates it"
+            assert port["targetPort"] == inside["name"]
+        assert "clusterIP" not in services["tightrope-gateway"]["spec"]
 
 
 def test_a_gateway_knows_what_answers_outside_its_cluster() -> None:
     files = rendered(ALL["helpdesk"])
     found = yaml.safe_load(files[Path("azure-eastus/base/upstreams.json")])
-    assert found["int8-standard_d2s_v5"] == {"url": "http://int8-standard-d2s-v5-730547:8000"}
+    assert found["int8-standard_d2s_v5"] == {"url": "http://int8-standard-d2s-v5-730547:8000", "discover": True}
     assert "url_from" in found["mini-openai-gpt-4o-mini-token-api"]
     assert "int8-lambda-1769mb-serverless" not in found, "it answers what comes in elsewhere"
     for target in found.values():

@@ -30,6 +30,7 @@ WAY = Way(
     scaled=lambda part: part.key,
     address=lambda part: f"http://{part.key}:{PORT}",
     selector_path="/spec/template/spec/nodeSelector",
+    discover=True,
 )
 
 

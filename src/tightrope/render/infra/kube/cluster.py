@@ -46,6 +46,8 @@ class Way:
     """Where the gateway finds a pool."""
     selector_path: str
     """JSON pointer to the pods' node selector."""
+    discover: bool = False
+    """The address stands for every replica that is ready, so that the gateway chooses among them."""
     storage: tuple[str, ...] = ()
     """Field paths that hold where the model lies; none where the container reads it from the settings."""
 
@@ -141,10 +143,11 @@ def _gateway(plan: Plan, place: Place, plan_text: str) -> str:
     return fill(FOLDER, "gateway.yaml.j2", "yaml", values)
 
 
-def upstreams(plan: Plan, place: Place, way: Way) -> dict[str, dict[str, str]]:
+def upstreams(plan: Plan, place: Place, way: Way) -> dict[str, dict[str, str | bool]]:
     """Return where the gateway of a place finds each pool that it may send to: by address, or by the user's settings."""
-    here = {part.pool.name: {"url": way.address(part)} for part in place.parts}
-    there = {
+    found = {"discover": True} if way.discover else {}
+    here: dict[str, dict[str, str | bool]] = {part.pool.name: {"url": way.address(part), **found} for part in place.parts}
+    there: dict[str, dict[str, str | bool]] = {
         part.pool.name: {
             "url_from": f"/etc/tightrope-settings/url-{part.key}",
             "key_from": f"/etc/tightrope-keys/{part.key}",
