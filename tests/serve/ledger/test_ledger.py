@@ -18,11 +18,12 @@ def test_a_request_is_in_the_file_before_the_answer_goes(world: Any) -> None:
     pool, ledger = world.pool(), world.ledger()
     meter = world.meter(ledger, pool)
     world.serve(ledger, meter, pool, busy_s=60.0)
-    start, line = world.lines()
+    start, machines, line = world.lines()
     assert (start["kind"], start["what"]) == ("start", "shop")
+    assert (machines["meter"], machines["paid_nusd"]) == ("small", 0)
     assert line == {
         "kind": "request",
-        "seq": 2,
+        "seq": 3,
         "at_ns": int((world.noon_s + 60) * 1e9),
         "id": "req-1",
         "compute_nusd": CENT // 2,
@@ -107,6 +108,7 @@ def test_machines_cost_their_price_from_the_first_line_to_the_last(world: Any) -
     ledger.heartbeat()
     lines = [line for line in world.lines() if line["kind"] == "machines"]
     assert [(line["machines_e6"], line["paid_nusd"], line["used_nusd"], line["idle_nusd"]) for line in lines] == [
+        (1_000_000, 0, 0, 0),
         (1_000_000, 2_000_000, 0, 2_000_000),
         (1_000_000, 4_000_000, 2_000_000, 2_000_000),
         (3_000_000, 12_000_000, 0, 12_000_000),
@@ -181,9 +183,9 @@ def test_a_torn_line_is_passed_over_and_the_sequence_goes_on(world: Any) -> None
     path.write_bytes(whole + whole.splitlines()[-1][:50])
     again = world.ledger()
     lines = path.read_bytes().splitlines()
-    assert json.loads(lines[1])["seq"] == 2
-    assert lines[2] == whole.splitlines()[-1][:50]
-    assert json.loads(lines[3]) == {"kind": "start", "seq": 3, "at_ns": int(world.now_s * 1e9), "what": "shop"}
+    assert json.loads(lines[2])["seq"] == 3
+    assert lines[3] == whole.splitlines()[-1][:50]
+    assert json.loads(lines[4]) == {"kind": "start", "seq": 4, "at_ns": int(world.now_s * 1e9), "what": "shop"}
     assert again.spent_this_month("acme") > 0
 
 

@@ -230,5 +230,5 @@ def test_torn_lines_are_forgiven_as_often_as_it_was_killed(folder: Path) -> None
     path.write_bytes(whole + b'{"kind":"reque')
     assert "note  torn lines of gateway 'one': 1; times that it was killed: 1" in run("check", "--ledger", folder)
     path.write_bytes(whole + b'{"kind":"reque\n{"kind":"reque')
-    with pytest.raises(InputError, match=r"faults in 11 lines: 1\n  torn lines of gateway 'one': 2"):
+    with pytest.raises(InputError, match=r"faults in 13 lines: 1\n  torn lines of gateway 'one': 2"):
         run("check", "--ledger", folder)

@@ -18,7 +18,7 @@ FROM lines GROUP BY gateway HAVING torn > 0 ORDER BY gateway
 BETWEEN = """
 SELECT gateway, meter, before, from_ns, EXISTS (FROM lines AS stop WHERE stop.kind = 'stop' AND stop.gateway = line.gateway
   AND stop.at_ns BETWEEN line.before AND line.from_ns) AS stopped
-FROM (SELECT *, lag(to_ns) OVER (PARTITION BY gateway, meter ORDER BY from_ns, seq) AS before FROM lines WHERE kind = 'machines') AS line
+FROM (SELECT *, lag(to_ns) OVER (PARTITION BY gateway, meter ORDER BY from_ns, to_ns) AS before FROM lines WHERE kind = 'machines') AS line
 WHERE before <> from_ns ORDER BY from_ns
 """
 PRICED = f"""

@@ -9,7 +9,8 @@ import contextlib
 import fcntl
 import os
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -22,6 +23,9 @@ from tightrope.serve.ledger.meter import SECOND
 from tightrope.serve.refusals import Unavailable
 
 HOUR = 3600 * SECOND
+PATIENCE_S = 120.0
+PACKING = b"p"
+"""In the file of the lock, while it is another gateway's that packs."""
 MOST_HELD_BYTES = 16 * 2**20
 """Of lines that the disk does not take: so long answers go on, then they stop, since what they cost would be lost."""
 
@@ -77,7 +81,7 @@ class Journal:
         except OSError as error:
             what = f"the ledger can not be written: {error.strerror}"
             raise InputError(what, resolve="give ledger: a folder you may write to", where=Where(folder)) from error
-        if not claimed(self._claim):
+        if not claimed(self._claim, PATIENCE_S):
             os.close(self._claim)
             what = "another gateway writes this ledger under the same name"
             raise InputError(what, resolve="give each gateway its own name, or end the other one", where=Where(folder))
@@ -151,10 +155,33 @@ class Journal:
         self._fd = self._claim = -1
 
 
-def claimed(fd: int) -> bool:
-    """Return whether the lock of a gateway's folder is this process's now; it is until the file is closed."""
+def claimed(fd: int, patience_s: float = 0.0) -> bool:
+    """Return whether the lock of a gateway's folder is this process's now; it is until the file is closed.
+
+    While another gateway packs there, which it does only where nobody writes, it waits this long.
+    """
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if os.pread(fd, 1, 0) != PACKING or time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        else:
+            os.ftruncate(fd, 0)
+            return True
+
+
+@contextlib.contextmanager
+def visiting(folder: Path) -> Iterator[bool]:
+    """Claim the folder of another gateway, which is to be gone; yield whether it is."""
+    fd = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        if gone := claimed(fd):
+            os.pwrite(fd, PACKING, 0)
+        yield gone
+        if gone:
+            os.ftruncate(fd, 0)
+    finally:
+        os.close(fd)

@@ -8,7 +8,6 @@ is back within an hour; of a longer time nothing is known, and ``tightrope ledge
 import contextlib
 import hashlib
 import logging
-import os
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ import msgspec
 
 from tightrope.serve.ledger.compact import ALL, compact_closed, recovered
 from tightrope.serve.ledger.fleet import paid_nusd, rate_of
-from tightrope.serve.ledger.journal import Journal, claimed, safe_name
+from tightrope.serve.ledger.journal import Journal, safe_name, visiting
 from tightrope.serve.ledger.meter import SECOND, MachineMeter, Reading, nobody
 from tightrope.serve.ledger.rows import LONGEST, Event, Machines, Request
 from tightrope.serve.ledger.totals import CHECKPOINT, Totals, month_nusd, month_of, read_totals, write_totals
@@ -103,7 +102,8 @@ class Ledger:
         fleet = _Fleet(name, meter, [pool.name for pool in pools], place, shared, reading, self._zero_ns + reading.at_ns)
         before = self._before.pop(name, None)
         if before is not None and (not self._stopped or fleet.upto_ns - before.last.to_ns <= GOES_ON_S * SECOND):
-            self._write_unmetered(before.last, fleet.upto_ns, before.since_nusd)
+            self._write_unmetered(before.last, fleet.upto_ns, self._totals.since_nusd(before))
+        self._write_machines(fleet, reading)  # so that after a kill it is known what there was
         meter.on_resize = lambda reading: self._write_machines(fleet, reading)
         self._fleets.append(fleet)
         self.add_pools(pools)
@@ -204,13 +204,10 @@ class Ledger:
         """Pack the hours that have ended, and remove those that are older than is kept."""
         compact_closed(self._folder, self._noted_hour, self._kept_days, self._utc_ns())
         for folder in self._other_folders():
-            fd = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
-            try:
-                if claimed(fd):  # that gateway is gone
+            with visiting(folder) as gone:
+                if gone:
                     write_totals(folder, msgspec.json.encode(recovered(folder)))
                     compact_closed(folder, ALL, self._kept_days, self._utc_ns())
-            finally:
-                os.close(fd)
 
     def close(self) -> None:
         """Write all that is left and let go of the folder; it waits for the disk."""
@@ -272,7 +269,7 @@ class Ledger:
         """Write what a meter counted since its last line."""
         with self._journal.lock:
             last, to_ns = fleet.last, self._zero_ns + reading.at_ns
-            if to_ns <= fleet.upto_ns:
+            if to_ns < fleet.upto_ns:
                 return
             paid, used, ended = (
                 None if now is None or then is None else now - then

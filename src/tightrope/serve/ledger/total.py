@@ -24,17 +24,17 @@ ISLANDS = """
 WITH marked AS (
   SELECT *, coalesce(from_ns <> lag(to_ns) OVER w OR machines_e6 <> lag(machines_e6) OVER w OR unmetered <> lag(unmetered) OVER w
     OR nusd_per_hour IS DISTINCT FROM lag(nusd_per_hour) OVER w, true)::INTEGER AS fresh
-  FROM lines WHERE kind = 'machines' WINDOW w AS (PARTITION BY gateway, meter ORDER BY from_ns)
-), numbered AS (SELECT *, sum(fresh) OVER (PARTITION BY gateway, meter ORDER BY from_ns) AS island FROM marked)
+  FROM lines WHERE kind = 'machines' WINDOW w AS (PARTITION BY gateway, meter ORDER BY from_ns, to_ns)
+), numbered AS (SELECT *, sum(fresh) OVER (PARTITION BY gateway, meter ORDER BY from_ns, to_ns) AS island FROM marked)
 SELECT meter, gateway, shared, unmetered, min(from_ns), max(to_ns), any_value(machines_e6), any_value(nusd_per_hour)
-FROM numbered GROUP BY meter, gateway, island, shared, unmetered ORDER BY 5
+FROM numbered GROUP BY meter, gateway, island, shared, unmetered ORDER BY 5, 6
 """
 """Lines of machines that follow one another and say the same, as one."""
 USED = """
 SELECT meter, number, sum(part) FILTER (NOT unmetered), sum(part) FILTER (unmetered) FROM (
   SELECT meter, unmetered, number,
     used_nusd::HUGEINT * (least(to_ns, window_to) - greatest(from_ns, window_from)) // (to_ns - from_ns) AS part
-  FROM lines, windows WHERE kind = 'machines' AND from_ns < window_to AND to_ns > window_from)
+  FROM lines, windows WHERE kind = 'machines' AND from_ns < least(to_ns, window_to) AND to_ns > window_from)
 GROUP BY meter, number
 """
 

@@ -38,8 +38,8 @@ class Metered(Struct):
 
     last: Machines
     stretches: list[Stretch] = field(default_factory=list)
-    since_nusd: int = 0
-    """What requests cost that ended after the last line of machines."""
+    charged_nusd: int = 0
+    """What requests had cost this month when the last line of machines was written."""
 
 
 class Totals(Struct):
@@ -68,10 +68,11 @@ class Totals(Struct):
         self.seq, self.at_ns = seq, max(at_ns, self.at_ns)
         if at_ns >= self.ends_ns:
             self.begins_ns, self.ends_ns = month_of(at_ns)
+            for metered in self.meters.values():
+                metered.charged_nusd = -self.since_nusd(metered)
+                metered.stretches = [stretch for stretch in metered.stretches if stretch[1] > self.begins_ns]
             for sums in (self.tenants, self.compute, self.beside):
                 sums.clear()
-            for metered in self.meters.values():
-                metered.stretches = [stretch for stretch in metered.stretches if stretch[1] > self.begins_ns]
 
     def add_request(self, row: Request) -> None:
         """Count a request."""
@@ -90,8 +91,16 @@ class Totals(Struct):
         """Count what machines cost."""
         self.see(row.seq, row.at_ns)
         metered = self.meters.setdefault(row.meter, Metered(row))
-        metered.last, metered.since_nusd = row, 0
+        metered.last, metered.charged_nusd = row, self._charged(row.pools)
         extend(metered.stretches, (row.from_ns, row.to_ns, rate_of(row.machines_e6, row.nusd_per_hour)))
+
+    def since_nusd(self, metered: Metered) -> int:
+        """Return what requests cost on these machines that ended after the last line of them."""
+        return self._charged(metered.last.pools) - metered.charged_nusd
+
+    def _charged(self, pools: Sequence[str]) -> int:
+        """Return what requests cost this month on the machines of some pools."""
+        return sum(self.compute.get(pool, 0) for pool in pools)
 
     def read_on(self, folder: Path) -> None:
         """Count the lines of a gateway's folder that came after these; a torn line is passed over."""
@@ -111,11 +120,7 @@ class Totals(Struct):
         if kind == "machines":
             self.add_machines(msgspec.convert(row, Machines))
         elif kind in {"request", "escalated"}:
-            request = msgspec.convert(row, Request)
-            self.add_request(request)
-            for metered in self.meters.values():
-                if request.pool in metered.last.pools:
-                    metered.since_nusd += request.compute_nusd or 0
+            self.add_request(msgspec.convert(row, Request))
         else:
             self.see(row["seq"], row["at_ns"])
         self.stopped = kind == "stop"
