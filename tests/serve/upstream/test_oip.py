@@ -2,6 +2,7 @@
 
 import json
 import struct
+from binascii import b2a_base64
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -240,3 +241,41 @@ def test_what_is_sent_as_bytes_is_what_the_specification_says(array: Any, texts:
     np.testing.assert_array_equal(reply.outputs["x"], array)
     assert reply.outputs["x"].dtype == array.dtype
     assert reply.outputs["t"].tolist() == column.tolist()
+
+
+def engine(answer: Handler) -> Server:
+    """Return an engine of our own, as far as this side reads it."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            return web.json_response({"name": "m", "platform": "tightrope", "extensions": ["binary_tensor_data"]})
+        assert request.path in {"/v1/embeddings", "/v1/classify"}
+        return await answer(request)
+
+    return Server([handler])
+
+
+def test_an_engine_of_our_own_says_labels_and_tokens() -> None:
+    scores = {"index": 0, "label": "good", "scores": {"bad": 0.25, "good": 0.75}}
+    vector = {"index": 0, "embedding": b2a_base64(np.array([1.5, -2], "<f4").tobytes()).decode().strip()}
+    usage = {"prompt_tokens": 9, "total_tokens": 9}
+
+    async def work() -> None:
+        async with bench(engine(says({"data": [scores], "usage": usage})), task="classify", api="oip") as on:
+            reply = await on.ask(task="classify", inputs=("fine",))
+            assert reply.labels == ("bad", "good")
+            assert [item.tolist() for item in reply.outputs] == [[0.25, 0.75]]
+            assert (reply.input_tokens, reply.tokens_estimated) == (9, False)
+            assert on.servers[0].asked[-1][1] == {"model": "server-model", "input": ["fine"]}
+            with pytest.raises(UpstreamFailed, match="each of 2 texts"):
+                await on.ask(task="classify", inputs=("fine", "bad"))
+        async with bench(engine(says({"data": [vector], "usage": usage})), task="embed", api="oip") as on:
+            reply = await on.ask(task="embed", inputs=("fine",))
+            assert [item.tolist() for item in reply.outputs] == [[1.5, -2.0]]
+            assert reply.input_tokens == 9
+            assert on.servers[0].asked[-1][1]["encoding_format"] == "base64"
+        async with bench(engine(says({"data": "none"})), task="classify", api="oip") as on:
+            with pytest.raises(UpstreamFailed, match="no classes"):
+                await on.ask(task="classify", inputs=("fine",))
+
+    within(work())

@@ -106,6 +106,11 @@ def tokens_in(size_bytes: int) -> int:
     return -(-size_bytes // BYTES_PER_TOKEN)
 
 
+def text_tokens(call: Call) -> int:
+    """Return about how many tokens a call's texts have."""
+    return sum(tokens_in(len(text.encode())) for text in call.inputs if isinstance(text, str))
+
+
 def raw_json(body: bytes) -> Raw:
     """Return a whole JSON answer to be passed on."""
     return Raw(200, "application/json", body)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from tightrope.serve.protocols.tensors import DTYPES, datatype_of, from_binary, from_json, to_binary, to_json
 from tightrope.serve.records import Call, Reply, Tensors
 from tightrope.serve.refusals import Refusal, Unsupported
-from tightrope.serve.upstream.asked import Asked, Whole, broken, tokens_in
+from tightrope.serve.upstream import ours
+from tightrope.serve.upstream.asked import Asked, Whole, broken, text_tokens
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 BINARY = "binary_tensor_data"
@@ -34,6 +35,7 @@ class _Shape(msgspec.Struct):
 class Described(msgspec.Struct):
     """What a server says of a model."""
 
+    platform: str = ""
     inputs: list[_Shape] = msgspec.field(default_factory=list)
     outputs: list[_Shape] = msgspec.field(default_factory=list)
 
@@ -76,7 +78,9 @@ class OpenInference:
         """What the pool's server says of its model, once it has been asked."""
 
     def ask(self, call: Call, model: str, *, binary: bool) -> Asked:
-        """Return the request for a call; raise ``Unsupported`` where a tensor's type is none of the protocol's."""
+        """Return the request for a call; raise ``Unsupported`` where the model does not take it."""
+        if self._is_ours(call):
+            return ours.ask(call, model)
         tensors = self._texts(call.inputs) if isinstance(call.inputs, tuple) else call.inputs
         path = f"{model_path(model)}/infer"
         named = [{"name": name} for name in call.parameters.get("outputs", ())]
@@ -84,17 +88,23 @@ class OpenInference:
 
     def answer(self, call: Call, asked: Asked, whole: Whole, reply: Reply) -> None:  # noqa: ARG002 - the shape of a dialect
         """Fill a reply with the tensors of an answer; raise ``UpstreamFailed`` where they are not what they say to be."""
+        if self._is_ours(call):
+            ours.answer(call, whole, reply)
+            return
         tensors = decode(whole.body, whole.headers)
         if not isinstance(call.inputs, tuple):
             reply.outputs = tensors
             return
         reply.outputs = self._rows(tensors, len(call.inputs))
-        reply.input_tokens = sum(tokens_in(len(text.encode())) for text in call.inputs)
-        reply.tokens_estimated = True
+        reply.input_tokens, reply.tokens_estimated = text_tokens(call), True
 
     def is_healthy(self, status: int) -> bool:
         """Return whether a server says that it is ready; Triton says 400 where it is not."""
         return status < 300
+
+    def _is_ours(self, call: Call) -> bool:
+        """Return whether texts go to an engine of our own."""
+        return self.model.platform == ours.PLATFORM and isinstance(call.inputs, tuple)
 
     def _texts(self, texts: tuple[str, ...]) -> Tensors:
         """Return the tensor of texts that the model takes."""

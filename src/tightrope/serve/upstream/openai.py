@@ -6,6 +6,7 @@ so that every protocol, the cache and the batches can use them.
 """
 
 import math
+from binascii import a2b_base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from tightrope.serve.records import Call, Reply
 from tightrope.serve.refusals import Malformed
-from tightrope.serve.upstream.asked import MOST_TOKENS, Asked, Usage, Whole, broken, raw_json, tokens_in
+from tightrope.serve.upstream.asked import MOST_TOKENS, Asked, Usage, Whole, broken, raw_json, text_tokens, tokens_in
 from tightrope.serve.upstream.sse import DONE, Splitter, data_of
 
 PREFIX_BYTES = 1024
@@ -39,7 +40,8 @@ class _Chunk(msgspec.Struct):
 
 class _Vector(msgspec.Struct):
     index: int
-    embedding: list[float]
+    embedding: list[float] | str
+    """Numbers, or base64 of little-endian float32, as it was asked for."""
 
 
 class _Embeddings(msgspec.Struct):
@@ -59,20 +61,14 @@ class OpenAI:
 
     def ask(self, call: Call, model: str, *, binary: bool) -> Asked:  # noqa: ARG002 - this protocol has JSON alone
         """Return the request for a call; raise ``Malformed`` where its body is no JSON object."""
-        return _ask_chat(call, model) if call.task == "chat" else _ask_embeddings(call, model)
+        return _ask_chat(call, model) if call.task == "chat" else ask_embeddings(call, model, "float")
 
     def answer(self, call: Call, asked: Asked, whole: Whole, reply: Reply) -> None:
         """Fill a reply with a whole answer; raise ``UpstreamFailed`` where it is no such answer."""
         if call.task == "chat" or not call.inputs:
             _pass_on(call, asked, whole, reply)
             return
-        try:
-            said = _embeddings.decode(whole.body)
-        except (msgspec.DecodeError, ValueError):
-            msg = "what are no embeddings"
-            raise broken(msg) from None
-        reply.outputs = _vectors(said.data, call.rows)
-        _note(reply, usage_of(said.usage), Usage(_text_tokens(call), 0, estimated=True))
+        read_embeddings(call, whole, reply)
 
     def is_healthy(self, status: int) -> bool:
         """Return whether a server can be asked: it says so, or has nothing that says it."""
@@ -103,11 +99,11 @@ def _prefix(call: Call, fields: Mapping[str, msgspec.Raw]) -> bytes:
     return bytes(messages[:PREFIX_BYTES]) if len(messages) >= PREFIX_BYTES else b""
 
 
-def _ask_embeddings(call: Call, model: str) -> Asked:
+def ask_embeddings(call: Call, model: str, encoding: str) -> Asked:
     """Return the request for a vector of each text; of what came as tokens, the body as it came."""
     if not call.inputs:
         return Asked("/v1/embeddings", _encode(_object(call.body) | {"model": msgspec.Raw(_encode(model))}))
-    said: dict[str, object] = {"model": model, "input": call.inputs, "encoding_format": "float"}
+    said: dict[str, object] = {"model": model, "input": call.inputs, "encoding_format": encoding}
     if "dimensions" in call.parameters:
         said["dimensions"] = call.parameters["dimensions"]
     return Asked("/v1/embeddings", _encode(said))
@@ -156,18 +152,30 @@ def _pass_on(call: Call, asked: Asked, whole: Whole, reply: Reply) -> None:
     _note(reply, usage_of(fields.get("usage", b"null")), reckoned)
 
 
-def _vectors(data: list[_Vector], rows: int) -> tuple[NDArray[Any], ...]:
-    """Return float32[dimensions] of each text, in the order that was asked."""
-    data.sort(key=lambda item: item.index)
-    if [item.index for item in data] != list(range(rows)) or len({len(item.embedding) for item in data}) != 1:
-        msg = f"{len(data)} vectors, not one of the same length for each of {rows} texts"
+def read_embeddings(call: Call, whole: Whole, reply: Reply) -> None:
+    """Fill a reply with a vector for each text, in the order that was asked; raise ``UpstreamFailed`` where that is not what came."""
+    try:
+        said = _embeddings.decode(whole.body)
+        data = sorted(said.data, key=lambda item: item.index)
+        vectors = tuple(_vector(item.embedding) for item in data)
+    except (msgspec.DecodeError, ValueError):
+        msg = "what are no embeddings"
+        raise broken(msg) from None
+    if [item.index for item in data] != list(range(call.rows)) or len({len(vector) for vector in vectors}) != 1:
+        msg = f"{len(data)} vectors, not one of the same length for each of {call.rows} texts"
         raise broken(msg)
-    return tuple(np.array(item.embedding, dtype=np.float32) for item in data)
+    reply.outputs = vectors
+    note_usage(call, said.usage, reply)
 
 
-def _text_tokens(call: Call) -> int:
-    """Return about how many tokens a call's texts have."""
-    return sum(tokens_in(len(text.encode())) for text in call.inputs if isinstance(text, str))
+def _vector(said: list[float] | str) -> NDArray[np.float32]:
+    """Return float32[dimensions]; raise ``ValueError`` where it is none."""
+    return np.array(said, dtype=np.float32) if isinstance(said, list) else np.frombuffer(a2b_base64(said), "<f4")
+
+
+def note_usage(call: Call, said: bytes | msgspec.Raw, reply: Reply) -> None:
+    """Note the tokens of a call's texts, as the server says or as they are reckoned."""
+    _note(reply, usage_of(said), Usage(text_tokens(call), 0, estimated=True))
 
 
 def _note(reply: Reply, usage: Usage | None, reckoned: Usage) -> None:
