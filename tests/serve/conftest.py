@@ -1,6 +1,7 @@
 """A pool that answers from memory, and a call to ask it."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -54,3 +55,12 @@ def make_call() -> Callable[..., Call]:
         return Call(model=model, **{**stated, **fields})
 
     return made
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Return a port on which nothing listens now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port

@@ -17,6 +17,7 @@ from tightrope.cli.init import init
 from tightrope.cli.plan import plan
 from tightrope.cli.render import render
 from tightrope.cli.replay import replay
+from tightrope.cli.serve import serve
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 DEBUG = {"on": False}
@@ -28,7 +29,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
     DEBUG["on"] = debug
 
 
-for verb in (init, plan, compare, replay, render):
+for verb in (init, plan, compare, replay, render, serve):
     app.command()(verb)
 app.add_typer(prices.app, name="prices")
 app.add_typer(perf.app, name="perf")

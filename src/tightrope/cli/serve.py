@@ -19,7 +19,9 @@ def serve(
     file: Annotated[Path | None, typer.Argument(metavar="[SERVE.YAML]", help="Models, classes, and what else to do.")] = None,
     plan: Annotated[Path | None, typer.Option(help="A plan.json to run, instead of a file.")] = None,
     place: Annotated[str, typer.Option(metavar="CLOUD/REGION", help="With --plan: where this gateway stands.")] = "",
-    upstreams: Annotated[Path | None, typer.Option(help="With --place: upstreams.json, which says where the pools answer.")] = None,
+    upstreams: Annotated[
+        Path | None, typer.Option(help="With --place: upstreams.json, which says where the pools answer.")
+    ] = None,
     pool: Annotated[str, typer.Option(metavar="NAME", help="With --plan: be one engine of this pool, not a gateway.")] = "",
     model: Annotated[Path | None, typer.Option(help="With --pool: the ONNX file, or a folder with model.onnx.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on, put before the file's.", envvar=f"{ENV}HOST")] = "",
@@ -164,4 +166,4 @@ def _show(url: str, keys: Path | None, *, once: bool) -> None:
     """Show the live view of a gateway."""
     from tightrope.serve.watch.top import top  # noqa: PLC0415
 
-    top(url, keys.read_text(encoding="utf-8").strip() if keys else None, once=once)
+    top(url, keys.read_text(encoding="utf-8").strip() if keys else "", once=once)

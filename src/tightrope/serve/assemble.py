@@ -4,6 +4,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
+
+from numpy.typing import NDArray
 
 from tightrope.serve.access.admission import Admission
 from tightrope.serve.access.keys import Everybody, Keys
@@ -19,10 +22,11 @@ from tightrope.serve.local.engines import Engines
 from tightrope.serve.local.placement import usable_cores
 from tightrope.serve.local.pool import LocalPool
 from tightrope.serve.protocols.openai import run_json
-from tightrope.serve.records import NUSD_PER_USD, Task
+from tightrope.serve.records import NUSD_PER_USD, Call, Caller, Task
 from tightrope.serve.settings import ServedPool, Settings
 from tightrope.serve.upstream.pool import UpstreamPool
 from tightrope.serve.watch.metrics import Metrics
+from tightrope.serve.watch.traces import Traces
 
 HERE = "here"
 """Name in the ledger of the machine that this process runs on."""
@@ -42,6 +46,7 @@ class Process:
     meters: dict[str, MachineMeter] = field(default_factory=dict)
     jobs: Jobs | None = None
     ledger: Ledger | None = None
+    traces: Traces | None = None
 
 
 def assemble(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Process:
@@ -49,6 +54,7 @@ def assemble(settings: Settings, clock: Callable[[], float] = time.monotonic) ->
     metrics = Metrics(settings.workload, settings.pools, settings.classes, clock=clock)
     meters, backends = _backends(settings, metrics)
     ledger = _ledger(settings, meters)
+    traces = Traces(settings.traces, settings.workload) if settings.traces else None
     keys: Keys | Everybody = Everybody() if settings.keys is None else Keys(settings.keys)
     gateway = Gateway(
         settings,
@@ -63,18 +69,41 @@ def assemble(settings: Settings, clock: Callable[[], float] = time.monotonic) ->
             classes=settings.classes,
         ),
         keys=keys,
-        kept=None if settings.cache is None else AnswerCache(settings.cache, metrics, clock),
+        kept=_kept(settings, backends, metrics, clock),
         book=ledger,
+        traces=traces,
         clock=clock,
     )
     jobs = _jobs(settings, gateway, metrics)
     authenticate = authenticator(gateway)
-    drain = Drain(lambda: gateway.in_flight, within_s=settings.limits.answer_s, clock=clock)
+    drain = Drain(lambda: gateway.in_flight, leaves_s=settings.leaves_s, within_s=settings.limits.answer_s, clock=clock)
     gateway.is_open = lambda: drain.ready
     routes = [drain.route(authenticate), *(jobs.routes(authenticate) if jobs else [])]
     app = App(gateway, settings.limits, routes)
     metrics.watch(backends.values(), _Money(settings, metrics, meters, ledger).say)
-    return Process(settings, gateway, backends, metrics, keys, app, drain, meters, jobs, ledger)
+    return Process(settings, gateway, backends, metrics, keys, app, drain, meters, jobs, ledger, traces)
+
+
+def _kept(
+    settings: Settings, backends: Mapping[str, Backend], metrics: Metrics, clock: Callable[[], float]
+) -> AnswerCache | None:
+    """Return the cache of answers, where there is one."""
+    if settings.cache is None:
+        return None
+    semantic = settings.cache.semantic
+    if semantic is None:
+        return AnswerCache(settings.cache, metrics, clock)
+    model = next(model for model in settings.models if model.name == semantic.model)
+    embeds = backends[model.pools[0]]
+
+    async def embed(text: str) -> NDArray[Any]:
+        """Return the vector of a question."""
+        asked = Call("semantic", Caller(""), "embed", model.name, (text,), clock(), settings.classes[0].name)
+        outputs = (await embeds.answer(asked)).outputs
+        assert isinstance(outputs, tuple)  # noqa: S101 - the task is embed
+        return outputs[0]
+
+    return AnswerCache(settings.cache, metrics, clock, embed=embed)
 
 
 def _nothing(tenant: str) -> int:  # noqa: ARG001 - as the ledger

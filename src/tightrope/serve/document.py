@@ -56,6 +56,7 @@ def load_settings(path: Path, find_price: FindPrice) -> Settings:
         traces=stated.traces,
         log_level=stated.log,
         notices=stated.notices or "",
+        leaves_s=stated.leaves,
         cores=stated.cores,
     )
 

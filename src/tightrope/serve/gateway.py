@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tightrope.base.errors import near_names
 from tightrope.base.plan import ServedClass
@@ -13,10 +13,29 @@ from tightrope.serve.access.admission import Admission
 from tightrope.serve.access.keys import Everybody, Keys
 from tightrope.serve.interfaces import Backend
 from tightrope.serve.records import Call, Caller, Reply, Signature
-from tightrope.serve.refusals import Failed, Forbidden, Malformed, NotFound, Refusal, TimedOut, Unavailable, UpstreamFailed
+from tightrope.serve.refusals import (
+    Failed,
+    Forbidden,
+    Malformed,
+    NotFound,
+    Refusal,
+    TimedOut,
+    TooMany,
+    Unavailable,
+    UpstreamFailed,
+)
 from tightrope.serve.routing import Router
 from tightrope.serve.settings import ServedModel, Settings
+from tightrope.serve.watch.logs import log_failure
 from tightrope.serve.watch.metrics import Metrics, Outcome
+
+GONE = 499
+"""Status in the ledger of a call whose client hung up, as nginx has it."""
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from tightrope.serve.watch.traces import Traces
 
 
 class Kept(Protocol):
@@ -48,11 +67,13 @@ class Gateway:
         keys: Keys | Everybody | None = None,
         kept: Kept | None = None,
         book: Book | None = None,
+        traces: "Traces | None" = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the parts; None leaves a part out."""
         self.settings, self.backends, self.metrics = settings, backends, metrics
         self._admission, self._keys, self._kept, self._book, self._clock = admission, keys or Everybody(), kept, book, clock
+        self._traces = traces
         self.router = Router(settings, backends)
         self._models = {model.name: model for model in settings.models}
         self._classes = {item.name: item for item in settings.classes}
@@ -109,20 +130,20 @@ class Gateway:
         promised = self._promised(call, model)
         call.traffic_class = promised.name
         pools = self.router.order(model, promised)
-        self._enter(call, pools[0].pool.name)
+        span = None if self._traces is None else self._traces.begin(call)
+        self._enter(call, pools[0].pool.name, span)
         self.in_flight += 1
         try:
             reply = await self._made(call, model, pools)
         except BaseException as error:
-            self._failed(call, error, pools[0].pool.name)
-            if isinstance(error, TimeoutError):
-                msg = f"not answered within {self.settings.limits.answer_s:g} s"
-                raise TimedOut(msg) from None
-            raise
+            refusal = self._failed(call, error, pools[0].pool.name, span)
+            if refusal is error:
+                raise
+            raise refusal from error
         if reply.raw is not None and reply.raw.stream is not None:
-            reply.raw.stream = _Passed(reply.raw.stream, lambda error: self._end_stream(call, reply, error))
+            reply.raw.stream = _Passed(reply.raw.stream, lambda error: self._end_stream(call, reply, error, span))
         else:
-            self._settle(call, reply)
+            self._settle(call, reply, span)
         return reply
 
     async def _made(self, call: Call, model: ServedModel, pools: Sequence[Backend]) -> Reply:
@@ -212,62 +233,69 @@ class Gateway:
         """Return a class's own name for what clients call it."""
         return self.settings.class_names.get(name, name)
 
-    def _enter(self, call: Call, pool: str) -> None:
+    def _enter(self, call: Call, pool: str, span: "Span | None") -> None:
         """Let a call in, or count that it was turned away."""
         try:
             self._admission.enter(call)
         except Refusal as refusal:
-            now_s = self._clock()
-            self.metrics.ended(call, None, "shed", now_s, pool)
-            self._write(call, None, refusal.status, now_s)
+            self._unanswered(call, refusal, pool, span, "shed")
             raise
 
     # --------------------------------------------------------------------------------------------------------------------- ends
 
-    def _settle(self, call: Call, reply: Reply) -> None:
+    def _settle(self, call: Call, reply: Reply, span: "Span | None") -> None:
         """Count and write down an answer before it goes."""
         now_s = self._clock()
         self.in_flight -= 1
         self._admission.leave(call, reply.nusd, reply)
-        outcome: Outcome = "late" if self._is_late(call, reply, now_s) else "ok"
-        if reply.raw is not None and reply.raw.status >= 500:
-            outcome = "error"
-        part: Reply | None = reply
+        status = 200 if reply.raw is None else reply.raw.status
+        outcome: Outcome = "error" if status >= 500 else "late" if self._is_late(call, reply, now_s) else "ok"
+        part: Reply | None = None if reply.cached else reply
         while part is not None:
+            self.metrics.waited(call.traffic_class, part.pool, part.wait_s)
             for driver, nusd in (("compute", part.compute_nusd), ("tokens", part.tokens_nusd), ("egress", part.egress_nusd)):
                 if nusd:
                     self.metrics.spent(call.traffic_class, part.pool, driver, nusd)
             part = part.escalated_from
         self.metrics.ended(call, reply, outcome, now_s)
-        self._write(call, reply, reply.raw.status if reply.raw else 200, now_s)
+        if self._traces is not None and span is not None:
+            self._traces.end(span, call, reply, outcome, now_s)
+        if self._book is not None:
+            self._book.request(call, reply, status, now_s)
 
-    def _end_stream(self, call: Call, reply: Reply, error: Exception | None) -> None:
+    def _end_stream(self, call: Call, reply: Reply, error: Exception | None, span: "Span | None") -> None:
         """Settle an answer that was streamed, whose figures are known now; what broke off cost as much, and is no answer."""
         if error is not None and reply.raw is not None:
             reply.raw.status = error.status if isinstance(error, Refusal) else Failed.status
         else:
             self.router.learn(reply, 1)
-        self._settle(call, reply)
+        self._settle(call, reply, span)
 
-    def _failed(self, call: Call, error: BaseException, pool: str) -> None:
-        """Count and write down that a call has no answer."""
-        now_s = self._clock()
+    def _failed(self, call: Call, error: BaseException, pool: str, span: "Span | None") -> BaseException:
+        """Count and write down that a call has no answer; return what its client is told."""
         self.in_flight -= 1
         self._admission.leave(call, 0)
-        status = (
-            error.status if isinstance(error, Refusal) else TimedOut.status if isinstance(error, TimeoutError) else Failed.status
-        )
-        shed = isinstance(error, Refusal) and error.status == 429
-        if isinstance(error, asyncio.CancelledError):
-            call.gone, status = True, 499
-        outcome: Outcome = "shed" if shed else "error"
-        self.metrics.ended(call, None, outcome, now_s, pool)
-        self._write(call, None, status, now_s)
+        if isinstance(error, TimeoutError):
+            error = TimedOut(f"not answered within {self.settings.limits.answer_s:g} s")
+        shed = isinstance(error, Refusal) and error.status == TooMany.status
+        self._unanswered(call, error, pool, span, "shed" if shed else "error")
+        return error
 
-    def _write(self, call: Call, reply: Reply | None, status: int, now_s: float) -> None:
-        """Write a call into the ledger, where there is one."""
+    def _unanswered(self, call: Call, error: BaseException, pool: str, span: "Span | None", outcome: Outcome) -> None:
+        """Count, log and write down a call without an answer."""
+        now_s = self._clock()
+        if isinstance(error, asyncio.CancelledError):
+            call.gone, status, code, message = True, GONE, "gone", "the client hung up"
+        elif isinstance(error, Refusal):
+            status, code, message = error.status, error.code, error.message
+        else:
+            status, code, message = Failed.status, Failed.code, f"{type(error).__name__}: {error}"
+        log_failure(call, status=status, code=code, message=message, now_s=now_s, pool=pool)
+        self.metrics.ended(call, None, outcome, now_s, pool)
+        if self._traces is not None and span is not None:
+            self._traces.end(span, call, None, outcome, now_s, message)
         if self._book is not None:
-            self._book.request(call, reply, status, now_s)
+            self._book.request(call, None, status, now_s)
 
     def _is_late(self, call: Call, reply: Reply, now_s: float) -> bool:
         """Return whether an answer came later than a promise to its class allows, whatever share may."""

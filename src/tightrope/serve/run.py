@@ -12,9 +12,9 @@ import uvicorn
 from tightrope.base.errors import InputError
 from tightrope.serve.assemble import Process, assemble
 from tightrope.serve.drain.notices import Notice, notices
-from tightrope.serve.protocols.guard import server_options
+from tightrope.serve.protocols.guard import override, server_options
 from tightrope.serve.settings import Settings
-from tightrope.serve.watch.logs import log_to_stderr
+from tightrope.serve.watch.logs import begin_logs
 
 LAST_S = 5.0
 """For what is not answered when the time is up, to be told so."""
@@ -23,9 +23,12 @@ log = logging.getLogger("tightrope.serve")
 
 def run(settings: Settings) -> None:
     """Serve until a signal or a cloud says to leave; raise ``InputError`` where it can not begin."""
-    log_to_stderr(settings.log_level)
     options = server_options(settings)
-    with _listening(settings) as sockets, asyncio.Runner(loop_factory=_loop_factory(options["loop"])) as runner:
+    with (
+        _listening(settings) as sockets,
+        _logging(settings.log_level),
+        asyncio.Runner(loop_factory=_loop_factory(options["loop"])) as runner,
+    ):
         runner.run(serve(settings, sockets))
 
 
@@ -89,6 +92,8 @@ async def _stop(process: Process) -> None:
     try:
         await asyncio.gather(*(backend.stop(LAST_S) for backend in process.backends.values()))
         await process.keys.stop()
+        if process.traces is not None:
+            await asyncio.to_thread(process.traces.close)
     finally:
         if process.ledger is not None:
             await asyncio.to_thread(process.ledger.close)
@@ -96,12 +101,13 @@ async def _stop(process: Process) -> None:
 
 async def _grpc(process: Process) -> Any:  # noqa: ANN401 - grpc has no types
     """Return a gRPC server that listens, where one is asked for."""
-    if process.settings.listen.grpc_port is None:
+    listen = process.settings.listen
+    if listen.grpc_port is None:
         return None
-    from tightrope.serve.protocols.grpc import grpc_server  # noqa: PLC0415 - heavy, and seldom asked for
+    from tightrope.serve.protocols.grpc import serve_grpc  # noqa: PLC0415 - heavy, and seldom asked for
 
-    server = grpc_server(process.gateway, process.settings)
-    await server.start()
+    server, port = await serve_grpc(process.gateway, process.settings.limits, listen)
+    log.info("gRPC on %s:%d", listen.host, port)
     return server
 
 
@@ -124,10 +130,21 @@ async def _heed(process: Process) -> None:
 class _Server(uvicorn.Server):
     """uvicorn's server, which leaves signals to ``Drain``."""
 
+    @override
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+
+@contextlib.contextmanager
+def _logging(level: str) -> Iterator[None]:
+    """Write logs as JSON lines for a while."""
+    end = begin_logs(level)
+    try:
+        yield
+    finally:
+        end()
 
 
 @contextlib.contextmanager

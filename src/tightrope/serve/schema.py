@@ -208,6 +208,9 @@ class ServeFile(Strict):
     traces: str = Field("", description="OTLP endpoint (HTTP) for OpenTelemetry traces.")
     log: Literal["debug", "info", "warning", "error"] = "info"
     notices: Literal["aws", "azure", "gcp"] | None = Field(None, description="Whose notices of spot machines to listen for.")
+    leaves: Wait = Field(
+        5.0, description="Requests are still taken so long after it is told to leave, until every balancer knows."
+    )
     cores: Annotated[int, Field(ge=0, le=4096)] = Field(0, description="For engines here; 0 is all that this process may use.")
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({}))
 

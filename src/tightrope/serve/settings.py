@@ -240,6 +240,8 @@ class Settings:
     log_level: str = "info"
     notices: Literal["", "aws", "azure", "gcp"] = ""
     """Whose spot notices to listen for."""
+    leaves_s: float = 5.0
+    """For so long after it is told to leave it still takes requests, until every client and balancer knows."""
     cores: int = 0
     """Processor cores for engines here; 0 is all that this process may use."""
     engine_only: bool = False
