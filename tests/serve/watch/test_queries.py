@@ -205,3 +205,11 @@ def test_prometheus_sees_requests_promises_and_quantiles_as_they_were(name: str,
         within = f'sum(rate(tightrope_{family}_bucket{{class="{first.name}", le="{float(limit)}"}}[5m]))'
         checks[f'{within} / sum(rate(tightrope_{family}_count{{class="{first.name}"}}[5m]))'] = {"{}": 0.9}
     evaluated(tmp_path, plan, before, after, checks)
+
+
+@needs_promtool
+def test_prometheus_finds_nothing_to_say_about_names_and_help() -> None:
+    command = [shutil.which("promtool") or "promtool", "check", "metrics"]
+    text = made(plan_of("helpdesk")).exposition()
+    done = subprocess.run(command, input=text, capture_output=True, check=False, timeout=60)  # noqa: S603 - Debian's own
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

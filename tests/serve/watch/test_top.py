@@ -1,5 +1,6 @@
 """The live view: figures read back from expositions, its tables at three widths, and a gateway that is none."""
 
+import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,12 +21,14 @@ from tightrope.base.errors import InputError
 from tightrope.serve.interfaces import Load
 from tightrope.serve.records import Reply
 from tightrope.serve.watch import top as of
+from tightrope.serve.watch.figures import figures_of
 from tightrope.serve.watch.readings import Reading, Window
 from tightrope.serve.watch.series import Family, Histogram, families, text
 from tightrope.serve.watch.top import Gateway, top
 from tightrope.serve.watch.view import view
 
 GOLDEN = Path(__file__).parent / "golden"
+NOW = datetime(2026, 11, 26, 9, 30, tzinfo=UTC)
 LATENCY = "tightrope_latency_seconds"
 
 
@@ -64,9 +67,7 @@ BEFORE, AFTER = (Reading.of(shown, 60.0 * minute) for minute, shown in enumerate
 
 def rendered(window: Window, width: int) -> str:
     stream = StringIO()
-    Console(file=stream, width=width).print(
-        view(window, "http://127.0.0.1:8000", width, datetime(2026, 11, 26, 9, 30, tzinfo=UTC))
-    )
+    Console(file=stream, width=width).print(view(figures_of(window), "http://127.0.0.1:8000", width, NOW))
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 
 
@@ -186,6 +187,18 @@ def test_once_it_is_printed_with_what_was_since_the_start(server: str) -> None:
     assert "latency p99 <= 70 ms" in stream.getvalue()
     assert Said.asked == [("/metrics", "Bearer tr_me_secret")] * 2
     assert "secret" not in stream.getvalue()
+
+
+def test_it_is_printed_as_json(server: str) -> None:
+    stream = StringIO()
+    top(server, as_json=True, console=Console(file=stream, width=40, force_terminal=True))
+    found = json.loads(stream.getvalue())
+    assert found["since_start"] is True
+    assert [(pool["pool"], pool["ready"], pool["usd_per_hour"]) for pool in found["pools"]] == [
+        ("small", 3.0, 1.0),
+        ("large", 2.0, None),
+    ]
+    assert {item["slo"]: item["target"] for item in found["promises"]}["latency p99 <= 70 ms"] == 0.99
 
 
 def test_where_there_is_no_terminal_it_is_printed_once(server: str) -> None:

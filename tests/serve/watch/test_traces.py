@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from tightrope.base.errors import InputError
+from tightrope.base.errors import MissingExtraError
 from tightrope.serve.records import Call, Caller, Reply
 from tightrope.serve.watch.traces import PATH, Traces, _otlp
 
@@ -188,6 +188,6 @@ def test_spans_go_to_the_endpoints_path_for_them() -> None:
 
 def test_without_opentelemetry_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    with pytest.raises(InputError, match=r"OpenTelemetry is not installed") as caught:
+    with pytest.raises(MissingExtraError, match=r"OpenTelemetry is not installed") as caught:
         Traces("http://127.0.0.1:4318", "shop")
     assert "tightrope[trace]" in str(caught.value)

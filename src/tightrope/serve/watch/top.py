@@ -1,7 +1,10 @@
 """``tightrope serve --top``: what a gateway does, read from its ``/metrics`` each second."""
 
+import json
 import time
 from collections import deque
+from dataclasses import asdict
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import urllib3
@@ -10,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tightrope.base.errors import InputError
+from tightrope.serve.watch.figures import figures_of
 from tightrope.serve.watch.readings import Reading, Window
 from tightrope.serve.watch.view import view
 
@@ -61,19 +65,24 @@ class Gateway:
         self._pool.clear()
 
 
-def top(url: str, key: str = "", *, once: bool = False, console: Console | None = None) -> None:
+def top(url: str, key: str = "", *, once: bool = False, as_json: bool = False, console: Console | None = None) -> None:
     """Show what the gateway at ``url`` does until it is interrupted; ``once``, or where it is no terminal, print it one time.
 
-    Printed one time, shares and quantiles are those since the gateway's start. Raises ``InputError`` where it does not answer at first.
+    Printed one time, also ``as_json``, shares and quantiles are those since the gateway's start. Raises ``InputError`` where it does not
+    answer at first.
     """
     shown, gateway = console or Console(), Gateway(url, key)
     try:
-        if once or not shown.is_terminal:
-            first = gateway.read()
-            time.sleep(EVERY_S)
-            shown.print(view(Window(first, gateway.read(), whole=True), url, shown.width))
-        else:
+        if not (once or as_json) and shown.is_terminal:
             _follow(gateway, url, shown)
+            return
+        first = gateway.read()
+        time.sleep(EVERY_S)
+        figures = figures_of(Window(first, gateway.read(), whole=True))
+        if as_json:
+            shown.file.write(f"{json.dumps(asdict(figures), indent=2, ensure_ascii=False)}\n")
+        else:
+            shown.print(view(figures, url, shown.width, datetime.now(UTC)))
     finally:
         gateway.close()
 
@@ -92,7 +101,8 @@ def _follow(gateway: Gateway, url: str, console: Console) -> None:
                 while readings[-1].at_s - readings[0].at_s > WINDOW_S and len(readings) > 2:
                     readings.popleft()
                 window = Window(readings[0], readings[-1])
-                live.update(Text(trouble, "red") if trouble else view(window, url, console.width), refresh=True)
+                shown = Text(trouble, "red") if trouble else view(figures_of(window), url, console.width, datetime.now(UTC))
+                live.update(shown, refresh=True)
                 time.sleep(EVERY_S)
         except KeyboardInterrupt:
             return

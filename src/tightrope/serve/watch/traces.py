@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tightrope.base.errors import InputError
+from tightrope.base.errors import MissingExtraError
 from tightrope.serve.records import NUSD_PER_USD, Call, Reply
 from tightrope.serve.watch.redact import redacted
 
@@ -34,7 +34,7 @@ class Traces:
     """Begins and ends the spans of requests."""
 
     def __init__(self, endpoint: str, workload: str, *, share: float = SHARE, exporter: "SpanExporter | None" = None) -> None:
-        """Send to ``endpoint`` (or an exporter); raise ``InputError`` where OpenTelemetry is not installed."""
+        """Send to ``endpoint`` (or an exporter); raise ``MissingExtraError`` where OpenTelemetry is not installed."""
         try:
             from opentelemetry import trace  # noqa: PLC0415 - an extra, and slow to load
             from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
@@ -43,7 +43,7 @@ class Traces:
             from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
         except ModuleNotFoundError as error:
             msg = f"traces are asked for, and OpenTelemetry is not installed: {error.name!r} is missing"
-            raise InputError(msg, resolve="install the extra: `pip install 'tightrope[trace]'`, or leave `traces` out") from error
+            raise MissingExtraError(msg, resolve="pip install 'tightrope[trace]', or leave `traces` out") from error
         resource = Resource.create({"service.name": "tightrope", "tightrope.workload": workload})
         self._provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter or _otlp(endpoint)))
