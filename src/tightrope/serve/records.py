@@ -68,7 +68,7 @@ class Call:
         """Items that it asks for."""
         if isinstance(self.inputs, tuple):
             return max(1, len(self.inputs))
-        return max((len(array) for array in self.inputs.values()), default=1)
+        return max((len(array) for array in self.inputs.values() if array.ndim), default=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,8 @@ class Reply:
     raw: Raw | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+    item_tokens: tuple[int, ...] = ()
+    """Of the input's tokens, those of each text; empty where only their sum is known."""
     tokens_estimated: bool = False
     """The server did not say its tokens, or was broken off before: they are reckoned from bytes and events."""
     wait_s: float = 0.0
