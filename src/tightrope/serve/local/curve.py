@@ -9,7 +9,7 @@ from tightrope.policy.batch import batch_time_s
 
 LEARN = 0.1
 """Share of a surprise that the figures nearest to it take on."""
-FORGET = 0.002
+FORGET = 2e-4
 """Share of what was learned that is forgotten with every batch: what was once seen slow, and so avoided, is tried again."""
 SLOWER = 0.05
 """Share that the latest batch has in how much slower the whole machine is than its processor time says, or than it was at the start."""
