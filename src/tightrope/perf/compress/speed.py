@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from tightrope.base.errors import InputError
 from tightrope.base.records import FloatArray
 from tightrope.perf.measure.engines import Engine, engines, run_all
 from tightrope.perf.measure.steady import half_width
@@ -66,15 +65,10 @@ def _speed(rates: FloatArray, first: FloatArray, single: list[float], load_s: fl
 def _rate(
     running: list[Engine], path: Path, shapes: dict[str, tuple[int, ...]], batch: int, seconds: float
 ) -> tuple[float, float]:
-    """Return items per second of processor time, and the memory; a run so short that no time is counted is run longer."""
+    """Return items per second of processor time, and the memory."""
     inputs = [item | {"shape": [batch, *shapes[item["name"]]]} for item in running[0].inputs]
-    for tries in range(6):
-        answer, before, after = run_all(running, {"inputs": inputs, "seed": 1, "seconds": seconds * 2**tries}, path)
-        used_s = after.ours_s - before.ours_s or (after.wall_s - before.wall_s if before.busy_s is None else 0.0)
-        if used_s > min(0.2 * seconds, 0.1):
-            return len(answer[0]["times_s"]) * batch / used_s, float(answer[0]["rss_mib"])
-    msg = "the machine gave the model no processor time that could be counted"
-    raise InputError(msg, resolve="stop what else runs here, and try again")
+    (answer,), _, _ = run_all(running, {"inputs": inputs, "seed": 1, "seconds": seconds}, path)
+    return len(answer["times_s"]) * batch / answer["processor_s"], float(answer["rss_mib"])
 
 
 def shapes_of(inputs: list[tuple[str, list[Any]]], length: int) -> dict[str, tuple[int, ...]]:
