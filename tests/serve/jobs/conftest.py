@@ -64,15 +64,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def new_database(postgres: str) -> Callable[[], str]:
-    """Return what makes an empty database on the server."""
+    """Return what makes an empty place for a queue on the server."""
 
     async def make() -> str:
         name = f"jobs_{secrets.token_hex(4)}"
         connection = await asyncpg.connect(postgres)
         try:
-            await connection.execute(f"CREATE DATABASE {name}")
+            await connection.execute(f"CREATE SCHEMA {name}")
         finally:
             await connection.close()
-        return postgres.replace("///postgres?", f"///{name}?")
+        return f"{postgres}&search_path={name}"
 
     return lambda: asyncio.run(make())

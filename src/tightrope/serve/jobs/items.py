@@ -83,6 +83,14 @@ class Items:
 
         await self._database.write(body)
 
+    async def held(self, holder: str) -> set[tuple[str, int]]:
+        """Return (batch, line) of each item that a gateway holds."""
+
+        async def body(tx: Statements) -> list[Row]:
+            return await tx.rows(f"SELECT batch, line FROM tightrope_items WHERE state = {HELD} AND holder = $1", holder)
+
+        return {(batch, line) for batch, line in await self._database.read(body)}
+
     async def release(self, holder: str) -> int:
         """Let go of all that a gateway holds, which is going or gone; return the items."""
 

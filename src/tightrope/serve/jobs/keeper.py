@@ -37,13 +37,21 @@ class Keeper:
         self._asked.set()
         self._handed_in.set()
 
-    async def recover(self) -> None:
-        """Say that this gateway is there, and take back what those hold that are not; alone at a queue, what anyone holds."""
-        now = self._queue.now_s()
-        for dead in await self._queue.items.dead(now if self._queue.database.shared else float("inf")):
-            log.info("took back %d items of a gateway that is gone", await self._queue.items.release(dead))
-        await self._queue.items.beat(self._holder, now + self._lease_s)
+    async def begin(self) -> None:
+        """Say that this gateway is there; alone at a queue, take back what anyone holds, who must be gone."""
+        if not self._queue.database.shared:
+            await self._take_back(float("inf"))
+        await self._beat()
+
+    async def _beat(self) -> None:
+        """Say that this gateway is there, and take back what those hold that are not."""
+        await self._queue.items.beat(self._holder, self._queue.now_s() + self._lease_s)
         self._beaten_s = time.monotonic()
+        await self._take_back(self._queue.now_s())
+
+    async def _take_back(self, now_s: float) -> None:
+        for dead in await self._queue.items.dead(now_s):
+            log.info("took back %d items of a gateway that is gone", await self._queue.items.release(dead))
 
     async def keep(self) -> None:
         """Do it until cancelled; where the database is in trouble, again later."""
@@ -57,7 +65,8 @@ class Keeper:
 
     async def _look(self) -> None:
         if time.monotonic() - self._beaten_s > self._lease_s / 3:
-            await self.recover()
+            await self._beat()
+            await self._runner.take_strays()
         now, batches = self._queue.now_s(), await self._queue.batches.open()
         for batch in batches:
             if batch.status == "in_progress" and batch.due_s <= now:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 CONNECTIONS = 8
 ANSWER_S = 60.0
 """For one statement: a database that does not answer in this time is away."""
+FROZEN_S = 5.0
+"""A transaction whose gateway says nothing for so long is undone by the server: a gateway that is frozen keeps no lock."""
 LOCK_KEY = 0x7469676874726F70
 """Of the advisory lock under which tables are made: any number that nobody else takes."""
 KEPT_PLAIN = "ALTER TABLE tightrope_parts ALTER COLUMN bytes SET STORAGE EXTERNAL"
@@ -40,7 +42,13 @@ class PostgresDatabase:
             raise MissingExtraError(what, resolve="pip install 'tightrope[postgres]'") from error
         shown = _without_password(self._url)
         try:
-            self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=CONNECTIONS, command_timeout=ANSWER_S)
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=CONNECTIONS,
+                command_timeout=ANSWER_S,
+                server_settings={"idle_in_transaction_session_timeout": f"{FROZEN_S * 1000:.0f}"},
+            )
             async with self._pool.acquire() as connection, connection.transaction():
                 version = await _make_tables(connection)
         except (OSError, ValueError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

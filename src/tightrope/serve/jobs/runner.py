@@ -64,6 +64,8 @@ class Runner:
         self._running: Counter[str] = Counter()
         self._dry: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._known: set[tuple[str, int]] = set()
+        self._strays: set[tuple[str, int]] = set()
         self._ended: defaultdict[str, _Ended] = defaultdict(_Ended)
         self._work, self._written = asyncio.Event(), asyncio.Event()
         self._learned, self._refused, self._cut_s, self._ticked_s = FIRST_LIMIT, False, 0.0, time.monotonic()
@@ -110,7 +112,7 @@ class Runner:
             urgent = max(urgent, this)
             needed += float(defer.needed_per_s(left, items)) * rate.answer_s if this else 0.0
         allowed = defer.in_flight_limit(self._learned, self._most(), self._waits() > 0, urgent, needed)
-        return max(allowed, 1) if unknown else allowed  # one, to learn how long it takes
+        return max(allowed, min(1, self._most())) if unknown else allowed  # one, to learn how long it takes
 
     def _learn(self, status: int, answer_s: float) -> None:
         """Take note of an answer: more at once are taken, or fewer."""
@@ -150,7 +152,8 @@ class Runner:
         items = await self._queue.items.claim(batch.id, self._holder, wanted, now)
         if len(items) < wanted:
             self._dry[batch.id] = mono + PAUSE_S
-        texts = await self._queue.files.spans(batch.file, [(item.start, item.size) for item in items]) if items else []
+        texts = await self._queue.files.spans(batch.file, [(item.start, item.size) for item in items])
+        self._known.update((batch.id, item.line) for item in items)
         for item, text in zip(items, texts, strict=True):
             task = asyncio.create_task(self._one(batch, item, text))
             self._tasks.add(task)
@@ -220,20 +223,35 @@ class Runner:
         for batch_id in list(self._ended):
             ended = self._ended.pop(batch_id)
             try:
-                if ended.answers:
-                    results = await asyncio.to_thread(
-                        lambda batch_id=batch_id, ended=ended: [lines.answered(batch_id, *answer) for answer in ended.answers]
-                    )
-                    await self._queue.items.record(batch_id, results, self._queue.now_s())
-                    ended.answers = []
-                if ended.put_back:
-                    await self._queue.items.put_back(batch_id, self._holder, ended.put_back)
-                    self._dry.pop(batch_id, None)
+                await self._write(batch_id, ended)
             except BaseException:
                 kept = self._ended[batch_id]
                 kept.answers, kept.put_back = ended.answers + kept.answers, ended.put_back + kept.put_back
                 raise
         self._work.set()
+
+    async def _write(self, batch_id: str, ended: _Ended) -> None:
+        """Write down what ended of one batch; what is written is taken out of ``ended``."""
+        if ended.answers:
+            answers, batch = ended.answers, batch_id
+            results = await asyncio.to_thread(lambda: [lines.answered(batch, *answer) for answer in answers])
+            await self._queue.items.record(batch_id, results, self._queue.now_s())
+            self._known.difference_update((batch_id, item.line) for item, *_ in answers)
+            ended.answers = []
+        if ended.put_back:
+            await self._queue.items.put_back(batch_id, self._holder, ended.put_back)
+            self._known.difference_update((batch_id, line) for line, *_ in ended.put_back)
+            self._dry.pop(batch_id, None)
+
+    async def take_strays(self) -> None:
+        """Put back what this gateway holds and does not know of: it was claimed, and trouble came before that was heard.
+
+        What is claimed just now is not known either, so only what was a stray before is one.
+        """
+        found = await self._queue.items.held(self._holder) - self._known
+        for batch_id, line in found & self._strays:
+            await self._queue.items.put_back(batch_id, self._holder, [(line, None, 0.0)])
+        self._strays = found
 
     async def stop(self, within_s: float) -> None:
         """Begin nothing more; let what is in flight be answered in that time, and put the rest back."""

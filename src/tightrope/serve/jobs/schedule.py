@@ -53,7 +53,7 @@ def slack_s(batches: Sequence[Batch], now_s: float, per_s: float) -> float | Non
 def next_batch(batches: Iterable[Batch], running: Mapping[str, int], now_s: float, per_s: float) -> Batch | None:
     """Return whose turn it is, of batches that have items to begin; ``running`` is each tenant's items in flight.
 
-    The tenants that would be late with an equal share of the rate ``per_s`` (0 is not known) go first, whatever windows they chose;
+    The tenants whose work is urgent with an equal share of the rate ``per_s`` (0 is not known) go first;
     then whoever has the fewest in flight; then the earliest deadline. So a tenant that hands in more, or asks for less time, takes
     time that others can spare and no more.
     """
@@ -66,7 +66,8 @@ def next_batch(batches: Iterable[Batch], running: Mapping[str, int], now_s: floa
     share = per_s / len(by_tenant)
 
     def turn(tenant: str) -> tuple[bool, int, float, str]:
-        slack = slack_s(by_tenant[tenant], now_s, share)
-        return slack is None or slack > 0.0, running.get(tenant, 0), by_tenant[tenant][0].due_s, tenant
+        due_s, slack = by_tenant[tenant][0].due_s, slack_s(by_tenant[tenant], now_s, share)
+        patient = slack is None or defer.urgency(slack, due_s - now_s) <= 0.0
+        return patient, running.get(tenant, 0), due_s, tenant
 
     return by_tenant[min(by_tenant, key=turn)][0]

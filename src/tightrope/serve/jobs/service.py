@@ -63,7 +63,7 @@ class Jobs:
         """Open the queue, take back what a gateway that died held, and begin; raise ``InputError``."""
         await self._queue.database.open()
         try:
-            await self._keeper.recover()
+            await self._keeper.begin()
         except Trouble as trouble:
             await self._queue.database.close()
             raise InputError(str(trouble), resolve="put the queue in order, or name another one in jobs") from trouble

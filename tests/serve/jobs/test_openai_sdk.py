@@ -1,0 +1,282 @@
+"""Files and batches as the unmodified ``openai`` SDK asks for them, and as its clients should not."""
+
+import asyncio
+import io
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import openai
+import pytest
+from door import Engine, Served, serving, vector
+from openai.types import Batch
+from queue_bench import EMBED, WAIT_S, line, numbered
+
+from tightrope.serve.settings import Limits
+
+LIMITS = Limits(file_bytes=300_000, kept_bytes=1_000_000, body_bytes=20_000, file_lines=500)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    async def answer(text: str) -> tuple[int, object]:
+        if text == "slow":
+            await asyncio.sleep(1.0)
+        return (400, {"error": {"message": "no", "code": "bad"}}) if text == "bad" else await vector(text)
+
+    with serving(f"sqlite:///{tmp_path_factory.mktemp('jobs')}/jobs.db", Engine(answer), LIMITS) as found:
+        yield found
+
+
+def client_of(served: Served, key: str = "sk-acme") -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{served.url}/v1", api_key=key, max_retries=0, timeout=WAIT_S)
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[openai.OpenAI]:
+    with client_of(served) as found:
+        yield found
+
+
+@pytest.fixture
+def other(served: Served) -> Iterator[openai.OpenAI]:
+    with client_of(served, "sk-other") as found:
+        yield found
+
+
+def upload(client: openai.OpenAI, content: bytes, name: str = "in.jsonl") -> str:
+    return client.files.create(file=(name, io.BytesIO(content)), purpose="batch").id
+
+
+def hand_in(client: openai.OpenAI, content: bytes, window: str = "24h", **more: object) -> Batch:
+    return client.batches.create(input_file_id=upload(client, content), endpoint=EMBED, completion_window=window, **more)
+
+
+def wait(client: openai.OpenAI, batch: Batch, *ends: str) -> Batch:
+    """Return a batch once it has come to one of ``ends``."""
+    until = time.monotonic() + WAIT_S
+    while (batch := client.batches.retrieve(batch.id)).status not in ends:
+        assert time.monotonic() < until, batch
+        time.sleep(0.02)
+    return batch
+
+
+@contextmanager
+def behind(served: Served, seconds: float) -> Iterator[None]:
+    """Put the queue's clock back for a while."""
+    queue = served.jobs._queue
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queue, "now_s", lambda: queue.database.now_s() - seconds)
+        yield
+
+
+def lines_of(client: openai.OpenAI, file_id: str | None) -> list[dict]:
+    return [json.loads(text) for text in client.files.content(file_id).iter_lines()]
+
+
+# -------------------------------------------------------------------------------------------------------------------- right
+
+
+def test_a_batch_from_upload_to_result(client: openai.OpenAI, served: Served, tmp_path: Path) -> None:
+    path = tmp_path / "night run.jsonl"
+    path.write_bytes(b"".join(line(name, "bad" if name == "i7" else name) for name in numbered(200)))
+    file = client.files.create(file=path, purpose="batch", expires_after={"anchor": "created_at", "seconds": 7200})
+    assert (file.filename, file.bytes, file.purpose, file.status) == (
+        "night run.jsonl",
+        path.stat().st_size,
+        "batch",
+        "processed",
+    )
+    assert file.expires_at == file.created_at + 7200
+    assert client.files.content(file.id).read() == path.read_bytes()
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint=EMBED, completion_window="24h", metadata={"class": "bulk", "by": "me"}
+    )
+    assert (batch.status, batch.object, batch.endpoint, batch.completion_window) == ("validating", "batch", EMBED, "24h")
+    assert batch.expires_at == batch.created_at + 86_400
+    done = wait(client, batch, "completed")
+    assert (done.request_counts.total, done.request_counts.completed, done.request_counts.failed) == (200, 199, 1)
+    assert done.metadata == {"class": "bulk", "by": "me"}
+    assert None not in (done.in_progress_at, done.finalizing_at, done.completed_at)
+    assert (done.failed_at, done.expired_at, done.cancelled_at, done.errors) == (None, None, None, None)
+    output = lines_of(client, done.output_file_id)
+    assert [row["custom_id"] for row in output] == [name for name in numbered(200) if name != "i7"]
+    assert len({row["id"] for row in output}) == len({row["response"]["request_id"] for row in output}) == 199
+    assert output[11] == {
+        "id": f"batch_req_{batch.id.removeprefix('batch_')}_13",
+        "custom_id": "i12",
+        "response": {
+            "status_code": 200,
+            "request_id": output[11]["response"]["request_id"],
+            "body": {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [3.0]}], "model": "m"},
+        },
+        "error": None,
+    }
+    (failed,) = lines_of(client, done.error_file_id)
+    assert (failed["custom_id"], failed["response"]["status_code"], failed["error"]) == ("i7", 400, None)
+    assert failed["response"]["body"]["error"]["message"] == "no"
+    written = client.files.retrieve(done.output_file_id)
+    assert (written.purpose, written.filename) == ("batch_output", f"{batch.id}_output.jsonl")
+    assert written.bytes == len(client.files.content(written.id).read())
+    mine = [asked for asked in served.engine.asked if asked[1] == "bulk"]
+    assert {asked[0] for asked in mine} == {"acme"}
+    assert all(86_000.0 < asked[3] - time.monotonic() < 86_400.0 for asked in mine)
+
+
+def test_lists_come_in_pages(client: openai.OpenAI, other: openai.OpenAI) -> None:
+    names = [upload(other, line("a"), f"{n}.jsonl") for n in range(5)]
+    assert [file.id for file in other.files.list(limit=2)] == names[::-1]
+    assert [file.id for file in other.files.list(limit=2, order="asc", purpose="batch")] == names
+    page = other.files.list(limit=2, after=names[3])
+    assert ([file.id for file in page.data], page.has_more) == ([names[2], names[1]], True)
+    made = [other.batches.create(input_file_id=name, endpoint=EMBED, completion_window="8h").id for name in names[:3]]
+    assert [batch.id for batch in other.batches.list(limit=1)] == made[::-1]
+    assert not {batch.id for batch in client.batches.list(limit=100)} & set(made)
+
+
+def test_a_file_is_deleted(client: openai.OpenAI) -> None:
+    file = upload(client, line("a"))
+    assert client.files.delete(file).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.files.retrieve(file)
+
+
+def test_a_batch_is_cancelled(client: openai.OpenAI) -> None:
+    batch = hand_in(client, b"".join(line(name, "slow") for name in numbered(500)), "90m")
+    wait(client, batch, "in_progress")
+    with pytest.raises(openai.ConflictError, match="cancel it first"):
+        client.files.delete(batch.input_file_id)
+    assert client.batches.cancel(batch.id).status == "cancelling"
+    assert client.batches.cancel(batch.id).status == "cancelling"
+    assert client.batches.retrieve(batch.id).cancelling_at is not None
+
+
+# -------------------------------------------------------------------------------------------------------------------- wrong
+
+
+def test_every_wrong_line_is_told(client: openai.OpenAI) -> None:
+    content = line("a") + line("b", url="/v1/models") + b"{\n" + line("a") + line("c", body={"input": "x"})
+    batch = wait(client, hand_in(client, content), "failed")
+    told = [(error.line, error.code, error.param) for error in batch.errors.data]
+    assert sorted(told) == [
+        (2, "invalid_url", "url"),
+        (3, "invalid_json_line", None),
+        (4, "duplicate_custom_id", "custom_id"),
+        (5, "missing_required_parameter", "body.model"),
+    ]
+    assert (batch.request_counts.total, batch.output_file_id, batch.error_file_id) == (0, None, None)
+    with pytest.raises(openai.ConflictError, match="failed can not be cancelled"):
+        client.batches.cancel(batch.id)
+
+
+def test_too_many_lines(client: openai.OpenAI) -> None:
+    batch = wait(client, hand_in(client, b"".join(map(line, numbered(501)))), "failed")
+    assert [(error.line, error.code) for error in batch.errors.data] == [(501, "too_many_requests")]
+
+
+def test_what_is_anothers_is_not_there(client: openai.OpenAI, other: openai.OpenAI) -> None:
+    file = upload(client, line("a"))
+    batch = client.batches.create(input_file_id=file, endpoint=EMBED, completion_window="24h")
+    done = wait(client, batch, "completed")
+    asked = [
+        lambda: other.files.retrieve(file),
+        lambda: other.files.content(file),
+        lambda: other.files.content(done.output_file_id),
+        lambda: other.files.delete(file),
+        lambda: other.batches.retrieve(batch.id),
+        lambda: other.batches.cancel(batch.id),
+        lambda: other.batches.create(input_file_id=file, endpoint=EMBED, completion_window="24h"),
+    ]
+    for ask in asked:
+        with pytest.raises(openai.NotFoundError) as refused:
+            ask()
+        unknown = refused.value.body["message"]
+        assert "there is no" in unknown
+    assert client.files.retrieve(file).id == file
+
+
+@pytest.mark.parametrize(
+    ("said", "parameter"),
+    [
+        ({"input_file_id": "https://example.com/in.jsonl"}, "input_file_id"),
+        ({"input_file_id": "/etc/passwd"}, "input_file_id"),
+        ({"input_file_id": 7}, "input_file_id"),
+        ({"endpoint": "/v1/models"}, "endpoint"),
+        ({"completion_window": "soon"}, "completion_window"),
+        ({"metadata": {"class": "chat"}}, "metadata.class"),
+        ({"metadata": {"class": "unheard"}}, "metadata.class"),
+        ({"metadata": {"a" * 65: "b"}}, "metadata"),
+        ({"metadata": {"a": "b" * 513}}, "metadata"),
+        ({"metadata": {str(n): "" for n in range(17)}}, "metadata"),
+        ({"metadata": {"a": 1}}, "metadata[...]"),
+        ({"output_expires_after": {"anchor": "created_at", "seconds": 60}}, "output_expires_after"),
+    ],
+)
+def test_a_batch_that_is_not_right_says_which_field(client: openai.OpenAI, said: dict, parameter: str) -> None:
+    right = {"input_file_id": "file-" + "0" * 32, "endpoint": EMBED, "completion_window": "24h"}
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.post("/batches", body=right | said, cast_to=object)
+    assert refused.value.param == parameter
+
+
+def test_keys_say_what_may_be_asked(served: Served) -> None:
+    with client_of(served, "sk-none") as nobody, pytest.raises(openai.AuthenticationError):
+        nobody.files.list()
+    with client_of(served, "sk-infer") as infer, pytest.raises(openai.PermissionDeniedError, match="scope batch"):
+        infer.files.list()
+    with client_of(served, "sk-night") as night:
+        with pytest.raises(openai.PermissionDeniedError, match="class 'night'"):
+            hand_in(night, line("a"), metadata={"class": "night"})
+        batch = wait(night, hand_in(night, line("a", "of its own class")), "completed")
+        assert batch.request_counts.completed == 1
+    assert ("acme", "bulk", "of its own class") in [asked[:3] for asked in served.engine.asked]
+
+
+def test_uploads_that_are_refused(client: openai.OpenAI, served: Served) -> None:
+    with pytest.raises(openai.BadRequestError, match="purpose must be 'batch'"):
+        client.files.create(file=b"x", purpose="fine-tune")
+    with pytest.raises(openai.APIStatusError, match="300,000") as refused:
+        upload(client, b"x" * 300_001)
+    assert refused.value.status_code == 413
+    with pytest.raises(openai.BadRequestError, match="expires_after"):
+        client.files.create(file=b"x", purpose="batch", expires_after={"anchor": "created_at", "seconds": 1})
+    with pytest.raises(openai.BadRequestError, match="multipart"):
+        client.post("/files", body={"purpose": "batch"}, cast_to=object)
+    for path in ("/files?limit=0", "/files?order=up", "/files?after=x", "/batches?limit=101", "/files?purpose=%00"):
+        with pytest.raises(openai.BadRequestError):
+            client.get(path, cast_to=object)
+    for path in ("/files/file-..%2f..", "/files/%00", "/batches/batch_", "/batches/file-" + "0" * 32):
+        with pytest.raises(openai.NotFoundError):
+            client.get(path, cast_to=object)
+
+
+def test_a_tenant_has_so_much_room(tmp_path: Path) -> None:
+    limits = Limits(file_bytes=100_000, kept_bytes=150_000)
+    with serving(f"sqlite:///{tmp_path}/jobs.db", Engine(), limits) as served, client_of(served) as client:
+        first = upload(client, b"x" * 90_000)
+        with pytest.raises(openai.RateLimitError, match="delete some"):
+            upload(client, b"x" * 90_000)
+        with client_of(served, "sk-other") as other:
+            upload(other, b"x" * 90_000)
+        client.files.delete(first)
+        upload(client, b"x" * 90_000)
+
+
+def test_a_batch_that_is_not_done_in_time_expires(tmp_path: Path) -> None:
+    async def answer(text: str) -> tuple[int, object]:
+        await asyncio.sleep(0.0 if text == "quick" else 3600.0)
+        return await vector(text)
+
+    room = [0]
+    with serving(f"sqlite:///{tmp_path}/jobs.db", Engine(answer), most=lambda: room[0]) as served, client_of(served) as client:
+        with behind(served, 56.0):  # so that it is due in four seconds
+            batch = hand_in(client, line("a", "quick") + b"".join(line(name, "slow") for name in numbered(40)), "1m")
+        room[0] = 8
+        done = wait(client, batch, "expired")
+        assert (done.request_counts.completed, done.request_counts.failed) == (1, 40)
+        missed = lines_of(client, done.error_file_id)
+        assert [row["custom_id"] for row in missed] == numbered(40)
+        assert {row["error"]["code"] for row in missed} == {"batch_expired"}
+        assert [row["custom_id"] for row in lines_of(client, done.output_file_id)] == ["a"]
