@@ -29,6 +29,8 @@ class Ticket:
         """Note what there is to answer."""
         self.items, self.parts = items, [None] * len(items)
         self._left = self.unbegun = len(items)
+        if len(items) > 1:
+            self.reply.item_tokens = tuple([item.tokens for item in items])
 
     def answered(self, item: "Item", part: Any, nusd: int | None) -> bool:  # noqa: ANN401 - an array, or arrays by name
         """Take the answer of one item and its share of the cost; return whether it was the last."""
