@@ -143,7 +143,7 @@ def _points(asked: Asked, running: list[Engine], threads: int, progress: Progres
                 progress(f"{threads} threads × {len(running)} engines, round {number + 1}, {at}")
                 item.measure(asked, running)
     if unsure := next((item for item in series if not item.known(asked)), None):
-        raise _unsure(asked, unsure.point)
+        raise _unsure(asked, unsure.point, unsure.refused)
     return [item.point for item in series], max(item.memory_mib for item in series)
 
 
@@ -166,7 +166,7 @@ class _Series:
 
     def measure(self, asked: Asked, running: list[Engine]) -> None:
         """Run one round."""
-        last_s = max((part.mean_s for part in self.rounds[-1]), default=0.0) if self.rounds else 0.0
+        last_s = max((part.mean_s for parts in self.rounds[-1:] for part in parts), default=0.0)
         seconds = max(asked.seconds / ROUNDS, LEAST_RUNS * last_s)
         answers, before, after = run_all(running, self.job | {"seconds": seconds}, asked.model)
         self.memory_mib = max(self.memory_mib, *(answer["rss_mib"] for answer in answers))
@@ -185,7 +185,7 @@ class _Series:
     def point(self) -> Point:
         """What is known so far."""
         if not self.rounds:
-            return replace(self.shape, noise_cores=self.refused)
+            return self.shape
         means = [float(np.mean([part.mean_s for part in parts])) for parts in self.rounds]
         told = [noise for noise in self.noises if noise is not None]
         every = [part for parts in self.rounds for part in parts]
@@ -201,9 +201,10 @@ class _Series:
         )
 
 
-def _unsure(asked: Asked, tried: Point) -> InputError:
-    """Return the error of a point that was never quiet or sure enough: how noisy, and how unsure."""
-    noise = "an unknown part" if tried.noise_cores is None else f"{tried.noise_cores:.2f}"
+def _unsure(asked: Asked, tried: Point, refused: float | None) -> InputError:
+    """Return the error of a point that was never quiet or sure enough: how noisy (the last that did not count, if any), how unsure."""
+    took = tried.noise_cores if refused is None else refused
+    noise = "an unknown part" if took is None else f"{took:.2f}"
     known = "not known" if math.isinf(tried.half_width_s) else f"known to ±{tried.half_width_s / tried.mean_s:.1%}"
     shape = f"{tried.threads} threads, batch {tried.batch}, length {tried.length}"
     msg = (
