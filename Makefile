@@ -5,10 +5,14 @@ READY := .venv/ready
 # Optional parts that the tests use.
 TESTED := $(addprefix --extra ,aws compress gcp measure postgres serve trace)
 
-.PHONY: demo test check bench docs fix lock clean
+.PHONY: demo serve test check bench docs fix lock clean
 
 demo: $(READY)  ## plan the chatbot example into out/chatgenius/
 	$(BIN)/tightrope plan examples/chatgenius/workload.yaml --out out/chatgenius
+
+serve: .venv/ready-dev  ## serve all-MiniLM-L6-v2 on port 8000
+	$(BIN)/python examples/minilm/fetch.py
+	$(BIN)/tightrope serve examples/minilm/serve.yaml
 
 test: .venv/ready-dev  ## the whole test-suite
 	$(BIN)/python -m pytest -n auto --dist loadfile

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -101,7 +102,7 @@ def _with_options(
         msg = f"--notices: got {notices!r}, expected aws, azure or gcp"
         raise InputError(msg, resolve="correct it")
     if jobs and "://" not in jobs:
-        jobs = f"sqlite:///{Path(jobs).absolute()}"
+        jobs = f"sqlite:///{quote(str(Path(jobs).absolute()))}"
     listen = replace(settings.listen, host=host or settings.listen.host, port=settings.listen.port if port is None else port)
     return replace(
         settings,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import quote
 
 from tightrope.base.errors import InputError, unknown_name
 from tightrope.base.plan import ServedClass
@@ -284,4 +285,4 @@ def _jobs(stated: str | None, folder: Path) -> str:
     """Return where work that can wait is kept, as a URL."""
     if stated is None or stated.startswith(("postgresql://", "postgres://")):
         return stated or ""
-    return f"sqlite:///{(folder / stated).absolute()}"
+    return f"sqlite:///{quote(str((folder / stated).absolute()))}"
