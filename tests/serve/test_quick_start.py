@@ -41,8 +41,9 @@ def test_the_example_answers_what_the_readme_asks(folder: Path, free_port: int) 
         vectors = np.array([item.embedding for item in found.data])
         assert vectors.shape == (3, 384)
         near, far = vectors[0] @ vectors[1], vectors[0] @ vectors[2]
-        assert near > 0.5 > 0.2 > far
-        assert found.usage.prompt_tokens == 21
+        assert near > 0.5
+        assert far < 0.2
+        assert found.usage.prompt_tokens == 8 + 7 + 4  # words, and a mark before and after each text
         assert server.end() == 0
 
 
