@@ -125,10 +125,11 @@ def test_of_a_chat_the_last_words_may_differ() -> None:
     run(body)
 
 
-def test_how_often_it_is_wrong_is_measured() -> None:
+def test_how_often_it_is_wrong_is_measured(caplog: pytest.LogCaptureFixture) -> None:
     """Of ten hits every second is answered anew: those from the other quadrant were wrong, and the client has the right answer."""
     desk = Asking()
     desk.settings = CacheSettings(semantic=SemanticCache(math.cos(math.radians(10.5)), "m", checked_share=0.5))
+    caplog.set_level("INFO")
 
     async def body() -> None:
         await desk.classify("85")
@@ -148,6 +149,7 @@ def test_how_often_it_is_wrong_is_measured() -> None:
         words = [await desk.ask(chat_of(desk, text)) for text in ("88", "89", "91")]
         assert [reply.cached for reply in words] == ["", "similar", ""]
         assert (answers.checked, answers.wrong) == (6, 2)
+        assert [record.args for record in caplog.records] == [(1, 0), (2, 0), (4, 1)]
 
     run(body)
 

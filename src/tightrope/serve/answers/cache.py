@@ -6,6 +6,7 @@ nor a seed), nor of a call whose client wants none: ``parameters["cache"]`` is F
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -21,6 +22,8 @@ from tightrope.serve.answers.streams import Recorded
 from tightrope.serve.records import Call, Raw, Reply
 from tightrope.serve.refusals import Refusal
 from tightrope.serve.settings import CacheSettings
+
+log = logging.getLogger(__name__)
 
 Make: TypeAlias = Callable[[Call], Awaitable[Reply]]
 Embed: TypeAlias = Callable[[str], Awaitable[NDArray[Any]]]
@@ -199,11 +202,17 @@ class AnswerCache:
                 return kept.reply("similar", self._clock())
         reply = await self._of_one(call, key, make)
         if kept is not None and check:
-            self.checked += 1
-            self.wrong += not _agree(kept, reply)
+            self._note_check(right=_agree(kept, reply))
         if self.store.get(key, self._clock()) is not None:
             self._similar.add(question.scope, vector, key)
         return reply
+
+    def _note_check(self, *, right: bool) -> None:
+        """Count an answer that was checked; say now and then how many were wrong."""
+        self.checked += 1
+        self.wrong += not right
+        if self.checked & (self.checked - 1) == 0:  # the 1st, 2nd, 4th, 8th …
+            log.info("of %d answers to nearly the same question that were made anew, %d were different", self.checked, self.wrong)
 
     async def _vector(self, question: Question) -> NDArray[Any] | None:
         """Return a question's embedding; None where it can not be had now, and then nothing is near."""

@@ -1,0 +1,45 @@
+"""What the page shows is what a gateway and the command line take."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tightrope.demand.document import read_document
+from tightrope.demand.strict import validated
+from tightrope.policy import admit
+from tightrope.serve.access import keyfile, keys
+from tightrope.serve.schema import ServeFile
+
+PAGE = (Path(__file__).parents[3] / "docs/how-to/give-access.md").read_text(encoding="utf-8")
+MODELS = "name: demo\nmodels:\n  minilm:\n    task: embed\n    variants:\n      fp32: {noop: true}\n"
+
+
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL), ids=["tenants", "cache"])
+def test_a_gateway_takes_what_the_page_states(tmp_path: Path, block: str) -> None:
+    path = tmp_path / "serve.yaml"
+    path.write_text(MODELS + block)
+    read = validated(ServeFile, read_document(path), "")
+    if "tenants" in block:
+        assert read.tenants["acme"].requests_per_s == 50
+        assert read.tenants["acme"].burst == 2.0
+        assert "*" in read.tenants
+    else:
+        assert read.cache is not None
+        assert (read.cache.entries, read.cache.size, read.cache.ttl) == (100_000, 2**28, 600.0)
+
+
+def test_the_semantic_cache_is_stated_as_the_page_states_it(tmp_path: Path) -> None:
+    stated = re.search(r"`semantic: (\{.*?\})`", PAGE)
+    assert stated
+    path = tmp_path / "serve.yaml"
+    path.write_text(MODELS + f"cache: {{semantic: {stated[1]}}}\n")
+    assert validated(ServeFile, read_document(path), "").cache.semantic.threshold == yaml.safe_load(stated[1])["threshold"]  # type: ignore[union-attr]
+
+
+def test_the_figures_are_those_of_the_code() -> None:
+    assert keyfile.SCRYPT == (2**14, 8, 1)
+    assert (keyfile.SECRET_BYTES * 8, keys.RELOAD_S) == (256, 2.0)
+    assert (keys.GUESSES, 1.0 / keys.GUESSES_PER_S, keys.ALL_GUESSES, keys.ALL_GUESSES_PER_S) == (10, 10, 50, 4)
+    assert (admit.DEFAULT_SHARE, admit.FAIR_EXCESS) == (0.5, 1.25)
