@@ -117,6 +117,17 @@ def test_machines_cost_their_price_from_the_first_line_to_the_last(world: Any) -
     assert ledger.month_to_date("small") == 18_000_000
 
 
+def test_machines_that_change_twice_at_one_instant_cost_what_the_last_change_says(world: Any) -> None:
+    pool, ledger = world.pool(), world.ledger()
+    meter = world.meter(ledger, pool)
+    world.now_s += 60
+    for machines in (5.0, 4.0, 3.0):
+        meter.resize(ledger._clock(), machines, machines)
+    world.now_s += 60
+    ledger.heartbeat()
+    assert world.total().nusd == ledger.month_to_date("small") == 4 * CENT
+
+
 def test_a_price_that_is_not_known_is_null_and_never_nothing(world: Any) -> None:
     pool, ledger = world.pool(usd_per_hour=None), world.ledger()
     world.serve(ledger, world.meter(ledger, pool), pool, busy_s=60.0)

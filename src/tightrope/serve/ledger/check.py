@@ -16,10 +16,11 @@ SELECT gateway, count(*) FILTER (kind = 'torn') AS torn, count(*) FILTER (kind =
 FROM lines GROUP BY gateway HAVING torn > 0 ORDER BY gateway
 """
 BETWEEN = """
+WITH machines AS (FROM lines WHERE kind = 'machines'),
+line AS (SELECT *, lag(to_ns) OVER (PARTITION BY gateway, meter ORDER BY from_ns, to_ns, seq) AS before FROM machines)
 SELECT gateway, meter, before, from_ns, EXISTS (FROM lines AS stop WHERE stop.kind = 'stop' AND stop.gateway = line.gateway
   AND stop.at_ns BETWEEN line.before AND line.from_ns) AS stopped
-FROM (SELECT *, lag(to_ns) OVER (PARTITION BY gateway, meter ORDER BY from_ns, to_ns) AS before FROM lines WHERE kind = 'machines') AS line
-WHERE before <> from_ns ORDER BY from_ns
+FROM line WHERE before <> from_ns ORDER BY from_ns
 """
 PRICED = f"""
 SELECT gateway, meter, seq, paid_nusd, nusd_per_hour::HUGEINT * machines_e6 * (to_ns - from_ns) // {MACHINE_HOUR} AS price_nusd
