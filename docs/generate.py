@@ -24,6 +24,7 @@ from tightrope.demand.columns import columns_table
 from tightrope.demand.schema import schema_page
 from tightrope.plan.constraints import FAMILIES
 from tightrope.render.reference import plan_reference, replayed_reference
+from tightrope.serve.schema import serve_schema_page
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = 118
@@ -111,6 +112,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/formulation.md": formulation,
     "docs/reference/plan-json.md": plan_reference,
     "docs/reference/replay-json.md": replayed_reference,
+    "docs/reference/serve.schema.json": serve_schema_page,
     "docs/reference/workload.schema.json": schema_page,
 }
 BLOCKS: dict[str, Callable[[], str]] = {"layers": layers, "trace columns": columns_table}

@@ -26,7 +26,7 @@ from tightrope.demand.schema_places import Infrastructure, Places
 from tightrope.demand.schema_scaling import Scaling
 from tightrope.demand.schema_services import Api, Services
 from tightrope.demand.schema_traffic import Traffic
-from tightrope.demand.strict import Strict
+from tightrope.demand.strict import Strict, editors_schema
 
 WEIGHT_ERROR = 1e-3
 """Weights of scenarios may miss 1 by this, which is rounding."""
@@ -322,17 +322,7 @@ def _each_once(values: list[str]) -> list[str]:
 
 def workload_schema() -> dict[str, Any]:
     """Return the JSON schema of ``workload.yaml``, for editors."""
-    found = WorkloadFile.model_json_schema()
-    for entry in found["$defs"].values():
-        for stated in entry["properties"].values():
-            _state_unit(stated)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found | {"title": "Tightrope workload"}
-
-
-def _state_unit(stated: dict[str, Any]) -> None:
-    """Write a quantity's default with its unit, as a workload would."""
-    if stated.get("type") == "string" and isinstance(stated.get("default"), float):
-        stated["default"] = f"{stated['default']:g} {stated['examples'][0].split()[-1]}"
+    return editors_schema(WorkloadFile, "Tightrope workload")
 
 
 def schema_page() -> str:

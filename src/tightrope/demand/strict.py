@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tightrope.base.errors import InputError, Where, near_names
+from tightrope.base.units import BYTES
 from tightrope.demand.document import Document
 
 Content = TypeVar("Content", bound=BaseModel)
@@ -83,3 +84,24 @@ def _problem(document: Document, detail: ErrorDetails, reference: str) -> tuple[
         f"{name}: {message}",
         f"correct `{name}`; {reference} lists every key",
     )
+
+
+def editors_schema(model: type[BaseModel], title: str) -> dict[str, Any]:
+    """Return a file's JSON schema, for editors."""
+    found = model.model_json_schema()
+    for entry in found["$defs"].values():
+        for stated in entry["properties"].values():
+            _state_unit(stated)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found | {"title": title}
+
+
+def _state_unit(stated: dict[str, Any]) -> None:
+    """Write a quantity's default with its unit, as a file would."""
+    value = stated.get("default")
+    if stated.get("type") != "string" or not isinstance(value, float):
+        return
+    unit = stated["examples"][0].split()[-1]
+    if value and unit in BYTES:
+        unit = "MiB" if value % BYTES["MiB"] == 0.0 else "B"
+        value /= BYTES[unit]
+    stated["default"] = f"{value:g} {unit}"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from tightrope.demand.quantities import Bytes, Name, NotNegative, Positive, Promise, Seconds, Share, Wait
-from tightrope.demand.strict import Strict
+from tightrope.demand.strict import Strict, editors_schema
 
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -217,5 +217,4 @@ class ServeFile(Strict):
 
 def serve_schema_page() -> str:
     """Return ``docs/reference/serve.schema.json``."""
-    found = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "serve.yaml", **ServeFile.model_json_schema()}
-    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(editors_schema(ServeFile, "Tightrope serve"), indent=2, ensure_ascii=False) + "\n"
