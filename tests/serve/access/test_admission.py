@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ PROMISED_S = 0.5
 CLASSES = (
     ServedClass("chat", (Slo("latency", 0.95, PROMISED_S),), 0.0, retry_after_s=0.01),
     ServedClass("planned", (Slo("latency", 0.95, PROMISED_S),), 0.0, shed_wait_s=0.2, retry_after_s=0.01),
+    ServedClass("first token", (Slo("ttft", 0.95, PROMISED_S), Slo("latency", 0.95, 9.0)), 0.0),
     ServedClass("nightly", (), 0.0, deferral=Deferral(22, 6)),
 )
 POOL = ServedPool("pool", "m", "m/int8")
@@ -330,6 +332,48 @@ def test_who_left_a_pool_is_not_counted_there() -> None:
     doors.join(desk.call("a"), POOL, full)  # of the two it has one of six
 
 
+def patience_after(desk: Desk, call: Call, reply: Reply, load: Load) -> float:
+    """Return the patience of a class after one answer, 0.7 s after its call came."""
+    doors = desk.admission()
+    doors.enter(call)
+    doors.join(call, POOL, load)
+    desk.now_s += 0.7
+    doors.part(call, POOL)
+    doors.leave(call, 0, reply)
+    assert doors._held == set()
+    return doors._kinds[call.traffic_class].patience
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "load", "lowered"),
+    [
+        ("chat", {"wait_s": 0.6}, Load(1, requests_per_s=9.0), True),
+        ("chat", {"wait_s": 0.1}, Load(1, requests_per_s=9.0), False),  # the engine itself took longer than was promised
+        ("chat", {"wait_s": 0.6}, Load(0), False),  # a machine had to start
+        ("chat", {"wait_s": 0.6, "cached": "shared"}, Load(1), False),
+        ("planned", {"wait_s": 0.6}, Load(1), False),
+        ("first token", {"wait_s": 0.6, "first_token_s": 100.6}, Load(1), True),
+        ("first token", {"wait_s": 0.4, "first_token_s": 100.4}, Load(1), False),
+    ],
+)
+def test_only_answers_late_by_the_queue_lower_the_patience(kind: str, fields: dict[str, Any], load: Load, lowered: bool) -> None:
+    desk = Desk()
+    assert (patience_after(desk, desk.call(kind=kind), Reply("pool", "v", **fields), load) < 1.0) == lowered
+
+
+def test_work_that_can_wait_lowers_no_patience_and_lengthens_no_retry() -> None:
+    desk = Desk()
+    late = desk.call(deadline_s=1e9)
+    assert patience_after(desk, late, Reply("pool", "v", wait_s=0.6), Load(1)) == 1.0
+    doors = desk.admission(a=TenantLimits(concurrency=1))
+    late = desk.call(deadline_s=1e9)
+    doors.enter(late)
+    desk.now_s += 1e6
+    doors.leave(late, 5, Reply("pool", "v"))
+    doors.enter(desk.call())
+    assert refused(doors.enter, desk.call()).retry_after_s == 1.0
+
+
 # --------------------------------------------------------------------------------------------------------------------- bounds
 
 
@@ -348,11 +392,11 @@ def test_memory_is_bounded_whatever_tenants_come(monkeypatch: pytest.MonkeyPatch
         doors.part(call, POOL)
         doors.leave(call, 0)
     assert len(doors._tenants) <= 55
-    assert len(doors._at[POOL.name].by_tenant) == 20
+    assert len(doors._at[POOL.name]) == 20
     for call in stays:
         doors.part(call, POOL)
         doors.leave(call, 0)
-    assert (doors._present, doors._asking, doors._at[POOL.name].by_tenant) == (0, 0, {})
+    assert (doors._present, doors._asking, doors._at[POOL.name]) == (0, 0, {})
 
 
 def test_a_bucket_of_one_who_is_here_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ answer, which asks how long it would wait there. All of it is on the event loop'
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil, inf
 from typing import NoReturn, Protocol
@@ -103,13 +103,6 @@ class Kind:
         self.patience = next_patience(self.patience, late, self.late_share)
 
 
-@dataclass(slots=True, eq=False)
-class Present:
-    """Who has requests at a pool."""
-
-    by_tenant: dict[str, int] = field(default_factory=dict)
-
-
 class Admission:
     """Lets calls in, or raises ``TooMany`` with the time after which it is worth asking again."""
 
@@ -125,7 +118,7 @@ class Admission:
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Take the limits; ``spent`` says what a tenant spent this month (nano-dollars), from memory: it is asked for every call."""
-        self._limits, self._stated, self._spent, self._metrics = limits, dict(tenants), spent, metrics
+        self._stated, self._spent, self._metrics = dict(tenants), spent, metrics
         self._clock, self._wall = clock, wall
         self._room = limits.waiting / FAIR_EXCESS
         classes = tuple(classes)
@@ -138,7 +131,10 @@ class Admission:
         self._tenants: dict[str, Tenant] = {}
         self._present = self._asking = 0
         self._answer_s, self._nusd = 1.0, 0.0
-        self._at: dict[str, Present] = {}
+        self._at: dict[str, dict[str, int]] = {}
+        """Pool → tenant → its requests there."""
+        self._held: set[str] = set()
+        """Calls that waited for a machine to start, whose lateness says nothing of the queue."""
 
     # ------------------------------------------------------------------------------------------------------ gateway
 
@@ -171,6 +167,7 @@ class Admission:
             self._asking -= 1
         if reply is not None:
             self._learn(call, tenant, nusd, reply)
+        self._held.discard(call.identity)
         budget = tenant.limits.budget_usd_per_month
         if budget is not None:
             self._metrics.budget_left(tenant.name, budget - self._spent(tenant.name) / NUSD_PER_USD)
@@ -183,27 +180,26 @@ class Admission:
         Where no replica is ready the call is let in, to be held: how long, the pool says. Where it is not known what a replica
         sustains, nothing is known of the wait either.
         """
-        here = self._at.get(pool.name)
-        if here is None:
-            here = self._at[pool.name] = Present()
+        here = self._at.setdefault(pool.name, {})
         kind = self._kinds.get(call.traffic_class)
-        if kind is not None and load.replicas_ready:
-            if call.deadline_s is not None:
-                self._check_deferrable(call, kind, pool, load)
-            else:
-                self._check_wait(call, kind, here, load)
+        if not load.replicas_ready:
+            self._held.add(call.identity)
+        elif kind is not None and call.deadline_s is not None:
+            self._check_deferrable(call, kind, pool, load)
+        elif kind is not None:
+            self._check_wait(call, kind, here, load)
         name = call.caller.tenant
-        here.by_tenant[name] = here.by_tenant.get(name, 0) + 1
+        here[name] = here.get(name, 0) + 1
 
     def part(self, call: Call, pool: ServedPool) -> None:
         """Note that a call has ended at a pool."""
-        by_tenant, name = self._at[pool.name].by_tenant, call.caller.tenant
-        if by_tenant[name] == 1:
-            del by_tenant[name]
+        here, name = self._at[pool.name], call.caller.tenant
+        if here[name] == 1:
+            del here[name]
         else:
-            by_tenant[name] -= 1
+            here[name] -= 1
 
-    def _check_wait(self, call: Call, kind: Kind, here: Present, load: Load) -> None:
+    def _check_wait(self, call: Call, kind: Kind, here: dict[str, int], load: Load) -> None:
         """Refuse a call that would wait too long, unless its tenant has less than its share of the queue."""
         shed_wait_s, per_s = kind.wait_s(), load.requests_per_s
         if shed_wait_s == inf or per_s <= 0.0:
@@ -213,7 +209,7 @@ class Admission:
         if may_enter(ahead, per_s, shed_wait_s):
             return
         name = call.caller.tenant
-        mine, tenants = here.by_tenant.get(name, 0), len(here.by_tenant) + (name not in here.by_tenant)
+        mine, tenants = here.get(name, 0), len(here) + (name not in here)
         if not is_owed_a_place(mine, tenants, present, queue_room(load.replicas_ready, per_s, shed_wait_s)):
             after_s = max(kind.retry_after_s, ahead / per_s - shed_wait_s)
             self._refuse(call, "wait", "more is asked than can be answered in time", after_s)
@@ -281,16 +277,18 @@ class Admission:
         return (tenant.answer_s or self._answer_s) / max(1, tenant.present)
 
     def _learn(self, call: Call, tenant: Tenant, nusd: int | None, reply: Reply) -> None:
-        """Bring the running means up to date."""
+        """Bring the running means up to date, and the class's patience."""
+        if nusd is not None:
+            tenant.nusd += WEIGHT * (nusd - tenant.nusd) if tenant.nusd else nusd
+            self._nusd += WEIGHT * (nusd - self._nusd) if self._nusd else nusd
+        if call.deadline_s is not None:  # it waited because it can
+            return
         now_s = self._clock()
         took_s = now_s - call.arrived_s
         tenant.answer_s += WEIGHT * (took_s - tenant.answer_s) if tenant.answer_s else took_s
         self._answer_s += WEIGHT * (took_s - self._answer_s)
-        if nusd is not None:
-            tenant.nusd += WEIGHT * (nusd - tenant.nusd) if tenant.nusd else nusd
-            self._nusd += WEIGHT * (nusd - self._nusd) if self._nusd else nusd
         kind = self._kinds.get(call.traffic_class)
-        if kind is not None and not reply.cached:
+        if kind is not None and not reply.cached and call.identity not in self._held:
             kind.learn(call, reply, now_s)
 
     def _refuse(self, call: Call, reason: str, what: str, after_s: float) -> NoReturn:
