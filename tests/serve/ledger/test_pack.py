@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from tightrope.base.errors import InputError
 from tightrope.serve.ledger.check import check
 from tightrope.serve.ledger.journal import visiting
 from tightrope.serve.ledger.read import Reader
@@ -131,3 +132,12 @@ def test_hours_older_than_is_kept_are_removed(world: Any) -> None:
     ledger.heartbeat()
     ledger.pack()
     assert [name for name in names(world) if name < "2027"] == ["2026-10-21T14.parquet"]
+
+
+def test_an_hour_that_is_packed_while_it_is_read_is_said(world: Any) -> None:
+    pool, ledger = world.pool(), world.ledger()
+    busy_hours(world, ledger, world.meter(ledger, pool), pool)
+    with Reader(world.folder) as reader:
+        ledger.pack()
+        with pytest.raises(InputError, match="the ledger can not be read"):
+            reader.rows("SELECT count(*) FROM lines")

@@ -22,13 +22,13 @@ KEPT = {field.encode_name for field in msgspec.structs.fields(Machines)}
 """Columns of a line of machines."""
 
 
-def connect() -> "duckdb.DuckDBPyConnection":
-    """Return DuckDB in one thread, with little memory, without anything of the network."""
+def connect(memory: str = MEMORY, threads: int = 1) -> "duckdb.DuckDBPyConnection":
+    """Return DuckDB with so much memory and so many threads, without anything of the network."""
     import duckdb  # noqa: PLC0415 - heavy, and only needed by the hour
 
     settings: dict[str, str | bool | int | float | list[str]] = {
-        "threads": 1,
-        "memory_limit": MEMORY,
+        "threads": threads,
+        "memory_limit": memory,
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }

@@ -60,7 +60,7 @@ def _copy(reader: Reader, form: str, out: Path, from_ns: int, to_ns: int) -> int
         *(f"{usd(f'{name}_nusd')} AS {name}_usd" for name in AMOUNTS),
         f"{usd('compute_nusd + coalesce(tokens_nusd, 0) + coalesce(egress_nusd, 0)')} AS usd",
     ]
-    table = f"SELECT {', '.join(columns)} FROM (FROM requests UNION ALL BY NAME FROM beside) ORDER BY at_ns, gateway, seq"
+    table = f"SELECT {', '.join(columns)} FROM (FROM requests UNION ALL BY NAME FROM beside)"
     options = "FORMAT parquet, COMPRESSION zstd" if form == "parquet" else "FORMAT csv, HEADER"
     (count,) = reader.rows(f"COPY ({table}) TO {quoted(str(out))} ({options})")
     return int(count[0])

@@ -21,13 +21,12 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         """List the files; raise ``InputError`` where there are none."""
         self.folder = folder
-        packed = set(folder.glob("*/*.parquet"))
-        self._lines = sorted(folder.glob("*/*.jsonl"))
-        self._packed = sorted(packed - {path.with_suffix(".parquet") for path in self._lines})
+        self._lines = sorted(folder.glob("*/*.jsonl"))  # first, so that an hour that is packed meanwhile is not in neither list
+        self._packed = sorted(set(folder.glob("*/*.parquet")) - {path.with_suffix(".parquet") for path in self._lines})
         if not self._lines and not self._packed:
             what = "no ledger is here"
             raise InputError(what, resolve="give the folder that serve.yaml names under `ledger:`", where=Where(folder))
-        self.sql: duckdb.DuckDBPyConnection = connect()
+        self.sql: duckdb.DuckDBPyConnection = connect("1GB", 2)
         self._view("lines", "")
         begins, ends = self.rows("SELECT min(coalesce(from_ns, at_ns)), max(at_ns) FROM lines")[0]
         self.begins_ns, self.ends_ns = int(begins or 0), int(ends or 0)
@@ -43,14 +42,22 @@ class Reader:
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query; the table is ``lines``, with the gateway's name as ``gateway``."""
-        return self.sql.execute(query, list(values)).fetchall()
+        import duckdb  # noqa: PLC0415 - loaded already
+
+        try:
+            return self.sql.execute(query, list(values)).fetchall()
+        except duckdb.IOException as error:
+            what = f"the ledger can not be read: {str(error).splitlines()[0]}"
+            raise InputError(
+                what, resolve="try again: an hour may have been packed just now", where=Where(self.folder)
+            ) from error
 
     def only_hours(self, from_ns: int, to_ns: int) -> None:
         """Make ``requests`` a table of the requests that ended in this time, its last instant included; it opens few files."""
         first, last = hour_name(from_ns - HOUR), hour_name(to_ns + HOUR)
         self._view("near", first, last)
         kinds = "kind IN ('request', 'escalated')"
-        self.sql.execute(f"CREATE OR REPLACE VIEW requests AS FROM near WHERE {kinds} AND at_ns > {from_ns} AND at_ns <= {to_ns}")
+        self.rows(f"CREATE OR REPLACE VIEW requests AS FROM near WHERE {kinds} AND at_ns > {from_ns} AND at_ns <= {to_ns}")
 
     def _view(self, name: str, first: str, last: str = "~") -> None:
         """Make a table of the files of hours between two; where there are none, an empty one."""
@@ -65,4 +72,4 @@ class Reader:
             tables.append("FROM lines LIMIT 0")
         union = " UNION ALL BY NAME ".join(f"({table})" for table in tables)
         columns = "*" if not (packed or lines) else f"* EXCLUDE (filename), {GATEWAY} AS gateway"
-        self.sql.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT {columns} FROM ({union})")
+        self.rows(f"CREATE OR REPLACE VIEW {name} AS SELECT {columns} FROM ({union})")
