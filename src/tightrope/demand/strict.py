@@ -102,6 +102,6 @@ def _state_unit(stated: dict[str, Any]) -> None:
         return
     unit = stated["examples"][0].split()[-1]
     if value and unit in BYTES:
-        unit = "MiB" if value % BYTES["MiB"] == 0.0 else "B"
+        unit = next(unit for unit in ("TB", "GB", "MiB", "MB", "kB", "B") if value % BYTES[unit] == 0.0)
         value /= BYTES[unit]
     stated["default"] = f"{value:g} {unit}"
