@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from asking import run, tokens_of, vector_of
 
+from tightrope.serve.answers import streams
 from tightrope.serve.answers.streams import MOST_BYTES
 from tightrope.serve.records import Call, Raw, Reply
 from tightrope.serve.refusals import TooMany
@@ -184,6 +185,27 @@ def test_a_leader_that_fails_fails_nobody_else(desk: "Desk") -> None:
     run(body)
 
 
+def test_a_failure_of_a_server_elsewhere_is_not_shared(desk: "Desk") -> None:
+    async def body() -> None:
+        desk.gate = asyncio.Event()
+
+        async def make(call: Call) -> Reply:
+            reply = await desk.make(call)
+            assert reply.raw is not None
+            if len(desk.asked) == 1:
+                reply.raw.status = 503
+            return reply
+
+        tasks = [asyncio.create_task(desk.answers.answer(chat(desk, temperature=0), make)) for _ in range(3)]
+        await settled()
+        desk.gate.set()
+        replies = await asyncio.gather(*tasks)
+        assert [reply.raw.status for reply in replies if reply.raw] == [503, 200, 200]
+        assert [reply.cached for reply in replies] == ["", "", "shared"]
+
+    run(body)
+
+
 def test_where_leaders_go_on_failing_nobody_waits_for_more_than_two(desk: "Desk") -> None:
     async def body() -> None:
         desk.gate, desk.failures = asyncio.Event(), [TooMany("busy"), TooMany("busy")]
@@ -271,6 +293,9 @@ def test_tokens_that_were_split_are_said_to_be_estimated(desk: "Desk") -> None:
         assert (first.input_tokens, first.tokens_estimated) == (10, False)
         again = await desk.ask(desk.call("a b", "c d e f"))
         assert (again.cached, again.input_tokens, again.tokens_estimated) == ("hit", 10, True)
+        await desk.ask(desk.call("a b", "alone"))
+        alone = await desk.ask(desk.call("alone"))
+        assert (alone.cached, alone.input_tokens, alone.tokens_estimated) == ("hit", 3, False)
 
     run(body)
 
@@ -321,9 +346,11 @@ def test_an_answer_that_can_not_be_told_apart_is_asked_for_whole(desk: "Desk") -
     async def body() -> None:
         await desk.ask(desk.call("a"))
         desk.fields = {"raw": Raw(200, "application/json", b"all of it")}
-        reply = await desk.ask(desk.call("a", "b"))
+        call = desk.call("a", "b")
+        reply = await desk.ask(call)
         assert reply.raw is not None
         assert desk.texts_asked() == [("a",), ("b",), ("a", "b")]
+        assert (reply.nusd, call.lost_nusd) == (800, 750)
         assert (await desk.ask(desk.call("b"))).cached == ""
 
     run(body)
@@ -381,6 +408,39 @@ def test_a_stream_that_did_not_come_whole_is_not(desk: "Desk", how: str) -> None
         else:
             assert b"data: " in await read(reply)
         assert len(desk.answers.store) == 0
+        assert desk.answers._recorder.streams == 0
+
+    run(body)
+
+
+def test_a_stream_that_fails_is_let_go_of(desk: "Desk") -> None:
+    async def body() -> None:
+        async def make(call: Call) -> Reply:
+            async def parts() -> Any:
+                yield b"data: x\n\n"
+                msg = "gone"
+                raise TooMany(msg)
+
+            return Reply("pool", "v", raw=Raw(200, "text/event-stream", stream=parts()))
+
+        reply = await desk.answers.answer(chat(desk, temperature=0, stream=True), make)
+        assert desk.answers._recorder.streams == 1
+        with pytest.raises(TooMany):
+            await read(reply)
+        assert desk.answers._recorder.streams == 0
+
+    run(body)
+
+
+def test_so_many_streams_are_recorded_at_a_time_and_no_more(desk: "Desk", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MOST_STREAMS", 3)
+
+    async def body() -> None:
+        replies = [await desk.ask(chat(desk, seed=n, stream=True)) for n in range(5)]
+        for reply in replies:
+            assert b"[DONE]" in await read(reply)
+        assert len(desk.answers.store) == 3
+        assert desk.answers._recorder.streams == 0
 
     run(body)
 

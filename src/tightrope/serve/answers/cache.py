@@ -18,7 +18,7 @@ from tightrope.policy.cache import is_checked
 from tightrope.serve.answers.asked import Asker, Question
 from tightrope.serve.answers.similar import Similar
 from tightrope.serve.answers.store import Kept, Store, add, parts_of
-from tightrope.serve.answers.streams import Recorded
+from tightrope.serve.answers.streams import Recorder
 from tightrope.serve.records import Call, Raw, Reply
 from tightrope.serve.refusals import Refusal
 from tightrope.serve.settings import CacheSettings
@@ -58,6 +58,7 @@ class AnswerCache:
             raise ValueError(msg)
         self.store, self._metrics, self._clock, self._asker = Store(settings), metrics, clock, Asker()
         self._flights: dict[Flight, list[asyncio.Future[Reply | None]]] = {}
+        self._recorder = Recorder()
         self._semantic, self._embed = settings.semantic, embed
         self._similar = Similar(settings.semantic.threshold if settings.semantic else 1.0)
         self.similar_hits = 0
@@ -134,9 +135,10 @@ class AnswerCache:
             return reply
         finally:
             del self._flights[name]
+            failed = reply is not None and reply.raw is not None and reply.raw.status != 200
             for waiter in waiting:
                 if not waiter.done():
-                    waiter.set_result(reply)
+                    waiter.set_result(None if failed else reply)
 
     # ----------------------------------------------------------------------------------------------------- several texts
 
@@ -155,7 +157,10 @@ class AnswerCache:
             if asked is not call:
                 call.lost_nusd = add(call.lost_nusd, asked.lost_nusd)
         if reply.raw is not None or len(reply.outputs) != len(missing):  # an answer that can not be told apart
-            return reply if asked is call and not shared else await make(call)
+            if asked is call and not shared:
+                return reply
+            call.lost_nusd = call.lost_nusd if shared else add(call.lost_nusd, reply.nusd)
+            return await make(call)
         made = dict(zip(missing, parts_of(reply, [len(text) for text in missing.values()]), strict=True))
         if shared:
             return _joined([kept.get(key) or made[key] for key in keys], "shared", self._clock())
@@ -172,7 +177,8 @@ class AnswerCache:
         reply = await make(call)
         raw = reply.raw
         if raw is not None and raw.stream is not None and raw.status == 200 and not reply.varies:
-            raw.stream = Recorded(raw, raw.stream, lambda body: self._keep_stream(key, reply, body))
+            if self._recorder.has_room:
+                raw.stream = self._recorder.record(raw, raw.stream, lambda body: self._keep_stream(key, reply, body))
         elif _is_good(reply):
             self.store.put(key, Kept.of(reply), self._clock())
         return reply

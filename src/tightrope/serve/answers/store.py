@@ -107,11 +107,11 @@ def parts_of(reply: Reply, sizes: list[int]) -> Iterator[Kept]:
     Where it is not known how many tokens each text has, they are split by length, and said to be estimated; costs are split by tokens.
     """
     whole = Kept.of(reply)
-    exact = len(reply.item_tokens) == len(sizes) and sum(reply.item_tokens) == reply.input_tokens
-    tokens = list(reply.item_tokens) if exact else split(reply.input_tokens, sizes)
+    known = len(reply.item_tokens) == len(sizes) and sum(reply.item_tokens) == reply.input_tokens
+    tokens = list(reply.item_tokens) if known else split(reply.input_tokens, sizes)
     spared = [None] * len(sizes) if whole.spared_nusd is None else split(whole.spared_nusd, tokens)
     egress = split(whole.egress_nusd, [1] * len(sizes))
-    estimated = reply.tokens_estimated or not exact
+    estimated = reply.tokens_estimated or not (known or len(sizes) == 1)
     for place, row in enumerate(whole.rows):
         rows = (row,)
         shares = tokens[place], 0, estimated, spared[place], egress[place]
