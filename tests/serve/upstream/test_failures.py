@@ -21,6 +21,7 @@ from upstream_stand_in import (
     streams,
     token,
     until,
+    waits_for,
     within,
 )
 
@@ -230,12 +231,14 @@ def test_a_server_that_dies_while_it_answers() -> None:
 
 def test_the_least_loaded_replica_is_asked() -> None:
     async def work() -> None:
-        slow, quick = Server([says(ANSWER, after_s=0.5)]), Server()
+        gate = asyncio.Event()
+        slow, quick = Server([waits_for(gate)]), Server()
         async with bench(slow, quick) as on:
             stuck = ask(on, 2)
-            await until(lambda: slow.open == 1)
+            await until(lambda: (slow.open, on.pool.load().in_flight) == (1, 1))
             for _ in range(8):
                 assert (await on.ask()).replica == quick.url.removeprefix("http://")
+            gate.set()
             await settle(stuck)
 
     within(work())
@@ -243,7 +246,8 @@ def test_the_least_loaded_replica_is_asked() -> None:
 
 def test_no_replica_has_more_than_its_limit_and_the_others_wait_by_rank() -> None:
     async def work() -> None:
-        server = Server([says(ANSWER, after_s=0.02)])
+        gate = asyncio.Event()
+        server = Server([waits_for(gate)])
         classes = CLASSES | {"night": ServedClass("night", (), 0.0, deferral=Deferral(0.0, 1.0))}
         async with bench(server, pool=ONE, classes=classes) as on:
             order: list[str] = []
@@ -259,6 +263,7 @@ def test_no_replica_has_more_than_its_limit_and_the_others_wait_by_rank() -> Non
             await until(lambda: on.pool.load().in_flight == 6)
             assert on.pool.load().waiting == {"chat": 2, "vip": 1, "night": 2}
             assert on.pool.load().held == 0
+            gate.set()
             await asyncio.gather(first, *rest)
             assert order == ["chat", "vip", "chat", "chat", "night", "night"]
             assert [body["messages"][0]["content"] for _, body in server.asked[-2:]] == ["50.0", "90.0"]
@@ -270,7 +275,8 @@ def test_no_replica_has_more_than_its_limit_and_the_others_wait_by_rank() -> Non
 
 def test_work_that_can_wait_leaves_room() -> None:
     async def work() -> None:
-        server = Server([says(ANSWER, after_s=0.05)])
+        gate = asyncio.Event()
+        server = Server([waits_for(gate)])
         pool = ServedPool("p", "m", "v", concurrency=4.0, deferrable_limit=2)
         async with bench(server, pool=pool) as on:
             later = ask(on, 4, deadline_s=1e12)
@@ -278,6 +284,7 @@ def test_work_that_can_wait_leaves_room() -> None:
             now = ask(on, 2)
             await until(lambda: server.open == 4)
             assert on.pool.load().waiting == {"chat": 2}
+            gate.set()
             await asyncio.gather(*later, *now)
             assert server.most_open == 4
 
@@ -305,8 +312,8 @@ def test_a_request_that_is_given_up_leaves_the_line_and_the_server() -> None:
 
 def test_many_that_are_given_up_are_not_kept() -> None:
     async def work() -> None:
-        server = Server([says(ANSWER, after_s=0.3)])
-        async with bench(server, pool=ONE) as on:
+        gate = asyncio.Event()
+        async with bench(Server([waits_for(gate)]), pool=ONE) as on:
             running = ask(on)
             for _ in range(3):
                 waiting = ask(on, 100)
@@ -315,6 +322,7 @@ def test_many_that_are_given_up_are_not_kept() -> None:
                     task.cancel()
                 await settle(waiting)
             assert len(on.pool._line._heap) <= 64  # pyrefly: ignore
+            gate.set()
             await settle(running)
 
     within(work())
@@ -537,6 +545,25 @@ def test_a_hedged_request_that_is_given_up_leaves_both() -> None:
             task.cancel()
             await settle([task])
             await until(lambda: servers[0].cancelled + servers[1].cancelled == 2)
+
+    within(work())
+
+
+@pytest.mark.parametrize("hedge_s", [None, 0.0, 0.01])
+def test_a_request_may_be_given_up_at_any_moment(hedge_s: float | None) -> None:
+    async def work() -> None:
+        async with bench(Server(), Server(), hedge_s=hedge_s) as on:
+            for stream in (False, True):
+                for turns in range(12):
+                    task = ask(on, stream=stream)[0]
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    task.cancel()
+                    (found,) = await settle([task])
+                    if not isinstance(found, BaseException) and found.raw.stream is not None:
+                        await found.raw.stream.aclose()
+            await until(lambda: not any(replica.outstanding for replica in on.pool._fleet.replicas.values()))  # pyrefly: ignore
+            assert on.pool.load().in_flight == 0
 
     within(work())
 

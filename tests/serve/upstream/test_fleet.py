@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from upstream_stand_in import ANSWER, Server, bench, call, says, until, within
+from upstream_stand_in import ANSWER, Server, bench, call, says, until, waits_for, within
 
 from tightrope.serve.settings import ServedPool
 from tightrope.serve.upstream.fleet import NEAR_MORE, NEAR_TIMES
@@ -54,13 +54,15 @@ def test_calls_with_the_same_long_beginning_go_to_one_replica_and_short_ones_any
 
 def test_a_session_leaves_a_replica_that_has_far_more_to_do() -> None:
     async def work() -> None:
-        servers = [Server([says(ANSWER, after_s=0.4)]) for _ in range(2)]
+        gate = asyncio.Event()
+        servers = [Server([waits_for(gate)]) for _ in range(2)]
         pool = ServedPool("p", "m", "v", concurrency=50.0)
         async with bench(*servers, pool=pool) as on:
             tasks = [asyncio.create_task(on.ask(session="s")) for _ in range(20)]
             await until(lambda: sum(server.open for server in servers) == 20)
             low, high = sorted(server.open for server in servers)
             assert low < high <= NEAR_TIMES * low + NEAR_MORE + 1
+            gate.set()
             await asyncio.gather(*tasks)
 
     within(work())
@@ -141,13 +143,14 @@ def test_replicas_come_and_go_with_the_addresses_of_a_name() -> None:
             names.addresses = ["127.0.0.1", "127.0.0.2"]
             await until(lambda: on.ready == 2)
             assert {(await on.ask()).replica for _ in range(4)} == {f"127.0.0.1:{port}", f"127.0.0.2:{port}"}
-            first.answers = [says(ANSWER, after_s=0.2)]
-            second.answers = [says(ANSWER, after_s=0.2)]
+            gate = asyncio.Event()
+            first.answers = second.answers = [waits_for(gate)]
             tasks = [asyncio.create_task(on.ask()) for _ in range(2)]
             await until(lambda: first.open == second.open == 1)
             names.addresses = ["127.0.0.2"]
             await until(lambda: on.pool.load().replicas_draining == 1)
             assert on.ready == 1
+            gate.set()
             assert all(reply.output_tokens == 2 for reply in await asyncio.gather(*tasks))
             await until(lambda: on.pool.load().replicas_draining == 0)
             names.addresses = OSError("no answer")  # what is known stays
@@ -180,7 +183,8 @@ def test_a_pool_starts_from_none() -> None:
 
 def test_an_address_that_comes_back_is_kept() -> None:
     async def work() -> None:
-        server = Server([says(ANSWER, after_s=0.2)])
+        gate = asyncio.Event()
+        server = Server([waits_for(gate)])
         await server.start()
         names = Names("127.0.0.1")
         async with bench(urls=(f"http://e.test:{server.port}",), resolve=names, discover=True, discover_s=0.02) as on:
@@ -190,6 +194,7 @@ def test_an_address_that_comes_back_is_kept() -> None:
             await until(lambda: on.ready == 0)
             names.addresses = ["127.0.0.1"]
             await until(lambda: on.ready == 1)
+            gate.set()
             await task
             await on.ask()
             assert on.pool.load().replicas_draining == 0

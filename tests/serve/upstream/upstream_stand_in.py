@@ -131,6 +131,16 @@ def says(body: Any, status: int = 200, after_s: float = 0.0, **headers: str) -> 
     return handler
 
 
+def waits_for(gate: asyncio.Event) -> Handler:
+    """Return a handler that answers once the gate is open."""
+
+    async def handler(request: web.Request) -> web.Response:
+        await gate.wait()
+        return web.json_response(ANSWER)
+
+    return handler
+
+
 def streams(*parts: bytes, breaks: bool = False, between_s: float = 0.0) -> Handler:
     """Return a handler that streams events; one that ``breaks`` closes the connection after them."""
 

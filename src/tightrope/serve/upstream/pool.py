@@ -78,6 +78,7 @@ class UpstreamPool:
         self._hold_s = upstream.hold_s or max(LEAST_HOLD_S, 2.0 * pool.start_s)
         self._line = Line(self._fleet, classes, self._load, self._hold_s, pool.deferrable_limit)
         self._sender = Sender(self._fleet, lambda: self._key.headers, upstream.answer_bytes, upstream.model)
+        self._check_s = max(upstream.health_s, upstream.connect_s)
         self._budget = Budget(AGAIN_SHARE, AGAIN_LEAST)
         self._follow: asyncio.Task[None] | None = None
         self._counted = (0, 0)
@@ -105,6 +106,7 @@ class UpstreamPool:
             with suppress(asyncio.CancelledError):
                 await self._follow
         await self._fleet.stop()
+        await self._sender.stop()
 
     def load(self) -> Load:
         """Return how things stand; the same object always, brought up to date as they change."""
@@ -230,7 +232,7 @@ class UpstreamPool:
     async def _is_healthy(self, replica: Replica) -> bool:
         """Ask a replica whether it is well, and where it is, what it can; raise what its connection raises."""
         path = self._upstream.health_path or self._dialect.health_path
-        status, _ = await replica.get(path, self._key.headers, self._upstream.health_s)
+        status, _ = await replica.get(path, self._key.headers, self._check_s)
         healthy = self._dialect.is_healthy(status)
         if healthy and not replica.ready and self._upstream.api == "oip":
             await self._learn(replica)
@@ -238,12 +240,12 @@ class UpstreamPool:
 
     async def _learn(self, replica: Replica) -> None:
         """Ask a server of the Open Inference Protocol whether it takes bytes, and what the model's tensors are."""
-        status, body = await replica.get("/v2", self._key.headers, self._upstream.health_s)
+        status, body = await replica.get("/v2", self._key.headers, self._check_s)
         with suppress(msgspec.DecodeError):
             replica.takes_bytes = status == 200 and oip.server(body).takes_bytes
         if not self._oip.model.inputs:
             path = oip.model_path(self._upstream.model or self.pool.model)
-            status, body = await replica.get(path, self._key.headers, self._upstream.health_s)
+            status, body = await replica.get(path, self._key.headers, self._check_s)
             with suppress(msgspec.DecodeError):
                 self._oip.model = oip.described(body) if status == 200 else self._oip.model
 

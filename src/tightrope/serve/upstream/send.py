@@ -58,6 +58,7 @@ class Sender:
     def __init__(self, fleet: Fleet, headers: Callable[[], dict[str, str]], most_bytes: int, model: str) -> None:
         """``headers`` go with each request; an answer has so many bytes at most; ``model`` is the server's name for it."""
         self._fleet, self._headers, self._most_bytes, self._model = fleet, headers, most_bytes, model
+        self._begun: set[asyncio.Task[Got]] = set()
 
     async def ask(self, call: Call, asked: Asked, replica: Replica) -> Got:
         """Return the answer of a replica that has a place for the call; raise ``Failure``, and then the place is free again."""
@@ -75,12 +76,12 @@ class Sender:
 
         ``may`` says whether another request is within the budget. The slower one is given up.
         """
-        tasks = {asyncio.create_task(self.ask(call, asked, replica))}
+        tasks = {self._begin(call, asked, replica)}
         try:
             await asyncio.wait(tasks, timeout=after_s)
             second = None if any(task.done() for task in tasks) else self._fleet.pick(b"", (replica,))
             if second is not None and second is not replica and may():
-                tasks.add(asyncio.create_task(self.ask(call, asked, second)))
+                tasks.add(self._begin(call, asked, second))
             elif second is not None:
                 self._fleet.release(second)
             left = set(tasks)
@@ -90,18 +91,35 @@ class Sender:
                 if good is not None:
                     tasks.discard(good)
                     return good.result()
-            return tasks.pop().result()  # all failed: one of them says why
+            return next(iter(tasks)).result()  # all failed: one of them says why
         finally:
-            await self._give_up(tasks)
+            for task in tasks:
+                task.cancel()
+                task.add_done_callback(self._drop)
 
-    async def _give_up(self, tasks: set[asyncio.Task[Got]]) -> None:
-        """Break off what is still asked, and let go of what came too late."""
-        for task in tasks:
-            task.cancel()
-        for found in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(found, Got) and found.response is not None:
-                found.response.close()
-                self._fleet.release(found.replica)
+    async def stop(self) -> None:
+        """Wait for what was given up to end."""
+        await asyncio.gather(*self._begun, return_exceptions=True)
+
+    def _begin(self, call: Call, asked: Asked, replica: Replica) -> asyncio.Task[Got]:
+        """Ask in a task of its own; the place is free again however that ends, but for a stream, even where it never began."""
+        task = asyncio.create_task(self._ask(call, asked, replica))
+        self._begun.add(task)
+
+        def over(task: asyncio.Task[Got]) -> None:
+            self._begun.discard(task)
+            if task.cancelled() or task.exception() is not None or task.result().response is None:
+                self._fleet.release(replica)
+
+        task.add_done_callback(over)
+        return task
+
+    def _drop(self, task: asyncio.Task[Got]) -> None:
+        """Let go of a stream that came too late."""
+        got = None if task.cancelled() or task.exception() is not None else task.result()
+        if got is not None and got.response is not None:
+            got.response.close()
+            self._fleet.release(got.replica)
 
     async def _ask(self, call: Call, asked: Asked, replica: Replica) -> Got:
         """Return the answer of a replica; raise ``Failure``."""
