@@ -1,6 +1,7 @@
 """The front door: the ASGI application. What is asked most goes straight to its protocol, the rest through Starlette."""
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -36,6 +37,7 @@ from tightrope.serve.settings import Limits
 
 Authenticate: TypeAlias = Callable[[Request], Awaitable[Caller]]
 MODELS, INFER = "/v2/models/", "/infer"
+MODEL, VERSIONS = "/v2/models/{name:path}", "/versions/{version}"
 
 
 class _NotAllowed(Refusal):
@@ -62,7 +64,10 @@ class App:
         """Ask clients to connect anew, elsewhere: each answer closes its connection."""
         self._endpoints: dict[str, Endpoint] = {path: made(limits) for path, made in openai.ENDPOINTS.items()}
         self._infer = Infer(gateway, limits)
-        self._rest = _starlette(gateway, routes)
+        posted = [
+            Route(path, self, methods=["POST"]) for path in (*self._endpoints, f"{MODEL}{VERSIONS}{INFER}", f"{MODEL}{INFER}")
+        ]
+        self._rest = _starlette(gateway, [*routes, *posted])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -79,7 +84,8 @@ class App:
             if path.startswith(MODELS) and path.endswith(INFER):
                 await answer(self.gateway, self._infer, scope, receive, send, path[len(MODELS) : -len(INFER)])
                 return
-        await self._rest(scope, receive, send)
+        with suppress(Exception):  # it was answered and logged
+            await self._rest(scope, receive, send)
 
 
 def _closing(send: Send) -> Send:
@@ -99,7 +105,6 @@ def _closing(send: Send) -> Send:
 def _starlette(gateway: GatewayLike, more: Sequence[BaseRoute]) -> Starlette:
     """Return what answers all but the hot paths."""
     asked = _Rest(gateway)
-    model, versions = "/v2/models/{name:path}", "/versions/{version}"
     routes = [
         Route("/healthz", asked.live),
         Route("/readyz", asked.ready),
@@ -110,10 +115,10 @@ def _starlette(gateway: GatewayLike, more: Sequence[BaseRoute]) -> Starlette:
         Route("/v2", asked.server),
         Route("/v2/health/live", asked.live),
         Route("/v2/health/ready", asked.ready),
-        Route(f"{model}{versions}/ready", asked.model_ready),
-        Route(f"{model}/ready", asked.model_ready),
-        Route(f"{model}{versions}", asked.model_metadata),
-        Route(model, asked.model_metadata),
+        Route(f"{MODEL}{VERSIONS}/ready", asked.model_ready),
+        Route(f"{MODEL}/ready", asked.model_ready),
+        Route(f"{MODEL}{VERSIONS}", asked.model_metadata),
+        Route(MODEL, asked.model_metadata),
     ]
     handlers: dict[Any, Any] = {Refusal: _refused, HTTPException: _not_found, Exception: _failed}
     app = Starlette(routes=[*more, *routes], exception_handlers=handlers)
@@ -162,6 +167,8 @@ class _Rest:
     async def model_metadata(self, request: Request) -> Response:
         """Return a model's tensors."""
         caller, path = await self._caller(request), request.path_params
+        if path["name"].endswith(INFER):
+            raise HTTPException(405, headers={"Allow": "POST"})
         found = model_of(self.gateway, caller, path["name"], path.get("version", ""))
         return _json(metadata(self.gateway, found))
 
@@ -213,7 +220,7 @@ async def _not_found(request: Request, error: HTTPException) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """Answer where something went wrong here; Starlette's own logging of it follows."""
+    """Answer where something went wrong here; Starlette raises it again behind the answer."""
     identity = identity_of(_headers(request.scope))
     log.error("request failed", exc_info=error, extra={"request": identity})
     return await _refused(request, Failed(f"something went wrong here; the log says more under {identity}"))

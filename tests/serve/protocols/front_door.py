@@ -46,6 +46,7 @@ CHAT = (
     b'"message":{"role":"assistant","content":"hello"}}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}'
 )
 USUAL = Limits()
+LOOPBACK = Listen(port=0)
 
 
 def vector(text: str) -> NDArray[np.float32]:
@@ -154,7 +155,9 @@ class FakeGateway:
         assert isinstance(call.inputs, tuple)
         if call.model == "upstream":
             reply.raw = Raw(
-                200, "application/json", b'{"object":"list","data":[{"index":0,"embedding":[1.0,2.0]}],"model":"upstream"}'
+                200,
+                "application/json",
+                b'{"object":"list","data":[{"index":0,"embedding":[1.0,2.0]}],"model":"upstream","usage":{}}',
             )
         reply.outputs = tuple(vector(text) for text in call.inputs)
         if call.model == "nan":
@@ -249,10 +252,10 @@ EMBED = b'{"model":"embedder","input":"hi"}'
 
 
 @contextmanager
-def served(gateway: FakeGateway, limits: Limits = USUAL) -> Iterator[Served]:
+def served(gateway: FakeGateway, limits: Limits = USUAL, listen: Listen = LOOPBACK) -> Iterator[Served]:
     """Run the application as ``tightrope serve`` does, in a thread."""
     app = App(gateway, limits)
-    options = server_options(Settings("w", (), (), (), listen=Listen(port=0), limits=limits))
+    options = server_options(Settings("w", (), (), (), listen=listen, limits=limits))
     server = uvicorn.Server(uvicorn.Config(app, **options))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -277,7 +280,9 @@ class Answered:
     body: bytes = b""
 
 
-async def asked(app: App, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answered:
+async def asked(
+    app: App, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None, query: bytes = b""
+) -> Answered:
     """Return what the application answers, without a server."""
     found = Answered()
     sent = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
@@ -290,7 +295,7 @@ async def asked(app: App, method: str, path: str, body: bytes = b"", headers: Ma
         "raw_path": path.encode(),
         "root_path": "",
         "scheme": "http",
-        "query_string": b"",
+        "query_string": query,
         "server": ("127.0.0.1", 80),
         "headers": [*sent.items(), (b"content-length", str(len(body)).encode())],
     }

@@ -127,8 +127,9 @@ class Guarded(HttpToolsProtocol):
         self._pending += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # nothing to change to: it is answered as what it is
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay(data[upgrade.args[0] :])
+            return
         except httptools.HttpParserError:
             self._refuse(self._refusal or Malformed("what came is not HTTP/1.1"))
             return
@@ -157,6 +158,8 @@ class Guarded(HttpToolsProtocol):
     @override
     def on_headers_complete(self) -> None:
         """Take the request, where its head is within the limits."""
+        if self.parser.should_upgrade():
+            return
         self._in_head = False
         self._moved = True
         limit = self.limits.header_bytes
@@ -180,9 +183,29 @@ class Guarded(HttpToolsProtocol):
     @override
     def on_message_complete(self) -> None:
         """End a request."""
+        if self.parser.should_upgrade():
+            return
         self._moved = True
         self._discarded = 0
         super().on_message_complete()
+
+    def _stay(self, rest: bytes) -> None:
+        """Read a request anew without its wish for another protocol, behind which the parser would not read its body."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(Malformed("CONNECT is not taken"))
+            return
+        fields = [(name, value) for name, value in self.headers if name not in {b"upgrade", b"connection"}]
+        head = [
+            method,
+            b" ",
+            self.url,
+            b" HTTP/1.1\r\n",
+            *(part for field in fields for part in (field[0], b": ", field[1], b"\r\n")),
+        ]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        self.data_received(b"".join((*head, b"\r\n", rest)))
 
     @override
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:

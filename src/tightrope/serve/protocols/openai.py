@@ -4,7 +4,7 @@ import binascii
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -22,13 +22,18 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 encode = msgspec.json.Encoder().encode
 
 
+Texts: TypeAlias = str | Annotated[list[str], msgspec.Meta(min_length=1)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+Format: TypeAlias = Literal["float", "base64"]
+
+
 class EmbeddingsAsked(msgspec.Struct, gc=False):
     """Body of ``/v1/embeddings``."""
 
     model: str
-    input: str | list[str]
-    encoding_format: str | None = None
-    dimensions: int | None = None
+    input: Texts
+    encoding_format: Format | None = None
+    dimensions: Count | None = None
 
 
 class TokensAsked(msgspec.Struct, gc=False):
@@ -36,15 +41,15 @@ class TokensAsked(msgspec.Struct, gc=False):
 
     model: str
     input: msgspec.Raw
-    encoding_format: str | None = None
-    dimensions: int | None = None
+    encoding_format: Format | None = None
+    dimensions: Count | None = None
 
 
 class ClassifyAsked(msgspec.Struct, gc=False):
     """Body of ``/v1/classify``."""
 
     model: str
-    input: str | list[str]
+    input: Texts
 
 
 class Message(msgspec.Struct, gc=False):
@@ -57,7 +62,7 @@ class ChatAsked(msgspec.Struct, gc=False):
     """Body of ``/v1/chat/completions``, as far as the gateway reads it; the server gets all of it."""
 
     model: str
-    messages: list[Message]
+    messages: Annotated[list[Message], msgspec.Meta(min_length=1)]
     stream: bool | None = None
     temperature: float | None = None
     seed: int | None = None
@@ -78,18 +83,11 @@ class Embeddings:
             texts = texts_of(stated.input, self.limits)
         except UNREADABLE as error:
             stated, texts = self._tokens(body, error), ()
-        kind, dimensions = stated.encoding_format, stated.dimensions
-        if kind is not None and kind not in {"float", "base64"}:
-            msg = f"encoding_format: 'float' or 'base64' is expected, not {kind[:40]!r}"
-            raise Malformed(msg, parameter="encoding_format")
-        if dimensions is not None and dimensions < 1:
-            msg = "dimensions: 1 or more are expected"
-            raise Malformed(msg, parameter="dimensions")
-        parameters: dict[str, Any] = {} if dimensions is None else {"dimensions": dimensions}
+        parameters: dict[str, Any] = {} if stated.dimensions is None else {"dimensions": stated.dimensions}
         if not texts:
             parameters["cache"] = False  # what is asked is in the body alone
         call = asked.call("embed", stated.model, texts, body=body, parameters=parameters)
-        return call, partial(_write_embeddings, call, _base64 if kind == "base64" else _floats)
+        return call, partial(_write_embeddings, call, _base64 if stated.encoding_format == "base64" else _floats)
 
     def _tokens(self, body: bytes, error: Exception) -> "TokensAsked":
         """Return a body whose input is one list of tokens or several; raise what was wrong with it as texts where it is neither."""
@@ -143,9 +141,6 @@ class Chat:
             stated = self._decode(body)
         except UNREADABLE as error:
             raise malformed(error) from None
-        if not stated.messages:
-            msg = "messages: one or more are expected"
-            raise Malformed(msg, parameter="messages")
         said = {"temperature": stated.temperature, "seed": stated.seed, "n": stated.n}
         parameters = {name: value for name, value in said.items() if value is not None}
         call = asked.call("chat", stated.model, (), body=body, parameters=parameters, stream=bool(stated.stream))
@@ -197,12 +192,9 @@ async def run_json(
 
 
 def texts_of(stated: str | list[str], limits: Limits) -> tuple[str, ...]:
-    """Return the texts asked for; raise ``Malformed`` or ``TooLarge``."""
+    """Return the texts asked for; raise ``TooLarge``."""
     if isinstance(stated, str):
         return (stated,)
-    if not stated:
-        msg = "input: one text or more are expected"
-        raise Malformed(msg, parameter="input")
     if len(stated) > limits.inputs:
         msg = f"input: {len(stated)} texts, and {limits.inputs} are taken at a time"
         raise TooLarge(msg, parameter="input")

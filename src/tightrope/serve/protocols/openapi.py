@@ -10,7 +10,8 @@ from tightrope.serve.protocols.oip_http import InferAsked
 from tightrope.serve.protocols.openai import ChatAsked, ClassifyAsked, EmbeddingsAsked
 
 TEXT = {"type": "string"}
-COUNT = {"type": "integer", "minimum": 0}
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+TOKENS = {"type": "array", "items": {"type": "integer"}, "minItems": 1}
 OPENAI_ERROR = {
     "type": "object",
     "required": ["error"],
@@ -45,17 +46,22 @@ def described() -> dict[str, Any]:
         (EmbeddingsAsked, ClassifyAsked, ChatAsked, InferAsked), ref_template="#/components/schemas/{name}"
     )
     embeddings, classify, chat, infer = asked
+    schemas["EmbeddingsAsked"]["properties"]["input"]["anyOf"] += [TOKENS, {**TOKENS, "items": TOKENS}]
     name = _path_parameter("name", "A model")
     number = _path_parameter("version", "A version; each model has 1 alone")
     inferring = _operation("Tensors to tensors", _objects("model_name", "outputs"), OIP_ERROR, body=infer)
     ready = _operation("Whether a model may be asked", _objects("ready"), OIP_ERROR)
     tensors = _operation("A model's tensors", _objects("name", "inputs", "outputs"), OIP_ERROR)
+    inferring["requestBody"]["content"]["application/octet-stream"] = BYTES
+    inferring["responses"]["200"]["content"]["application/octet-stream"] = BYTES
+    chatting = _operation("Messages to an answer", {"type": "object"}, OPENAI_ERROR, body=chat)
+    chatting["responses"]["200"]["content"]["text/event-stream"] = {"schema": _objects("data")}
     paths = {
         "/v1/embeddings": {
             "post": _operation("Texts to vectors", _objects("data", "model", "usage"), OPENAI_ERROR, body=embeddings)
         },
         "/v1/classify": {"post": _operation("Texts to labels", _objects("data", "model", "usage"), OPENAI_ERROR, body=classify)},
-        "/v1/chat/completions": {"post": _operation("Messages to an answer", {"type": "object"}, OPENAI_ERROR, body=chat)},
+        "/v1/chat/completions": {"post": chatting},
         "/v1/models": {"get": _operation("The models", _objects("data"), OPENAI_ERROR)},
         "/v1/models/{name}": {"get": _operation("One model", _objects("id"), OPENAI_ERROR), "parameters": [name]},
         "/v2": {"get": _open("What this server is", _objects("name", "version", "extensions"))},

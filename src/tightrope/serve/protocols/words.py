@@ -16,7 +16,7 @@ KINDS = {
     "null": "null",
 }
 EXPECTED = re.compile(
-    r"Expected `(?P<expected>[^`]+)`(?: (?P<bound>[^,]+))?, got `?(?P<got>[^`]+?)`?(?: - at `(?P<where>[^`]+)`)?$"
+    r"Expected `(?P<expected>[^`]+)`(?: (?P<bound>[^,]+?))?(?:, got `?(?P<got>[^`]+?)`?)?(?: - at `(?P<where>[^`]+)`)?$"
 )
 MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`(?: - at `(?P<where>[^`]+)`)?$")
 AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<where>[^`]+)`)?$", re.DOTALL)
@@ -46,7 +46,8 @@ def malformed(error: Exception) -> Malformed:
     if found is None:
         said = AT.match(text)
         where = _field(said["where"]) if said else ""
-        return Malformed(f"{where or 'the body'}: {said['what'] if said else text}", parameter=where or None)
+        what = said["what"].replace("Invalid enum value", "not taken is") if said else text
+        return Malformed(f"{where or 'the body'}: {what}", parameter=where or None)
     where = _field(found["where"])
     bound = f" {found['bound']}" if found["bound"] else ""
     expected = f"{_kinds(found['expected'])}{bound} is expected"
