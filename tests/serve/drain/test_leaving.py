@@ -144,7 +144,8 @@ async def post(
         if not key:
             message = "no key"
             raise Unauthenticated(message)
-        return Caller("t", scopes=frozenset({"admin"} if key == "Bearer admin" else {"infer"}))
+        name = key.removeprefix("Bearer ")
+        return Caller("t", "" if name == "nobody" else name, frozenset({"admin"} if name == "admin" else {"infer"}))
 
     async def refused(request: Request, error: Exception) -> Any:
         assert isinstance(error, Refusal)
@@ -184,6 +185,7 @@ ADMIN = {"authorization": "Bearer admin"}
         ({**ADMIN}, 202),
         ({**ADMIN, "peer": "::1", "host": "[::1]:8000"}, 202),
         ({**ADMIN, "host": "localhost"}, 202),
+        ({"authorization": "Bearer nobody"}, 202),
         ({"authorization": "Bearer other"}, Forbidden.status),
         ({}, Unauthenticated.status),
         ({**ADMIN, "peer": "10.0.0.9"}, NotFound.status),

@@ -232,6 +232,7 @@ STREAM: Mapping[str, Any] = {"first_token_s": 100.375, "output_tokens": 11}
         ("chat", {}, {"output_tokens": 9}, "ok", 101.5, TTFT, (0, 0)),
         ("chat", {}, {"first_token_s": 100.1, "output_tokens": 1}, "ok", 101.5, TPOT, (0, 0)),
         ("chat", {}, {"output_tokens": 9, "cached": "hit"}, "ok", 100.1, TTFT, (1, 0)),
+        ("chat", {}, {"cached": "hit"}, "ok", 100.1, TTFT, (0, 0)),
         ("chat", {}, None, "shed", 100.1, TPOT, (0, 1)),
         ("chat", {"gone": True}, None, "error", 109.0, TPOT, (0, 0)),
         ("index", {"deadline_s": 200.0}, {}, "ok", 199.0, "done in time", (1, 0)),

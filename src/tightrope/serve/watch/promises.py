@@ -72,11 +72,11 @@ def promised(classes: Iterable[ServedClass], family: Family) -> dict[str, tuple[
 def measured(call: Call, reply: Reply, now_s: float) -> Measured:
     """Return what an answer that ended ``now_s`` took, in seconds: in all, to the first token, for each later one, and how overdue it is.
 
-    None is not known. Of an answer that came whole nothing is known of its first token, but one from the cache came at once.
+    None is not known. Of an answer that came whole nothing is known of its first token, but what the cache kept came at once.
     """
     latency, first_s = now_s - call.arrived_s, reply.first_token_s
     overdue = None if call.deadline_s is None else now_s - call.deadline_s
     if first_s is None:
-        return latency, latency if reply.cached else None, None, overdue
+        return latency, latency if reply.cached and reply.output_tokens else None, None, overdue
     later = reply.output_tokens - 1
     return latency, first_s - call.arrived_s, (now_s - first_s) / later if later > 0 else None, overdue

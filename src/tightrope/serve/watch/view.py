@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from math import floor, log10
 from typing import TypeVar
 
 from rich.console import Group, RenderableType
@@ -113,8 +114,14 @@ def _cents(usd: Number) -> Text:
 
 
 def _dollars(usd: Number) -> Text:
-    """Return US dollars, three digits of small amounts: a thousand requests may cost less than a cent."""
-    return Text("" if usd is None else words.usd(usd) if usd >= 1000 else f"${usd:.3g}")
+    """Return US dollars, three digits of small amounts: a thousand requests may cost less than a cent.
+
+    >>> [_dollars(usd).plain for usd in (None, 0.0, 2.528e-05, 0.0123, 4.5, 20.0, 1234.5)]
+    ['', '$0', '$0.0000253', '$0.0123', '$4.50', '$20.0', '$1,234']
+    """
+    if usd is None or usd >= 1000:
+        return Text("" if usd is None else words.usd(usd))
+    return Text(f"${usd:.{2 - floor(log10(usd))}f}" if usd > 0 else "$0")
 
 
 def _share(found: Number, *, beyond: float = float("inf"), digits: int = 1) -> Text:
