@@ -92,8 +92,10 @@ class PostgresDatabase:
         try:
             async with self._pool.acquire(timeout=ANSWER_S) as connection:
                 yield connection
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            said = "it does not answer" if isinstance(error, (OSError, TimeoutError, asyncpg.InterfaceError)) else str(error)
+        except asyncpg.PostgresError as error:
+            raise Trouble(UNUSABLE.format(error)) from error
+        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:  # the connection was cut
+            said = "it does not answer"
             raise Trouble(UNUSABLE.format(said)) from error
 
 

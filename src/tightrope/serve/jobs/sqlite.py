@@ -44,6 +44,7 @@ class SqliteDatabase:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            self._path.touch(0o600)  # requests and answers are nobody else's; the log gets the file's own mode
             for name in self._threads:
                 self._connections[name] = self._connect()
             _make_tables(self._connections["write"], where)
