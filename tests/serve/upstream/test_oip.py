@@ -1,5 +1,6 @@
 """The Open Inference Protocol: tensors as JSON and as bytes, texts to vectors, answers that lie."""
 
+import asyncio
 import json
 import struct
 from binascii import b2a_base64
@@ -13,7 +14,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from upstream_stand_in import Handler, Server, bench, call, says, within
+from upstream_stand_in import Handler, Server, bench, call, says, until, within
 
 from tightrope.serve.records import Reply
 from tightrope.serve.refusals import Malformed, Unsupported, UpstreamFailed
@@ -163,6 +164,35 @@ def test_a_server_that_is_not_ready_says_400() -> None:
             with pytest.raises(UpstreamFailed):
                 await on.ask(task="infer", inputs={"x": np.zeros((1, 1), np.float32)})
             assert on.ready == 1
+
+    within(work())
+
+
+def test_texts_that_are_held_are_written_once_the_model_is_known() -> None:
+    noted = Noted(says({"outputs": [{"name": "v", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}))
+
+    async def work() -> None:
+        on_it = model(noted, takes_bytes=True)
+        on_it.health = 503
+        async with bench(on_it, task="embed", api="oip", model="m", health_s=0.02) as on:
+            task = asyncio.create_task(on.ask(task="embed", inputs=("a",)))
+            await until(lambda: on.pool.load().held == 1)
+            on_it.health = 200
+            assert [vector.tolist() for vector in (await task).outputs] == [[1, 2]]
+            assert HEADER_LENGTH.lower() in noted.headers
+
+    within(work())
+
+
+def test_a_text_that_the_model_does_not_take_leaves_no_place_taken() -> None:
+    async def deaf(request: web.Request) -> web.Response:
+        return web.json_response({"name": "m", "inputs": []})
+
+    async def work() -> None:
+        async with bench(Server([deaf]), task="embed", api="oip") as on:
+            with pytest.raises(Unsupported):
+                await on.ask(task="embed", inputs=("a",))
+            assert not any(replica.outstanding for replica in on.pool._fleet.replicas.values())  # pyrefly: ignore
 
     within(work())
 

@@ -179,17 +179,22 @@ class Fleet:
         """Check a replica once, and let it in or out."""
         if time.monotonic() < replica.out_until_s:
             return
+        why = "its check says that it is not ready"
         try:
             healthy, replica.there = await self._check(replica), True
         except (ClientError, TimeoutError, OSError, ValueError) as error:
             healthy, replica.there = False, not isinstance(error, (ClientConnectorError, ConnectionTimeoutError))
+            why = f"{type(error).__name__}: {error}"
         if not healthy:
             replica.failed_checks += 1
+            if why != replica.why:
+                log.warning("pool %s: %s is not well: %s", self.name, replica.name, why)
+                replica.why = why
             if replica.ready and replica.failed_checks >= self.upstream.failures:
                 self._out(replica, f"{replica.failed_checks} checks failed one after another")
             self._changed()
             return
-        replica.failed_checks = 0
+        replica.failed_checks, replica.why = 0, ""
         if not replica.ready:
             log.info("pool %s: %s can be asked", self.name, replica.name)
             replica.ready = replica.was_ready = True

@@ -75,7 +75,9 @@ class OpenInference:
 
     def __init__(self) -> None:
         self.model = Described()
-        """What the pool's server says of its model, once it has been asked."""
+        """What the pool's servers say of their model,"""
+        self.is_known = False
+        """once one has said it."""
 
     def ask(self, call: Call, model: str, *, binary: bool) -> Asked:
         """Return the request for a call; raise ``Unsupported`` where the model does not take it."""

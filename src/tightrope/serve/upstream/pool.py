@@ -120,8 +120,7 @@ class UpstreamPool:
         self._load.in_flight += 1
         streams = False
         try:
-            asked = self._dialect.ask(call, self._upstream.model or call.model, binary=self._takes_bytes())
-            reply = await self._answer(call, asked)
+            reply = await self._answer(call)
             streams = reply.raw is not None and reply.raw.stream is not None
             return reply
         finally:
@@ -130,12 +129,15 @@ class UpstreamPool:
 
     # ---------------------------------------------------------------------------------------------------------- one request
 
-    async def _answer(self, call: Call, asked: Asked) -> Reply:
+    async def _answer(self, call: Call) -> Reply:
         """Return the reply of the first replica that answers, of those that may be asked."""
+        written = None if self._dialect is self._oip else self._dialect.ask(call, self._model(call), binary=False)
+        prefix = written.prefix if written else b""
         tried: list[Replica] = []
         entered_s, again = time.monotonic(), 0
         while True:
-            replica = await self._line.place(call, asked.prefix, tried)
+            replica = await self._line.place(call, prefix, tried)
+            asked = written or self._write(call, replica)
             began_s = time.monotonic()
             use = self._meter.begin(began_s)
             try:
@@ -154,6 +156,18 @@ class UpstreamPool:
                 reply = Reply(self.pool.name, self.pool.variant, got.replica.name, wait_s=began_s - entered_s)
                 finish = self._streamed if got.response else self._whole
                 return finish(call, asked, got, reply, use, began_s)
+
+    def _write(self, call: Call, replica: Replica) -> Asked:
+        """Return the request for a replica that has said what it takes; where it does not take this, its place is free again."""
+        try:
+            return self._dialect.ask(call, self._model(call), binary=replica.takes_bytes)
+        except BaseException:
+            self._fleet.release(replica)
+            raise
+
+    def _model(self, call: Call) -> str:
+        """Return the server's name of the model."""
+        return self._upstream.model or call.model
 
     async def _ask(self, call: Call, asked: Asked, replica: Replica) -> Got:
         """Return a replica's answer, or that of the one that was asked as well since it was slow."""
@@ -190,7 +204,7 @@ class UpstreamPool:
 
     def _streamed(self, call: Call, asked: Asked, got: Got, reply: Reply, use: Use, began_s: float) -> Reply:
         """Return the reply of a streamed answer, whose figures come as it goes."""
-        events = ChatEvents(call, asked, self._upstream.model or call.model, self._upstream.answer_bytes)
+        events = ChatEvents(call, asked, self._model(call), self._upstream.answer_bytes)
         raw = reply.raw = Raw(200, EVENT_STREAM)
 
         def first_token() -> None:
@@ -234,7 +248,7 @@ class UpstreamPool:
         path = self._upstream.health_path or self._dialect.health_path
         status, _ = await replica.get(path, self._key.headers, self._check_s)
         healthy = self._dialect.is_healthy(status)
-        if healthy and not replica.ready and self._upstream.api == "oip":
+        if healthy and self._dialect is self._oip and not (replica.ready and self._oip.is_known):
             await self._learn(replica)
         return healthy
 
@@ -243,15 +257,12 @@ class UpstreamPool:
         status, body = await replica.get("/v2", self._key.headers, self._check_s)
         with suppress(msgspec.DecodeError):
             replica.takes_bytes = status == 200 and oip.server(body).takes_bytes
-        if not self._oip.model.inputs:
+        if not self._oip.is_known:
             path = oip.model_path(self._upstream.model or self.pool.model)
             status, body = await replica.get(path, self._key.headers, self._check_s)
             with suppress(msgspec.DecodeError):
-                self._oip.model = oip.described(body) if status == 200 else self._oip.model
-
-    def _takes_bytes(self) -> bool:
-        """Return whether every server that can be asked takes tensors as bytes."""
-        return self._upstream.api == "oip" and bool(self._fleet.ready) and all(item.takes_bytes for item in self._fleet.ready)
+                if status == 200:
+                    self._oip.model, self._oip.is_known = oip.described(body), True
 
 
 def _checked(pool: ServedPool, task: Task) -> Upstream:

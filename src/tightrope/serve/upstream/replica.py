@@ -42,6 +42,8 @@ class Replica:
         self.out_until_s = 0.0
         self.failed = self.failed_checks = self.ejected = 0
         """Requests and checks that failed one after another; times that it was left out for how it answered."""
+        self.why = ""
+        """What its last check said, so that it is logged once."""
         self.due = asyncio.Event()
         """It is to be checked now."""
         self._urls: dict[str, URL] = {}
