@@ -7,7 +7,9 @@ import pytest
 
 from tightrope.base.errors import InputError
 from tightrope.serve.ledger import journal
+from tightrope.serve.ledger.check import check
 from tightrope.serve.ledger.ledger import Ledger
+from tightrope.serve.ledger.read import Reader
 from tightrope.serve.records import Call, Caller, Reply
 from tightrope.serve.refusals import Unavailable
 
@@ -296,6 +298,52 @@ def test_time_that_the_machine_slept_is_unmetered(world: Any) -> None:
     (line,) = [line for line in world.lines() if line.get("unmetered")]
     assert line["paid_nusd"] == 60 * CENT
     assert ledger.month_to_date("small") == 62 * CENT
+
+
+def test_of_a_longer_sleep_nothing_is_known(world: Any) -> None:
+    pool, ledger = world.pool(), world.ledger()
+    slept = 0.0
+    ledger._utc_ns = lambda: int((world.now_s + slept) * 1e9)
+    world.meter(ledger, pool)
+    world.now_s += 60
+    slept = 7200.0
+    ledger.heartbeat()
+    world.now_s += 60
+    ledger.heartbeat()
+    assert ledger.month_to_date("small") == 2 * CENT
+    with Reader(world.folder) as reader:
+        (found,) = check(reader)
+    assert found.what.startswith(
+        "gateway 'one' did not count 'small' from 2026-10-21T12:01:00Z to 2026-10-21T14:01:00Z; it was stopped"
+    )
+    assert not found.fault
+
+
+def test_a_clock_that_is_set_back_does_not_pay_machines_twice(world: Any) -> None:
+    pool, ledger = world.pool(), world.ledger()
+    world.meter(ledger, pool)
+    world.now_s += 600
+    ledger.close()
+    world.open.remove(ledger)
+    world.now_s -= 60
+    again = world.ledger()
+    world.meter(again, pool)
+    world.now_s += 120
+    again.heartbeat()
+    assert again.month_to_date("small") == 12 * CENT
+    with Reader(world.folder) as reader:
+        assert check(reader) == []
+
+
+def test_a_great_fleet_of_dear_machines_is_written_down_too(world: Any) -> None:
+    pool, ledger = world.pool(usd_per_hour=98.32), world.ledger()
+    world.meter(ledger, pool, machines=5000.0)
+    world.now_s += 3600
+    ledger.heartbeat()
+    assert ledger.month_to_date("small") == 5000 * 98_320_000_000
+    assert world.total().nusd == 5000 * 98_320_000_000
+    world.kill(ledger)
+    assert world.ledger().month_to_date("small") == 5000 * 98_320_000_000
 
 
 def test_what_a_full_disk_does_not_take_waits_and_then_stops_answers(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:

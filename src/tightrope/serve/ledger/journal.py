@@ -77,10 +77,9 @@ class Journal:
         self._encode = msgspec.json.Encoder().encode
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._claim = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._claim = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            what = f"the ledger can not be written: {error.strerror}"
-            raise InputError(what, resolve="give ledger: a folder you may write to", where=Where(folder)) from error
+            raise unwritable(folder, error) from error
         if not claimed(self._claim, PATIENCE_S):
             os.close(self._claim)
             what = "another gateway writes this ledger under the same name"
@@ -94,17 +93,23 @@ class Journal:
     def append(self, at_ns: int, rows: Sequence[Struct]) -> None:
         """Write rows with their numbers, all in one go; the caller holds ``lock``.
 
-        Raises ``Unavailable`` where the disk has not taken lines for so long that too much is held.
+        Raises ``Unavailable`` where the disk has not taken lines for so long that too much is held, ``InputError`` where it never did.
         """
         if at_ns >= self._hour_ends and not self._held:  # a line is never cut in two by the end of an hour
-            with contextlib.suppress(OSError):
+            try:
                 self._turn(at_ns)
+            except OSError as error:
+                if self._fd < 0:
+                    raise unwritable(self.folder, error) from error
         lines = b""
         for row in rows:
             self.seq += 1
             row.seq = self.seq  # type: ignore[attr-defined] - each kind of row has one
             lines += self._encode(row) + b"\n"
         self._write(lines)
+        if len(self._held) > MOST_HELD_BYTES:
+            msg = "what requests cost can not be written down"
+            raise Unavailable(msg, retry_after_s=10.0, reason="ledger")
 
     def _write(self, lines: bytes) -> None:
         """Hand lines to the kernel after all that came before; what it does not take is held."""
@@ -116,14 +121,11 @@ class Journal:
             taken = 0
         self.offset += taken
         self._held = lines[taken:]
-        if len(self._held) > MOST_HELD_BYTES:
-            msg = "what requests cost can not be written down"
-            raise Unavailable(msg, retry_after_s=10.0, reason="ledger")
 
     def _turn(self, at_ns: int) -> None:
         """Go on to the file of the hour; a line that a kill has torn there ends where it was torn. Raises ``OSError``."""
         hour = hour_name(at_ns)
-        fd = os.open(self.folder / f"{hour}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(self.folder / f"{hour}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         if self._fd >= 0:
             self._ended.append(self._fd)
         self._fd, self.hour, self._hour_ends = fd, hour, (at_ns // HOUR + 1) * HOUR
@@ -133,26 +135,28 @@ class Journal:
 
     def sync(self) -> None:
         """Wait until the disk has all that was appended; not on the event loop."""
-        with self.lock:
-            ended = self._ended.copy()
-            self._ended.clear()
-            if self._held:
-                self._write(b"")
-            if self._fd >= 0:
-                ended.append(os.dup(self._fd))
-        for fd in ended:
-            try:
+        with contextlib.ExitStack() as closing:
+            with self.lock:
+                if self._held:
+                    self._write(b"")
+                files = [*self._ended, os.dup(self._fd)]
+                self._ended.clear()
+            for fd in files:
+                closing.callback(os.close, fd)
+            for fd in files:
                 os.fsync(fd)
-            finally:
-                os.close(fd)
 
     def close(self) -> None:
         """Let go of the folder."""
         self.sync()
-        if self._fd >= 0:
-            os.close(self._fd)
+        os.close(self._fd)
         os.close(self._claim)
-        self._fd = self._claim = -1
+
+
+def unwritable(folder: Path, error: OSError) -> InputError:
+    """Return the error for a folder that the disk does not let us write to."""
+    what = f"the ledger can not be written: {error.strerror}"
+    return InputError(what, resolve="give ledger: a folder you may write to", where=Where(folder))
 
 
 def claimed(fd: int, patience_s: float = 0.0) -> bool:

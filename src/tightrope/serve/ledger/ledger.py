@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from tightrope.serve.ledger.compact import ALL, compact_closed, recovered
-from tightrope.serve.ledger.fleet import paid_nusd, rate_of
+from tightrope.serve.ledger.fleet import paid_nusd
 from tightrope.serve.ledger.journal import Journal, safe_name, visiting
 from tightrope.serve.ledger.meter import SECOND, MachineMeter, Reading, nobody
 from tightrope.serve.ledger.rows import LONGEST, Event, Machines, Request
@@ -34,7 +34,8 @@ HEARTBEAT_S = 10.0
 SYNC_S = 1.0
 KEPT_DAYS = 400
 GOES_ON_S = 3600
-"""After a stop."""
+"""After a stop, and where the wall clock jumps: for so long machines are taken to go on; of a longer time nothing is known."""
+PATIENCE_S = 5.0
 JUMP_NS = 2 * SECOND
 """What the wall clock may be ahead of the time counted here before the difference is written as ``unmetered``."""
 MINUTE = 60 * SECOND
@@ -72,15 +73,16 @@ class Ledger:
         Raises ``InputError`` where another process writes under this name, or the folder can not be written.
         """
         self._clock, self._utc_ns, self._kept_days = clock, utc_ns, kept_days
-        self._root = folder
+        self._root, self._workload = folder, workload
         self._folder = folder / safe_name(gateway or socket.gethostname())
         self._journal = Journal(self._folder)
         self._totals = recovered(self._folder)
         self._before, self._stopped = dict(self._totals.meters), self._totals.stopped
         self._noted_hour = ""  # of the checkpoint that the disk has
         self._journal.seq = self._totals.seq
-        # Never before the last line, even where the wall clock was set back.
-        self._zero_ns = max(utc_ns(), self._totals.at_ns) - int(clock() * SECOND)
+        # Not before the last line where the wall clock was set back a little; where it was far ahead once, that is past.
+        ahead_ns = self._totals.at_ns - utc_ns()
+        self._zero_ns = utc_ns() + (ahead_ns if 0 < ahead_ns < GOES_ON_S * SECOND else 0) - int(clock() * SECOND)
         self._others: dict[Path, tuple[int, Totals]] = {}
         self._places: dict[str, Place] = {}
         self._fleets: list[_Fleet] = []
@@ -210,10 +212,10 @@ class Ledger:
                     compact_closed(folder, ALL, self._kept_days, self._utc_ns())
 
     def close(self) -> None:
-        """Write all that is left and let go of the folder; it waits for the disk."""
+        """Write all that is left and let go of the folder; it waits for the disk, and not long for an hour that is being packed."""
         self._ending.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(PATIENCE_S)
         self.heartbeat()
         for fleet in self._fleets:
             fleet.meter.on_resize = nobody
@@ -292,7 +294,7 @@ class Ledger:
         """Write the time in which nobody counted as the machines were before; requests may have ended in it, just before a kill."""
         if to_ns <= last.to_ns:
             return
-        paid = paid_nusd([(last.to_ns, to_ns, rate_of(last.machines_e6, last.nusd_per_hour))], last.to_ns, to_ns)
+        paid = paid_nusd([(last.to_ns, to_ns, last.machines_e6, last.nusd_per_hour)], last.to_ns, to_ns)
         used = None if paid is None else min(paid, used_nusd)
         idle = None if paid is None or used is None else paid - used
         row = msgspec.structs.replace(
@@ -314,11 +316,16 @@ class Ledger:
             return
         for fleet in self._fleets:
             self._write_machines(fleet, fleet.meter.read(self._clock()))
-            metered = self._totals.meters.get(fleet.name)
-            if metered is not None:
-                self._write_unmetered(metered.last, fleet.upto_ns + ahead, 0)
-            fleet.upto_ns += ahead
+        long = ahead > GOES_ON_S * SECOND
+        if long:
+            self._write_event(Event("stop", 0, self._at_ns(self._clock()), what="the clock jumped"))
         self._zero_ns += ahead
+        for fleet in self._fleets:
+            fleet.upto_ns += ahead
+            if not long:
+                self._write_unmetered(self._totals.meters[fleet.name].last, fleet.upto_ns, 0)
+        if long:
+            self._write_event(Event("start", 0, self._at_ns(self._clock()), what=self._workload))
 
     def _other_folders(self) -> list[Path]:
         """Return the folders of the other gateways."""
@@ -327,7 +334,7 @@ class Ledger:
     def _read_others(self) -> None:
         """Read the totals that other gateways wrote down since; of one that is gone, what came after them too."""
         for folder in self._other_folders():
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # gone, or not ours to read
                 written = (folder / CHECKPOINT).stat().st_mtime_ns
                 known = self._others.get(folder)
                 if known is None or known[0] != written:

@@ -8,11 +8,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 
-from tightrope.serve.ledger.fleet import Stretch, paid_nusd, rate_of, together
+from tightrope.serve.ledger.fleet import Stretch, machine_hours, paid_nusd, together
 from tightrope.serve.ledger.journal import HOUR, hour_name
 from tightrope.serve.ledger.meter import split_nusd
 from tightrope.serve.ledger.read import Reader
-from tightrope.serve.records import NUSD_PER_USD
 
 COLUMNS = ("tenant", "model", "variant", "class", "pool", "tag")
 """By what requests can be summed beside the ``hour``."""
@@ -119,8 +118,6 @@ class _Meter:
     paid: list[list[Stretch]]
     counted: list[list[Stretch]]
     """Of that what a gateway counted."""
-    machines: list[list[Stretch]]
-    """What there was of machines, as stretches of $1 an hour each."""
 
 
 def total(reader: Reader, from_ns: int, to_ns: int, by: Sequence[str] = (), *, spread: bool = False) -> Total:
@@ -159,26 +156,20 @@ def _meters(reader: Reader) -> dict[str, _Meter]:
         "SELECT meter, list(DISTINCT pool) FROM (SELECT meter, unnest(pools) AS pool FROM lines) GROUP BY meter ORDER BY meter"
     )
     pools = dict(reader.rows(query))
-    seen: dict[str, dict[tuple[bool, str], tuple[list[Stretch], list[Stretch], list[Stretch]]]] = {}
-    for meter, gateway, shared, unmetered, begin, end, machines_e6, nusd_per_hour in reader.rows(ISLANDS):
-        paid, counted, machines = seen.setdefault(meter, {}).setdefault((shared, gateway), ([], [], []))
-        paid.append((begin, end, rate_of(machines_e6, nusd_per_hour)))
-        machines.append((begin, end, rate_of(machines_e6, NUSD_PER_USD)))
+    seen: dict[str, dict[tuple[bool, str], tuple[list[Stretch], list[Stretch]]]] = {}
+    for meter, gateway, shared, unmetered, *stretch in reader.rows(ISLANDS):
+        paid, counted = seen.setdefault(meter, {}).setdefault((shared, gateway), ([], []))
+        begin, end, machines_e6, nusd_per_hour = stretch
+        paid.append((begin, end, machines_e6, nusd_per_hour))
         if not unmetered:
             counted.append(paid[-1])
     found = {}
     for name, rows in seen.items():
-        own = [each for (shared, _), each in rows.items() if not shared]
-        fleet = [each for (shared, _), each in rows.items() if shared]
+        own = [both for (shared, _), both in rows.items() if not shared]
+        fleet = [both for (shared, _), both in rows.items() if shared]
         if fleet:
-            own.append(
-                (
-                    together([each[0] for each in fleet]),
-                    together([each[1] for each in fleet]),
-                    together([each[2] for each in fleet]),
-                )
-            )
-        found[name] = _Meter(frozenset(pools[name]), *([each[place] for each in own] for place in range(3)))
+            own.append((together([paid for paid, _ in fleet]), together([counted for _, counted in fleet])))
+        found[name] = _Meter(frozenset(pools[name]), [paid for paid, _ in own], [counted for _, counted in own])
     return found
 
 
@@ -210,10 +201,10 @@ def _machine_charges(
     found = []
     for name, meter in meters.items():
         for number, window in enumerate(windows):
-            paid, counted, machines = (_paid(rows, window) for rows in (meter.paid, meter.counted, meter.machines))
+            paid, counted = _paid(meter.paid, window), _paid(meter.counted, window)
             taken, unseen = used.get((name, number), (0, 0))
             requests = charged.get((name, number), 0)
-            hours = (machines or 0) / NUSD_PER_USD
+            hours = sum(machine_hours(row, *window) for row in meter.paid)
             other = idle = unmetered = None
             if paid is not None and counted is not None:
                 other, unmetered = taken + unseen - requests, paid - counted - unseen

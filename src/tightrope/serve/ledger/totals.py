@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from tightrope.serve.ledger.fleet import Stretch, extend, paid_nusd, rate_of, together
+from tightrope.serve.ledger.fleet import Stretch, extend, paid_nusd, together
 from tightrope.serve.ledger.meter import SECOND
 from tightrope.serve.ledger.rows import Machines, Request
 
@@ -92,7 +92,7 @@ class Totals(Struct):
         self.see(row.seq, row.at_ns)
         metered = self.meters.setdefault(row.meter, Metered(row))
         metered.last, metered.charged_nusd = row, self._charged(row.pools)
-        extend(metered.stretches, (row.from_ns, row.to_ns, rate_of(row.machines_e6, row.nusd_per_hour)))
+        extend(metered.stretches, (row.from_ns, row.to_ns, row.machines_e6, row.nusd_per_hour))
 
     def since_nusd(self, metered: Metered) -> int:
         """Return what requests cost on these machines that ended after the last line of them."""
@@ -137,10 +137,7 @@ def read_totals(folder: Path) -> Totals:
     """Return what a gateway wrote down last; nothing where it never did."""
     try:
         return msgspec.json.decode((folder / CHECKPOINT).read_bytes(), type=Totals)
-    except (
-        FileNotFoundError,
-        msgspec.DecodeError,
-    ):  # written whole or not at all: one that can not be read is of another version
+    except (FileNotFoundError, msgspec.DecodeError):  # written whole or not at all: it is of another version
         return Totals()
 
 
