@@ -81,7 +81,10 @@ def engine_settings(plan: Plan, name: str, model: Path) -> Settings:
         raise InputError(msg, resolve="start that server, and name it in the gateway's upstreams.json")
     local, task = local_model(model)
     served = _pool(pool, None, _no_token_price)
-    served = replace(served, local=local, max_batch=int(pool.batching.get("max_batch", pool.serving.engine.max_batch)))
+    engine = pool.serving.engine
+    served = replace(
+        served, local=local, max_batch=int(pool.batching.get("max_batch", engine.max_batch)), service_s=engine.service_s
+    )
     title, _, _ = pool.variant.rpartition("/")
     classes = tuple(item for item in plan.classes if _answers(plan, pool, item))
     return Settings(

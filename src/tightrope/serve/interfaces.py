@@ -23,6 +23,8 @@ class Load:
     """Requests that wait because nothing is there to answer them."""
     requests_per_s: float = 0.0
     """What one ready replica sustains, as it was planned or has been learned; 0 where neither is known."""
+    cold_start_s: float | None = None
+    """Of an engine here: what loading the model took the last time, until it was warm."""
 
 
 class Backend(Protocol):

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightrope.serve.local.choosing import Rules, choose
-from tightrope.serve.local.curve import Curve
+from tightrope.serve.local.curve import HAND_OVER_S, Curve
 from tightrope.serve.local.placement import held_to, places, real_cores, usable_cores
 from tightrope.serve.local.waiting import Item, Waiting
 
 
 def truth(size: int, length: int) -> float:
-    """Return the time of a batch of a made-up engine."""
+    """Return the time of a batch of a made-up engine, with what it takes to hand it over."""
     return 1e-3 + size * length * 1e-4
 
 
@@ -25,7 +25,7 @@ def measured(most: int = 8, knots: tuple[int, ...] = (8, 16, 32, 64)) -> Curve:
     curve = Curve(most, knots)
     for size in curve.sizes:
         for length in knots:
-            curve.put(size, length, truth(size, length))
+            curve.put(size, length, truth(size, length) - HAND_OVER_S)
     curve.complete()
     return curve
 
@@ -81,7 +81,7 @@ def test_what_was_seen_slow_and_is_avoided_is_tried_again() -> None:
 def test_nothing_known_is_learned_from_the_first_batch_and_batches_are_tried() -> None:
     curve = Curve(8, (1, 4, 16, 64))
     assert not curve.known
-    curve.learn(1, 16, 0.01)
+    curve.learn(1, 16, 0.01 - HAND_OVER_S)
     assert math.isclose(curve.seconds(1, 16), 0.01, rel_tol=1e-6)
     assert curve.seconds(1, 64) > 0.02
     assert 0.01 < curve.seconds(8, 16) < 0.08

@@ -80,6 +80,7 @@ def test_a_call_of_many_texts_is_answered_in_their_order_and_long_ones_are_cut(t
 
     many, cut = run(pool, ask)
     assert len(many.outputs) == 4 * len(TEXTS)
+    assert many.item_tokens == tuple(min(20, len(one.split())) for one in TEXTS * 4)
     assert all(np.array_equal(many.outputs[place], many.outputs[place + len(TEXTS)]) for place in range(len(TEXTS)))
     assert np.allclose(many.outputs[3], alone(path, TEXTS[3]), atol=1e-6)
     assert cut.input_tokens == 20
@@ -168,8 +169,9 @@ def test_what_the_model_does_not_do_is_refused(tmp_path: Path) -> None:
             await pool.answer(call({"x": np.zeros((1, 3), np.float32)}, "infer"))
         with pytest.raises(Unsupported):
             await pool.answer(call("", "chat"))
-        with pytest.raises(Malformed):
-            await pool.answer(call(()))
+        for nothing in ((), ("fine", "\ud800")):  # no text, and half of a letter
+            with pytest.raises(Malformed):
+                await pool.answer(call(nothing))
         assert pool.load().in_flight == 0
 
     run(pool_of(write_encoder(tmp_path)), ask)
@@ -315,7 +317,7 @@ def test_a_pool_sleeps_when_idle_and_its_first_request_wakes_it(tmp_path: Path) 
     pool = pool_of(LocalModel(write_encoder(tmp_path), keep_loaded=False, idle_s=0.05, threads=1))
 
     async def ask(pool: LocalPool) -> None:
-        assert (pool.load().replicas_ready, pool.cold_start_s) == (0, None)
+        assert (pool.load().replicas_ready, pool.load().cold_start_s) == (0, None)
         for _ in range(2):
             tasks = [asyncio.create_task(pool.answer(call(one))) for one in TEXTS[:3]]
             await asyncio.sleep(0)
@@ -324,7 +326,7 @@ def test_a_pool_sleeps_when_idle_and_its_first_request_wakes_it(tmp_path: Path) 
             for reply in await asyncio.gather(*tasks):
                 assert reply.outputs[0].shape == (16,)
             assert (pool.load().replicas_ready, pool.load().held) == (1, 0)
-            assert pool.cold_start_s > 0.0
+            assert pool.load().cold_start_s > 0.0
             async with asyncio.timeout(20):
                 while pool.load().replicas_ready:
                     await asyncio.sleep(0.01)

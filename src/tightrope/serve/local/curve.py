@@ -7,6 +7,8 @@ import numpy as np
 
 from tightrope.policy.batch import batch_time_s
 
+HAND_OVER_S = 9e-5
+"""Processor time to give a batch to an engine and hear of its end, measured through a pool without a model: it counts with each."""
 LEARN = 0.1
 """Share of a surprise that the figures nearest to it take on."""
 FORGET = 2e-4
@@ -58,9 +60,9 @@ class Curve:
         return float(batch_time_s(size, length, self.service_s, self.knots))
 
     def put(self, size: int, length: int, seconds: float) -> None:
-        """Set a measured figure of one of ``sizes`` and ``knots``; ``complete`` takes it into the curve."""
+        """Set what one of ``sizes``, padded to one of ``knots``, took an engine; ``complete`` takes it into the curve."""
         place = self.sizes.index(size), self.knots.index(length)
-        self._log[place], self._known[place] = math.log(seconds), True
+        self._log[place], self._known[place] = math.log(seconds + HAND_OVER_S), True
 
     def learn(self, size: int, length: int, seconds: float, busy_s: float | None = None) -> None:
         """Take a batch that ran into account; ``busy_s`` is what it took of its core, where one thread did all.
@@ -68,13 +70,16 @@ class Curve:
         The curve's shape follows the second where it is known: others who use the core lengthen long batches more than short ones, and
         would make those seem not to pay.
         """
-        if self.planned or seconds <= 0.0:
+        if self.planned:
             return
+        seconds += HAND_OVER_S
+        if busy_s is not None:
+            busy_s += HAND_OVER_S
         if not self._known.any():
             self._begin(size, length, busy_s or seconds)
             return
         expected = math.log(self.seconds(size, length))
-        if busy_s:
+        if busy_s is not None:
             surprise = math.log(busy_s) - expected + self._slower
             self._slower += SLOWER * (_bounded(math.log(seconds / busy_s)) - self._slower)
         else:

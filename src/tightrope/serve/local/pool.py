@@ -90,7 +90,7 @@ class LocalPool:
     """A ``Backend`` in this process.
 
     ``start`` raises ``InputError`` where the model's files are not what they should be, and ``MissingExtraError`` where a runtime is
-    missing. ``cold_start_s`` is what the last loading took, from asking for the model to its being warm; None before.
+    missing.
     """
 
     def __init__(
@@ -98,7 +98,6 @@ class LocalPool:
     ) -> None:
         """Take the pool as it was set; nothing is loaded yet."""
         self.pool, self.task = pool, task
-        self.cold_start_s: float | None = None
         self.threads = 1
         self._engines, self._metrics, self._clock = engines, metrics, engines.clock
         self._levels = _levels(classes)
@@ -186,11 +185,11 @@ class LocalPool:
         finally:
             self._load.replicas_starting, self._waking = 0, None
         self._loaded, self._found, self.threads = loaded, loaded.found, loaded.found.threads
-        self.cold_start_s = self._clock() - began_s
+        self._load.cold_start_s = self._clock() - began_s
         self._load.replicas_ready = self.pool.replicas_per_machine
         self._set_rules()
         if self.pool.local is not None:
-            log.info("%s: %s loaded in %.2f s", self.pool.name, self.pool.local.path.name, self.cold_start_s)
+            log.info("%s: %s loaded in %.2f s", self.pool.name, self.pool.local.path.name, self._load.cold_start_s)
         self._sleep_later()
         return loaded
 
@@ -388,6 +387,7 @@ class LocalPool:
         """Hand a reply out."""
         ticket.ended = True
         ticket.reply.outputs = model.outputs(ticket.parts)
+        ticket.reply.item_tokens = tuple(item.tokens for item in ticket.items) if self.task != "infer" else ()
         if not ticket.future.done():
             ticket.future.set_result(ticket.reply)
 

@@ -15,6 +15,7 @@ from tightrope.serve.local.models import Outputs, texts_of
 from tightrope.serve.local.sessions import Port, Session
 from tightrope.serve.local.waiting import Item, Ticket
 from tightrope.serve.records import Call
+from tightrope.serve.refusals import Malformed
 from tightrope.serve.settings import LocalModel
 
 if TYPE_CHECKING:
@@ -59,7 +60,12 @@ class TextModel:
 
     def items(self, ticket: Ticket) -> Sequence[Item]:
         """Return the tokens of each text."""
-        found = self._encode(list(texts_of(ticket.call)))
+        texts = texts_of(ticket.call)
+        try:
+            found = self._encode(list(texts))
+        except (TypeError, UnicodeError) as error:  # half of a surrogate pair
+            msg = "a text is not valid Unicode"
+            raise Malformed(msg, parameter="input") from error
         return [self._item(ticket, index, one.ids) for index, one in enumerate(found)]
 
     def run(self, session: Session, items: Sequence[Item]) -> list[Any]:
