@@ -82,7 +82,7 @@ def figures_of(window: Window) -> Figures:
         classes=tuple(_class(window, name) for name in window.names(REQUESTS, "class")),
         promises=tuple(
             _promise(window, labels["class"], labels["slo"])
-            for labels, _ in window.last.series.get(PROMISES, ())
+            for labels in window.last.labels(PROMISES)
             if labels["kept"] == "true"
         ),
     )
