@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
@@ -120,8 +120,9 @@ def _starlette(gateway: GatewayLike, more: Sequence[BaseRoute]) -> Starlette:
         Route(f"{MODEL}{VERSIONS}", asked.model_metadata),
         Route(MODEL, asked.model_metadata),
     ]
-    handlers: dict[Any, Any] = {Refusal: _refused, HTTPException: _not_found, Exception: _failed}
+    handlers: dict[Any, Any] = {Refusal: _refused, HTTPException: _not_found, ClientDisconnect: _gone, Exception: _failed}
     app = Starlette(routes=[*more, *routes], exception_handlers=handlers)
+    asked.openapi_json = msgspec.json.encode(described({route.path for route in app.routes if isinstance(route, Route)}))
     app.router.redirect_slashes = False
     return app
 
@@ -131,7 +132,7 @@ class _Rest:
 
     def __init__(self, gateway: GatewayLike) -> None:
         self.gateway = gateway
-        self._openapi = msgspec.json.encode(described())
+        self.openapi_json = b""
 
     async def live(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """Say that the process runs."""
@@ -148,7 +149,7 @@ class _Rest:
 
     async def openapi(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """Return the description of what is served."""
-        return Response(self._openapi, media_type="application/json")
+        return Response(self.openapi_json, media_type="application/json")
 
     async def models(self, request: Request) -> Response:
         """Return OpenAI's list of models."""
@@ -217,6 +218,11 @@ async def _not_found(request: Request, error: HTTPException) -> Response:
         response.headers.update(error.headers or {})
         return response
     return await _refused(request, NotFound(f"there is nothing at {method} {path}"))
+
+
+async def _gone(request: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001 - Starlette
+    """Answer where nobody reads it: a client that hung up while it sent is no defect."""
+    return Response(status_code=499)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 import tracemalloc
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import schemathesis
@@ -16,6 +16,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tightrope.serve.app import App, authenticator
+from tightrope.serve.jobs.queue import Queue
+from tightrope.serve.jobs.routes import Routes
 from tightrope.serve.protocols.openapi import described
 from tightrope.serve.refusals import Conflict
 
@@ -145,6 +147,13 @@ schema = schemathesis.openapi.from_dict(known())
 
 
 def test_the_description_has_every_path() -> None:
+    """Also those of work that can wait, where it is taken."""
+    jobs = Routes(cast("Queue", None), USUAL, (), {}, lambda: None).all(authenticator(FakeGateway()))
+    app = App(FakeGateway(), USUAL, jobs)
+    stated = got("/openapi.json", app)[1]["paths"]
+    for route in jobs:
+        assert route.methods - {"HEAD"} <= {name.upper() for name in stated[route.path]}
+    assert len(stated) == len(described()["paths"]) + len({route.path for route in jobs})
     served = {route.path.replace(":path", "") for route in APP._rest.routes}
     assert set(described()["paths"]) == served
     assert got("/openapi.json")[1] == described()

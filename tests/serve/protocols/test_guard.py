@@ -333,3 +333,14 @@ def test_with_a_certificate_there_is_tls_alone(tmp_path: Path) -> None:
             connection.sendall(post("/v1/embeddings", EMBED))
             assert answer_of(received(connection))[0] == 200
         assert b"HTTP/1.1" not in server.send(post("/v1/embeddings", EMBED))
+
+
+def test_who_is_still_waiting_at_the_end_is_told() -> None:
+    gateway = FakeGateway()
+    with served(gateway) as server, server.connect(20) as connection:
+        server.uvicorn.config.timeout_graceful_shutdown = 0
+        connection.sendall(post("/v1/embeddings", SLOW))
+        assert gateway.began.wait(5)
+        server.uvicorn.should_exit = True
+        status, answer = answer_of(received(connection))
+    assert (status, answer["error"]["message"]) == (503, "the server is going away")

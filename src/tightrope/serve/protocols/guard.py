@@ -31,6 +31,8 @@ HEADERS = 100
 """Header fields of one request."""
 PIPELINED = 16
 """Requests of one connection that may wait behind the one that is answered."""
+LEAVES_S = 5
+"""At the end, what is still answered after so long is told that the server is going away."""
 KEEP_ALIVE_S = 75
 """An idle connection is kept so long: longer than load balancers keep theirs (60 s at AWS' and Google's, 2026), so that these close it."""
 ENOUGH = 2**20
@@ -58,6 +60,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "proxy_headers": False,
         "server_header": False,
         "timeout_keep_alive": KEEP_ALIVE_S,
+        "timeout_graceful_shutdown": LEAVES_S,
         "ssl_certfile": listen.certificate,
         "ssl_keyfile": listen.certificate_key,
     }
@@ -112,8 +115,8 @@ class Guarded(HttpToolsProtocol):
         running.message_event.set()
         call: Any = running.scope.get(ANSWERING)
         if call is not None and self._task is not None:
-            call.gone = True
-            self._task.cancel(GONE)
+            call.gone = running.scope[GONE] = True  # pyrefly: ignore[bad-typed-dict-key] - a scope holds what servers add
+            self._task.cancel()
 
     # ----------------------------------------------------------------------------------------------------------- what comes
 
@@ -248,6 +251,13 @@ class Guarded(HttpToolsProtocol):
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         super().timeout_keep_alive_handler()
+
+    @override
+    def shutdown(self) -> None:
+        """Close an idle connection at the server's end, soon also where its client never read the last answer."""
+        super().shutdown()
+        if self.transport.is_closing() and self._unread is None:
+            self._unread = self.loop.call_later(1.0, self.transport.abort)
 
     @override
     def pause_writing(self) -> None:

@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from tightrope.serve.access.keys import allow
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.records import NUSD_PER_USD, Call, Caller, Reply, Task, Tensors
-from tightrope.serve.refusals import Failed, Forbidden, Malformed, Refusal, TooLarge, Unsupported
+from tightrope.serve.refusals import Failed, Forbidden, Malformed, Refusal, TooLarge, Unavailable, Unsupported
 from tightrope.serve.settings import Limits
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -26,7 +26,8 @@ Header: TypeAlias = tuple[bytes, bytes]
 
 ANSWERING = "tightrope.answering"
 """Key in a scope: the call that is answered, which ``guard.py`` cancels where the client hangs up."""
-GONE = "the client is gone"
+GONE = "tightrope.gone"
+"""Key in a scope: the client hung up, and that is why the answer is cancelled."""
 SAID = frozenset((b"cache-control", b"traceparent", b"x-tightrope-class", b"x-tightrope-session", b"x-tightrope-tag"))
 """Header fields that say more of a call."""
 WANTED = SAID | {
@@ -207,7 +208,19 @@ def _words(headers: Mapping[bytes, bytes], name: bytes, longest: int) -> str:
 
 
 async def answer(gateway: GatewayLike, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send, model: str = "") -> None:
-    """Answer one request; whatever happens, the client gets an answer in the protocol's words."""
+    """Answer one request; whatever happens, a client that is there gets an answer in the protocol's words."""
+    try:
+        await _answer(gateway, endpoint, scope, receive, send, model)
+    except asyncio.CancelledError:
+        if GONE in scope:
+            return
+        refusal = Unavailable("the server is going away", retry_after_s=1.0)
+        with suppress(RuntimeError):  # a part of the answer is out: the connection is closed behind it
+            await send_refusal(send, refusal, endpoint.refuse(refusal), close=True)
+
+
+async def _answer(gateway: GatewayLike, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send, model: str) -> None:
+    """Answer one request, or refuse it."""
     arrived_s = time.monotonic()
     headers = {name: value for name, value in scope["headers"] if name in WANTED}
     identity = identity_of(headers)
@@ -226,9 +239,6 @@ async def answer(gateway: GatewayLike, endpoint: Endpoint, scope: Scope, receive
             await send_written(send, identity, reply, write(reply))
     except Refusal as refusal:
         await send_refusal(send, refusal, endpoint.refuse(refusal), identity, close=b"expect" in headers)
-    except asyncio.CancelledError as cancelled:
-        if cancelled.args != (GONE,):
-            raise
     except Exception:
         refusal = Failed(f"something went wrong here; the log says more under {identity}")
         log.exception("request failed", extra={"request": identity})

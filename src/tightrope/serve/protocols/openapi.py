@@ -1,6 +1,6 @@
 """The description of what is served (OpenAPI 3.1), made from what the protocols read."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -29,7 +29,9 @@ REFUSALS = {
     "401": "No key, or one that is not known",
     "403": "The key may not do this",
     "404": "No such model",
+    "405": "Not with this method",
     "408": "The request did not come in time",
+    "409": "Not in this state",
     "413": "More than is taken",
     "415": "A type or feature that is not had",
     "429": "Over a rate or a budget, or more than can be answered in time",
@@ -40,8 +42,8 @@ REFUSALS = {
 }
 
 
-def described() -> dict[str, Any]:
-    """Return the document that ``/openapi.json`` serves."""
+def described(served: Collection[str] = ()) -> dict[str, Any]:
+    """Return the document that ``/openapi.json`` serves; paths of work that can wait are in it where they are ``served``."""
     asked, schemas = msgspec.json.schema_components(
         (EmbeddingsAsked, ClassifyAsked, ChatAsked, InferAsked), ref_template="#/components/schemas/{name}"
     )
@@ -78,6 +80,7 @@ def described() -> dict[str, Any]:
         "/metrics": {"get": {"summary": "Prometheus metrics", "responses": {"200": _answer("The metrics", "text/plain", TEXT)}}},
         "/openapi.json": {"get": _open("This description", {"type": "object"})},
     }
+    paths |= {path: stated for path, stated in _jobs().items() if path in served}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -93,6 +96,39 @@ def described() -> dict[str, Any]:
                 "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
             },
         },
+    }
+
+
+def _jobs() -> dict[str, Any]:
+    """Return the paths of files and batches."""
+    file, batch, listed = _objects("id", "object"), _objects("id", "object", "status"), _objects("object", "data", "has_more")
+    upload = _operation("Take a file of requests in", file, OPENAI_ERROR)
+    form = {
+        "type": "object",
+        "required": ["file", "purpose"],
+        "properties": {"file": BYTES["schema"], "purpose": {"const": "batch"}},
+    }
+    upload["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    names = ("input_file_id", "endpoint", "completion_window")
+    texts = {"type": "object", "additionalProperties": TEXT}
+    asked = {"type": "object", "required": list(names), "properties": {**dict.fromkeys(names, TEXT), "metadata": texts}}
+    content = _operation("A file's content", {}, OPENAI_ERROR)
+    content["responses"]["200"] = {"description": "The file as it is", "content": {"application/octet-stream": BYTES}}
+    one = [_path_parameter("id", "A file or a batch")]
+    return {
+        "/v1/files": {"get": _operation("The files", listed, OPENAI_ERROR), "post": upload},
+        "/v1/files/{id}": {
+            "get": _operation("A file", file, OPENAI_ERROR),
+            "delete": _operation("Delete a file", file, OPENAI_ERROR),
+            "parameters": one,
+        },
+        "/v1/files/{id}/content": {"get": content, "parameters": one},
+        "/v1/batches": {
+            "get": _operation("The batches", listed, OPENAI_ERROR),
+            "post": _operation("Hand a file of requests in", batch, OPENAI_ERROR, body=asked),
+        },
+        "/v1/batches/{id}": {"get": _operation("A batch", batch, OPENAI_ERROR), "parameters": one},
+        "/v1/batches/{id}/cancel": {"post": _operation("Stop a batch", batch, OPENAI_ERROR), "parameters": one},
     }
 
 
