@@ -1,6 +1,7 @@
 """What compression says: intervals, cascades, the front, and the verb from end to end."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -136,6 +137,12 @@ def test_the_front_is_what_nothing_beats() -> None:
     speeds = {name: Speed(1.0, 1.0, ratio, 0.1, 1.0, 1.0) for name, ratio in (("fp32", 1.0), ("a", 2.0), ("b", 1.5), ("c", 4.0))}
     trials = [trial("fp32", 0.9), trial("a", 0.9), trial("b", 0.8), trial("c", 0.7)]
     assert search.front_of(trials, speeds) == {"a", "c"}
+
+
+def test_a_whole_variant_is_beaten_by_whole_ones_alone() -> None:
+    speeds = {name: Speed(1.0, 1.0, ratio, 0.1, 1.0, 1.0) for name, ratio in (("fp32", 1.0), ("a", 2.0), ("b", 1.5), ("c", 3.0))}
+    trials = [trial("fp32", 0.9), trial("a", 0.8), trial("b", 0.8), replace(trial("c", 0.9), pruned=True)]
+    assert search.front_of(trials, speeds) == {"fp32", "a", "c"}
 
 
 # ---------------------------------------------------------------------------------------------------------------------- verb

@@ -72,7 +72,11 @@ class Found:
     trials: list[Trial]
     speeds: dict[str, Speed]
     front: frozenset[str]
-    """Names that nothing else beats in both speed and metric."""
+    """Names that nothing else beats in both speed and metric, and of what is whole those that nothing whole beats.
+
+    A pruned model answers fewer examples as the original does, and whether it is as good is known less well: who wants none of it finds
+    the best of the others.
+    """
     within: frozenset[str]
     """Names within the budget."""
     cascades: tuple[Calibrated, ...]
@@ -259,7 +263,12 @@ class _Search:
 
 
 def front_of(trials: Sequence[Trial], speeds: dict[str, Speed]) -> frozenset[str]:
-    """Return the names of what nothing else beats in both speed and the metric on the examples to choose by."""
+    """Return the names of what nothing else beats in both speed and the metric on the examples to choose by, or nothing that is whole."""
+    return _unbeaten(trials, speeds) | _unbeaten([trial for trial in trials if not trial.pruned], speeds)
+
+
+def _unbeaten(trials: Sequence[Trial], speeds: dict[str, Speed]) -> frozenset[str]:
+    """Return the names of what none of the others beats."""
     kept = [
         trial.name
         for trial in trials
