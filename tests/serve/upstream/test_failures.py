@@ -10,6 +10,7 @@ from upstream_stand_in import (
     ANSWER,
     CLASSES,
     Bench,
+    Handler,
     Server,
     bench,
     breaks,
@@ -185,9 +186,10 @@ def test_a_replica_that_fails_its_checks_is_left_out_until_it_is_well() -> None:
     within(work())
 
 
-def test_a_replica_whose_answers_fail_is_left_out_though_its_checks_are_well() -> None:
+@pytest.mark.parametrize("bad", [says({}, 500), says(b"<html>")], ids=["500", "no answer"])
+def test_a_replica_whose_answers_fail_is_left_out_though_its_checks_are_well(bad: Handler) -> None:
     async def work() -> None:
-        servers = [Server([says({}, 500)]), Server(), Server()]
+        servers = [Server([bad]), Server(), Server()]
         async with bench(*servers, health_s=0.5) as on:
             while len(servers[0].asked) < 3:
                 await settle(ask(on, 1))
@@ -595,6 +597,27 @@ def test_what_has_begun_is_finished_and_nothing_more_is_taken() -> None:
                 await on.ask()
             await stopping
             assert [reply.output_tokens for reply in await asyncio.gather(*tasks)] == [2, 2]
+
+    within(work())
+
+
+def test_what_has_begun_is_asked_again_while_the_pool_leaves() -> None:
+    async def work() -> None:
+        gate = asyncio.Event()
+
+        async def breaks_later(request: Any) -> Any:
+            await gate.wait()
+            hang_up(request)
+
+        servers = [Server([breaks_later]), Server()]
+        async with bench(*servers) as on:
+            task = ask(on)[0]
+            await until(lambda: servers[0].open == 1)
+            stopping = asyncio.create_task(on.pool.stop(10.0))
+            await asyncio.sleep(0)
+            gate.set()
+            assert (await task).output_tokens == 2
+            await stopping
 
     within(work())
 

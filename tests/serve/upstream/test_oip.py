@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from upstream_stand_in import Handler, Server, bench, call, says, until, within
 
-from tightrope.serve.records import Reply
+from tightrope.serve.records import Reply, Signature, TensorSpec
 from tightrope.serve.refusals import Malformed, Unsupported, UpstreamFailed
 from tightrope.serve.upstream.asked import Asked, Whole
 from tightrope.serve.upstream.oip import HEADER_LENGTH, Described, OpenInference, decode, described, server
@@ -137,6 +137,7 @@ def test_texts_become_the_models_one_tensor_and_its_rows_vectors() -> None:
             assert [vector.tolist() for vector in reply.outputs] == [[1, 2, 3], [4, 5, 6]]
             assert reply.input_tokens == 2
             assert reply.tokens_estimated
+            assert on.pool.signature == Signature((TensorSpec("text", "BYTES", (-1, 1)),), ())
             with pytest.raises(UpstreamFailed, match="no tensor"):
                 await on.ask(task="embed", inputs=("a",))
 

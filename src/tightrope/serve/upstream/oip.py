@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.serve.protocols.tensors import DTYPES, datatype_of, from_binary, from_json, to_binary, to_json
-from tightrope.serve.records import Call, Reply, Tensors
+from tightrope.serve.records import Call, Reply, Signature, Tensors, TensorSpec
 from tightrope.serve.refusals import Refusal, Unsupported
 from tightrope.serve.upstream import ours
 from tightrope.serve.upstream.asked import Asked, Whole, broken, text_tokens
@@ -26,18 +26,12 @@ BINARY = "binary_tensor_data"
 _encode = msgspec.json.Encoder().encode
 
 
-class _Shape(msgspec.Struct):
-    name: str
-    datatype: str
-    shape: list[int]
-
-
 class Described(msgspec.Struct):
     """What a server says of a model."""
 
     platform: str = ""
-    inputs: list[_Shape] = msgspec.field(default_factory=list)
-    outputs: list[_Shape] = msgspec.field(default_factory=list)
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
 
 
 class Server(msgspec.Struct):
@@ -99,6 +93,11 @@ class OpenInference:
             return
         reply.outputs = self._rows(tensors, len(call.inputs))
         reply.input_tokens, reply.tokens_estimated = text_tokens(call), True
+
+    @property
+    def signature(self) -> Signature | None:
+        """The model's tensors, as its servers say; None where none has said."""
+        return Signature(self.model.inputs, self.model.outputs) if self.model.inputs else None
 
     def is_healthy(self, status: int) -> bool:
         """Return whether a server says that it is ready; Triton says 400 where it is not."""

@@ -16,7 +16,7 @@ from tightrope.base.errors import InputError
 from tightrope.base.plan import ServedClass
 from tightrope.serve.interfaces import Load
 from tightrope.serve.ledger.meter import MachineMeter, Use
-from tightrope.serve.records import NUSD_PER_USD, Call, Raw, Reply, Task
+from tightrope.serve.records import NUSD_PER_USD, Call, Raw, Reply, Signature, Task
 from tightrope.serve.refusals import UpstreamFailed
 from tightrope.serve.settings import ServedPool, Upstream
 from tightrope.serve.upstream import oip
@@ -82,7 +82,7 @@ class UpstreamPool:
         self._budget = Budget(AGAIN_SHARE, AGAIN_LEAST)
         self._follow: asyncio.Task[None] | None = None
         self._counted = (0, 0)
-        self._leaving = False
+        self._leaving = self._stopped = False
 
     # -------------------------------------------------------------------------------------------------------- as a backend
 
@@ -100,6 +100,7 @@ class UpstreamPool:
         until_s = time.monotonic() + within_s
         while self._load.in_flight and time.monotonic() < until_s:
             await asyncio.sleep(DRAIN_STEP_S)
+        self._stopped = True
         self._line.turn_away()
         if self._follow is not None:
             self._follow.cancel()
@@ -111,6 +112,11 @@ class UpstreamPool:
     def load(self) -> Load:
         """Return how things stand; the same object always, brought up to date as they change."""
         return self._load
+
+    @property
+    def signature(self) -> Signature | None:
+        """What a model that takes tensors takes and gives, as its servers say; None where none has said."""
+        return self._oip.signature
 
     async def answer(self, call: Call) -> Reply:
         """Return a server's answer with its cost; of a stream both are right when it has ended. Raise ``Refusal``."""
@@ -178,7 +184,7 @@ class UpstreamPool:
 
     async def _may_again(self, failure: Failure, again: int, entered_s: float) -> bool:
         """Return whether a request that failed is asked again: within the time, the number and the budget that it has."""
-        if self._leaving:
+        if self._stopped:
             return False
         if failure.again == "freely":
             return time.monotonic() < entered_s + self._hold_s
@@ -198,7 +204,9 @@ class UpstreamPool:
             self._dialect.answer(call, asked, got.whole, reply)
         except BaseException:
             self._lose(call, use)
+            self._fleet.failure(got.replica, "an answer that is none", rest=False)
             raise
+        self._fleet.answered(got.replica)
         self._settle(reply, use, began_s, len(reply.raw.body if reply.raw else got.whole.body))
         return reply
 
@@ -213,7 +221,9 @@ class UpstreamPool:
         def ended(sent_bytes: int, fine: bool) -> None:
             events.note(reply)
             self._settle(reply, use, began_s, sent_bytes)
-            if not fine:
+            if fine:
+                self._fleet.answered(got.replica)
+            else:
                 raw.status = UpstreamFailed.status
                 self._fleet.failure(got.replica, "a stream that broke off", rest=True)
             self._load.in_flight -= 1

@@ -133,12 +133,10 @@ class Sender:
         except (ClientError, OSError) as error:
             raise self._broken_off(replica, error) from error
         try:
-            got = await self._read(call, replica, response)
+            return await self._read(call, replica, response)
         except BaseException:
             response.close()
             raise
-        self._fleet.answered(replica)
-        return got
 
     async def _read(self, call: Call, replica: Replica, response: ClientResponse) -> Got:
         """Return what came of an answer whose head says that it is one; raise ``Failure``."""
