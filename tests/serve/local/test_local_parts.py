@@ -170,6 +170,18 @@ def test_alone_it_takes_no_longer_than_there_is_room_and_goes_by_its_deadline() 
     assert len(choose(queue(deferrable=(64, 64)), rules(room_s=1e-4), 0.0, 1, 0.0)) == 1  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("high", "chosen"), [(4, [0, 1, 2, 3]), (3, [0, 3, 4, 5])])
+def test_a_lower_priority_joins_only_where_the_higher_could_not_fill_the_batch(high: int, chosen: list[int]) -> None:
+    """The first has length 20, the others of its priority 40, those of the lower one 20 too."""
+    waiting = Waiting(2)
+    for place in range(high + 4):
+        item = Item(Nobody(), place, None, 40 if 0 < place < high else 20, 0, 0)  # type: ignore[arg-type]
+        item.level, item.due_s = int(place >= high), math.inf
+        waiting.push([item], None)
+    found = choose(waiting, rules(most=4), 0.0, 1, 0.0)
+    assert [item.index for item in found] == chosen  # type: ignore[union-attr]
+
+
 def test_items_of_another_group_are_left() -> None:
     waiting = queue((8, 0.0), (8, 0.0), (8, 0.0))
     waiting.window(3)[1].group = 7

@@ -4,12 +4,9 @@ import math
 from dataclasses import dataclass
 
 from tightrope.policy.admit import may_start_deferrable
-from tightrope.policy.batch import batch_due_s, batch_size, choose_batch, may_fill, worth_waiting
+from tightrope.policy.batch import WINDOW, batch_due_s, batch_size, choose_batch, may_fill, worth_waiting
 from tightrope.serve.local.curve import Curve
 from tightrope.serve.local.waiting import Item, Waiting
-
-WINDOW = 64
-"""Items from the front of the queue among which mates of near length are looked for."""
 
 
 @dataclass(slots=True)
@@ -38,7 +35,11 @@ def choose(waiting: Waiting, rules: Rules, now_s: float, free: int, rate_per_s: 
         if batch_size(count, rules.most, now_s, due_s) == 0:
             return due_s
     most = min(rules.most, -(-count // free))  # several free engines share what waits
-    chosen = _together(waiting.window(1 if most == 1 else max(most, WINDOW)), rules, most, now_s, math.inf)
+    window = waiting.window(1 if most == 1 else max(most, WINDOW))
+    first = [item for item in window if item.level == window[0].level]
+    chosen = _together(
+        first if len(first) >= most else window, rules, most, now_s, math.inf
+    )  # who may wait joins what is not full
     for item in chosen:
         waiting.remove(item)
     if waiting.interactive == 0 and waiting.deferrable:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from tightrope.base.errors import TightropeError
 from tightrope.base.plan import ServedClass
+from tightrope.policy.batch import ROOM, rate_after
 from tightrope.policy.scale import sleeps, wakes
 from tightrope.serve.interfaces import Load
 from tightrope.serve.ledger.meter import Use
@@ -23,10 +24,6 @@ from tightrope.serve.settings import ServedPool
 
 log = logging.getLogger(__name__)
 
-ROOM = 0.25
-"""Share of the shortest promised time that a batch of work that can wait may take an engine for."""
-RATE_S = 10.0
-"""Arrivals are counted over about so long."""
 NEW = 0.05
 """Share that the latest batch has in the time of an item."""
 
@@ -322,7 +319,7 @@ class LocalPool:
 
     def _count_arrivals(self, count: int, now_s: float) -> None:
         """Learn how many items come in a second."""
-        self._rate_per_s = self._rate_per_s * math.exp(-(now_s - self._counted_s) / RATE_S) + count / RATE_S
+        self._rate_per_s = rate_after(self._rate_per_s, now_s - self._counted_s, count)
         self._counted_s = now_s
 
     # -------------------------------------------------------------------------------------------------- what the engines ask
