@@ -24,6 +24,9 @@ PREFIX_BYTES = 1024
 NO_SUCH_PATH = frozenset({401, 403, 404, 405})
 """Answers of a server that has no health check: it is there."""
 
+NO_USAGE = (b'"usage":null', b'"usage": null')
+"""In every event of some servers; within a text its quotes would be escaped."""
+
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
@@ -217,7 +220,7 @@ class ChatEvents:
             return event
         if not data:
             return event
-        says_usage = b'"usage"' in data
+        says_usage = b'"usage"' in data and not any(null in data for null in NO_USAGE)
         if says_usage or not self.has_token:
             if self._read(data) and self._hides:
                 return b""

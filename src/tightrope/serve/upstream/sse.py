@@ -50,5 +50,7 @@ def data_of(event: bytes) -> bytes:
     >>> data_of(b'data: {"a": 1}\n\n'), data_of(b"event: x\r\ndata:1\r\ndata: 2\r\n\r\n"), data_of(b": comment\n\n")
     (b'{"a": 1}', b'1\n2', b'')
     """
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
+        return event[6:-2]  # as nearly all are
     lines = [line[5:].removeprefix(b" ") for line in _LINE.split(event) if line.startswith(b"data:")]
     return lines[0] if len(lines) == 1 else b"\n".join(lines)
