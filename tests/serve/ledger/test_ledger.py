@@ -137,7 +137,7 @@ def test_a_price_that_is_not_known_is_null_and_never_nothing(world: Any) -> None
     request, machines = world.lines()[-2:]
     assert request["compute_nusd"] is None
     assert [machines[name] for name in ("nusd_per_hour", "paid_nusd", "used_nusd", "idle_nusd")] == [None] * 4
-    assert request["machine_ms"] == 30_000.0
+    assert (request["machine_ms"], machines["used_s"]) == (30_000.0, 30.0)
     assert ledger.month_to_date("small") is None
     assert ledger.usd_per_1000_requests("chat") is None
     total = world.total()

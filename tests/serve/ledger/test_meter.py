@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tightrope.serve.ledger.meter import MACHINE, SECOND, MachineMeter, split_nusd
+from tightrope.serve.ledger.meter import MACHINE, SECOND, MachineMeter
 
 NUSD = 10**9
 
@@ -112,13 +112,3 @@ def test_a_time_before_what_was_told_counts_as_that() -> None:
     use = meter.begin(12.0)
     assert meter.end(use, 11.0) == 0
     assert meter.paid_nusd(11.0) == 2 * NUSD
-
-
-@given(st.integers(0, 10**12), st.lists(st.floats(0, 1e6), min_size=1, max_size=30))
-def test_what_was_done_together_is_split_whole(nusd: int, weights: list[float]) -> None:
-    parts = [part for part in split_nusd(nusd, weights) if part is not None]
-    assert len(parts) == len(weights)
-    assert sum(parts) == nusd
-    assert min(parts) >= 0
-    for part, weight in zip(parts, weights, strict=True):
-        assert sum(weights) == 0 or abs(part - nusd * weight / sum(weights)) <= 2

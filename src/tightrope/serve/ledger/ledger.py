@@ -22,7 +22,7 @@ import msgspec
 from tightrope.serve.ledger.compact import ALL, compact_closed, recovered
 from tightrope.serve.ledger.fleet import paid_nusd
 from tightrope.serve.ledger.journal import Journal, safe_name, visiting
-from tightrope.serve.ledger.meter import SECOND, MachineMeter, Reading, nobody
+from tightrope.serve.ledger.meter import MACHINE, SECOND, MachineMeter, Reading, nobody
 from tightrope.serve.ledger.rows import LONGEST, Event, Machines, Request
 from tightrope.serve.ledger.totals import CHECKPOINT, Totals, month_nusd, month_of, read_totals, write_totals
 from tightrope.serve.records import NUSD_PER_USD, Call, Reply
@@ -285,7 +285,7 @@ class Ledger:
             self._append_machines(
                 Machines(
                     0, to_ns, fleet.name, fleet.pools, fleet.upto_ns, to_ns, reading.machines, fleet.meter.price_nusd,
-                    paid, used, idle, ended, fleet.shared, False, *fleet.place,
+                    paid, used, idle, ended, (reading.used_time - last.used_time) / (MACHINE * SECOND), fleet.shared, False, *fleet.place,
                 )
             )  # fmt: skip
             fleet.last, fleet.upto_ns = reading, to_ns
@@ -299,7 +299,7 @@ class Ledger:
         idle = None if paid is None or used is None else paid - used
         row = msgspec.structs.replace(
             last, at_ns=to_ns, from_ns=last.to_ns, to_ns=to_ns, paid_nusd=paid, used_nusd=used, idle_nusd=idle, ended_nusd=used,
-            unmetered=True,
+            used_s=0.0, unmetered=True,
         )  # fmt: skip
         with self._journal.lock:
             self._append_machines(row)

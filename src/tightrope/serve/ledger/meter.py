@@ -8,7 +8,7 @@ millionths of a machine times nanoseconds, weights in 2**-20, ``G`` to 2**-44, m
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
@@ -156,24 +156,3 @@ class MachineMeter:
         self._paid += machine_time
         if self._active:
             self._g += machine_time * _FINE // max(self._capacity, self._active)
-
-
-def split_nusd(nusd: int | None, weights: Sequence[float]) -> list[int | None]:
-    """Return the amount split by weight over what was done together, such as the items of a batch, to the nano-dollar.
-
-    >>> split_nusd(100, [1, 1, 1])
-    [33, 33, 34]
-    >>> split_nusd(None, [1, 1])
-    [None, None]
-    """
-    if nusd is None:
-        return [None] * len(weights)
-    total, told = sum(weights) or 1, 0
-    so_far: float = 0  # whole where all weights are: then so are the parts, whatever their size
-    parts: list[int | None] = []
-    for index, weight in enumerate(weights):
-        so_far += weight
-        upto = nusd if index == len(weights) - 1 else int(nusd * so_far // total)
-        parts.append(upto - told)
-        told = upto
-    return parts

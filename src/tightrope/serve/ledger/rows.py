@@ -65,6 +65,8 @@ class Machines(Struct, omit_defaults=True, tag_field="kind", tag="machines"):
     idle_nusd: int | None
     ended_nusd: int | None
     """What the uses cost that ended in this time; ``used_nusd`` counts them as they went on."""
+    used_s: float = 0.0
+    """Machine time that uses took, in seconds of one machine; known where the price is not, too."""
     shared: bool = False
     """Other gateways count the same machines: they are paid once."""
     unmetered: bool = False
@@ -128,6 +130,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "used_nusd": ("BIGINT", "NULL"),
     "idle_nusd": ("BIGINT", "NULL"),
     "ended_nusd": ("BIGINT", "NULL"),
+    "used_s": ("DOUBLE", "0.0"),
     "shared": ("BOOLEAN", "false"),
     "unmetered": ("BOOLEAN", "false"),
     "what": ("VARCHAR", "''"),

@@ -7,10 +7,10 @@ answer (``other``), idle time, and time that nobody counted.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
+from itertools import accumulate, pairwise
 
 from tightrope.serve.ledger.fleet import Stretch, machine_hours, paid_nusd, together
 from tightrope.serve.ledger.journal import HOUR, hour_name
-from tightrope.serve.ledger.meter import split_nusd
 from tightrope.serve.ledger.read import Reader
 
 COLUMNS = ("tenant", "model", "variant", "class", "pool", "tag")
@@ -164,7 +164,7 @@ def _meters(reader: Reader) -> dict[str, _Meter]:
         if not unmetered:
             counted.append(paid[-1])
     found = {}
-    for name, rows in seen.items():
+    for name, rows in sorted(seen.items()):
         own = [both for (shared, _), both in rows.items() if not shared]
         fleet = [both for (shared, _), both in rows.items() if shared]
         if fleet:
@@ -231,10 +231,21 @@ def _spread(
     for place, indices in alike.items():
         weights = [groups[index][2].compute_nusd for index in indices]
         if any(weights):
-            for index, part in zip(indices, split_nusd(beside.get(place, 0), weights), strict=True):
+            for index, part in zip(indices, _split(beside.get(place, 0), weights), strict=True):
                 pool, number, charge = groups[index]
-                spread[index] = (pool, number, replace(charge, idle_nusd=part or 0))
+                spread[index] = (pool, number, replace(charge, idle_nusd=part))
     return spread
+
+
+def _split(nusd: int, weights: Sequence[int]) -> list[int]:
+    """Return an amount split by weight, to the nano-dollar.
+
+    >>> _split(100, [1, 1, 1]), _split(-7, [0, 2, 1])
+    ([33, 33, 34], [0, -5, -2])
+    """
+    total = sum(weights)
+    upto = [nusd * so_far // total for so_far in accumulate(weights)]
+    return [later - before for before, later in pairwise([0, *upto])]
 
 
 def _summed(groups: Sequence[tuple[str, int, Charge]]) -> tuple[Charge, ...]:
