@@ -25,7 +25,7 @@ REST_S, MOST_REST_S, LONGEST_REST_S = 0.25, 1.0, 60.0
 """Pause after a failure, and after several; the longest that a server may ask for."""
 NEAR_TIMES, NEAR_MORE = 2, 2
 """A session stays on its replica up to so many times the requests of the least loaded one, and so many more."""
-MOST_ADDRESSES = 1000
+MOST_ADDRESSES, RESOLVE_S = 1000, 5.0
 NO_ADDRESS = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 log = logging.getLogger(__name__)
@@ -240,9 +240,10 @@ class Fleet:
             parts = urlsplit(base)
             port = parts.port or (443 if parts.scheme == "https" else 80)
             try:
-                addresses = (await self._resolve(parts.hostname or "", port))[:MOST_ADDRESSES]
-            except OSError as error:
-                log.warning("pool %s: the addresses of %s are not to be had, the last ones are used: %s", self.name, base, error)
+                async with asyncio.timeout(RESOLVE_S):
+                    addresses = (await self._resolve(parts.hostname or "", port))[:MOST_ADDRESSES]
+            except (OSError, ValueError) as error:
+                log.warning("pool %s: the addresses of %s can not be had, the last ones are used: %r", self.name, base, error)
                 continue
             hosts = [f"[{address}]" if ":" in address else address for address in addresses]
             self._take_over(parts.netloc, {f"{parts.scheme}://{host}:{port}{parts.path}" for host in hosts})

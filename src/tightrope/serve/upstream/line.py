@@ -35,7 +35,7 @@ class Line:
     ) -> None:
         """Begin with nobody; while no replica is ready a request is held for so long."""
         self._fleet, self._classes, self._load, self._hold_s = fleet, classes, load, hold_s
-        self._deferrable_limit = deferrable_limit
+        self._most_deferrable = deferrable_limit or inf  # below it, as `policy.admit.may_start_deferrable` says
         self._heap: list[tuple[bool, int, float, int, _Waiter]] = []
         self._came = 0
         self._length = 0
@@ -43,9 +43,7 @@ class Line:
     async def place(self, call: Call, key: bytes, avoid: Collection[Replica] = ()) -> Replica:
         """Return a replica with the request on it, to be released; raise ``Refusal`` where none is had in time, or all said not to come."""
         waits = self._can_wait(call)
-        most = (
-            float(self._deferrable_limit) if waits and self._deferrable_limit else inf
-        )  # as `policy.admit.may_start_deferrable`
+        most = self._most_deferrable if waits else inf
         if self._length == 0 and (replica := self._fleet.pick(key, avoid, most)) is not None:
             return replica
         if not waits and (told := self._fleet.told_to_wait()) is not None:
