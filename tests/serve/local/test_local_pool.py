@@ -334,6 +334,42 @@ def test_a_pool_sleeps_when_idle_and_its_first_request_wakes_it(tmp_path: Path) 
     run(pool, ask)
 
 
+def test_a_pool_that_was_asked_in_between_sleeps_later(tmp_path: Path) -> None:
+    now_s = [0.0]
+    engines = Engines(1, MachineMeter(1.0, 1.0), clock=lambda: now_s[0])
+    pool = pool_of(LocalModel(write_encoder(tmp_path), keep_loaded=False, idle_s=100.0, threads=1), engines=engines)
+
+    async def ask(pool: LocalPool) -> None:
+        await pool.answer(call("w1"))
+        now_s[0] = 90.0
+        await pool.answer(call("w1"))
+        for moment_s, ready in ((110.0, 1), (189.0, 1), (191.0, 0)):
+            now_s[0] = moment_s
+            pool._sleep()
+            assert pool.load().replicas_ready == ready
+
+    run(pool, ask)
+
+
+def test_a_batch_whose_clients_have_gone_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_of(None)
+    model = gated(monkeypatch, pool)
+
+    async def ask() -> None:
+        await pool.start()
+        task = asyncio.create_task(pool.answer(call("first 10")))
+        await asyncio.to_thread(model.began.wait, 20)
+        task.cancel()
+        stop = asyncio.create_task(pool.stop(10.0))
+        await asyncio.sleep(0.02)
+        assert pool.load().in_flight == 0
+        assert not stop.done()
+        model.gate.set()
+        await asyncio.wait_for(stop, 20)
+
+    asyncio.run(ask())
+
+
 def test_a_model_that_has_gone_when_it_is_wanted_is_unavailable_and_comes_back(tmp_path: Path) -> None:
     path = write_encoder(tmp_path)
     pool = pool_of(LocalModel(path, keep_loaded=False, threads=1))

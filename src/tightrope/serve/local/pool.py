@@ -3,16 +3,15 @@
 import asyncio
 import logging
 import math
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Protocol
 
 from tightrope.base.errors import TightropeError
 from tightrope.base.plan import ServedClass
 from tightrope.policy.batch import ROOM, rate_after
 from tightrope.policy.scale import sleeps, wakes
 from tightrope.serve.interfaces import Load
-from tightrope.serve.ledger.meter import Use
+from tightrope.serve.local.batches import Batch
 from tightrope.serve.local.choosing import Rules, choose
 from tightrope.serve.local.engines import Engines, Urgency
 from tightrope.serve.local.loading import Found, Loaded, check_files, load
@@ -34,53 +33,6 @@ class BatchMetrics(Protocol):
     def batch(self, pool: str, size: int, service_s: float) -> None:
         """Count a batch, and the time that an engine worked on it."""
         ...
-
-
-class Batch:
-    """Items that go through an engine together."""
-
-    __slots__ = (
-        "_sessions",
-        "answers",
-        "began_s",
-        "busy_s",
-        "clock",
-        "ended_s",
-        "items",
-        "model",
-        "pool",
-        "slot",
-        "threads",
-        "use",
-    )
-
-    def __init__(self, pool: "LocalPool", loaded: Loaded, items: list[Item], use: Use, clock: Callable[[], float]) -> None:
-        """Note what is to run; ``use`` has begun on the meter."""
-        self.pool, self.items, self.use, self.clock = pool, items, use, clock
-        self._sessions = loaded.sessions
-        self.threads, self.slot, self.model = loaded.found.threads, 0, loaded.model
-        self.answers: list[Any] = []
-        """Of each item its answer, or the exception that it met."""
-        self.began_s = self.ended_s = self.busy_s = 0.0
-
-    def run(self) -> None:
-        """Run the model; where a batch fails, its items one by one, so that one of them does not fail the others."""
-        self.began_s, busy_s = self.clock(), time.thread_time()
-        self.answers = self._attempt(self.items)
-        if len(self.items) > 1 and isinstance(self.answers[0], Exception):
-            self.answers = [self._attempt([item])[0] for item in self.items]
-        self.ended_s, self.busy_s = self.clock(), time.thread_time() - busy_s
-
-    def ended(self, now_s: float) -> None:
-        """Hand the answers out."""
-        self.pool.batch_ended(self, now_s)
-
-    def _attempt(self, items: list[Item]) -> list[Any]:
-        """Return the answers, or the exception for each."""
-        try:
-            return self.model.run(self._sessions[self.slot], items)
-        except Exception as error:  # noqa: BLE001 - the runtime raises kinds of its own, and none may end the thread
-            return [error] * len(items)
 
 
 class LocalPool:
@@ -109,6 +61,7 @@ class LocalPool:
         self._timer: asyncio.TimerHandle | None = None
         self._quiet: asyncio.Event | None = None
         self._stopping = self._refusing = self._kept = False
+        self._running = 0
         self._names = pool.local.labels if pool.local is not None and task == "classify" else ()
         self._rate_per_s = self._counted_s = self._idle_s = self._item_s = 0.0
 
@@ -205,10 +158,11 @@ class LocalPool:
     def _sleep_later(self) -> None:
         """Look again whether the model is to be unloaded when it has been idle for long enough."""
         local = self.pool.local
-        if local is None or local.keep_loaded or self._timer is not None or self._load.in_flight:
+        if local is None or local.keep_loaded or self._load.in_flight:
             return
         self._idle_s = self._clock()
-        self._timer = asyncio.get_running_loop().call_later(local.idle_s, self._sleep)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(local.idle_s, self._sleep)
 
     def _sleep(self) -> None:
         """Unload the model if nobody has asked it anything for long enough."""
@@ -293,7 +247,11 @@ class LocalPool:
             self._take_out(ticket)
         self._begun(ticket)
         self._load.in_flight -= 1
-        if self._load.in_flight == 0:
+        self._settle()
+
+    def _settle(self) -> None:
+        """Note where nothing waits or runs any longer: a batch runs on when all who asked have gone."""
+        if self._load.in_flight == 0 and self._running == 0:
             self._sleep_later()
             if self._quiet is not None:
                 self._quiet.set()
@@ -334,7 +292,7 @@ class LocalPool:
         later = self._waiting.window_deferrable(1)
         return (True, 0, later[0].due_s) if later else None
 
-    def take(self, now_s: float, free: int) -> "Batch | float | None":
+    def take(self, now_s: float, free: int) -> Batch | float | None:
         """Return the next batch for one of ``free`` engines, or when to ask again, or None."""
         loaded, rules = self._loaded, self._rules
         if loaded is None or rules is None:
@@ -356,10 +314,12 @@ class LocalPool:
             item.ticket.unbegun -= 1
             if not item.ticket.unbegun:
                 self._begun(item.ticket)
-        return Batch(self, loaded, items, self._engines.meter.begin(now_s, self.threads), self._clock)
+        self._running += 1
+        return Batch(loaded, items, self._engines.meter.begin(now_s, self.threads), self._clock, self._batch_ended)
 
-    def batch_ended(self, batch: Batch, now_s: float) -> None:
+    def _batch_ended(self, batch: Batch, now_s: float) -> None:
         """Share the cost of a batch equally, since all its items were padded to one length, and hand the answers out."""
+        self._running -= 1
         nusd = self._engines.meter.end(batch.use, now_s)
         size, service_s = len(batch.items), batch.ended_s - batch.began_s
         self._metrics.batch(self.pool.name, size, service_s)
@@ -379,6 +339,7 @@ class LocalPool:
                 reply.service_s, reply.batch, reply.varies = service_s, size, reply.varies or varies
                 if ticket.answered(item, answer, cost):
                     self._finish(ticket, batch.model)
+        self._settle()
 
     def _finish(self, ticket: Ticket, model: Model) -> None:
         """Hand a reply out."""
