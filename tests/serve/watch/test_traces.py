@@ -1,6 +1,7 @@
 """Spans of requests as an exporter gets them: whose they are, how long, and what they say."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from tightrope.base.errors import MissingExtraError
 from tightrope.serve.records import Call, Caller, Reply
+from tightrope.serve.watch import traces as of
 from tightrope.serve.watch.traces import PATH, Traces, _otlp
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -135,13 +137,25 @@ def test_a_later_version_with_more_fields_is_read(traces: Traces, kept: InMemory
     assert traced(traces, kept, call(f"01-{TRACE}-{PARENT}-01-more"), None)["embed"].parent is not None
 
 
-def test_only_a_share_is_traced(kept: InMemorySpanExporter) -> None:
+def test_only_a_share_is_traced(kept: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of, "MOST_PER_S", 1000)
     none, some = Traces("", "shop", share=0.0, exporter=kept), Traces("", "shop", share=0.5, exporter=kept)
     assert not any(none.begin(call()) for _ in range(200))
     assert none.begin(call(SAMPLED)) is not None
     assert 20 < sum(some.begin(call()) is not None for _ in range(200)) < 180
     none.close()
     some.close()
+
+
+def test_clients_can_not_have_all_their_requests_traced(traces: Traces, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of.time, "monotonic", lambda: 100.0)
+    begun = [traces.begin(asked) for asked in [call(SAMPLED) for _ in range(of.MOST_PER_S + 5)]]
+    assert sum(span is not None for span in begun) == of.MOST_PER_S
+    last = call(SAMPLED)
+    assert traces.begin(last) is None
+    assert last.traceparent == SAMPLED, "servers elsewhere may trace it"
+    monkeypatch.setattr(of.time, "monotonic", lambda: 101.0)
+    assert traces.begin(call(SAMPLED)) is not None
 
 
 def test_a_failure_says_why_without_keys(traces: Traces, kept: InMemorySpanExporter) -> None:
@@ -173,6 +187,37 @@ def test_a_stream_says_when_its_first_token_came(traces: Traces, kept: InMemoryS
     assert event.name == "first token"
     assert server.start_time is not None
     assert (event.timestamp - server.start_time) / 1e9 == pytest.approx(0.25, abs=0.05)
+
+
+class Stuck(InMemorySpanExporter):
+    """Where nobody takes spans, until it is shut down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = threading.Event()
+
+    def export(self, spans: Any) -> Any:
+        """Wait."""
+        assert self.told.wait(20.0)
+        return super().export(spans)
+
+    def shutdown(self) -> None:
+        """Wait no longer."""
+        self.told.set()
+
+
+def test_where_nobody_takes_spans_the_end_does_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(of, "CLOSE_S", 0.05)
+    exporter = Stuck()
+    traces, asked = Traces("", "shop", share=1.0, exporter=exporter), call()
+    span = traces.begin(asked)
+    assert span is not None
+    traces.end(span, asked, None, "ok", time.monotonic())
+    traces.close()
+    assert "not taken" in caplog.text
+    assert exporter.told.is_set()
 
 
 def test_spans_go_to_the_endpoints_path_for_them() -> None:

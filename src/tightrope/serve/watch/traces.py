@@ -4,8 +4,10 @@ A request that comes with a sampled trace (W3C Trace Context) is part of it, one
 share is traced. Servers elsewhere get the ``traceparent`` of the request's span. Spans hold names, times and costs, never what was asked.
 """
 
+import logging
 import random
 import re
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -27,7 +29,10 @@ SAMPLED = 1
 NS = 1_000_000_000
 PATH = "/v1/traces"
 """Of OTLP over HTTP (specification 1.8, 2025), where the endpoint has no path of its own."""
-CLOSE_MS = 3000
+CLOSE_S = 3.0
+MOST_PER_S = 200
+"""Requests traced: one costs some 0.13 ms of a core, and clients may ask for as many as they like."""
+log = logging.getLogger(__name__)
 
 
 class Traces:
@@ -46,9 +51,11 @@ class Traces:
             raise MissingExtraError(msg, resolve="pip install 'tightrope[trace]', or leave `traces` out") from error
         resource = Resource.create({"service.name": "tightrope", "tightrope.workload": workload})
         self._provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter or _otlp(endpoint)))
+        self._exporter = exporter or _otlp(endpoint)
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("tightrope")
         self._share, self._api = share, trace
+        self._second = self._begun = 0
 
     def begin(self, call: Call) -> "Span | None":
         """Return the span of a request where it is traced; then ``call.traceparent`` is that span's."""
@@ -58,6 +65,8 @@ class Traces:
             if random.random() >= self._share:  # noqa: S311 - no secret
                 return None
         elif not int(found[3], 16) & SAMPLED:
+            return None
+        if not self._has_room():
             return None
         span = self._tracer.start_span(
             call.task,
@@ -89,9 +98,23 @@ class Traces:
         span.end(wall_ns(now_s))
 
     def close(self) -> None:
-        """Send what waits, within seconds; blocks, so a thread is the place for it."""
-        self._provider.force_flush(CLOSE_MS)
-        self._provider.shutdown()
+        """Send what waits and end, within ``CLOSE_S``; blocks, so a thread is the place for it.
+
+        OpenTelemetry's own end tries again and again where nobody listens: beyond that time nothing waits for it.
+        """
+        ending = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
+        ending.start()
+        ending.join(CLOSE_S)
+        if ending.is_alive():
+            log.warning("the last traces were not taken within %g s", CLOSE_S)
+            self._exporter.shutdown()
+
+    def _has_room(self) -> bool:
+        """Return whether one more may be traced in the second that runs."""
+        second = int(time.monotonic())
+        self._begun = self._begun + 1 if second == self._second else 1
+        self._second = second
+        return self._begun <= MOST_PER_S
 
     def _parent(self, found: re.Match[str] | None) -> "Context":
         """Return the context that a header speaks of; an empty one where there is none."""
