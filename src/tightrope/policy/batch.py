@@ -25,6 +25,12 @@ LEAST_GAIN = 1.01
 """A batch saves at least this much of the time that its members take alone, or the first one goes alone: less is noise."""
 AS_GOOD = 0.995
 """The smallest batch that saves nearly as much as the best does is taken: its members are answered sooner."""
+WINDOW = 64
+"""Requests from the front of a queue among which mates of near length are looked for; more only where a batch may be larger."""
+ROOM = 0.25
+"""Share of the shortest promised time that a batch of work that can wait may take an engine for."""
+RATE_S = 10.0
+"""Arrivals are counted over about so long."""
 
 
 def batch_due_s(arrived_s: float, max_wait_s: float, answer_within_s: float, service_of_one_more_s: float) -> float:
@@ -70,6 +76,15 @@ def batch_time_s(size: int, length: int, service_s: Curve, knots: Integers) -> f
         right += 1
     part = (length - knots[right - 1]) / (knots[right] - knots[right - 1])
     return row[right - 1] + part * (row[right] - row[right - 1])
+
+
+def rate_after(rate_per_s: float, passed_s: float, count: int) -> float:
+    """Return how many come in a second, ``count`` having come now and the rate having been known ``passed_s`` ago: an exponential mean.
+
+    >>> rate_after(0.0, 0.0, 5), round(rate_after(8.0, 10.0, 0), 3)
+    (0.5, 2.943)
+    """
+    return rate_per_s * math.exp(-passed_s / RATE_S) + count / RATE_S
 
 
 def worth_waiting(rate_per_s: float, saved_s: float) -> bool:
