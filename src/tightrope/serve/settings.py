@@ -32,6 +32,8 @@ class Limits:
     """Of one file of work that can wait."""
     file_lines: int = 1_000_000
     """Requests in one such file (50,000 is what OpenAI takes, 2026)."""
+    open_batches: int = 100
+    """Batches of one tenant that are not done."""
     kept_bytes: int = 16 * 1024 * MIB
     """Of all files that one tenant keeps, results included; what is uploaded must fit into what is left."""
     keep_s: float = 30 * 86_400.0

@@ -58,7 +58,7 @@ async def put_batch(queue: Queue, count: int, tenant: str = "acme", **more: obje
     content = b"".join(line(f"i{index}") for index in range(count))
     file = await put_file(queue, content, tenant)
     batch = batch_of(file, **more)
-    assert await queue.batches.add(batch)
+    assert await queue.batches.add(batch, 99) == "added"
     assert (await queue.batches.take("reader")).id == batch.id
     await queue.items.add(batch.id, "reader", items_of(content))
     await queue.batches.begin(batch.id, "reader", count, NOW)

@@ -43,7 +43,7 @@ async def _over(log: Path, count: int) -> bool:
 async def hand_in(url: str, count: int = COUNT) -> Batch:
     async with opened(url) as queue:
         batch = batch_of(await put_file(queue, b"".join(line(name, name) for name in numbered(count))))
-        assert await queue.batches.add(batch)
+        assert await queue.batches.add(batch, 99) == "added"
         return batch
 
 

@@ -264,6 +264,20 @@ def test_a_tenant_has_so_much_room(tmp_path: Path) -> None:
         upload(client, b"x" * 90_000)
 
 
+def test_a_tenant_has_so_many_batches_at_a_time(tmp_path: Path) -> None:
+    with (
+        serving(f"sqlite:///{tmp_path}/jobs.db", Engine(), Limits(open_batches=2), most=lambda: 0) as served,
+        client_of(served) as client,
+    ):
+        first = hand_in(client, line("a"))
+        hand_in(client, line("a"))
+        with pytest.raises(openai.RateLimitError, match="has 2 batches that are not done"):
+            hand_in(client, line("a"))
+        client.batches.cancel(first.id)
+        wait(client, first, "cancelled")
+        hand_in(client, line("a"))
+
+
 def test_a_batch_that_is_not_done_in_time_expires(tmp_path: Path) -> None:
     async def answer(text: str) -> tuple[int, object]:
         await asyncio.sleep(0.0 if text == "quick" else 3600.0)

@@ -71,7 +71,7 @@ def test_an_upload_is_not_there_before_it_is_whole(url: str) -> None:
         await queue.files.append(file.id, 0, b"half")
         assert await queue.files.get("acme", file.id) is None
         assert await queue.files.page("acme", "", 10, "", newest_first=True) == []
-        assert not await queue.batches.add(batch_of(file))
+        assert await queue.batches.add(batch_of(file), 99) == "no file"
         assert await queue.files.begin(file_of(7)) == 100  # what is reserved counts
         await queue.files.abandon(file.id)
         assert await queue.files.begin(file_of(7)) == 7
@@ -93,7 +93,7 @@ def test_pages_of_files_and_batches(url: str) -> None:
         assert await queue.files.page("acme", "", 2, "batch_output", newest_first=False) == []
         batches = [batch_of(file) for file in files]
         for batch in batches:
-            assert await queue.batches.add(batch)
+            assert await queue.batches.add(batch, 99) == "added"
         assert [batch.id for batch in await queue.batches.page("acme", batches[4].id, 2)] == [batches[3].id, batches[2].id]
         assert await queue.batches.page("other", "", 10) == []
 
@@ -106,7 +106,7 @@ def test_what_is_another_tenants_is_not_there(url: str) -> None:
         assert await queue.files.get("other", batch.file) is None
         assert await queue.files.delete("other", batch.file) == "unknown"
         assert await queue.batches.get("other", batch.id) is None
-        assert not await queue.batches.add(replace(batch_of(file_of(1, "other")), file=batch.file))
+        assert await queue.batches.add(replace(batch_of(file_of(1, "other")), file=batch.file), 99) == "no file"
         assert await queue.files.get("acme", batch.file) is not None
 
     on(url, test)
@@ -197,7 +197,7 @@ def test_the_work_of_a_dead_gateway_is_taken_over(url: str) -> None:
         (item,) = await queue.items.claim(batch.id, "a", 1, NOW)
         await queue.items.claim(batch.id, "nameless", 1, NOW)
         unread = batch_of(await put_file(queue, line("x")))
-        await queue.batches.add(unread)
+        await queue.batches.add(unread, 99)
         assert (await queue.batches.take("a")).id == unread.id
         assert await queue.batches.take("b") is None
         assert await queue.items.dead(NOW + 30.0) == ["nameless"]
@@ -221,7 +221,7 @@ def test_doubled_ids_are_found(url: str) -> None:
     async def test(queue: Queue) -> None:
         content = line("a") + line("b") + line("a") + line("c")
         batch = batch_of(await put_file(queue, content))
-        await queue.batches.add(batch)
+        await queue.batches.add(batch, 99)
         await queue.batches.take("g")
         items = items_of(content)
         assert [item.line for item in await queue.items.add(batch.id, "g", items[:3])] == [3]
@@ -234,7 +234,7 @@ def test_doubled_ids_are_found(url: str) -> None:
 def test_a_failed_batch_says_why_and_leaves_nothing(url: str) -> None:
     async def test(queue: Queue) -> None:
         batch = batch_of(await put_file(queue, line("a")))
-        await queue.batches.add(batch)
+        await queue.batches.add(batch, 99)
         await queue.batches.take("g")
         await queue.items.add(batch.id, "g", items_of(line("a")))
         await queue.batches.fail(batch.id, "other", [], NOW)
@@ -283,7 +283,7 @@ def test_a_stopped_batch_ends_when_nothing_is_in_flight(url: str, why: str, end:
 def test_a_batch_may_be_cancelled_before_it_is_read(url: str) -> None:
     async def test(queue: Queue) -> None:
         batch = batch_of(await put_file(queue, line("a") + line("b")))
-        await queue.batches.add(batch)
+        await queue.batches.add(batch, 99)
         await queue.batches.take("g")
         await queue.items.add(batch.id, "g", items_of(line("a")))
         await queue.batches.stop(batch.id, "finalizing", NOW)  # due, but first it is read
@@ -319,14 +319,26 @@ def test_what_is_old_goes(url: str) -> None:
     on(url, test)
 
 
-def test_a_batch_forgotten_takes_its_files_along(url: str) -> None:
+def test_a_batch_is_known_as_long_as_its_files(url: str) -> None:
     async def test(queue: Queue) -> None:
         batch = await put_batch(queue, 1)
         await do(queue, batch, 1)
         done = await queue.batches.get("acme", batch.id)
+        assert await queue.batches.expire(NOW + 1) == []
+        assert await queue.files.delete("acme", done.output_file) == "deleted"
         assert await queue.batches.expire(NOW + 1) == [batch.id]
-        assert await queue.files.get("acme", done.output_file) is None
         assert await queue.files.get("acme", done.file) is not None
+
+    on(url, test)
+
+
+def test_a_tenant_has_so_many_batches_at_a_time(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 1)
+        more = replace(batch_of(file_of(1)), file=batch.file)
+        assert await queue.batches.add(more, 1) == "too many"
+        await do(queue, batch, 1)
+        assert await queue.batches.add(more, 1) == "added"
 
     on(url, test)
 

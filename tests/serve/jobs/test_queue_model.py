@@ -141,4 +141,4 @@ def model(tmp_path: Path) -> Iterator[type[QueueModel]]:
 
 
 def test_any_steps_end_as_in_the_model(model: type[QueueModel]) -> None:
-    run_state_machine_as_test(model, settings=settings(max_examples=80, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(model, settings=settings(max_examples=50, stateful_step_count=25, deadline=None))

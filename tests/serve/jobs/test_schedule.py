@@ -62,13 +62,12 @@ def test_a_rate_is_learned_over_the_time_that_there_was_work() -> None:
     rate = Rate()
     assert (rate.per_s, rate.answer_s) == (0.0, 0.0)
     for _ in range(100):
-        for _ in range(5):
-            rate.ended(0.2)
-        rate.passed(1.0)
+        rate.answered(0.2)
+        rate.passed(1.0, 5)
     assert rate.per_s == pytest.approx(5.0, rel=0.02)
     assert rate.answer_s == pytest.approx(0.2)
     for _ in range(300):
-        rate.passed(1.0)  # work, and none of it was let in
+        rate.passed(1.0, 0)  # work, and none of it was let in
     assert rate.per_s == pytest.approx(0.71, abs=0.05)
 
 

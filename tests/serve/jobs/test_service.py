@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from door import CLASSES, Engine, vector
-from queue_bench import Told, batch_of, ids, line, numbered, opened, put_file, read, rows, until
+from queue_bench import NOW, Told, batch_of, ids, line, numbered, opened, put_batch, put_file, read, rows, until
 
 from tightrope.policy import defer
 from tightrope.serve.jobs import keeper, runner
@@ -37,7 +37,7 @@ async def working(url: str, engine: Engine, within_s: float = 1.0, **more: objec
 
 async def hand_in(queue: Queue, content: bytes, tenant: str = "acme", **more: object) -> Batch:
     batch = batch_of(await put_file(queue, content, tenant), **more)
-    assert await queue.batches.add(batch)
+    assert await queue.batches.add(batch, 99) == "added"
     return batch
 
 
@@ -137,7 +137,7 @@ def test_interactive_requests_go_first(sqlite: str) -> None:
             gate.set()
 
             async def learned() -> bool:
-                return jobs._runner._rates["night"].per_s > 0.0
+                return jobs._keeper._pace._rates["night"].per_s > 0.0
 
             await until(learned)  # one at a time, until it is known how long they take; then none
             before = len(engine.asked)
@@ -177,6 +177,66 @@ def test_it_learns_how_many_are_taken_at_once(sqlite: str, soon: None) -> None:
     asyncio.run(test())
     assert most == 12
     assert refused < 500
+
+
+def test_a_tenant_that_is_refused_slows_down_no_one_else(sqlite: str) -> None:
+    """One over its budget is refused all it asks; another's items go on many at a time."""
+    at_once, most, refused = 0, 0, 0
+
+    async def answer(text: str) -> tuple[int, object]:
+        nonlocal at_once, most, refused
+        if text == "poor":
+            refused += 1
+            return 429, {"error": {}}
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.002)
+        at_once -= 1
+        return await vector(text)
+
+    async def test() -> None:
+        async with working(sqlite, Engine(answer)) as (_, queue):
+            await hand_in(queue, many(300, "poor"), "poor")
+            rich = await done(queue, await hand_in(queue, many(300, "rich"), "rich"))
+            assert rich.completed == 300
+
+    asyncio.run(test())
+    assert most > 8
+    assert refused < 100  # it is asked for again, and ever more seldom
+
+
+def test_what_ends_the_process_each_time_is_begun_so_often_and_no_more(sqlite: str) -> None:
+    engine = Engine()
+
+    async def test() -> None:
+        async with opened(sqlite) as queue:
+            batch = await put_batch(queue, 2)
+            for _ in range(runner.BEGUN):
+                await queue.items.claim(batch.id, "crashed", 1, NOW)
+                await queue.items.release("crashed")
+        async with working(sqlite, engine) as (_, queue):
+            batch = await done(queue, batch)
+            (failed,) = rows(await read(queue, "acme", batch.error_file))
+            assert (failed["custom_id"], failed["response"]["status_code"]) == ("i0", 400)
+            assert "20 times" in failed["response"]["body"]["error"]["message"]
+            assert ids(await read(queue, "acme", batch.output_file)) == ["i1"]
+
+    asyncio.run(test())
+    assert len(engine.asked) == 1
+
+
+def test_an_engine_that_times_out_is_not_the_deadline(sqlite: str, soon: None, caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(text: str) -> tuple[int, object]:
+        raise TimeoutError(text)
+
+    async def test() -> None:
+        async with working(sqlite, Engine(answer)) as (_, queue):
+            batch = await done(queue, await hand_in(queue, line("a")))
+            (failed,) = rows(await read(queue, "acme", batch.error_file))
+            assert failed["response"]["status_code"] == 500
+
+    asyncio.run(test())
+    assert caplog.text.count("a defect") == runner.DEFECT_TRIES
 
 
 def test_one_tenant_does_not_hold_up_another(sqlite: str) -> None:

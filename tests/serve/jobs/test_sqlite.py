@@ -184,7 +184,7 @@ def test_a_cancelled_write_is_whole(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_room_is_given_back(tmp_path: Path) -> None:
+def test_room_is_used_again_and_given_back(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
 
     async def run() -> None:
@@ -192,6 +192,9 @@ def test_room_is_given_back(tmp_path: Path) -> None:
             for _ in range(3):
                 file = await put_file(queue, b"x" * 3_000_000)
                 await queue.files.delete("acme", file.id)
+        assert 3_000_000 < path.stat().st_size < 3_600_000
+        async with opened(f"sqlite:///{path}") as queue:
+            await queue.database.tidy()
+        assert path.stat().st_size < 300_000
 
     asyncio.run(run())
-    assert path.stat().st_size < 3_600_000

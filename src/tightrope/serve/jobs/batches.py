@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import astuple
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -9,6 +10,7 @@ from tightrope.serve.jobs.database import Database, Row, Statements
 from tightrope.serve.jobs.records import BATCH_COLUMNS, ENDED, Batch, LineError, Status, new_id
 from tightrope.serve.jobs.tables import ANSWERED, FAILED
 
+Added: TypeAlias = Literal["added", "no file", "too many"]
 STEP = 5_000
 """Rows that are removed in one transaction."""
 
@@ -19,15 +21,18 @@ class Batches:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, batch: Batch) -> bool:
-        """Take a batch in; False where its tenant has no such file to read."""
+    async def add(self, batch: Batch, most: int) -> Added:
+        """Take a batch in, unless its tenant has no such file to read, or ``most`` batches that have not ended."""
 
-        async def body(tx: Statements) -> bool:
+        async def body(tx: Statements) -> Added:
             sql = "SELECT 1 FROM tightrope_files WHERE id = $1 AND tenant = $2 AND ready = 1 /*lock*/"
             if not await tx.rows(sql, batch.file, batch.tenant):
-                return False
+                return "no file"
+            sql = "SELECT COUNT(*) FROM tightrope_batches WHERE tenant = $1 AND finished_s IS NULL"
+            if (await tx.rows(sql, batch.tenant))[0][0] >= most:
+                return "too many"
             await tx.rows(_ADD, *astuple(batch))
-            return True
+            return "added"
 
         return await self._database.write(body)
 
@@ -119,15 +124,10 @@ class Batches:
             await self.clear(batch_id)
 
     async def expire(self, before_s: float) -> list[str]:
-        """Forget batches that ended before that time, with their items and files; return their ids."""
+        """Forget batches that ended before that time and whose files are gone; return their ids."""
 
         async def body(tx: Statements) -> list[Row]:
-            rows = await tx.rows(
-                "SELECT id FROM tightrope_batches WHERE finished_s <= $1 ORDER BY finished_s LIMIT 100", before_s
-            )
-            await tx.each("DELETE FROM tightrope_files WHERE batch = $1", rows)
-            await tx.each("DELETE FROM tightrope_batches WHERE id = $1", rows)
-            return rows
+            return await tx.rows(_EXPIRE, before_s)
 
         gone = [row[0] for row in await self._database.write(body)]
         for batch_id in gone:
@@ -199,5 +199,8 @@ _BATCHES = f"SELECT {BATCH_COLUMNS} FROM tightrope_batches"
 _UNREAD = f"{_BATCHES} WHERE status = 'validating' AND (holder IS NULL OR holder = $1) ORDER BY due_s, id LIMIT 1 /*skip locked*/"
 _ADD = f"""INSERT INTO tightrope_batches ({BATCH_COLUMNS})
     VALUES ({", ".join(f"${number}" for number in range(1, BATCH_COLUMNS.count(",") + 2))})"""
+_EXPIRE = """DELETE FROM tightrope_batches WHERE id IN (
+    SELECT id FROM tightrope_batches WHERE finished_s <= $1 AND NOT EXISTS (
+        SELECT 1 FROM tightrope_files WHERE batch = tightrope_batches.id) LIMIT 100) RETURNING id"""
 _ADD_FILE = """INSERT INTO tightrope_files (id, tenant, purpose, name, size, created_s, expires_s, ready, batch, state)
     VALUES ($1, $2, 'batch_output', $3, $4, $5, $6, 1, $7, $8)"""

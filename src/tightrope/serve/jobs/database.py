@@ -58,3 +58,7 @@ class Database(Protocol):
     async def write(self, body: Body[T]) -> T:
         """Do what ``body`` does, whole or not at all, and for good when this returns; raise ``Trouble``."""
         ...
+
+    async def tidy(self) -> None:
+        """Give some of the room that is free back to the disk; raise ``Trouble``."""
+        ...

@@ -35,11 +35,13 @@ class Files:
 
         return await self._database.write(body)
 
-    async def append(self, file_id: str, number: int, part: bytes) -> None:
-        """Add part ``number``, from 0, of an upload: PART_BYTES, the last one less."""
+    async def append(self, file_id: str, number: int, content: bytes) -> None:
+        """Add to an upload what begins with part ``number``, from 0; only the end of the file may end within a part."""
+        starts = range(0, len(content), PART_BYTES)
+        rows = [(file_id, number + index, content[start : start + PART_BYTES]) for index, start in enumerate(starts)]
 
         async def body(tx: Statements) -> None:
-            await tx.rows("INSERT INTO tightrope_parts (file, number, bytes) VALUES ($1, $2, $3)", file_id, number, part)
+            await tx.each("INSERT INTO tightrope_parts (file, number, bytes) VALUES ($1, $2, $3) RETURNING 1", rows)
 
         await self._database.write(body)
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 
 from tightrope.serve.jobs import lines
 from tightrope.serve.jobs.database import Trouble
+from tightrope.serve.jobs.pace import Pace, Shows
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import Batch
-from tightrope.serve.jobs.runner import Runner, Shows
+from tightrope.serve.jobs.runner import Runner
 from tightrope.serve.jobs.validate import validate
 from tightrope.serve.settings import Limits
 
@@ -25,9 +26,17 @@ class Keeper:
     """Looks at the queue each second, or as soon as it is told to."""
 
     def __init__(
-        self, queue: Queue, runner: Runner, holder: str, limits: Limits, metrics: Shows, classes: Iterable[str], lease_s: float
+        self,
+        queue: Queue,
+        runner: Runner,
+        pace: Pace,
+        holder: str,
+        limits: Limits,
+        metrics: Shows,
+        classes: Iterable[str],
+        lease_s: float,
     ) -> None:
-        self._queue, self._runner, self._holder, self._limits = queue, runner, holder, limits
+        self._queue, self._runner, self._pace, self._holder, self._limits = queue, runner, pace, holder, limits
         self._metrics, self._classes, self._lease_s = metrics, tuple(classes), lease_s
         self._asked, self._handed_in = asyncio.Event(), asyncio.Event()
         self._beaten_s = self._swept_s = -float("inf")
@@ -74,12 +83,14 @@ class Keeper:
                 self._asked.set()
             elif batch.status in ("finalizing", "cancelling"):
                 await self._close(batch)
-        self._runner.look(batches)
-        self._runner.show(self._metrics, self._classes)
+        self._pace.look(batches)
+        self._pace.show(self._metrics, self._classes, now)
+        self._runner.wake()
         if time.monotonic() - self._swept_s > SWEEP_S:
             self._swept_s = time.monotonic()
-            await self._queue.batches.expire(now - self._limits.keep_s)
             await self._queue.files.expire(now)
+            await self._queue.batches.expire(now - self._limits.keep_s)
+            await self._queue.database.tidy()
 
     async def _close(self, batch: Batch) -> None:
         """End the items of a batch that will not be done; those that are in flight are waited for."""

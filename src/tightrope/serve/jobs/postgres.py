@@ -82,6 +82,9 @@ class PostgresDatabase:
             self._ahead_s = float(server[0][0]) - time.time()
             return await body(_Statements(connection))
 
+    async def tidy(self) -> None:
+        """Leave it to the server, which does it by itself."""
+
     @contextlib.asynccontextmanager
     async def _connected(self) -> "AsyncIterator[Connection]":
         """Lend a connection; say what a client may know of what goes wrong."""

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from tightrope.serve.jobs import lines
 from tightrope.serve.jobs.database import Trouble
+from tightrope.serve.jobs.files import PAGE_BYTES
 from tightrope.serve.jobs.multipart import Form, boundary_of
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import ENDED, Batch, File, new_id, packed
@@ -112,10 +113,10 @@ class Routes:
             if size > self._limits.file_bytes:
                 raise self._too_large()
             waiting.extend(piece)
-            while len(waiting) >= PART_BYTES:
-                await self._queue.files.append(file_id, number, bytes(waiting[:PART_BYTES]))
-                del waiting[:PART_BYTES]
-                number += 1
+            while len(waiting) >= PAGE_BYTES:
+                await self._queue.files.append(file_id, number, bytes(waiting[:PAGE_BYTES]))
+                del waiting[:PAGE_BYTES]
+                number += PAGE_BYTES // PART_BYTES
 
         await form.read(_chunks(request), sink)
         if form.filename is None:
@@ -192,7 +193,18 @@ class Routes:
 
     async def create(self, request: Request, caller: Caller) -> Response:
         """Take a batch in; its file is read after this is answered."""
-        asked = await _read_asked(request)
+        batch = self._made(await _read_asked(request), caller)
+        added = await self._queue.batches.add(batch, self._limits.open_batches)
+        if added == "no file":
+            raise _unknown(batch.file, "file-", "input_file_id")
+        if added == "too many":
+            message = f"this tenant has {self._limits.open_batches} batches that are not done: wait for one, or cancel it"
+            raise TooMany(message, retry_after_s=60.0)
+        self._handed_in()
+        return _json(batch.shown())
+
+    def _made(self, asked: _Asked, caller: Caller) -> Batch:
+        """Return the batch that a client asks for; raise what is wrong with it."""
         if asked.endpoint not in self._endpoints:
             message = f"endpoint must be one of {', '.join(self._endpoints)}, got {asked.endpoint[:80]!r}"
             raise Malformed(message, parameter="endpoint")
@@ -203,14 +215,8 @@ class Routes:
         if not IDS["file-"].fullmatch(asked.input_file_id):
             message = f"input_file_id must be the id of an uploaded file, such as file-…, got {asked.input_file_id[:80]!r}"
             raise Malformed(message, parameter="input_file_id")
-        metadata = _checked(asked.metadata or {})
-        kept_s = (
-            self._limits.keep_s
-            if asked.output_expires_after is None
-            else _keep_s(asked.output_expires_after, "output_expires_after")
-        )
-        now = self._queue.now_s()
-        batch = Batch(
+        metadata, keep, now = _checked(asked.metadata or {}), asked.output_expires_after, self._queue.now_s()
+        return Batch(
             id=new_id("batch"),
             tenant=caller.tenant,
             caller=packed(caller),
@@ -219,15 +225,10 @@ class Routes:
             due_within=asked.completion_window,
             metadata=msgspec.json.encode(metadata).decode(),
             traffic_class=self._class_of(caller, metadata.get("class")),
-            output_keep_s=kept_s,
+            output_keep_s=self._limits.keep_s if keep is None else _keep_s(keep, "output_expires_after"),
             created_s=now,
             due_s=now + within_s,
         )
-        if not await self._queue.batches.add(batch):
-            msg = "file-"
-            raise _unknown(msg, asked.input_file_id, "input_file_id")
-        self._handed_in()
-        return _json(batch.shown())
 
     def _class_of(self, caller: Caller, asked: str | None) -> str:
         """Return the traffic class of a batch: the one asked for, else the caller's first, of those whose work can wait."""
@@ -331,11 +332,11 @@ def _id(request: Request, kind: str) -> str:
     """Return the id in the path; what can be none is not looked for."""
     found = str(request.path_params["id"])
     if not IDS[kind].fullmatch(found):
-        raise _unknown(kind, found)
+        raise _unknown(found, kind)
     return found
 
 
-def _unknown(kind: str, identity: str, parameter: str | None = None) -> NotFound:
+def _unknown(identity: str, kind: str, parameter: str | None = None) -> NotFound:
     word = kind.strip("-_")
     return NotFound(f"there is no {word} {identity[:80]!r}", parameter=parameter or f"{word}_id")
 

@@ -5,45 +5,38 @@ import contextlib
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from tightrope.policy import defer
 from tightrope.policy.route import GOLDEN_RATIO_FRACTION
 from tightrope.serve.jobs import lines
 from tightrope.serve.jobs.database import Trouble
+from tightrope.serve.jobs.pace import Pace
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import Batch, Item, new_id, unpacked
-from tightrope.serve.jobs.schedule import Rate, due, next_batch, slack_s
+from tightrope.serve.jobs.schedule import next_batch
 from tightrope.serve.protocols.words import openai_error
 from tightrope.serve.records import Caller
-from tightrope.serve.refusals import Failed, Refusal
+from tightrope.serve.refusals import Failed, Malformed, Refusal
 
 Run: TypeAlias = Callable[[str, bytes, Caller, str, float], Awaitable[tuple[int, bytes]]]
 """Endpoint, body, caller, traffic class, monotonic deadline → status and JSON of the answer."""
 
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 """Answers after which an item is tried again until it is due."""
-BUSY = frozenset({429, 503})
-"""Answers that say that there are too many at once."""
 DEFECT, DEFECT_TRIES = 500, 5
 """A defect is not tried again without end: it seldom goes away."""
+BEGUN = 20
+"""An item that was begun so often and never answered is not begun again: it may be what ends the process each time."""
 DEFECT_BODY = openai_error(Failed("This request could not be answered: a defect of the server."))
-FIRST_LIMIT = 4.0
+NEVER_BODY = openai_error(Malformed(f"This request was begun {BEGUN} times and never answered: it is not begun again."))
 CLAIM = 64
 """Items that are taken from the queue at a time, at most."""
 PAUSE_S = 0.5
 """The queue is looked at again after so long where nobody said that there is work; what a batch had nothing of is asked after anew."""
 log = logging.getLogger(__name__)
-
-
-class Shows(Protocol):
-    """What is told of the work, as ``serve.watch.metrics.Metrics`` takes it."""
-
-    def deferred(self, cls: str, count: int, slack_s: float | None) -> None:
-        """Note a class's items that are not done, and the least time that is spare at a deadline."""
-        ...
 
 
 @dataclass(slots=True)
@@ -57,10 +50,8 @@ class _Ended:
 class Runner:
     """One gateway's hands on the queue."""
 
-    def __init__(self, queue: Queue, run: Run, holder: str, waits: Callable[[], int], most: Callable[[], int]) -> None:
-        self._queue, self._run, self._holder, self._waits, self._most = queue, run, holder, waits, most
-        self._batches: dict[str, Batch] = {}
-        self._rates: defaultdict[str, Rate] = defaultdict(Rate)
+    def __init__(self, queue: Queue, run: Run, holder: str, pace: Pace) -> None:
+        self._queue, self._run, self._holder, self._pace = queue, run, holder, pace
         self._running: Counter[str] = Counter()
         self._dry: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,61 +59,13 @@ class Runner:
         self._strays: set[tuple[str, int]] = set()
         self._ended: defaultdict[str, _Ended] = defaultdict(_Ended)
         self._work, self._written = asyncio.Event(), asyncio.Event()
-        self._learned, self._refused, self._cut_s, self._ticked_s = FIRST_LIMIT, False, 0.0, time.monotonic()
         self._stopping = False
 
-    # ------------------------------------------------------------------------------------------------------------ told
-
-    def look(self, batches: Iterable[Batch]) -> None:
-        """Take note of the batches that have not ended."""
-        before, now = self._ticked_s, time.monotonic()
-        for name in {batch.traffic_class for batch in self._batches.values()}:
-            self._rates[name].passed(now - before)
-        self._batches, self._ticked_s = {batch.id: batch for batch in batches if batch.status == "in_progress"}, now
-        self._dry = {name: until for name, until in self._dry.items() if until > now}
-        self._work.set()
-
-    def show(self, metrics: Shows, classes: Iterable[str]) -> None:
-        """Say how each class's work stands."""
-        by_class = self._by_class()
-        for name in {*classes, *by_class}:
-            theirs = by_class.get(name, [])
-            slack = slack_s(theirs, self._queue.now_s(), self._rates[name].per_s)
-            metrics.deferred(name, sum(batch.left for batch in theirs), slack)
-
-    def _by_class(self) -> Mapping[str, list[Batch]]:
-        found: defaultdict[str, list[Batch]] = defaultdict(list)
-        for batch in self._batches.values():
-            found[batch.traffic_class].append(batch)
-        return found
-
-    # ---------------------------------------------------------------------------------------------------------- deciding
-
-    def limit(self) -> int:
-        """Return how many items may be in flight now."""
-        now, urgent, needed, unknown = self._queue.now_s(), 0.0, 0.0, False
-        for name, theirs in self._by_class().items():
-            rate = self._rates[name]
-            slack = slack_s(theirs, now, rate.per_s)
-            if slack is None:
-                unknown = unknown or rate.per_s <= 0.0
-                continue
-            left, items = due(theirs, now)
-            this = defer.urgency(slack, float(left[0]))
-            urgent = max(urgent, this)
-            needed += float(defer.needed_per_s(left, items)) * rate.answer_s if this else 0.0
-        allowed = defer.in_flight_limit(self._learned, self._most(), self._waits() > 0, urgent, needed)
-        return max(allowed, min(1, self._most())) if unknown else allowed  # one, to learn how long it takes
-
-    def _learn(self, status: int, answer_s: float) -> None:
-        """Take note of an answer: more at once are taken, or fewer."""
-        if status in BUSY:
-            if time.monotonic() - self._cut_s > answer_s:  # once a round: those that began before it say nothing new
-                self._learned, self._refused, self._cut_s = defer.learn_refused(self._learned), True, time.monotonic()
-        elif len(self._tasks) >= int(self._learned):
-            self._learned = defer.learn_taken(self._learned, self._most(), self._refused)
-
     # ------------------------------------------------------------------------------------------------------------- doing
+
+    def wake(self) -> None:
+        """Look for work: there may be some."""
+        self._work.set()
 
     async def work(self) -> None:
         """Begin items as they may begin, until ``stop``."""
@@ -140,18 +83,18 @@ class Runner:
     async def _begin_some(self) -> bool:
         """Begin items of the batch whose turn it is; return whether there may be more to begin at once."""
         unwritten = sum(len(ended.answers) + len(ended.put_back) for ended in self._ended.values())
-        limit = self.limit()
-        room = limit - len(self._tasks) - max(0, unwritten - CLAIM)
         mono, now = time.monotonic(), self._queue.now_s()
-        ready = [batch for batch in self._batches.values() if batch.due_s > now and self._dry.get(batch.id, 0.0) <= mono]
-        batch = next_batch(ready, self._running, now, sum(rate.per_s for rate in self._rates.values()))
+        limit = self._pace.limit(now)
+        room = limit - len(self._tasks) - max(0, unwritten - CLAIM)
+        ready = [batch for batch in self._pace.batches.values() if self._may_begin(batch, mono, now)]
+        batch = next_batch(ready, self._running, now, self._pace.per_s)
         if room <= 0 or batch is None:
             return False
-        tenants = len({other.tenant for other in ready})
-        wanted = max(1, min(room, CLAIM, -(-limit // tenants) - self._running[batch.tenant]))
+        running, share = self._running[batch.tenant], -(-limit // len({other.tenant for other in ready}))
+        wanted = max(1, min(room, CLAIM, share - running, self._pace.room(batch.tenant, running)))
         items = await self._queue.items.claim(batch.id, self._holder, wanted, now)
         if len(items) < wanted:
-            self._dry[batch.id] = mono + PAUSE_S
+            self._dry = {name: until for name, until in self._dry.items() if until > mono} | {batch.id: mono + PAUSE_S}
         texts = await self._queue.files.spans(batch.file, [(item.start, item.size) for item in items])
         self._known.update((batch.id, item.line) for item in items)
         for item, text in zip(items, texts, strict=True):
@@ -160,6 +103,11 @@ class Runner:
             self._running[batch.tenant] += 1
             task.add_done_callback(lambda task, tenant=batch.tenant: self._done(task, tenant))
         return True
+
+    def _may_begin(self, batch: Batch, mono: float, now_s: float) -> bool:
+        """Return whether a batch may have items to begin, and its tenant begin one."""
+        wet = self._dry.get(batch.id, 0.0) <= mono
+        return wet and batch.due_s > now_s and self._pace.room(batch.tenant, self._running[batch.tenant]) > 0
 
     def _done(self, task: asyncio.Task[None], tenant: str) -> None:
         self._tasks.discard(task)
@@ -171,19 +119,19 @@ class Runner:
     async def _one(self, batch: Batch, item: Item, text: bytes) -> None:
         """Try one item once, and leave word of how it went."""
         began_s, left_s = time.monotonic(), batch.due_s - self._queue.now_s()
+        allowed = asyncio.timeout(max(0.0, left_s))
         try:
-            async with asyncio.timeout(max(0.0, left_s)):
-                body = lines.read_line(text, batch.endpoint)[1]
-                caller = unpacked(batch.caller)
-                status, answer = await self._run(batch.endpoint, body, caller, batch.traffic_class, began_s + left_s)
-        except TimeoutError:
-            self._ended[batch.id].put_back.append((item.line, None, 0.0))
+            async with allowed:
+                status, answer = await self._ask(batch, item, text, began_s + left_s)
         except asyncio.CancelledError:
             self._ended[batch.id].put_back.append((item.line, None, 0.0))
             raise
         except Refusal as refusal:
             self._answered(batch, item, refusal.status, openai_error(refusal), time.monotonic() - began_s)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, TimeoutError) and allowed.expired():
+                self._ended[batch.id].put_back.append((item.line, None, 0.0))
+                return
             log.exception("%s line %d: a defect", batch.id, item.line)
             self._answered(batch, item, DEFECT, DEFECT_BODY, time.monotonic() - began_s)
         else:
@@ -191,15 +139,21 @@ class Runner:
         finally:
             self._written.set()
 
+    async def _ask(self, batch: Batch, item: Item, text: bytes, deadline_s: float) -> tuple[int, bytes]:
+        """Return the answer to an item."""
+        if item.tries > BEGUN and item.last_status is None:
+            return 400, NEVER_BODY
+        body = lines.read_line(text, batch.endpoint)[1]
+        return await self._run(batch.endpoint, body, unpacked(batch.caller), batch.traffic_class, deadline_s)
+
     def _answered(self, batch: Batch, item: Item, status: int, body: bytes, answer_s: float) -> None:
-        self._learn(status, answer_s)
+        self._pace.answered(batch, status, answer_s, self._running[batch.tenant])
         now = self._queue.now_s()
         if status in AGAIN and not (status == DEFECT and item.tries >= DEFECT_TRIES):
             spread = 1.0 + item.line * GOLDEN_RATIO_FRACTION % 1.0  # those that were refused together do not come back together
             again_s = min(now + defer.retry_after_s(item.tries) * spread, batch.due_s)
             self._ended[batch.id].put_back.append((item.line, status, again_s))
             return
-        self._rates[batch.traffic_class].ended(answer_s)
         self._ended[batch.id].answers.append((item, status, body, new_id("req")))
 
     # ----------------------------------------------------------------------------------------------------------- writing

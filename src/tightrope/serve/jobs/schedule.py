@@ -19,17 +19,15 @@ class Rate:
 
     def __init__(self) -> None:
         self._done = self._seconds = self.answer_s = 0.0
-        self._new = 0
 
-    def ended(self, answer_s: float) -> None:
-        """Note an item that is done, and the time from its start to its answer."""
-        self._new += 1
+    def answered(self, answer_s: float) -> None:
+        """Note the time that an item took."""
         self.answer_s += (answer_s - self.answer_s) * (0.05 if self.answer_s else 1.0)
 
-    def passed(self, seconds: float) -> None:
-        """Note that so much time passed in which there was work."""
+    def passed(self, seconds: float, done: int) -> None:
+        """Note that so much time passed in which there was work, and that so many items were done in it."""
         kept = math.exp(-seconds / RATE_S)
-        self._done, self._seconds, self._new = self._done * kept + self._new, self._seconds * kept + seconds, 0
+        self._done, self._seconds = self._done * kept + done, self._seconds * kept + seconds
 
     @property
     def per_s(self) -> float:

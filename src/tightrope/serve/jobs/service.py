@@ -12,9 +12,10 @@ from tightrope.base.errors import InputError
 from tightrope.base.plan import ServedClass
 from tightrope.serve.jobs.database import Trouble
 from tightrope.serve.jobs.keeper import Keeper
+from tightrope.serve.jobs.pace import Pace, Shows
 from tightrope.serve.jobs.queue import queue_at
 from tightrope.serve.jobs.routes import Authenticate, Routes
-from tightrope.serve.jobs.runner import Run, Runner, Shows
+from tightrope.serve.jobs.runner import Run, Runner
 from tightrope.serve.settings import Limits
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings", "/v1/classify")
@@ -49,9 +50,10 @@ class Jobs:
         """
         can_wait = {name: item.deferral is not None for name, item in classes.items()}
         self._queue, self._holder = queue_at(url), f"gateway-{secrets.token_hex(8)}"
-        self._runner = Runner(self._queue, run, self._holder, waits, most)
+        pace = Pace(waits, most)
+        self._runner = Runner(self._queue, run, self._holder, pace)
         shown = [name for name, waits in can_wait.items() if waits]
-        self._keeper = Keeper(self._queue, self._runner, self._holder, limits, metrics, shown, lease_s)
+        self._keeper = Keeper(self._queue, self._runner, pace, self._holder, limits, metrics, shown, lease_s)
         self._routes = Routes(self._queue, limits, endpoints, can_wait, self._keeper.look_now)
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -16,6 +16,8 @@ from tightrope.base.errors import InputError, Where
 from tightrope.serve.jobs.database import CLOSED, UNUSABLE, Body, Row, T, Trouble
 from tightrope.serve.jobs.tables import TABLES, VERSION
 
+TIDIED_PAGES = 16_384
+"""Given back at a time; 64 MiB, which takes no longer than a file part or two to write."""
 BUSY_S = 10.0
 """Another program may hold the file for so long: a backup, or a shell."""
 
@@ -83,6 +85,10 @@ class SqliteDatabase:
         """Do what ``body`` does; it is on disk when this returns."""
         return await self._in("write", partial(self._transact, "write", "BEGIN IMMEDIATE", body))
 
+    async def tidy(self) -> None:
+        """Give some of the room that is free back to the disk."""
+        await self._in("write", self._tidy)
+
     async def _in(self, name: str, work: Callable[[], T]) -> T:
         """Return what ``work`` does in a thread; where this is cancelled it is done all the same."""
         try:
@@ -91,10 +97,18 @@ class SqliteDatabase:
             raise Trouble(CLOSED) from error
         return await done
 
-    def _transact(self, name: str, begin: str, body: Body[T]) -> T:
+    def _tidy(self) -> None:
+        with _told():  # as a script, since `execute` takes one step of it, which is one page
+            self._connection("write").executescript(f"PRAGMA incremental_vacuum({TIDIED_PAGES})")
+
+    def _connection(self, name: str) -> sqlite3.Connection:
         connection = self._connections.get(name)
         if connection is None:
             raise Trouble(CLOSED)
+        return connection
+
+    def _transact(self, name: str, begin: str, body: Body[T]) -> T:
+        connection = self._connection(name)
         with _told():
             connection.execute(begin)
             try:

@@ -15,6 +15,7 @@ TABLES = (
         id TEXT PRIMARY KEY, tenant TEXT NOT NULL, purpose TEXT NOT NULL, name TEXT NOT NULL, size BIGINT NOT NULL,
         created_s DOUBLE PRECISION NOT NULL, expires_s DOUBLE PRECISION NOT NULL, ready INTEGER NOT NULL, batch TEXT, state INTEGER)""",
     "CREATE INDEX IF NOT EXISTS tightrope_files_of ON tightrope_files (tenant, id)",
+    "CREATE INDEX IF NOT EXISTS tightrope_files_by ON tightrope_files (batch)",
     """CREATE TABLE IF NOT EXISTS tightrope_parts (
         file TEXT NOT NULL, number INTEGER NOT NULL, bytes BYTEA NOT NULL, PRIMARY KEY (file, number))""",
     """CREATE TABLE IF NOT EXISTS tightrope_batches (
