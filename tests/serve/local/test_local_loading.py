@@ -16,7 +16,7 @@ from onnx import helper
 
 from tightrope.base.errors import InputError, MissingExtraError
 from tightrope.serve.local import loading
-from tightrope.serve.local.loading import best_threads, check_files, load, slots
+from tightrope.serve.local.loading import best_threads, load, slots
 from tightrope.serve.local.sessions import quantises_while_running
 from tightrope.serve.settings import LocalModel, ServedPool
 
@@ -60,18 +60,16 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
 """What is wrong → how it is made so, and what is said."""
 
 
+@pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_file_is_refused_in_words(tmp_path: Path, kind: str) -> None:
+def test_a_bad_file_is_refused_in_words_at_the_start(tmp_path: Path, kind: str, keep: bool) -> None:
     spoil, says = BAD[kind]
-    model = LocalModel(write_encoder(tmp_path), threads=1)
+    model = LocalModel(write_encoder(tmp_path), threads=1, keep_loaded=keep)
     spoil(model.path)
     with pytest.raises(InputError) as refused:
         asyncio.run(pool_of(model).start())
     assert says in str(refused.value)
     assert "Resolve:" in str(refused.value)
-    if kind in {"missing", "no tokenizer", "bad tokenizer"}:  # what is loaded later is looked at before
-        with pytest.raises(InputError, match=says):
-            check_files(model, "embed")
 
 
 def test_tokens_that_the_model_does_not_have_are_refused_at_load(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 MEASURE_S = 2.0
 """Longest that the service curve is measured for; what is left out follows from what is known, and is learned later."""
+SELDOM_S = 0.5
+"""The same of a model that is loaded only when it is asked: there may be many."""
 THREADS_S = 0.25
 """Of each number of threads that is tried."""
 RUNS = 2
@@ -62,6 +64,8 @@ class Loaded:
     model: Model
     sessions: tuple[Session, ...]
     found: Found
+    seconds: float = 0.0
+    """From asking for it to its first answer, without what was measured."""
 
 
 def load(
@@ -76,7 +80,7 @@ def load(
     ``places`` are those of the engine threads (see ``placement.places``); an engine that answers one item later than half of
     ``within_s`` is passed over for one of more threads.
     """
-    local = pool.local
+    local, began_s = pool.local, time.monotonic()
     if local is None:
         curve = Curve(pool.max_batch, (1,), pool.service_s or (AT_ONCE_S,))
         return Loaded(NoModel(task), (NoSession(),) * len(places), found or Found(1, curve))
@@ -85,6 +89,7 @@ def load(
         local, threads, slots(places, threads)[:1] if not local.threads and not found else slots(places, threads)
     )
     model = _model(local, task, sessions[0])
+    seconds = time.monotonic() - began_s
     if found is None:
         if not local.threads:
             threads = _fastest_threads(local, model, sessions[0], places, within_s)
@@ -96,15 +101,8 @@ def load(
     else:
         for session in dict.fromkeys(sessions):
             _run_sample(model, session, 1)
-    return Loaded(model, sessions, found)
-
-
-def check_files(local: LocalModel, task: Task) -> None:
-    """Raise ``InputError`` where a file of a model that is loaded later is missing or the wrong kind."""
-    if not local.path.is_file():
-        open_sessions(local, 1, (None,))
-    if task != "infer":
-        load_tokenizer(local)
+        seconds = time.monotonic() - began_s
+    return Loaded(model, sessions, found, seconds)
 
 
 def slots(places: Sequence[frozenset[int] | None], threads: int) -> list[frozenset[int] | None]:
@@ -242,7 +240,7 @@ def _curve(pool: ServedPool, model: Model, session: Session, clock: Callable[[],
     curve = Curve(most, model.knots, pool.service_s if flat else ())
     if curve.planned:
         return curve
-    end = time.monotonic() + MEASURE_S
+    end = time.monotonic() + (MEASURE_S if pool.local is None or pool.local.keep_loaded else SELDOM_S)
     per_token_s = 0.0
     for size, length in sorted(((size, length) for size in curve.sizes for length in curve.knots), key=math.prod):
         left_s = end - time.monotonic()

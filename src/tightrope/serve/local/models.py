@@ -86,8 +86,8 @@ class NoModel:
         inputs = ticket.call.inputs
         if self._answer is None:
             if isinstance(inputs, tuple):
-                msg = "this model takes tensors"
-                raise Malformed(msg, parameter="inputs")
+                msg = f"model {ticket.call.model!r} takes tensors, it does not {ticket.call.task}"
+                raise Unsupported(msg, parameter="model")
             return [Item(ticket, 0, inputs, 1, 0, 0)]
         return [Item(ticket, index, None, 1, 0, 0) for index in range(len(texts_of(ticket.call)))]
 

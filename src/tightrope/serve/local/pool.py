@@ -14,7 +14,7 @@ from tightrope.serve.interfaces import Load
 from tightrope.serve.local.batches import Batch
 from tightrope.serve.local.choosing import Rules, choose
 from tightrope.serve.local.engines import Engines, Urgency
-from tightrope.serve.local.loading import Found, Loaded, check_files, load
+from tightrope.serve.local.loading import Found, Loaded, load
 from tightrope.serve.local.models import Model
 from tightrope.serve.local.waiting import Item, Ticket, Waiting
 from tightrope.serve.records import Call, Reply, Signature, Task
@@ -68,12 +68,10 @@ class LocalPool:
     # ------------------------------------------------------------------------------------------------------- life of a pool
 
     async def start(self) -> None:
-        """Load the model, unless it is loaded by its first request; then its files are looked at."""
-        local = self.pool.local
-        if local is None or local.keep_loaded:
-            await self._wake()
-        else:
-            await asyncio.to_thread(check_files, local, self.task)
+        """Load the model and measure it; where it is to be loaded only when it is asked, let go of it again."""
+        await self._wake()
+        if self.pool.local is not None and not self.pool.local.keep_loaded:
+            self._unload()
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._engines.add(self)
@@ -128,14 +126,13 @@ class LocalPool:
 
     async def _load_model(self) -> Loaded:
         """Load the model, in a thread."""
-        began_s = self._clock()
         within_s = min(self._within_s.values(), default=math.inf)
         try:
             loaded = await asyncio.to_thread(load, self.pool, self.task, self._engines.places, self._found, within_s)
         finally:
             self._load.replicas_starting, self._waking = 0, None
         self._loaded, self._found, self.threads = loaded, loaded.found, loaded.found.threads
-        self._load.cold_start_s = self._clock() - began_s
+        self._load.cold_start_s = loaded.seconds
         self._load.replicas_ready = self.pool.replicas_per_machine
         self._set_rules()
         if self.pool.local is not None:
