@@ -130,6 +130,16 @@ def test_typed_tensors_come_back_raw(datatype: str, contents: str, values: Any) 
     asked(ask)
 
 
+def test_the_answer_says_what_it_cost() -> None:
+    async def ask(client: triton.InferenceServerClient) -> None:
+        answer = typed(client, "echo", one("FP32", [1], fp32_contents=[1.0]))
+        told = dict(await answer.trailing_metadata())
+        assert (told["x-tightrope-cost-usd"], told["x-tightrope-pool"]) == ("0.000001234", "pool/a")
+        assert told["x-request-id"].startswith("req-")
+
+    asked(ask)
+
+
 def test_text_models_take_a_tensor_of_texts() -> None:
     async def ask(client: triton.InferenceServerClient) -> None:
         found = await client.infer("embedder", [tensor("text", np.array(["hi"], object), "BYTES")])

@@ -24,6 +24,7 @@ from tightrope.serve.settings import Listen, Settings
 HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
 LIMITS = small(read_s=0.3, header_bytes=4000, body_bytes=20_000)
+BINARY = {"binary_data_output": True}
 SLOW = b'{"model":"slow","input":"x"}'
 
 
@@ -195,8 +196,8 @@ def test_a_slow_request_behind_an_answer_is_closed_too(server: Served) -> None:
 
 
 def test_who_does_not_read_is_cut_off(server: Served) -> None:
-    """The answer is of 4 MiB in JSON, more than the system holds for a socket that is not read."""
-    body = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}).encode()
+    """Each answer is of 4 MiB, more than the system holds for a socket that is not read."""
+    body = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}], "parameters": BINARY}).encode()
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(10)

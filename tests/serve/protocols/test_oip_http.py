@@ -206,6 +206,8 @@ def test_tensors_together_have_a_limit() -> None:
     assert said([x(), x(name="y"), x(name="z")], limits=limits)[0] == 413
     status, answer = said([x()], path="/v2/models/large/infer")
     assert (status, answer["outputs"][0]["shape"]) == (200, [1, 2**20])
+    status, answer = said([x()], path="/v2/models/large/infer", limits=small(body_bytes=2**20))
+    assert (status, answer["error"]) == (413, "y: the answer has 4194304 bytes, too many for JSON; ask for binary data")
     status, answer = said([x()], path="/v2/models/large/infer", limits=limits)
     assert (status, answer["error"]) == (413, "the answer has more than the 16 bytes that tensors may have")
 
@@ -235,6 +237,11 @@ def test_refusals_are_in_the_protocol_s_words(path: str, inputs: Any, status: in
 def test_texts_must_be_utf_8() -> None:
     one = {"name": "x", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 5}}
     assert said([one], b"\1\0\0\0\xff", "/v2/models/embedder/infer") == (400, {"error": "x: a text is not UTF-8"})
+
+
+def test_inputs_have_a_number() -> None:
+    assert said([x(name=f"x{number}") for number in range(256)])[0] == 200
+    assert said([x(name=f"x{number}") for number in range(257)])[0] == 413
 
 
 def test_outputs_are_checked_before_a_text_model_runs() -> None:

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from tightrope.serve.access.keys import allow
 from tightrope.serve.interfaces import GatewayLike
-from tightrope.serve.protocols.http import NONE, Asked, caller_of, identity_of, refusal_headers
+from tightrope.serve.protocols.http import NONE, Asked, caller_of, identity_of, refusal_headers, told_of
 from tightrope.serve.protocols.oip import (
     EXTENSIONS,
     VERSION,
     call_of,
+    check_inputs,
     check_parameters,
-    check_sum,
     metadata,
     model_of,
     outputs_of,
 )
 from tightrope.serve.protocols.oip_messages import PACKAGE, SERVICE, message
-from tightrope.serve.protocols.tensors import DTYPES, checked_bytes, datatype_of, from_binary, to_binary, wrong
+from tightrope.serve.protocols.tensors import DTYPES, datatype_of, from_binary, to_binary, wrong
 from tightrope.serve.refusals import Failed, Malformed, Refusal
 from tightrope.serve.settings import Limits, Listen
 
@@ -65,7 +65,9 @@ log = logging.getLogger("tightrope.serve")
 Wire: TypeAlias = Any
 """A message, whose class is made at run time."""
 Headers: TypeAlias = Mapping[bytes, bytes]
-Method: TypeAlias = Callable[[Wire, Headers], Awaitable[Wire]]
+Answered: TypeAlias = tuple[Wire, Sequence[tuple[bytes, bytes]]]
+"""A message, and what is told beside it."""
+Method: TypeAlias = Callable[[Wire, Headers], Awaitable[Answered]]
 
 
 async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen) -> tuple[aio.Server, int]:
@@ -116,29 +118,30 @@ class Service:
             "ModelInfer": self.infer,
         }
 
-    async def live(self, request: Wire, headers: Headers) -> Wire:  # noqa: ARG002 - every method has both
+    async def live(self, request: Wire, headers: Headers) -> Answered:  # noqa: ARG002 - every method has both
         """Say that the process runs."""
-        return message("ServerLiveResponse")(live=True)
+        return message("ServerLiveResponse")(live=True), ()
 
-    async def ready(self, request: Wire, headers: Headers) -> Wire:  # noqa: ARG002
+    async def ready(self, request: Wire, headers: Headers) -> Answered:  # noqa: ARG002
         """Say whether requests are to be sent here."""
-        return message("ServerReadyResponse")(ready=self.gateway.ready())
+        return message("ServerReadyResponse")(ready=self.gateway.ready()), ()
 
-    async def server(self, request: Wire, headers: Headers) -> Wire:  # noqa: ARG002
+    async def server(self, request: Wire, headers: Headers) -> Answered:  # noqa: ARG002
         """Return what this server is."""
-        return message("ServerMetadataResponse")(name="tightrope", version=version("tightrope"), extensions=EXTENSIONS)
+        said = {"name": "tightrope", "version": version("tightrope"), "extensions": EXTENSIONS}
+        return message("ServerMetadataResponse")(**said), ()
 
-    async def model_ready(self, request: Wire, headers: Headers) -> Wire:
+    async def model_ready(self, request: Wire, headers: Headers) -> Answered:
         """Say whether a model may be asked."""
         model_of(self.gateway, await caller_of(self.gateway, headers), request.name, request.version)
-        return message("ModelReadyResponse")(ready=self.gateway.ready())
+        return message("ModelReadyResponse")(ready=self.gateway.ready()), ()
 
-    async def model(self, request: Wire, headers: Headers) -> Wire:
+    async def model(self, request: Wire, headers: Headers) -> Answered:
         """Return a model's tensors."""
         model = model_of(self.gateway, await caller_of(self.gateway, headers), request.name, request.version)
-        return message("ModelMetadataResponse")(**metadata(self.gateway, model))
+        return message("ModelMetadataResponse")(**metadata(self.gateway, model)), ()
 
-    async def infer(self, request: Wire, headers: Headers) -> Wire:
+    async def infer(self, request: Wire, headers: Headers) -> Answered:
         """Return tensors for tensors, raw."""
         arrived_s = time.monotonic()
         asked = Asked(identity_of(headers), await caller_of(self.gateway, headers), arrived_s, headers)
@@ -153,12 +156,12 @@ class Service:
         for name, array in outputs_of(call.task, reply, wanted, self.limits).items():
             response.outputs.add(name=name, datatype=datatype_of(name, array), shape=np.shape(array))
             response.raw_output_contents.append(to_binary(array))
-        return response
+        return response, told_of(call.identity, reply, ended=True)
 
     def _tensors(self, request: Wire) -> list[tuple[str, NDArray[Any]]]:
         """Return the arrays of a request, raw or typed."""
         inputs, raw = request.inputs, request.raw_input_contents
-        check_sum([checked_bytes(item.name, item.datatype, item.shape, self.limits) for item in inputs], self.limits)
+        check_inputs(inputs, self.limits)
         if not raw:
             return [(item.name, _typed(item)) for item in inputs]
         if len(raw) != len(inputs):
@@ -175,17 +178,25 @@ def _guarded(method: Method) -> Callable[[Wire, Wire], Awaitable[Wire]]:
         pairs = context.invocation_metadata() or ()
         headers = {key.encode(): value if isinstance(value, bytes) else value.encode() for key, value in pairs}
         try:
-            return await method(request, headers)
-        except Refusal as told:
-            refusal = told
+            answer, told = await method(request, headers)
+        except Refusal as refused:
+            refusal = refused
         except Exception:
             identity = identity_of(headers)
             log.exception("request failed", extra={"request": identity})
             refusal = Failed(f"something went wrong here; the log says more under {identity}")
-        trailing = tuple((name.decode(), value.decode()) for name, value in refusal_headers(refusal))
-        return await context.abort(CODES.get(refusal.status, grpc.StatusCode.INTERNAL), refusal.message, trailing)
+        else:
+            context.set_trailing_metadata(_metadata(told))
+            return answer
+        code = CODES.get(refusal.status, grpc.StatusCode.INTERNAL)
+        return await context.abort(code, refusal.message, _metadata(refusal_headers(refusal)))
 
     return called
+
+
+def _metadata(headers: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+    """Return header fields as gRPC has them."""
+    return tuple((name.decode(), value.decode()) for name, value in headers)
 
 
 def _typed(item: Wire) -> NDArray[Any]:

@@ -7,10 +7,10 @@ before memory is taken, and an answer whose client is gone is cancelled at once.
 
 import asyncio
 import importlib.util
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import httptools
-from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tightrope.serve.protocols.http import ANSWERING, GONE, Receive, Scope, Send, send_refusal
@@ -198,20 +198,13 @@ class Guarded(HttpToolsProtocol):
         if method == b"CONNECT":
             self._refuse(Malformed("CONNECT is not taken"))
             return
-        fields = [(name, value) for name, value in self.headers if name not in {b"upgrade", b"connection"}]
-        head = [
-            method,
-            b" ",
-            self.url,
-            b" HTTP/1.1\r\n",
-            *(part for field in fields for part in (field[0], b": ", field[1], b"\r\n")),
-        ]
+        fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
-        self.data_received(b"".join((*head, b"\r\n", rest)))
+        self.data_received(b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, self.url, b"".join(fields), rest))
 
     @override
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Callable[..., Awaitable[None]]) -> None:
         """Begin to answer; as uvicorn does, but the task is kept, to be cancelled."""
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)

@@ -42,6 +42,8 @@ WANTED = SAID | {
 }
 SANE = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 """Request identities that are taken over; of others nothing is said, and one is made."""
+LONGEST_TRACE = 128
+"""A traceparent that is longer is none: no request fails for how it is traced."""
 CLOSE: Header = (b"connection", b"close")
 JSON = b"application/json"
 NONE: Mapping[Any, Any] = MappingProxyType({})
@@ -89,9 +91,9 @@ class Asked:
             call.tag = _words(headers, b"x-tightrope-tag", 64)
         if b"x-tightrope-session" in headers:
             call.session = _words(headers, b"x-tightrope-session", 256)
-        if b"traceparent" in headers:
-            call.traceparent = _words(headers, b"traceparent", 128)
-        if b"no-store" in headers.get(b"cache-control", b""):
+        if len(headers.get(b"traceparent", b"")) <= LONGEST_TRACE:
+            call.traceparent = headers.get(b"traceparent", b"").decode("latin-1")
+        if b"no-store" in headers.get(b"cache-control", b"").lower():
             call.parameters = {**call.parameters, "cache": False}
 
 
@@ -168,30 +170,31 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
     message = await receive()
     if message["type"] == "http.disconnect":
         return None
-    if not message.get("more_body"):
-        body = message.get("body", b"")
-        return body if len(body) <= limit else _too_large(limit)
-    return await _read_on(receive, message.get("body", b""), limit)
+    body = message.get("body", b"")
+    if message.get("more_body"):
+        return await _read_on(receive, body, limit)
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
 
 
 async def _read_on(receive: Receive, first: bytes, limit: int) -> bytes | None:
     """Return a body that comes in parts."""
     body, more = bytearray(first), True
-    while more:
-        if len(body) > limit:
-            _too_large(limit)
+    while more and len(body) <= limit:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    return bytes(body) if len(body) <= limit else _too_large(limit)
+    if len(body) > limit:
+        raise _too_large(limit)
+    return bytes(body)
 
 
-def _too_large(limit: int) -> bytes:
-    """Refuse a body that did not say its length."""
-    msg = f"the body has more than the {limit} bytes that are taken"
-    raise TooLarge(msg)
+def _too_large(limit: int) -> TooLarge:
+    """Return the refusal of a body that did not say its length."""
+    return TooLarge(f"the body has more than the {limit} bytes that are taken")
 
 
 def _words(headers: Mapping[bytes, bytes], name: bytes, longest: int) -> str:
@@ -251,7 +254,7 @@ async def send_written(send: Send, identity: str, reply: Reply, written: Written
     headers = [
         (b"content-type", content_type),
         (b"content-length", b"%d" % len(body)),
-        *_told(identity, reply, ended=True),
+        *told_of(identity, reply, ended=True),
         *more,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -290,7 +293,7 @@ async def _stream(endpoint: Endpoint, identity: str, reply: Reply, send: Send) -
     if raw is None or raw.stream is None:
         return
     headers = [(b"content-type", raw.content_type.encode("latin-1")), (b"cache-control", b"no-cache")]
-    headers += _told(identity, reply, ended=False)
+    headers += told_of(identity, reply, ended=False)
     async with aclosing(raw.stream) as parts:  # pyrefly: ignore[bad-specialization] - a stream can be closed
         await send({"type": "http.response.start", "status": raw.status, "headers": headers})
         try:
@@ -310,7 +313,7 @@ def _event(endpoint: Endpoint, refusal: Refusal) -> bytes:
     return b"\n\ndata: " + endpoint.refuse(refusal) + b"\n\n"
 
 
-def _told(identity: str, reply: Reply, *, ended: bool) -> list[Header]:
+def told_of(identity: str, reply: Reply, *, ended: bool) -> list[Header]:
     """Return what is said of an answer: what it cost only when that is known."""
     headers = [
         (b"x-request-id", identity.encode()),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols.http import Asked
 from tightrope.serve.protocols.openai import read_vectors, vectors_of
+from tightrope.serve.protocols.tensors import checked_bytes
 from tightrope.serve.records import Call, Caller, Reply, Signature, Task, Tensors, TensorSpec
 from tightrope.serve.refusals import Failed, Malformed, NotFound, TooLarge, Unsupported
 from tightrope.serve.settings import Limits, ServedModel
@@ -64,9 +65,11 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             raise Unsupported(msg, parameter=name)
 
 
-def check_sum(sizes: Sequence[int], limits: Limits) -> None:
-    """Refuse tensors that are more together than is taken."""
-    if len(sizes) > MOST_TENSORS or sum(sizes) > limits.tensor_bytes:
+def check_inputs(inputs: Sequence[Any], limits: Limits) -> None:
+    """Refuse tensors (``name``, ``datatype``, ``shape``) that claim what they may not, each or together."""
+    if len(inputs) > MOST_TENSORS or sum(checked_bytes(item.name, item.datatype, item.shape, limits) for item in inputs) > (
+        limits.tensor_bytes
+    ):
         msg = f"more than the {limits.tensor_bytes} bytes or {MOST_TENSORS} tensors that are taken at a time"
         raise TooLarge(msg, parameter="inputs")
 

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols.http import NONE, Asked, Write, Written
-from tightrope.serve.protocols.oip import VERSION, call_of, check_parameters, check_sum, model_of, outputs_of
+from tightrope.serve.protocols.oip import VERSION, call_of, check_inputs, check_parameters, model_of, outputs_of
 from tightrope.serve.protocols.tensors import (
     UNREADABLE,
-    checked_bytes,
     datatype_of,
     from_binary,
     from_json,
@@ -86,10 +85,7 @@ class Infer:
 
     def _tensors(self, inputs: list[Input], binary: memoryview) -> list[tuple[str, NDArray[Any]]]:
         """Return the arrays of a request; what came as bytes must be used up."""
-        if len(inputs) > self.limits.inputs:
-            msg = "inputs: too many"
-            raise TooLarge(msg, parameter="inputs")
-        check_sum([checked_bytes(item.name, item.datatype, item.shape, self.limits) for item in inputs], self.limits)
+        check_inputs(inputs, self.limits)
         found: list[tuple[str, NDArray[Any]]] = []
         at = 0
         for item in inputs:
@@ -149,6 +145,9 @@ def _write(call: Call, stated: InferAsked, limits: Limits, reply: Reply) -> Writ
         if as_bytes.get(name, whole):
             parts.append(to_binary(array))
             entry["parameters"] = {"binary_data_size": len(parts[-1])}
+        elif array.nbytes > limits.body_bytes:
+            msg = f"{name}: the answer has {array.nbytes} bytes, too many for JSON; ask for binary data"
+            raise TooLarge(msg)
         else:
             entry["data"] = to_json(name, array)
         told.append(entry)
