@@ -3,9 +3,11 @@
 import asyncio
 import io
 import json
+import socket
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import openai
@@ -92,7 +94,11 @@ def test_a_batch_from_upload_to_result(client: openai.OpenAI, served: Served, tm
     assert file.expires_at == file.created_at + 7200
     assert client.files.content(file.id).read() == path.read_bytes()
     batch = client.batches.create(
-        input_file_id=file.id, endpoint=EMBED, completion_window="24h", metadata={"class": "bulk", "by": "me"}
+        input_file_id=file.id,
+        endpoint=EMBED,
+        completion_window="24h",
+        metadata={"class": "bulk", "by": "me"},
+        output_expires_after={"anchor": "created_at", "seconds": 3600},
     )
     assert (batch.status, batch.object, batch.endpoint, batch.completion_window) == ("validating", "batch", EMBED, "24h")
     assert batch.expires_at == batch.created_at + 86_400
@@ -119,6 +125,7 @@ def test_a_batch_from_upload_to_result(client: openai.OpenAI, served: Served, tm
     assert failed["response"]["body"]["error"]["message"] == "no"
     written = client.files.retrieve(done.output_file_id)
     assert (written.purpose, written.filename) == ("batch_output", f"{batch.id}_output.jsonl")
+    assert written.expires_at == written.created_at + 3600
     assert written.bytes == len(client.files.content(written.id).read())
     mine = [asked for asked in served.engine.asked if asked[1] == "bulk"]
     assert {asked[0] for asked in mine} == {"acme"}
@@ -250,6 +257,28 @@ def test_uploads_that_are_refused(client: openai.OpenAI, served: Served) -> None
     for path in ("/files/file-..%2f..", "/files/%00", "/batches/batch_", "/batches/file-" + "0" * 32):
         with pytest.raises(openai.NotFoundError):
             client.get(path, cast_to=object)
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + b"y" * 2_000_000
+    head = b"POST /v1/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-acme\r\nContent-Length: 3000000\r\n"
+    with serving(f"sqlite:///{tmp_path}/jobs.db", Engine()) as served:
+
+        def count(table: str) -> int:
+            with closing(sqlite3.connect(tmp_path / "jobs.db")) as connection:
+                return connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608 - ours
+
+        def wait_for(table: str, wanted: bool) -> None:
+            until = time.monotonic() + WAIT_S
+            while bool(count(table)) is not wanted:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+
+        with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])), timeout=WAIT_S) as client:
+            client.sendall(head + b"Content-Type: multipart/form-data; boundary=x\r\n\r\n" + form)
+            wait_for("tightrope_parts", wanted=True)
+        wait_for("tightrope_parts", wanted=False)
+        assert count("tightrope_files") == 0
 
 
 def test_a_tenant_has_so_much_room(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
@@ -286,6 +286,8 @@ def _allowed(authenticate: Authenticate, answer: Answer) -> Callable[[Request], 
             raise Forbidden(msg)
         try:
             return await answer(request, caller)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
         except Trouble as trouble:
             raise Unavailable(str(trouble), retry_after_s=5.0) from trouble
 

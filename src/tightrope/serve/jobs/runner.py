@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 from tightrope.policy import defer
@@ -34,6 +35,8 @@ DEFECT_BODY = openai_error(Failed("This request could not be answered: a defect 
 NEVER_BODY = openai_error(Malformed(f"This request was begun {BEGUN} times and never answered: it is not begun again."))
 CLAIM = 64
 """Items that are taken from the queue at a time, at most."""
+MOST_BYTES = 256 * 2**20
+"""Lines in flight; above, nothing more is begun, however many are allowed."""
 PAUSE_S = 0.5
 """The queue is looked at again after so long where nobody said that there is work; what a batch had nothing of is asked after anew."""
 log = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ class Runner:
     def __init__(self, queue: Queue, run: Run, holder: str, pace: Pace) -> None:
         self._queue, self._run, self._holder, self._pace = queue, run, holder, pace
         self._running: Counter[str] = Counter()
+        self._bytes = 0
         self._dry: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._known: set[tuple[str, int]] = set()
@@ -88,7 +92,7 @@ class Runner:
         room = limit - len(self._tasks) - max(0, unwritten - CLAIM)
         ready = [batch for batch in self._pace.batches.values() if self._may_begin(batch, mono, now)]
         batch = next_batch(ready, self._running, now, self._pace.per_s)
-        if room <= 0 or batch is None:
+        if room <= 0 or batch is None or self._bytes > MOST_BYTES:
             return False
         running, share = self._running[batch.tenant], -(-limit // len({other.tenant for other in ready}))
         wanted = max(1, min(room, CLAIM, share - running, self._pace.room(batch.tenant, running)))
@@ -101,7 +105,8 @@ class Runner:
             task = asyncio.create_task(self._one(batch, item, text))
             self._tasks.add(task)
             self._running[batch.tenant] += 1
-            task.add_done_callback(lambda task, tenant=batch.tenant: self._done(task, tenant))
+            self._bytes += item.size
+            task.add_done_callback(partial(self._done, batch.tenant, item.size))
         return True
 
     def _may_begin(self, batch: Batch, mono: float, now_s: float) -> bool:
@@ -109,8 +114,9 @@ class Runner:
         wet = self._dry.get(batch.id, 0.0) <= mono
         return wet and batch.due_s > now_s and self._pace.room(batch.tenant, self._running[batch.tenant]) > 0
 
-    def _done(self, task: asyncio.Task[None], tenant: str) -> None:
+    def _done(self, tenant: str, size: int, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._bytes -= size
         self._running[tenant] -= 1
         if not self._running[tenant]:
             del self._running[tenant]

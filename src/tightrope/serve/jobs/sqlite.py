@@ -48,7 +48,7 @@ class SqliteDatabase:
             self._lock.acquire(timeout=0)
             self._path.touch(0o600)  # requests and answers are nobody else's; the log gets the file's own mode
             for name in self._threads:
-                self._connections[name] = self._connect()
+                self._connect(name)
             _make_tables(self._connections["write"], where)
             self._connections["read"].execute("PRAGMA query_only = 1")
         except Timeout:
@@ -63,11 +63,11 @@ class SqliteDatabase:
                 what, resolve="give jobs a file of its own; a damaged one is put back from a backup", where=where
             ) from error
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, name: str) -> None:
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        self._connections[name] = connection
         for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL", "journal_size_limit = 67108864"):
             connection.execute(f"PRAGMA {pragma}")
-        return connection
 
     async def close(self) -> None:
         """Close the file after what has begun."""
