@@ -123,7 +123,7 @@ async def _heed(process: Process) -> None:
                 if first:
                     process.metrics.spot_notice(pool.name)
 
-    stream: AsyncIterator[Notice] = notices(cloud)
+    stream: AsyncIterator[Notice] = notices(cloud, process.settings.notices_url or None)
     await process.drain.heed(stream, told)
 
 

@@ -242,6 +242,8 @@ class Settings:
     log_level: str = "info"
     notices: Literal["", "aws", "azure", "gcp"] = ""
     """Whose spot notices to listen for."""
+    notices_url: str = ""
+    """Of a stand-in for that cloud's metadata service; empty is the cloud's own."""
     leaves_s: float = 5.0
     """For so long after it is told to leave it still takes requests, until every client and balancer knows."""
     cores: int = 0
