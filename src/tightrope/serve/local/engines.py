@@ -98,7 +98,7 @@ class Engines:
         for thread in self._threads:
             thread.join(JOIN_S)
         self._threads.clear()
-        self._loop = None
+        self._loop, self._timer, self._asked = None, None, False
 
     def poke(self) -> None:
         """Give out work once what is ready in the loop has run: requests that came together are seen together."""

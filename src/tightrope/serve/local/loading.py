@@ -84,18 +84,16 @@ def load(
     if local is None:
         curve = Curve(pool.max_batch, (1,), pool.service_s or (AT_ONCE_S,))
         return Loaded(NoModel(task), (NoSession(),) * len(places), found or Found(1, curve))
-    threads = min(local.threads or (found.threads if found else 1), len(places))
-    sessions = open_sessions(
-        local, threads, slots(places, threads)[:1] if not local.threads and not found else slots(places, threads)
-    )
-    model = _model(local, task, sessions[0])
+    threads = tried = min(local.threads or (found.threads if found else 1), len(places))
+    first = open_sessions(local, threads, slots(places, threads)[:1])[0]
+    model = _model(local, task, first)
     seconds = time.monotonic() - began_s
+    if found is None and not local.threads:
+        threads = _fastest_threads(local, model, first, places, within_s)
+    sessions = _side(local, threads, places, first if threads == tried else None)
     if found is None:
-        if not local.threads:
-            threads = _fastest_threads(local, model, sessions[0], places, within_s)
-            sessions = open_sessions(local, threads, slots(places, threads))
         signature = model.signature if isinstance(model, TensorModel) else None
-        alone = threads == 1 and local.engine == "onnxruntime"
+        alone = one_thread(local, threads)
         curve = _curve(pool, model, sessions[0], time.thread_time if alone else time.perf_counter)
         found = Found(threads, curve, _varies(local, model, sessions[0]), alone, signature)
     else:
@@ -113,6 +111,19 @@ def slots(places: Sequence[frozenset[int] | None], threads: int) -> list[frozens
     """
     groups = [places[first : first + threads] for first in range(0, len(places) - threads + 1, threads)]
     return [None if None in group else frozenset().union(*(place for place in group if place)) for group in groups]
+
+
+def one_thread(local: LocalModel, threads: int) -> bool:
+    """Return whether the thread that asks does all the work, so that several may ask one session."""
+    return threads == 1 and local.engine == "onnxruntime"
+
+
+def _side(local: LocalModel, threads: int, places: Sequence[frozenset[int] | None], first: Session | None) -> tuple[Session, ...]:
+    """Return a session for each engine of so many threads: ``first``, where it has as many, is one of them, or all."""
+    held = slots(places, threads)
+    if first is None:
+        return open_sessions(local, threads, held)
+    return (first,) * len(held) if one_thread(local, threads) else (first, *open_sessions(local, threads, held[1:]))
 
 
 def _model(local: LocalModel, task: Task, session: Session) -> Model:
@@ -173,8 +184,7 @@ def _fastest_threads(
     rates: dict[int, float] = {}
     alone_s: dict[int, float] = {}
     for threads in tried:
-        held = slots(places, threads)
-        sessions = (first,) * len(held) if threads == 1 and local.engine == "onnxruntime" else open_sessions(local, threads, held)
+        held, sessions = slots(places, threads), _side(local, threads, places, first if threads == 1 else None)
         alone_s[threads] = _shortest(lambda session=sessions[0]: model.run(session, items[:1]))
         rates[threads] = len(items) * _side_by_side([_bound(model, one, items) for one in sessions], held)
     best = best_threads(rates, alone_s, within_s)

@@ -47,16 +47,11 @@ class Session(Protocol):
 
 
 def open_sessions(model: LocalModel, threads: int, places: Sequence[frozenset[int] | None]) -> tuple[Session, ...]:
-    """Return a session for each of ``places``; those of one thread are one, which all may run at once. Raise ``InputError``.
-
-    Threads of a runtime stay where they were started, so each session is opened at its place.
-    """
+    """Return a session for each of ``places``, opened there: a runtime's threads stay where they began. Raise ``InputError``."""
     if not model.path.is_file():
         msg = "there is no such file"
         raise InputError(msg, resolve="give the path of an ONNX model", where=Where(model.path))
     opened: Callable[[Path, int], Session] = _RUNTIMES[model.engine]
-    if threads == 1 and model.engine == "onnxruntime":
-        return (opened(model.path, threads),) * len(places)
     sessions: list[Session] = []
     for place in places:
         with held_to(place):
