@@ -11,6 +11,7 @@ from tightrope.base.plan import ServedClass
 from tightrope.serve import cascade as cascades
 from tightrope.serve.access.admission import Admission
 from tightrope.serve.access.keys import Everybody, Keys
+from tightrope.serve.answers.store import add
 from tightrope.serve.interfaces import Backend
 from tightrope.serve.records import Call, Caller, Reply, Signature
 from tightrope.serve.refusals import (
@@ -247,6 +248,8 @@ class Gateway:
         """Count and write down an answer before it goes."""
         now_s = self._clock()
         self.in_flight -= 1
+        if call.lost_nusd != 0:  # what attempts cost that came to nothing is part of what the answer cost
+            reply.compute_nusd = add(reply.compute_nusd, call.lost_nusd)
         self._admission.leave(call, reply.nusd, reply)
         status = 200 if reply.raw is None else reply.raw.status
         outcome: Outcome = "error" if status >= 500 else "late" if self._is_late(call, reply, now_s) else "ok"
@@ -274,7 +277,7 @@ class Gateway:
     def _failed(self, call: Call, error: BaseException, pool: str, span: "Span | None") -> BaseException:
         """Count and write down that a call has no answer; return what its client is told."""
         self.in_flight -= 1
-        self._admission.leave(call, 0)
+        self._admission.leave(call, call.lost_nusd)
         if isinstance(error, TimeoutError):
             error = TimedOut(f"not answered within {self.settings.limits.answer_s:g} s")
         shed = isinstance(error, Refusal) and error.status == TooMany.status

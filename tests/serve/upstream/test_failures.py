@@ -28,6 +28,7 @@ from upstream_stand_in import (
 
 from tightrope.base.plan import ServedClass
 from tightrope.base.records import Deferral
+from tightrope.serve.records import Reply
 from tightrope.serve.refusals import TimedOut, TooMany, Unavailable, UpstreamFailed
 from tightrope.serve.settings import ServedPool
 from tightrope.serve.upstream.line import Budget
@@ -254,9 +255,10 @@ def test_no_replica_has_more_than_its_limit_and_the_others_wait_by_rank() -> Non
         async with bench(server, pool=ONE, classes=classes) as on:
             order: list[str] = []
 
-            async def one(name: str, **fields: Any) -> None:
-                await on.ask(traffic_class=name, **fields)
+            async def one(name: str, **fields: Any) -> Reply:
+                reply = await on.ask(traffic_class=name, **fields)
                 order.append(name)
+                return reply
 
             first = asyncio.create_task(one("chat"))
             await until(lambda: server.open == 1)
@@ -266,11 +268,11 @@ def test_no_replica_has_more_than_its_limit_and_the_others_wait_by_rank() -> Non
             assert on.pool.load().waiting == {"chat": 2, "vip": 1, "night": 2}
             assert on.pool.load().held == 0
             gate.set()
-            await asyncio.gather(first, *rest)
+            answered = await asyncio.gather(first, *rest)
             assert order == ["chat", "vip", "chat", "chat", "night", "night"]
             assert [body["messages"][0]["content"] for _, body in server.asked[-2:]] == ["50.0", "90.0"]
             assert server.most_open == 1
-            assert max(wait for _, _, wait in on.heard.waits) > 0.0
+            assert max(reply.wait_s for reply in answered) > 0.0
 
     within(work())
 

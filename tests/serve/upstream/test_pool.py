@@ -30,7 +30,6 @@ def test_a_chat_goes_on_with_the_servers_name_and_comes_back_with_the_clients() 
             assert json.loads(reply.raw.body) == ANSWER | {"model": "mine"}
             assert (reply.input_tokens, reply.output_tokens, reply.tokens_estimated) == (11, 2, False)
             assert (reply.pool, reply.variant, reply.replica) == ("p", "v", on.servers[0].url.removeprefix("http://"))
-            assert on.heard.waits == [("chat", "p", reply.wait_s)]
             assert on.heard.batches == [("p", 1, reply.service_s)]
 
     within(work())

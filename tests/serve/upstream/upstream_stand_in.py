@@ -175,12 +175,7 @@ async def breaks(request: web.Request) -> web.Response:
 class Heard:
     """What the metrics were told."""
 
-    waits: list[tuple[str, str, float]] = field(default_factory=list)
     batches: list[tuple[str, int, float]] = field(default_factory=list)
-
-    def waited(self, cls: str, pool: str, seconds: float) -> None:
-        """Keep it."""
-        self.waits.append((cls, pool, seconds))
 
     def batch(self, pool: str, size: int, service_s: float) -> None:
         """Keep it."""

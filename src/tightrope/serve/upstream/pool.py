@@ -43,10 +43,6 @@ log = logging.getLogger(__name__)
 class Told(Protocol):
     """What a pool tells as it works: the metrics' part of it."""
 
-    def waited(self, cls: str, pool: str, seconds: float) -> None:
-        """Count for how long a request waited for a place."""
-        ...
-
     def batch(self, pool: str, size: int, service_s: float) -> None:
         """Count an answer and the time that the server took."""
         ...
@@ -158,7 +154,6 @@ class UpstreamPool:
                 self._lose(call, use)
                 raise
             else:
-                self._metrics.waited(call.traffic_class, self.pool.name, began_s - entered_s)
                 reply = Reply(self.pool.name, self.pool.variant, got.replica.name, wait_s=began_s - entered_s)
                 finish = self._streamed if got.response else self._whole
                 return finish(call, asked, got, reply, use, began_s)
