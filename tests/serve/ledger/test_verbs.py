@@ -212,7 +212,7 @@ def test_another_price_is_found(folder: Path) -> None:
     def dearer(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [line | ({"nusd_per_hour": 7 * CENT} if line["kind"] == "machines" else {}) for line in lines]
 
-    assert all("expected" in fault for fault in faults(folder, dearer))
+    assert "'small' cost 600000000 nano-dollars or was split otherwise, expected 70000000" in faults(folder, dearer)[0]
 
 
 def test_requests_that_are_charged_more_than_was_used_are_found(folder: Path) -> None:
@@ -222,6 +222,21 @@ def test_requests_that_are_charged_more_than_was_used_are_found(folder: Path) ->
     assert faults(folder, dearer) == [
         "requests were charged 1000000000 nano-dollars for machines 'small', which were used for 500000000"
     ]
+
+
+def test_gateways_that_let_requests_take_more_than_there_is_are_found(world: Any) -> None:
+    pool = world.pool(upstream=object())
+    ledgers = [world.ledger("one"), world.ledger("two")]
+    meters = [world.meter(ledger, pool, capacity=0.0) for ledger in ledgers]
+    uses = [meter.begin(0.0) for meter in meters]
+    world.now_s += 60
+    for ledger, meter, use in zip(ledgers, meters, uses, strict=True):
+        meter.end(use, ledger._clock())
+        ledger.heartbeat()
+    with Reader(world.folder) as reader:
+        (found,) = check(reader)
+    assert found.what.startswith("gateways that share the machines 'small' let requests take 10000000 nano-dollars more")
+    assert found.fault
 
 
 def test_torn_lines_are_forgiven_as_often_as_it_was_killed(folder: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tightrope.serve.ledger.journal import utc
 from tightrope.serve.ledger.meter import MACHINE_HOUR
 from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.total import total
 
 GAPS = """
 SELECT gateway, max(seq) - min(seq) + 1 - count(DISTINCT seq), count(seq) - count(DISTINCT seq)
@@ -39,6 +40,10 @@ charged AS (
 SELECT meter, charged, coalesce(used, 0) FROM charged LEFT JOIN used USING (meter) WHERE charged > coalesce(used, 0) + requests
 ORDER BY meter
 """
+
+
+ROUNDING_NUSD = 1000
+"""Where times are cut, of all lines together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,11 @@ def _prices(reader: Reader) -> Iterator[Finding]:
     for meter, charged, used in reader.rows(CHARGED):
         where = f"machines {meter!r}" if meter else "pools whose machines nobody counts"
         yield Finding(f"requests were charged {charged} nano-dollars for {where}, which were used for {used}")
+    for row in total(reader, reader.begins_ns, reader.ends_ns).machines:
+        if (row.idle_nusd or 0) < -ROUNDING_NUSD:
+            more = -(row.idle_nusd or 0)
+            what = f"gateways that share the machines {row.meter!r} let requests take {more} nano-dollars more than these cost"
+            yield Finding(f"{what}; state what a replica bears (`concurrency`)")
     for (meter,) in reader.rows(
         "SELECT DISTINCT meter FROM lines WHERE kind = 'machines' AND paid_nusd IS NULL AND machines_e6 > 0"
     ):

@@ -198,7 +198,7 @@ class Ledger:
         """Write what machines cost since the last heartbeat, read what other gateways spent, and note how far all of it is."""
         self._follow_the_wall_clock()
         for fleet in self._fleets:
-            self._write_machines(fleet, fleet.meter.read(self._clock()))
+            self._write_machines(fleet)
         self._read_others()
         self._write_checkpoint()
 
@@ -236,7 +236,7 @@ class Ledger:
         caller = call.caller
         if reply is None:
             return Request(
-                "request", 0, at_ns, call.identity[:LONGEST], 0, 0, status, caller.tenant, caller.key, call.traffic_class,
+                "request", 0, at_ns, call.identity[:LONGEST], call.lost_nusd, 0, status, caller.tenant, caller.key, call.traffic_class,
                 call.tag[:LONGEST], total_ms=total_ms,
             )  # fmt: skip
         machine, offer, cloud, region = self._places.get(reply.pool, ("", "", "", ""))
@@ -267,9 +267,11 @@ class Ledger:
             self._totals.see(event.seq, event.at_ns)
             self._totals.stopped = event.kind == "stop"
 
-    def _write_machines(self, fleet: _Fleet, reading: Reading) -> None:
-        """Write what a meter counted since its last line."""
+    def _write_machines(self, fleet: _Fleet, reading: Reading | None = None) -> None:
+        """Write what a meter counted since its last line, up to a reading or now."""
         with self._journal.lock:
+            # Read with the lock held: what requests before this line cost is then in the reading.
+            reading = reading or fleet.meter.read(self._clock())
             last, to_ns = fleet.last, self._zero_ns + reading.at_ns
             if to_ns < fleet.upto_ns:
                 return
@@ -315,7 +317,7 @@ class Ledger:
         if ahead < JUMP_NS:
             return
         for fleet in self._fleets:
-            self._write_machines(fleet, fleet.meter.read(self._clock()))
+            self._write_machines(fleet)
         long = ahead > GOES_ON_S * SECOND
         if long:
             self._write_event(Event("stop", 0, self._at_ns(self._clock()), what="the clock jumped"))
