@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tightrope.serve.local.choosing import Rules, choose
 from tightrope.serve.local.curve import HAND_OVER_S, Curve
+from tightrope.serve.local.heads import Finish
 from tightrope.serve.local.placement import held_to, places, real_cores, usable_cores
 from tightrope.serve.local.waiting import Item, Waiting
 
@@ -206,6 +207,16 @@ def test_the_queue_holds_what_was_put_in_and_not_taken_out(steps: list[tuple[boo
         shown = waiting.window(100)
         assert [item.level for item in shown] == sorted(item.level for item in shown)
         assert waiting.first() is (shown[0] if shown else None)
+
+
+def test_halves_are_summed_in_full_precision_and_padding_has_no_part() -> None:
+    """In float16 itself, 3,000 times 0.1 sums to 256 or so; what follows the text is ignored."""
+    states = np.full((2, 4000, 3), np.float16(0.1))
+    states[0, 3000:], states[1, 1:] = np.nan, np.inf
+    long, short = Finish(("y",), "mean", normalize=False)(states, [3000, 1])
+    assert np.allclose(long, np.float32(np.float16(0.1)), rtol=1e-5)
+    assert np.array_equal(short, states[1, 0].astype(np.float32))
+    assert long.dtype == short.dtype == np.float32
 
 
 # ----------------------------------------------------------------------------------------------------------------- placement

@@ -55,9 +55,10 @@ class Finish:
 
     def pooled(self, value: NDArray[Any], tokens: int) -> Vector:
         """Return one float32[n] for a text: over its own tokens, where there is a vector for each."""
-        if value.ndim == 2:
-            value = value[0] if self.pooling == "first" else np.add.reduce(value[:tokens], axis=0) / np.float32(tokens)
-        return value.astype(np.float32, copy=False)
+        if value.ndim == 2 and self.pooling == "first":
+            value = value[0]
+        value = value.astype(np.float32, copy=False)
+        return value if value.ndim == 1 else np.add.reduce(value[:tokens], axis=0) / np.float32(tokens)
 
 
 def finish_of(model: LocalModel, task: str, outputs: Sequence[Port], found: Sequence[NDArray[Any]]) -> Finish:
