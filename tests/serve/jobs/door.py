@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import uvicorn
-from queue_bench import EMBED, Told
+from queue_bench import EMBED, WAIT_S, Told
 
 from tightrope.base.plan import ServedClass
 from tightrope.base.records import Deferral
@@ -103,10 +103,10 @@ def serving(queue: str, engine: Engine, limits: Limits | None = None, **more: ob
         thread = threading.Thread(target=lambda: asyncio.run(serve(listening)))
         thread.start()
         try:
-            assert up.wait(20.0)
+            assert up.wait(WAIT_S)
             yield found[0]
         finally:
             if found:
                 found[0].loop.call_soon_threadsafe(leave.set)
-            thread.join(20.0)
+            thread.join(WAIT_S)
             assert not thread.is_alive()

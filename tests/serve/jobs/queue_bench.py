@@ -13,7 +13,7 @@ from tightrope.serve.records import Caller
 
 EMBED = "/v1/embeddings"
 NOW = 1_800_000_000.0
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def line(custom_id: str, text: str = "a", **more: object) -> bytes:

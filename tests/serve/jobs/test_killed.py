@@ -8,12 +8,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from queue_bench import Batch, Queue, batch_of, ids, line, numbered, opened, put_file, read, rows, until
+from queue_bench import WAIT_S, Batch, Queue, batch_of, ids, line, numbered, opened, put_file, read, rows, until
 
 VICTIM = Path(__file__).parent / "victim.py"
 COUNT = 400
@@ -24,12 +25,15 @@ def victim(url: str, log: Path, seconds: float = 0.002) -> Iterator[subprocess.P
     """Lend a process that does the work; it ends with a SIGKILL, if not before."""
     command = [sys.executable, str(VICTIM), url, str(log), str(seconds)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603 - ourselves
+    limit = threading.Timer(WAIT_S, process.kill)
+    limit.start()
     with process:
         try:
             assert process.stdout.readline() == "ready\n", process.stderr.read()
             yield process
         finally:
             process.kill()
+            limit.cancel()
 
 
 def begun(log: Path) -> list[str]:
@@ -73,7 +77,7 @@ async def ended(path: Path, process: subprocess.Popen) -> None:
         with contextlib.closing(sqlite3.connect(path)) as connection:
             return connection.execute("SELECT status FROM tightrope_batches").fetchone() == ("completed",)
 
-    await until(completed, 60.0)
+    await until(completed)
 
 
 async def settle(path: Path, log: Path, batch: Batch, count: int) -> None:
