@@ -1,5 +1,6 @@
 """``tightrope serve``: answer requests as ``serve.yaml`` or a plan says, meter each in dollars, and lose nothing."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,7 +38,9 @@ def serve(
         str, typer.Option(metavar="CLOUD", help="Listen for notices of spot machines: aws, azure, gcp.", envvar=f"{ENV}NOTICES")
     ] = "",
     check: Annotated[bool, typer.Option("--check", help="Say whether file and options are right, and serve nothing.")] = False,
-    top: Annotated[str, typer.Option(metavar="URL", help="Show what a gateway that runs is doing, instead.")] = "",
+    top: Annotated[
+        str, typer.Option(metavar="URL", help="Show what a gateway that runs is doing, instead; its key is in TIGHTROPE_KEY.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="With --check and --top: print it as JSON, once.")] = False,
 ) -> None:
     """Serve models: batch, route, cache, shed, meter; by OpenAI's and the Open Inference Protocol."""
@@ -48,7 +51,7 @@ def serve(
         msg = f"`tightrope serve` needs the package {error.name!r}"
         raise MissingExtraError(msg, resolve="pip install 'tightrope[serve]'") from error
     if top:
-        _show(top, keys, once=as_json)
+        _show(top, as_json=as_json)
         return
     settings = _settings(file, plan, place, upstreams, pool, model)
     settings = _with_options(settings, host, port, keys, jobs, ledger, traces, notices)
@@ -163,8 +166,8 @@ def _say(settings: "Settings", *, as_json: bool) -> None:
         typer.echo(f"  {row['pool']}  runs {row['runs']}, {price}")
 
 
-def _show(url: str, keys: Path | None, *, once: bool) -> None:
+def _show(url: str, *, as_json: bool) -> None:
     """Show the live view of a gateway."""
     from tightrope.serve.watch.top import top  # noqa: PLC0415
 
-    top(url, keys.read_text(encoding="utf-8").strip() if keys else "", once=once)
+    top(url, os.environ.get(f"{ENV}KEY", ""), as_json=as_json)

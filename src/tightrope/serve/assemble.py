@@ -51,7 +51,7 @@ class Process:
 
 def assemble(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Process:
     """Return the parts; call it on the event loop. Raises ``InputError`` where a file that is named can not be used."""
-    metrics = Metrics(settings.workload, settings.pools, settings.classes, clock=clock)
+    metrics = Metrics(settings.workload, settings.pools, settings.classes, pairs=_pairs(settings), clock=clock)
     meters, backends = _backends(settings, metrics)
     ledger = _ledger(settings, meters)
     traces = Traces(settings.traces, settings.workload) if settings.traces else None
@@ -109,6 +109,16 @@ def _kept(
 def _nothing(tenant: str) -> int:  # noqa: ARG001 - as the ledger
     """Return what is known to be spent where no ledger is written, and so no budget is stated."""
     return 0
+
+
+def _pairs(settings: Settings) -> list[tuple[str, str]]:
+    """Return which class may be answered by which pool: as the plan says, else as the models allow."""
+    if settings.routing:
+        found = [(rule.traffic_class, rule.pool) for rule in settings.routing]
+        waits = [item.name for item in settings.classes if item.deferral is not None]
+        return [*found, *((name, pool.name) for name in waits for pool in settings.pools)]
+    every = tuple(item.name for item in settings.classes)
+    return [(name, pool) for model in settings.models for name in model.classes or every for pool in model.pools]
 
 
 def _backends(settings: Settings, metrics: Metrics) -> tuple[dict[str, MachineMeter], dict[str, Backend]]:
