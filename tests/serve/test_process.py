@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +14,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from tritonclient import grpc
 
 COMMAND = [sys.executable, "-c", "from tightrope.cli import main; main()"]
 START_S = 60.0
@@ -35,12 +38,12 @@ leaves: 1 s
 class Server:
     """One process that serves."""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        """Start it; ``wait`` until it answers."""
+    def __init__(self, folder: Path, port: int, *options: object) -> None:
+        """Start it with these options, by the folder's file where there are none; ``wait`` until it answers."""
         self.port = port
         self.log = folder / f"log-{time.monotonic_ns()}"
         with self.log.open("wb") as log:
-            command = [*COMMAND, "serve", str(folder / "serve.yaml"), "--port", str(port)]
+            command = [*COMMAND, "serve", *map(str, options or (folder / "serve.yaml",)), "--port", str(port)]
             self.process = subprocess.Popen(command, stderr=log, stdout=log)  # noqa: S603 - ourselves
 
     def wait(self) -> "Server":
@@ -79,9 +82,9 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, port: int) -> Iterator[Server]:
+def serving(folder: Path, port: int, *options: object) -> Iterator[Server]:
     """Serve for a while."""
-    server = Server(folder, port)
+    server = Server(folder, port, *options)
     try:
         yield server.wait()
     finally:
@@ -198,6 +201,21 @@ def test_a_batch_goes_on_where_a_kill_left_it(folder: Path, free_port: int) -> N
         assert found["request_counts"] == {"total": 3000, "completed": 3000, "failed": 0}
         output = server.get(f"/v1/files/{found['output_file_id']}/content")[1]
         assert [json.loads(line)["custom_id"] for line in output.splitlines()] == [line["custom_id"] for line in lines]
+        assert server.end() == 0
+
+
+def test_it_speaks_grpc_beside(folder: Path, free_port: int) -> None:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        grpc_port = found.getsockname()[1]
+    yaml = YAML.replace("leaves: 1 s", f"leaves: 0 s\nlisten: {{grpc_port: {grpc_port}}}")
+    (folder / "serve.yaml").write_text(yaml, encoding="utf-8")
+    with serving(folder, free_port) as server, grpc.InferenceServerClient(f"127.0.0.1:{grpc_port}") as client:
+        assert client.is_model_ready("m")
+        texts = grpc.InferInput("input", [2], "BYTES")
+        texts.set_data_from_numpy(np.array([b"a", b"b"], dtype=object))
+        answer = client.infer("m", [texts]).get_response()
+        assert answer.outputs[0].shape[0] == 2
         assert server.end() == 0
 
 

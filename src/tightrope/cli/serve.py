@@ -25,7 +25,16 @@ def serve(
         Path | None, typer.Option(help="With --place: upstreams.json, which says where the pools answer.")
     ] = None,
     pool: Annotated[str, typer.Option(metavar="NAME", help="With --plan: be one engine of this pool, not a gateway.")] = "",
-    model: Annotated[Path | None, typer.Option(help="With --pool: the ONNX file, or a folder with model.onnx.")] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|FOLDER|URL",
+            help="With --pool: the ONNX file, or a folder with model.onnx; s3://…, gs://… and https://… are fetched.",
+        ),
+    ] = "",
+    models: Annotated[
+        Path | None, typer.Option(help="With --model: the folder that keeps what is fetched.", envvar=f"{ENV}MODELS")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on, put before the file's.", envvar=f"{ENV}HOST")] = "",
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Put before the file's.", envvar=f"{ENV}PORT")] = None,
     keys: Annotated[Path | None, typer.Option(help="File of `tightrope keys`.", envvar=f"{ENV}KEYS")] = None,
@@ -37,6 +46,10 @@ def serve(
     notices: Annotated[
         str, typer.Option(metavar="CLOUD", help="Listen for notices of spot machines: aws, azure, gcp.", envvar=f"{ENV}NOTICES")
     ] = "",
+    leaves: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Seconds for which requests are still taken when it is to leave.", envvar=f"{ENV}LEAVES"),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Say whether file and options are right, and serve nothing.")] = False,
     top: Annotated[
         str, typer.Option(metavar="URL", help="Show what a gateway that runs is doing, instead; its key is in TIGHTROPE_KEY.")
@@ -53,8 +66,10 @@ def serve(
     if top:
         _show(top, as_json=as_json)
         return
-    settings = _settings(file, plan, place, upstreams, pool, model)
+    settings = _settings(file, plan, place, upstreams, pool, model, models)
     settings = _with_options(settings, host, port, keys, jobs, ledger, traces, notices)
+    if leaves is not None:
+        settings = replace(settings, leaves_s=leaves)
     if check:
         _say(settings, as_json=as_json)
         return
@@ -64,7 +79,13 @@ def serve(
 
 
 def _settings(
-    file: Path | None, plan_file: Path | None, place: str, upstreams: Path | None, pool: str, model: Path | None
+    file: Path | None,
+    plan_file: Path | None,
+    place: str,
+    upstreams: Path | None,
+    pool: str,
+    model: str,
+    models: Path | None,
 ) -> "Settings":
     """Return what the file or the plan says; raise ``InputError`` where it is not clear which."""
     if (file is None) == (plan_file is None):
@@ -75,12 +96,15 @@ def _settings(
 
         return load_settings(file, _find_price)
     from tightrope.render.plan_json.load import load_plan  # noqa: PLC0415
-    from tightrope.serve.from_plan import Place, engine_settings, gateway_settings  # noqa: PLC0415
+    from tightrope.serve.from_plan import Place, engine_pool, engine_settings, gateway_settings  # noqa: PLC0415
 
     assert plan_file is not None  # noqa: S101 - checked above
     loaded = load_plan(plan_file)
-    if pool and model is not None:
-        return engine_settings(loaded, pool, model)
+    if pool and model:
+        from tightrope.serve.fetching import fetched_model  # noqa: PLC0415 - as above
+
+        engine_pool(loaded, pool)
+        return engine_settings(loaded, pool, fetched_model(model, models))
     if place and upstreams is not None:
         return gateway_settings(loaded, Place.parse(place, loaded), upstreams, _find_token_price)
     msg = "--plan alone does not say what to be"
