@@ -342,7 +342,6 @@ class LocalPool:
         """Hand a reply out."""
         ticket.ended = True
         ticket.reply.outputs = model.outputs(ticket.parts)
-        ticket.reply.item_tokens = tuple(item.tokens for item in ticket.items) if self.task != "infer" else ()
         if not ticket.future.done():
             ticket.future.set_result(ticket.reply)
 

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 MARKS = {"position": "positions", "type": "types", "mask": "mask", "ids": "ids"}
 """Part of an input's name → what a text has for it; the first that fits."""
 KNOTS = tuple(2**power for power in range(3, 14))
-LETTERS = 4096
-"""Texts that are longer together are tokenised in a thread: it takes a millisecond for every two thousand letters."""
-TEXTS = 64
+LETTERS, TEXTS = 2048, 16
+"""Texts that are longer together, or more, are tokenised in a thread: two thousand letters take the event loop a millisecond."""
 OPENVINO_STEP = 8
 """Lengths that OpenVINO is given are multiples of this: it prepares each new shape, and texts of any length took 1.6 × as long."""
 
@@ -36,7 +35,6 @@ class TextModel:
 
     def __init__(self, model: LocalModel, tokenizer: "Tokenizer", inputs: tuple[Port, ...]) -> None:
         """Check the inputs; ``finish`` is set when the model has answered once. Raise ``InputError``."""
-        self._path = model.path
         self._feeds = tuple((port.name, _mark(port, model.path), port.dtype) for port in inputs)
         shape = inputs[0].shape
         if any(len(port.shape) != 2 for port in inputs):

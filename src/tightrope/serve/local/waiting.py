@@ -29,7 +29,7 @@ class Ticket:
         """Note what there is to answer."""
         self.items, self.parts = items, [None] * len(items)
         self._left = self.unbegun = len(items)
-        if len(items) > 1:
+        if len(items) > 1 and self.call.task != "infer":
             self.reply.item_tokens = tuple([item.tokens for item in items])
 
     def answered(self, item: "Item", part: Any, nusd: int | None) -> bool:  # noqa: ANN401 - an array, or arrays by name
@@ -45,15 +45,15 @@ class Ticket:
 class Item:
     """One text, or one row of tensors, that is answered in one batch."""
 
-    __slots__ = ("arrived_s", "due_s", "entered_s", "group", "index", "length", "level", "payload", "ticket", "tokens")
+    __slots__ = ("due_s", "entered_s", "group", "index", "length", "level", "payload", "ticket", "tokens")
 
     def __init__(self, ticket: Ticket, index: int, payload: Any, length: int, group: int, tokens: int) -> None:  # noqa: ANN401
         """Note what is asked; the queue says when."""
         self.ticket, self.index, self.payload = ticket, index, payload
         self.length, self.group, self.tokens = length, group, tokens
         """What a batch is padded to, which items may go together, tokens of a text (0 of tensors)."""
-        self.arrived_s = self.entered_s = self.due_s = 0.0
-        """When its call came, when it entered the queue, and when it is to be answered by: infinite where no time was promised."""
+        self.entered_s = self.due_s = 0.0
+        """When it entered the queue, and when it is to be answered by: infinite where no time was promised."""
         self.level = 0
 
 
