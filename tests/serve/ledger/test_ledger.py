@@ -380,3 +380,21 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the ledger can not be written: Not a directory") as error:
         Ledger(tmp_path / "file" / "ledger", "shop")
     assert error.value.where is not None
+
+
+def test_while_one_of_two_gateways_is_gone_the_other_counts(world: Any) -> None:
+    pool = world.pool(upstream=object())
+    gone, there = world.ledger("gone"), world.ledger("there")
+    meters = [world.meter(ledger, pool) for ledger in (gone, there)]
+    for ledger in (gone, there):
+        ledger.heartbeat()
+    world.serve(gone, meters[0], pool, busy_s=60.0)
+    world.kill(gone)
+    world.serve(there, meters[1], pool, busy_s=60.0)
+    world.meter(world.ledger("gone"), pool)
+    there.heartbeat()
+    total = world.total()
+    (row,) = total.machines
+    assert (row.paid_nusd, row.requests_nusd, row.other_nusd) == (2 * CENT, CENT, 0)
+    assert (row.idle_nusd, row.unmetered_nusd) == (CENT, 0)
+    assert total.nusd == 2 * CENT

@@ -141,3 +141,14 @@ def test_an_hour_that_is_packed_while_it_is_read_is_said(world: Any) -> None:
         ledger.pack()
         with pytest.raises(InputError, match="the ledger can not be read"):
             reader.rows("SELECT count(*) FROM lines")
+
+
+def test_an_hour_of_which_nothing_is_written_yet_is_read(world: Any) -> None:
+    pool, ledger = world.pool(), world.ledger()
+    busy_hours(world, ledger, world.meter(ledger, pool), pool)
+    (world.folder / "one" / "2026-10-21T11.jsonl").touch()
+    (world.folder / "one" / "2026-10-21T15.jsonl").touch()
+    assert world.total().nusd == 120 * CENT
+    ledger.pack()
+    assert world.total().nusd == 120 * CENT
+    assert names(world)[0] == "2026-10-21T12.parquet"

@@ -207,7 +207,7 @@ def _machine_charges(
             hours = sum(machine_hours(row, *window) for row in meter.paid)
             other = idle = unmetered = None
             if paid is not None and counted is not None:
-                other, unmetered = taken + unseen - requests, paid - counted - unseen
+                other, unmetered = taken + unseen - requests, max(0, paid - counted - unseen)
                 idle = paid - requests - other - unmetered
             if hours or requests:
                 found.append((MachineCharge(name, *window, hours, paid, requests, other, idle, unmetered), number))
