@@ -204,7 +204,7 @@ def _json(answer: dict[str, Any], status: int = 200) -> Response:
 
 async def _refused(request: Request, refusal: Refusal) -> Response:
     """Answer with a refusal, in the words of the protocol that the path belongs to."""
-    said = oip_error if request.url.path.startswith("/v2") else openai_error
+    said = oip_error if request.scope["path"].startswith("/v2") else openai_error
     response = Response(said(refusal), refusal.status, media_type="application/json")
     response.raw_headers += [*refusal_headers(refusal), (b"x-request-id", identity_of(_headers(request.scope)).encode())]
     return response
@@ -212,7 +212,7 @@ async def _refused(request: Request, refusal: Refusal) -> Response:
 
 async def _not_found(request: Request, error: HTTPException) -> Response:
     """Answer where there is no such path, or not with this method."""
-    path, method = request.url.path[:200], request.method
+    path, method = request.scope["path"][:200], request.method
     if error.status_code == 405:
         response = await _refused(request, _NotAllowed(f"{path} does not take {method}"))
         response.headers.update(error.headers or {})

@@ -345,3 +345,10 @@ def test_who_is_still_waiting_at_the_end_is_told() -> None:
         server.uvicorn.should_exit = True
         status, answer = answer_of(received(connection))
     assert (status, answer["error"]["message"]) == (503, "the server is going away")
+
+
+@pytest.mark.parametrize("host", [b"[", b"", b"a b", b"\xff", b"x:99999999", b"@:/?#"])
+def test_what_the_host_is_called_matters_to_nobody(server: Served, host: bytes) -> None:
+    for path, status in ((b"/healthz", 200), (b"/nix", 404), (b"/v1/models/nix", 404), (b"/v2/%00%ff", 404), (b"/?%zz", 404)):
+        found = server.send(b"GET " + path + b" HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n")
+        assert answer_of(found)[0] == status
