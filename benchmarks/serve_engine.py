@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.minilm import R8, _rows, minilm, unpacked
-from benchmarks.minilm import TEXTS as PACKAGE
+from benchmarks.minilm import R8, minilm, rows_of
 from tightrope.perf.compress.graph import as_bytes
 from tightrope.perf.compress.quantize import dynamic_int8
 from tightrope.serve.ledger.meter import MachineMeter
@@ -66,7 +65,7 @@ def run() -> dict:
 
 def sentences() -> list[str]:
     """Return texts with the lengths of sentences: the beginnings of Reuters articles, 4 to 40 words, 18 in the middle (lognormal)."""
-    rows = _rows(unpacked(PACKAGE) / "orangecontrib" / "text" / "datasets" / R8.files[1])
+    _, rows = rows_of(R8)
     random = np.random.default_rng(0)
     words = np.clip(np.exp(random.normal(np.log(18), 0.5, TEXTS)), 4, 40).astype(int)
     return [" ".join(text.split()[:count]) for (_, text), count in zip(rows, words, strict=False)]
