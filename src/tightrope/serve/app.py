@@ -17,6 +17,7 @@ from tightrope.serve.protocols import openai
 from tightrope.serve.protocols.http import (
     CLOSE,
     WANTED,
+    WHOLE,
     Endpoint,
     Receive,
     Scope,
@@ -75,6 +76,7 @@ class App:
             return
         if self.leaving:
             send = _closing(send)
+            scope.pop(WHOLE, None)
         if scope["method"] == "POST":
             path = scope["path"]
             endpoint = self._endpoints.get(path)

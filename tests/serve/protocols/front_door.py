@@ -40,6 +40,7 @@ MODELS: dict[str, Task] = {
     "broken-talker": "chat",
     "upstream": "embed",
     "large": "infer",
+    "splitter": "chat",
 }
 CHAT = (
     b'{"id":"c1","object":"chat.completion","created":1,"model":"talker","choices":[{"index":0,"finish_reason":"stop",'
@@ -166,7 +167,7 @@ class FakeGateway:
     def _chat(self, call: Call) -> Raw:
         """Return an answer, in parts where it is streamed."""
         if not call.stream:
-            return Raw(200, "application/json", CHAT)
+            return Raw(200, "text/plain\r\nX-Evil: 1" if call.model == "splitter" else "application/json", CHAT)
         return Raw(200, "text/event-stream; charset=utf-8", stream=self._parts(call))
 
     async def _parts(self, call: Call) -> AsyncIterator[bytes]:

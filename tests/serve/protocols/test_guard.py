@@ -352,3 +352,26 @@ def test_what_the_host_is_called_matters_to_nobody(server: Served, host: bytes) 
     for path, status in ((b"/healthz", 200), (b"/nix", 404), (b"/v1/models/nix", 404), (b"/v2/%00%ff", 404), (b"/?%zz", 404)):
         found = server.send(b"GET " + path + b" HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n")
         assert answer_of(found)[0] == status
+
+
+def test_a_server_that_leaves_closes_each_connection_behind_its_answer(server: Served) -> None:
+    server.app.leaving = True
+    try:
+        found = server.send(post("/v1/embeddings", EMBED, close=False))
+    finally:
+        server.app.leaving = False
+    assert answer_of(found)[0] == 200
+    assert b"connection: close" in found
+
+
+def test_old_clients_are_answered_and_left(server: Served) -> None:
+    found = server.send(post("/v1/embeddings", EMBED, close=False).replace(b"HTTP/1.1", b"HTTP/1.0"))
+    assert (answer_of(found)[0], found.count(b"connection: close")) == (200, 1)
+
+
+def test_a_server_elsewhere_writes_no_headers_of_ours(server: Served) -> None:
+    """Its content type is passed on, but no line of it beyond the first."""
+    found = server.send(post("/v1/chat/completions", b'{"model":"splitter","messages":[{"role":"user"}]}'))
+    head = found.partition(b"\r\n\r\n")[0].lower()
+    assert b"content-type: text/plain??x-evil: 1" in head
+    assert b"\nx-evil" not in head

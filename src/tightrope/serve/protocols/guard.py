@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from tightrope.serve.protocols.http import ANSWERING, GONE, Receive, Scope, Send, send_refusal
+from tightrope.serve.protocols.http import ANSWERING, GONE, WHOLE, Header, Receive, Scope, Send, send_refusal
 from tightrope.serve.protocols.words import openai_error
 from tightrope.serve.refusals import Malformed, Refusal, TooLarge, TooMany, TooSlow
 from tightrope.serve.settings import Limits, Settings
@@ -148,6 +148,7 @@ class Guarded(HttpToolsProtocol):
         """Begin a request."""
         self._in_head = True
         super().on_message_begin()
+        self.scope[WHOLE] = self.write_whole  # pyrefly: ignore[bad-typed-dict-key] - a scope holds what servers add
 
     @override
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -210,6 +211,25 @@ class Guarded(HttpToolsProtocol):
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
         self._running, self._task = cycle, task
+
+    def write_whole(self, status: int, headers: list[Header], body: bytes) -> bool:
+        """Write an answer in one piece, as uvicorn does in two; return False where the client is gone, or does not read.
+
+        Names and values are not searched for what a header may not hold: all of them are ours, or made sure of.
+        """
+        cycle = self._running
+        if cycle is None or cycle.disconnected or self.flow.write_paused:
+            return False
+        lines = [STATUS_LINE[status], *[b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *headers)]]
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        self.transport.write(b"".join((*lines, b"\r\n", body)))
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     # --------------------------------------------------------------------------------------------------------------- timers
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.serve.interfaces import GatewayLike
-from tightrope.serve.protocols.http import NONE, Asked, Write, Written, make_identity
+from tightrope.serve.protocols.http import NONE, Asked, Write, Written, header_text, make_identity
 from tightrope.serve.protocols.words import malformed, openai_error
 from tightrope.serve.records import Call, Caller, Raw, Reply
 from tightrope.serve.refusals import Failed, Malformed, NotFound, Refusal, TooLarge, Unsupported
@@ -210,7 +210,7 @@ def _write_raw(reply: Reply) -> Written:
     if raw is None:
         msg = f"pool {reply.pool} has no engine that writes"
         raise Failed(msg)
-    return Written(raw.body, raw.content_type.encode("latin-1"), raw.status)
+    return Written(raw.body, header_text(raw.content_type), raw.status)
 
 
 def vectors_of(reply: Reply) -> Sequence[NDArray[Any]]:
