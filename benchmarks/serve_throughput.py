@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.clients import Closed, closed_loop
@@ -41,12 +42,13 @@ def run() -> dict:
     with ours_running(minilm_model(folder), PROMISE_MS) as ours:
         load(ours, bodies)
         with Bare(folder) as bare:
-            turns = [(load(ours, bodies), bare.per_s(SECONDS)) for _ in range(TURNS)]
+            turns = [(load(ours, bodies), bare.work(SECONDS)) for _ in range(TURNS)]
         peers = {peer.name: beside(peer, ours, bodies, folder) for peer in PEER_SERVERS}
         memory, hits = ours.memory, cache_hits(ours)
     per_s, bare_per_s = (
-        statistics.median(values) for values in zip(*((seen.per_s, alone) for seen, alone in turns), strict=True)
+        statistics.median(values) for values in zip(*((one.per_s, alone[0]) for one, alone in turns), strict=True)
     )
+    cpu_s, bare_cpu_s = (min(values) for values in zip(*((one.cpu_s, alone[1]) for one, alone in turns), strict=True))
     batching = [found["ours_over_it"] for name, found in peers.items() if name != FASTAPI.name and "ours_over_it" in found]
     return {
         "name": NAME,
@@ -58,17 +60,27 @@ def run() -> dict:
         "detail": {
             "target": TARGET,
             "over_best_peer": min(batching, default=None),
-            "ours": figures([seen for seen, _ in turns], memory),
+            "ours": figures([one for one, _ in turns], memory),
             "cache_hits": hits,
-            "turns_per_s": [[round(seen.per_s), round(alone)] for seen, alone in turns],
+            "turns_per_s": [[round(one.per_s), round(alone[0])] for one, alone in turns],
+            "cpu_ms": [round(1e3 * cpu_s, 3), round(1e3 * bare_cpu_s, 3)],
             "peers": peers,
         },
     }
 
 
-def load(server: Running, bodies: Bodies) -> Closed:
+@dataclass(frozen=True, slots=True)
+class Turn(Closed):
+    """What a closed loop saw, and processor seconds of the server for a request."""
+
+    cpu_s: float
+
+
+def load(server: Running, bodies: Bodies) -> Turn:
     """Return what a closed loop sees, no text of which was asked before."""
-    return closed_loop(server.target, bodies.more(MOST_PER_S * SECONDS, server.form), SECONDS, IN_FLIGHT)
+    asked, before_s = bodies.more(MOST_PER_S * SECONDS, server.form), server.cpu_s
+    seen = closed_loop(server.target, asked, SECONDS, IN_FLIGHT)
+    return Turn(**asdict(seen), cpu_s=(server.cpu_s - before_s) / max(1, seen.requests))
 
 
 def beside(peer: Peer, ours: Running, bodies: Bodies, folder: Path) -> dict:
@@ -89,7 +101,7 @@ def beside(peer: Peer, ours: Running, bodies: Bodies, folder: Path) -> dict:
     }
 
 
-def figures(seen: Sequence[Closed], memory: tuple[float, int]) -> dict:
+def figures(seen: Sequence[Turn], memory: tuple[float, int]) -> dict:
     """Return the medians of several turns, and what the server takes."""
     mib, processes = memory
     return {
@@ -97,6 +109,7 @@ def figures(seen: Sequence[Closed], memory: tuple[float, int]) -> dict:
         "p50_ms": round(statistics.median(one.p50_ms for one in seen), 1),
         "p95_ms": round(statistics.median(one.p95_ms for one in seen), 1),
         "failed": sum(one.failed for one in seen),
+        "cpu_ms": round(1e3 * min(one.cpu_s for one in seen), 2),
         "mib": round(mib),
         "processes": processes,
     }

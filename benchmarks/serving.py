@@ -154,9 +154,8 @@ class Running:
 
     @property
     def cpu_s(self) -> float:
-        """Return processor seconds of the first process, all threads."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Return processor seconds of all its processes, so far."""
+        return sum(map(_cpu_s, _tree(self.process.pid)))
 
     def ask(self, text: str = '"ready?"') -> int:
         """Return the status of one answer, 0 where there is none."""
@@ -180,6 +179,12 @@ class Running:
             time.sleep(0.2)
         msg = f"it did not answer within {START_S:g} s: {log.read_text(errors='replace').strip()[-300:]}"
         raise UnreachableError(msg, resolve="read what it says")
+
+
+def _cpu_s(pid: int) -> float:
+    """Return the processor seconds of a process, all threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -312,15 +317,15 @@ class Bare:
         for loop in self.loops:
             loop.communicate(timeout=30)
 
-    def per_s(self, seconds: float) -> float:
-        """Return texts a second of all loops together."""
+    def work(self, seconds: float) -> tuple[float, float]:
+        """Return texts a second of all loops together, and processor seconds of a text."""
         for loop in self.loops:
             assert loop.stdin is not None
             loop.stdin.write(f"{seconds}\n")
             loop.stdin.flush()
-        total = 0.0
+        per_s, texts, cpu_s = 0.0, 0, 0.0
         for loop in self.loops:
             assert loop.stdout is not None
-            count, took = loop.stdout.readline().split()
-            total += int(count) / float(took)
-        return total
+            count, took, cpu = map(float, loop.stdout.readline().split())
+            per_s, texts, cpu_s = per_s + count / took, texts + int(count), cpu_s + cpu
+        return per_s, cpu_s / texts
