@@ -125,6 +125,7 @@ def _backends(settings: Settings, metrics: Metrics) -> tuple[dict[str, MachineMe
     """Return a meter for this machine and for each pool elsewhere, and what answers for each pool."""
     classes = {item.name: item for item in settings.classes}
     tasks: dict[str, Task] = {name: model.task for model in reversed(settings.models) for name in model.pools}
+    judged = {model.cascade.small for model in settings.models if model.cascade}
     meters: dict[str, MachineMeter] = {}
     backends: dict[str, Backend] = {}
     engines: Engines | None = None
@@ -138,7 +139,9 @@ def _backends(settings: Settings, metrics: Metrics) -> tuple[dict[str, MachineMe
             cores = settings.cores or usable_cores()
             meters[HERE] = MachineMeter(pool.usd_per_hour, float(cores), machines=1.0 / pool.replicas_per_machine)
             engines = Engines(cores, meters[HERE])
-        backends[pool.name] = LocalPool(pool, task, classes, engines, metrics)
+        local = backends[pool.name] = LocalPool(pool, task, classes, engines, metrics)
+        if pool.name in judged:
+            local.keep_answers()
     return meters, backends
 
 
