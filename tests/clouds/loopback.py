@@ -140,7 +140,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send(*answer_of(self.loopback.routes[parts.path], request), cut)
 
-    do_POST = do_GET  # noqa: N815 - the name that http.server asks for
+    do_POST = do_HEAD = do_GET  # noqa: N815 - the names that http.server asks for
 
     def send(self, status: int, headers: Mapping[str, str], body: Body, cut: int | None) -> None:
         """Send an answer, all of it or ``cut`` bytes; the connection then ends."""
@@ -150,7 +150,8 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(body, bytes):
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body if cut is None else body[:cut])
+            if self.command != "HEAD":
+                self.wfile.write(body if cut is None else body[:cut])
         else:
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()

@@ -73,15 +73,9 @@ def engine_settings(plan: Plan, name: str, model: Path) -> Settings:
     ``model`` is the ONNX file, or a folder with ``model.onnx`` and what belongs to it: ``tokenizer.json`` where it reads texts, a
     ``head.npz`` or ``labels.json`` (a list of names) where it names a class. Raises ``InputError``.
     """
-    pool = next((pool for pool in plan.pools if pool.name == name), None)
-    if pool is None:
-        raise unknown_name(name, kind="pool", known=[pool.name for pool in plan.pools])
-    if not isinstance(pool.serving.engine, RequestEngine):
-        msg = f"pool {name!r} answers with tokens: such models run in a server of their own, such as vLLM"
-        raise InputError(msg, resolve="start that server, and name it in the gateway's upstreams.json")
+    pool, engine = engine_pool(plan, name)
     local, task = local_model(model)
     served = _pool(pool, None, _no_token_price)
-    engine = pool.serving.engine
     served = replace(
         served, local=local, max_batch=int(pool.batching.get("max_batch", engine.max_batch)), service_s=engine.service_s
     )
@@ -96,6 +90,18 @@ def engine_settings(plan: Plan, name: str, model: Path) -> Settings:
         listen=Listen(host="0.0.0.0"),  # noqa: S104 - as above
         engine_only=True,
     )
+
+
+def engine_pool(plan: Plan, name: str) -> tuple[Pool, RequestEngine]:
+    """Return a pool whose model runs in engines of our own, and how these are planned; raise ``InputError``."""
+    pool = next((pool for pool in plan.pools if pool.name == name), None)
+    if pool is None:
+        raise unknown_name(name, kind="pool", known=[pool.name for pool in plan.pools])
+    engine = pool.serving.engine
+    if not isinstance(engine, RequestEngine):
+        msg = f"pool {name!r} answers with tokens: such models run in a server of their own, such as vLLM"
+        raise InputError(msg, resolve="start that server, and name it in the gateway's upstreams.json")
+    return pool, engine
 
 
 def local_model(path: Path) -> tuple[LocalModel, Task]:
@@ -128,16 +134,17 @@ def read_upstreams(path: Path) -> dict[str, dict[str, Any]]:
 
 def _upstream(pool: Pool, entry: Mapping[str, Any], path: Path) -> Upstream:
     """Return where a pool answers; what the user's settings say is read from their files."""
-    url = entry.get("url") or _line(Path(entry["url_from"]), pool.name)
-    if not str(url).startswith(("http://", "https://")):
-        msg = f"{pool.name!r} is at {url!r}, expected a URL such as http://10.0.0.4:8000"
+    text = entry.get("url") or _line(Path(entry["url_from"]), pool.name)
+    urls = str(text).split()
+    if not urls or not all(url.startswith(("http://", "https://")) for url in urls):
+        msg = f"{pool.name!r} is at {text!r}, expected a URL such as http://10.0.0.4:8000, or several with a space between"
         raise InputError(msg, resolve="correct it in the settings of the overlay", where=Where(path))
     key = Path(entry["key_from"]) if "key_from" in entry else None
     tokens = isinstance(pool.serving.engine, TokenEngine) or pool.serving.answer_s is not None
-    model = _at_provider(pool) if pool.serving.answer_s is not None else pool.variant.rpartition("/")[0]
+    model = _at_provider(pool) if pool.serving.answer_s is not None else pool.variant.rpartition("/")[0] or pool.variant
     return Upstream(
         api="openai" if tokens else "oip",
-        replicas=(str(url).rstrip("/"),),
+        replicas=tuple(url.rstrip("/") for url in urls),
         discover=bool(entry.get("discover", False)),
         model=model,
         key_from=key,

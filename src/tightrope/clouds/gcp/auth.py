@@ -25,8 +25,8 @@ def trusted(url: str) -> bool:
     return on_loopback(url) or (url.startswith("https://") and host_of(url).endswith(".googleapis.com"))
 
 
-def headers_for(url: str) -> Mapping[str, str]:
-    """Return the headers that identify the user to Google; none for a mirror.
+def headers_for(url: str, scope: str = SCOPE, what: str = "Google's price list") -> Mapping[str, str]:
+    """Return the headers that identify the user to Google; none for a mirror. ``what`` asks for them, in messages.
 
     Raises
     ------
@@ -36,27 +36,27 @@ def headers_for(url: str) -> Mapping[str, str]:
         There are no credentials, or Google does not take them.
 
     """
-    return _google_headers(near=on_loopback(url)) if trusted(url) else {}
+    return _google_headers(scope, what, near=on_loopback(url)) if trusted(url) else {}
 
 
-def _google_headers(*, near: bool) -> Mapping[str, str]:
+def _google_headers(scope: str, what: str, *, near: bool) -> Mapping[str, str]:
     """Return the headers with a fresh token, and the project that is charged for the requests where one is set."""
     try:
         import google.auth  # noqa: PLC0415 - an optional part, loaded when it is needed
         from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError  # noqa: PLC0415
         from google.auth.transport.urllib3 import Request  # noqa: PLC0415
     except ImportError as error:
-        msg = "Google's price list asks for credentials, and the library that finds them is not installed"
+        msg = f"{what} asks for credentials, and the library that finds them is not installed"
         raise MissingExtraError(msg, resolve="pip install 'tightrope[gcp]'") from error
     headers: dict[str, str] = {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the library says of quota projects is told by Google's answer, if it matters
-            credentials, _ = google.auth.default(scopes=[SCOPE])
+            credentials, _ = google.auth.default(scopes=[scope])
         credentials.refresh(Request(_http(near=near)))
         credentials.apply(headers)
     except DefaultCredentialsError:
-        msg = "Google's price list asks for credentials, and there are none on this machine that can be used"
+        msg = f"{what} asks for credentials, and there are none on this machine that can be used"
         raise SourceError(msg, resolve=LOG_IN) from None
     except (GoogleAuthError, ValueError, OSError) as error:
         msg = f"Google did not take the credentials of this machine ({type(error).__name__})"
