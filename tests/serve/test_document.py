@@ -120,3 +120,13 @@ def test_one_class_without_promises_where_none_is_stated(tmp_path: Path) -> None
     found = load_settings(path, price)
     assert [item.name for item in found.classes] == ["requests"]
     assert found.pools[0].usd_per_hour is None  # unknown is never zero
+
+
+@pytest.mark.parametrize(("rates", "usd_per_hour"), [("", None), ("usd_per_million_output_tokens: 2.0, ", 0.0)])
+def test_a_provider_is_paid_by_the_token(tmp_path: Path, rates: str, usd_per_hour: float | None) -> None:
+    path = tmp_path / "serve.yaml"
+    upstream = '{api: openai, replicas: ["https://api.example.com"]}'
+    path.write_text(
+        f"name: x\nmodels: {{a: {{task: chat, variants: {{only: {{{rates}upstream: {upstream}}}}}}}}}\n", encoding="utf-8"
+    )
+    assert load_settings(path, price).pools[0].usd_per_hour == usd_per_hour

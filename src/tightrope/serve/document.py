@@ -105,7 +105,7 @@ class _Reader:
             offer=machine.offer if machine else "on-demand",
             region=(machine.region if machine else None) or "",
             machine=(machine.type if machine else None) or "",
-            usd_per_hour=here if stated.upstream is None else self.price(stated.machine, *at, "machine"),
+            usd_per_hour=here if stated.upstream is None else self._elsewhere(stated, *at, "machine"),
             replicas_per_machine=stated.replicas_per_machine,
             requests_per_s=stated.requests_per_s,
             concurrency=float(stated.concurrency),
@@ -159,6 +159,12 @@ class _Reader:
             hedge_s=stated.hedge,
             health_path=stated.health,
         )
+
+    def _elsewhere(self, stated: schema.Variant, *at: str) -> float | None:
+        """Return what an hour of a machine elsewhere costs: nothing where tokens are what is paid for, and no machine is stated."""
+        if stated.machine is None and (stated.usd_per_million_input_tokens or stated.usd_per_million_output_tokens):
+            return 0.0
+        return self.price(stated.machine, *at)
 
     def price(self, stated: schema.Machine | None, *at: str) -> float | None:
         """Return what an hour of a machine costs; None where nothing is said of it."""
