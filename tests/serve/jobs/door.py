@@ -103,7 +103,8 @@ def serving(queue: str, engine: Engine, limits: Limits | None = None, **more: ob
         thread = threading.Thread(target=lambda: asyncio.run(serve(listening)))
         thread.start()
         try:
-            assert up.wait(WAIT_S)
+            while not up.wait(0.1):
+                assert thread.is_alive()
             yield found[0]
         finally:
             if found:
