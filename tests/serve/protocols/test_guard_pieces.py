@@ -1,0 +1,102 @@
+"""The same connection fed in process, in whatever pieces the network makes: borders change nothing, and no bytes are a defect."""
+
+import asyncio
+from typing import Any
+
+import uvicorn
+from front_door import EMBED, USUAL, FakeGateway, post, small
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from uvicorn.server import ServerState
+
+from tightrope.serve.app import App
+from tightrope.serve.protocols.guard import guarded
+
+APP = App(FakeGateway(), USUAL)
+CHUNKED = b"POST /v1/embeddings HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\nX: y\r\n\r\n" % (len(EMBED), EMBED)
+SENT = {
+    "whole": post("/v1/embeddings", EMBED, "X-Request-Id: r1"),
+    "chunked": CHUNKED,
+    "pipelined": post("/v1/embeddings", EMBED, close=False) + CHUNKED,
+    "upgraded": post("/v1/embeddings", EMBED, "Upgrade: h2c", "Connection: Upgrade", close=False),
+    "refused": post("/v1/embeddings", b"{"),
+}
+
+
+class Wire:
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.closed = False
+
+    def get_extra_info(self, _: str) -> Any:
+        """Say nothing."""
+        return None
+
+    def write(self, data: bytes) -> None:
+        """Keep it."""
+        self.written += data
+
+    def is_closing(self) -> bool:
+        """Say whether it was closed."""
+        return self.closed
+
+    def close(self) -> None:
+        """Close."""
+        self.closed = True
+
+    def pause_reading(self) -> None:
+        """Go on: what comes is up to the test."""
+
+    abort, resume_reading = close, pause_reading
+
+    def get_write_buffer_size(self) -> int:
+        """Hold nothing back."""
+        return 0
+
+
+def answered(*pieces: bytes) -> bytes:
+    """Return what a connection answers to these pieces."""
+
+    async def run() -> bytes:
+        config = uvicorn.Config(
+            APP, http=guarded(small(header_bytes=1000)), ws="none", lifespan="off", log_config=None, access_log=False
+        )
+        config.load()
+        wire, state = Wire(), ServerState()
+        connection = guarded(small(header_bytes=1000))(config, state, {}, asyncio.get_running_loop())
+        connection.connection_made(wire)  # type: ignore[arg-type]
+        for piece in pieces:
+            if piece and not wire.closed:
+                connection.data_received(piece)
+                await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        connection.connection_lost(None)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not state.tasks
+        return wire.written
+
+    return asyncio.run(run())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(SENT)), st.lists(st.integers(1, 400), max_size=6).map(sorted))
+def test_borders_change_nothing(name: str, borders: list[int]) -> None:
+    sent = SENT[name]
+    pieces = [sent[start:end] for start, end in zip([0, *borders], [*borders, len(sent)], strict=True)]
+    found, whole = answered(*pieces), answered(sent)
+    assert [line.split(b"\r\n")[0] for line in found.split(b"HTTP/1.1 ")] == [
+        line.split(b"\r\n")[0] for line in whole.split(b"HTTP/1.1 ")
+    ]
+    assert found.count(b"HTTP/1.1 ") == (2 if name == "pipelined" else 1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(SENT)), st.integers(0, 400), st.binary(min_size=1, max_size=8), st.booleans())
+def test_no_bytes_are_a_defect(name: str, at: int, put: bytes, inserted: bool) -> None:
+    sent = SENT[name]
+    found = answered(sent[:at] + put + sent[at + (0 if inserted else len(put)) :])
+    assert b"HTTP/1.1 5" not in found
