@@ -12,6 +12,7 @@ from tightrope.serve import cascade as cascades
 from tightrope.serve.access.admission import Admission
 from tightrope.serve.access.keys import Everybody, Keys
 from tightrope.serve.answers.store import add
+from tightrope.serve.deadlines import Deadlines
 from tightrope.serve.interfaces import Backend
 from tightrope.serve.records import Call, Caller, Reply, Signature
 from tightrope.serve.refusals import (
@@ -75,6 +76,7 @@ class Gateway:
         self.settings, self.backends, self.metrics = settings, backends, metrics
         self._admission, self._keys, self._kept, self._book, self._clock = admission, keys or Everybody(), kept, book, clock
         self._traces = traces
+        self._deadlines = Deadlines(settings.limits.answer_s)
         self.router = Router(settings, backends)
         self._models = {model.name: model for model in settings.models}
         self._classes = {item.name: item for item in settings.classes}
@@ -149,10 +151,9 @@ class Gateway:
 
     async def _made(self, call: Call, model: ServedModel, pools: Sequence[Backend]) -> Reply:
         """Return the answer, kept or made."""
-        async with asyncio.timeout(self.settings.limits.answer_s):
-            if self._kept is None or not model.cache:
-                return await self._make(call, model, pools)
-            return await self._kept.answer(call, lambda asked: self._make(asked, model, pools))
+        if self._kept is None or not model.cache:
+            return await self._deadlines.wait(self._make(call, model, pools))
+        return await self._deadlines.wait(self._kept.answer(call, lambda asked: self._make(asked, model, pools)))
 
     async def _make(self, call: Call, model: ServedModel, pools: Sequence[Backend]) -> Reply:
         """Return an answer that is not kept: by the cascade where there is one for it."""
