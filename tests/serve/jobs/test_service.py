@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from door import CLASSES, Engine, vector
 from queue_bench import NOW, Told, batch_of, ids, line, numbered, opened, put_batch, put_file, read, rows, until
 
 from tightrope.policy import defer
-from tightrope.serve.jobs import keeper, runner
+from tightrope.serve.jobs import keeper, runner, service
 from tightrope.serve.jobs.database import Body, Statements, T, Trouble
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import Batch
@@ -360,6 +361,30 @@ def test_trouble_with_the_database_passes(
 
     asyncio.run(test())
     assert "the disk is full" in caplog.text
+
+
+def test_a_defect_does_not_leave_the_queue_alone(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "AGAIN_S", 0.01)
+    broken = ["open", "take", "claim", "record"]
+
+    async def test() -> None:
+        async with working(sqlite, Engine()) as (_, queue):
+
+            async def once(right: Callable, *asked: object) -> object:
+                if right.__name__ in broken:
+                    broken.remove(right.__name__)
+                    raise LookupError(right.__name__)
+                return await right(*asked)
+
+            for right in (queue.batches.open, queue.batches.take, queue.items.claim, queue.items.record):
+                monkeypatch.setattr(right.__self__, right.__name__, partial(once, right))
+            assert (await done(queue, await hand_in(queue, many(20)))).completed == 20
+
+    asyncio.run(test())
+    assert broken == []
+    assert caplog.text.count("a defect in the queue") == 4
 
 
 def test_metrics_say_what_is_left_and_whether_it_will_be_in_time(sqlite: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import astuple
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from tightrope.serve.jobs.database import Database, Row, Statements
 from tightrope.serve.jobs.records import FILE_COLUMNS, File
@@ -14,7 +14,7 @@ STEP = 5_000
 """Rows that are removed in one transaction: others wait for no longer."""
 ABANDONED_S = 86_400.0
 """An upload that began so long ago and is not whole is not going on any more."""
-Deleted = Literal["deleted", "unknown", "used"]
+Deleted: TypeAlias = Literal["deleted", "unknown", "used"]
 
 
 class Files:
@@ -72,16 +72,11 @@ class Files:
 
     async def content(self, file: File) -> AsyncIterator[bytes]:
         """Give a file's bytes in order, about a page at a time."""
-        if file.batch is None:
-            sql, values = (
-                "SELECT number, bytes FROM tightrope_parts WHERE file = $1 AND number >= $2 ORDER BY number LIMIT $3",
-                (file.id,),
-            )
-        else:
-            sql = "SELECT line, result FROM tightrope_items WHERE batch = $1 AND line >= $2 AND state = $4 ORDER BY line LIMIT $3"
-            values = (file.batch, file.state)
+        sql, key, state = _PARTS, file.id, ()
+        if file.batch is not None:
+            sql, key, state = _LINES, file.batch, (file.state,)
         first, rows_a_page = 0, 1
-        while rows := await self._rows(sql, values[0], first, rows_a_page, *values[1:]):
+        while rows := await self._rows(sql, key, first, rows_a_page, *state):
             page = b"".join(row[1] for row in rows)
             yield page
             first = rows[-1][0] + 1
@@ -112,9 +107,8 @@ class Files:
         """Remove a tenant's file, unless a batch that is not done reads it."""
 
         async def body(tx: Statements) -> tuple[Deleted, Row | None]:
-            rows = await tx.rows(
-                "SELECT batch, state FROM tightrope_files WHERE id = $1 AND tenant = $2 AND ready = 1", file_id, tenant
-            )
+            sql = "SELECT batch, state FROM tightrope_files WHERE id = $1 AND tenant = $2 AND ready = 1 /*lock*/"
+            rows = await tx.rows(sql, file_id, tenant)
             if not rows:
                 return "unknown", None
             if await tx.rows("SELECT 1 FROM tightrope_batches WHERE file = $1 AND finished_s IS NULL LIMIT 1", file_id):
@@ -177,6 +171,8 @@ def _pieces(start: int, size: int) -> Iterable[tuple[int, int, int]]:
 
 
 _FILES = f"SELECT {FILE_COLUMNS} FROM tightrope_files"
+_PARTS = "SELECT number, bytes FROM tightrope_parts WHERE file = $1 AND number >= $2 ORDER BY number LIMIT $3"
+_LINES = "SELECT line, result FROM tightrope_items WHERE batch = $1 AND line >= $2 AND state = $4 ORDER BY line LIMIT $3"
 _EXPIRE = """DELETE FROM tightrope_files WHERE id IN (
     SELECT id FROM tightrope_files WHERE (ready = 0 AND created_s <= $2) OR (ready = 1 AND expires_s <= $1 AND NOT EXISTS (
         SELECT 1 FROM tightrope_batches WHERE file = tightrope_files.id AND finished_s IS NULL)) LIMIT 100)

@@ -13,6 +13,7 @@ from tightrope.serve.jobs.schedule import Rate, due, slack_s
 BUSY = frozenset({429, 503})
 """Answers that say that there are too many at once."""
 FIRST_LIMIT = 8.0
+"""Of a tenant's items at once, before anything is learned."""
 LONGEST_PAUSE_S = 30.0
 """A tenant of whom not even one item at a time is taken is asked for again after so long at the latest."""
 

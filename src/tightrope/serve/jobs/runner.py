@@ -166,6 +166,7 @@ class Runner:
 
     async def write(self) -> None:
         """Write down how items ended, all that have ended since the last time at once; until cancelled."""
+        self._written.set()
         while True:
             await self._written.wait()
             self._written.clear()

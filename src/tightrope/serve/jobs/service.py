@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.routing import Route
 
@@ -22,6 +22,8 @@ ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings", "/v1/classify")
 MOST = 256
 LEASE_S = 30.0
 """A gateway that has not said for so long that it is there is taken to be gone."""
+AGAIN_S = 1.0
+"""After a defect."""
 WRITE_S = 5.0
 """For the last answers to be written down, beside the time that work has to end."""
 log = logging.getLogger(__name__)
@@ -69,8 +71,8 @@ class Jobs:
         except Trouble as trouble:
             await self._queue.database.close()
             raise InputError(str(trouble), resolve="put the queue in order, or name another one in jobs") from trouble
-        jobs = (self._keeper.keep(), self._keeper.read(), self._runner.work(), self._runner.write())
-        self._tasks = [asyncio.create_task(job) for job in jobs]
+        jobs = (self._keeper.keep, self._keeper.read, self._runner.work, self._runner.write)
+        self._tasks = [asyncio.create_task(_go_on(job)) for job in jobs]
 
     async def stop(self, within_s: float) -> None:
         """Begin nothing more, let what is in flight end in that time, and give the rest back for others to do."""
@@ -97,3 +99,13 @@ class Jobs:
                 await asyncio.sleep(0.1)
             else:
                 return
+
+
+async def _go_on(job: Callable[[], Awaitable[None]]) -> None:
+    """Do a job to its end; after a defect, begin it again: the queue is never left alone."""
+    while True:
+        try:
+            return await job()
+        except Exception:
+            log.exception("a defect in the queue of work that can wait")
+            await asyncio.sleep(AGAIN_S)
