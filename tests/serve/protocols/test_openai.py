@@ -93,6 +93,7 @@ def test_tokens_are_refused_where_a_text_is_needed_and_passed_on_elsewhere(clien
         (b'{"model":"embedder","input":"x","a":' + b"[" * 200_000 + b"]" * 200_000 + b"}", "the body is nested too deeply", None),
         ({"input": "x"}, "model: missing", "model"),
         ({"model": 3, "input": "x"}, "model: a string is expected, not a whole number", "model"),
+        ({"model": "m" * 257, "input": "x"}, "model: a string of length <= 256 is expected", "model"),
         ({"model": "embedder"}, "input: missing", "input"),
         ({"model": "embedder", "input": 3}, "input: a string or a list is expected, not a whole number", "input"),
         ({"model": "embedder", "input": ["x", None]}, "input[1]: a string is expected, not null", "input[1]"),

@@ -22,6 +22,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 encode = msgspec.json.Encoder().encode
 
 
+Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=256)]
 Texts: TypeAlias = str | Annotated[list[str], msgspec.Meta(min_length=1)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Format: TypeAlias = Literal["float", "base64"]
@@ -30,7 +31,7 @@ Format: TypeAlias = Literal["float", "base64"]
 class EmbeddingsAsked(msgspec.Struct, gc=False):
     """Body of ``/v1/embeddings``."""
 
-    model: str
+    model: Name
     input: Texts
     encoding_format: Format | None = None
     dimensions: Count | None = None
@@ -39,7 +40,7 @@ class EmbeddingsAsked(msgspec.Struct, gc=False):
 class TokensAsked(msgspec.Struct, gc=False):
     """The same with tokens, each model's own."""
 
-    model: str
+    model: Name
     input: msgspec.Raw
     encoding_format: Format | None = None
     dimensions: Count | None = None
@@ -48,7 +49,7 @@ class TokensAsked(msgspec.Struct, gc=False):
 class ClassifyAsked(msgspec.Struct, gc=False):
     """Body of ``/v1/classify``."""
 
-    model: str
+    model: Name
     input: Texts
 
 
@@ -61,7 +62,7 @@ class Message(msgspec.Struct, gc=False):
 class ChatAsked(msgspec.Struct, gc=False):
     """Body of ``/v1/chat/completions``, as far as the gateway reads it; the server gets all of it."""
 
-    model: str
+    model: Name
     messages: Annotated[list[Message], msgspec.Meta(min_length=1)]
     stream: bool | None = None
     temperature: float | None = None
