@@ -3,15 +3,18 @@
 import asyncio
 import logging
 import random
+import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 from door import CLASSES, Engine, vector
 from queue_bench import NOW, Told, batch_of, ids, line, numbered, opened, put_batch, put_file, read, rows, until
+from starlette.requests import Request
 
 from tightrope.policy import defer
 from tightrope.serve.jobs import keeper, runner, service
@@ -19,6 +22,7 @@ from tightrope.serve.jobs.database import Body, Statements, T, Trouble
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import Batch
 from tightrope.serve.jobs.service import Jobs
+from tightrope.serve.records import Caller
 from tightrope.serve.refusals import Unavailable
 from tightrope.serve.settings import Limits
 
@@ -425,3 +429,34 @@ def test_a_file_that_goes_before_its_batch_is_read_fails_it(sqlite: str) -> None
             assert batch.shown()["errors"]["data"][0]["code"] == "file_not_found"
 
     asyncio.run(test())
+
+
+def test_memory_does_not_grow_with_the_file(sqlite: str) -> None:
+    """An upload of 16 MiB is taken, read line by line and sent back in half of that at most."""
+    text = b"".join(line(f"i{n}", "x" * 2000) for n in range(100))
+    count = 2**24 // len(text) + 1
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        for turn in range(count):
+            yield text.replace(b'"i', b'"t%d-i' % turn)
+        yield b"\r\n--x--\r\n"
+
+    async def test() -> int:
+        async with working(sqlite, Engine(), most=lambda: 0) as (jobs, queue):
+            tracemalloc.start()
+            try:
+                request = Request({"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=x")]})
+                request.stream = chunks
+                shown = msgspec.json.decode((await jobs._routes.upload(request, Caller("acme"))).body)
+                batch = batch_of(await queue.files.get("acme", shown["id"]))
+                await queue.batches.add(batch, 99)
+                assert (await done(queue, batch, "in_progress")).total == count * 100
+                size = sum([len(page) async for page in queue.files.content(await queue.files.get("acme", shown["id"]))])
+                assert size == shown["bytes"] > 2**24
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+    assert asyncio.run(test()) < 2**23
