@@ -161,6 +161,21 @@ def test_what_is_turned_away_is_written_down(make_call: Callable[..., Call]) -> 
     assert bench.gateway.in_flight == 0
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_what_came_to_nothing_is_counted_where_it_was_tried(make_call: Callable[..., Call], fails: bool) -> None:
+    bench = Bench()
+    call = make_call("m", "x", lost=[Reply("a", "a", compute_nusd=40, tokens_nusd=2)])
+    if fails:
+        bench.pools["a"].error = UpstreamFailed("no")
+        with pytest.raises(UpstreamFailed):
+            bench.ask(call)
+        assert bench.counted("tightrope_usd_total", **{"class": "now"}, pool="a", driver="compute") == pytest.approx(40e-9)
+    else:
+        reply = bench.ask(call)
+        assert (reply.lost_nusd, reply.nusd) == (42, (reply.compute_nusd or 0) + 42)
+    assert bench.counted("tightrope_usd_total", **{"class": "now"}, pool="a", driver="tokens") == pytest.approx(2e-9)
+
+
 def test_a_client_that_goes_takes_its_call_along(make_call: Callable[..., Call]) -> None:
     bench = Bench()
 

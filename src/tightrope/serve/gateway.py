@@ -11,7 +11,6 @@ from tightrope.base.plan import ServedClass
 from tightrope.serve import cascade as cascades
 from tightrope.serve.access.admission import Admission
 from tightrope.serve.access.keys import Everybody, Keys
-from tightrope.serve.answers.store import add
 from tightrope.serve.deadlines import Deadlines
 from tightrope.serve.interfaces import Backend
 from tightrope.serve.records import Call, Caller, Reply, Signature
@@ -249,23 +248,29 @@ class Gateway:
         """Count and write down an answer before it goes."""
         now_s = self._clock()
         self.in_flight -= 1
-        if call.lost_nusd != 0:  # what attempts cost that came to nothing is part of what the answer cost
-            reply.compute_nusd = add(reply.compute_nusd, call.lost_nusd)
+        if call.lost:
+            reply.lost_nusd = call.lost_nusd
         self._admission.leave(call, reply.nusd, reply)
         status = 200 if reply.raw is None else reply.raw.status
         outcome: Outcome = "error" if status >= 500 else "late" if self._is_late(call, reply, now_s) else "ok"
         part: Reply | None = None if reply.cached else reply
         while part is not None:
             self.metrics.waited(call.traffic_class, part.pool, part.wait_s)
-            for driver, nusd in (("compute", part.compute_nusd), ("tokens", part.tokens_nusd), ("egress", part.egress_nusd)):
-                if nusd:
-                    self.metrics.spent(call.traffic_class, part.pool, driver, nusd)
+            self._spent(call, part)
             part = part.escalated_from
+        for part in call.lost:
+            self._spent(call, part)
         self.metrics.ended(call, reply, outcome, now_s)
         if self._traces is not None and span is not None:
             self._traces.end(span, call, reply, outcome, now_s)
         if self._book is not None:
             self._book.request(call, reply, status, now_s)
+
+    def _spent(self, call: Call, part: Reply) -> None:
+        """Count what a part of an answer cost, or what was lost."""
+        for driver, nusd in (("compute", part.compute_nusd), ("tokens", part.tokens_nusd), ("egress", part.egress_nusd)):
+            if nusd:
+                self.metrics.spent(call.traffic_class, part.pool, driver, nusd)
 
     def _end_stream(self, call: Call, reply: Reply, error: Exception | None, span: "Span | None") -> None:
         """Settle an answer that was streamed, whose figures are known now; what broke off cost as much, and is no answer."""
@@ -295,6 +300,8 @@ class Gateway:
         else:
             status, code, message = Failed.status, Failed.code, f"{type(error).__name__}: {error}"
         log_failure(call, status=status, code=code, message=message, now_s=now_s, pool=pool)
+        for part in call.lost:
+            self._spent(call, part)
         self.metrics.ended(call, None, outcome, now_s, pool)
         if self._traces is not None and span is not None:
             self._traces.end(span, call, None, outcome, now_s, message)

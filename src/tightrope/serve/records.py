@@ -58,8 +58,8 @@ class Call:
     """Of work that can wait: when it is to be done by. None is interactive."""
     gone: bool = False
     """The client hung up: nobody reads the answer."""
-    lost_nusd: int | None = 0
-    """What attempts cost that came to nothing, failed or given up: it is in no reply. None where the machines' price is not known."""
+    lost: "list[Reply]" = field(default_factory=list)
+    """Attempts that cost something and came to nothing, failed or given up: they are in no reply. Copies of a call share it."""
     traceparent: str = ""
     """Header of the trace that it is part of (W3C Trace Context), passed on to servers elsewhere; empty where it is part of none."""
 
@@ -69,6 +69,11 @@ class Call:
         if isinstance(self.inputs, tuple):
             return max(1, len(self.inputs))
         return max((len(array) for array in self.inputs.values() if array.ndim), default=1)
+
+    @property
+    def lost_nusd(self) -> int | None:
+        """What was lost cost; None where a part of it is not known."""
+        return add(*(reply.nusd for reply in self.lost))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,8 @@ class Reply:
     egress_nusd: int = 0
     cached: Literal["", "hit", "shared", "similar"] = ""
     """From the cache: kept, answered together with another that asked the same, or of one that asked nearly the same."""
+    lost_nusd: int | None = 0
+    """What was lost on the way to it: see ``Call.lost``. None where that is not known."""
     saved_nusd: int | None = 0
     """What it would have cost, where it is from the cache; None where that is not known."""
     varies: bool = False
@@ -147,7 +154,17 @@ class Reply:
     @property
     def nusd(self) -> int | None:
         """What the answer cost in all; None where a part of it is not known."""
-        before = self.escalated_from.nusd if self.escalated_from else 0
-        if before is None or self.compute_nusd is None:
+        if self.compute_nusd is None or self.lost_nusd is None:
             return None
-        return self.compute_nusd + self.tokens_nusd + self.egress_nusd + before
+        before = self.escalated_from.nusd if self.escalated_from else 0
+        return None if before is None else self.compute_nusd + self.tokens_nusd + self.egress_nusd + self.lost_nusd + before
+
+
+def add(*amounts: int | None) -> int | None:
+    """Return a sum; None where a part of it is not known.
+
+    >>> add(1, 2), add(1, None), add()
+    (3, None, 0)
+    """
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if len(known) == len(amounts) else None

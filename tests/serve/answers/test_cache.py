@@ -327,12 +327,12 @@ def test_what_failed_attempts_cost_is_not_lost(desk: "Desk", fails: bool) -> Non
         busy = TooMany("busy")
 
         async def dear(call: Call) -> Reply:
-            call.lost_nusd = (call.lost_nusd or 0) + 30
+            call.lost.append(Reply("p", "v", compute_nusd=30))
             if fails:
                 raise busy
             return await desk.make(call)
 
-        call = desk.call("a", "b", lost_nusd=5)
+        call = desk.call("a", "b", lost=[Reply("p", "v", compute_nusd=5)])
         try:
             await desk.answers.answer(call, dear)
         except TooMany:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.serve.answers.store import ARRAY_BYTES, OVERHEAD_BYTES, Kept, Store, add, parts_of, split
-from tightrope.serve.records import Raw, Reply
+from tightrope.serve.answers.store import ARRAY_BYTES, OVERHEAD_BYTES, Kept, Store, parts_of, split
+from tightrope.serve.records import Raw, Reply, add
 from tightrope.serve.settings import CacheSettings
 
 

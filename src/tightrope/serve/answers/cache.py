@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from tightrope.policy.cache import is_checked
 from tightrope.serve.answers.asked import Asker, Question
 from tightrope.serve.answers.similar import Similar
-from tightrope.serve.answers.store import Kept, Store, add, parts_of
+from tightrope.serve.answers.store import Kept, Store, parts_of
 from tightrope.serve.answers.streams import Recorder
-from tightrope.serve.records import Call, Raw, Reply
+from tightrope.serve.records import Call, Raw, Reply, add
 from tightrope.serve.refusals import Refusal
 from tightrope.serve.settings import CacheSettings
 
@@ -150,16 +150,13 @@ class AnswerCache:
         if not missing:
             self._metrics.cache(call.traffic_class, hit=True)
             return _joined([kept[key] for key in keys], "hit", now_s)
-        asked = call if len(missing) == len(keys) else replace(call, inputs=tuple(missing.values()), lost_nusd=0)
-        try:
-            reply, shared = await self._made(asked, _flight(call, self._asker.joint(list(missing))), make)
-        finally:
-            if asked is not call:
-                call.lost_nusd = add(call.lost_nusd, asked.lost_nusd)
+        asked = call if len(missing) == len(keys) else replace(call, inputs=tuple(missing.values()))
+        reply, shared = await self._made(asked, _flight(call, self._asker.joint(list(missing))), make)
         if reply.raw is not None or len(reply.outputs) != len(missing):  # an answer that can not be told apart
             if asked is call and not shared:
                 return reply
-            call.lost_nusd = call.lost_nusd if shared else add(call.lost_nusd, reply.nusd)
+            if not shared:
+                call.lost.append(reply)
             return await make(call)
         made = dict(zip(missing, parts_of(reply, [len(text) for text in missing.values()]), strict=True))
         if shared:

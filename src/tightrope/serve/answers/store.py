@@ -8,7 +8,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from tightrope.policy.cache import is_fresh
-from tightrope.serve.records import Raw, Reply, Tensors
+from tightrope.serve.records import Raw, Reply, Tensors, add
 from tightrope.serve.settings import CacheSettings
 
 OVERHEAD_BYTES = 700
@@ -132,16 +132,6 @@ def split(total: int, weights: list[int]) -> list[int]:
         parts.append(total * (before + weight) // every - total * before // every)
         before += weight
     return parts
-
-
-def add(*amounts: int | None) -> int | None:
-    """Return a sum; None where a part of it is not known.
-
-    >>> add(1, 2), add(1, None), add()
-    (3, None, 0)
-    """
-    known = [amount for amount in amounts if amount is not None]
-    return sum(known) if len(known) == len(amounts) else None
 
 
 def _own(array: NDArray[Any]) -> NDArray[Any]:

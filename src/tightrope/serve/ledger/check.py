@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tightrope.serve.ledger.journal import utc
 from tightrope.serve.ledger.meter import MACHINE_HOUR
 from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.rows import COSTS
 from tightrope.serve.ledger.total import total
 
 GAPS = """
@@ -29,13 +30,13 @@ FROM lines WHERE kind = 'machines' AND (abs(paid_nusd - price_nusd) > 1
   OR used_nusd NOT BETWEEN 0 AND paid_nusd + 1 OR idle_nusd <> paid_nusd - used_nusd) ORDER BY gateway, seq
 """
 """Sums are rounded down to the nano-dollar from line to line, so that one line is up to one off."""
-CHARGED = """
+CHARGED = f"""
 WITH machines AS (FROM lines WHERE kind = 'machines'),
 homes AS (SELECT DISTINCT meter, unnest(pools) AS pool FROM machines),
 used AS (SELECT meter, sum(used_nusd) AS used, max(to_ns) AS upto FROM machines GROUP BY meter),
 charged AS (
   SELECT coalesce(meter, '') AS meter, sum(compute_nusd) AS charged, count(*) AS requests
-  FROM (SELECT pool, compute_nusd, at_ns FROM lines WHERE kind IN ('request', 'escalated'))
+  FROM (SELECT pool, compute_nusd, at_ns FROM lines WHERE {COSTS})
   LEFT JOIN homes USING (pool) LEFT JOIN used USING (meter) WHERE upto IS NULL OR at_ns <= upto GROUP BY ALL)
 SELECT meter, charged, coalesce(used, 0) FROM charged LEFT JOIN used USING (meter) WHERE charged > coalesce(used, 0) + requests
 ORDER BY meter

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tightrope.serve.ledger.meter import SECOND
-from tightrope.serve.ledger.rows import COLUMNS, Machines
+from tightrope.serve.ledger.rows import COLUMNS, COSTS, Machines
 from tightrope.serve.ledger.totals import Totals, read_totals
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _rebuilt(folder: Path) -> Totals:
         connection.register("lines", table)
         spent = "sum(coalesce(compute_nusd, 0)), sum(tokens_nusd + egress_nusd)"
         for tenant, pool, compute, beside in connection.execute(
-            f"SELECT tenant, pool, {spent} FROM lines WHERE kind IN ('request', 'escalated') AND at_ns >= ? GROUP BY ALL",
+            f"SELECT tenant, pool, {spent} FROM lines WHERE {COSTS} AND at_ns >= ? GROUP BY ALL",
             [totals.begins_ns],
         ).fetchall():
             totals.add_spent(tenant, pool, int(compute), int(beside))

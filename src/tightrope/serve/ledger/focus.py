@@ -13,15 +13,16 @@ from pathlib import Path
 from tightrope.base.errors import InputError
 from tightrope.serve.ledger.journal import HOUR, utc
 from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.rows import COSTS
 from tightrope.serve.ledger.total import COLUMNS, Total, total
 from tightrope.serve.ledger.totals import month_of
 from tightrope.serve.records import NUSD_PER_USD
 
 PROVIDERS = {"aws": "AWS", "azure": "Microsoft", "gcp": "Google Cloud"}
 CATEGORY, SUBCATEGORY = "AI and Machine Learning", "Other (AI and Machine Learning)"
-PLACES = """
+PLACES = f"""
 SELECT pool, max_by(cloud, at_ns), max_by(region, at_ns), max_by(machine, at_ns), max_by(offer, at_ns) FROM (
-  SELECT pool, cloud, region, machine, offer, at_ns FROM lines WHERE kind IN ('request', 'escalated') UNION ALL
+  SELECT pool, cloud, region, machine, offer, at_ns FROM lines WHERE {COSTS} UNION ALL
   SELECT meter, cloud, region, machine, offer, at_ns FROM lines WHERE kind = 'machines')
 GROUP BY pool
 """

@@ -127,6 +127,7 @@ class Ledger:
         while before is not None:
             rows.append(self._row("escalated", call, before, status, at_ns, total_ms))
             before = before.escalated_from
+        rows += [self._row("lost", call, lost, status, at_ns, total_ms) for lost in call.lost]
         with self._journal.lock:
             try:
                 self._journal.append(at_ns, rows)
@@ -230,13 +231,19 @@ class Ledger:
         return self._zero_ns + int(now_s * SECOND)
 
     def _row(
-        self, kind: Literal["request", "escalated"], call: Call, reply: Reply | None, status: int, at_ns: int, total_ms: float
+        self,
+        kind: Literal["request", "escalated", "lost"],
+        call: Call,
+        reply: Reply | None,
+        status: int,
+        at_ns: int,
+        total_ms: float,
     ) -> Request:
         """Return the line of a request; of one that nothing answered not even the model, which could be any text."""
         caller = call.caller
         if reply is None:
             return Request(
-                "request", 0, at_ns, call.identity[:LONGEST], call.lost_nusd, 0, status, caller.tenant, caller.key, call.traffic_class,
+                "request", 0, at_ns, call.identity[:LONGEST], 0, 0, status, caller.tenant, caller.key, call.traffic_class,
                 call.tag[:LONGEST], total_ms=total_ms,
             )  # fmt: skip
         machine, offer, cloud, region = self._places.get(reply.pool, ("", "", "", ""))

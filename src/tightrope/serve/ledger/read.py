@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tightrope.base.errors import InputError, Where
 from tightrope.serve.ledger.compact import connect, lines_sql, quoted
 from tightrope.serve.ledger.journal import HOUR, hour_name
+from tightrope.serve.ledger.rows import COSTS
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,8 +57,7 @@ class Reader:
         """Make ``requests`` a table of the requests that ended in this time, its last instant included; it opens few files."""
         first, last = hour_name(from_ns - HOUR), hour_name(to_ns + HOUR)
         self._view("near", first, last)
-        kinds = "kind IN ('request', 'escalated')"
-        self.rows(f"CREATE OR REPLACE VIEW requests AS FROM near WHERE {kinds} AND at_ns > {from_ns} AND at_ns <= {to_ns}")
+        self.rows(f"CREATE OR REPLACE VIEW requests AS FROM near WHERE {COSTS} AND at_ns > {from_ns} AND at_ns <= {to_ns}")
 
     def _view(self, name: str, first: str, last: str = "~") -> None:
         """Make a table of the files of hours between two; where there are none, an empty one."""

@@ -12,9 +12,12 @@ LONGEST = 64
 
 
 class Request(Struct, omit_defaults=True):
-    """One request; of a cascade, what the small model took before is a line of its own of the kind ``escalated``."""
+    """One request, or a cost of one that is a line of its own.
 
-    kind: Literal["request", "escalated"]
+    ``escalated`` is what the small model of a cascade took before, ``lost`` an attempt that came to nothing, on the pool where it was made.
+    """
+
+    kind: Literal["request", "escalated", "lost"]
     seq: int
     at_ns: int
     """Of its end, UTC, since 1970."""
@@ -91,6 +94,8 @@ class Event(Struct, omit_defaults=True):
     nusd: int = 0
 
 
+COSTS = "kind IN ('request', 'escalated', 'lost')"
+"""SQL of the lines that say what requests cost."""
 COLUMNS: dict[str, tuple[str, str]] = {
     "kind": ("VARCHAR", "'torn'"),
     "seq": ("BIGINT", "NULL"),

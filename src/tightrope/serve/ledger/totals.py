@@ -119,7 +119,7 @@ class Totals(Struct):
         kind = row["kind"]
         if kind == "machines":
             self.add_machines(msgspec.convert(row, Machines))
-        elif kind in {"request", "escalated"}:
+        elif kind in {"request", "escalated", "lost"}:
             self.add_request(msgspec.convert(row, Request))
         else:
             self.see(row["seq"], row["at_ns"])

@@ -99,13 +99,18 @@ class OpenInference:
         """The model's tensors, as its servers say; None where none has said."""
         return Signature(self.model.inputs, self.model.outputs) if self.model.inputs else None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the servers are engines of our own, by what they say."""
+        return self.model.platform == ours.PLATFORM
+
     def is_healthy(self, status: int) -> bool:
         """Return whether a server says that it is ready; Triton says 400 where it is not."""
         return status < 300
 
     def _is_ours(self, call: Call) -> bool:
         """Return whether texts go to an engine of our own."""
-        return self.model.platform == ours.PLATFORM and isinstance(call.inputs, tuple)
+        return self.is_ours and isinstance(call.inputs, tuple)
 
     def _texts(self, texts: tuple[str, ...]) -> Tensors:
         """Return the tensor of texts that the model takes."""

@@ -190,7 +190,8 @@ class UpstreamPool:
     def _lose(self, call: Call, use: Use) -> None:
         """Note what an attempt cost that came to nothing."""
         nusd = self._meter.end(use, time.monotonic())
-        call.lost_nusd = None if nusd is None or call.lost_nusd is None else call.lost_nusd + nusd
+        if nusd != 0:
+            call.lost.append(Reply(self.pool.name, self.pool.variant, compute_nusd=nusd, machine_s=use.machine_s))
 
     def _whole(self, call: Call, asked: Asked, got: Got, reply: Reply, use: Use, began_s: float) -> Reply:
         """Return the reply of an answer that is not streamed."""
@@ -234,7 +235,8 @@ class UpstreamPool:
         reply.tokens_nusd = price_nusd(reply, pool.usd_per_million_input_tokens, pool.usd_per_million_output_tokens)
         reply.egress_nusd = ceil(sent_bytes * pool.usd_per_gb_egress * NUSD_PER_GB_BYTE)
         reply.service_s = now_s - began_s
-        self._metrics.batch(pool.name, 1, reply.service_s)
+        if not self._oip.is_ours:  # else its batches are of several requests, and it shows them itself
+            self._metrics.batch(pool.name, 1, reply.service_s)
 
     # ---------------------------------------------------------------------------------------------------------- the replicas
 
