@@ -125,10 +125,28 @@ def test_a_notice_makes_it_leave_and_a_hint_does_not(work: Work) -> None:
 
         await drain.heed(said(), lambda notice: heard.append((notice.identity, drain.ready)))
         await drain.left()
-        assert heard == [("1", True), ("2", True)]
+        assert heard == [("1", True), ("2", False)]
         assert (drain.state, drain.why) == ("leaving", "spot notice")
 
     asyncio.run(leave())
+
+
+def test_a_notice_that_can_not_be_written_down_makes_it_leave_all_the_same(work: Work, caplog: pytest.LogCaptureFixture) -> None:
+    async def leave() -> None:
+        drain = work.drain()
+
+        async def said() -> AsyncIterator[Notice]:
+            yield Notice("hint", "1")
+            yield Notice("taken", "2", 150.0)
+
+        def told(notice: Notice) -> None:
+            raise OSError(28, notice.identity)
+
+        await drain.heed(said(), told)
+        assert not drain.ready
+
+    asyncio.run(leave())
+    assert [record.levelname for record in caplog.records].count("ERROR") == 2
 
 
 # ---------------------------------------------------------------------------------------------------------------- POST /drain

@@ -114,6 +114,24 @@ def test_aws_says_when_the_machine_goes() -> None:
     assert standing.asked.count("PUT /latest/api/token") == 1, "a token is used again"
 
 
+def test_an_answer_that_comes_in_pieces_is_read_whole() -> None:
+    imds = Imds(action=action(120))
+
+    async def in_pieces(request: web.Request) -> web.StreamResponse:
+        whole = await imds(request)
+        if not isinstance(whole, web.Response) or not request.path.endswith("instance-action") or whole.text is None:
+            return whole
+        response = web.StreamResponse(status=whole.status)
+        await response.prepare(request)
+        for piece in (whole.text[:10], whole.text[10:]):
+            await response.write(piece.encode())
+            await asyncio.sleep(0.05)
+        return response
+
+    (notice,) = heard(Standing(in_pieces), "aws")
+    assert 90 < left_s(notice) <= 121
+
+
 def test_aws_hints_once() -> None:
     imds = Imds(hint='{"noticeTime": "2020-10-27T08:22:00Z"}', action=action(60, "stop"), quiet=9)
     first, last = heard(Standing(imds), "aws", most=9)

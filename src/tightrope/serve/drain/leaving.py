@@ -108,12 +108,15 @@ class Drain:
         return let_go
 
     async def heed(self, notices: AsyncIterator[Notice], told: Callable[[Notice], object]) -> None:
-        """Leave when a cloud says that this machine is taken; ``told`` hears every notice, hints too."""
+        """Leave when a cloud says that this machine is taken; ``told`` hears every notice, hints too, and holds nothing up."""
         async for notice in notices:
-            told(notice)
-            log.warning("the cloud says that this machine is %s", "taken" if notice.kind == "taken" else "likelier to be taken")
             if notice.kind == "taken":
                 self.leave("spot notice", notice.deadline_s)
+            log.warning("the cloud says that this machine is %s", "taken" if notice.kind == "taken" else "likelier to be taken")
+            try:
+                told(notice)
+            except Exception:
+                log.exception("the notice could not be written down")
 
     def route(self, authenticate: Callable[[Request], Awaitable[Caller]]) -> Route:
         """Return ``POST /drain``: for this machine alone, and where keys are asked for, for one with the scope ``admin``.

@@ -62,7 +62,9 @@ class Metadata:
                 allow_redirects=False,
                 timeout=ClientTimeout(total=within_s, sock_connect=ASK_S),
             ) as answer:
-                read = await answer.content.read(MOST_BYTES)
+                read = b""
+                while len(read) < MOST_BYTES and (part := await answer.content.read(MOST_BYTES - len(read))):
+                    read += part
                 said = Said(answer.status, read.decode("utf-8", "replace"), answer.headers)
         except (ClientError, TimeoutError, OSError) as error:
             raise Unanswered(type(error).__name__) from error
