@@ -33,6 +33,8 @@ class PoolCase:
     """The pool it stands in for, itself or a serverless one: none."""
     wakes: bool = False
     """Whether a request starts a machine where none is scheduled."""
+    lengths: bool = False
+    """Whether a request engine's times depend on length."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ def some_pools(draw: st.DrawFn) -> tuple[PoolCase, ...]:
             serverless=draw(st.sampled_from([False, False, True])),
             backs=draw(st.integers(0, count - 1)),
             wakes=draw(st.booleans()),
+            lengths=draw(st.booleans()),
         )
         for p in range(count)
     )
@@ -199,6 +202,16 @@ def an_engine(case: Case, token: bool, random: Random) -> EngineModel:
     )
 
 
+def an_engine_by_length(case: Case, random: Random) -> RequestEngine:
+    """Return a request engine whose times depend on length: each member of a batch adds less than it takes alone, or as good as all."""
+    pace, size = random.choice([0.1, 1.0, 10.0]), int(random.integers(1, 9))
+    lengths = np.unique(random.integers(1, 200, random.integers(1, 5)))
+    fixed_s, each_s = pace * random.uniform(0.0, 1.0), pace * random.uniform(0.002, 0.02)
+    grid = fixed_s + each_s * np.outer(np.arange(1, size + 1) ** random.uniform(0.6, 1.0), lengths ** random.uniform(0.8, 1.2))
+    grid = np.maximum.accumulate(np.maximum.accumulate(grid * random.uniform(0.97, 1.03, grid.shape), axis=0), axis=1)
+    return RequestEngine(tuple(grid[:, -1].tolist()), 0.0, tuple(lengths.tolist()), tuple(map(tuple, grid.tolist())))
+
+
 def a_pool(case: Case, p: int, random: Random) -> FleetPool:
     """Return a pool of 0 to 3 scheduled machines; some have none at all, and some of those could have had, or stand in for others."""
     mine = case.pools[p]
@@ -209,7 +222,7 @@ def a_pool(case: Case, p: int, random: Random) -> FleetPool:
     return FleetPool(
         name=f"pool {p}",
         group=f"group {mine.group}",
-        engine=an_engine(case, mine.token, random),
+        engine=an_engine_by_length(case, random) if mine.lengths and not mine.token else an_engine(case, mine.token, random),
         engines_per_machine=mine.engines,
         requests_per_s=random.uniform(0.01, 0.1),
         start_s=start_s,

@@ -4,9 +4,10 @@ import heapq
 import math
 from collections import deque
 
+from reference_lengths import LOOKED_AT, Waits, fits_in, time_s, together, waits_for_more
 from reference_parts import Answers, Blocks, Engine, Machine, Request, holds, step_s
 
-from tightrope.base.records import TokenEngine
+from tightrope.base.records import RequestEngine, TokenEngine
 from tightrope.replay.records import ANSWERED, Fleet, FleetPool
 
 SPARE_PLACES = 4
@@ -82,6 +83,9 @@ class Engines:
 
     def begin_batch(self, engine: Engine, pool: FleetPool, now_s: float) -> None:
         """Start a batch if a full or a partial one is due, filled up with work that can wait where nobody else is left."""
+        if pool.engine.lengths:
+            self.begin_batch_by_length(engine, pool, now_s)
+            return
         times_s = pool.engine.service_s
         if 0 < len(engine.queue) < len(times_s) and now_s < self.batch_due_s(engine, pool):
             self.work(engine, "wait", now_s, self.batch_due_s(engine, pool))
@@ -105,6 +109,92 @@ class Engines:
         first, one_more_s = engine.queue.first, pool.engine.service_s[len(engine.queue)]
         late_s = first.time_s + self.fleet.classes[first.kind].answer_within_s - one_more_s
         return min(first.time_s + pool.max_wait_s, late_s)
+
+    def begin_batch_by_length(self, engine: Engine, pool: FleetPool, now_s: float) -> None:
+        """Start a batch of requests whose lengths go together, unless the engine had better wait for more of them."""
+        model = pool.engine
+        if 0 < len(engine.queue) < model.max_batch and pool.max_wait_s > 0.0:
+            due_s = self.due_by_length_s(engine, pool)
+            if now_s < due_s:
+                self.work(engine, "wait", now_s, due_s)
+                return
+        engine.running = self.those_together(engine, model, now_s)
+        if not engine.queue:
+            self.add_what_can_wait(engine, pool, now_s)
+        if not engine.running:
+            self.rest(engine)
+            return
+        for request in engine.running:
+            self.take_up(engine, request, now_s)
+        duration_s = time_s(model, len(engine.running), max(row.prompt for row in engine.running))
+        self.work(engine, "batch", now_s, now_s + duration_s)
+
+    def waits(self, request: Request, now_s: float) -> Waits:
+        """Return a request as one that is looked at."""
+        kind = self.fleet.classes[request.kind]
+        due_s = request.deadline_s if kind.deferrable else request.time_s + kind.answer_within_s
+        return Waits(request.prompt, due_s - now_s)
+
+    def due_by_length_s(self, engine: Engine, pool: FleetPool) -> float:
+        """Return when a batch that is not full starts, where times depend on length."""
+        lengths, first = [row.prompt for row in engine.queue], engine.queue.first
+        wait_s = pool.max_wait_s if waits_for_more(pool.engine, lengths, engine.arrivals_s) else 0.0
+        late_s = (
+            first.time_s + self.fleet.classes[first.kind].answer_within_s - time_s(pool.engine, len(lengths) + 1, max(lengths))
+        )
+        return min(first.time_s + wait_s, late_s)
+
+    def those_together(self, engine: Engine, model: RequestEngine, now_s: float) -> list[Request]:
+        """Take those of the queue that go together: of its first priority where that could fill a batch, else of all."""
+        most = min(model.max_batch, len(engine.queue))
+        looked_at = list(engine.queue)[: max(most, LOOKED_AT)]
+        first = [row for row in looked_at if row.priority == looked_at[0].priority]
+        rows = first if len(first) >= most else looked_at
+        taken = [rows[place] for place in together(model, [self.waits(row, now_s) for row in rows], most)] if rows else []
+        for request in taken:
+            engine.queue.rows.remove(request)
+        return taken
+
+    def add_what_can_wait(self, engine: Engine, pool: FleetPool, now_s: float) -> None:
+        """Fill a batch up with work that can wait, or make one of it."""
+        rows = self.first_that_can_wait(engine, pool)
+        if not engine.running:
+            taken = self.that_can_wait_together(engine.machine.pool, rows, now_s)
+        else:
+            taken, batch = [], [self.waits(row, now_s) for row in engine.running]
+            for row in rows:
+                room = len(batch) < min(pool.engine.max_batch, pool.deferrable_limit)
+                if room and fits_in(pool.engine, batch, self.waits(row, now_s)):
+                    taken.append(row)
+                    batch.append(Waits(row.prompt, -math.inf))
+        for row in taken:
+            self.deferred[row.kind].remove(row)
+            engine.running.append(row)
+
+    def first_that_can_wait(self, engine: Engine, pool: FleetPool) -> list[Request]:
+        """Return the first requests that the engine may take, of the classes' next ones that which is due first."""
+        if not engine.machine.open or not pool.deferrable_limit:
+            return []
+        mine = [kind for kind in range(len(self.deferred)) if self.may_defer(kind, engine.machine.pool)]
+        queues, rows = [list(self.deferred[kind]) for kind in mine], []
+        while any(queues) and len(rows) < LOOKED_AT:
+            rows.append(min((queue for queue in queues if queue), key=lambda queue: queue[0].deadline_s).pop(0))
+        return rows
+
+    def that_can_wait_together(self, p: int, rows: list[Request], now_s: float) -> list[Request]:
+        """Return those that go together and take an engine no longer than a quarter of the shortest promise."""
+        if not rows:
+            return []
+        pool, model = self.pools[p], self.pools[p].engine
+        g = self.fleet.groups.index(pool.group)
+        answers = [self.fleet.share[kind, g].any() or self.fleet.allowed[kind, p] for kind in range(len(self.fleet.classes))]
+        kinds = [kind for kind, mine in zip(self.fleet.classes, answers, strict=True) if mine]
+        room_s = 0.25 * min(kind.answer_within_s for kind in kinds)
+        looked_at = [self.waits(row, now_s) for row in rows]
+        alone_s = time_s(model, 1, looked_at[0].length)
+        most = 1 if alone_s > room_s else min(model.max_batch, pool.deferrable_limit)
+        looked_at = [Waits(row.length, min(row.left_s, room_s)) for row in looked_at]
+        return [rows[place] for place in together(model, looked_at, most)]
 
     def end_batch(self, engine: Engine, now_s: float) -> None:
         """Answer all of a batch."""

@@ -110,6 +110,7 @@ class Machines(Engines):
         """Queue a request on an engine, which looks at it at once unless it is in the midst of something."""
         request.pool = engine.machine.pool
         engine.queue.join(request)
+        engine.arrivals_s.append(now_s)
         if engine.doing in {"nothing", "wait"}:
             self.begin(engine, now_s)
         elif engine.queue.first is request:
@@ -191,6 +192,7 @@ class Machines(Engines):
         for engine in machine.engines:
             self.rest(engine)
             engine.blocks.clear()
+            engine.arrivals_s.clear()
 
     def tell_to_go(self, machine: Machine, now_s: float) -> None:
         """Let a machine finish what it has."""

@@ -212,6 +212,8 @@ class Engine:
     """Whether a new first request of the queue ends the run at the end of this step."""
     begun_s: float = 0.0
     end_s: float = math.inf
+    arrivals_s: list[float] = field(default_factory=list)
+    """When requests came to it since its machine started, where it asks how many come."""
 
     @property
     def working(self) -> bool:

@@ -78,3 +78,12 @@ def test_both_engines_tell_the_same_story(case: "CASES.Case") -> None:
     fast, slow = replays(case)
     check_alike(fast, slow)
     check_sound(replace(slow, traffic=fast.traffic))  # the traffic that the reference returns lacks what goes on
+
+
+@settings(
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(CASES.cases())
+def test_both_engines_tell_the_same_story_of_batches_by_length(case: "CASES.Case") -> None:
+    pools = tuple(replace(pool, token=False, lengths=True) for pool in case.pools)
+    check_alike(*replays(replace(case, pools=pools, load=1.5)))

@@ -4,7 +4,7 @@ Every number's name carries its unit; arrays state shape and dtype. Money is flo
 in the price catalogue (``catalogue.py``).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal, TypeAlias
 
@@ -188,15 +188,30 @@ class ModelVariant:
 
 @dataclass(frozen=True, slots=True)
 class RequestEngine:
-    """A server that runs batches: ``service_s[b - 1]`` is the time of a batch of ``b``; the longest is the maximum batch."""
+    """A server that runs batches: ``service_s[b - 1]`` is the time of a batch of ``b``; the longest is the maximum batch.
+
+    Where it is known by length, ``service_by_length_s[b - 1][k]`` is the time of a batch of ``b`` padded to ``lengths[k]`` (ascending,
+    in input tokens), and ``service_s`` that of one of the longest. Linear between lengths, in proportion beyond the last.
+    """
 
     service_s: tuple[float, ...]
     load_s: float
+    lengths: tuple[int, ...] = ()
+    service_by_length_s: tuple[tuple[float, ...], ...] = ()
 
     @property
     def max_batch(self) -> int:
         """The largest batch that was profiled."""
         return len(self.service_s)
+
+    def limited(self, max_batch: int) -> "RequestEngine":
+        """Return the engine with batches of at most ``max_batch``."""
+        return replace(self, service_s=self.service_s[:max_batch], service_by_length_s=self.service_by_length_s[:max_batch])
+
+    def faster(self, speed: float) -> "RequestEngine":
+        """Return the engine ``speed`` times as fast, its loading as it was."""
+        by_length = tuple(tuple(time_s / speed for time_s in row) for row in self.service_by_length_s)
+        return replace(self, service_s=tuple(time_s / speed for time_s in self.service_s), service_by_length_s=by_length)
 
 
 @dataclass(frozen=True, slots=True)

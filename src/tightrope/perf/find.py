@@ -34,7 +34,7 @@ def limit_batch(profile: Profile, max_batch: int) -> Profile:
     if max_batch == 0:
         return profile
     if isinstance(engine, RequestEngine):
-        return replace(profile, engine=replace(engine, service_s=engine.service_s[:max_batch]))
+        return replace(profile, engine=engine.limited(max_batch))
     return replace(profile, engine=replace(engine, max_sequences=min(engine.max_sequences, max_batch)))
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tightrope.base.records import IntArray
+from tightrope.base.records import IntArray, RequestEngine
 from tightrope.replay.records import Fleet, Traffic
 
 
@@ -47,6 +47,8 @@ def check_fleet(fleet: Fleet) -> None:
         for name in ("requests_per_s", "concurrency", "engines_per_machine"):
             value = getattr(pool, name)
             _expect(value > 0, f"pool {pool.name!r}: {name}", f"{value:g}", "more than 0")
+        if isinstance(pool.engine, RequestEngine):
+            _check_lengths(f"pool {pool.name!r}", pool.engine)
     names, followed = {item.name: item for item in fleet.classes}, [item.follows for item in fleet.classes if item.follows]
     _expect(len(set(followed)) == len(followed), "classes", "two classes that follow one", "one at most")
     for item in fleet.classes:
@@ -62,6 +64,26 @@ def check_fleet(fleet: Fleet) -> None:
     _expect(entries > 0, "cache.entries", f"{entries}", "1 or more, or no cache")
     _expect(fleet.scaling.sync_s > 0.0, "scaling.sync_s", f"{fleet.scaling.sync_s:g} s", "more than 0")
     _expect(fleet.scaling.metric_lag_s >= 0.0, "scaling.metric_lag_s", f"{fleet.scaling.metric_lag_s:g} s", "0 or more")
+
+
+def _check_lengths(at: str, engine: RequestEngine) -> None:
+    """Refuse times by length that are not a table of every batch at every length, or lengths that do not rise."""
+    sizes = {len(row) for row in engine.service_by_length_s}
+    _expect(
+        sizes in ({len(engine.lengths)}, set()),
+        f"{at}: service_by_length_s",
+        f"rows of {sizes}",
+        f"{len(engine.lengths)} lengths",
+    )
+    rows = engine.max_batch if engine.lengths else 0
+    _expect(
+        len(engine.service_by_length_s) == rows,
+        f"{at}: service_by_length_s",
+        f"{len(engine.service_by_length_s)} rows",
+        f"{rows}",
+    )
+    rise = all(a < b for a, b in zip((0, *engine.lengths), engine.lengths, strict=False))
+    _expect(rise, f"{at}: lengths", f"{engine.lengths}", "rising ones of 1 or more")
 
 
 def _expect(holds: bool, what: str, got: str, expected: str) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray, RequestEngine, ScalingLimit, ScalingPolicy, TokenEngine
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
+from tightrope.policy.batch import ROOM, WINDOW
 from tightrope.replay.records import ENDINGS, SPOT_NOTICE_S, Drill, Fleet, FleetPool, Traffic
 from tightrope.replay.state import (
     CLASS,
@@ -23,6 +24,7 @@ from tightrope.replay.state import (
     SAMPLE,
     SETTINGS,
     SLOT,
+    WINDOW_ROWS,
     WORK,
     Rows,
     World,
@@ -67,6 +69,7 @@ def lay_out(
     windows = max(int(settings.up_rounds[0]), int(settings.down_rounds[0]))
     frames = max(int((row.kv_capacity // row.block_tokens) if row.block_tokens else 0) for row in pools)
     counts, kept = (len(fleet.classes), len(METRICS)), requests if results else 0
+    looked_at = max(WINDOW, int(pools.max_batch.max())) if pools.knots.any() else 0
     return World(
         settings=settings,
         pools=pools,
@@ -101,6 +104,11 @@ def lay_out(
         going_on=np.full((2, 2), NONE),
         next_part=next_part,
         service_s=lay_services(fleet),
+        by_length_s=lay_services_by_length(fleet, pools),
+        lengths=lay_lengths(fleet, pools),
+        window=np.zeros((WINDOW_ROWS, looked_at), dtype=np.int64),
+        slack_s=np.zeros(looked_at),
+        cursor=np.full(len(fleet.classes), NONE),
         floor=np.stack([pool.schedule for pool in fleet.pools]).astype(np.int64),
         share=np.ascontiguousarray(fleet.share, dtype=np.float64),
         lifetimes=np.random.default_rng(seed).exponential(size=(2, LIFETIMES)),
@@ -217,6 +225,7 @@ def lay_pools(fleet: Fleet) -> Rows:
         row["failures_per_s"] = pool.failures_per_hour / SECONDS_PER_HOUR
         waiting = [may and item.deferrable and not serverless for may, item in zip(allowed, fleet.classes, strict=True)]
         row["classes"] = sum(1 << c for c, may in enumerate(waiting) if may)
+        row["room_s"] = ROOM * _shortest_promise_s(fleet, pool, allowed)
         row["first_machine"], row["first_slot"] = machine, slot
         machine, slot = machine + machines, slot + machines * pool.engines_per_machine
         row["end_machine"], row["end_slot"] = machine, slot
@@ -228,6 +237,12 @@ def _places(pool: FleetPool) -> int:
     return max(pool.ceiling, int(pool.schedule.max()))
 
 
+def _shortest_promise_s(fleet: Fleet, pool: FleetPool, allowed: np.ndarray) -> float:
+    """Return the least time in which one of the classes that a pool answers is to be answered; ``allowed`` is bool[classes]."""
+    answers = fleet.share[:, fleet.groups.index(pool.group)].any(axis=1) | allowed
+    return min((item.answer_within_s for item, mine in zip(fleet.classes, answers, strict=True) if mine), default=math.inf)
+
+
 def lay_engine(row: Rows, pool: FleetPool) -> None:
     """Lay the engine of a pool out."""
     engine = pool.engine
@@ -236,7 +251,8 @@ def lay_engine(row: Rows, pool: FleetPool) -> None:
         for name in ("overhead_s", "weights_s", "per_token_s", "per_cached_token_s", "max_sequences", "chunk_tokens"):
             row[name] = getattr(engine, name)
     else:
-        row["max_batch"] = engine.max_batch
+        row["max_batch"], row["knots"] = engine.max_batch, len(engine.lengths)
+        row["counts"] = bool(engine.lengths) and pool.max_wait_s > 0.0
     row["max_wait_s"], row["deferrable_limit"] = pool.max_wait_s, pool.deferrable_limit
 
 
@@ -257,6 +273,25 @@ def lay_services(fleet: Fleet) -> FloatArray:
     table = np.zeros((len(times), max(len(row) for row in times)))
     for row, values in zip(table, times, strict=True):
         row[: len(values)] = values
+    return table
+
+
+def lay_services_by_length(fleet: Fleet, pools: Rows) -> FloatArray:
+    """Return the batch times of request engines by length, float64[pools, largest batch, most lengths]; zero where they are not known."""
+    knots = int(pools.knots.max())
+    table = np.zeros((len(pools), int(pools.max_batch.max()) if knots else 0, knots))
+    for row, pool in zip(table, fleet.pools, strict=True):
+        if isinstance(pool.engine, RequestEngine) and pool.engine.lengths:
+            row[: pool.engine.max_batch, : len(pool.engine.lengths)] = pool.engine.service_by_length_s
+    return table
+
+
+def lay_lengths(fleet: Fleet, pools: Rows) -> IntArray:
+    """Return the lengths at which batch times are known, int64[pools, most lengths]."""
+    table = np.zeros((len(pools), int(pools.knots.max())), dtype=np.int64)
+    for row, pool in zip(table, fleet.pools, strict=True):
+        if isinstance(pool.engine, RequestEngine):
+            row[: len(pool.engine.lengths)] = pool.engine.lengths
     return table
 
 

@@ -235,6 +235,9 @@ def stop_machine(world: World, index: int, now_s: float) -> None:
         for slot in range(first, end):
             world.slots[slot].occupied = 0
             clear(world.slots[slot], world.frames[slot], world.buckets[slot])
+    if world.pools[world.machines[index].pool].counts:
+        for slot in range(first, end):
+            world.slots[slot].rate_per_s = 0.0
 
 
 @jit

@@ -4,6 +4,7 @@ from tightrope.policy.admit import may_enter
 from tightrope.policy.route import expected_wait, pick_by_share
 from tightrope.replay.answers import answer_from_cache, end_request, forget
 from tightrope.replay.compiled import jit
+from tightrope.replay.lengths import count_arrival
 from tightrope.replay.lists import pop, push
 from tightrope.replay.machines import block_of, can_start, set_event, set_load, start_instance, start_slot
 from tightrope.replay.queues import first_waiting, holds, push_waiting
@@ -83,6 +84,8 @@ def join(world: World, index: int, request: int, now_s: float) -> None:
     slot = world.slots[index]
     world.requests[request].pool = slot.pool
     push_waiting(world, index, request)
+    if world.pools[slot.pool].counts:
+        count_arrival(world, index, now_s)
     if slot.mode in (IDLE, WAITING):
         start_slot(world, index, now_s)
         return

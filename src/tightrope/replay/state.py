@@ -28,6 +28,9 @@ WORKING = (DECODING, STEPPING, BATCHING)
 NO_DRILL, ZONE_LOSS, SPOT_ZONE_LOSS, SPOT_STORM, METRICS_LOSS = map(_code, range(5))
 ANSWERED, CACHED, SHED, TOO_LARGE, NO_POOL, UNANSWERED = map(_code, range(6))
 """As in ``ENDINGS``."""
+WINDOW_ROWS = 6
+REQUESTS, LINE, LENGTH, ORDER, CHOSEN, TAKEN = map(_code, range(WINDOW_ROWS))
+"""Rows of ``World.window``: the request, the queue it is in, its length; places by length; places chosen; whether a place is taken."""
 METRICS = ("queue", "ttft", "tpot", "latency")
 QUEUE_S, TTFT_S, TPOT_S, LATENCY_S = map(_code, range(4))
 NONE, FIRST, ONE = _code(-1), _code(0), _code(1)
@@ -42,23 +45,25 @@ def _dtype(whole: str, real: str) -> np.dtype:
 
 
 POOL = _dtype(
-    "token_engine kv_capacity max_sequences chunk_tokens block_tokens max_batch group engines zones deferrable_limit classes ceiling "
-    "serverless backs first_machine end_machine first_slot end_slot present used wanted woken",
+    "token_engine kv_capacity max_sequences chunk_tokens block_tokens max_batch knots counts group engines zones deferrable_limit classes "
+    "ceiling serverless backs first_machine end_machine first_slot end_slot present used wanted woken",
     "overhead_s weights_s per_token_s per_cached_token_s max_wait_s weight start_s load_s keep_alive_s interruptions_per_s "
-    "failures_per_s target cooldown_s active_s",
+    "failures_per_s target cooldown_s active_s room_s",
 )
 """``classes`` has a bit per deferrable class the pool may run; ``weight`` is requests/s of an engine, ``target`` what the
 autoscaler steers a machine to; ``present`` counts machines that start or are ready, ``used`` all that are not off. ``woken`` says
-that it runs though nothing is scheduled, ``active_s`` when a request of its was last there; a negative ``cooldown_s`` is none."""
+that it runs though nothing is scheduled, ``active_s`` when a request of its was last there; a negative ``cooldown_s`` is none.
+Of request engines whose times depend on length, ``knots`` is at how many they are known (0: they do not), ``counts`` says that arrivals
+are counted, since partial batches may wait, and ``room_s`` is the longest that a batch of work that can wait may take."""
 SLOT = _dtype(
     "pool machine mode waiting reading sequences step steps cached occupied progress prompt_tokens spared complete "
     "closed idle_blocks idle_head idle_tail free_frame",
-    "begin_s base_s growth_s busy_s",
+    "begin_s base_s growth_s busy_s rate_per_s counted_s",
 )
 """One engine. ``step`` counts decode steps, ``cached`` the tokens of decoding sequences, ``occupied`` the KV cache in use. ``reading``
 prompts are read in the running step, ``complete`` of them to their end, the last up to ``progress``;
 ``spared`` is what the prefix cache spared them. ``steps``, ``base_s`` and ``growth_s`` describe the running decode run; ``closed``
-says that the machine drains; ``idle_…`` and ``free_frame`` head lists of prefix blocks."""
+says that the machine drains; ``idle_…`` and ``free_frame`` head lists of prefix blocks. ``rate_per_s`` came up to ``counted_s``."""
 MACHINE = _dtype("pool state zone", "ready_s interrupt_s fail_s kill_s on_since_s idle_since_s")
 REQUEST = _dtype(
     "number traffic_class level input_tokens output_tokens written pool next order spared shared first_block listed_blocks key attempts",
@@ -124,6 +129,11 @@ class World(NamedTuple):
     going_on: IntArray  # [2, 2]: requests that go on from one answered by an engine, or from the cache
     next_part: IntArray  # [requests], or [0]: the request that goes on from each, NONE where none does
     service_s: FloatArray  # [pools, largest batch]
+    by_length_s: FloatArray  # [pools, largest batch, most lengths], or [pools, 0, 0] where no engine knows lengths
+    lengths: IntArray  # [pools, most lengths]
+    window: IntArray  # [WINDOW_ROWS, requests looked at]: the first of what waits, while a batch is chosen
+    slack_s: FloatArray  # [requests looked at]
+    cursor: IntArray  # [classes]: how far the queues of work that can wait were looked at
     floor: IntArray  # [pools, blocks of the week] scheduled machines
     share: FloatArray  # [classes, groups, blocks of the week]
     lifetimes: FloatArray  # [2, draws] unit exponential: to interruption, to failure
