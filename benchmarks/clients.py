@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -114,8 +115,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio
         """Nothing more comes."""
@@ -167,10 +167,11 @@ class OpenLoop:
             if (ahead_s := self.began_s + due_s - loop.time()) > 0.0005:
                 await asyncio.sleep(ahead_s)
             asking.add(asyncio.create_task(self.ask(request, due_s)))
-        _, left = await asyncio.wait(asking, timeout=PATIENCE_S + ASKED_AGAIN * 2.0 * self.again)
+        done, left = await asyncio.wait(asking, timeout=PATIENCE_S + ASKED_AGAIN * 2.0 * self.again)
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*done)  # a fault of the client's own is raised
         return self.seen
 
     async def ask(self, request: bytes, due_s: float, again: int = 0) -> None:
