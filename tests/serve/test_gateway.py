@@ -36,11 +36,18 @@ class Book:
 
     def __init__(self) -> None:
         self.rows: list[tuple[Call, Reply | None, int]] = []
+        self.full = False
 
     def request(self, call: Call, reply: Reply | None, status: int, now_s: float) -> None:
         """Keep one row."""
         assert now_s >= call.arrived_s
         self.rows.append((call, reply, status))
+
+    def check_room(self) -> None:
+        """Say whether there is any."""
+        if self.full:
+            msg = "full"
+            raise Unavailable(msg)
 
 
 class Bench:
@@ -158,6 +165,15 @@ def test_what_is_turned_away_is_written_down(make_call: Callable[..., Call]) -> 
     with pytest.raises(TooMany, match="in time"):
         bench.ask(make_call(arrived_s=2.0))
     assert [row[2] for row in bench.book.rows] == [200, 429, 429]
+    assert bench.gateway.in_flight == 0
+
+
+def test_nothing_is_answered_whose_cost_can_not_be_written_down(make_call: Callable[..., Call]) -> None:
+    bench = Bench()
+    bench.book.full = True
+    with pytest.raises(Unavailable):
+        bench.ask(make_call("m", "x"))
+    assert not bench.pools["a"].asked
     assert bench.gateway.in_flight == 0
 
 

@@ -54,6 +54,10 @@ class Book(Protocol):
         """Write down a call that ended so, before its answer goes; raise ``Unavailable`` where it can not."""
         ...
 
+    def check_room(self) -> None:
+        """Raise ``Unavailable`` where nothing can be written down."""
+        ...
+
 
 class Gateway:
     """Takes calls the whole way; one for a process, on one event loop."""
@@ -237,6 +241,8 @@ class Gateway:
     def _enter(self, call: Call, pool: str, span: "Span | None") -> None:
         """Let a call in, or count that it was turned away."""
         try:
+            if self._book is not None:
+                self._book.check_room()
             self._admission.enter(call)
         except Refusal as refusal:
             self._unanswered(call, refusal, pool, span, "shed")

@@ -370,8 +370,9 @@ def test_a_great_fleet_of_dear_machines_is_written_down_too(world: Any) -> None:
 
 
 def test_what_a_full_disk_does_not_take_waits_and_then_stops_answers(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = world.ledger()
-    ledger.request(world.asked(ledger), None, 429, ledger._clock())
+    ledger, pool = world.ledger(), world.pool()
+    meter = world.meter(ledger, pool)
+    world.serve(ledger, meter, pool, 1.0)
     line = len(json.dumps(world.lines()[-1], separators=(",", ":"))) + 1
     write, room = os.write, 100
 
@@ -387,15 +388,58 @@ def test_what_a_full_disk_does_not_take_waits_and_then_stops_answers(world: Any,
         patch.setattr(journal.os, "write", full)
         patch.setattr(journal, "MOST_HELD_BYTES", 4 * line)
         for _ in range(4):
-            ledger.request(world.asked(ledger), None, 429, ledger._clock())
+            world.serve(ledger, meter, pool, 1.0)
+        ledger.check_room()
         with pytest.raises(Unavailable):
-            ledger.request(world.asked(ledger), None, 429, ledger._clock())
-        assert not ledger.writable
+            world.serve(ledger, meter, pool, 1.0)
+        with pytest.raises(Unavailable):
+            ledger.check_room()
+        held = ledger._journal.held
+        for _ in range(9):
+            ledger.request(world.asked(ledger), None, 503, ledger._clock())  # a refusal costs nothing: memory does not grow by it
+        assert ledger._journal.held == held
+        meter.resize(ledger._clock(), 2.0, 2.0)  # machines come all the same, and are paid for once
+        world.now_s += 10
     ledger.heartbeat()
-    assert ledger.writable
+    ledger.check_room()
     lines = world.lines()
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
-    assert len(lines) == 7
+    spent = world.total()
+    assert spent.nusd == sum(row.paid_nusd or 0 for row in spent.machines) > 0
+    with Reader(world.folder) as reader:
+        assert check(reader) == []
+
+
+def test_what_the_disk_never_takes_is_said_when_it_ends(
+    world: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = world.ledger()
+    world.open.remove(ledger)
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.os, "write", full)
+        ledger.request(world.asked(ledger), None, 429, ledger._clock())
+        ledger.close()
+    assert "2 lines of the ledger" in caplog.text
+    ledger._journal.append(0, ())  # nothing of what comes later goes into a file that is another's by now
+
+
+def test_what_a_gateway_spent_just_before_it_was_killed_counts_once_it_is_known_to_be_gone(world: Any) -> None:
+    one, two = world.ledger("one"), world.ledger("two")
+    pool = world.pool()
+    meter = world.meter(one, pool)
+    one.heartbeat()
+    world.serve(one, meter, pool, 60.0)
+    os.utime(world.folder / "one" / "checkpoint.json", (world.now_s, world.now_s))
+    world.kill(one)
+    two.heartbeat()
+    assert two.spent_this_month("acme") == 0
+    world.now_s += 70
+    two.heartbeat()
+    assert two.spent_this_month("acme") == 5_000_000
 
 
 def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:

@@ -7,20 +7,20 @@ its power loses no more than that.
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 
 import msgspec
 from msgspec import Struct
 
 from tightrope.base.errors import InputError, Where
 from tightrope.serve.ledger.meter import SECOND
-from tightrope.serve.refusals import Unavailable
 
 HOUR = 3600 * SECOND
 PATIENCE_S = 120.0
@@ -28,6 +28,7 @@ PACKING = b"p"
 """In the file of the lock, while it is another gateway's that packs."""
 MOST_HELD_BYTES = 16 * 2**20
 """Of lines that the disk does not take: so long answers go on, then they stop, since what they cost would be lost."""
+LOG = logging.getLogger(__name__)
 
 
 def hour_name(at_ns: int) -> str:
@@ -65,7 +66,7 @@ class Journal:
         self.folder = folder
         self.seq = 0
         """Of the last line."""
-        self.lock = Lock()
+        self.lock = RLock()
         """Held by whoever appends."""
         self.hour = ""
         self.offset = 0
@@ -73,7 +74,7 @@ class Journal:
         self._hour_ends = 0
         self._fd = -1
         self._ended: list[int] = []  # files of hours that ended, which the disk may not have yet
-        self._held = b""
+        self._held = bytearray()
         self._encode = msgspec.json.Encoder().encode
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -90,55 +91,57 @@ class Journal:
         """Bytes that the disk has not taken yet: 0 unless it is full or failing."""
         return len(self._held)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is held that nothing more may be answered."""
+        return len(self._held) > MOST_HELD_BYTES
+
     def append(self, at_ns: int, rows: Sequence[Struct]) -> None:
         """Write rows with their numbers, all in one go; the caller holds ``lock``.
 
-        Raises ``Unavailable`` where the disk has not taken lines for so long that too much is held, ``InputError`` where it never did.
+        What the disk does not take is held, and tried again with each ``sync``. Raises ``InputError`` where it never took any.
         """
+        lines = b""
         if at_ns >= self._hour_ends and not self._held:  # a line is never cut in two by the end of an hour
             try:
-                self._turn(at_ns)
+                lines = self._turn(at_ns)
             except OSError as error:
                 if self._fd < 0:
                     raise unwritable(self.folder, error) from error
-        lines = b""
         for row in rows:
             self.seq += 1
             row.seq = self.seq  # type: ignore[attr-defined] - each kind of row has one
             lines += self._encode(row) + b"\n"
-        self._write(lines)
-        if len(self._held) > MOST_HELD_BYTES:
-            msg = "what requests cost can not be written down"
-            raise Unavailable(msg, retry_after_s=10.0, reason="ledger")
-
-    def _write(self, lines: bytes) -> None:
-        """Hand lines to the kernel after all that came before; what it does not take is held."""
         if self._held:
-            lines = self._held + lines
+            self._held += lines
+        else:
+            self._held += lines[self._write(lines) :]
+
+    def _write(self, lines: bytes | bytearray) -> int:
+        """Hand lines to the kernel; return how many bytes it took."""
         try:
             taken = os.write(self._fd, lines)
         except OSError:
-            taken = 0
+            return 0
         self.offset += taken
-        self._held = lines[taken:]
+        return taken
 
-    def _turn(self, at_ns: int) -> None:
-        """Go on to the file of the hour; a line that a kill has torn there ends where it was torn. Raises ``OSError``."""
+    def _turn(self, at_ns: int) -> bytes:
+        """Go on to the file of the hour; return the end of a line that a kill has torn there. Raises ``OSError``."""
         hour = hour_name(at_ns)
         fd = os.open(self.folder / f"{hour}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         if self._fd >= 0:
             self._ended.append(self._fd)
         self._fd, self.hour, self._hour_ends = fd, hour, (at_ns // HOUR + 1) * HOUR
         self.offset = os.fstat(fd).st_size
-        if self.offset and os.pread(fd, 1, self.offset - 1) != b"\n":
-            self._held = b"\n"
+        return b"\n" if self.offset and os.pread(fd, 1, self.offset - 1) != b"\n" else b""
 
     def sync(self) -> None:
         """Wait until the disk has all that was appended; not on the event loop."""
         with contextlib.ExitStack() as closing:
             with self.lock:
                 if self._held:
-                    self._write(b"")
+                    del self._held[: self._write(self._held)]
                 files = [*self._ended, os.dup(self._fd)]
                 self._ended.clear()
             for fd in files:
@@ -147,9 +150,15 @@ class Journal:
                 os.fsync(fd)
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Let go of the folder; what the disk does not take now is lost, and that is said."""
         self.sync()
-        os.close(self._fd)
+        if self._held:
+            LOG.error(
+                "the disk did not take %d lines of the ledger in %s: what they say is lost", self._held.count(b"\n"), self.folder
+            )
+        with self.lock:
+            os.close(self._fd)
+            self._fd = -1  # nothing that comes later is written into another's file
         os.close(self._claim)
 
 

@@ -26,6 +26,7 @@ from tightrope.serve.ledger.meter import MACHINE, SECOND, MachineMeter, Reading,
 from tightrope.serve.ledger.rows import LONGEST, Event, Machines, Request
 from tightrope.serve.ledger.totals import CHECKPOINT, Totals, month_nusd, month_of, read_totals, write_totals
 from tightrope.serve.records import NUSD_PER_USD, Call, Reply
+from tightrope.serve.refusals import Unavailable
 from tightrope.serve.settings import ServedPool
 
 Place: TypeAlias = tuple[str, str, str, str]
@@ -83,7 +84,7 @@ class Ledger:
         # Not before the last line where the wall clock was set back a little; where it was far ahead once, that is past.
         ahead_ns = self._totals.at_ns - utc_ns()
         self._zero_ns = utc_ns() + (ahead_ns if 0 < ahead_ns < GOES_ON_S * SECOND else 0) - int(clock() * SECOND)
-        self._others: dict[Path, tuple[int, Totals]] = {}
+        self._others: dict[Path, tuple[tuple[int, bool], Totals]] = {}  # what each wrote when, and whether it is gone
         self._places: dict[str, Place] = {}
         self._fleets: list[_Fleet] = []
         self._minutes: dict[str, list[list[int]]] = {}  # class → of each minute: minute, nusd, requests, of them of unknown price
@@ -118,8 +119,10 @@ class Ledger:
     def request(self, call: Call, reply: Reply | None, status: int, now_s: float) -> None:
         """Write a request that ended with this HTTP status; call it before the answer goes. None is where nothing answered.
 
-        Raises ``Unavailable`` where the disk has not taken lines for long: the answer must not go then.
+        Raises ``Unavailable`` where the disk has not taken lines for long: the answer must not go then. Refusals are not written then.
         """
+        if reply is None and not call.lost and self._journal.is_full:
+            return
         at_ns = self._zero_ns + int(now_s * SECOND)
         total_ms = round(1e3 * (now_s - call.arrived_s), 3)
         rows = [self._row("request", call, reply, status, at_ns, total_ms)]
@@ -129,13 +132,18 @@ class Ledger:
             before = before.escalated_from
         rows += [self._row("lost", call, lost, status, at_ns, total_ms) for lost in call.lost]
         with self._journal.lock:
-            try:
-                self._journal.append(at_ns, rows)
-            finally:  # lines that are held are written later
-                for row in rows:
-                    self._totals.add_request(row)
+            self._journal.append(at_ns, rows)
+            for row in rows:
+                self._totals.add_request(row)
         if reply is not None:
             self._count(call.traffic_class, reply.nusd, at_ns // MINUTE)
+            self.check_room()
+
+    def check_room(self) -> None:
+        """Raise ``Unavailable`` where the disk has not taken lines for long: what more requests cost would be lost."""
+        if self._journal.is_full:
+            msg = "what requests cost can not be written down"
+            raise Unavailable(msg, retry_after_s=10.0, reason="ledger")
 
     def notice(self, pool: str, replica: str, identity: str) -> bool:
         """Write that a spot machine is to be taken; False where a gateway has written the notice of this identity before."""
@@ -178,11 +186,6 @@ class Ledger:
         rows = [row for row in self._minutes.get(traffic_class, []) if row[0] > since]
         nusd, priced = sum(row[1] for row in rows), sum(row[2] - row[3] for row in rows)
         return 1000.0 * nusd / NUSD_PER_USD / priced if priced else None
-
-    @property
-    def writable(self) -> bool:
-        """Whether the disk takes what is written; lines wait in memory where it does not."""
-        return not self._journal.held
 
     # ------------------------------------------------------------------------------------------------------------------ its clock
 
@@ -321,8 +324,12 @@ class Ledger:
     def _follow_the_wall_clock(self) -> None:
         """Where the wall clock went ahead, as when the machine was asleep, write the time between as unmetered."""
         ahead = self._utc_ns() - self._at_ns(self._clock())
-        if ahead < JUMP_NS:
-            return
+        if ahead >= JUMP_NS:
+            with self._journal.lock:  # no line is to be written between, half by the old time and half by the new
+                self._jump(ahead)
+
+    def _jump(self, ahead: int) -> None:
+        """Go on so many nanoseconds later."""
         for fleet in self._fleets:
             self._write_machines(fleet)
         long = ahead > GOES_ON_S * SECOND
@@ -345,12 +352,13 @@ class Ledger:
         for folder in self._other_folders():
             with contextlib.suppress(OSError):  # gone, or not ours to read
                 written = (folder / CHECKPOINT).stat().st_mtime_ns
+                mark = (written, self._utc_ns() - written > 6 * HEARTBEAT_S * SECOND)
                 known = self._others.get(folder)
-                if known is None or known[0] != written:
+                if known is None or known[0] != mark:
                     totals = read_totals(folder)
-                    if self._utc_ns() - written > 6 * HEARTBEAT_S * SECOND:
+                    if mark[1]:
                         totals.read_on(folder)
-                    self._others = self._others | {folder: (written, totals)}
+                    self._others = self._others | {folder: (mark, totals)}
 
     def _write_checkpoint(self) -> None:
         """Write the totals down, whole or not at all, once the disk has the lines that are in them."""
