@@ -19,7 +19,7 @@ import numpy as np
 from tightrope.base.errors import InputError
 
 SCRIPT = Path(__file__).parent / "peers" / "bodies.lua"
-PATIENCE_S = 5.0
+PATIENCE_S = 1.0
 """An answer that has not come so long after the last request is none."""
 MOST_CONNECTIONS = 2000
 """More than wait for an answer at once are not opened: what is asked beyond is lost, as where a client's sockets run out."""

@@ -46,7 +46,7 @@ def run() -> dict:
         "detail": {
             "target": TARGET,
             "bytes_a_request": round((last[1] - half[1]) * 2**20 / (last[0] - half[0]), 2),
-            "mib": {f"{count:,}": round(mib, 1) for count, mib in seen},
+            "mib": {f"{count:,}": round(mib, 1) for count, mib, _ in seen},
             "errors": sum(failed for _, _, failed in seen),
         },
     }

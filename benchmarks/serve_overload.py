@@ -30,7 +30,7 @@ LOOSE_MS = 5000.0
 ARRIVALS = {"poisson": 1.0, "bursty": 3.0}
 """Coefficients of variation of the gaps between requests; 3 is gamma with a shape of 1/9."""
 IN_FLIGHT = 32
-STEPS, SECONDS = 4, 3.0
+STEPS, SECONDS = 4, 2.5
 """Halvings of the range in which the rate is, and how long each is tried."""
 RANGE = (0.2, 1.2)
 """Of the closed loop's rate."""
@@ -77,7 +77,7 @@ def of_peer(peer: Peer, bodies: Bodies, folder: Path) -> dict:
 
 def capacity(server: Running, bodies: Bodies) -> float:
     """Return the closed loop's rate, once the server is warm."""
-    return [closed_loop(server.target, bodies.more(8000, server.form), 3.0, IN_FLIGHT).per_s for _ in range(2)][-1]
+    return [closed_loop(server.target, bodies.more(5000, server.form), 2.0, IN_FLIGHT).per_s for _ in range(2)][-1]
 
 
 def rates(server: Running, bodies: Bodies, capacity_per_s: float) -> dict:
