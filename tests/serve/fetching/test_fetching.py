@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import logging
 import os
 import signal
@@ -240,6 +241,7 @@ def link(kind: bytes, name: str, target: str) -> tarfile.TarInfo:
         (zipped(dict.fromkeys("abcde", b"")), "4 files"),
         (b"text", "can not be unpacked"),
     ],
+    ids=itertools.count(),
 )
 def test_an_archive_that_can_not_be_trusted_is_refused(
     packed: bytes, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
