@@ -67,6 +67,7 @@ def assemble(settings: Settings, clock: Callable[[], float] = time.monotonic) ->
             metrics,
             clock,
             classes=settings.classes,
+            used_up=ledger.used_up if ledger else _nothing,
         ),
         keys=keys,
         kept=_kept(settings, backends, metrics, clock),

@@ -55,6 +55,7 @@ class Desk:
     wall_s: float = datetime(2026, 11, 30, 23, 0, tzinfo=UTC).timestamp()
     spent_usd: Counter[str] = field(default_factory=Counter)
     heard: Heard = field(default_factory=Heard)
+    used_up: list[str] = field(default_factory=list)
 
     def admission(self, waiting: int = 1000, **tenants: TenantLimits) -> Admission:
         """Return the doors, with these tenants' limits."""
@@ -63,7 +64,14 @@ class Desk:
             return round(self.spent_usd[tenant] * NUSD_PER_USD)
 
         return Admission(
-            Limits(waiting=waiting), tenants, spent, self.heard, lambda: self.now_s, classes=CLASSES, wall=lambda: self.wall_s
+            Limits(waiting=waiting),
+            tenants,
+            spent,
+            self.heard,
+            lambda: self.now_s,
+            classes=CLASSES,
+            wall=lambda: self.wall_s,
+            used_up=self.used_up.append,
         )
 
     def call(self, tenant: str = "a", kind: str = "chat", deadline_s: float | None = None) -> Call:
@@ -236,6 +244,10 @@ def test_a_budget_counts_what_is_under_way_and_begins_anew_with_the_month() -> N
     doors.enter(desk.call())
     error = refused(doors.enter, desk.call())  # 0.4 spent, 0.4 under way, another 0.4 is too much
     assert (error.reason, error.retry_after_s) == ("budget", 3600.0)
+    assert desk.used_up == []
+    desk.spent_usd["a"] = 0.7
+    refused(doors.enter, desk.call())
+    assert desk.used_up == ["a"]
     doors.enter(desk.call("b"))
     desk.spent_usd["a"], desk.wall_s = 0.0, desk.wall_s + 3600.0
     doors.enter(desk.call())

@@ -308,6 +308,22 @@ def test_a_notice_is_written_by_the_first_gateway_that_hears_it(world: Any) -> N
     assert [line["id"] for line in world.lines("one") + world.lines("two") if line["kind"] == "notice"] == ["event/7", "event/8"]
 
 
+def test_a_budget_that_is_used_up_is_written_once_a_month_by_whichever_gateway_sees_it_first(world: Any) -> None:
+    one, two, pool = world.ledger("one"), world.ledger("two"), world.pool()
+    world.serve(one, world.meter(one, pool), pool, 60.0)
+    for ledger in (one, one, two):
+        ledger.used_up("acme")
+    one.used_up("other")
+    assert [(row["tenant"], row.get("nusd", 0)) for row in world.lines("one") if row["kind"] == "budget"] == [
+        ("acme", 5_000_000),
+        ("other", 0),
+    ]
+    assert [row for row in world.lines("two") if row["kind"] == "budget"] == []
+    world.now_s += 31 * 86_400
+    two.used_up("acme")
+    assert [row["what"] for row in world.lines("two") if row["kind"] == "budget"] == ["used up"]
+
+
 def test_time_that_the_machine_slept_is_unmetered(world: Any) -> None:
     pool, ledger = world.pool(), world.ledger()
     slept = 0.0

@@ -116,9 +116,13 @@ class Admission:
         *,
         classes: Iterable[ServedClass] = (),
         wall: Callable[[], float] = time.time,
+        used_up: Callable[[str], object] = lambda _: None,
     ) -> None:
-        """Take the limits; ``spent`` says what a tenant spent this month (nano-dollars), from memory: it is asked for every call."""
-        self._stated, self._spent, self._metrics = dict(tenants), spent, metrics
+        """Take the limits; ``spent`` says what a tenant spent this month (nano-dollars), from memory: it is asked for every call.
+
+        ``used_up`` hears of a tenant with each call that its budget has no room for, though nothing else were under way.
+        """
+        self._stated, self._spent, self._metrics, self._used_up = dict(tenants), spent, metrics, used_up
         self._clock, self._wall = clock, wall
         self._room = limits.waiting / FAIR_EXCESS
         classes = tuple(classes)
@@ -259,8 +263,11 @@ class Admission:
 
     def _check_budget(self, call: Call, tenant: Tenant, budget_usd: float) -> None:
         """Refuse a call that this month's budget has no room for, with all that is under way at what its like have cost."""
-        expected = (tenant.nusd or self._nusd) * (tenant.present + 1)
-        if self._spent(tenant.name) + expected > budget_usd * NUSD_PER_USD:
+        each = tenant.nusd or self._nusd
+        left = budget_usd * NUSD_PER_USD - self._spent(tenant.name)
+        if each * (tenant.present + 1) > left:
+            if each > left:
+                self._used_up(tenant.name)
             self._refuse(call, "budget", f"this month's budget of {budget_usd:g} USD is used up", next_month_s(self._wall()))
 
     def _take_from_bucket(self, call: Call, tenant: Tenant) -> None:

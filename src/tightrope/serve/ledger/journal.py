@@ -7,6 +7,7 @@ its power loses no more than that.
 
 import contextlib
 import fcntl
+import hashlib
 import logging
 import os
 import re
@@ -166,6 +167,19 @@ def unwritable(folder: Path, error: OSError) -> InputError:
     """Return the error for a folder that the disk does not let us write to."""
     what = f"the ledger can not be written: {error.strerror}"
     return InputError(what, resolve="give ledger: a folder you may write to", where=Where(folder))
+
+
+def is_first(folder: Path, identity: str) -> bool:
+    """Return whether nobody has asked this before, in any gateway; where the disk does not say: rather twice than never."""
+    mark = folder / hashlib.sha256(identity.encode()).hexdigest()[:32]
+    try:
+        folder.mkdir(exist_ok=True)
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        LOG.warning("%s can not be written: %s", mark, error.strerror)
+    return True
 
 
 def claimed(fd: int, patience_s: float = 0.0) -> bool:

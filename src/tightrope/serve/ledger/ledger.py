@@ -6,7 +6,6 @@ is back within an hour; of a longer time nothing is known, and ``tightrope ledge
 """
 
 import contextlib
-import hashlib
 import logging
 import socket
 import time
@@ -21,7 +20,7 @@ import msgspec
 
 from tightrope.serve.ledger.compact import ALL, compact_closed, recovered
 from tightrope.serve.ledger.fleet import paid_nusd
-from tightrope.serve.ledger.journal import Journal, safe_name, visiting
+from tightrope.serve.ledger.journal import Journal, is_first, safe_name, utc, visiting
 from tightrope.serve.ledger.meter import MACHINE, SECOND, MachineMeter, Reading, nobody
 from tightrope.serve.ledger.rows import LONGEST, Event, Machines, Request
 from tightrope.serve.ledger.totals import CHECKPOINT, Totals, month_nusd, month_of, read_totals, write_totals
@@ -88,6 +87,7 @@ class Ledger:
         self._places: dict[str, Place] = {}
         self._fleets: list[_Fleet] = []
         self._minutes: dict[str, list[list[int]]] = {}  # class → of each minute: minute, nusd, requests, of them of unknown price
+        self._used_up: dict[str, str] = {}  # tenant → month
         self._ending = Flag()
         self._threads: list[Thread] = []
         self._write_event(Event("start", 0, self._at_ns(clock()), what=workload))
@@ -147,18 +147,21 @@ class Ledger:
 
     def notice(self, pool: str, replica: str, identity: str) -> bool:
         """Write that a spot machine is to be taken; False where a gateway has written the notice of this identity before."""
-        mark = self._root / "notices" / hashlib.sha256(identity.encode()).hexdigest()[:32]
-        mark.parent.mkdir(exist_ok=True)
-        try:
-            mark.touch(exist_ok=False)
-        except FileExistsError:
+        if not is_first(self._root / "notices", identity):
             return False
         self._write_event(Event("notice", 0, self._at_ns(self._clock()), identity[:LONGEST], pool, replica))
         return True
 
-    def budget(self, tenant: str, what: str, nusd: int) -> None:
-        """Write what became of a tenant's budget, such as ``reached``, and what was spent by then."""
-        self._write_event(Event("budget", 0, self._at_ns(self._clock()), tenant=tenant, what=what, nusd=nusd))
+    def used_up(self, tenant: str) -> None:
+        """Write once for a tenant and month, whichever gateway sees it first, that its budget is used up, and what was spent by then."""
+        at_ns = self._at_ns(self._clock())
+        month = utc(month_of(at_ns)[0])[:7]
+        if self._used_up.get(tenant) != month:
+            self._used_up[tenant] = month
+            if is_first(self._root / "budgets", f"{month} {tenant}"):
+                spent = self.spent_this_month(tenant)
+                LOG.warning("the budget of tenant %r for %s is used up: %.2f USD were spent", tenant, month, spent / NUSD_PER_USD)
+                self._write_event(Event("budget", 0, at_ns, tenant=tenant, what="used up", nusd=spent))
 
     # ---------------------------------------------------------------------------------------------------------- what is asked of it
 

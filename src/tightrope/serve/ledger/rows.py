@@ -81,7 +81,7 @@ class Machines(Struct, omit_defaults=True, tag_field="kind", tag="machines"):
 
 
 class Event(Struct, omit_defaults=True):
-    """``start`` and ``stop`` of a gateway; a spot ``notice``; a tenant's ``budget``."""
+    """``start`` and ``stop`` of a gateway; a spot ``notice``; a tenant's ``budget`` that is used up."""
 
     kind: Literal["start", "stop", "notice", "budget"]
     seq: int
