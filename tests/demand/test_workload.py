@@ -200,6 +200,38 @@ where:"""
     assert line.provenance.note == "declared in workload.yaml:22"
 
 
+BY_LENGTH = "{lengths: [16, 64], batches: [[2, 6], [3, 12], [4, 18]]}"
+FAQ = """  faq:
+    engine: request
+    variants:
+      int8:
+        {precision: int8, quality: 0.9, size: 23 MB, serves: {chat: 40 %}, profiles: [{machine: c6i.large, service_ms: BY_LENGTH, load: 8 s,
+        source: ours, error_band: 10 %}]}
+where:"""
+
+
+def test_a_profile_by_length_becomes_an_engine(load: Load, small: str) -> None:
+    _, variant = load(small.replace("where:", FAQ.replace("BY_LENGTH", BY_LENGTH), 1)).variants
+    table = ((0.002, 0.006), (0.003, 0.012), (0.004, 0.018))
+    assert variant.declared[0].engine == RequestEngine((0.006, 0.012, 0.018), 8.0, (16, 64), table)
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("{lengths: [64, 16], batches: [[2, 6]]}", "lengths that rise"),
+        ("{lengths: [16, 64], batches: [[2, 6], [3]]}", "2 times for each batch"),
+        ("{lengths: [16, 64], batches: [[6, 2]]}", "never fall"),
+        ("{lengths: [16, 64], batches: [[2, 6], [3, 5]]}", "never fall"),
+        ("{lengths: [], batches: []}", "lengths"),
+        ("{lengths: [0], batches: [[1]]}", "lengths"),
+    ],
+)
+def test_times_by_length_that_make_no_sense_are_refused(load: Load, small: str, table: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        load(small.replace("where:", FAQ.replace("BY_LENGTH", table), 1))
+
+
 DAILY = "daily: {mean_per_s: 1, peak_per_s: 5, peak_hour: 3}"
 MISTAKES = [
     # what is written → what is written instead, line, what is said, remedy

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from tightrope.base.errors import InputError
 from tightrope.cli import app
 from tightrope.cli import perf as verb
-from tightrope.demand.schema import ProfileEntry
-from tightrope.perf.measure.entry import Wanted, error_band, profile_of, workload_entry
+from tightrope.demand.schema import ByLength, ProfileEntry
+from tightrope.perf.measure.entry import Wanted, engine_of, error_band, profile_of, workload_entry
 from tightrope.perf.measure.noise import Moment, look, others
 from tightrope.perf.measure.steady import half_width, never_falling, steady_part, warm_up
 from tightrope.perf.measure.sweep import Asked, Measured, Point, best_arrangement, measure_onnx
@@ -207,10 +207,24 @@ def test_the_arrangement_that_answers_most_is_taken() -> None:
 def test_a_workload_takes_the_profile() -> None:
     profile = profile_of(SWEEP, Wanted("minilm/int8", "c7i.large", MIX), date(2026, 11, 25))
     entry = ProfileEntry.model_validate(yaml.safe_load(yaml.safe_dump(workload_entry(profile))))
-    assert entry.service_ms == pytest.approx([2.0, 4.0, 6.0, 8.0])
+    assert isinstance(entry.service_ms, ByLength)
+    assert entry.service_ms.lengths == [10, 30]
+    assert np.ravel(entry.service_ms.batches) == pytest.approx([1.0, 3.0, 2.0, 6.0, 3.0, 9.0, 4.0, 12.0])
     assert entry.replicas_per_machine == 2
     assert entry.kind == "measured"
     assert entry.error_band == pytest.approx(0.03)
+
+
+def test_a_profile_of_one_length_is_a_list() -> None:
+    one = replace(SWEEP, points=tuple(item for item in SWEEP.points if item.length == 30))
+    profile = profile_of(one, Wanted("minilm/int8", "c7i.large", ((30, 1.0),)), date(2026, 11, 25))
+    assert workload_entry(profile)["service_ms"] == pytest.approx([3.0, 6.0, 9.0, 12.0])
+    assert profile.provenance.note == "100% of length 30"
+
+
+def test_a_longer_batch_never_takes_less_time_in_a_profile() -> None:
+    points = [point(1, 1, 1, 10, 2e-3), point(1, 1, 1, 30, 1e-3), point(1, 1, 2, 10, 2.5e-3), point(1, 1, 2, 30, 4e-3)]
+    assert engine_of(points, 2, 0.0).service_by_length_s == ((2e-3, 2e-3), (2.5e-3, 4e-3))
 
 
 def test_the_band_covers_what_was_not_known() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tightrope.base.records import Deferral, Demand, RequestEngine, Slo, TokenEngine, TrafficClass
 from tightrope.plan.capacity import MAX_UTILISATION, Capacity, CapacityTable, measure_capacity
+from tightrope.plan.settings import throughput_bound
 
 ONE_AT_A_TIME = RequestEngine((0.1,), 5.0)
 BATCHES = RequestEngine((0.1, 0.12, 0.14, 0.16), 5.0)
@@ -36,6 +37,30 @@ def test_promises_cost_throughput_and_company_helps(engine: RequestEngine | Toke
 
 def test_raw_throughput_is_the_best_batch() -> None:
     assert measure_capacity(BATCHES, traffic(within(1.0))).raw_per_s == pytest.approx(4 / 0.16)
+
+
+def of_lengths(*lengths: int) -> TrafficClass:
+    sizes = np.array(lengths, dtype=np.int64)
+    promised = traffic(within(1.0))
+    return replace(promised, demand=replace(promised.demand, input_tokens=sizes))
+
+
+BY_LENGTH = RequestEngine((0.4, 0.78, 1.16), 5.0, (10, 40), ((0.1, 0.4), (0.12, 0.78), (0.14, 1.16)))
+
+
+def test_what_an_engine_sustains_follows_the_lengths_that_come() -> None:
+    short, mixed, long = (measure_capacity(BY_LENGTH, of_lengths(*lengths)) for lengths in ((10,), (10, 40), (40,)))
+    assert short.raw_per_s == pytest.approx(3 / 0.14, rel=0.01)
+    assert long.raw_per_s == pytest.approx(3 / 1.16, rel=0.04)
+    assert long.single_per_s < mixed.single_per_s < short.single_per_s
+    assert short.raw_per_s <= throughput_bound(BY_LENGTH, of_lengths(10).demand) * 1.001
+    bound = throughput_bound(BY_LENGTH, of_lengths(10, 40).demand)
+    assert bound == pytest.approx(2 / (0.14 / 3 + 1.16 / 3))
+    assert 0.9 * bound < mixed.raw_per_s < 1.02 * bound
+
+
+def test_nothing_beats_the_bound_beyond_the_lengths_that_were_measured() -> None:
+    assert throughput_bound(BY_LENGTH, of_lengths(80).demand) == pytest.approx(3 / 2.32)
 
 
 def test_a_promise_below_the_service_time_is_kept_at_no_rate() -> None:

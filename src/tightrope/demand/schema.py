@@ -5,6 +5,7 @@ here, with its meaning.
 """
 
 import json
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -52,9 +53,37 @@ class BatchLine(Strict):
     per_item: NotNegative
 
 
+class ByLength(Strict):
+    """Service time by length: rows of batches of 1, 2, 3, … items, each at the lengths to which a batch is padded."""
+
+    lengths: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(description="In input tokens, ascending.")
+    batches: Annotated[list[list[Positive]], Field(min_length=1, max_length=4096)]
+
+    @model_validator(mode="after")
+    def table_that_rises(self) -> Self:
+        """Want a time for each length, and none that falls with more or longer items."""
+        if any(a >= b for a, b in pairwise(self.lengths)):
+            msg = f"expected lengths that rise, got {self.lengths}"
+            raise ValueError(msg)
+        if any(len(row) != len(self.lengths) for row in self.batches):
+            msg = f"expected {len(self.lengths)} times for each batch, one for each length"
+            raise ValueError(msg)
+        if any(sorted(line) != list(line) for line in (*self.batches, *zip(*self.batches, strict=True))):
+            msg = "service_ms must never fall: a larger or longer batch takes as long or longer"
+            raise ValueError(msg)
+        return self
+
+
+def _kind_of_time(value: object) -> str:
+    """Return which form a service time has."""
+    if isinstance(value, ByLength) or (isinstance(value, dict) and "lengths" in value):
+        return "lengths"
+    return "line" if isinstance(value, (dict, BatchLine)) else "points"
+
+
 ServiceTime: TypeAlias = Annotated[
-    Annotated[BatchLine, Tag("line")] | Annotated[list[Positive], Tag("points")],
-    Discriminator(lambda value: "line" if isinstance(value, (dict, BatchLine)) else "points"),
+    Annotated[BatchLine, Tag("line")] | Annotated[list[Positive], Tag("points")] | Annotated[ByLength, Tag("lengths")],
+    Discriminator(_kind_of_time),
 ]
 
 
@@ -77,7 +106,7 @@ class ProfileEntry(Strict):
     """How a variant behaves on a machine, as you measured it."""
 
     machine: str
-    service_ms: ServiceTime | None = Field(None, description="Time of a batch of 1, 2, 3, … items, or a line.")
+    service_ms: ServiceTime | None = Field(None, description="Time of a batch of 1, 2, 3, … items, a line, or by length.")
     max_batch: Annotated[int, Field(ge=1, le=4096)] | None = Field(None, description="Largest batch, where service_ms is a line.")
     steps: Steps | None = Field(None, description="The measured step times of a token engine.")
     load: Seconds = Field(description="Time from a booted machine to a model that answers.")

@@ -145,6 +145,9 @@ def _engine(entry: schema.ProfileEntry) -> EngineModel:
             chunk_tokens=steps.chunk_tokens,
             load_s=entry.load,
         )
+    if isinstance(table := entry.service_ms, schema.ByLength):
+        rows = tuple(tuple(point / 1e3 for point in row) for row in table.batches)
+        return RequestEngine(tuple(row[-1] for row in rows), entry.load, tuple(table.lengths), rows)
     if isinstance(line := entry.service_ms, schema.BatchLine):
         points = [line.batch_1 + line.per_item * extra for extra in range(entry.max_batch or 1)]
     else:
@@ -152,8 +155,13 @@ def _engine(entry: schema.ProfileEntry) -> EngineModel:
     return RequestEngine(tuple(point / 1e3 for point in points), entry.load)
 
 
+def _knows_lengths(profile: Profile) -> bool:
+    """Return whether a profile's times depend on length."""
+    return isinstance(profile.engine, RequestEngine) and bool(profile.engine.lengths)
+
+
 def _check_serving(document: Document, classes: tuple[TrafficClass, ...], variants: tuple[ModelVariant, ...]) -> None:
-    """Refuse a class that no variant may fully answer, and token models without token counts."""
+    """Refuse a class that no variant may fully answer, and what depends on tokens without token counts."""
     for traffic in classes:
         serving = [variant for variant in variants if variant.serves.get(traffic.name, 0) > 0]
         total, where = sum(variant.serves[traffic.name] for variant in serving), document.where("traffic", traffic.name)
@@ -164,6 +172,13 @@ def _check_serving(document: Document, classes: tuple[TrafficClass, ...], varian
         if token and traffic.demand.input_tokens.max() <= 1 and traffic.demand.output_tokens.max() <= 1:
             what = f"{token!r} is a token model, and the requests of {traffic.name!r} have no tokens"
             raise InputError(what, resolve=f"add `sizes:` to traffic.{traffic.name}", where=where)
+        by_length = next(
+            (variant.name for variant in serving if any(_knows_lengths(profile) for profile in variant.declared)), None
+        )
+        if by_length and traffic.demand.input_tokens.max() <= 1:
+            what = f"a profile of {by_length!r} is by length, and the requests of {traffic.name!r} have none"
+            resolve = f"add `sizes:` to traffic.{traffic.name}, or give service_ms as one list"
+            raise InputError(what, resolve=resolve, where=where)
 
 
 # ------------------------------------------------------------------------------------------- where, how to buy, today, proof

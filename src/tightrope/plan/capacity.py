@@ -71,6 +71,8 @@ class _Draws:
     gaps: FloatArray
     input_tokens: np.ndarray
     output_tokens: np.ndarray
+    answer_within_s: float
+    """In which the first of a batch is to be answered: who goes together depends on it where lengths do."""
 
 
 def _draw(traffic_class: TrafficClass) -> _Draws:
@@ -79,7 +81,8 @@ def _draw(traffic_class: TrafficClass) -> _Draws:
     demand = traffic_class.demand
     pick = random.integers(0, len(demand.input_tokens), SAMPLE_REQUESTS)
     gaps = law_of(demand.interarrival_law, max(demand.interarrival_cv, 0.05)).gaps(random, SAMPLE_REQUESTS)
-    return _Draws(gaps, demand.input_tokens[pick], demand.output_tokens[pick])
+    within_s = min((slo.limit_s for slo in traffic_class.slos if slo.metric != "tpot"), default=np.inf)
+    return _Draws(gaps, demand.input_tokens[pick], demand.output_tokens[pick], within_s)
 
 
 FIXED = ScalingPolicy(
@@ -109,7 +112,8 @@ def _replay(engine: EngineModel, engines: int, draws: _Draws, rate_per_s: float)
         ceiling=engines,
         deferrable_limit=0,
     )
-    fleet = Fleet((pool,), (FleetClass(""),), ("",), np.ones((1, 1, HOURS_PER_WEEK)), np.ones((1, 1), dtype=bool), FIXED)
+    classes = (FleetClass("", answer_within_s=draws.answer_within_s),)
+    fleet = Fleet((pool,), classes, ("",), np.ones((1, 1, HOURS_PER_WEEK)), np.ones((1, 1), dtype=bool), FIXED)
     times = np.cumsum(draws.gaps) / rate_per_s if np.isfinite(rate_per_s) else np.zeros_like(draws.gaps)
     traffic = Traffic(times, np.zeros(len(times), dtype=np.int64), draws.input_tokens, draws.output_tokens)
     return replay_fleet(fleet, traffic, duration_s=max(float(times[-1]), 1.0), block_offset_s=0.0, seed=0)
@@ -139,7 +143,7 @@ def _search(engine: EngineModel, engines: int, draws: _Draws, slos: tuple[Slo, .
 
 def _raw_per_s(engine: EngineModel, draws: _Draws) -> float:
     """Return the throughput of one engine with a backlog: the time at which four fifths of it are done, so no tail counts."""
-    if isinstance(engine, RequestEngine):
+    if isinstance(engine, RequestEngine) and not engine.lengths:
         return max((batch + 1) / time_s for batch, time_s in enumerate(engine.service_s))
     done = np.sort(_replay(engine, 1, draws, np.inf).finish_s)
     index = int(0.8 * len(done))

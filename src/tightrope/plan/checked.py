@@ -196,6 +196,7 @@ def _check_engine(at: str, engine: RequestEngine | TokenEngine) -> None:
     if isinstance(engine, RequestEngine):
         if not engine.service_s or min(engine.service_s) <= 0.0:
             _refuse(f"{at}.service_s", engine.service_s, "times of more than 0 s")
+        _check_lengths(at, engine)
         return
     for name in ("kv_capacity_tokens", "max_sequences", "chunk_tokens"):
         if getattr(engine, name) < 1:
@@ -203,6 +204,17 @@ def _check_engine(at: str, engine: RequestEngine | TokenEngine) -> None:
     coefficients = (engine.overhead_s, engine.weights_s, engine.per_token_s, engine.per_cached_token_s)
     if min(coefficients) < 0.0 or max(coefficients[:3]) <= 0.0:
         _refuse(at, coefficients, "coefficients of 0 s or more, and steps that take time")
+
+
+def _check_lengths(at: str, engine: RequestEngine) -> None:
+    """Raise unless there is a time for each batch at each of the lengths, or no length at all."""
+    lengths, table = engine.lengths, engine.service_by_length_s
+    if any(length <= before for before, length in zip((0, *lengths), lengths, strict=False)):
+        _refuse(f"{at}.lengths", lengths, "lengths of 1 or more that rise")
+    if len(table) != (engine.max_batch if lengths else 0) or any(len(row) != len(lengths) for row in table):
+        _refuse(f"{at}.service_by_length_s", f"{len(table)} rows", "a row for each of service_s, of a time for each length")
+    if lengths and min(map(min, table)) <= 0.0:
+        _refuse(f"{at}.service_by_length_s", min(map(min, table)), "times of more than 0 s")
 
 
 def _check_week(at: str, values: tuple[float, ...], most: float) -> None:

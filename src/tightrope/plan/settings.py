@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tightrope.base.records import Demand, EngineModel, Profile, RequestEngine, Slo
+from tightrope.base.records import Demand, EngineModel, IntArray, Profile, RequestEngine, Slo
 from tightrope.perf.find import smaller_settings
 from tightrope.plan.capacity import MAX_UTILISATION, Capacity, CapacityTable, larger_fleet
 from tightrope.plan.sized import Sized
@@ -28,7 +28,7 @@ def throughput_bound(engine: EngineModel, demand: Demand) -> float:
     cached tokens are read in each of its own ``o``: ``o (i + o / 2)`` in all.
     """
     if isinstance(engine, RequestEngine):
-        return max((batch + 1) / time_s for batch, time_s in enumerate(engine.service_s))
+        return _batches_per_s(engine, demand.input_tokens)
     inputs, outputs = demand.input_tokens.astype(np.float64), demand.output_tokens.astype(np.float64)
     tokens = float((inputs + outputs).mean())
     steps = max(float(outputs.mean()) / engine.max_sequences, tokens / engine.chunk_tokens)
@@ -36,6 +36,15 @@ def throughput_bound(engine: EngineModel, demand: Demand) -> float:
     return 1.0 / (
         steps * engine.overhead_s + dense_s + float((outputs * (inputs + outputs / 2.0)).mean()) * engine.per_cached_token_s
     )
+
+
+def _batches_per_s(engine: RequestEngine, lengths: IntArray) -> float:
+    """Return requests/s where each takes its share of the best batch there is; by length, of one of its own."""
+    if not engine.lengths:
+        return max((batch + 1) / time_s for batch, time_s in enumerate(engine.service_s))
+    beyond = np.maximum(lengths / engine.lengths[-1], 1.0) if len(engine.lengths) > 1 else 1.0
+    times = [np.interp(lengths, engine.lengths, row) / (batch + 1) for batch, row in enumerate(engine.service_by_length_s)]
+    return 1.0 / float((np.min(times, axis=0) * beyond).mean())
 
 
 def speed(capacity: Capacity, item: Sized) -> float:

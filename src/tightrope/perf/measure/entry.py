@@ -1,4 +1,4 @@
-"""A sweep as the profile that a workload takes: one service time for each batch, and a band that covers what was not known."""
+"""A sweep as the profile that a workload takes: a service time for each batch (and length), and a band that covers what was not known."""
 
 import math
 from collections.abc import Sequence
@@ -32,18 +32,27 @@ def profile_of(measured: Measured, wanted: Wanted, day: date) -> Profile:
     points = [point for point in measured.points if point.threads == threads]
     times = service_times(measured, threads, wanted.shares)
     most = max((batch for batch, time_s in times.items() if time_s <= wanted.within_s), default=1)
-    known = sorted(times)
-    smooth = never_falling(np.array([times[batch] for batch in known]))
-    service_s = tuple(float(value) for value in np.interp(np.arange(1, most + 1), known, smooth))
     lengths = ", ".join(f"{share:.0%} of length {length}" for length, share in wanted.shares if length)
     source = (
         f"measured on {day.isoformat()} on {wanted.machine}, {measured.cores} cores: {points[0].engines} × {threads} threads at once, "
         f"means to ±{max(_relative(point) for point in points):.1%}"
     )
-    note = f"{lengths}; batches of one length" if lengths else ""
-    provenance = Provenance("measured", source, error_band(points, measured.cores), note)
-    engine = RequestEngine(service_s, measured.cold_start_s)
+    provenance = Provenance("measured", source, error_band(points, measured.cores), lengths)
+    engine = engine_of(points, most, measured.cold_start_s)
     return Profile(wanted.variant, wanted.machine, engine, points[0].engines, provenance)
+
+
+def engine_of(points: Sequence[Point], most: int, load_s: float) -> RequestEngine:
+    """Return the engine of one arrangement's points, batches up to ``most``: by length where several were measured."""
+    at = {(point.batch, point.length): point.mean_s for point in points}
+    known, lengths = sorted({batch for batch, _ in at}), sorted({length for _, length in at})
+    every = np.arange(1, most + 1)
+    columns = [np.interp(every, known, never_falling(np.array([at[batch, length] for batch in known]))) for length in lengths]
+    table = np.maximum.accumulate(np.stack(columns, axis=1), axis=1)
+    longest_s = tuple(table[:, -1].tolist())
+    if len(lengths) == 1:
+        return RequestEngine(longest_s, load_s)
+    return RequestEngine(longest_s, load_s, tuple(lengths), tuple(map(tuple, table.tolist())))
 
 
 def error_band(points: Sequence[Point], cores: int) -> float:
@@ -61,6 +70,14 @@ def _relative(point: Point) -> float:
     return point.half_width_s / point.mean_s
 
 
+def _service_ms(engine: RequestEngine) -> object:
+    """Return the times as a workload has them: a list, or a table by length."""
+    if not engine.lengths:
+        return [round(1e3 * time_s, 4) for time_s in engine.service_s]
+    rows = [[round(1e3 * time_s, 4) for time_s in row] for row in engine.service_by_length_s]
+    return {"lengths": list(engine.lengths), "batches": rows}
+
+
 def workload_entry(profile: Profile) -> dict[str, object]:
     """Return the profile as an entry of a workload's ``profiles:``."""
     engine = profile.engine
@@ -68,7 +85,7 @@ def workload_entry(profile: Profile) -> dict[str, object]:
     origin = profile.provenance
     return {
         "machine": profile.machine,
-        "service_ms": [round(1e3 * time_s, 4) for time_s in engine.service_s],
+        "service_ms": _service_ms(engine),
         "load": f"{engine.load_s:.2f} s",
         "replicas_per_machine": profile.replicas_per_machine,
         "kind": "measured",
