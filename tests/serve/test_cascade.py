@@ -11,6 +11,7 @@ from tests.serve.conftest import FakePool
 
 from tightrope.serve.cascade import Cascade, answer, as_events, token_probability
 from tightrope.serve.records import Call, Raw, Reply
+from tightrope.serve.refusals import Unavailable
 from tightrope.serve.settings import ServedCascade, ServedPool
 
 SURE, UNSURE = [0.9, 0.1], [0.55, 0.45]
@@ -40,6 +41,19 @@ def test_a_sure_answer_is_the_small_models(make_call: Callable[..., Call]) -> No
     small, large = pools()
     reply = run(Cascade.of(ServedCascade("small", "large", 0.3)), make_call("m", "easy"), small.answer, large.answer)
     assert (reply.pool, reply.nusd, large.asked) == ("small", 10, [])
+
+
+def test_where_the_large_model_fails_what_the_small_one_cost_is_not_forgotten(make_call: Callable[..., Call]) -> None:
+    small, large = pools()
+    large.error = Unavailable("away")
+    call = make_call("m", "easy", "hard")
+    with pytest.raises(Unavailable):
+        run(Cascade.of(ServedCascade("small", "large", 0.3)), call, small.answer, large.answer)
+    assert call.lost_nusd == 2 * 10
+    chat = make_call("m", task="chat", body=b"{}")
+    with pytest.raises(Unavailable):
+        run(Cascade.of(ServedCascade("small", "large", 0.3)), chat, small.answer, large.answer)
+    assert chat.lost_nusd == 10
 
 
 def test_an_answer_that_its_batch_changes_is_not_judged(make_call: Callable[..., Call]) -> None:

@@ -60,14 +60,25 @@ async def answer(cascade: Cascade, call: Call, small: Answer, large: Answer) -> 
     unsure = [place for place, scores in enumerate(first.outputs) if first.varies or cascade.unsure(margin_of(scores))]
     if not unsure:
         return first
-    then = await large(replace(call, inputs=tuple(call.inputs[place] for place in unsure)))
+    then = await _large(replace(call, inputs=tuple(call.inputs[place] for place in unsure)), large, first)
     merged: list[NDArray[Any]] = list(first.outputs)
     if isinstance(then.outputs, tuple):
         for place, scores in zip(unsure, then.outputs, strict=True):
             merged[place] = scores
-    then.outputs, then.escalated_from = tuple(merged), first
+    then.outputs = tuple(merged)
     then.input_tokens += first.input_tokens
     then.wait_s = max(then.wait_s, first.wait_s)
+    return then
+
+
+async def _large(call: Call, large: Answer, first: Reply) -> Reply:
+    """Return the large variant's answer, with what the small one took; where there is none, note that as lost."""
+    try:
+        then = await large(call)
+    except BaseException:
+        call.lost.append(first)
+        raise
+    then.escalated_from = first
     return then
 
 
@@ -82,9 +93,7 @@ async def _chat(cascade: Cascade, call: Call, small: Answer, large: Answer) -> R
     said = _completion(first.raw)
     confidence = None if said is None else token_probability(said)
     if said is None or confidence is None or cascade.unsure(confidence):
-        then = await large(call)
-        then.escalated_from = first
-        return then
+        return await _large(call, large, first)
     if not asked.get("logprobs"):
         for choice in said["choices"]:
             choice.pop("logprobs", None)

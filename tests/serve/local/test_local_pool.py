@@ -195,6 +195,51 @@ def test_a_failing_item_fails_alone_and_its_mates_are_answered(tmp_path: Path) -
     assert pool.load().in_flight == 0
 
 
+def test_answers_that_do_not_fit_together_fail_their_request_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_of(None, max_batch=8)
+    model = gated(monkeypatch, pool)
+    model.gate.set()
+    monkeypatch.setattr(model, "outputs", lambda parts: tuple(parts) if len(parts) == 1 else np.concatenate([parts[0], [parts]]))
+
+    async def ask(pool: LocalPool) -> list[Any]:
+        return await asyncio.gather(*(pool.answer(call(one)) for one in (("a 10", "b 10"), ("c 10",))), return_exceptions=True)
+
+    pair, mate = run(pool, ask)
+    assert isinstance(pair, Failed)
+    assert len(mate.outputs) == 1
+    assert pool.load().in_flight == 0
+
+
+def test_what_a_request_without_an_answer_cost_is_on_its_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_of(lookup(tmp_path / "lookup.onnx"), "infer")
+    failed = call({"place": np.array([[2], [99]])}, "infer")
+
+    async def fail(pool: LocalPool) -> None:
+        with pytest.raises(Failed):
+            await pool.answer(failed)
+
+    run(pool, fail)
+    assert failed.lost_nusd == pool._engines.meter.read(pool._engines.meter.clock()).ended_nusd > 0
+
+    waiting = pool_of(None, max_batch=1)
+    model = gated(monkeypatch, waiting)
+    gone = call(("a 10", "b 10"))
+
+    async def go(pool: LocalPool) -> None:
+        model.gate.set()
+        task = asyncio.create_task(pool.answer(gone))
+        while not pool._metrics.sizes:
+            await asyncio.sleep(0)
+            if len(model.batches) == 1:
+                model.gate.clear()
+        task.cancel()
+        await asyncio.wait([task])
+        model.gate.set()
+
+    run(waiting, go)
+    assert gone.lost_nusd > 0
+
+
 def test_interactive_goes_before_what_can_wait_and_larger_priorities_first(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = pool_of(None, classes=[served("low"), served("high", 5)], max_batch=2, deferrable_limit=2)
     model = gated(monkeypatch, pool)

@@ -194,6 +194,9 @@ class LocalPool:
                 await self._woken()
             await self._queue(ticket)
             return await ticket.future
+        except BaseException:
+            ticket.lost()
+            raise
         finally:
             self._leave(ticket)
 
@@ -326,22 +329,24 @@ class LocalPool:
         varies = size > 1 and self.varies
         for place, (item, answer) in enumerate(zip(batch.items, batch.answers, strict=True)):
             ticket = item.ticket
-            cost = None if share is None else share + (place < rest)
+            ticket.charge(None if share is None else share + (place < rest), machine_s)
             if isinstance(answer, Exception):
                 self._fail(ticket, answer)
             else:
                 reply = ticket.reply
                 reply.wait_s = max(reply.wait_s, batch.began_s - item.entered_s)
-                reply.machine_s += machine_s
                 reply.service_s, reply.batch, reply.varies = service_s, size, reply.varies or varies
-                if ticket.answered(item, answer, cost):
+                if ticket.answered(item, answer):
                     self._finish(ticket, batch.model)
         self._settle()
 
     def _finish(self, ticket: Ticket, model: Model) -> None:
-        """Hand a reply out."""
+        """Hand a reply out; where the answers of its items do not fit together, it fails, and no other with it."""
         ticket.ended = True
-        ticket.reply.outputs = model.outputs(ticket.parts)
+        try:
+            ticket.reply.outputs = model.outputs(ticket.parts)
+        except Exception as error:  # noqa: BLE001 - whatever the model made of it
+            self._fail(ticket, error)
         if not ticket.future.done():
             ticket.future.set_result(ticket.reply)
 

@@ -32,14 +32,23 @@ class Ticket:
         if len(items) > 1 and self.call.task != "infer":
             self.reply.item_tokens = tuple([item.tokens for item in items])
 
-    def answered(self, item: "Item", part: Any, nusd: int | None) -> bool:  # noqa: ANN401 - an array, or arrays by name
-        """Take the answer of one item and its share of the cost; return whether it was the last."""
-        self.parts[item.index] = part
-        self._left -= 1
+    def charge(self, nusd: int | None, machine_s: float) -> None:
+        """Take one item's share of a batch, whether it is answered or not."""
         reply = self.reply
         reply.compute_nusd = None if nusd is None or reply.compute_nusd is None else reply.compute_nusd + nusd
-        reply.input_tokens += item.tokens
+        reply.machine_s += machine_s
+
+    def answered(self, item: "Item", part: Any) -> bool:  # noqa: ANN401 - an array, or arrays by name
+        """Take the answer of one item; return whether it was the last."""
+        self.parts[item.index] = part
+        self._left -= 1
+        self.reply.input_tokens += item.tokens
         return self._left == 0 and not self.ended
+
+    def lost(self) -> None:
+        """Note on the call what it cost so far: it gets no answer."""
+        if self.reply.compute_nusd != 0:
+            self.call.lost.append(self.reply)
 
 
 class Item:
