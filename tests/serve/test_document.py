@@ -97,6 +97,10 @@ def test_a_file_is_what_it_says(file: Path) -> None:
         ("margin: 0.3", "margin: 3", 10, "models.topics.cascade.margin"),
         ("ledger: ledger", "", 22, "read from the ledger, and none is written"),
         ("ledger: ledger", "leger: ledger", 25, "unknown key 'leger'"),
+        ("machine: {type: c7i.large, region: us-east-1}\n", "", 21, "not known what the variant 'small' costs"),
+        ("        machine: {usd_per_hour: 1.5}\n", "", 21, "not known what the variant 'fp16' costs"),
+        ("within: 6 hours", "within: 36 hours", 21, "classes.later.within"),
+        ("margin: 0.3, escalated: 25 %}", "margin: 0.3}\n    quality_floor: 1.2", 11, "no variant is as good as 1.2"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(file: Path, old: str, new: str, line: int, said: str) -> None:
@@ -106,6 +110,17 @@ def test_a_mistake_is_told_with_its_line(file: Path, old: str, new: str, line: i
     assert said in str(error.value)
     assert error.value.where is not None
     assert error.value.where.line == line
+
+
+def test_what_the_command_line_puts_before_the_file_is_what_is_checked(file: Path) -> None:
+    keys, ledger = file.parent / "keys.json", file.parent / "elsewhere"
+    with pytest.raises(InputError, match="no keys are asked for"):
+        load_settings(file, price, host="10.0.0.4")
+    assert load_settings(file, price, host="10.0.0.4", keys=keys).keys == keys
+    file.write_text(TEXT.replace("name: support", "name: support\nlisten: {host: 10.0.0.4}", 1).replace("ledger: ledger\n", ""))
+    with pytest.raises(InputError, match="none is written"):
+        load_settings(file, price, host="127.0.0.1")
+    assert load_settings(file, price, host="127.0.0.1", ledger=ledger).ledger == ledger
 
 
 def test_a_text_model_wants_a_tokenizer(file: Path) -> None:

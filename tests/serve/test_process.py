@@ -219,7 +219,17 @@ def test_it_speaks_grpc_beside(folder: Path, free_port: int) -> None:
         assert server.end() == 0
 
 
-@pytest.mark.parametrize("options", [[], ["--plan", "plan.json"], ["serve.yaml", "--plan", "plan.json"], ["nowhere.yaml"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--plan", "plan.json"],
+        ["serve.yaml", "--plan", "plan.json"],
+        ["nowhere.yaml"],
+        ["serve.yaml", "--host", "0.0.0.0"],  # noqa: S104 - refused
+        ["serve.yaml", "--pool", "m"],
+    ],
+)
 def test_what_it_can_not_serve_is_said(folder: Path, options: list[str]) -> None:
     done = tell("serve", *options, cwd=folder)
     assert done.returncode == 2

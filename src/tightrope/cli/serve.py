@@ -66,7 +66,16 @@ def serve(
     if top:
         _show(top, as_json=as_json)
         return
-    settings = _settings(file, plan, place, upstreams, pool, model, models)
+    if (file is None) == (plan is None):
+        msg = f"got {'both a file and --plan' if file else 'neither a file nor --plan'}, expected one of them"
+        raise InputError(msg, resolve="give serve.yaml, or --plan with --place and --upstreams, or with --pool and --model")
+    asked = {"--place": place, "--upstreams": upstreams, "--pool": pool, "--model": model}
+    _check_options({option for option, value in asked.items() if value}, keys, has_plan=plan is not None)
+    if file is not None:
+        settings = _from_file(file, host, keys, ledger)
+    else:
+        assert plan is not None  # noqa: S101 - checked above
+        settings = _from_plan(plan, place, upstreams, pool, model, models)
     settings = _with_options(settings, host, port, keys, jobs, ledger, traces, notices)
     if leaves is not None:
         settings = replace(settings, leaves_s=leaves)
@@ -78,37 +87,40 @@ def serve(
     run(settings)
 
 
-def _settings(
-    file: Path | None,
-    plan_file: Path | None,
-    place: str,
-    upstreams: Path | None,
-    pool: str,
-    model: str,
-    models: Path | None,
-) -> "Settings":
-    """Return what the file or the plan says; raise ``InputError`` where it is not clear which."""
-    if (file is None) == (plan_file is None):
-        msg = f"got {'both a file and --plan' if file else 'neither a file nor --plan'}, expected one of them"
-        raise InputError(msg, resolve="give serve.yaml, or --plan with --place and --upstreams, or with --pool and --model")
-    if file is not None:
-        from tightrope.serve.document import load_settings  # noqa: PLC0415
+def _check_options(asked: set[str], keys: Path | None, *, has_plan: bool) -> None:
+    """Raise ``InputError`` where an option would be passed over, or names nothing."""
+    gateway, engine = {"--place", "--upstreams"}, {"--pool", "--model"}
+    if not has_plan and asked:
+        msg = f"{min(asked)} is of a plan, and there is none"
+        raise InputError(msg, resolve="give --plan instead of a file, or leave the option out")
+    if has_plan and asked not in (gateway, engine):
+        said = f"with {', '.join(sorted(asked))} " if asked else ""
+        msg = f"--plan {said or 'alone '}does not say what to be"
+        raise InputError(msg, resolve="give --place and --upstreams to be a gateway, or --pool and --model to be one engine")
+    if keys is not None and not keys.is_file():
+        msg = f"there is no file of keys {str(keys)!r}"
+        raise InputError(msg, resolve="make a key: `tightrope keys create --file FILE --tenant NAME`")
 
-        return load_settings(file, _find_price)
+
+def _from_file(file: Path, host: str, keys: Path | None, ledger: Path | None) -> "Settings":
+    """Return what a serve.yaml says, with what the command line puts before it."""
+    from tightrope.serve.document import load_settings  # noqa: PLC0415
+
+    return load_settings(file, _find_price, host=host, keys=keys, ledger=ledger)
+
+
+def _from_plan(plan: Path, place: str, upstreams: Path | None, pool: str, model: str, models: Path | None) -> "Settings":
+    """Return what a plan says of one engine of a pool, or of the gateway of a place."""
     from tightrope.render.plan_json.load import load_plan  # noqa: PLC0415
     from tightrope.serve.from_plan import Place, engine_pool, engine_settings, gateway_settings  # noqa: PLC0415
 
-    assert plan_file is not None  # noqa: S101 - checked above
-    loaded = load_plan(plan_file)
-    if pool and model:
-        from tightrope.serve.fetching import fetched_model  # noqa: PLC0415 - as above
-
-        engine_pool(loaded, pool)
-        return engine_settings(loaded, pool, fetched_model(model, models))
-    if place and upstreams is not None:
+    loaded = load_plan(plan)
+    if upstreams is not None:
         return gateway_settings(loaded, Place.parse(place, loaded), upstreams, _find_token_price)
-    msg = "--plan alone does not say what to be"
-    raise InputError(msg, resolve="add --place and --upstreams to be a gateway, or --pool and --model to be one engine")
+    from tightrope.serve.fetching import fetched_model  # noqa: PLC0415 - as above
+
+    engine_pool(loaded, pool)
+    return engine_settings(loaded, pool, fetched_model(model, models))
 
 
 def _with_options(
@@ -122,9 +134,6 @@ def _with_options(
     notices: str,
 ) -> "Settings":
     """Return the settings with what the command line puts before them."""
-    if keys is not None and not keys.is_file():
-        msg = f"there is no file of keys {str(keys)!r}"
-        raise InputError(msg, resolve="make a key: `tightrope keys create --file FILE --tenant NAME`")
     if notices not in {"", "aws", "azure", "gcp"}:
         msg = f"--notices: got {notices!r}, expected aws, azure or gcp"
         raise InputError(msg, resolve="correct it")

@@ -34,14 +34,19 @@ FindPrice: TypeAlias = Callable[[str, str, str], float | None]
 """(machine type, region, offer) → US dollars an hour; None where it is not sold so."""
 
 
-def load_settings(path: Path, find_price: FindPrice) -> Settings:
+def load_settings(
+    path: Path, find_price: FindPrice, *, host: str = "", keys: Path | None = None, ledger: Path | None = None
+) -> Settings:
     """Return the settings of a ``serve.yaml``; raise ``InputError`` with file and line.
 
-    Paths in the file are meant from where the file lies.
+    Paths in the file are meant from where the file lies. ``host``, ``keys`` and ``ledger`` are what the command line puts before the
+    file's: what belongs together is checked of what holds.
     """
     document = read_document(path)
     stated = validated(schema.ServeFile, document, REFERENCE)
     reader = _Reader(document, stated, path.parent, find_price)
+    reader.check_exposure(host or stated.listen.host, has_keys=keys is not None or stated.keys is not None)
+    reader.check_budgets(has_ledger=ledger is not None or stated.ledger is not None)
     return Settings(
         workload=stated.name,
         pools=reader.pools(),
@@ -49,11 +54,11 @@ def load_settings(path: Path, find_price: FindPrice) -> Settings:
         classes=reader.classes(),
         listen=reader.listen(),
         limits=_limits(stated.limits),
-        keys=reader.file(stated.keys, "keys"),
-        tenants={name: reader.tenant(name, item) for name, item in stated.tenants.items()},
+        keys=keys or reader.file(stated.keys, "keys"),
+        tenants={name: _tenant(item) for name, item in stated.tenants.items()},
         cache=reader.cache(),
         jobs=_jobs(stated.jobs, path.parent),
-        ledger=None if stated.ledger is None else path.parent / stated.ledger,
+        ledger=ledger or (None if stated.ledger is None else path.parent / stated.ledger),
         traces=stated.traces,
         log_level=stated.log,
         notices=stated.notices or "",
@@ -186,6 +191,11 @@ class _Reader:
         """Return one model; its classes and the variants of its cascade must exist."""
         for place, wanted in enumerate(stated.classes):
             check_name(wanted, "traffic class", self.stated.classes, self.document.where("models", name, "classes", place))
+        if max(variant.quality for variant in stated.variants.values()) < stated.quality_floor:
+            msg = f"models.{name}.quality_floor: no variant is as good as {stated.quality_floor:g}"
+            raise InputError(
+                msg, resolve="correct it, or the quality of a variant", where=self.document.where("models", name, "quality_floor")
+            )
         return ServedModel(
             name=name,
             task=stated.task,
@@ -217,13 +227,37 @@ class _Reader:
             return (ServedClass(USUAL_CLASS, (), 0.0),)
         return tuple(_class(name, item) for name, item in self.stated.classes.items())
 
-    def listen(self) -> Listen:
-        """Return where it listens; an address that others reach wants keys."""
-        stated = self.stated.listen
-        if self.stated.keys is None and stated.host not in LOOPBACK:
-            msg = f"listen.host: {stated.host!r} can be reached by others, and no keys are asked for"
+    def check_exposure(self, host: str, *, has_keys: bool) -> None:
+        """Want keys at an address that others reach."""
+        if not has_keys and host not in LOOPBACK:
+            msg = f"listen.host: {host!r} can be reached by others, and no keys are asked for"
             resolve = "write `keys: keys.json` and make one with `tightrope keys create`, or listen on 127.0.0.1"
             raise InputError(msg, resolve=resolve, where=self.document.where("listen", "host"))
+
+    def check_budgets(self, *, has_ledger: bool) -> None:
+        """Want what a budget is kept by: a ledger, and a price of everything that answers."""
+        variants = ((name, item) for model in self.stated.models.values() for name, item in model.variants.items())
+        unpriced = next((name for name, item in variants if not self._is_priced(item)), None)
+        for name, stated in self.stated.tenants.items():
+            where = self.document.where("tenants", name, "budget_usd_per_month")
+            if stated.budget_usd_per_month is not None and not has_ledger:
+                msg = f"tenants.{name}: what is spent of a budget is read from the ledger, and none is written"
+                raise InputError(msg, resolve="name a folder as `ledger:`", where=where)
+            if stated.budget_usd_per_month is not None and unpriced is not None:
+                msg = f"tenants.{name}: a budget can not be kept where it is not known what the variant {unpriced!r} costs"
+                raise InputError(
+                    msg, resolve="state `machine:` of what runs here, and of each upstream or its tokens", where=where
+                )
+
+    def _is_priced(self, stated: schema.Variant) -> bool:
+        """Return whether it is said what a variant's answers cost."""
+        if stated.upstream is None:
+            return self.stated.machine is not None
+        return bool(stated.machine or stated.usd_per_million_input_tokens or stated.usd_per_million_output_tokens)
+
+    def listen(self) -> Listen:
+        """Return where it listens."""
+        stated = self.stated.listen
         certificate = self.file(stated.certificate, "listen", "certificate")
         return Listen(
             stated.host,
@@ -232,14 +266,6 @@ class _Reader:
             certificate,
             self.file(stated.certificate_key, "listen", "certificate_key"),
         )
-
-    def tenant(self, name: str, stated: schema.Tenant) -> TenantLimits:
-        """Return what one tenant may take; a budget is kept by the ledger."""
-        if stated.budget_usd_per_month is not None and self.stated.ledger is None:
-            msg = f"tenants.{name}: what is spent of a budget is read from the ledger, and none is written"
-            where = self.document.where("tenants", name, "budget_usd_per_month")
-            raise InputError(msg, resolve="name a folder as `ledger:`", where=where)
-        return TenantLimits(stated.requests_per_s, stated.burst, stated.concurrency, stated.budget_usd_per_month)
 
     def cache(self) -> CacheSettings | None:
         """Return the cache of answers."""
@@ -257,11 +283,16 @@ class _Reader:
         return CacheSettings(stated.entries, int(stated.size), stated.ttl, semantic)
 
 
+def _tenant(stated: schema.Tenant) -> TenantLimits:
+    """Return what one tenant may take."""
+    return TenantLimits(stated.requests_per_s, stated.burst, stated.concurrency, stated.budget_usd_per_month)
+
+
 def _class(name: str, stated: schema.TrafficClass) -> ServedClass:
     """Return one traffic class; a partial batch goes so that its first request keeps its promise."""
     slos: tuple[Slo, ...] = tuple(stated.slo) if isinstance(stated.slo, list) else (stated.slo,)
     limits = [slo.limit_s for slo in slos if slo.metric in {"latency", "ttft"}]
-    deferral = None if stated.within is None else Deferral(0.0, min(stated.within / 3600.0, 24.0))
+    deferral = None if stated.within is None else Deferral(0.0, stated.within / 3600.0)
     return ServedClass(
         name,
         slos,

@@ -141,7 +141,9 @@ class TrafficClass(Strict):
 
     slo: Promise | list[Promise] = Field(default_factory=list, description="Such as latency p95 <= 100 ms.")
     priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(0, description="Larger goes first in every queue.")
-    within: Seconds | None = Field(None, description="Given for work that can wait: when it is to be done by, from when it came.")
+    within: Annotated[Seconds, Field(le=86_400)] | None = Field(
+        None, description="Given for work that can wait: when it is to be done by, from when it came; a day at most."
+    )
     shed_wait: Seconds | None = Field(None, description="Turned away where the wait would be longer; by its slo where left out.")
 
 
