@@ -171,6 +171,26 @@ def test_what_is_held_too_long_is_told_when_to_come_back() -> None:
     within(work())
 
 
+def test_who_waits_in_turn_is_held_its_whole_time_from_when_no_replica_is_ready() -> None:
+    async def work() -> None:
+        gate = asyncio.Event()
+        server = Server([waits_for(gate)])
+        pool = ServedPool("p", "m", "v", concurrency=1.0)
+        async with bench(server, pool=pool, hold_s=2.0, health_s=0.02, failures=1) as on:
+            first, second = ask(on, 2)
+            await until(lambda: server.open == 1)
+            await asyncio.sleep(1.7)  # nearly its time, but in turn
+            server.health = 503
+            await until(lambda: on.ready == 0)
+            gate.set()
+            await first
+            await asyncio.sleep(0.6)
+            server.health = 200
+            await second
+
+    within(work())
+
+
 def test_a_replica_that_fails_its_checks_is_left_out_until_it_is_well() -> None:
     async def work() -> None:
         servers = [Server(), Server()]
@@ -406,6 +426,19 @@ def test_a_stream_that_breaks_off_ends_with_an_error() -> None:
                 assert reply.raw.status == 502
                 assert (reply.output_tokens, reply.tokens_estimated) == (1, True)
                 assert reply.compute_nusd
+
+    within(work())
+
+
+@pytest.mark.parametrize("tail", [(b"[DONE]",), ()])
+def test_a_stream_in_which_the_server_says_that_it_failed_is_no_answer(tail: tuple[bytes, ...]) -> None:
+    async def work() -> None:
+        events = sse(token("a"), {"error": {"message": "out of memory", "code": 500}}, *tail)
+        async with bench(Server([streams(events)]), model="mine") as on:
+            reply = await on.ask(stream=True)
+            assert await read(reply) == events
+            assert reply.raw is not None
+            assert reply.raw.status == 502
 
     within(work())
 

@@ -181,6 +181,25 @@ def test_a_pool_starts_from_none() -> None:
     within(work())
 
 
+def test_two_paths_of_one_name_are_two_replicas_and_one_url_twice_is_one() -> None:
+    async def work() -> None:
+        server = Server()
+        await server.start()
+        base = f"http://e.test:{server.port}"
+        urls = (f"{base}/v1", f"{base}/other/v1")
+        async with bench(urls=urls, resolve=Names("127.0.0.1"), discover=True, discover_s=0.02, health_path="/health") as on:
+            asked = server.checks
+            await until(lambda: server.checks > asked)
+            load = on.pool.load()
+            assert len(on.pool._fleet.replicas) == 2  # pyrefly: ignore
+            assert load.replicas_draining == 0
+        async with bench(urls=(server.url, server.url)) as on:
+            assert on.ready == 1
+        await server.stop()
+
+    within(work())
+
+
 def test_an_address_that_comes_back_is_kept() -> None:
     async def work() -> None:
         gate = asyncio.Event()

@@ -169,6 +169,17 @@ def test_a_server_that_is_not_ready_says_400() -> None:
     within(work())
 
 
+def test_a_server_that_says_nonsense_of_itself_can_be_asked_all_the_same() -> None:
+    async def nonsense(_: web.Request) -> web.Response:
+        return web.Response(body=b'{"a":' * 100_000, content_type="application/json")
+
+    async def work() -> None:
+        async with bench(Server([nonsense]), task="infer", api="oip", health_s=0.02) as on:
+            assert on.ready == 1
+
+    within(work())
+
+
 def test_texts_that_are_held_are_written_once_the_model_is_known() -> None:
     noted = Noted(says({"outputs": [{"name": "v", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}))
 

@@ -64,7 +64,7 @@ class Fleet:
         if self.upstream.discover:
             await self._discover()
         else:
-            for base in self.upstream.replicas:
+            for base in dict.fromkeys(self.upstream.replicas):
                 self._add(base)
         await asyncio.gather(*self._tasks)
         self._changed()
@@ -182,7 +182,7 @@ class Fleet:
         why = "its check says that it is not ready"
         try:
             healthy, replica.there = await self._check(replica), True
-        except (ClientError, TimeoutError, OSError, ValueError) as error:
+        except (ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
             healthy, replica.there = False, not isinstance(error, (ClientConnectorError, ConnectionTimeoutError))
             why = f"{type(error).__name__}: {error}"
         if not healthy:
@@ -236,6 +236,7 @@ class Fleet:
 
     async def _discover(self) -> None:
         """Find which replicas there are now: new ones are checked, those that are gone finish what they have."""
+        found: dict[str, str] = {}  # base URL → name
         for base in self.upstream.replicas:
             parts = urlsplit(base)
             port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -244,18 +245,22 @@ class Fleet:
                     addresses = (await self._resolve(parts.hostname or "", port))[:MOST_ADDRESSES]
             except (OSError, ValueError) as error:
                 log.warning("pool %s: the addresses of %s can not be had, the last ones are used: %r", self.name, base, error)
+                found |= {
+                    item.base: item.host for item in self.replicas.values() if item.host == parts.netloc and not item.leaving
+                }
                 continue
             hosts = [f"[{address}]" if ":" in address else address for address in addresses]
-            self._take_over(parts.netloc, {f"{parts.scheme}://{host}:{port}{parts.path}" for host in hosts})
+            found |= {f"{parts.scheme}://{host}:{port}{parts.path}": parts.netloc for host in hosts}
+        self._take_over(found)
 
-    def _take_over(self, host: str, bases: set[str]) -> None:
-        """Add and take leave of replicas so that those of a name are these."""
-        for replica in [item for item in self.replicas.values() if item.host == host and item.base not in bases]:
-            if not replica.leaving:
+    def _take_over(self, found: dict[str, str]) -> None:
+        """Add and take leave of replicas so that they are these: base URL → name."""
+        for replica in self.replicas.values():
+            if not replica.leaving and replica.base not in found:
                 replica.leaving = True
                 if replica.outstanding == 0:
                     self._spawn(self._remove(replica))
-        for base in sorted(bases):
+        for base, host in sorted(found.items()):
             replica = self.replicas.get(base)
             if replica is None:
                 replica = self._add(base, host)

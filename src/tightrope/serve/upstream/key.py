@@ -18,6 +18,7 @@ class KeyFile:
         """What goes with each request; nothing of it is ever logged."""
         self._path = path
         self._seen: tuple[int, int, int] | None = None
+        self._told = ""
 
     async def refresh(self) -> bool:
         """Read the file where it is another than before; return whether the key is another."""
@@ -27,7 +28,11 @@ class KeyFile:
         try:
             self.headers = await asyncio.to_thread(self._read, self._path)
         except (OSError, ValueError) as error:
-            log.error("the key in %s can not be read, the last one is used: %s", self._path, error)  # noqa: TRY400 - no defect
+            if self._told != str(error):
+                self._told = str(error)
+                log.error("the key in %s can not be read, the last one is used: %s", self._path, error)  # noqa: TRY400 - no defect
+        else:
+            self._told = ""
         return self.headers != before
 
     async def follow(self) -> None:

@@ -39,6 +39,8 @@ class Line:
         self._heap: list[tuple[bool, int, float, int, _Waiter]] = []
         self._came = 0
         self._length = 0
+        self._since_s = 0.0
+        """Since when no replica is ready, by the loop's clock; 0 while one is."""
 
     async def place(self, call: Call, key: bytes, avoid: Collection[Replica] = ()) -> Replica:
         """Return a replica with the request on it, to be released; raise ``Refusal`` where none is had in time, or all said not to come."""
@@ -79,7 +81,7 @@ class Line:
         waiting, name = self._load.waiting, call.traffic_class
         waiting[name] = waiting.get(name, 0) + 1
         self._length += 1
-        self._hold_for(waiter)
+        waiter.timer = asyncio.get_running_loop().call_later(self._hold_s, self._held_long, waiter)
         self.serve()
         try:
             return await waiter.future
@@ -97,16 +99,14 @@ class Line:
                 self._heap = [item for item in self._heap if not item[-1].future.done()]
                 heapify(self._heap)
 
-    def _hold_for(self, waiter: _Waiter) -> None:
-        """Look at a request again when it has been held its time."""
-        waiter.timer = asyncio.get_running_loop().call_later(self._hold_s, self._held_long, waiter)
-
     def _held_long(self, waiter: _Waiter) -> None:
         """Refuse a request that has been held its time, if it still is: where replicas are ready it waits for its turn."""
         if waiter.future.done():
             return
-        if self._fleet.ready:
-            self._hold_for(waiter)
+        loop = asyncio.get_running_loop()
+        left_s = self._hold_s if self._fleet.ready else self._since_s + self._hold_s - loop.time()
+        if left_s > 0.0:
+            waiter.timer = loop.call_later(left_s, self._held_long, waiter)
         else:
             waiter.future.set_exception(
                 Unavailable(
@@ -118,7 +118,11 @@ class Line:
 
     def _hold(self) -> None:
         """Note how many wait because nothing is there to answer them."""
-        self._load.held = 0 if self._fleet.ready else self._length
+        if self._fleet.ready:
+            self._load.held, self._since_s = 0, 0.0
+        else:
+            self._load.held = self._length
+            self._since_s = self._since_s or asyncio.get_running_loop().time()
 
     def _can_wait(self, call: Call) -> bool:
         """Return whether a call is work that can wait."""

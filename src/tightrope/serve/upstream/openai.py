@@ -24,6 +24,8 @@ PREFIX_BYTES = 1024
 NO_SUCH_PATH = frozenset({401, 403, 404, 405})
 """Answers of a server that has no health check: it is there."""
 
+FAILED = (b'{"error"', b'{"object":"error"', b'{"object": "error"')
+"""How an event begins in which a server says that it can not go on, as vLLM and SGLang write it and as vLLM did before."""
 NO_USAGE = (b'"usage":null', b'"usage": null')
 """In every event of some servers; within a text its quotes would be escaped."""
 
@@ -194,7 +196,7 @@ class ChatEvents:
         """Begin; where the server's name of the model is the client's, no event is written anew."""
         self.done = False
         """The event that ends the answer has come."""
-        self.has_token = False
+        self.has_token = self.failed = False
         self._splitter = Splitter(most_bytes)
         self._name = b"" if model == call.model else _encode(call.model)
         self._hides, self._prompt_bytes = asked.hides_usage, len(asked.body)
@@ -220,6 +222,7 @@ class ChatEvents:
             return event
         if not data:
             return event
+        self.failed = self.failed or data.startswith(FAILED)
         says_usage = b'"usage"' in data and not any(null in data for null in NO_USAGE)
         if says_usage or not self.has_token:
             if self._read(data) and self._hides:

@@ -262,12 +262,12 @@ class UpstreamPool:
     async def _learn(self, replica: Replica) -> None:
         """Ask a server of the Open Inference Protocol whether it takes bytes, and what the model's tensors are."""
         status, body = await replica.get("/v2", self._key.headers, self._check_s)
-        with suppress(msgspec.DecodeError):
+        with suppress(msgspec.DecodeError, RecursionError):
             replica.takes_bytes = status == 200 and oip.server(body).takes_bytes
         if not self._oip.is_known:
             path = oip.model_path(self._upstream.model or self.pool.model)
             status, body = await replica.get(path, self._key.headers, self._check_s)
-            with suppress(msgspec.DecodeError):
+            with suppress(msgspec.DecodeError, RecursionError):
                 if status == 200:
                     self._oip.model, self._oip.is_known = oip.described(body), True
 

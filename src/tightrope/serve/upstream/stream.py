@@ -80,7 +80,7 @@ class Stream:
     def _broken(self) -> bytes:
         """End with an event that says that the answer is not whole."""
         self._close(fine=False)
-        return BROKEN
+        return b"" if self._events.failed else BROKEN  # it has said so itself
 
     def _close(self, *, fine: bool) -> None:
         """Let go of the connection and tell, once."""
@@ -88,4 +88,4 @@ class Stream:
             return
         self._over = True
         self._response.close()
-        self._ended(self._sent, fine)
+        self._ended(self._sent, fine and not self._events.failed)
