@@ -143,6 +143,32 @@ def test_told_to_leave_under_load_it_fails_no_request(folder: Path, free_port: i
     assert len(answers) > 50
 
 
+def test_clients_that_do_not_heed_it_hold_nobody_up(folder: Path, free_port: int) -> None:
+    """They connect anew all the time, so that something is always in flight."""
+    yaml = YAML.replace("noop: true", "noop: true, max_wait: 300 ms, max_batch: 1000")
+    (folder / "serve.yaml").write_text(yaml, encoding="utf-8")
+    with serving(folder, free_port) as server:
+        answers: list[int] = []
+
+        def ask(name: int) -> None:
+            for number in range(1_000):
+                try:
+                    answers.append(server.embed(f"{name} {number}")[0])
+                except ConnectionError:
+                    return
+
+        threads = [threading.Thread(target=ask, args=(name,)) for name in range(16)]
+        for place, thread in enumerate(threads):
+            thread.start()
+            time.sleep(0.02 * (place % 7))
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+        for thread in threads:
+            thread.join(30)
+    assert set(answers) == {200}
+    assert "with 0 requests unanswered" in server.log.read_text()
+
+
 def test_killed_it_has_lost_no_answer_and_no_dollar(folder: Path, free_port: int) -> None:
     answered = 0
     for _ in range(2):

@@ -70,11 +70,14 @@ async def _serve(process: Process, server: "_Server", started: Callable[[Process
     if process.jobs is not None:  # what can wait goes back into the queue while clients are still answered
         await process.jobs.stop(LAST_S)
     await process.drain.still_taking()
+    server.stop_listening()  # who connects anew all the time would keep it here for ever
+    ending = asyncio.create_task(grpc.stop(settings.limits.answer_s)) if grpc is not None else None
     await process.drain.finished()
     if heeding is not None:
         heeding.cancel()
-    if grpc is not None:
+    if ending is not None:
         await grpc.stop(LAST_S)
+        await ending
 
 
 async def _until_left(process: Process, loading: "asyncio.Future[Any]") -> None:
@@ -124,8 +127,13 @@ async def _heed(process: Process) -> None:
                 if first:
                     process.metrics.spot_notice(pool.name)
 
-    stream: AsyncIterator[Notice] = notices(cloud, process.settings.notices_url or None)
-    await process.drain.heed(stream, told)
+    while True:
+        stream: AsyncIterator[Notice] = notices(cloud, process.settings.notices_url or None)
+        try:
+            return await process.drain.heed(stream, told)
+        except Exception:
+            log.exception("a defect in what listens for notices: it begins again")
+            await asyncio.sleep(LAST_S)
 
 
 def _freeze(process: Process) -> None:  # noqa: ARG001 - as it is called
@@ -142,6 +150,11 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+    def stop_listening(self) -> None:
+        """Take no connection more; those that there are stay."""
+        for listener in self.servers:
+            listener.close()
 
 
 @contextlib.contextmanager
