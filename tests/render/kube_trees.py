@@ -82,9 +82,8 @@ def check_references(root: Path) -> None:
         for overlay in [place.parent / "overlay" / "kustomization.yaml"]:
             named_files = set(_follow(overlay))
             others = {path for path in place.parent.rglob("*") if path.is_file()} - named_files
-            assert all({"autoscale-hpa", "karpenter", "compute-class"} & {*path.parts} for path in others), (
-                f"named by no kustomization: {others}"
-            )
+            choice = {"autoscale-hpa", "karpenter", "compute-class", "ledger", "keys", "jobs"}
+            assert all(choice & {*path.parts} for path in others), f"named by no kustomization: {others}"
         targets = {(item["kind"], item["metadata"]["name"]) for path in manifests(place.parent) for item in _documents(path)}
         for path in place.parent.rglob("kustomization.yaml"):
             (content,) = _documents(path)

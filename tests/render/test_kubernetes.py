@@ -32,11 +32,13 @@ from kube_trees import (
 )
 from plan_fixture import make_plan
 from priced import assert_same_cost
+from typer.main import get_command
 
 from tightrope.base.errors import InputError
 from tightrope.base.metrics import METRICS
 from tightrope.base.plan import Plan, Pool, RoutingRule
 from tightrope.base.records import Deferral, ScalingLimit, ScalingRule
+from tightrope.cli import app
 from tightrope.render.infra.deploy import deploy, replica_cpu
 from tightrope.render.infra.kube.calendar import least, spans
 from tightrope.render.kubernetes import RENDERER
@@ -138,6 +140,80 @@ def test_what_is_the_users_reaches_every_place(tmp_path: Path) -> None:
     assert pool["spec"]["template"]["spec"]["nodeSelector"] == {
         "cloud.google.com/compute-class": "helpdesk-int8-n2-standard-2"
     }, "GKE allows no other selector beside a compute class"
+
+
+@needs_tools
+@needs_kustomize
+def test_a_gateway_with_everything_beside_it_is_built_and_accepted(tmp_path: Path) -> None:
+    write(rendered(ALL["chatgenius"]), tmp_path)
+    overlay = tmp_path / "aws-us-east-1" / "overlay"
+    path = overlay / "kustomization.yaml"
+    path.write_text(re.sub(r'# (- "../(?:ledger|keys|jobs)")', r"\1", path.read_text(encoding="utf-8")), encoding="utf-8")
+    found = {(item["kind"], item["metadata"]["name"]): item for item in built(overlay)}
+    (tmp_path / "built.yaml").write_text(yaml.safe_dump_all(found.values()), encoding="utf-8")
+    assert_accepted("k8scheck", "--strict", tmp_path / "built.yaml")
+    pod = found["Deployment", "tightrope-gateway"]["spec"]["template"]["spec"]
+    variables = {item["name"]: item.get("value") or item["valueFrom"] for item in pod["containers"][0]["env"]}
+    assert variables["TIGHTROPE_KEYS"] == "/etc/tightrope-access/keys.json"
+    assert variables["TIGHTROPE_JOBS"] == {"secretKeyRef": {"name": "tightrope-jobs", "key": "url"}}
+    volumes = {item["name"]: item for item in pod["volumes"]}
+    assert volumes["ledger"] == {"name": "ledger", "persistentVolumeClaim": {"claimName": "tightrope-ledger"}}
+    assert volumes["access"]["secret"] == {"secretName": "tightrope-keys", "defaultMode": 0o440}
+    claim = found["PersistentVolumeClaim", "tightrope-ledger"]["spec"]
+    assert (claim["accessModes"], claim["storageClassName"]) == (["ReadWriteMany"], "example-shared")
+    (job,) = found["CronJob", "batch-summary"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert job["args"][-1] == "--header=Authorization: Bearer $(KEY)"
+    assert job["env"][-1] == {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "tightrope-keys", "key": "batch"}}}
+
+
+def test_the_queue_is_there_where_work_can_wait() -> None:
+    for name, waits in (("chatgenius", True), ("vision", False)):
+        overlay = yaml.safe_load(rendered(ALL[name])[Path("aws-us-east-1/overlay/kustomization.yaml")])
+        assert ("../jobs" in overlay["components"]) is waits
+        assert not {"../ledger", "../keys"} & {*overlay["components"]}, "these need what only the user has"
+
+
+def of_tightrope(files: dict[Path, str]) -> list[dict[str, Any]]:
+    """Return the pods that run our own server."""
+    pods = (item["spec"]["template"]["spec"] for item in named(files, "Deployment").values())
+    return [pod for pod in pods if pod["containers"][0]["command"] == ["tightrope"]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_our_own_server_is_told_only_what_it_knows_and_writes_only_where_it_may(name: str) -> None:
+    command = get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    known = {option for parameter in command.params for option in parameter.opts}
+    variables = {parameter.envvar for parameter in command.params}
+    pods = of_tightrope(rendered(ALL[name]))
+    assert pods
+    for pod in pods:
+        (container,) = pod["containers"]
+        options = {argument.partition("=")[0] for argument in container["args"][1:]}
+        assert options <= known
+        told = {item["name"]: item.get("value") for item in container["env"]}
+        assert {key for key in told if key.startswith("TIGHTROPE_")} <= variables
+        assert pod["enableServiceLinks"] is False, "a Service's variables would be taken for options"
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        writable = [item["mountPath"] for item in container["volumeMounts"] if not item.get("readOnly")]
+        places = [path for path in told.values() if path and path.startswith("/")]
+        assert places
+        assert all(any(path.startswith(mount) for mount in writable) for path in places)
+        assert "lifecycle" not in container, "it leaves by itself: a preStop would be waited for as well"
+        assert pod["terminationGracePeriodSeconds"] > float(told["TIGHTROPE_LEAVES"] or 0) + 5
+
+
+def test_a_gateway_stays_until_the_slowest_pool_has_answered_wherever_it_stands() -> None:
+    spot = rendered(replace(ALL["chatgenius"], pools=(ALL["chatgenius"].pools[0],)))
+    pods = {name: item["spec"]["template"]["spec"] for name, item in named(spot, "Deployment").items()}
+    assert pods["int8-g4dn-xlarge-spot"]["terminationGracePeriodSeconds"] == 120, "the notice, and no more"
+    assert pods["tightrope-gateway"]["terminationGracePeriodSeconds"] > 150, "its own node stays"
+
+
+def test_batches_are_counted_where_they_are_made() -> None:
+    monitors = objects({Path("x/monitors.yaml"): rendered(ALL["vision"])[Path("aws-us-east-1/monitoring/monitors.yaml")]})
+    (engines,) = monitors["x", "PodMonitor", "tightrope-engines"]["spec"]["podMetricsEndpoints"]
+    assert engines["honorLabels"], "the pool's name is the plan's, as the dashboard asks for it"
+    assert "metricRelabelings" not in engines
 
 
 @pytest.mark.parametrize("name", NAMES)

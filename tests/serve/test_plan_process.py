@@ -2,9 +2,11 @@
 
 import base64
 import json
+import re
 import signal
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
@@ -16,6 +18,8 @@ import pytest
 from numpy.typing import NDArray
 from tests.perf.compress_models import WIDTH, write_encoder
 from tests.serve.test_process import Server, run_verb, tell
+
+from tightrope.base.metrics import BATCHES
 
 PLAN = Path(__file__).parent.parent / "render" / "plans" / "helpdesk.json"
 POOL, CLASS, MODEL = "int8-c7i-large", "triage", "minilm"
@@ -137,6 +141,26 @@ def test_through_the_gateway_labels_are_the_engines(classifying: Cluster) -> Non
         assert found["data"] == own
         assert inferred(classifying.gateway, name, TEXTS) == pytest.approx(inferred(classifying.engines[0], MODEL, TEXTS))
     assert {item["id"] for item in json.loads(classifying.gateway.get("/v1/models")[1])["data"]} >= set(NAMES)
+
+
+def test_batches_are_shown_by_the_engine_and_all_else_by_the_gateway(embedding: Cluster) -> None:
+    embedded(embedding.gateway, MODEL, ["w1 w2"])
+    served = [shown(engine) for engine in embedding.engines]
+    assert {name for one in served for name, _ in one} == set(BATCHES)
+    assert sum(one["tightrope_batch_requests", "count"] for one in served) >= 1
+    gateway = shown(embedding.gateway)
+    assert gateway["tightrope_arrivals_total", ""] >= 1
+    assert gateway["tightrope_batch_requests", "count"] == 0, "else each would be counted twice"
+
+
+def shown(server: Server) -> dict[tuple[str, str], float]:
+    """Return what ``/metrics`` shows of the pool: family and part → the sum of its series."""
+    found: Counter[tuple[str, str]] = Counter()
+    for line in server.get("/metrics")[1].decode().splitlines():
+        if not line.startswith("#") and f'pool="{POOL}"' in line:
+            name, part = re.fullmatch(r"(\w+?)(?:_(bucket|sum|count))?\{.*", line).groups(default="")  # type: ignore[union-attr]
+            found[name, part] += float(line.rpartition(" ")[2])
+    return found
 
 
 def test_an_engine_is_killed_under_load_and_every_dollar_is_the_plans(cluster: Cluster) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from tightrope.base.metrics import BATCHES
 from tightrope.serve.access.admission import Admission
 from tightrope.serve.access.keys import Everybody, Keys
 from tightrope.serve.answers.cache import AnswerCache
@@ -51,7 +52,8 @@ class Process:
 
 def assemble(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Process:
     """Return the parts; call it on the event loop. Raises ``InputError`` where a file that is named can not be used."""
-    metrics = Metrics(settings.workload, settings.pools, settings.classes, pairs=_pairs(settings), clock=clock)
+    only = BATCHES if settings.engine_only else ()
+    metrics = Metrics(settings.workload, settings.pools, settings.classes, pairs=_pairs(settings), only=only, clock=clock)
     meters, backends = _backends(settings, metrics)
     ledger = _ledger(settings, meters)
     traces = Traces(settings.traces, settings.workload) if settings.traces else None

@@ -6,7 +6,7 @@ the plan: ``cls`` a class, ``pool`` a pool, each unknown one counts as ``other``
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from threading import Lock
@@ -80,11 +80,16 @@ class Metrics:
         classes: Sequence[ServedClass],
         *,
         pairs: Iterable[tuple[str, str]] | None = None,
+        only: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Write every series down at 0; ``pairs`` of class and pool that may meet keep them few, else any may."""
+        """Write every series down at 0; ``pairs`` of class and pool that may meet keep them few, else any may.
+
+        ``only`` names the metrics that are shown; all are where none is named.
+        """
         self._clock, self._lock = clock, Lock()
         self._families = families(label_value(workload))
+        self._shown = [family for name, family in self._families.items() if not only or name in only]
         self._borders = borders_for(classes)
         self._asked = {item.name: item.asked_as or item.name for item in classes}
         self._asked |= {asked: asked for asked in self._asked.values()}
@@ -239,7 +244,7 @@ class Metrics:
         for gauges in self._gauges:
             gauges.read(now_s)
         with self._lock:
-            return text(self._families.values())
+            return text(self._shown)
 
     # ---------------------------------------------------------------------------------------------------------- series
 

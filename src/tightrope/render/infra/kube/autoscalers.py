@@ -7,13 +7,13 @@ from tightrope.base.plan import Plan
 from tightrope.base.records import ScalingLimit
 from tightrope.render.infra.deploy import Part, most_replicas, replica_cpu
 from tightrope.render.infra.kube.calendar import least, spans
+from tightrope.render.infra.kube.components import FOLDER
 from tightrope.render.infra.kube.places import labels
 from tightrope.render.infra.kube.queries import followed, for_keda, lacking, waiting, wakes, window_s
 from tightrope.render.infra.names import label_value, slug
 from tightrope.render.infra.schedule import Moment
 from tightrope.render.infra.templates import fill
 
-FOLDER = "infra/kube"
 KUBECTL = "registry.k8s.io/kubectl:v1.34.1"
 """Of 2025-09; the overlay says another."""
 KINDS = {"pods": "Pods", "percent": "Percent"}

@@ -12,7 +12,17 @@ from tightrope.base.plan import Plan, ServedClass
 from tightrope.base.records import TokenEngine
 from tightrope.render.infra.deploy import Part, deploy, most_machines, remark, replica_cpu, replica_memory_mib
 from tightrope.render.infra.kube import autoscalers, containers, nodes
-from tightrope.render.infra.kube.autoscalers import FOLDER, fits_hpa
+from tightrope.render.infra.kube.autoscalers import fits_hpa
+from tightrope.render.infra.kube.components import (
+    CHOSEN,
+    FOLDER,
+    LEDGER_CLASS,
+    Patch,
+    component,
+    from_settings,
+    gateway_components,
+    patch,
+)
 from tightrope.render.infra.kube.places import Place, gateway_labels, length_key, model_key, places
 from tightrope.render.infra.names import label_value, slug
 from tightrope.render.infra.schedule import HOURS
@@ -60,8 +70,11 @@ def cluster_files(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
     for name, inside in components.items():
         files |= {Path(name) / path: text for path, text in inside.items()}
     makes_nodes = nodes.NODES.get(place.cloud, "")
+    waits = bool(waiting_jobs(plan, place))
+    left_out = {"autoscale-hpa", makes_nodes, *(name for name in CHOSEN if name != "jobs" or not waits)}
     chosen = {
-        "components": [f"../{name}" for name in components if name not in {"autoscale-hpa", makes_nodes}],
+        "components": [f"../{name}" for name in components if name not in left_out],
+        "waits": waits,
         "nodes": f"../{makes_nodes}" if makes_nodes else "",
         "images": images(plan, place),
     }
@@ -137,8 +150,8 @@ def _gateway(plan: Plan, place: Place, plan_text: str) -> str:
         "image": containers.TIGHTROPE,
         "arguments": containers.gateway_arguments(place),
         "port": containers.PORT,
-        "leaves_s": containers.LEAVES_S,
-        "grace_s": max([containers.grace_s(part) for part in place.parts if not part.spot], default=0) + LONGEST_STALL_S,
+        "leaves_s": str(containers.LEAVES_S),
+        "grace_s": max(map(containers.longest_s, (*place.parts, *elsewhere(plan, place)))) + LONGEST_STALL_S,
     }
     return fill(FOLDER, "gateway.yaml.j2", "yaml", values)
 
@@ -186,6 +199,11 @@ def _waiting(plan: Plan, place: Place) -> list[dict[str, object]]:
     return found
 
 
+def waiting_jobs(plan: Plan, place: Place) -> list[str]:
+    """Return the names of the jobs that hand in a place's work that can wait."""
+    return [str(item["name"]) for item in _waiting(plan, place)]
+
+
 def _may_do(place: Place, item: ServedClass) -> list[Part]:
     """Return the pools of a place that may do a class's work."""
     return [part for part in place.parts if item.name in {*part.classes, *part.pool.serving.deferrable_classes}]
@@ -230,30 +248,13 @@ def _components(plan: Plan, place: Place, way: Way) -> dict[str, dict[Path, str]
         "autoscale-keda": _keda(plan, place, way),
         "autoscale-hpa": _hpa(plan, place, way),
         "monitoring": {
-            Path("kustomization.yaml"): _component(plan, ["monitors.yaml"]),
+            Path("kustomization.yaml"): component(plan, ["monitors.yaml"]),
             Path("monitors.yaml"): remark(plan) + static(FOLDER, "monitors.yaml"),
         },
     }
     if place.cloud in nodes.NODES:
         found[nodes.NODES[place.cloud]] = _nodes(plan, place, way)
-    return found
-
-
-def _component(
-    plan: Plan,
-    resources: list[str],
-    replaced: list[dict[str, object]] | None = None,
-    selectors: list[dict[str, str]] | None = None,
-) -> str:
-    """Return the ``kustomization.yaml`` of a component."""
-    values = {"resources": resources, "settings": replaced or [], "selectors": selectors or []}
-    return remark(plan) + fill(FOLDER, "component.yaml.j2", "yaml", values)
-
-
-def _from_settings(key: str, targets: list[tuple[str, str, list[str]]]) -> dict[str, object]:
-    """Return the replacement that puts an entry of ``tightrope-settings`` into fields of (kind, name, paths)."""
-    listed = [{"kind": kind, "name": name, "paths": paths} for kind, name, paths in targets]
-    return {"source": f"data.{key}", "targets": listed}
+    return found | gateway_components(plan, waiting_jobs(plan, place))
 
 
 def _keda(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
@@ -262,9 +263,9 @@ def _keda(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
     texts = {f"{part.key}.yaml": autoscalers.keda(plan, part, way.scaled(part)) for part in scaled}
     asking = [part.key for part in scaled if "type: prometheus" in texts[f"{part.key}.yaml"]]
     path = "spec.triggers.[type=prometheus].metadata.serverAddress"
-    replaced = [_from_settings("prometheus", [("ScaledObject", key, [path]) for key in asking])] if asking else []
+    replaced = [from_settings("prometheus", [("ScaledObject", key, [path]) for key in asking])] if asking else []
     return {
-        Path("kustomization.yaml"): _component(plan, list(texts), replaced),
+        Path("kustomization.yaml"): component(plan, list(texts), replaced),
         **{Path(name): remark(plan) + text for name, text in texts.items()},
     }
 
@@ -276,22 +277,22 @@ def _hpa(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
     if texts:
         texts["role.yaml"] = fill(FOLDER, "schedule_role.yaml.j2", "yaml", {"names": [part.key for part in scaled]})
     return {
-        Path("kustomization.yaml"): _component(plan, list(texts)),
+        Path("kustomization.yaml"): component(plan, list(texts)),
         **{Path(name): remark(plan) + text for name, text in texts.items()},
     }
 
 
 def _storage(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
     """Return the component that says where each pool's model lies."""
-    replaced = [_from_settings(model_key(part), [(way.kind, part.key, list(way.storage))]) for part in place.parts]
-    return {Path("kustomization.yaml"): _component(plan, [], replaced)}
+    replaced = [from_settings(model_key(part), [(way.kind, part.key, list(way.storage))]) for part in place.parts]
+    return {Path("kustomization.yaml"): component(plan, [], replaced)}
 
 
 def _nodes(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
     """Return the component that makes nodes."""
     texts = {f"{part.key}.yaml": nodes.node_pool_file(plan, part) for part in place.parts}
     replaced: list[dict[str, object]] = []
-    selectors: list[dict[str, str]] = []
+    patches: list[Patch] = []
     if place.cloud in nodes.CLASSES:
         texts["node-class.yaml"] = nodes.node_class_file(plan, place)
     if place.cloud == "aws":
@@ -300,22 +301,21 @@ def _nodes(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
             f"spec.{terms}.*.tags.[karpenter.sh/discovery]" for terms in ("subnetSelectorTerms", "securityGroupSelectorTerms")
         ]
         replaced = [
-            _from_settings("cluster", [("EC2NodeClass", name, tags)]),
-            _from_settings("node-role", [("EC2NodeClass", name, ["spec.role"])]),
+            from_settings("cluster", [("EC2NodeClass", name, tags)]),
+            from_settings("node-role", [("EC2NodeClass", name, ["spec.role"])]),
         ]
     if place.cloud == "gcp":
-        selectors = [_select_class(plan, part, way) for part in place.parts]
+        patches = [_select_class(plan, part, way) for part in place.parts]
     return {
-        Path("kustomization.yaml"): _component(plan, list(texts), replaced, selectors),
+        Path("kustomization.yaml"): component(plan, list(texts), replaced, patches),
         **{Path(name): remark(plan) + text for name, text in texts.items()},
     }
 
 
-def _select_class(plan: Plan, part: Part, way: Way) -> dict[str, str]:
+def _select_class(plan: Plan, part: Part, way: Way) -> Patch:
     """Return the patch by which a pool's pods ask for its ComputeClass, beside which GKE allows no other selector."""
     wanted = {"cloud.google.com/compute-class": nodes.node_name(plan, part)}
-    patch = json.dumps([{"op": "replace", "path": way.selector_path, "value": wanted}])
-    return {"kind": way.kind, "name": part.key, "patch": patch}
+    return patch(way.kind, part.key, {"op": "replace", "path": way.selector_path, "value": wanted})
 
 
 # ----------------------------------------------------------------------------------------------------------------- overlay
@@ -335,7 +335,17 @@ def images(plan: Plan, place: Place) -> list[dict[str, str]]:
 
 def settings(plan: Plan, place: Place) -> list[dict[str, str]]:
     """Return what only the user can say of a place: key, first value, and what it is."""
-    found = [_setting("prometheus", "http://prometheus-operated.monitoring.svc:9090", "Where the autoscalers ask.")]
+    found = [
+        _setting("prometheus", "http://prometheus-operated.monitoring.svc:9090", "Where the autoscalers ask."),
+        _setting(
+            "traces", "", "Where traces go (OTLP over HTTP), such as http://collector.monitoring:4318; nowhere where it is empty."
+        ),
+        _setting(
+            LEDGER_CLASS,
+            "example-shared",
+            "For the component ledger: a storage class whose volumes several nodes write (NFS: EFS, Filestore, Azure Files).",
+        ),
+    ]
     if place.cloud == "aws":
         found += [
             _setting(
@@ -347,7 +357,13 @@ def settings(plan: Plan, place: Place) -> list[dict[str, str]]:
         ]
     models = {model_key(part): part.pool.variant for part in place.parts}
     for key, variant in models.items():
-        found.append(_setting(key, f"s3://example-models/{key.removeprefix('model-')}", f"Where the files of {variant} lie."))
+        found.append(
+            _setting(
+                key,
+                f"s3://example-models/{key.removeprefix('model-')}",
+                f"Where the files of {variant} lie: s3://, gs://, https:// or a path.",
+            )
+        )
     for part in place.parts:
         if tokens := containers.longest_request(part):
             found.append(

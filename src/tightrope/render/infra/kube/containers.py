@@ -38,7 +38,7 @@ NOTICE_S = {"aws": 120, "azure": 30, "gcp": 30}
 """Seconds between the notice and the end of a spot machine (EC2, Azure and Compute Engine documentation, 2026)."""
 SHORTEST_NOTICE_S = 30
 LEAVES_S = 5
-"""Seconds for which a pod that is to go still takes requests, until every gateway knows."""
+"""Seconds for which a pod that is to go still takes requests, until every gateway knows. Tightrope's own server sees to that itself."""
 DRAIN = f"""import re, time, urllib.request
 time.sleep({LEAVES_S})
 while True:
@@ -178,9 +178,13 @@ def _taint(key: str, value: str) -> dict[str, str]:
 
 def grace_s(part: Part) -> int:
     """Return the seconds that a pod has to finish what is on it: its longest answer, and of spot no more than the notice."""
-    longest = LEAVES_S + ceil(part.pool.serving.max_wait_s + _longest_answer_s(part.pool.serving.engine))
-    wanted = max(LEAST_GRACE_S, longest)
+    wanted = max(LEAST_GRACE_S, longest_s(part))
     return min(wanted, NOTICE_S.get(part.pool.cloud, SHORTEST_NOTICE_S)) if part.spot else wanted
+
+
+def longest_s(part: Part) -> int:
+    """Return the seconds from when a pod is told to go to when the last that it took is answered, however long its machine stays."""
+    return LEAVES_S + ceil(part.pool.serving.max_wait_s + _longest_answer_s(part.pool.serving.engine))
 
 
 def _longest_answer_s(engine: EngineModel) -> float:

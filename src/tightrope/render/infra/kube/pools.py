@@ -42,7 +42,7 @@ def pool_values(plan: Plan, part: Part) -> dict[str, object]:
         "port": containers.PORT,
         "probe_s": containers.PROBE_S,
         "startup_failures": containers.startup_failures(part),
-        "leaves_s": containers.LEAVES_S,
+        "leaves_s": str(containers.LEAVES_S),
         "drain": list(engine.drain),
         "requests": containers.requests(part),
         "limits": containers.limits(part),

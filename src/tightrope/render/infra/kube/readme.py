@@ -34,6 +34,7 @@ def readme(plan: Plan, found: Sequence[Place], title: str, remarks: Sequence[str
         "\n".join(f"- `{place.folder}/overlay/`: {YOURS}" for place in found),
         "## Apply",
         *(_apply(plan, place) for place in found),
+        _beside(plan, found),
         _hpa(plan, found),
         _limits(found),
         _elsewhere(plan),
@@ -69,6 +70,24 @@ def _apply(plan: Plan, place: Place) -> str:
         f"kubectl apply --server-side --force-conflicts -k {overlay}",
     ]
     return "\n".join(["```console", *lines, "```"])
+
+
+def _beside(plan: Plan, found: Sequence[Place]) -> str:
+    """Return the components of the gateway, and the secrets that they need."""
+    waits = any(cluster.waiting_jobs(plan, place) for place in found)
+    batch = ' --from-literal=batch="$(cat KEY_FILE)"' if waits else ""
+    lines = [
+        "`ledger`: one volume for the ledgers of all gateways, so that budgets and the month's cost are of all. Without it each gateway",
+        "  has its own, which goes with its pod. `ledger-class` of `settings.yaml` names the storage class.",
+        "`keys`: only who has a key may ask. Make the file with `tightrope keys create --file keys.json --tenant NAME`, then the secret:",
+        f"  `kubectl -n tightrope create secret generic tightrope-keys --from-file=keys.json{batch}`.",
+        "`jobs`: work that can wait, from one queue in PostgreSQL"
+        + (", which this plan's work needs." if waits else ".")
+        + " Its address is a secret:",
+        '  `kubectl -n tightrope create secret generic tightrope-jobs --from-literal=url="$(cat URL_FILE)"`.',
+    ]
+    text = "\n".join(line if line.startswith(" ") else f"- {line}" for line in lines)
+    return page("## What a gateway may have beside", "Components, which `overlay/kustomization.yaml` names or leaves out.", text)
 
 
 def _hpa(plan: Plan, found: Sequence[Place]) -> str:
