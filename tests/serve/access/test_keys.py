@@ -316,6 +316,28 @@ def test_a_file_that_went_bad_leaves_the_keys_as_they_were(
     with_keys(ring, clocks, body)
 
 
+@pytest.mark.parametrize("error", [InputError("too many open files", resolve="wait"), RecursionError("deep")])
+def test_a_file_that_could_not_be_read_once_is_read_the_next_time(
+    ring: "Ring", clocks: Clocks, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    header = ring.add()
+
+    def failing(path: Path) -> Any:
+        raise error
+
+    async def body(keys: Keys) -> None:
+        await keys.verify(header)
+        revoke_key(ring.path, "acme-web", NOW)
+        with monkeypatch.context() as broken:
+            broken.setattr(module, "load_keys", failing)
+            keys.reload()
+        assert keys.caller(header) is not None
+        keys.reload()
+        assert keys.caller(header) is None
+
+    with_keys(ring, clocks, body)
+
+
 def test_a_gateway_does_not_start_on_a_file_that_can_not_be_trusted(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="can not be read"):
         Keys(tmp_path / "none.json")

@@ -130,6 +130,8 @@ class Keys:
         self._thread = ThreadPoolExecutor(THREADS, "api-keys")
         self._watcher: asyncio.Task[None] | None = None
         self._seen = self._look()
+        self._refused: tuple[int, ...] | None = None
+        """As the file was when it last could not be read."""
         self._entries = {entry.name: entry for entry in load_keys(path).keys}
 
     def caller(self, authorization: str | None) -> Caller | None:
@@ -176,16 +178,19 @@ class Keys:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def reload(self) -> None:
-        """Read the file where it has changed; one that can not be trusted is said in the log, and the keys stay as they were."""
+        """Read the file where it has changed; until it can be read and trusted, which is said once, the keys stay as they were."""
+        seen: tuple[int, ...] = ()
         try:
             seen = self._look()
             if seen == self._seen:
                 return
-            self._seen = seen
             fresh = load_keys(self._path)
-        except (InputError, OSError) as error:
-            log.error("the file of API keys was not read, the keys stay as they were: %s", error)  # noqa: TRY400 - no traceback
+        except Exception as error:  # noqa: BLE001 - whatever it is, a key that is revoked later must not stay good
+            if seen != self._refused:
+                log.error("the file of API keys was not read, the keys stay as they were: %s", error)  # noqa: TRY400 - no traceback
+            self._refused = seen
             return
+        self._seen, self._refused = seen, None
         before = self._entries
         # Those that are as they were stay the same objects, by which `caller` sees that they are still good.
         self._entries = {entry.name: before[entry.name] if before.get(entry.name) == entry else entry for entry in fresh.keys}
