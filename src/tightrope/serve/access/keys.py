@@ -15,7 +15,6 @@ from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
 
-from tightrope.base.errors import InputError
 from tightrope.policy.admit import bucket_level, bucket_wait_s
 from tightrope.serve.access.keyfile import PREFIX, Entry, hashed, load_keys
 from tightrope.serve.records import Caller, Scope
