@@ -24,7 +24,7 @@ models:
     task: chat
     variants:
       fp16:
-        upstream: {api: openai, replicas: ["http://127.0.0.1:9000/"], hedge: 200 ms}
+        upstream: {api: openai, replicas: ["http://127.0.0.1:9000/"], hedge: 200 ms, hold: 2 min, answer: 1 min, failures: 5}
         machine: {usd_per_hour: 1.5}
         concurrency: 8
 classes:
@@ -64,6 +64,7 @@ def test_a_file_is_what_it_says(file: Path) -> None:
     assert chat.upstream is not None
     assert chat.upstream.replicas == ("http://127.0.0.1:9000",)
     assert (chat.usd_per_hour, chat.concurrency, chat.upstream.hedge_s, chat.machine) == (1.5, 8.0, 0.2, "")
+    assert (chat.upstream.hold_s, chat.upstream.answer_s, chat.upstream.failures) == (120.0, 60.0, 5)
     topics = found.models[0]
     assert topics.cascade is not None
     assert (topics.cascade.small, topics.cascade.large, topics.cascade.escalated) == ("topics/small", "topics/large", 0.25)

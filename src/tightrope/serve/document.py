@@ -162,6 +162,9 @@ class _Reader:
             key_from=self.file(stated.key_from, *at, "upstream", "key_from"),
             retries=stated.retries,
             hedge_s=stated.hedge,
+            hold_s=stated.hold or 0.0,
+            answer_s=stated.answer,
+            failures=stated.failures,
             health_path=stated.health,
         )
 

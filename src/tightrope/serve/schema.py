@@ -61,6 +61,13 @@ class Upstream(Strict):
     hedge: Seconds | None = Field(
         None, description="Ask a second replica where the first is silent for so long; never where left out."
     )
+    hold: Seconds | None = Field(
+        None, description="Requests wait so long for a replica to be ready; half a minute where left out."
+    )
+    answer: Seconds = Field(600.0, description="A server that is silent for so long is given up.")
+    failures: Annotated[int, Field(ge=1, le=1000)] = Field(
+        3, description="Checks or requests that fail one after another before a replica is left out."
+    )
     health: str = Field("", description="Path asked to see whether it is well; the api's own where left out.")
 
 
