@@ -1,8 +1,10 @@
 """Connections that behave badly: each ends in a clear 4xx or is closed, and the server serves on."""
 
+import gc
 import json
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from front_door import EMBED, FakeGateway, Served, post, received, served, small
 
-from tightrope.serve.protocols.guard import HEADERS, KEEP_ALIVE_S, PIPELINED, server_options
+from tightrope.serve.protocols.guard import HEADERS, KEEP_ALIVE_S, PIPELINED, Guarded, server_options
 from tightrope.serve.settings import Listen, Settings
 
 HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\n"
@@ -247,6 +249,22 @@ def test_who_hangs_up_while_sending_leaves_nothing(server: Served) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------------- pipelined
+
+
+def test_a_connection_that_is_reset_is_not_kept(server: Served) -> None:
+    def kept() -> int:
+        gc.collect()
+        return sum(isinstance(found, Guarded) for found in gc.get_objects())
+
+    until(lambda: not server.uvicorn.server_state.connections)
+    before = kept()
+    for _ in range(20):
+        with server.connect() as connection:
+            connection.sendall(post("/v1/embeddings", EMBED, close=False))
+            assert connection.recv(10)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closed by a reset
+    until(lambda: not server.uvicorn.server_state.connections)
+    assert kept() <= before + 2  # the newest may be in somebody's hands
 
 
 def test_pipelined_requests_are_answered_in_order(server: Served) -> None:

@@ -108,6 +108,7 @@ class Guarded(HttpToolsProtocol):
         self._stop_timers()
         self.pipeline.clear()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # which uvicorn leaves where the connection was reset: it kept all of this for its time
         running = self._running
         if running is None or running.response_complete:
             return
