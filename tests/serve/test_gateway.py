@@ -130,8 +130,21 @@ def test_the_class_is_that_of_the_call_the_key_or_the_model(make_call: Callable[
         bench.ask(call)
     assert [call.traffic_class for call in calls] == ["later", "now", "now"]
     only = Bench(model=ServedModel("m", "classify", ("a",), classes=("later",)))
+    both = make_call(caller=Caller("acme", classes=("now", "later")))
+    only.ask(both)
+    assert both.traffic_class == "later"  # of the key's classes the first that the model answers
+    with pytest.raises(Malformed, match="no traffic class 'gone'"):
+        bench.ask(make_call(caller=Caller("acme", classes=("gone",))))
     with pytest.raises(Malformed, match="does not answer the traffic class"):
         only.ask(make_call(traffic_class="now"))
+
+
+def test_what_is_left_of_a_budget_is_said_with_the_answer_in_it(make_call: Callable[..., Call]) -> None:
+    bench = Bench(tenants={"acme": TenantLimits(budget_usd_per_month=1.0)})
+    bench.pools["a"].nusd = 250_000_000
+    bench.admission._spent = lambda _: sum(reply.nusd for _, reply, _ in bench.book.rows if reply is not None)
+    bench.ask(make_call())
+    assert bench.counted("tightrope_budget_left_usd", tenant="acme") == pytest.approx(0.75)
 
 
 def test_clients_name_a_class_without_its_place(make_call: Callable[..., Call]) -> None:

@@ -221,10 +221,10 @@ class Gateway:
     def _promised(self, call: Call, model: ServedModel) -> ServedClass:
         """Return the traffic class of a call: as it says, as its key says, as the model has it first."""
         allowed = call.caller.classes
-        name = self._named(call.traffic_class or (allowed[0] if allowed else model.classes[0] if model.classes else ""))
+        name = self._named(call.traffic_class) or self._usual(allowed, model)
         found = self._classes.get(name) if name else self.settings.classes[0]
         if found is None:
-            msg = f"there is no traffic class {call.traffic_class!r}"
+            msg = f"there is no traffic class {call.traffic_class or name!r}"
             raise Malformed(msg, parameter="X-Tightrope-Class")
         if allowed and found.name not in {self._named(item) for item in allowed}:
             msg = f"this key may not ask for the traffic class {found.name!r}"
@@ -233,6 +233,13 @@ class Gateway:
             msg = f"the model {model.name!r} does not answer the traffic class {found.name!r}"
             raise Malformed(msg, parameter="model")
         return found
+
+    def _usual(self, allowed: Sequence[str], model: ServedModel) -> str:
+        """Return the class that is meant where none is said: of a key's the first that the model answers, else the model's first."""
+        if not allowed:
+            return model.classes[0] if model.classes else ""
+        names = [self._named(name) for name in allowed]
+        return next((name for name in names if name in model.classes), names[0])
 
     def _named(self, name: str) -> str:
         """Return a class's own name for what clients call it."""
@@ -256,7 +263,13 @@ class Gateway:
         self.in_flight -= 1
         if call.lost:
             reply.lost_nusd = call.lost_nusd
-        self._admission.leave(call, reply.nusd, reply)
+        try:
+            self._write_down(call, reply, span, now_s)
+        finally:  # after it is written down: what is left of a budget is said
+            self._admission.leave(call, reply.nusd, reply)
+
+    def _write_down(self, call: Call, reply: Reply, span: "Span | None", now_s: float) -> None:
+        """Count an answer, and write down what it cost."""
         status = 200 if reply.raw is None else reply.raw.status
         outcome: Outcome = "error" if status >= 500 else "late" if self._is_late(call, reply, now_s) else "ok"
         part: Reply | None = None if reply.cached else reply
@@ -289,11 +302,13 @@ class Gateway:
     def _failed(self, call: Call, error: BaseException, pool: str, span: "Span | None") -> BaseException:
         """Count and write down that a call has no answer; return what its client is told."""
         self.in_flight -= 1
-        self._admission.leave(call, call.lost_nusd)
         if isinstance(error, TimeoutError):
             error = TimedOut(f"not answered within {self.settings.limits.answer_s:g} s")
         shed = isinstance(error, Refusal) and error.status == TooMany.status
-        self._unanswered(call, error, pool, span, "shed" if shed else "error")
+        try:
+            self._unanswered(call, error, pool, span, "shed" if shed else "error")
+        finally:
+            self._admission.leave(call, call.lost_nusd)
         return error
 
     def _unanswered(self, call: Call, error: BaseException, pool: str, span: "Span | None", outcome: Outcome) -> None:
