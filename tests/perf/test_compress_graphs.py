@@ -220,9 +220,11 @@ def test_more_layers_than_there_are_is_an_error(whole: Graph, examples: Examples
 
 def test_the_gradient_is_that_of_the_error(whole: Graph, examples: Examples) -> None:
     student = prune(whole, Cut(heads=0.5), examples.take(np.arange(64)))
-    names, lessons, part = trainable(student), Lessons(whole=2.0), examples.take(np.arange(6))
+    lessons, part = Lessons(whole=2.0), examples.take(np.arange(6))
     teacher = open_session(as_bytes(whole))
-    session = open_session(as_bytes(_training(student, names, lessons, _rank(teacher, examples))))
+    model, names = _training(student, lessons, _rank(teacher, examples))
+    assert names == trainable(student)
+    session = open_session(as_bytes(model))
     places, feeds = next(part.batches(6))
     target = teacher.run(None, feeds)[0]
     weight = _weight(part, places, feeds, target)
@@ -290,6 +292,42 @@ def test_neurons_of_a_plain_network_are_pruned(tmp_path: Path) -> None:
     assert near(made, found, data) > 0.95
     taught = distil(made, found, data, Lessons(steps=40, rate=1e-2))
     assert near(taught, found, data) > near(made, found, data)
+
+
+@pytest.mark.parametrize(("rows", "heads"), [(None, 1), (1, 1), (None, 2)], ids=["plain", "biases that are rows", "two outputs"])
+def test_a_chain_of_layers_is_pruned_and_taught(rows: int | None, heads: int, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(chain(rows, heads).SerializeToString())
+    found = load_graph(tmp_path / "net.onnx")
+    inputs = np.random.default_rng(1).normal(size=(200, 8)).astype(np.float32)
+    data = Examples({"x": inputs}, np.zeros(200, np.int64), ("a", "b"))
+    made = prune(found, Cut(neurons=0.25), data)
+    inner = 96 if heads == 1 else 128  # what two matrices see is left alone
+    assert [made.constants[node.input[1]].shape for node in multiplications(made)][:3] == [(8, 96), (96, inner), (inner, 3)]
+    taught = distil(made, found, data, Lessons(steps=80, rate=1e-3))
+    assert near(taught, found, data) > near(made, found, data) > 0.97
+
+
+def chain(rows: int | None, heads: int) -> onnx.ModelProto:
+    """Return a network of three matrices one after the other, biases as vectors or as so many rows, with one output or two."""
+    random = np.random.default_rng(5)
+    sizes = {"a": (8, 128), "b": (128, 128), "c": (128, 3), "d": (128, 5)}
+    held = {name: random.normal(0, shape[0] ** -0.5, shape) for name, shape in sizes.items()}
+    held |= {f"{name}b": random.normal(0, 0.1, shape[1] if rows is None else (rows, shape[1])) for name, shape in sizes.items()}
+    nodes = [
+        *multiplied("x", "a", "h0"),
+        helper.make_node("Relu", ["h0"], ["h1"]),
+        *multiplied("h1", "b", "h2"),
+        helper.make_node("Relu", ["h2"], ["h3"]),
+        *multiplied("h3", "c", "y"),
+        *(multiplied("h3", "d", "z") if heads == 2 else ()),
+    ]
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 8])
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size]) for name, size in (("y", 3), ("z", 5))[:heads]
+    ]
+    constants = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in held.items()]
+    graph = helper.make_graph(nodes, "chain", [given], ends, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
 def broken(kind: str, folder: Path) -> Path:

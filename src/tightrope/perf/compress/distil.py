@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tightrope.base.errors import InputError
 from tightrope.base.records import IntArray
 from tightrope.perf.compress.examples import Examples
 from tightrope.perf.compress.gradients import backward, trainable
@@ -32,21 +33,39 @@ class Lessons:
 def distil(student: Graph, teacher: Graph, examples: Examples, lessons: Lessons, progress: Progress = lambda _: None) -> Graph:
     """Return the student after its lessons. Raises ``NotImplementedError`` where an operator has no gradient here."""
     original = open_session(as_bytes(teacher))
-    names = trainable(student)
-    session = open_session(as_bytes(_training(student, names, lessons, _rank(original, examples))))
+    try:
+        model, names = _training(student, lessons, _rank(original, examples))
+        session = open_session(as_bytes(model))
+    except InputError as error:
+        msg = f"its gradient is no graph that runs: {str(error).splitlines()[0]}"
+        raise NotImplementedError(msg) from error
     weights = {name: student.constants[name].copy() for name in names}
     first = {name: np.zeros_like(value) for name, value in weights.items()}
     second = {name: np.zeros_like(value) for name, value in weights.items()}
     for step, (part, places, feeds) in enumerate(_batches(examples, lessons), 1):
         target = original.run(None, feeds)[0]
         given = feeds | weights | {TARGET: target, WEIGHT: _weight(part, places, feeds, target)}
-        loss, *slopes = session.run([LOSS, *(f"{name}_slope" for name in names)], given)
+        loss, *slopes = _slopes(session, names, given)
         if step % 10 == 0:
             progress(f"lesson {step} of {lessons.steps}: error {float(loss):.4g}")
         rate = lessons.rate * min(1.0, 10 * step / lessons.steps) * 0.5 * (1 + np.cos(np.pi * step / (lessons.steps + 1)))
         for name, slope in zip(names, slopes, strict=True):
             _step(weights[name], slope, first[name], second[name], step, float(rate))
     return changed(student, dict(weights))
+
+
+def _slopes(session: Any, names: list[str], given: dict[str, AnyArray]) -> list[AnyArray]:  # noqa: ANN401 - onnxruntime has no types
+    """Return the error and every weight's gradient; raise ``NotImplementedError`` where they do not fit each other."""
+    try:
+        found: list[AnyArray] = session.run([LOSS, *(f"{name}_slope" for name in names)], given)
+    except Exception as error:  # the runtime raises kinds of its own
+        msg = f"its gradient can not be computed: {str(error).splitlines()[0][:200]}"
+        raise NotImplementedError(msg) from error
+    for name, slope in zip(names, found[1:], strict=True):
+        if slope.shape != given[name].shape:
+            msg = f"the gradient of {name!r} has the shape {slope.shape}, expected {given[name].shape}"
+            raise NotImplementedError(msg)
+    return found
 
 
 def _rank(session: Any, examples: Examples) -> int:  # noqa: ANN401 - onnxruntime has no types
@@ -88,13 +107,17 @@ def _batches(examples: Examples, lessons: Lessons) -> Iterator[tuple[Examples, I
         yield left.pop()
 
 
-def _training(student: Graph, names: list[str], lessons: Lessons, rank: int) -> Graph:
-    """Return the graph of a step: the student's weights are inputs, and outputs are the error and the weights' gradients."""
+def _training(student: Graph, lessons: Lessons, rank: int) -> tuple[Graph, list[str]]:
+    """Return the graph of a step, and what it learns: these weights are inputs, and outputs are the error and their gradients.
+
+    What leads to other outputs than the first alone has no gradient, and is left as it is.
+    """
     import onnx  # noqa: PLC0415 - an extra
     from onnx import helper  # noqa: PLC0415
 
     output = student.model.graph.output[0].name
     tape = backward(student, output, "taught_seed")
+    names = [name for name in trainable(student) if name in tape.slopes]
     extra = dict(tape.constants)
     rest = helper.make_node("Sub", [output, TARGET], ["taught_rest"])
     each = helper.make_node("Mul", ["taught_rest", WEIGHT], ["taught_each"])
@@ -124,4 +147,4 @@ def _training(student: Graph, names: list[str], lessons: Lessons, rank: int) -> 
     model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in extra.items())
     model.graph.input.extend(helper.make_tensor_value_info(name, 1, student.constants[name].shape) for name in names)
     model.graph.input.extend(helper.make_tensor_value_info(name, 1, [None] * rank) for name in (TARGET, WEIGHT))
-    return graph_of(model)
+    return graph_of(model), names

@@ -64,9 +64,14 @@ def trainable(graph: Graph) -> list[str]:
         if node.op_type in {"MatMul", "Add", "LayerNormalization"}:
             for name in node.input[1:] if node.op_type != "Add" else node.input:
                 value = graph.constants.get(name)
-                if value is not None and value.dtype == np.float32 and 1 <= value.ndim <= 2 and value.size > 1:
+                if value is not None and value.dtype == np.float32 and value.size > 1 and _learned(node.op_type, value):
                     found[name] = None
     return list(found)
+
+
+def _learned(kind: str, value: AnyArray) -> bool:
+    """Return whether a constant's gradient is known: a vector's, one row's that is added, a matrix' that is multiplied by."""
+    return value.ndim == 1 or (value.ndim == 2 and (kind == "MatMul" or len(value) == 1))
 
 
 def backward(graph: Graph, output: str, seed: str) -> Tape:
@@ -113,8 +118,8 @@ def _give(tape: Tape, name: str, slope: str, needs: set[str]) -> None:
     if name not in needs:
         return
     value = tape.graph.constants.get(name)
-    if value is not None and value.ndim == 1:
-        slope = tape.put("ReduceSum", tape.flat(slope), tape.number([0]), keepdims=0)
+    if value is not None and value.ndim <= 2:
+        slope = tape.put("ReduceSum", tape.flat(slope), tape.number([0]), keepdims=value.ndim - 1)
     tape.add(name, slope)
 
 

@@ -118,7 +118,8 @@ def _narrowed(graph: Graph, places: Sequence[Neurons], share: float, calibration
     for place in places:
         kept = kept_units(importance(grams[place.tensor], graph.constants[place.out_of], place.unit), share, place.unit)
         columns = (kept[:, None] * place.unit + np.arange(place.unit)).ravel()
-        constants |= {name: np.ascontiguousarray(graph.constants[name][..., columns]) for name in place.into}
+        for name in place.into:  # in a chain of layers the matrix behind one place, cut already, is that before the next
+            constants[name] = np.ascontiguousarray(constants.get(name, graph.constants[name])[..., columns])
         constants[place.out_of] = refitted(grams[place.tensor], graph.constants[place.out_of], columns)
         heads[place.node] = len(kept)
     return changed(graph, constants | {FIRST: np.zeros(1, np.int64)}, _with_heads(graph, heads))
