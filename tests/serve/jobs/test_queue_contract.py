@@ -9,6 +9,7 @@ from queue_bench import NOW, batch_of, file_of, ids, items_of, line, numbered, o
 
 from tightrope.serve.jobs import lines
 from tightrope.serve.jobs.database import Statements
+from tightrope.serve.jobs.files import PAGE_BYTES
 from tightrope.serve.jobs.items import Gone
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import Batch, Item, LineError, Result
@@ -384,5 +385,46 @@ def test_lines_larger_than_a_page_come_one_at_a_time(url: str) -> None:
         pages = [page async for page in queue.files.content(file)]
         assert max(map(len, pages)) < 6_500_000
         assert ids(b"".join(pages)) == list(numbered(12))
+
+    on(url, test)
+
+
+def test_many_short_lines_before_long_ones_are_no_reason_to_read_many_of_those_at_once(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 320)
+        items = await queue.items.claim(batch.id, "a", 320, NOW)
+        answers = [b'"%s"' % (b"x" * (10 if n < 300 else 300_000)) for n in range(320)]
+        await queue.items.record(batch.id, [right(item, batch, answer) for item, answer in zip(items, answers, strict=True)], NOW)
+        file = await queue.files.get("acme", (await queue.batches.get("acme", batch.id)).output_file)
+        pages = [page async for page in queue.files.content(file)]
+        assert max(map(len, pages)) <= PAGE_BYTES
+        assert ids(b"".join(pages)) == list(numbered(320))
+
+    on(url, test)
+
+
+def test_what_a_kill_has_left_of_a_removal_goes(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        kept, gone = await put_batch(queue, 2), await put_batch(queue, 2)
+
+        async def half(tx: Statements) -> None:
+            await tx.rows("DELETE FROM tightrope_files WHERE id = $1", gone.file)
+            await tx.rows("DELETE FROM tightrope_batches WHERE id = $1", gone.id)
+
+        await queue.database.write(half)
+        assert (await queue.files.clear_left(), await queue.batches.clear_left()) == (1, 1)
+        assert (await queue.files.clear_left(), await queue.batches.clear_left()) == (0, 0)
+        assert len(await do(queue, kept, 2)) == 2
+        assert len(await read(queue, "acme", kept.file)) > 0
+
+    on(url, test)
+
+
+def test_who_hands_in_many_files_does_not_keep_another_waiting_for_all_of_them(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        for tenant, due_s in (("many", NOW + 60.0), ("many", NOW + 60.0), ("one", NOW + 3600.0)):
+            file = await put_file(queue, line("i0"), tenant)
+            assert await queue.batches.add(batch_of(file, due_s), 99) == "added"
+        assert (await queue.batches.take("reader")).tenant == "one"
 
     on(url, test)

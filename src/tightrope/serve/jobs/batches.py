@@ -61,6 +61,8 @@ class Batches:
     async def take(self, holder: str) -> Batch | None:
         """Return a batch whose file is to be read, and let no other gateway read it; None where there is none.
 
+        The tenant with the fewest batches goes first: who hands in many great files does not keep others waiting for all of them.
+
         One that ``holder`` has already comes again: it did not come to its end.
         """
 
@@ -134,6 +136,15 @@ class Batches:
             await self.clear(batch_id)
         return gone
 
+    async def clear_left(self) -> int:
+        """Remove what is left of batches that are gone, whose removal a kill broke off; return how many batches."""
+        left = await self._rows(
+            "SELECT DISTINCT batch FROM tightrope_items WHERE batch NOT IN (SELECT id FROM tightrope_batches)"
+        )
+        for (batch_id,) in left:
+            await self.clear(batch_id)
+        return len(left)
+
     async def clear(self, batch_id: str) -> None:
         """Remove a batch's items, a step at a time."""
         sql = (
@@ -196,7 +207,10 @@ async def _moments(tx: Statements, batch_id: str) -> dict[str, float]:
 
 
 _BATCHES = f"SELECT {BATCH_COLUMNS} FROM tightrope_batches"
-_UNREAD = f"{_BATCHES} WHERE status = 'validating' AND (holder IS NULL OR holder = $1) ORDER BY due_s, id LIMIT 1 /*skip locked*/"
+_OPEN = (
+    "(SELECT COUNT(*) FROM tightrope_batches AS other WHERE other.tenant = tightrope_batches.tenant AND other.finished_s IS NULL)"
+)
+_UNREAD = f"{_BATCHES} WHERE status = 'validating' AND (holder IS NULL OR holder = $1) ORDER BY {_OPEN}, due_s, id LIMIT 1 /*skip locked*/"
 _ADD = f"""INSERT INTO tightrope_batches ({BATCH_COLUMNS})
     VALUES ({", ".join(f"${number}" for number in range(1, BATCH_COLUMNS.count(",") + 2))})"""
 _EXPIRE = """DELETE FROM tightrope_batches WHERE id IN (

@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import astuple
+from itertools import accumulate
 from typing import Literal, TypeAlias
 
 from tightrope.serve.jobs.database import Database, Row, Statements
 from tightrope.serve.jobs.records import FILE_COLUMNS, File
 from tightrope.serve.jobs.tables import PART_BYTES
 
-PAGE_BYTES = 1024 * 1024
-"""Rows of a file are read up to about so much at a time."""
+PAGE_BYTES, PAGE_ROWS = 1024 * 1024, 1000
+"""Rows of a file are read up to so much at a time."""
 STEP = 5_000
 """Rows that are removed in one transaction: others wait for no longer."""
 ABANDONED_S = 86_400.0
@@ -71,16 +72,19 @@ class Files:
         return [File(*row) for row in await self._rows(sql, tenant, after, purpose, limit)]
 
     async def content(self, file: File) -> AsyncIterator[bytes]:
-        """Give a file's bytes in order, about a page at a time."""
-        sql, key, state = _PARTS, file.id, ()
+        """Give a file's bytes in order, a page at a time: as many rows as are no longer together, or one that is."""
+        sizes, sql, key, state = _PART_SIZES, _PARTS, file.id, ()
         if file.batch is not None:
-            sql, key, state = _LINES, file.batch, (file.state,)
-        first, rows_a_page = 0, 1
-        while rows := await self._rows(sql, key, first, rows_a_page, *state):
-            page = b"".join(row[1] for row in rows)
-            yield page
+            sizes, sql, key, state = _LINE_SIZES, _LINES, file.batch, (file.state,)
+        first = 0
+        while found := await self._rows(sizes, key, first, PAGE_ROWS, *state):
+            ends = accumulate(size for _, size in found)
+            fitting = sum(end <= PAGE_BYTES for end in ends)
+            rows = await self._rows(sql, key, first, max(1, fitting), *state)
+            if not rows:  # the file was removed meanwhile
+                return
+            yield b"".join(row[1] for row in rows)
             first = rows[-1][0] + 1
-            rows_a_page = max(1, min(rows_a_page * 4, PAGE_BYTES * len(rows) // max(1, len(page))))  # lines are of any length
 
     async def spans(self, file_id: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes at each (start, size) of an uploaded file; of a file that is gone, nothing."""
@@ -141,6 +145,13 @@ class Files:
         await self._database.write(body)
         await self._clear(file_id, None, None)
 
+    async def clear_left(self) -> int:
+        """Remove what is left of files that are gone, whose removal a kill broke off; return how many files."""
+        left = await self._rows("SELECT DISTINCT file FROM tightrope_parts WHERE file NOT IN (SELECT id FROM tightrope_files)")
+        for (file_id,) in left:
+            await self._clear(file_id, None, None)
+        return len(left)
+
     async def _clear(self, file_id: str, batch: str | None, state: int | None) -> None:
         """Remove what a file that is gone consists of, a step at a time."""
         part = "SELECT number FROM tightrope_parts WHERE file = $1 LIMIT 200"
@@ -172,7 +183,11 @@ def _pieces(start: int, size: int) -> Iterable[tuple[int, int, int]]:
 
 _FILES = f"SELECT {FILE_COLUMNS} FROM tightrope_files"
 _PARTS = "SELECT number, bytes FROM tightrope_parts WHERE file = $1 AND number >= $2 ORDER BY number LIMIT $3"
+_PART_SIZES = "SELECT number, length(bytes) FROM tightrope_parts WHERE file = $1 AND number >= $2 ORDER BY number LIMIT $3"
 _LINES = "SELECT line, result FROM tightrope_items WHERE batch = $1 AND line >= $2 AND state = $4 ORDER BY line LIMIT $3"
+_LINE_SIZES = (
+    "SELECT line, length(result) FROM tightrope_items WHERE batch = $1 AND line >= $2 AND state = $4 ORDER BY line LIMIT $3"
+)
 _EXPIRE = """DELETE FROM tightrope_files WHERE id IN (
     SELECT id FROM tightrope_files WHERE (ready = 0 AND created_s <= $2) OR (ready = 1 AND expires_s <= $1 AND NOT EXISTS (
         SELECT 1 FROM tightrope_batches WHERE file = tightrope_files.id AND finished_s IS NULL)) LIMIT 100)

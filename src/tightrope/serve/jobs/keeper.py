@@ -87,6 +87,9 @@ class Keeper:
         self._pace.show(self._metrics, self._classes, now)
         self._runner.wake()
         if time.monotonic() - self._swept_s > SWEEP_S:
+            if self._swept_s < 0.0:
+                await self._queue.files.clear_left()
+                await self._queue.batches.clear_left()
             self._swept_s = time.monotonic()
             await self._queue.files.expire(now)
             await self._queue.batches.expire(now - self._limits.keep_s)

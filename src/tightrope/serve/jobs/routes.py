@@ -174,8 +174,7 @@ class Routes:
         file_id = _id(request, "file-")
         done = await self._queue.files.delete(caller.tenant, file_id)
         if done == "unknown":
-            msg = "file-"
-            raise _unknown(msg, file_id)
+            raise _unknown(file_id, "file-")
         if done == "used":
             msg = f"a batch that is not done reads {file_id}: cancel it first"
             raise Conflict(msg, parameter="file_id")
@@ -185,8 +184,7 @@ class Routes:
         file_id = _id(request, "file-")
         file = await self._queue.files.get(caller.tenant, file_id)
         if file is None:
-            msg = "file-"
-            raise _unknown(msg, file_id)
+            raise _unknown(file_id, "file-")
         return file
 
     # ------------------------------------------------------------------------------------------------------------ batches
@@ -270,8 +268,7 @@ class Routes:
         batch_id = _id(request, "batch_")
         batch = await self._queue.batches.get(caller.tenant, batch_id)
         if batch is None:
-            msg = "batch_"
-            raise _unknown(msg, batch_id)
+            raise _unknown(batch_id, "batch_")
         return batch
 
 
