@@ -83,7 +83,7 @@ def text(*words: int) -> str:
 def call(inputs: Any, task: Task = "embed", traffic_class: str = "", **more: Any) -> Call:
     """Return a call; a text is one of one text."""
     given = (inputs,) if isinstance(inputs, str) else inputs
-    return Call("call", TENANT, task, "model", given, time.monotonic(), traffic_class, **more)
+    return Call("call", more.pop("caller", TENANT), task, "model", given, time.monotonic(), traffic_class, **more)
 
 
 def served(name: str, priority: int = 0, answer_within_s: float | None = None) -> ServedClass:

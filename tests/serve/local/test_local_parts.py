@@ -2,6 +2,7 @@
 
 import math
 import os
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -195,7 +196,7 @@ def test_the_queue_holds_what_was_put_in_and_not_taken_out(steps: list[tuple[boo
     for place, (add, deferrable) in enumerate(steps):
         if add or not held:
             item = Item(Nobody(), place, None, 1, 0, 0)  # type: ignore[arg-type]
-            item.level = place % 2
+            item.level, item.tenant = place % 2, "abc"[place % 3]
             waiting.push([item], float(place % 3) if deferrable else None)
             held.append(item)
         else:
@@ -207,6 +208,9 @@ def test_the_queue_holds_what_was_put_in_and_not_taken_out(steps: list[tuple[boo
         shown = waiting.window(100)
         assert [item.level for item in shown] == sorted(item.level for item in shown)
         assert waiting.first() is (shown[0] if shown else None)
+        for level, tenant in product((0, 1), "abc"):
+            mine = [item.index for item in shown if (item.level, item.tenant) == (level, tenant)]
+            assert mine == sorted(mine)
 
 
 def test_halves_are_summed_in_full_precision_and_padding_has_no_part() -> None:

@@ -19,6 +19,7 @@ from tightrope.serve.local.engines import Engines
 from tightrope.serve.local.loading import Found, Loaded
 from tightrope.serve.local.models import NoSession
 from tightrope.serve.local.pool import LocalPool
+from tightrope.serve.records import Caller
 from tightrope.serve.refusals import Failed, Malformed, Unavailable, Unsupported
 from tightrope.serve.settings import LocalModel
 
@@ -272,6 +273,25 @@ def test_interactive_goes_before_what_can_wait_and_larger_priorities_first(monke
         ["later-1 10", "low-2 10"],
         ["later-2 10"],
     ]
+
+
+def test_a_tenant_with_many_texts_does_not_hold_up_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_of(None, max_batch=8)
+    model = gated(monkeypatch, pool)
+
+    async def ask(pool: LocalPool) -> None:
+        first = asyncio.create_task(pool.answer(call("first 10")))
+        await asyncio.to_thread(model.began.wait, 20)
+        many = asyncio.create_task(pool.answer(call(tuple(f"many{number} 10" for number in range(400)))))
+        few = [asyncio.create_task(pool.answer(call(f"{name} 10", caller=Caller(name)))) for name in "ab"]
+        await asyncio.sleep(0.01)
+        model.gate.set()
+        await asyncio.gather(first, many, *few)
+
+    run(pool, ask)
+    assert {"a 10", "b 10"} <= {name for batch in model.batches[1:3] for name in batch}
+    texts = [name for batch in model.batches for name in batch if name.startswith("many")]
+    assert texts == [f"many{number} 10" for number in range(400)]
 
 
 def test_near_lengths_go_together_and_a_long_text_does_not_starve(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,7 +223,7 @@ class LocalPool:
         level, within_s = self._levels.get(call.traffic_class, 0), self._within_s.get(call.traffic_class, math.inf)
         due_s = call.arrived_s + within_s if call.deadline_s is None else call.deadline_s
         for item in ticket.items:
-            item.entered_s, item.due_s, item.level = now_s, due_s, level
+            item.entered_s, item.due_s, item.level, item.tenant = now_s, due_s, level, call.caller.tenant
         self._waiting.push(ticket.items, call.deadline_s)
         if self.pool.max_wait_s:
             self._count_arrivals(len(ticket.items), now_s)

@@ -1,11 +1,11 @@
-"""What waits at one pool: by priority and in the order it came; work that can wait apart, by its deadline."""
+"""What waits at one pool: by priority, tenants in turn, each in the order it came; work that can wait apart, by its deadline."""
 
 import asyncio
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from itertools import chain, islice
-from typing import Any
+from itertools import chain, islice, zip_longest
+from typing import Any, TypeAlias
 
 from tightrope.serve.records import Call, Reply
 
@@ -54,7 +54,7 @@ class Ticket:
 class Item:
     """One text, or one row of tensors, that is answered in one batch."""
 
-    __slots__ = ("due_s", "entered_s", "group", "index", "length", "level", "payload", "ticket", "tokens")
+    __slots__ = ("due_s", "entered_s", "group", "index", "length", "level", "payload", "tenant", "ticket", "tokens")
 
     def __init__(self, ticket: Ticket, index: int, payload: Any, length: int, group: int, tokens: int) -> None:  # noqa: ANN401
         """Note what is asked; the queue says when."""
@@ -64,14 +64,20 @@ class Item:
         self.entered_s = self.due_s = 0.0
         """When it entered the queue, and when it is to be answered by: infinite where no time was promised."""
         self.level = 0
+        self.tenant = ""
+
+
+Line: TypeAlias = "OrderedDict[Item, None]"
+"""What waits of one tenant, in the order it came."""
 
 
 class Waiting:
-    """The queue of one pool. Every method costs as much as it moves, however many wait."""
+    """The queue of one pool; tenants take turns, whatever each has there. Every method costs as much as it moves, however many wait."""
 
     def __init__(self, levels: int) -> None:
         """Begin empty; level 0 goes first."""
-        self.levels: tuple[OrderedDict[Item, None], ...] = tuple(OrderedDict() for _ in range(levels))
+        self.levels: tuple[OrderedDict[str, Line], ...] = tuple(OrderedDict() for _ in range(levels))
+        """Of each level tenant → what waits, whose turn it is first; none is empty."""
         self.interactive = 0
         self._deferrable: list[tuple[float, int, Item]] = []
         self._number = 0
@@ -90,7 +96,11 @@ class Waiting:
         """Append items; those with a deadline can wait."""
         for item in items:
             if deadline_s is None:
-                self.levels[item.level][item] = None
+                level, tenant = self.levels[item.level], item.tenant
+                line = level.get(tenant)
+                if line is None:
+                    line = level[tenant] = OrderedDict()
+                line[item] = None
                 self.interactive += 1
             else:
                 self._number += 1
@@ -100,22 +110,28 @@ class Waiting:
     def first(self) -> Item | None:
         """Return the interactive item that goes first."""
         for level in self.levels:
-            if level:
-                return next(iter(level))
+            for line in level.values():
+                return next(iter(line))
         return None
 
     def window(self, most: int) -> list[Item]:
         """Return the first interactive items, in the order they go."""
-        return list(islice(chain.from_iterable(self.levels), most))
+        return list(islice(chain.from_iterable(_in_turn(level, most) for level in self.levels), most))
 
     def window_deferrable(self, most: int) -> list[Item]:
         """Return the items that can wait whose deadlines come first."""
         return [item for _, _, item in self._deferrable[:most]]
 
     def remove(self, item: Item) -> bool:
-        """Take an item out; return whether it was there."""
-        if item in self.levels[item.level]:
-            del self.levels[item.level][item]
+        """Take an item out, after which it is the others' turn; return whether it was there."""
+        level, tenant = self.levels[item.level], item.tenant
+        line = level.get(tenant)
+        if line is not None and item in line:
+            del line[item]
+            if not line:
+                del level[tenant]
+            elif len(level) > 1:
+                level.move_to_end(tenant)
             self.interactive -= 1
             return True
         place = self._places.pop(item, None)
@@ -125,4 +141,13 @@ class Waiting:
 
     def everything(self) -> list[Item]:
         """Return all that waits."""
-        return [*chain.from_iterable(self.levels), *self._places]
+        lines = (line for level in self.levels for line in level.values())
+        return [*chain.from_iterable(lines), *self._places]
+
+
+def _in_turn(level: "OrderedDict[str, Line]", most: int) -> Iterable[Item]:
+    """Return items of a level in the order they go, at least ``most`` where there are so many: one of each tenant, then another of each."""
+    if len(level) == 1:
+        return next(iter(level.values()))
+    rounds = zip_longest(*islice(level.values(), most))
+    return (item for one_of_each in rounds for item in one_of_each if item is not None)
