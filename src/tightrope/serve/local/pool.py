@@ -225,7 +225,7 @@ class LocalPool:
         for item in ticket.items:
             item.entered_s, item.due_s, item.level, item.tenant = now_s, due_s, level, call.caller.tenant
         self._waiting.push(ticket.items, call.deadline_s)
-        if self.pool.max_wait_s:
+        if self.pool.max_wait_s and call.deadline_s is None:
             self._count_arrivals(len(ticket.items), now_s)
         self._engines.poke()
 
@@ -276,7 +276,7 @@ class LocalPool:
             ticket.future.set_exception(refusal)
 
     def _count_arrivals(self, count: int, now_s: float) -> None:
-        """Learn how many items come in a second."""
+        """Learn how many items that can not wait come in a second."""
         self._rate_per_s = rate_after(self._rate_per_s, now_s - self._counted_s, count)
         self._counted_s = now_s
 
