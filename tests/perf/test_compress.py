@@ -1,5 +1,6 @@
 """What compression says: intervals, cascades, the front, and the verb from end to end."""
 
+import io
 import json
 from dataclasses import replace
 from functools import partial
@@ -9,17 +10,20 @@ import numpy as np
 import onnxruntime
 import pytest
 import yaml
+from rich.console import Console
 from tests.perf.compress_models import write_encoder, write_texts
 from typer.testing import CliRunner
 
 from tightrope.base.errors import InputError
 from tightrope.cli import app
+from tightrope.cli import compress as verb
 from tightrope.clouds.book import load_price_book
 from tightrope.demand.schema import Model, Variant
 from tightrope.demand.schema_levers import Cascade
 from tightrope.perf.compress import search
 from tightrope.perf.compress.cascade import Answered, calibrate, fit_words
 from tightrope.perf.compress.judge import accuracy, find_metric, fit_head, judge, macro_f1
+from tightrope.perf.compress.search import Found
 from tightrope.perf.compress.speed import Speed, compare_speeds
 from tightrope.perf.compress.task import Trial
 from tightrope.perf.measure import sweep
@@ -249,6 +253,23 @@ def test_nothing_beyond_the_budget_is_written(folder: Path, tmp_path: Path, monk
     there = {path.name for path in (tmp_path / "out").glob("*.onnx")}
     assert there == ({"fp32.onnx", "less-1l.onnx"} if cut["cascade_only"] else {"fp32.onnx"})
     assert (tmp_path / "out" / "cascade-less-1l.yaml").exists() == cut["cascade_only"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_no_figure_is_cut_short_on_a_narrow_console(width: int) -> None:
+    console = Console(width=width, file=io.StringIO())
+    names = ("fp32", "int8-dynamic", "less-3l-50n-int8")
+    trials = [replace(trial(name, 0.7123), batch_variant=name == "int8-dynamic") for name in names]
+    speeds = {name: Speed(100.0, 1.0, 12.34, 0.56, 1.0, 1.0) for name in names}
+    verb._print(console, Found(trials, speeds, frozenset(names), frozenset(names), (), ()), Path("out"), {})
+    assert isinstance(console.file, io.StringIO)
+    first, *lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for line in lines[:3]:
+        assert "+28.00" in line
+        assert "12.34 ± 0.56" in line
+        assert "written" in line
+    assert ("agrees" in first) != any("no room here for" in line and "agrees" in line for line in lines)
 
 
 def test_a_file_in_the_place_of_the_folder_is_said_at_once(folder: Path, tmp_path: Path) -> None:

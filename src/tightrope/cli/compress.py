@@ -291,14 +291,11 @@ def _write(out: Path, files: dict[Path, str | bytes]) -> None:
 
 def _print(console: "Console", found: "Found", out: Path, files: dict[Path, str | bytes]) -> None:
     """Print everything that was tried, what was written, and what should be known."""
-    from rich.text import Text  # noqa: PLC0415
-
+    from tightrope.cli.entry import print_rows  # noqa: PLC0415
     from tightrope.perf.compress.variants import registered  # noqa: PLC0415
-    from tightrope.render.terminal import grid, say  # noqa: PLC0415
+    from tightrope.render.terminal import say  # noqa: PLC0415
 
-    table = grid("left!", "right!", "right!", "right!", "right!", "right!", "right!", "left!")
-    heads = ("variant", "MB", "metric", "drop, points", "95 %", "agrees", "× speed", "")
-    table.add_row(*(Text(head, "dim") for head in heads))
+    rows: list[tuple[str, ...]] = []
     for item in registered(found):
         judged, speed = item.held_out, item.speed
         alone = "for a cascade" if item.cascade_only else "written"
@@ -306,9 +303,9 @@ def _print(console: "Console", found: "Found", out: Path, files: dict[Path, str 
         marks += ["batch-variant"] * item.batch_variant
         between = f"{100 * judged.drop_low:+.2f} … {100 * judged.drop_high:+.2f}"
         cells = (item.name, f"{item.size_mb:.1f}", f"{judged.metric:.4f}", f"{100 * judged.drop:+.2f}", between)
-        more = (f"{judged.agreement:.1%}", f"{speed.ratio:.2f} ± {speed.ratio_half_width:.2f}", ", ".join(marks))
-        table.add_row(*(Text(cell) for cell in (*cells, *more)))
-    console.print(table)
+        rows.append((*cells, f"{judged.agreement:.1%}", f"{speed.ratio:.2f} ± {speed.ratio_half_width:.2f}", ", ".join(marks)))
+    heads = {"variant": 0, "MB": 3, "metric": 2, "drop, points": 0, "95 %": 1, "agrees": 4, "× speed": 0, "": 0}
+    print_rows(console, heads, rows, left=("variant", ""))
     for item in found.cascades:
         console.print(say(f"cascade {item.small} → {item.large}: {item.notice}"))
     for notice in found.notices:

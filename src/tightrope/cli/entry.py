@@ -1,8 +1,13 @@
-"""What the verbs that measure share: an input's shape as an option says it, and a profile as a workload takes it."""
+"""What the verbs that measure share: an input's shape as an option says it, a profile as a workload takes it, and a table of figures."""
 
 import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tightrope.base.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -19,3 +24,21 @@ def entry_yaml(entry: dict[str, object]) -> str:
     import yaml  # noqa: PLC0415 - loads only where it is needed
 
     return yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=130)
+
+
+def print_rows(console: "Console", heads: Mapping[str, int], rows: Sequence[Sequence[str]], left: Collection[str] = ()) -> None:
+    """Print a table; ``heads`` say how much each column matters on a narrow console (0 stays), the ``left`` ones are words.
+
+    No figure is ever cut short: what there is no room for is named below the table.
+    """
+    from rich.text import Text  # noqa: PLC0415 - loads only where it is needed
+
+    from tightrope.render.table import Column, fitted, print_notes  # noqa: PLC0415
+
+    columns = [
+        Column(head, [Text(cell) for cell in cells], rank, right=head not in left, crop=12 if head in left else 0)
+        for (head, rank), cells in zip(heads.items(), zip(*rows, strict=True), strict=True)
+    ]
+    table, left_out = fitted(columns, console.width)
+    console.print(table)
+    print_notes(console, (), left_out)

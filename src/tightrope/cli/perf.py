@@ -11,7 +11,7 @@ import typer
 from tightrope.base.errors import InputError
 from tightrope.cli.compress import compress
 from tightrope.cli.endpoint import measure_endpoint
-from tightrope.cli.entry import entry_yaml, parse_shape
+from tightrope.cli.entry import entry_yaml, parse_shape, print_rows
 from tightrope.cli.fit import app as fit_app
 from tightrope.cli.speeds import compare_speeds, list_speeds, show_speed
 
@@ -131,20 +131,17 @@ def _shares(text: str) -> tuple[tuple[int, float], ...]:
 
 def _print(console: "Console", measured: "Measured", profile: "Profile", entry: str, out: Path | None) -> None:
     """Print the sweep as a table, and the profile as the workload takes it."""
-    from rich.text import Text  # noqa: PLC0415
+    from tightrope.render.terminal import say  # noqa: PLC0415
 
-    from tightrope.render.terminal import grid, say  # noqa: PLC0415
-
-    table = grid("right!", "right!", "right!", "right!", "right!", "right!", "right!", "right!")
-    heads = ("threads", "engines", "batch", "length", "ms a batch", "±", "items/s", "others took")
-    table.add_row(*(Text(head, "dim") for head in heads))
+    rows: list[tuple[str, ...]] = []
     for point in measured.points:
         noise = "unknown" if point.noise_cores is None else f"{point.noise_cores:.2f} cores"
-        figures = (point.threads, point.engines, point.batch, point.length or "", f"{1e3 * point.mean_s:.2f}")
+        shape = (point.threads, point.engines, point.batch, point.length or "")
         sure = f"{point.half_width_s / point.mean_s:.1%}"
-        table.add_row(*(Text(str(cell)) for cell in (*figures, sure, f"{point.items_per_s:,.0f}", noise)))
+        rows.append((*map(str, shape), f"{1e3 * point.mean_s:.2f}", sure, f"{point.items_per_s:,.0f}", noise))
+    heads = {"threads": 0, "engines": 2, "batch": 0, "length": 0, "ms a batch": 0, "±": 0, "items/s": 1, "others took": 3}
     console.print(say(f"{measured.model} on {profile.machine}", "bold"))
-    console.print(table)
+    print_rows(console, heads, rows)
     console.print(
         say(
             f"an engine has {measured.memory_mib:,.0f} MiB at most, loads in {measured.load_s:.2f} s, "
