@@ -14,7 +14,7 @@ from tightrope.perf.compress.distil import LOSS, TARGET, WEIGHT, Lessons, _rank,
 from tightrope.perf.compress.examples import Columns, Examples, load_examples, split
 from tightrope.perf.compress.gradients import trainable
 from tightrope.perf.compress.graph import Graph, as_bytes, changed, graph_of, load_graph
-from tightrope.perf.compress.judge import cosine
+from tightrope.perf.compress.judge import accuracy, cosine
 from tightrope.perf.compress.prune import Cut, importance, prune, refitted
 from tightrope.perf.compress.quantize import (
     blocked,
@@ -29,6 +29,7 @@ from tightrope.perf.compress.quantize import (
 from tightrope.perf.compress.ranges import METHODS, Seen, observe, rounded, scale_of
 from tightrope.perf.compress.run import answers, open_session, run_bytes
 from tightrope.perf.compress.structure import find_heads, find_layers, find_neurons
+from tightrope.perf.compress.task import Splits, Task, task_of
 
 INPUTS = (("input_ids", "tensor(int64)"), ("attention_mask", "tensor(int64)"))
 
@@ -421,6 +422,62 @@ def test_arrays_are_examples_too(tmp_path: Path) -> None:
     assert len(found) == 6
     with pytest.raises(InputError, match="unknown array 'z'"):
         load_examples(tmp_path / "data.npz", (("z", "tensor(float)"),), Columns())
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("cut", "not an .npz"),
+        ("one array", "not an .npz"),
+        ("flipped", "not an .npz"),
+        ("one number", "different or no examples"),
+        ("a table of labels", "not one label for each"),
+    ],
+)
+def test_arrays_that_are_none_are_told(kind: str, says: str, tmp_path: Path) -> None:
+    path, labels = tmp_path / "data.npz", np.arange(6) % 2
+    wrong = {"one number": np.array(1), "a table of labels": labels[:, None]}
+    np.savez(path, x=np.ones((6, 8), np.float32), label=wrong.get(kind, labels))
+    whole = path.read_bytes()
+    if kind == "cut":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif kind == "flipped":
+        path.write_bytes(whole[:120] + bytes([whole[120] ^ 255]) + whole[121:])
+    elif kind == "one array":
+        with path.open("wb") as file:
+            np.save(file, labels)
+    with pytest.raises(InputError, match=says):
+        load_examples(path, (("x", "tensor(float)"),), Columns())
+
+
+def test_labels_that_are_numbers_are_counted_as_a_model_counts(folder: Path, tmp_path: Path) -> None:
+    rows = "".join(f"w1,{number}\n" for number in range(12))
+    (tmp_path / "texts.csv").write_text(f"\ufefftext,label\n{rows}", encoding="utf-8")
+    found = load_examples(tmp_path / "texts.csv", INPUTS, Columns(tokenizer=folder / "tokenizer.json"))
+    assert found.labels.tolist() == list(range(12))
+    assert found.classes[10] == "10"
+
+
+def test_a_line_of_json_holds_what_others_take_for_the_end_of_a_line(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.jsonl").write_text(
+        '{"text": "w1\u2028w2", "label": "a"}\n{"text": "w3", "label": "b"}\n', encoding="utf-8"
+    )
+    assert len(load_examples(tmp_path / "texts.jsonl", INPUTS, Columns(tokenizer=folder / "tokenizer.json"))) == 2
+
+
+def test_scores_in_another_order_than_the_labels_are_noticed(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(two_layers().SerializeToString())
+    net = load_graph(tmp_path / "net.onnx")
+    inputs = {"x": np.random.default_rng(1).normal(size=(300, 8)).astype(np.float32)}
+    said = run_bytes(net, Examples(inputs, np.zeros(300, np.int64), ("a",))).argmax(axis=1)
+
+    def task(labels: np.ndarray) -> Task:
+        data = Examples(inputs, labels, ("law", "news", "sport"))
+        return task_of(net, Splits(*split(data, (0.5, 0.2, 0.3), 1)), accuracy, 1, own_head=False)
+
+    assert task(said).logits
+    with pytest.raises(InputError, match="stand in another order than the labels"):
+        task(2 - said)
 
 
 def test_the_encoder_is_valid() -> None:

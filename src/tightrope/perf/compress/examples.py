@@ -2,6 +2,9 @@
 
 import csv
 import json
+import re
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +20,7 @@ from tightrope.perf.compress.graph import AnyArray
 BATCH = 16
 """Examples that are run together where speed is not the question."""
 MOST_FIELD = 2**24
+WHOLE = re.compile(r"-?(0|[1-9]\d{0,8})")
 MARKS = {"type": "types", "mask": "mask", "ids": "ids"}
 """Part of an input's name → what a tokenizer gives for it."""
 
@@ -71,7 +75,7 @@ class Columns:
 def load_examples(path: Path, inputs: Sequence[tuple[str, str]], columns: Columns, classes: Sequence[str] = ()) -> Examples:
     """Return the examples of a .csv, .tsv or .jsonl of texts, or an .npz of arrays; ``inputs`` are the model's names and types.
 
-    Labels are numbered in the order of ``classes``, or of their names where it is empty. Raises ``InputError``.
+    Labels are numbered in the order of ``classes``; where it is empty, by their number, or by the alphabet. Raises ``InputError``.
     """
     if not path.is_file():
         msg = "there is no such file"
@@ -125,7 +129,7 @@ def _table_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a .csv or .tsv."""
     csv.field_size_limit(MOST_FIELD)
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
             yield from csv.DictReader(lines, delimiter="\t" if path.suffix in {".tsv", ".tab"} else ",")
     except (UnicodeDecodeError, csv.Error) as error:
         msg = f"this is not a table of texts: {error}"
@@ -134,7 +138,7 @@ def _table_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the objects of a .jsonl."""
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -166,7 +170,7 @@ def _tokenized(texts: list[str], columns: Columns, path: Path) -> list[list[int]
 
 def _numbered(labels: Sequence[str], classes: Sequence[str], path: Path) -> tuple[IntArray, tuple[str, ...]]:
     """Return labels as places among the classes."""
-    known = tuple(classes) or tuple(sorted(set(labels)))
+    known = tuple(classes) or _ordered(set(labels))
     if strange := sorted(set(labels) - set(known)):
         msg = f"{len(strange)} labels are in no example to learn from, such as {strange[0]!r}"
         raise InputError(msg, resolve="use the same labels in both files", where=Where(path))
@@ -177,26 +181,41 @@ def _numbered(labels: Sequence[str], classes: Sequence[str], path: Path) -> tupl
     return np.array([place[label] for label in labels], np.int64), known
 
 
+def _ordered(labels: set[str]) -> tuple[str, ...]:
+    """Return the classes of labels in order: whole numbers from 0 on as a model counts its scores, names by the alphabet.
+
+    >>> _ordered({"10", "9", "0"}), _ordered({"2", "0", "3"}), _ordered({"sport", "law"})
+    (('0', '9', '10'), ('0', '1', '2', '3'), ('law', 'sport'))
+    """
+    if any(WHOLE.fullmatch(label) is None for label in labels):
+        return tuple(sorted(labels))
+    numbers = sorted(map(int, labels))
+    every = range(numbers[-1] + 1)
+    return tuple(map(str, every if numbers[0] == 0 and len(every) < 2 * len(numbers) else numbers))
+
+
 def _arrays(path: Path, inputs: Sequence[tuple[str, str]], label: str, classes: Sequence[str]) -> Examples:
     """Return the examples of an .npz."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            held: dict[str, AnyArray] = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
-        msg = f"this is not an .npz of plain arrays: {error}"
-        raise InputError(msg, resolve="write it with numpy.savez", where=Where(path)) from error
+    held = _read_arrays(path)
     for name in (*(name for name, _ in inputs), label):
         if name not in held:
             raise unknown_name(name, kind="array", known=held, where=Where(path))
-    counts = {name: len(held[name]) for name in (*(name for name, _ in inputs), label)}
-    if len(set(counts.values())) > 1 or not counts[label]:
-        msg = f"the arrays have different or no examples: {counts}"
+    counts = {name: len(np.atleast_1d(held[name])) for name in (*(name for name, _ in inputs), label)}
+    if len(set(counts.values())) > 1 or not counts[label] or held[label].ndim != 1:
+        msg = f"the arrays have different or no examples, or not one label for each: {counts}"
         raise InputError(msg, resolve="give every array one row for each example", where=Where(path))
-    labels = held[label]
-    numbered = labels.dtype.kind in "iu" and not classes
-    known = tuple(map(str, range(int(labels.max()) + 1))) if numbered else tuple(classes)
-    numbers, known = _numbered([str(item) for item in labels.tolist()], known, path)
+    numbers, known = _numbered([str(item) for item in held[label].tolist()], classes, path)
     return Examples({name: held[name] for name, _ in inputs}, numbers, known)
+
+
+def _read_arrays(path: Path) -> dict[str, AnyArray]:
+    """Return all arrays of an .npz; raise ``InputError`` where it is something else, or not all of one."""
+    try:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        msg = f"this is not an .npz of plain arrays: {error}"
+        raise InputError(msg, resolve="write it with numpy.savez", where=Where(path)) from error
 
 
 def split(examples: Examples, shares: Sequence[float], seed: int) -> list[Examples]:

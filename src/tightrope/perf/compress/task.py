@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tightrope.base.errors import InputError
-from tightrope.base.records import FloatArray
+from tightrope.base.records import FloatArray, IntArray
 from tightrope.perf.compress.examples import Examples
 from tightrope.perf.compress.graph import Graph, as_bytes
 from tightrope.perf.compress.judge import Head, Judged, Metric, cosine, fit_head, judge
@@ -73,8 +73,28 @@ def task_of(graph: Graph, splits: Splits, metric: Metric, seed: int, *, own_head
     vectors = {name: answers(session, getattr(splits, name)) for name in ("fit", "tune", "test")}
     classes = len(splits.fit.classes)
     logits = vectors["fit"].shape[1] == classes and len(graph.model.graph.output[0].type.tensor_type.shape.dim) == 2
+    if logits:
+        _check_order(vectors["fit"].argmax(axis=1), splits.fit)
     head = None if logits else fit_head(vectors["fit"], splits.fit.labels, classes)
     return Task(graph, splits, metric, seed, own_head, logits, head, vectors)
+
+
+def _check_order(said: IntArray, examples: Examples) -> None:
+    """Raise ``InputError`` where the model's scores plainly stand in another order than the labels."""
+    size = len(examples.classes)
+    counts = np.zeros((size, size), np.int64)
+    np.add.at(counts, (said, examples.labels), 1)
+    seen = np.flatnonzero(counts.any(axis=1))
+    order = counts.argmax(axis=1)
+    if len(set(order[seen].tolist())) == len(seen) and counts[seen, order[seen]].sum() > np.trace(counts):
+        place = int(seen[np.argmax(order[seen] != seen)])
+        msg = (
+            f"the model's scores stand in another order than the labels: number {place} is largest where the label is "
+            f"{examples.classes[order[place]]!r}, and counts as {examples.classes[place]!r}"
+        )
+        raise InputError(
+            msg, resolve="number the labels as the model does: 0 where its first score should be largest, 1 its second"
+        )
 
 
 @dataclass(slots=True)
