@@ -135,6 +135,22 @@ def test_repeats_are_counted_and_other_lines_are_not_held_back() -> None:
     assert [repeats.pass_on(record("down: %s", number)) for number in range(2)] == [8 - SAME, 0]
 
 
+def test_lines_that_are_not_even_made_are_counted_too() -> None:
+    now = 0.0
+    repeats = Repeats(lambda: now)
+    made = record("down")
+    kind = made.name, made.levelno, "down", None
+    for _ in range(SAME):
+        assert not repeats.leaves_out(kind)
+        assert repeats.pass_on(made) == 0
+    assert [repeats.leaves_out(kind) for _ in range(3)] == [True] * 3
+    assert repeats.pass_on(made) is None
+    assert not repeats.leaves_out((*kind[:3], "other"))
+    now = SAME_S
+    assert not repeats.leaves_out(kind)
+    assert repeats.pass_on(made) == 4
+
+
 def test_kinds_of_lines_are_forgotten_before_they_become_too_many() -> None:
     repeats = Repeats(lambda: 0.0)
     for number in range(3 * logs.MOST_KINDS):

@@ -243,7 +243,7 @@ async def _answer(gateway: GatewayLike, endpoint: Endpoint, scope: Scope, receiv
         else:
             await send_written(scope, send, identity, reply, write(reply))
     except Refusal as refusal:
-        await send_refusal(send, refusal, endpoint.refuse(refusal), identity, close=b"expect" in headers)
+        await send_refusal(send, refusal, endpoint.refuse(refusal), identity, close=b"expect" in headers, scope=scope)
     except Exception:
         refusal = Failed(f"something went wrong here; the log says more under {identity}")
         log.exception("request failed", extra={"request": identity})
@@ -259,6 +259,11 @@ async def send_written(scope: Scope, send: Send, identity: str, reply: Reply, wr
         *told_of(identity, reply, ended=True),
         *more,
     ]
+    await _send(scope, send, status, headers, body)
+
+
+async def _send(scope: Scope, send: Send, status: int, headers: list[Header], body: bytes) -> None:
+    """Send head and body, in one piece where that can be."""
     whole = scope.get(WHOLE)
     if whole is not None and whole(status, headers, body):
         return
@@ -266,15 +271,16 @@ async def send_written(scope: Scope, send: Send, identity: str, reply: Reply, wr
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_refusal(send: Send, refusal: Refusal, body: bytes, identity: str = "", *, close: bool = False) -> None:
+async def send_refusal(
+    send: Send, refusal: Refusal, body: bytes, identity: str = "", *, close: bool = False, scope: Scope | None = None
+) -> None:
     """Send why it is not answered, and when to come back."""
     headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(body)), *refusal_headers(refusal)]
     if identity:
         headers.append((b"x-request-id", identity.encode()))
     if close:
         headers.append(CLOSE)
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await _send({} if scope is None or close else scope, send, refusal.status, headers, body)
 
 
 def refusal_headers(refusal: Refusal) -> list[Header]:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 import msgspec
 
@@ -43,17 +43,21 @@ class Seen:
     left_out: int = 0
 
 
+Kind: TypeAlias = tuple[str, int, str, object]
+"""Logger, level, message, and the code of what went wrong."""
+
+
 class Repeats:
     """Lets the first lines of a kind through, and counts the others."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Have seen nothing."""
         self._clock = clock
-        self._seen: dict[tuple[object, ...], Seen] = {}
+        self._seen: dict[Kind, Seen] = {}
 
     def pass_on(self, record: logging.LogRecord) -> int | None:
         """Return how many lines like it were left out before it; None where it is to be left out itself."""
-        kind = (record.name, record.levelno, str(record.msg)[:200], getattr(record, "code", None))
+        kind: Kind = (record.name, record.levelno, str(record.msg)[:200], getattr(record, "code", None))
         now_s = self._clock()
         seen = self._seen.get(kind)
         if seen is None or now_s - seen.since_s >= SAME_S:
@@ -68,6 +72,14 @@ class Repeats:
         seen.written += 1
         return 0
 
+    def leaves_out(self, kind: Kind) -> bool:
+        """Return whether a line of this kind would be left out, and count it as such: no record need be made of it."""
+        seen = self._seen.get(kind)
+        if seen is None or seen.written < SAME or self._clock() - seen.since_s >= SAME_S:
+            return False
+        seen.left_out += 1
+        return True
+
 
 class Lines(logging.Handler):
     """Writes records to a stream as JSON lines."""
@@ -75,7 +87,7 @@ class Lines(logging.Handler):
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin to write."""
         super().__init__()
-        self._stream, self._repeats, self._dropped = stream, Repeats(clock), 0
+        self._stream, self.repeats, self._dropped = stream, Repeats(clock), 0
         self._waiting: queue.Queue[str | None] = queue.Queue(MOST_WAITING)
         self._writer = threading.Thread(target=self._write, name="logs", daemon=True)
         self._writer.start()
@@ -83,7 +95,7 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:  # pyrefly: ignore[missing-override-decorator] - it is not in 3.11
         """Take a record."""
         try:
-            repeated = self._repeats.pass_on(record)
+            repeated = self.repeats.pass_on(record)
             if repeated is None:
                 return
             line = encoded(record, repeated, self._dropped)
@@ -163,7 +175,7 @@ def begin_logs(level: str = "info", stream: TextIO | None = None) -> Callable[[]
 def log_failure(call: Call, *, status: int, code: str, message: str, now_s: float, pool: str = "") -> None:
     """Write the one line of a request that failed: a warning where the fault is here or behind, for one's information where it is not."""
     level = logging.WARNING if status >= 500 else logging.INFO
-    if log.isEnabledFor(level):
+    if log.isEnabledFor(level) and not _leaves_out((log.name, level, FAILED, code)):
         about = {
             "request": call.identity,
             "tenant": call.caller.tenant,
@@ -176,3 +188,9 @@ def log_failure(call: Call, *, status: int, code: str, message: str, now_s: floa
             "ms": round(1000.0 * (now_s - call.arrived_s), 1),
         }
         log.log(level, FAILED, extra={name: value for name, value in about.items() if value != ""})
+
+
+def _leaves_out(kind: Kind) -> bool:
+    """Return whether nobody would write a line: where much is turned away, making it took longer than the refusal."""
+    handlers = logging.getLogger().handlers
+    return len(handlers) == 1 and isinstance(handlers[0], Lines) and handlers[0].repeats.leaves_out(kind)
