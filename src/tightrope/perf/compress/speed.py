@@ -42,7 +42,7 @@ def compare_speeds(
     single: dict[str, list[float]] = {name: [] for name in files}
     memory: dict[str, float] = {}
     with ExitStack() as stack:
-        running = {name: stack.enter_context(engines(path, 1, 1, 0)) for name, path in files.items()}
+        running = {name: stack.enter_context(engines(path, 1, 1)) for name, path in files.items()}
         for name, path in files.items():
             _rate(running[name], path, shapes, BATCH, 0.1)
         for _ in range(rounds):

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ EXPLAINED = {
         "an operator of the model has no implementation on this runtime",
         "export it with another opset, or install a newer onnxruntime",
     ),
+    "TypeError": ("an input of the model can not be made up", "measure the part of the model that takes numbers"),
     "MemoryError": ("the model does not fit this machine's memory", "measure it on a machine with more, or a smaller variant"),
 }
 """Kind of a runtime's error → what it means, and what to do."""
@@ -43,14 +44,17 @@ class Engine:
 
 
 @contextmanager
-def engines(model: Path, count: int, threads: int, cores: int) -> Iterator[list[Engine]]:
-    """Start engines side by side, each on its own part of ``cores``; raise ``InputError`` where the model can not be loaded."""
+def engines(model: Path, count: int, threads: int, cores: Sequence[int] = ()) -> Iterator[list[Engine]]:
+    """Start engines side by side, each on its own part of the numbered ``cores``, or on any where there are none.
+
+    Raises ``InputError`` where the model can not be loaded.
+    """
     check_runtime()
     processes: list[subprocess.Popen[str]] = []
     try:
         began = time.monotonic()
         for place in range(count):
-            mine = ",".join(str(core) for core in range(place * threads, min((place + 1) * threads, cores)))
+            mine = ",".join(map(str, cores[place * threads : (place + 1) * threads]))
             command = [sys.executable, "-m", "tightrope.perf.measure.worker", str(model), str(threads), mine]
             processes.append(
                 subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # noqa: S603

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tightrope.base.errors import InputError, Where
+from tightrope.base.errors import InputError, Where, unknown_name
 from tightrope.perf.measure.engines import Engine, engines, run_all
 from tightrope.perf.measure.noise import others
 from tightrope.perf.measure.steady import Steady, half_width, steady_part
@@ -90,14 +90,15 @@ def measure_onnx(asked: Asked, progress: Progress = lambda _: None) -> Measured:
 
     Raises ``InputError`` where the model can not be loaded or run, or where the machine was too noisy to say anything: it says how noisy.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    cores = len(mine)
     _check(asked, cores)
     points: list[Point] = []
     memory_mib, load_s, cold_s = 0.0, 0.0, 0.0
     for threads in asked.threads or _threads(cores):
-        with engines(asked.model, 1, threads, cores) as alone:
+        with engines(asked.model, 1, threads, mine) as alone:
             cold_s = max(cold_s, alone[0].start_s)
-        with engines(asked.model, cores // threads, threads, cores) as running:
+        with engines(asked.model, cores // threads, threads, mine) as running:
             load_s = max(load_s, *(engine.load_s for engine in running))
             found, most_mib = _points(asked, running, threads, progress)
             points += found
@@ -130,6 +131,10 @@ def _check(asked: Asked, cores: int) -> None:
 
 def _points(asked: Asked, running: list[Engine], threads: int, progress: Progress) -> tuple[list[Point], float]:
     """Return every shape on one arrangement of engines, and the most memory that one of them had."""
+    names = [item["name"] for item in running[0].inputs]
+    for name, _ in asked.shapes:
+        if name not in names:
+            raise unknown_name(name, kind="input", known=names, where=Where(asked.model))
     lengths = asked.lengths if _has_length(asked, running[0]) else (0,)
     series: list[_Series] = []
     for length in lengths:
