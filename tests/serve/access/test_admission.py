@@ -248,6 +248,7 @@ def test_a_budget_counts_what_is_under_way_and_begins_anew_with_the_month() -> N
     desk.spent_usd["a"] = 0.7
     refused(doors.enter, desk.call())
     assert desk.used_up == ["a"]
+    assert desk.heard.left_usd == pytest.approx({"a": 0.3})  # also where nobody has been let in since the start
     doors.enter(desk.call("b"))
     desk.spent_usd["a"], desk.wall_s = 0.0, desk.wall_s + 3600.0
     doors.enter(desk.call())

@@ -382,7 +382,27 @@ def test_a_great_fleet_of_dear_machines_is_written_down_too(world: Any) -> None:
     assert ledger.month_to_date("small") == 5000 * 98_320_000_000
     assert world.total().nusd == 5000 * 98_320_000_000
     world.kill(ledger)
-    assert world.ledger().month_to_date("small") == 5000 * 98_320_000_000
+    again = world.ledger()
+    again.add_pools([pool])
+    again.heartbeat()
+    assert again.month_to_date("small") == 5000 * 98_320_000_000
+
+
+def test_gateways_of_earlier_months_are_forgotten_and_of_this_one_summed_once_a_heartbeat(world: Any) -> None:
+    pool = world.pool()
+    for name in ("old", "new"):
+        if name == "new":
+            world.now_s += 31 * 86_400
+        ledger = world.ledger(name)
+        world.serve(ledger, world.meter(ledger, pool), pool, 60.0)
+        ledger.heartbeat()
+        os.utime(world.folder / name / "checkpoint.json", (world.now_s, world.now_s))
+    here = world.ledger("here")
+    here.heartbeat()
+    assert len(here._others.totals) == 1
+    assert here.spent_this_month("acme") == 5_000_000
+    world.now_s += 31 * 86_400
+    assert here.spent_this_month("acme") == 0
 
 
 def test_what_a_full_disk_does_not_take_waits_and_then_stops_answers(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:

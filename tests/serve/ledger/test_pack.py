@@ -78,6 +78,9 @@ def test_totals_that_are_lost_are_read_from_packed_hours(world: Any, lost: bytes
     else:
         checkpoint.write_bytes(lost)
     again = world.ledger()
+    again.add_pools([pool])
+    assert again.month_to_date("small") is None  # not known before the first heartbeat
+    again.heartbeat()
     assert (again.spent_this_month("acme"), again.month_to_date("small")) == (spent, cost)
     assert again._journal.seq == lines + 1
 

@@ -266,6 +266,7 @@ class Admission:
         each = tenant.nusd or self._nusd
         left = budget_usd * NUSD_PER_USD - self._spent(tenant.name)
         if each * (tenant.present + 1) > left:
+            self._metrics.budget_left(tenant.name, left / NUSD_PER_USD)
             if each > left:
                 self._used_up(tenant.name)
             self._refuse(call, "budget", f"this month's budget of {budget_usd:g} USD is used up", next_month_s(self._wall()))

@@ -5,7 +5,6 @@ kill the time since the last of them is written as one ``unmetered`` line. After
 is back within an hour; of a longer time nothing is known, and ``tightrope ledger check`` says so.
 """
 
-import contextlib
 import logging
 import socket
 import time
@@ -22,8 +21,9 @@ from tightrope.serve.ledger.compact import ALL, compact_closed, recovered
 from tightrope.serve.ledger.fleet import paid_nusd
 from tightrope.serve.ledger.journal import Journal, is_first, safe_name, utc, visiting
 from tightrope.serve.ledger.meter import MACHINE, SECOND, MachineMeter, Reading, nobody
+from tightrope.serve.ledger.others import Others
 from tightrope.serve.ledger.rows import LONGEST, Event, Machines, Request
-from tightrope.serve.ledger.totals import CHECKPOINT, Totals, month_nusd, month_of, read_totals, write_totals
+from tightrope.serve.ledger.totals import Totals, month_nusd, month_of, write_totals
 from tightrope.serve.records import NUSD_PER_USD, Call, Reply
 from tightrope.serve.refusals import Unavailable
 from tightrope.serve.settings import ServedPool
@@ -83,7 +83,9 @@ class Ledger:
         # Not before the last line where the wall clock was set back a little; where it was far ahead once, that is past.
         ahead_ns = self._totals.at_ns - utc_ns()
         self._zero_ns = utc_ns() + (ahead_ns if 0 < ahead_ns < GOES_ON_S * SECOND else 0) - int(clock() * SECOND)
-        self._others: dict[Path, tuple[tuple[int, bool], Totals]] = {}  # what each wrote when, and whether it is gone
+        self._others = Others(folder, self._folder)
+        self._month = (0, 0)  # the first instants of this month and the next
+        self._cost: dict[str, int | None] = {}  # of each pool this month
         self._places: dict[str, Place] = {}
         self._fleets: list[_Fleet] = []
         self._minutes: dict[str, list[list[int]]] = {}  # class → of each minute: minute, nusd, requests, of them of unknown price
@@ -154,14 +156,13 @@ class Ledger:
 
     def used_up(self, tenant: str) -> None:
         """Write once for a tenant and month, whichever gateway sees it first, that its budget is used up, and what was spent by then."""
-        at_ns = self._at_ns(self._clock())
-        month = utc(month_of(at_ns)[0])[:7]
+        month = utc(self._month_ns())[:7]
         if self._used_up.get(tenant) != month:
             self._used_up[tenant] = month
             if is_first(self._root / "budgets", f"{month} {tenant}"):
                 spent = self.spent_this_month(tenant)
                 LOG.warning("the budget of tenant %r for %s is used up: %.2f USD were spent", tenant, month, spent / NUSD_PER_USD)
-                self._write_event(Event("budget", 0, at_ns, tenant=tenant, what="used up", nusd=spent))
+                self._write_event(Event("budget", 0, self._at_ns(self._clock()), tenant=tenant, what="used up", nusd=spent))
 
     # ---------------------------------------------------------------------------------------------------------- what is asked of it
 
@@ -170,18 +171,16 @@ class Ledger:
 
         What others spent is up to a heartbeat old. Requests whose price is not known are not in it.
         """
-        month = month_of(self._at_ns(self._clock()))[0]
-        every = (self._totals, *(totals for _, totals in self._others.values()))
-        return sum(totals.tenants.get(tenant, 0) for totals in every if totals.begins_ns == month)
+        month = self._month_ns()
+        own = self._totals.tenants.get(tenant, 0) if self._totals.begins_ns == month else 0
+        return own + self._others.spent(tenant, month)
 
     def month_to_date(self, pool: str) -> int | None:
         """Return nano-dollars that a pool has cost since the first of the month (UTC), idle time too; None where a price is not known.
 
-        It is of the last heartbeat.
+        It is of the last heartbeat, None before the first.
         """
-        with self._journal.lock:
-            every = (self._totals, *(totals for _, totals in self._others.values()))
-            return month_nusd(pool, every, month_of(self._at_ns(self._clock()))[0])
+        return self._cost.get(pool)
 
     def usd_per_1000_requests(self, traffic_class: str) -> float | None:
         """Return what a thousand answers of a class cost over the last hour, without idle time; None where nothing is known."""
@@ -206,13 +205,15 @@ class Ledger:
         self._follow_the_wall_clock()
         for fleet in self._fleets:
             self._write_machines(fleet)
-        self._read_others()
-        self._write_checkpoint()
+        month = self._month_ns()
+        self._others.read(self._utc_ns(), month)
+        every = (self._write_checkpoint(), *self._others.totals)
+        self._cost = {pool: month_nusd(pool, every, month) for pool in list(self._places)}
 
     def pack(self) -> None:
         """Pack the hours that have ended, and remove those that are older than is kept."""
         compact_closed(self._folder, self._noted_hour, self._kept_days, self._utc_ns())
-        for folder in self._other_folders():
+        for folder in self._others.folders():
             with visiting(folder) as gone:
                 if gone:
                     write_totals(folder, msgspec.json.encode(recovered(folder)))
@@ -235,6 +236,13 @@ class Ledger:
     def _at_ns(self, now_s: float) -> int:
         """Return an instant of the clock in nanoseconds UTC."""
         return self._zero_ns + int(now_s * SECOND)
+
+    def _month_ns(self) -> int:
+        """Return the first instant of this month, UTC."""
+        at_ns, month = self._at_ns(self._clock()), self._month
+        if not month[0] <= at_ns < month[1]:
+            month = self._month = month_of(at_ns)
+        return month[0]
 
     def _row(
         self,
@@ -346,31 +354,15 @@ class Ledger:
         if long:
             self._write_event(Event("start", 0, self._at_ns(self._clock()), what=self._workload))
 
-    def _other_folders(self) -> list[Path]:
-        """Return the folders of the other gateways."""
-        return [path.parent for path in self._root.glob("*/lock") if path.parent != self._folder]
-
-    def _read_others(self) -> None:
-        """Read the totals that other gateways wrote down since; of one that is gone, what came after them too."""
-        for folder in self._other_folders():
-            with contextlib.suppress(OSError):  # gone, or not ours to read
-                written = (folder / CHECKPOINT).stat().st_mtime_ns
-                mark = (written, self._utc_ns() - written > 6 * HEARTBEAT_S * SECOND)
-                known = self._others.get(folder)
-                if known is None or known[0] != mark:
-                    totals = read_totals(folder)
-                    if mark[1]:
-                        totals.read_on(folder)
-                    self._others = self._others | {folder: (mark, totals)}
-
-    def _write_checkpoint(self) -> None:
-        """Write the totals down, whole or not at all, once the disk has the lines that are in them."""
+    def _write_checkpoint(self) -> Totals:
+        """Write the totals down, whole or not at all, once the disk has the lines that are in them; return a copy."""
         with self._journal.lock:
             self._totals.hour, self._totals.offset = self._journal.hour, self._journal.offset + self._journal.held
             text, hour = msgspec.json.encode(self._totals), self._totals.hour
         self._journal.sync()
         write_totals(self._folder, text)
         self._noted_hour = hour
+        return msgspec.json.decode(text, type=Totals)
 
     def _beat(self) -> None:
         """Bring lines to the disk every second and write heartbeats, until the end."""
