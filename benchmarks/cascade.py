@@ -39,6 +39,7 @@ def run() -> dict:
             "tokens": LENGTH,
             "lessons": asked.lessons.steps if asked.lessons else 0,
             "parity_escalated": ours.parity,
+            "parity_accuracy": ours.parity_metric,
             SMALL: curve(ours),
             "words": {"alone": round(words.small_metric, 4), "whole_model": round(words.large_metric, 4), "notice": words.notice},
             "variants": {trial.name: outcome(found, trial.name) for trial in found.trials},

@@ -106,6 +106,17 @@ def test_a_cascade_reaches_parity_on_what_it_was_not_chosen_on() -> None:
     Cascade.model_validate({"small": "m/small", "large": "m/large", "within": "50 ms", "curve": curve})
 
 
+def test_parity_is_not_chosen_by_what_it_is_stated_on() -> None:
+    chosen = answered(1, 0.7, 0.8)
+    found = [calibrate(("small", "large"), chosen, answered(seed, 0.7, 0.8), accuracy) for seed in range(2, 8)]
+    margins_ = {next(step.margin for step in item.steps if step.escalated == item.parity) for item in found}
+    assert len(margins_) == 1, "whatever is held out"
+    for item in found:
+        step = next(step for step in item.steps if step.escalated == item.parity)
+        assert step.chosen_metric >= accuracy(chosen.labels, chosen.large.argmax(axis=1))
+        assert item.parity_metric == step.metric
+
+
 def test_a_cheap_model_that_is_simply_better_is_noticed() -> None:
     found = calibrate(("words", "large"), answered(1, 0.85, 0.75), answered(2, 0.85, 0.75), accuracy)
     assert found.parity == 0.0

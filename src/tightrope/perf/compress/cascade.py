@@ -26,7 +26,9 @@ class Step:
     escalated: float
     """Share of the held-out examples that went on."""
     metric: float
-    """Of all answers together, as it was measured."""
+    """Of all answers together, as it was measured on them."""
+    chosen_metric: float
+    """The same on the examples that thresholds are chosen on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,10 @@ class Calibrated:
     large_metric: float
     steps: tuple[Step, ...]
     parity: float | None
-    """Least share escalated at which the cascade is as good as the large model alone; None where it never is."""
+    """Share escalated at the first threshold with which the cascade is as good as the large model alone on the examples that thresholds are
+    chosen on; None where it never is."""
+    parity_metric: float | None
+    """Of the held-out examples at that threshold: not chosen by them, so it may lie on either side of ``large_metric``."""
     notice: str
 
     def curve(self) -> list[dict[str, float]]:
@@ -76,26 +81,32 @@ def calibrate(names: tuple[str, str], chosen_on: Answered, held_out: Answered, m
     known = margins(chosen_on.small)
     found = margins(held_out.small)
     small, large = held_out.small.argmax(axis=1), held_out.large.argmax(axis=1)
+    tuned_small, tuned_large = chosen_on.small.argmax(axis=1), chosen_on.large.argmax(axis=1)
     steps: dict[float, Step] = {}
     for share in SHARES:
         margin = float(np.quantile(known, share)) if share else -1.0
         goes = found < margin
         escalated = float(goes.mean())
-        steps.setdefault(round(escalated, 4), Step(margin, escalated, metric(held_out.labels, np.where(goes, large, small))))
+        tuned = metric(chosen_on.labels, np.where(known < margin, tuned_large, tuned_small))
+        stated = metric(held_out.labels, np.where(goes, large, small))
+        steps.setdefault(round(escalated, 4), Step(margin, escalated, stated, tuned))
     alone = metric(held_out.labels, large)
     ordered = tuple(steps[share] for share in sorted(steps))
-    parity = next((step.escalated for step in ordered if step.metric >= alone), None)
+    parity = next((step for step in ordered if step.chosen_metric >= metric(chosen_on.labels, tuned_large)), None)
     cheap = metric(held_out.labels, small)
-    return Calibrated(*names, cheap, alone, ordered, parity, _notice(names, cheap, alone, parity))
+    figures = (None, None) if parity is None else (parity.escalated, parity.metric)
+    return Calibrated(*names, cheap, alone, ordered, *figures, _notice(names, cheap, alone, parity))
 
 
-def _notice(names: tuple[str, str], small: float, large: float, parity: float | None) -> str:
+def _notice(names: tuple[str, str], small: float, large: float, parity: Step | None) -> str:
     """Return what a user should know before taking a cascade."""
     if small >= large:
         return f"{names[0]} alone is as good or better ({small:.4f} against {large:.4f}): no cascade is needed, serve it alone"
     if parity is None:
         return f"the cascade is never as good as {names[1]} alone"
-    return f"as good as {names[1]} alone when {parity:.1%} go on to it"
+    return (
+        f"as good as {names[1]} alone when {parity.escalated:.1%} go on to it: {parity.metric:.4f} against {large:.4f} held out"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------- plain model
