@@ -4,6 +4,9 @@ BIN := .venv/bin
 READY := .venv/ready
 # Optional parts that the tests use.
 TESTED := $(addprefix --extra ,aws compress gcp measure postgres serve trace)
+# What the image (Dockerfile) is made of: the parts that serve and hatchling, which builds; and what only planning needs, left out.
+SERVED := $(addprefix --extra ,aws gcp postgres serve trace)
+PLANNING := $(addprefix --no-emit-package ,highspy llvmlite numba vl-convert-python)
 
 .PHONY: demo serve test check bench docs fix lock clean
 
@@ -37,6 +40,7 @@ fix: .venv/ready-dev  ## mend what ruff can mend
 lock: .venv/ready-dev  ## renew the pins
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header -c requirements.lock $(TESTED) --group dev -o requirements-dev.lock pyproject.toml
+	echo 'hatchling>=1.27,<2' | $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements-dev.lock $(SERVED) $(PLANNING) -o requirements-serve.lock pyproject.toml -
 
 clean:  ## remove what the verbs made
 	rm -rf .venv out build dist
