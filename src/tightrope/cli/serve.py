@@ -137,6 +137,7 @@ def _with_options(
     if notices not in {"", "aws", "azure", "gcp"}:
         msg = f"--notices: got {notices!r}, expected aws, azure or gcp"
         raise InputError(msg, resolve="correct it")
+    jobs = jobs.strip()  # of a secret that was made of a file, with a line end
     if jobs and "://" not in jobs:
         jobs = f"sqlite:///{quote(str(Path(jobs).absolute()))}"
     listen = replace(settings.listen, host=host or settings.listen.host, port=settings.listen.port if port is None else port)
