@@ -4,9 +4,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
-
-from numpy.typing import NDArray
 
 from tightrope.base.metrics import BATCHES
 from tightrope.serve.access.admission import Admission
@@ -23,7 +20,7 @@ from tightrope.serve.local.engines import Engines
 from tightrope.serve.local.placement import usable_cores
 from tightrope.serve.local.pool import LocalPool
 from tightrope.serve.protocols.openai import run_json
-from tightrope.serve.records import NUSD_PER_USD, Call, Caller, Task
+from tightrope.serve.records import NUSD_PER_USD, Call, Caller, Reply, Task
 from tightrope.serve.settings import ServedPool, Settings
 from tightrope.serve.upstream.pool import UpstreamPool
 from tightrope.serve.watch.metrics import Metrics
@@ -99,12 +96,9 @@ def _kept(
     model = next(model for model in settings.models if model.name == semantic.model)
     embeds = backends[model.pools[0]]
 
-    async def embed(text: str) -> NDArray[Any]:
-        """Return the vector of a question."""
-        asked = Call("semantic", Caller(""), "embed", model.name, (text,), clock(), settings.classes[0].name)
-        outputs = (await embeds.answer(asked)).outputs
-        assert isinstance(outputs, tuple)  # noqa: S101 - the task is embed
-        return outputs[0]
+    async def embed(text: str, caller: Caller) -> Reply:
+        """Answer with the vector of a question."""
+        return await embeds.answer(Call("semantic", caller, "embed", model.name, (text,), clock(), settings.classes[0].name))
 
     return AnswerCache(settings.cache, metrics, clock, embed=embed)
 

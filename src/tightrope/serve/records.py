@@ -59,7 +59,7 @@ class Call:
     gone: bool = False
     """The client hung up: nobody reads the answer."""
     lost: "list[Reply]" = field(default_factory=list)
-    """Attempts that cost something and came to nothing, failed or given up: they are in no reply. Copies of a call share it."""
+    """What cost something and is in no reply: attempts that failed or were given up, a look-up beside. Copies of a call share it."""
     traceparent: str = ""
     """Header of the trace that it is part of (W3C Trace Context), passed on to servers elsewhere; empty where it is part of none."""
 

@@ -16,7 +16,7 @@ from tightrope.serve.answers import similar
 from tightrope.serve.answers.cache import AnswerCache
 from tightrope.serve.answers.similar import Similar
 from tightrope.serve.answers.store import Kept
-from tightrope.serve.records import Call, Raw, Reply
+from tightrope.serve.records import Call, Caller, Raw, Reply
 from tightrope.serve.refusals import Unavailable
 from tightrope.serve.settings import CacheSettings, SemanticCache
 
@@ -42,14 +42,15 @@ class Asking(Desk):
             self.cache_ = AnswerCache(self.settings, self, lambda: self.now_s, embed=self.embed)
         return self.cache_
 
-    async def embed(self, text: str) -> Any:
-        """Return the direction that a text names."""
+    async def embed(self, text: str, caller: Caller) -> Reply:
+        """Answer with the direction that a text names."""
         await asyncio.sleep(0)
         self.embedded.append(text)
+        assert caller.tenant in {"a", "b", "acme"}
         if self.refuses:
             msg = "not loaded"
             raise Unavailable(msg)
-        return at(float(text), length=7.0)
+        return Reply("e", "only", outputs=(at(float(text), length=7.0),), compute_nusd=7)
 
     async def make(self, call: Call) -> Reply:
         """Say in which quadrant it is."""
@@ -80,6 +81,17 @@ def test_a_question_that_is_near_enough_has_the_kept_answer() -> None:
         assert desk.counted == {False: 2, True: 4}
         assert "20" in desk.embedded
         assert desk.embedded.count("20") == 1  # a hit needs none
+
+    run(body)
+
+
+def test_what_the_look_up_cost_is_on_the_call() -> None:
+    desk = Asking()
+
+    async def body() -> None:
+        calls = [desk.call(text, task="classify") for text in ("20", "21")]
+        assert [(await desk.ask(call)).cached for call in calls] == ["", "similar"]
+        assert [call.lost_nusd for call in calls] == [7, 7]
 
     run(body)
 

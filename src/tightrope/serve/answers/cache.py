@@ -19,14 +19,14 @@ from tightrope.serve.answers.asked import Asker, Question
 from tightrope.serve.answers.similar import Similar
 from tightrope.serve.answers.store import Kept, Store, parts_of
 from tightrope.serve.answers.streams import Recorder
-from tightrope.serve.records import Call, Raw, Reply, add
+from tightrope.serve.records import Call, Caller, Raw, Reply, add
 from tightrope.serve.refusals import Refusal
 from tightrope.serve.settings import CacheSettings
 
 log = logging.getLogger(__name__)
 
 Make: TypeAlias = Callable[[Call], Awaitable[Reply]]
-Embed: TypeAlias = Callable[[str], Awaitable[NDArray[Any]]]
+Embed: TypeAlias = Callable[[str, Caller], Awaitable[Reply]]
 Flight: TypeAlias = tuple[bytes, str, bool]
 """What is asked, the traffic class, and whether it is interactive: nobody waits for a call that may be treated worse than its own."""
 FOLLOWED = 2
@@ -52,7 +52,7 @@ class AnswerCache:
         *,
         embed: Embed | None = None,
     ) -> None:
-        """Begin empty; ``embed`` gives a text's vector, float[dimensions], which the semantic cache needs."""
+        """Begin empty; ``embed`` answers with a text's vector, float[dimensions], which the semantic cache needs."""
         if settings.semantic is not None and embed is None:
             msg = "the semantic cache needs what embeds a text"
             raise ValueError(msg)
@@ -192,7 +192,7 @@ class AnswerCache:
     async def _nearly(self, call: Call, key: bytes, make: Make) -> Reply:
         """Return the answer to a question nearly the same, where there is one; make it anew for some, and count where it differs."""
         question = self._asker.question(call)
-        vector = None if question is None else await self._vector(question)
+        vector = None if question is None else await self._vector(call, question)
         if question is None or vector is None or self._semantic is None:
             return await self._of_one(call, key, make)
         kept = self._similar.find(question.scope, vector, lambda near: self.store.get(near, self._clock()))
@@ -217,12 +217,17 @@ class AnswerCache:
         if self.checked & (self.checked - 1) == 0:  # the 1st, 2nd, 4th, 8th …
             log.info("of %d answers to nearly the same question that were made anew, %d were different", self.checked, self.wrong)
 
-    async def _vector(self, question: Question) -> NDArray[Any] | None:
-        """Return a question's embedding; None where it can not be had now, and then nothing is near."""
+    async def _vector(self, call: Call, question: Question) -> NDArray[Any] | None:
+        """Return a question's embedding, and note on the call what it cost; None where it can not be had now: then nothing is near."""
+        if self._embed is None:
+            return None
         try:
-            return None if self._embed is None else await self._embed(question.text)
+            reply = await self._embed(question.text, call.caller)
         except Refusal:
             return None
+        if reply.nusd != 0:
+            call.lost.append(reply)
+        return reply.outputs[0] if isinstance(reply.outputs, tuple) and reply.outputs else None
 
 
 def _may_keep(call: Call) -> bool:
