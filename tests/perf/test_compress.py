@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -67,9 +68,34 @@ def test_a_head_tells_apart_what_can_be_told_apart() -> None:
     assert accuracy(labels[200:], head.scores(vectors[200:]).argmax(axis=1)) > 0.97
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("return float('nan')", "is nan on 2 examples"),
+        ("return 1 / 0", "fails .ZeroDivisionError"),
+        ("return 'good'", "fails .ValueError"),
+    ],
+)
+def test_a_metric_of_ones_own_that_fails_is_told(body: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_metric.py").write_text(f"def score(labels, predicted):\n    {body}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_metric", raising=False)
+    with pytest.raises(InputError, match=says):
+        find_metric("own_metric:score")(np.array([0, 1]), np.array([0, 1]))
+
+
+def test_quality_is_a_share_of_a_metric_above_0(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "loss_metric.py").write_text("def loss(labels, predicted):\n    return -float((labels != predicted).mean())\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    code, said = compress(folder, tmp_path / "out", "--metric", "loss_metric:loss")
+    assert (code, (tmp_path / "out").exists()) == (2, False)
+    assert "quality is stated as a share of it" in said
+
+
 def test_metrics_are_found_by_name_or_by_place() -> None:
     assert find_metric("macro-f1") is macro_f1
-    assert find_metric("tightrope.perf.compress.judge:accuracy") is accuracy
+    labels, said = np.array([0, 1, 1]), np.array([0, 1, 0])
+    assert find_metric("tightrope.perf.compress.judge:accuracy")(labels, said) == accuracy(labels, said)
     with pytest.raises(InputError, match="unknown metric 'accurracy'"):
         find_metric("accurracy")
     with pytest.raises(InputError, match="can not be imported"):

@@ -383,6 +383,23 @@ def test_what_is_no_model_is_said(kind: str, says: str, tmp_path: Path, monkeypa
     assert "Resolve:" in str(error.value)
 
 
+@pytest.mark.parametrize("stated", [True, False], ids=["lengths stated", "lengths left out"])
+def test_a_model_is_as_large_as_both_of_its_files(*, stated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(two_layers(), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    if not stated:
+        model = onnx.load(path, load_external_data=False)
+        for item in model.graph.initializer:
+            kept = [entry for entry in item.external_data if entry.key != "length"]
+            del item.external_data[:]
+            item.external_data.extend(kept)
+        path.write_bytes(model.SerializeToString())
+    outside = (tmp_path / "weights.bin").stat().st_size
+    monkeypatch.setattr(loading, "MOST_BYTES", outside + 10)
+    with pytest.raises(InputError, match="at most"):
+        load_graph(path)
+
+
 def test_external_data_is_taken_in(tmp_path: Path) -> None:
     onnx.save(two_layers(), tmp_path / "net.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
     (tmp_path / "moved").mkdir()

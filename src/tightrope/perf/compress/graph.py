@@ -170,7 +170,8 @@ def _load_external(model: Any, path: Path) -> None:  # noqa: ANN401
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data  # noqa: PLC0415
 
     parts = [ExternalDataInfo(item) for item in model.graph.initializer if uses_external_data(item)]
-    for name in sorted({part.location for part in parts}):
+    names = sorted({part.location for part in parts})
+    for name in names:
         if not (path.parent / name).is_file():
             msg = f"a part of the model is missing: {name!r} should lie beside it"
             raise InputError(
@@ -178,7 +179,9 @@ def _load_external(model: Any, path: Path) -> None:  # noqa: ANN401
                 resolve="keep the external data beside the model, under the name that it was exported with",
                 where=Where(path),
             )
-    size = sum(part.length or 0 for part in parts)
+    lengths = [part.length or 0 for part in parts]
+    outside = sum(lengths) if all(lengths) else sum((path.parent / name).stat().st_size for name in names)
+    size = path.stat().st_size + outside
     if size > MOST_BYTES:
         raise _too_large(path, size)
     try:

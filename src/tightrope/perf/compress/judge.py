@@ -1,6 +1,7 @@
 """What a smaller model lost: the task's own metric on examples that nothing was fitted to, with an interval, and its agreement."""
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -102,10 +103,29 @@ def find_metric(name: str) -> Metric:
         raise unknown_name(name, kind="metric", known=METRICS)
     try:
         found: Metric = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         msg = f"the metric {name!r} can not be imported: {error}"
         raise InputError(msg, resolve="give package.module:function, importable from here") from error
-    return found
+    return _checked(name, found)
+
+
+def _checked(name: str, own: Metric) -> Metric:
+    """Return a user's metric, which raises ``InputError`` where it fails or returns no finite number."""
+
+    def metric(labels: IntArray, predicted: IntArray) -> float:
+        try:
+            value = float(own(labels, predicted))
+        except Exception as error:
+            msg = f"the metric {name!r} fails ({type(error).__name__}: {error})"
+            raise InputError(
+                msg, resolve="correct it: it takes two int64 arrays, labels and predicted, and returns a number"
+            ) from error
+        if not math.isfinite(value):
+            msg = f"the metric {name!r} is {value} on {len(labels)} examples, expected a finite number"
+            raise InputError(msg, resolve="let it return a number whatever it is given, such as 0 where a class is missing")
+        return value
+
+    return metric
 
 
 @dataclass(frozen=True, slots=True)

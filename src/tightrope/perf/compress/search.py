@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tightrope.base.errors import InputError
 from tightrope.perf.compress.cascade import Answered, Calibrated, calibrate, fit_words
 from tightrope.perf.compress.distil import Lessons, distil
 from tightrope.perf.compress.graph import Graph
@@ -103,6 +104,11 @@ class _Search:
         self.method = asked.method
         self.skip: tuple[str, ...] = ()
         self.trials = [self.attempt(ORIGINAL, "fp32", graph, "the original, its constants folded")]
+        if (whole := self.trials[0].test.metric) <= 0:
+            msg = f"the original's metric is {whole:g}, and quality is stated as a share of it: expected more than 0"
+            raise InputError(
+                msg, resolve="check model and labels, or take a --metric that is 0 at the worst and larger where better"
+            )
 
     def attempt(self, name: str, precision: str, graph: Graph, how: str) -> Trial:
         """Return a variant, tried."""

@@ -53,7 +53,7 @@ def registered(found: Found) -> list[Registered]:
             f"{trial.name}.onnx" if trial.name in files else None,
             trial.how,
             round(len(trial.model) / 1e6, 3),
-            round(trial.test.metric / original, 4) if original else 1.0,
+            round(trial.test.metric / original, 4),
             trial.test,
             found.speeds[trial.name],
             trial.batch_variant,
