@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import yaml
+from onnx import helper, numpy_helper
 from rich.console import Console
 from tests.perf.compress_models import write_encoder, write_texts
 from typer.testing import CliRunner
@@ -264,6 +265,33 @@ def test_with_a_machine_every_variant_has_a_profile_that_a_workload_takes(
         assert "100% of length 8" in profile.source
         assert profile.error_band >= 0.03
         assert (tmp_path / "out" / f"{name}.onnx").is_file()
+
+
+def test_the_speed_of_a_model_of_arrays_is_measured_at_their_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
+    monkeypatch.setattr(sweep, "Asked", partial(sweep.Asked, seconds=0.05))
+    here_is("c7i.large", monkeypatch)
+    write_pictures(tmp_path)
+    asked = (*SMALLER, "--data", str(tmp_path / "pictures.npz"), "--max-noise", "1024", "--precision", "1000")
+    command = ["perf", "compress", str(tmp_path / "pictures.onnx"), "--out", str(tmp_path / "out"), *asked]
+    result = RUN.invoke(app, command)
+    assert result.exit_code == 0, result.exception
+    variants = yaml.safe_load((tmp_path / "out" / "variants.yaml").read_text())["models"]["pictures"]["variants"]
+    assert len(variants["fp32"]["profiles"][0]["service_ms"]) == 16
+
+
+def write_pictures(folder: Path) -> None:
+    """Write a model of pictures of 4 by 5 that leaves both sides open, and labelled pictures."""
+    random = np.random.default_rng(0)
+    held = {"flat": np.array([-1, 20]), "w": random.normal(0, 1, (20, 2)).astype(np.float32)}
+    nodes = [helper.make_node("Reshape", ["x", "flat"], ["row"]), helper.make_node("MatMul", ["row", "w"], ["y"])]
+    ends = [helper.make_tensor_value_info(name, 1, axes) for name, axes in (("x", ["b", "h", "w_"]), ("y", ["b", 2]))]
+    constants = [numpy_helper.from_array(value, name) for name, value in held.items()]
+    graph = helper.make_graph(nodes, "pictures", ends[:1], ends[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (folder / "pictures.onnx").write_bytes(model.SerializeToString())
+    pictures = random.normal(0, 1, (300, 4, 5)).astype(np.float32)
+    np.savez(folder / "pictures.npz", x=pictures, label=(pictures.reshape(300, 20) @ held["w"]).argmax(axis=1))
 
 
 def test_a_machine_too_noisy_for_profiles_leaves_nothing_behind(

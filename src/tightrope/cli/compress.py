@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from tightrope.perf.compress.examples import Columns
+    from tightrope.perf.compress.examples import Columns, Examples
     from tightrope.perf.compress.graph import Graph
     from tightrope.perf.compress.prune import Cut
     from tightrope.perf.compress.search import Asked, Found
@@ -63,7 +63,10 @@ def compress(
         Path | None, typer.Option(metavar="FILE", help="tokenizer.json; found beside the model where left out.")
     ] = None,
     length: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Tokens of a text that are kept, and that speed is measured at.")
+        int,
+        typer.Option(
+            min=1, max=100_000, help="Tokens of a text that are kept, and that speed is measured at; arrays have their own."
+        ),
     ] = 64,
     machine: Annotated[
         str, typer.Option(metavar="NAME", help="The machine type that this is: measures a profile of each variant.")
@@ -96,8 +99,10 @@ def compress(
         _check_machine(machine)
         columns = Columns(text, label, tokenizer or _tokenizer(model), length)
         splits = _splits(graph, data, train, columns, seed)
-        found = search(graph, splits, judged_by, asked, _shapes(graph, length), status.update)
-        profiles = _profiles(found, machine, length, max_noise, precision, status.update) if machine else {}
+        shapes = _shapes(graph, splits.test, length)
+        found = search(graph, splits, judged_by, asked, shapes, status.update)
+        stated = shapes if splits.test.lengths is None else {}
+        profiles = _profiles(found, machine, length, stated, max_noise, precision, status.update) if machine else {}
         record, files = _files(found, name, traffic, metric, profiles)
         _write(out, files)
     if as_json:
@@ -205,10 +210,12 @@ def _inputs(graph: "Graph") -> list[tuple[str, int, list[Any]]]:
     ]
 
 
-def _shapes(graph: "Graph", length: int) -> dict[str, tuple[int, ...]]:
-    """Return the shape that speed is measured at."""
+def _shapes(graph: "Graph", examples: "Examples", length: int) -> dict[str, tuple[int, ...]]:
+    """Return the shape that speed is measured at: that of the arrays where examples are arrays, else texts of so many tokens."""
     from tightrope.perf.compress.speed import shapes_of  # noqa: PLC0415
 
+    if examples.lengths is None:
+        return {name: value.shape[1:] for name, value in examples.inputs.items()}
     return shapes_of([(name, shape) for name, _, shape in _inputs(graph)], length)
 
 
@@ -226,9 +233,15 @@ def _splits(graph: "Graph", data: Path, train: Path | None, columns: "Columns", 
 
 
 def _profiles(
-    found: "Found", machine: str, length: int, noise: float, precision: float, progress: "Callable[[str], None]"
+    found: "Found",
+    machine: str,
+    length: int,
+    stated: dict[str, tuple[int, ...]],
+    noise: float,
+    precision: float,
+    progress: "Callable[[str], None]",
 ) -> dict[str, dict[str, Any]]:
-    """Return the profile of every variant that is written, measured as ``perf measure`` does."""
+    """Return the profile of every variant that is written, measured as ``perf measure`` does, at one length or at ``stated`` shapes."""
     import tempfile  # noqa: PLC0415
 
     from tightrope.base.units import today  # noqa: PLC0415
@@ -241,7 +254,14 @@ def _profiles(
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{trial.name}.onnx"
             path.write_bytes(trial.model)
-            asked = Asked(path, lengths=(length,), batches=(1, 4, 16), precision=precision, most_noise_cores=noise)
+            asked = Asked(
+                path,
+                lengths=(length,),
+                batches=(1, 4, 16),
+                shapes=tuple(stated.items()),
+                precision=precision,
+                most_noise_cores=noise,
+            )
             measured = measure_onnx(asked, lambda text, name=trial.name: progress(f"{name}: {text}"))
         shares = ((max(point.length for point in measured.points), 1.0),)
         profiles[trial.name] = workload_entry(profile_of(measured, Wanted(trial.name, machine, shares), today()))
