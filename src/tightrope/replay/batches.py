@@ -3,7 +3,7 @@
 from tightrope.policy.batch import batch_due_s, batch_size
 from tightrope.replay.answers import end_request
 from tightrope.replay.compiled import jit
-from tightrope.replay.lengths import start_by_length
+from tightrope.replay.lengths import start_where_known
 from tightrope.replay.queues import begin_work, first_waiting, pop_waiting, take_deferrable
 from tightrope.replay.state import ANSWERED, BATCHING, IDLE, NEVER, NONE, WAITING, World
 
@@ -36,7 +36,7 @@ def start_batch(world: World, index: int, now_s: float) -> float:
     slot = world.slots[index]
     most = world.pools[slot.pool].max_batch
     if world.pools[slot.pool].knots:
-        return start_by_length(world, index, now_s)
+        return start_where_known(world, index, now_s)
     if slot.waiting > 0:
         batch_due_s = due_s(world, index)
         size = next_batch(slot.waiting, most, now_s, batch_due_s)

@@ -277,9 +277,13 @@ def lay_services(fleet: Fleet) -> FloatArray:
 
 
 def lay_services_by_length(fleet: Fleet, pools: Rows) -> FloatArray:
-    """Return the batch times of request engines by length, float64[pools, largest batch, most lengths]; zero where they are not known."""
-    knots = int(pools.knots.max())
-    table = np.zeros((len(pools), int(pools.max_batch.max()) if knots else 0, knots))
+    """Return the batch times of request engines by length, float64[pools, largest batch, most lengths]: zero where they are not known.
+
+    Float64[0] where they are known of no engine: then what asks for them is not compiled.
+    """
+    if not pools.knots.any():
+        return np.zeros(0)
+    table = np.zeros((len(pools), int(pools.max_batch.max()), int(pools.knots.max())))
     for row, pool in zip(table, fleet.pools, strict=True):
         if isinstance(pool.engine, RequestEngine) and pool.engine.lengths:
             row[: pool.engine.max_batch, : len(pool.engine.lengths)] = pool.engine.service_by_length_s

@@ -3,7 +3,11 @@
 What is looked at while a batch is chosen, the first of a queue, stands in ``World.window`` meanwhile; nothing is allocated.
 """
 
-from numba.extending import register_jitable
+from collections.abc import Callable
+from typing import Any
+
+from numba.core.types import Type
+from numba.extending import overload, register_jitable
 
 from tightrope.base.records import IntArray
 from tightrope.policy.admit import may_start_deferrable
@@ -19,6 +23,7 @@ from tightrope.policy.batch import (
     rate_after,
     worth_waiting,
 )
+from tightrope.replay.by_reference import WorldType
 from tightrope.replay.compiled import jit
 from tightrope.replay.state import (
     BATCHING,
@@ -36,6 +41,8 @@ from tightrope.replay.state import (
     World,
 )
 
+AS_COMPILED: Any = {"error_model": "numpy", "_nrt": False}
+"""As ``jit`` compiles."""
 for helper in (batch_time_s, first_together, gain_with):
     register_jitable(helper)
 choose_together = jit(choose_batch)
@@ -98,6 +105,22 @@ def due_by_length(world: World, index: int) -> float:
     saved_s = seconds(world, slot.pool, 1, longest) + seconds(world, slot.pool, size, longest) - one_more_s
     wait_s = pool.max_wait_s if pays_to_wait(slot.rate_per_s, saved_s) else 0.0
     return due(first.time_s, wait_s, world.classes[first.traffic_class].answer_within_s, one_more_s)
+
+
+def start_where_known(world: World, index: int, now_s: float) -> float:
+    """Do as ``start_by_length``; call it only for a pool whose times are known by length.
+
+    Fleets that have none leave all of it out when they are compiled: it takes two fifths of the time that the rest does.
+    """
+    return start_by_length(world, index, now_s)
+
+
+@overload(start_where_known, jit_options=AS_COMPILED, strict=False)
+def choose_start(world: WorldType, index: Type, now_s: Type) -> Callable[[World, int, float], float]:  # noqa: ARG001 - as numba calls it
+    """Return what is compiled, by the shape of ``by_length_s``."""
+    if world.dtype[World._fields.index("by_length_s")].ndim == 1:
+        return lambda world, index, now_s: NEVER  # noqa: ARG005 - as above
+    return lambda world, index, now_s: start_by_length(world, index, now_s)  # noqa: PLW0108 - numba wants it so
 
 
 # --------------------------------------------------------------------------------------------------------------- the window

@@ -129,7 +129,7 @@ class World(NamedTuple):
     going_on: IntArray  # [2, 2]: requests that go on from one answered by an engine, or from the cache
     next_part: IntArray  # [requests], or [0]: the request that goes on from each, NONE where none does
     service_s: FloatArray  # [pools, largest batch]
-    by_length_s: FloatArray  # [pools, largest batch, most lengths], or [pools, 0, 0] where no engine knows lengths
+    by_length_s: FloatArray  # [pools, largest batch, most lengths], or [0] where no engine knows lengths
     lengths: IntArray  # [pools, most lengths]
     window: IntArray  # [WINDOW_ROWS, requests looked at]: the first of what waits, while a batch is chosen
     slack_s: FloatArray  # [requests looked at]
