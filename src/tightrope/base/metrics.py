@@ -7,8 +7,9 @@ class that was asked. Counters begin at 0 with the gateway, so that a first miss
 
 Where several gateways run, each shows its own requests, queues, spending and utilisation (its requests over what the whole fleet
 sustains), which are summed; of replicas, what they cost, budgets and work that can wait each shows all there is: the largest is taken.
-A spot notice is counted by the one gateway that wrote it into the ledger, so that the sum counts each once; what was spent this month is
-read from the ledger, so that it outlives a gateway. Batches are shown where they are made: of an engine of ours by the engine, which
+So is what was spent this month, read from the ledger that they share, which outlives a gateway; idle time in ``tightrope_usd_total`` is
+what one gateway did not use of all machines, and is not to be summed. A spot notice is counted by the one gateway that wrote it into the
+ledger, so that the sum counts each once. Batches are shown where they are made: of an engine of ours by the engine, which
 shows nothing else, and not by the gateway before it. A replica is ``down`` that is wanted and was not had in the time that a machine takes
 to start, or was taken.
 """

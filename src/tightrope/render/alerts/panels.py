@@ -133,8 +133,14 @@ COST = Row(
             "currencyUSD",
             (
                 Query(
-                    'sum by (driver) (increase(tightrope_usd_total{workload="$workload", pool=~"$pool", class=~"$class"}[1h]))',
+                    "sum by (driver) (increase("
+                    'tightrope_usd_total{workload="$workload", pool=~"$pool", class=~"$class", driver!="idle"}[1h]))',
                     "{{driver}}",
+                ),
+                Query(
+                    'clamp_min(sum(max by (pool, offer) (avg_over_time(tightrope_usd_per_hour{workload="$workload", pool=~"$pool"}[1h])))'
+                    ' - sum(increase(tightrope_usd_total{workload="$workload", pool=~"$pool", driver="compute"}[1h])), 0)',
+                    "idle",
                 ),
             ),
             "What was spent in the last hour, by cost driver.",

@@ -161,20 +161,19 @@ def _of_budget(plan: Plan) -> Iterator[Scenario]:
     """
     budget = float(ceil(of.limits(plan)["budget_usd_per_month"])) + 1.0
     months = [series(plan, "month_to_date_usd", {"instance": gateway}) for gateway in GATEWAYS]
-    total = series(plan, "usd_total", {})
     spent, soon = "TightropeBudgetSpent", "TightropeBudgetForecast"
     yield Scenario(
         "the budget is spent",
-        {**dict.fromkeys(months, f"{number(budget / 2.0)}x120"), total: "0x120"},
+        dict.fromkeys(months, f"{number(budget)}x120"),
         (Check(spent, 120, (Expected(budget),)), Check(soon, 120, (Expected(budget),))),
     )
     yield Scenario(
         "the budget will be spent",
-        {**dict.fromkeys(months, "0x120"), total: f"0+{number(budget)}x120"},
-        (Check(spent, 120), Check(soon, 120, (Expected(530.0 * budget),))),
+        dict.fromkeys(months, f"0+{number(budget / 128.0)}x120"),
+        (Check(spent, 120), Check(soon, 120, (Expected((120.0 + 530.0) / 128.0 * budget),))),
     )
-    kept = f"{number(UNDER * of.limits(plan)['budget_usd_per_month'] / 2.0)}x120"
-    yield Scenario("the budget is kept", {**dict.fromkeys(months, kept), total: "0x120"}, (Check(spent, 120), Check(soon, 120)))
+    kept = f"{number(UNDER * of.limits(plan)['budget_usd_per_month'])}x120"
+    yield Scenario("the budget is kept", dict.fromkeys(months, kept), (Check(spent, 120), Check(soon, 120)))
 
 
 # ------------------------------------------------------------------------------------------------------------------ pools
