@@ -13,7 +13,7 @@ from tightrope.serve.app import App, authenticator
 from tightrope.serve.drain.leaving import Drain
 from tightrope.serve.gateway import Gateway
 from tightrope.serve.interfaces import Backend
-from tightrope.serve.jobs.service import Jobs
+from tightrope.serve.jobs.service import MOST, Jobs
 from tightrope.serve.ledger.ledger import Ledger
 from tightrope.serve.ledger.meter import MachineMeter
 from tightrope.serve.local.engines import Engines
@@ -168,7 +168,15 @@ def _jobs(settings: Settings, gateway: Gateway, metrics: Metrics) -> Jobs | None
         return None
     run = partial(run_json, gateway, limits=settings.limits)
     classes = {item.name: item for item in settings.classes}
-    return Jobs(settings.jobs, run, classes, settings.limits, metrics, waits=gateway.waiting)
+    return Jobs(settings.jobs, run, classes, settings.limits, metrics, waits=gateway.waiting, most=_room(gateway))
+
+
+def _room(gateway: Gateway) -> Callable[[], int]:
+    """Return what says how many requests that can wait the pools take at one time: what is planned, one where none is ready."""
+    rooms = [(backend.pool.deferrable_limit, backend) for backend in gateway.backends.values() if backend.pool.deferrable_limit]
+    if not rooms:
+        return lambda: MOST
+    return lambda: max(1, sum(limit * backend.load().replicas_ready for limit, backend in rooms))
 
 
 @dataclass(slots=True, eq=False)
