@@ -89,6 +89,19 @@ def test_a_call_of_many_texts_is_answered_in_their_order_and_long_ones_are_cut(t
     assert sum(many.item_tokens) == many.input_tokens
 
 
+def test_what_a_replica_sustains_is_said_in_requests_of_the_texts_that_they_have(tmp_path: Path) -> None:
+    pool = pool_of(write_encoder(tmp_path))
+
+    async def ask(pool: LocalPool) -> float:
+        for _ in range(8):
+            await pool.answer(call(tuple(TEXTS[:5])))
+        return pool.load().requests_per_s
+
+    per_s = run(pool, ask)
+    slots = pool._engines.cores // pool.threads
+    assert per_s == pytest.approx(slots / pool._item_s / 5, rel=0.01)
+
+
 def test_costs_are_shared_to_the_nano_dollar(tmp_path: Path) -> None:
     meter = MachineMeter(3600.0, 1.0)
     pool = pool_of(write_encoder(tmp_path), engines=Engines(1, meter))

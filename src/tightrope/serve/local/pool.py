@@ -24,7 +24,7 @@ from tightrope.serve.settings import ServedPool
 log = logging.getLogger(__name__)
 
 NEW = 0.05
-"""Share that the latest batch has in the time of an item."""
+"""Share that the latest batch has in the time of an item, and the latest request in how many items a request has."""
 
 
 class BatchMetrics(Protocol):
@@ -63,7 +63,7 @@ class LocalPool:
         self._stopping = self._refusing = self._kept = False
         self._running = 0
         self._names = pool.local.labels if pool.local is not None and task == "classify" else ()
-        self._rate_per_s = self._counted_s = self._idle_s = self._item_s = 0.0
+        self._rate_per_s = self._counted_s = self._idle_s = self._item_s = self._each = 0.0
 
     # ------------------------------------------------------------------------------------------------------- life of a pool
 
@@ -225,6 +225,7 @@ class LocalPool:
         for item in ticket.items:
             item.entered_s, item.due_s, item.level, item.tenant = now_s, due_s, level, call.caller.tenant
         self._waiting.push(ticket.items, call.deadline_s)
+        self._each += (len(ticket.items) - self._each) * (NEW if self._each else 1.0)
         if self.pool.max_wait_s and call.deadline_s is None:
             self._count_arrivals(len(ticket.items), now_s)
         self._engines.poke()
@@ -365,7 +366,7 @@ class LocalPool:
         if not self.pool.requests_per_s:
             self._item_s += (service_s / size - self._item_s) * (NEW if self._item_s else 1.0)
             slots = self._engines.cores // self.threads
-            self._load.requests_per_s = slots / max(self._item_s, 1e-9) / self.pool.replicas_per_machine
+            self._load.requests_per_s = slots / max(self._item_s * self._each, 1e-9) / self.pool.replicas_per_machine
 
 
 def _levels(classes: Mapping[str, ServedClass]) -> dict[str, int]:
