@@ -11,7 +11,7 @@ from tests.serve.conftest import FakePool
 
 from tightrope.serve.cascade import Cascade, answer, as_events, token_probability
 from tightrope.serve.records import Call, Raw, Reply
-from tightrope.serve.refusals import Unavailable
+from tightrope.serve.refusals import Unavailable, UpstreamFailed
 from tightrope.serve.settings import ServedCascade, ServedPool
 
 SURE, UNSURE = [0.9, 0.1], [0.55, 0.45]
@@ -157,3 +157,16 @@ def test_the_probability_of_tokens_is_their_geometric_mean() -> None:
     content = [{"logprob": np.log(0.25)}, {"logprob": 0.0}]
     assert token_probability({"choices": [{"logprobs": {"content": content}}]}) == pytest.approx(0.5)
     assert token_probability({"choices": []}) is None
+
+
+@pytest.mark.parametrize("refusal", [Unavailable("away"), UpstreamFailed("broken")])
+def test_where_the_small_model_can_not_be_asked_the_large_one_answers(make_call: Callable[..., Call], refusal: Exception) -> None:
+    async def away(call: Call) -> Reply:
+        raise refusal
+
+    _, large = pools()
+    cascade = Cascade.of(ServedCascade("small", "large", 0.3))
+    assert run(cascade, make_call("m", "easy"), away, large.answer).pool == "large"
+    chat = make_call("m", task="chat", body=b'{"messages": []}', inputs=())
+    assert run(cascade, chat, away, Chat("large", said(None))).pool == "large"
+    assert cascade.judged == 0

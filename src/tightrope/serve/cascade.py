@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tightrope.policy.route import goes_on, margin_of, threshold_towards
 from tightrope.serve.records import Call, Raw, Reply
+from tightrope.serve.refusals import Unavailable, UpstreamFailed
 from tightrope.serve.settings import ServedCascade
 
 Answer: TypeAlias = Callable[[Call], Awaitable[Reply]]
@@ -50,11 +51,16 @@ class Cascade:
 async def answer(cascade: Cascade, call: Call, small: Answer, large: Answer) -> Reply:
     """Return the small variant's answer where it is sure, the large one's where it is not; raise ``Refusal``.
 
-    Where the large one does not answer, the request fails: half an answer would be kept and counted as whole.
+    Where the small one can not be asked, the large one answers all. Where the large one does not answer, the request fails: half an answer
+    would be kept and counted as whole.
     """
-    if call.task == "chat":
-        return await _chat(cascade, call, small, large)
-    first = await small(call)
+    chat = call.task == "chat"
+    try:
+        first = await small(_with_probabilities(call) if chat else call)
+    except (Unavailable, UpstreamFailed):
+        return await large(call)
+    if chat:
+        return await _chat(cascade, call, first, large)
     if not isinstance(first.outputs, tuple) or not isinstance(call.inputs, tuple):
         return first
     unsure = [place for place, scores in enumerate(first.outputs) if first.varies or cascade.unsure(margin_of(scores))]
@@ -85,15 +91,20 @@ async def _large(call: Call, large: Answer, first: Reply) -> Reply:
 # ----------------------------------------------------------------------------------------------------------------------- chat
 
 
-async def _chat(cascade: Cascade, call: Call, small: Answer, large: Answer) -> Reply:
+def _with_probabilities(call: Call) -> Call:
+    """Return what the small server is asked: the whole answer at once, with the probability of each token."""
+    body = {**json.loads(call.body), "stream": False, "logprobs": True}
+    body.pop("stream_options", None)
+    return replace(call, body=json.dumps(body).encode(), stream=False)
+
+
+async def _chat(cascade: Cascade, call: Call, first: Reply, large: Answer) -> Reply:
     """Return the small model's answer where its tokens were likely enough, else what the large one says, streamed where asked."""
-    asked = json.loads(call.body)
-    body = {**{key: value for key, value in asked.items() if key != "stream_options"}, "stream": False, "logprobs": True}
-    first = await small(replace(call, body=json.dumps(body).encode(), stream=False))
     said = _completion(first.raw)
     confidence = None if said is None else token_probability(said)
     if said is None or confidence is None or cascade.unsure(confidence):
         return await _large(call, large, first)
+    asked = json.loads(call.body)
     if not asked.get("logprobs"):
         for choice in said["choices"]:
             choice.pop("logprobs", None)
