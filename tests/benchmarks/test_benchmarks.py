@@ -63,10 +63,12 @@ def test_every_benchmark_is_named_and_says_what_it_measures(benchmarks: ModuleTy
 
 def test_every_module_of_the_folder_declares_one_or_serves_them(benchmarks: ModuleType) -> None:
     modules = {path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py")} - {
+        "clients",
         "loads",
         "minilm",
         "planning_family",
         "processes",
+        "serving",
         "static_instances",
     }
     assert {module.__name__.removeprefix("benchmarks.") for module in benchmarks.declared().values()} == modules
