@@ -117,7 +117,7 @@ def test_no_key_is_remembered_only_a_digest_of_it(ring: "Ring", clocks: Clocks) 
 
     async def body(keys: Keys) -> None:
         await keys.verify(header)
-        secret = header.rsplit("_", 1)[1].encode()
+        secret = header.split("_", 2)[2].encode()  # which may have an underscore itself
         assert all(secret not in digest and len(digest) == 16 for digest in keys._known)
         again = Keys(ring.path)
         assert again._digest(b"x") != keys._digest(b"x")
