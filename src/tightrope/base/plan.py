@@ -198,6 +198,16 @@ class Pool:
     node: Node | None = field(default=None, metadata=EXACT)
     """Left out where the pool is paid by the request."""
 
+    @property
+    def model(self) -> str:
+        """The model that it runs: its variant is ``model/variant``, or the model alone."""
+        return self.variant.rpartition("/")[0] or self.variant
+
+    @property
+    def form(self) -> str:
+        """The variant without its model."""
+        return self.variant.rpartition("/")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class RoutingRule:

@@ -79,12 +79,11 @@ def engine_settings(plan: Plan, name: str, model: Path) -> Settings:
     served = replace(
         served, local=local, max_batch=int(pool.batching.get("max_batch", engine.max_batch)), service_s=engine.service_s
     )
-    title, _, _ = pool.variant.rpartition("/")
     classes = tuple(item for item in plan.classes if _answers(plan, pool, item))
     return Settings(
         workload=plan.workload,
         pools=(served,),
-        models=(ServedModel(title or pool.variant, task, (served.name,)),),
+        models=(ServedModel(served.model, task, (served.name,)),),
         classes=classes or plan.classes,
         class_names=_names(classes),
         listen=Listen(host="0.0.0.0"),  # noqa: S104 - as above
@@ -141,7 +140,7 @@ def _upstream(pool: Pool, entry: Mapping[str, Any], path: Path) -> Upstream:
         raise InputError(msg, resolve="correct it in the settings of the overlay", where=Where(path))
     key = Path(entry["key_from"]) if "key_from" in entry else None
     tokens = isinstance(pool.serving.engine, TokenEngine) or pool.serving.answer_s is not None
-    model = _at_provider(pool) if pool.serving.answer_s is not None else pool.variant.rpartition("/")[0] or pool.variant
+    model = _at_provider(pool) if pool.serving.answer_s is not None else pool.model
     return Upstream(
         api="openai" if tokens else "oip",
         replicas=tuple(url.rstrip("/") for url in urls),
@@ -180,12 +179,11 @@ def _json(path: Path, kind: type) -> Any:  # noqa: ANN401 - whatever the file ho
 def _pool(pool: Pool, upstream: Upstream | None, find_token_price: FindTokenPrice) -> ServedPool:
     """Return a pool of the plan; figures of a machine become those of one of its replicas."""
     serving, each = pool.serving, pool.serving.engines_per_machine
-    model, _, variant = pool.variant.rpartition("/")
     rates = find_token_price(pool.cloud, _at_provider(pool), pool.offer) if serving.answer_s is not None else (0.0, 0.0)
     return ServedPool(
         name=pool.name,
-        model=model or pool.variant,
-        variant=variant,
+        model=pool.model,
+        variant=pool.form,
         upstream=upstream,
         offer=pool.offer,
         cloud=pool.cloud,
@@ -233,8 +231,8 @@ def _models(plan: Plan, pools: tuple[Pool, ...], classes: tuple[ServedClass, ...
         asked = next((short for short, full in names.items() if full == item.name), item.asked_as or item.name)
         if mine and not item.follows:
             found[asked] = _model(asked, mine, (item.name,), _cascade(plan, item, classes, pools))
-    for title in dict.fromkeys(pool.variant.rpartition("/")[0] or pool.variant for pool in pools):
-        mine = tuple(pool for pool in pools if (pool.variant.rpartition("/")[0] or pool.variant) == title)
+    for title in dict.fromkeys(pool.model for pool in pools):
+        mine = tuple(pool for pool in pools if pool.model == title)
         may = tuple(item.name for item in classes if not item.follows and any(_answers(plan, pool, item) for pool in mine))
         if may:
             found.setdefault(title, _model(title, mine, may, None))

@@ -114,7 +114,6 @@ def deploy(plan: Plan, *kinds: Kind) -> tuple[Part, ...]:
 
 def _part(plan: Plan, pool: Pool) -> Part:
     """Return one pool as it is deployed."""
-    model, _, variant = pool.variant.rpartition("/")
     answered = sorted(
         (rule for rule in plan.routing if rule.pool == pool.name), key=lambda rule: (-rule.share, rule.traffic_class)
     )
@@ -122,8 +121,8 @@ def _part(plan: Plan, pool: Pool) -> Part:
         key=slug(pool.name),
         pool=pool,
         kind=KINDS.get(pool.offer, "machines"),
-        model=model or pool.variant,
-        variant=variant,
+        model=pool.model,
+        variant=pool.form,
         classes=tuple(rule.traffic_class for rule in answered),
         week=from_monday(pool.schedule, plan.first_day),
         usd_per_month=sum(line.usd for line in plan.cost_lines if line.pool == pool.name),
