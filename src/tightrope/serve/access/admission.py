@@ -7,7 +7,6 @@ answer, which asks how long it would wait there. All of it is on the event loop'
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from math import ceil, inf
 from typing import NoReturn, Protocol
 
@@ -23,6 +22,8 @@ from tightrope.policy.admit import (
     queue_room,
 )
 from tightrope.serve.interfaces import Load
+from tightrope.serve.ledger.meter import SECOND
+from tightrope.serve.ledger.totals import month_of
 from tightrope.serve.records import NUSD_PER_USD, Call, Reply
 from tightrope.serve.refusals import TooMany
 from tightrope.serve.settings import Limits, ServedPool, TenantLimits
@@ -319,9 +320,7 @@ def _kind(item: ServedClass) -> Kind:
 def next_month_s(wall_s: float) -> float:
     """Return the seconds from a Unix time to the first of the next month, UTC.
 
-    >>> next_month_s(datetime(2026, 12, 31, 23, 59, 30, tzinfo=UTC).timestamp())
+    >>> next_month_s(1_798_761_570.0)  # 2026-12-31, 23:59:30
     30.0
     """
-    now = datetime.fromtimestamp(wall_s, UTC)
-    first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return ((first + timedelta(days=32)).replace(day=1) - now).total_seconds()
+    return month_of(int(wall_s * SECOND))[1] / SECOND - wall_s
