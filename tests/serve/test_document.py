@@ -1,5 +1,6 @@
 """serve.yaml as settings: what it says, what is told of what it should not say, and the page that lists every key."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tightrope.base.errors import InputError
 from tightrope.base.records import Slo
 from tightrope.serve.document import load_settings
+from tightrope.serve.settings import Limits
 
 TEXT = """\
 name: support
@@ -34,7 +36,7 @@ tenants: {acme: {requests_per_s: 5, budget_usd_per_month: 100}}
 cache: {ttl: 1 min}
 jobs: jobs.sqlite
 ledger: ledger
-limits: {body: 1 MB}
+limits: {body: 1 MB, file_lines: 50000, open_batches: 10, kept: 2 GiB, keep: 7 days}
 """
 
 
@@ -76,7 +78,9 @@ def test_a_file_is_what_it_says(file: Path) -> None:
     assert found.tenants["acme"].budget_usd_per_month == 100
     assert found.jobs == f"sqlite:///{file.parent / 'jobs.sqlite'}"
     assert found.ledger == file.parent / "ledger"
-    assert found.limits.body_bytes == 1_000_000
+    limits = found.limits
+    assert (limits.body_bytes, limits.file_lines, limits.open_batches) == (1_000_000, 50_000, 10)
+    assert (limits.kept_bytes, limits.keep_s) == (2 * 2**30, 7 * 86_400.0)
     assert found.cache is not None
     assert found.cache.ttl_s == 60.0
 
@@ -111,6 +115,11 @@ def test_a_mistake_is_told_with_its_line(file: Path, old: str, new: str, line: i
     assert said in str(error.value)
     assert error.value.where is not None
     assert error.value.where.line == line
+
+
+def test_what_a_file_leaves_out_of_the_limits_is_as_without_a_file(file: Path) -> None:
+    file.write_text(re.sub("limits: .*", "", TEXT), encoding="utf-8")
+    assert load_settings(file, price).limits == Limits()
 
 
 def test_what_the_command_line_puts_before_the_file_is_what_is_checked(file: Path) -> None:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tightrope.base.errors import InputError, Where, near_names
-from tightrope.base.units import BYTES
+from tightrope.base.units import BYTES, SECONDS
 from tightrope.demand.document import Document
 
 Content = TypeVar("Content", bound=BaseModel)
@@ -102,6 +102,8 @@ def _state_unit(stated: dict[str, Any]) -> None:
         return
     unit = stated["examples"][0].split()[-1]
     if value and unit in BYTES:
-        unit = next(unit for unit in ("TB", "GB", "MiB", "MB", "kB", "B") if value % BYTES[unit] == 0.0)
+        unit = next(unit for unit in ("TB", "GB", "GiB", "MiB", "MB", "kB", "B") if value % BYTES[unit] == 0.0)
         value /= BYTES[unit]
+    elif unit == "s" and value and value % SECONDS["d"] == 0.0:
+        unit, value = "d", value / SECONDS["d"]
     stated["default"] = f"{value:g} {unit}"

@@ -312,6 +312,10 @@ def _limits(stated: schema.Limits) -> Limits:
     return Limits(
         body_bytes=int(stated.body),
         file_bytes=int(stated.file),
+        file_lines=stated.file_lines,
+        open_batches=stated.open_batches,
+        kept_bytes=int(stated.kept),
+        keep_s=stated.keep,
         inputs=stated.inputs,
         tensor_bytes=int(stated.tensors),
         read_s=stated.read,

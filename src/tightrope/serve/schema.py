@@ -186,7 +186,15 @@ class Limits(Strict):
     """What is refused before memory is taken for it."""
 
     body: Annotated[Bytes, Field(gt=0)] = 8_388_608.0
-    file: Annotated[Bytes, Field(gt=0)] = 536_870_912.0
+    file: Annotated[Bytes, Field(gt=0)] = Field(536_870_912.0, description="One file of work that can wait.")
+    file_lines: Count = Field(1_000_000, description="Requests in one such file.")
+    open_batches: Count = Field(100, description="Batches of one tenant that are not done.")
+    kept: Annotated[Bytes, Field(gt=0)] = Field(
+        17_179_869_184.0, description="All files that one tenant keeps, results included."
+    )
+    keep: Seconds = Field(
+        2_592_000.0, description="Files, and batches that have ended, are kept so long where the client says nothing else."
+    )
     inputs: Count = 2048
     tensors: Annotated[Bytes, Field(gt=0)] = 67_108_864.0
     read: Seconds = 30.0
