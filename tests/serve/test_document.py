@@ -86,6 +86,22 @@ def test_a_file_is_what_it_says(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "endpoint", "share"),
+    [
+        ("", "", 0.01),
+        ("traces: http://c:4318", "http://c:4318", 0.01),
+        ("traces: {endpoint: http://c:4318}", "http://c:4318", 0.01),
+        ("traces: {endpoint: http://c:4318, share: 25 %}", "http://c:4318", 0.25),
+    ],
+    ids=["left out", "an endpoint", "a mapping without a share", "a share"],
+)
+def test_traces_are_an_endpoint_or_one_with_a_share(file: Path, said: str, endpoint: str, share: float) -> None:
+    file.write_text(TEXT + said, encoding="utf-8")
+    found = load_settings(file, price)
+    assert (found.traces, found.trace_share) == (endpoint, share)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
         ("small.onnx", "smal.onnx", 8, "there is no file 'smal.onnx'"),
@@ -104,6 +120,9 @@ def test_a_file_is_what_it_says(file: Path) -> None:
         ("ledger: ledger", "leger: ledger", 25, "unknown key 'leger'"),
         ("machine: {type: c7i.large, region: us-east-1}\n", "", 21, "not known what the variant 'small' costs"),
         ("        machine: {usd_per_hour: 1.5}\n", "", 21, "not known what the variant 'fp16' costs"),
+        ("jobs: jobs.sqlite", "traces: {endpoint: http://c, shar: 1}", 24, "unknown key 'shar'"),
+        ("jobs: jobs.sqlite", "traces: {share: 1}", 24, "traces.endpoint is missing"),
+        ("jobs: jobs.sqlite", "traces: {endpoint: http://c, share: 2}", 24, "traces.share"),
         ("within: 6 hours", "within: 36 hours", 21, "classes.later.within"),
         ("margin: 0.3, escalated: 25 %}", "margin: 0.3}\n    quality_floor: 1.2", 11, "no variant is as good as 1.2"),
     ],

@@ -53,7 +53,7 @@ def assemble(settings: Settings, clock: Callable[[], float] = time.monotonic) ->
     metrics = Metrics(settings.workload, settings.pools, settings.classes, pairs=_pairs(settings), only=only, clock=clock)
     meters, backends = _backends(settings, metrics)
     ledger = _ledger(settings, meters)
-    traces = Traces(settings.traces, settings.workload) if settings.traces else None
+    traces = Traces(settings.traces, settings.workload, share=settings.trace_share) if settings.traces else None
     keys: Keys | Everybody = Everybody() if settings.keys is None else Keys(settings.keys)
     gateway = Gateway(
         settings,

@@ -12,6 +12,7 @@ from tightrope.demand.document import Document, check_name, read_document
 from tightrope.demand.strict import validated
 from tightrope.serve import schema
 from tightrope.serve.settings import (
+    TRACE_SHARE,
     CacheSettings,
     Limits,
     Listen,
@@ -59,7 +60,8 @@ def load_settings(
         cache=reader.cache(),
         jobs=_jobs(stated.jobs, path.parent),
         ledger=ledger or (None if stated.ledger is None else path.parent / stated.ledger),
-        traces=stated.traces,
+        traces=stated.traces.endpoint if stated.traces else "",
+        trace_share=stated.traces.share if stated.traces else TRACE_SHARE,
         log_level=stated.log,
         notices=stated.notices or "",
         leaves_s=stated.leaves,

@@ -3,10 +3,11 @@
 import json
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tightrope.demand.quantities import Bytes, Name, NotNegative, Positive, Promise, Seconds, Share, Wait
 from tightrope.demand.strict import Strict, editors_schema
+from tightrope.serve.settings import TRACE_SHARE
 
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -203,6 +204,20 @@ class Limits(Strict):
     waiting: Count = 100_000
 
 
+class Traces(Strict):
+    """OpenTelemetry traces."""
+
+    endpoint: str = Field(description="OTLP endpoint (HTTP), such as http://collector:4318.")
+    share: Share = Field(
+        TRACE_SHARE, description="Of the requests that come without a trace; one that comes with one goes by its flag."
+    )
+
+
+def _as_traces(stated: object) -> object:
+    """Return what is said of traces where only the endpoint is."""
+    return {"endpoint": stated} if isinstance(stated, str) else stated
+
+
 class ServeFile(Strict):
     """A ``serve.yaml``."""
 
@@ -222,7 +237,9 @@ class ServeFile(Strict):
         None, description="SQLite file, or postgresql://…, of work that can wait; none is taken where left out."
     )
     ledger: str | None = Field(None, description="Folder of the ledger; none is written where left out.")
-    traces: str = Field("", description="OTLP endpoint (HTTP) for OpenTelemetry traces.")
+    traces: Annotated[Traces | None, BeforeValidator(_as_traces, json_schema_input_type=Traces | str | None)] = Field(
+        None, description="Where OpenTelemetry traces go, or with what share of the requests; none where left out."
+    )
     log: Literal["debug", "info", "warning", "error"] = "info"
     notices: Literal["aws", "azure", "gcp"] | None = Field(None, description="Whose notices of spot machines to listen for.")
     leaves: Wait = Field(

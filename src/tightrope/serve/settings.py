@@ -9,6 +9,8 @@ from tightrope.base.plan import RoutingRule, ServedClass
 from tightrope.serve.records import Task
 
 MIB = 2**20
+TRACE_SHARE = 0.01
+"""Of the requests that come without a trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +241,8 @@ class Settings:
     """Folder of the ledger; None writes none."""
     traces: str = ""
     """OTLP endpoint (HTTP); empty traces nothing."""
+    trace_share: float = TRACE_SHARE
+    """Of the requests that come without a trace; one that comes with one goes by its flag."""
     log_level: str = "info"
     notices: Literal["", "aws", "azure", "gcp"] = ""
     """Whose spot notices to listen for."""

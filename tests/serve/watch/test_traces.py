@@ -143,6 +143,8 @@ def test_only_a_share_is_traced(kept: InMemorySpanExporter, monkeypatch: pytest.
     assert not any(none.begin(call()) for _ in range(200))
     assert none.begin(call(SAMPLED)) is not None
     assert 20 < sum(some.begin(call()) is not None for _ in range(200)) < 180
+    assert all(some.begin(call(SAMPLED)) for _ in range(20))
+    assert not any(some.begin(call(UNSAMPLED)) for _ in range(20)), "what comes with a trace goes by its flag alone"
     none.close()
     some.close()
 
@@ -234,5 +236,5 @@ def test_spans_go_to_the_endpoints_path_for_them() -> None:
 def test_without_opentelemetry_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(MissingExtraError, match=r"OpenTelemetry is not installed") as caught:
-        Traces("http://127.0.0.1:4318", "shop")
+        Traces("http://127.0.0.1:4318", "shop", share=0.01)
     assert "tightrope[trace]" in str(caught.value)

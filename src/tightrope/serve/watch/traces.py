@@ -1,7 +1,8 @@
 """Traces: a span for a request, with spans for its time in a queue and on an engine, sent to an OTLP endpoint (extra ``trace``).
 
 A request that comes with a sampled trace (W3C Trace Context) is part of it, one that comes with an unsampled one of none; of the others a
-share is traced. Servers elsewhere get the ``traceparent`` of the request's span. Spans hold names, times and costs, never what was asked.
+share is traced, as by OpenTelemetry's ``parentbased_traceidratio``. Servers elsewhere get the ``traceparent`` of the request's span.
+Spans hold names, times and costs, never what was asked.
 """
 
 import logging
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
 
-SHARE = 0.01
-"""Of the requests that no trace was begun for."""
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-[!-~]*)?")
 """W3C Trace Context, Recommendation of 2021: version, trace, parent, flags."""
 SAMPLED = 1
@@ -38,8 +37,11 @@ log = logging.getLogger(__name__)
 class Traces:
     """Begins and ends the spans of requests."""
 
-    def __init__(self, endpoint: str, workload: str, *, share: float = SHARE, exporter: "SpanExporter | None" = None) -> None:
-        """Send to ``endpoint`` (or an exporter); raise ``MissingExtraError`` where OpenTelemetry is not installed."""
+    def __init__(self, endpoint: str, workload: str, *, share: float, exporter: "SpanExporter | None" = None) -> None:
+        """Send to ``endpoint`` (or an exporter); of the requests that come without a trace, ``share`` is traced.
+
+        Raises ``MissingExtraError`` where OpenTelemetry is not installed.
+        """
         try:
             from opentelemetry import trace  # noqa: PLC0415 - an extra, and slow to load
             from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
