@@ -1,14 +1,15 @@
 """Who asks: API keys checked against their file, remembered once they are known, and forgotten when the file says so.
 
 A key is hashed once, in a thread; from then on it is known by a digest under a key that only this process has, in about 2 µs. The file
-is looked at every few seconds. Guesses are held back by name and in all, whether or not there is a key of that name.
+is looked at every few seconds. A name that is not there and a secret that can not be right cost no hash, so that no flood of guesses makes
+a good key wait; what is left to guess is held back by name, and slows the key of that name alone.
 """
 
 import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -16,7 +17,7 @@ from hmac import compare_digest
 from pathlib import Path
 
 from tightrope.policy.admit import bucket_level, bucket_wait_s
-from tightrope.serve.access.keyfile import PREFIX, Entry, hashed, load_keys
+from tightrope.serve.access.keyfile import PREFIX, Entry, load_keys, stand_in
 from tightrope.serve.records import Caller, Scope
 from tightrope.serve.refusals import Forbidden, TooMany, Unauthenticated
 
@@ -29,12 +30,8 @@ MOST_WAITING = 256
 """Keys not known yet that wait to be checked."""
 THREADS = 2
 """That check them."""
-SLOTS = 1024
-"""Names that guesses are counted by; two may share one."""
 GUESSES, GUESSES_PER_S = 10.0, 0.1
-"""Wrong secrets for one name that may come at once, and from then on."""
-ALL_GUESSES, ALL_GUESSES_PER_S = 50.0, 4.0
-"""The same for all names together: in the long run a fifth of a core."""
+"""Secrets for one name that may be hashed at once and turn out wrong, and from then on."""
 NO_KEY = "no API key, expected the header `Authorization: Bearer tr_…`"
 NOT_KNOWN = "this API key is not known"
 
@@ -70,36 +67,33 @@ def parse_authorization(authorization: str | None) -> tuple[str, str, str]:
 
 @dataclass(slots=True, eq=False)
 class Guesses:
-    """Counts wrong secrets, in so much memory whatever names come."""
+    """Counts secrets that are hashed, by the name of a key that there is; those that turn out right are given back."""
 
     clock: Callable[[], float]
-    digest: Callable[[bytes], bytes]
-    level: dict[int, float] = field(default_factory=dict)
-    at_s: dict[int, float] = field(default_factory=dict)
-    """By slot; -1 is all names together."""
+    level: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Name → how many it has left, and when that was."""
 
-    def check(self, name: str) -> None:
-        """Raise ``TooMany`` where too many wrong secrets came for this name, or in all."""
-        for slot, most, per_s in self._counts(name):
-            level = self._level(slot, most, per_s)
-            if level < 1.0:
-                msg = "too many API keys that are not known were tried"
-                raise TooMany(msg, retry_after_s=bucket_wait_s(level, per_s), reason="keys")
+    def take(self, name: str) -> None:
+        """Take one; raise ``TooMany`` where too many were wrong, or are being hashed."""
+        level = self._level(name)
+        if level < 1.0:
+            msg = "too many wrong secrets were tried for this API key"
+            raise TooMany(msg, retry_after_s=bucket_wait_s(level, GUESSES_PER_S), reason="keys")
+        self.level[name] = level - 1.0, self.clock()
 
-    def was_wrong(self, name: str) -> None:
-        """Count a wrong secret; those that were being checked already may take a count below 0."""
-        for slot, most, per_s in self._counts(name):
-            self.level[slot], self.at_s[slot] = self._level(slot, most, per_s) - 1.0, self.clock()
+    def give_back(self, name: str) -> None:
+        """Give back one that was right."""
+        self.level[name] = self._level(name) + 1.0, self.clock()
 
-    def _counts(self, name: str) -> tuple[tuple[int, float, float], ...]:
-        """Return what a name is counted by: slot, most at once, and how many a second."""
-        slot = int.from_bytes(self.digest(name.encode())[:4], "big") % SLOTS
-        return (slot, GUESSES, GUESSES_PER_S), (-1, ALL_GUESSES, ALL_GUESSES_PER_S)
+    def forget(self, names: Container[str]) -> None:
+        """Forget the names that are not among these."""
+        self.level = {name: held for name, held in self.level.items() if name in names}
 
-    def _level(self, slot: int, most: float, per_s: float) -> float:
-        """Return how many guesses a slot has left."""
+    def _level(self, name: str) -> float:
+        """Return how many a name has left."""
         now_s = self.clock()
-        return bucket_level(self.level.get(slot, most), per_s, most, now_s - self.at_s.get(slot, now_s))
+        level, at_s = self.level.get(name, (GUESSES, now_s))
+        return bucket_level(level, GUESSES_PER_S, GUESSES, now_s - at_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +116,8 @@ class Keys:
         """Read the file."""
         self._path, self._wall = path, wall
         self._base = blake2b(key=secrets.token_bytes(32), digest_size=16)
-        self._guesses = Guesses(clock, self._digest)
-        self._stand_in = hashed(secrets.token_hex(16))  # checks an unknown name in the time of a known one
+        self._guesses = Guesses(clock)
+        self._stand_in = stand_in()
         self._known: dict[bytes, Known] = {}
         self._checks: dict[bytes, asyncio.Task[Known | None]] = {}
         self._thread = ThreadPoolExecutor(THREADS, "api-keys")
@@ -146,18 +140,20 @@ class Keys:
         return self._unless_expired(known)
 
     async def verify(self, authorization: str | None) -> Caller:
-        """Return who asks; raise ``Unauthenticated``, or ``TooMany`` where there are too many guesses to check this one."""
+        """Return who asks; raise ``Unauthenticated``, or ``TooMany`` where too many secrets were wrong to hash this one."""
         caller = self.caller(authorization)
         if caller is not None:
             return caller
         key, name, secret = parse_authorization(authorization)
+        if not self._may_be(name, secret):
+            raise Unauthenticated(NOT_KNOWN)
         digest = self._digest(key.encode())
         check = self._checks.get(digest)
         if check is None:
             if len(self._checks) >= MOST_WAITING:
                 msg = "too many API keys wait to be checked"
                 raise TooMany(msg, retry_after_s=1.0, reason="keys")
-            self._guesses.check(name)
+            self._guesses.take(name)
             check = self._checks[digest] = asyncio.create_task(self._check(name, secret, digest))
             check.add_done_callback(lambda _: self._checks.pop(digest, None))
         known = await asyncio.shield(check)  # another waits for it too, or will ask again
@@ -210,15 +206,22 @@ class Keys:
             raise Unauthenticated(msg)
         return known.caller
 
-    async def _check(self, name: str, secret: str, digest: bytes) -> Known | None:
-        """Return what is known of a key, and remember it; None where its name is not known, its secret wrong, or it is revoked."""
+    def _may_be(self, name: str, secret: str) -> bool:
+        """Return False where there is no such name, the secret can not be its, or it is revoked: at the same small cost each."""
         entry = self._entries.get(name)
-        stored = self._stand_in if entry is None else entry.scrypt
-        made = await asyncio.get_running_loop().run_in_executor(self._thread, stored.of, secret)
-        right = compare_digest(made, bytes.fromhex(stored.hash))
-        if entry is None or not right or entry.revoked is not None or self._entries.get(name) is not entry:
-            self._guesses.was_wrong(name)
+        likely = (self._stand_in if entry is None else entry.scrypt).may_be(secret)
+        return likely and entry is not None and entry.revoked is None
+
+    async def _check(self, name: str, secret: str, digest: bytes) -> Known | None:
+        """Return what is known of a key, and remember it; None where its secret is wrong, or it is gone or revoked meanwhile."""
+        entry = self._entries.get(name)
+        if entry is None:
             return None
+        made = await asyncio.get_running_loop().run_in_executor(self._thread, entry.scrypt.of, secret)
+        right = compare_digest(made, bytes.fromhex(entry.scrypt.hash))
+        if not right or entry.revoked is not None or self._entries.get(name) is not entry:
+            return None
+        self._guesses.give_back(name)
         expires_s = None if entry.expires is None else entry.expires.timestamp()
         caller = Caller(entry.tenant, entry.name, frozenset(entry.scopes), tuple(entry.classes))
         known = self._known[digest] = Known(entry, caller, expires_s)
@@ -237,6 +240,7 @@ class Keys:
         while True:
             await asyncio.sleep(RELOAD_S)
             await asyncio.to_thread(self.reload)
+            self._guesses.forget(self._entries)
             self._known = {key: known for key, known in self._known.items() if self._entries.get(known.entry.name) is known.entry}
 
 
