@@ -36,7 +36,8 @@ Answer = Callable[[str], Awaitable[tuple[int, object]]]
 
 async def vector(text: str) -> tuple[int, object]:
     """Answer as an engine does."""
-    return 200, {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [float(len(text))]}], "model": "m"}
+    data = [{"object": "embedding", "index": 0, "embedding": [float(len(text))]}]
+    return 200, {"object": "list", "data": data, "model": "m", "usage": {"prompt_tokens": len(text), "total_tokens": len(text)}}
 
 
 @dataclass

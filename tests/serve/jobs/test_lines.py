@@ -125,6 +125,22 @@ def test_an_answer_is_one_line_of_the_output_file() -> None:
     assert json.loads(result.bytes) == {"id": "batch_req_12_3", "custom_id": 'we"ird', "response": response, "error": None}
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        b"7",
+        b'"many"',
+        b"{}",
+        b'{"prompt_tokens": -1}',
+        b'{"prompt_tokens": 1e30}',
+        b'{"prompt_tokens": 7, "completion_tokens": "3"}',
+    ],
+)
+def test_tokens_that_can_not_be_are_not_known(usage: bytes) -> None:
+    result = lines.answered("batch_12", ITEM, 200, b'{"usage": ' + usage + b"}", "req_9")
+    assert (result.answered, result.tokens) == (True, None)
+
+
 @pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b"", b"\xff", b'{"open'])
 def test_an_answer_that_is_no_json_is_told_as_text(body: bytes) -> None:
     result = lines.answered("batch_12", ITEM, 502, body, "req_9")

@@ -117,10 +117,14 @@ def test_a_batch_from_upload_to_result(client: openai.OpenAI, served: Served, tm
         "response": {
             "status_code": 200,
             "request_id": output[11]["response"]["request_id"],
-            "body": {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [3.0]}], "model": "m"},
+            "body": asyncio.run(vector("i12"))[1],
         },
         "error": None,
     }
+    tokens = sum(len(name) for name in numbered(200) if name != "i7")
+    assert done.usage is not None
+    assert (done.usage.input_tokens, done.usage.output_tokens, done.usage.total_tokens) == (tokens, 0, tokens)
+    assert (done.usage.input_tokens_details.cached_tokens, done.usage.output_tokens_details.reasoning_tokens) == (0, 0)
     (failed,) = lines_of(client, done.error_file_id)
     assert (failed["custom_id"], failed["response"]["status_code"], failed["error"]) == ("i7", 400, None)
     assert failed["response"]["body"]["error"]["message"] == "no"

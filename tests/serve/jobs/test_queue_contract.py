@@ -1,6 +1,7 @@
 """What every queue does, on SQLite and on PostgreSQL alike."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -162,6 +163,79 @@ def test_what_has_ended_is_not_written_again(url: str) -> None:
         assert [row["response"]["body"] for row in rows(await read(queue, "acme", done.output_file))] == [{"by": 1}, {"ok": True}]
 
     on(url, test)
+
+
+def chat(prompt: int, completion: int, cached: int = 0, reasoning: int = 0) -> bytes:
+    """Return a chat's answer."""
+    details = {"prompt_tokens_details": {"cached_tokens": cached}, "completion_tokens_details": {"reasoning_tokens": reasoning}}
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return json.dumps({"choices": [], "usage": usage | details}).encode()
+
+
+def used(input_tokens: int, cached: int, output_tokens: int, reasoning: int) -> dict[str, object]:
+    """Return what a batch says of its tokens."""
+    return {
+        "input_tokens": input_tokens,
+        "input_tokens_details": {"cached_tokens": cached},
+        "output_tokens": output_tokens,
+        "output_tokens_details": {"reasoning_tokens": reasoning},
+        "total_tokens": input_tokens + output_tokens,
+    }
+
+
+def test_tokens_of_a_batch_are_those_of_the_answers_that_were_written_down(url: str) -> None:
+    async def usage(queue: Queue, batch: Batch) -> object:
+        return (await queue.batches.get("acme", batch.id)).shown()["usage"]
+
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 4)
+        assert await usage(queue, batch) == used(0, 0, 0, 0)
+        one, two, three, four = await queue.items.claim(batch.id, "a", 4, NOW)
+        results = [right(one, batch, chat(10, 5, 8, 2)), right(two, batch, b'{"usage": {"prompt_tokens": 7, "total_tokens": 7}}')]
+        await queue.items.record(batch.id, results, NOW)
+        assert await usage(queue, batch) == used(17, 8, 5, 2)
+        twice = [right(one, batch, chat(90, 90)), right(three, batch, chat(1, 2)), right(three, batch, chat(90, 90))]
+        assert await queue.items.record(batch.id, twice, NOW) == 1
+        assert await usage(queue, batch) == used(18, 8, 7, 2)
+        await queue.items.record(batch.id, [lines.answered(batch.id, four, 400, b'{"error": {}}', "r")], NOW)
+        assert await usage(queue, batch) == used(18, 8, 7, 2), "what was refused took none"
+
+    on(url, test)
+
+
+def test_tokens_are_not_known_where_an_answer_does_not_say_them(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 2)
+        one, two = await queue.items.claim(batch.id, "a", 2, NOW)
+        await queue.items.record(batch.id, [right(one, batch, chat(10, 5)), right(two, batch, b'{"usage": null}')], NOW)
+        assert (await queue.batches.get("acme", batch.id)).shown()["usage"] is None
+
+    on(url, test)
+
+
+def test_a_queue_of_an_earlier_version_is_taken_on(url: str) -> None:
+    added = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "uncounted")
+
+    async def back(tx: Statements) -> None:
+        for name in added:
+            await tx.rows(f"ALTER TABLE tightrope_batches DROP COLUMN {name}")
+        await tx.rows("UPDATE tightrope_jobs SET version = 1")
+
+    async def test() -> None:
+        async with opened(url) as queue:
+            half, fresh = await put_batch(queue, 2), await put_batch(queue, 1)
+            await do(queue, half, 1)
+            await queue.database.write(back)
+        async with opened(url) as queue:
+            (item,) = await queue.items.claim(half.id, "a", 2, NOW)
+            await queue.items.record(half.id, [right(item, half, chat(1, 1))], NOW)
+            (item,) = await queue.items.claim(fresh.id, "a", 2, NOW)
+            await queue.items.record(fresh.id, [right(item, fresh, chat(1, 1))], NOW)
+            found = await queue.batches.get("acme", half.id)
+            assert (found.status, found.completed, found.shown()["usage"]) == ("completed", 2, None)
+            assert (await queue.batches.get("acme", fresh.id)).shown()["usage"] == used(1, 0, 1, 0)
+
+    asyncio.run(test())
 
 
 def test_two_never_hold_the_same_item(url: str) -> None:

@@ -72,7 +72,7 @@ def test_a_queue_of_another_version_is_left_alone(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE tightrope_jobs SET version = 9")
         connection.commit()
-    with pytest.raises(InputError, match="has version 9, this program writes version 1"):
+    with pytest.raises(InputError, match="has version 9, this program writes version 2"):
         open_once(path)
 
 

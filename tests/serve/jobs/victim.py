@@ -15,6 +15,8 @@ from tightrope.serve.jobs.service import Jobs
 from tightrope.serve.records import Caller
 from tightrope.serve.settings import Limits
 
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
+
 
 async def work(url: str, log: str, seconds: float) -> None:
     """Answer items, and note in ``log`` which were begun."""
@@ -24,7 +26,7 @@ async def work(url: str, log: str, seconds: float) -> None:
         text = json.loads(body)["input"]
         os.write(noted, f"{os.getpid()} {text}\n".encode())
         await asyncio.sleep(seconds)
-        return (400 if text.endswith("7") else 200), json.dumps({"text": text, "by": os.getpid()}).encode()
+        return (400 if text.endswith("7") else 200), json.dumps({"text": text, "by": os.getpid(), "usage": USAGE}).encode()
 
     jobs = Jobs(url, run, CLASSES, Limits(), Told(), lease_s=1.0, most=lambda: 16)
     await jobs.start()

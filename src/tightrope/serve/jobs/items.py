@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from tightrope.serve.jobs.batches import end_if_done
 from tightrope.serve.jobs.database import Database, Row, Statements
-from tightrope.serve.jobs.records import Item, Result
+from tightrope.serve.jobs.records import Item, Result, Tokens
 from tightrope.serve.jobs.tables import ANSWERED, FAILED, HELD, WAITING
 
 
@@ -65,8 +65,10 @@ class Items:
                 return 0
             rows = [(batch_id, result.line, ANSWERED if result.answered else FAILED, result.bytes) for result in results]
             new = await tx.each(_RECORD, rows)
-            answered, failed = ([size for state, size in new if state == which] for which in (ANSWERED, FAILED))
-            await tx.rows(_COUNT, batch_id, len(answered), len(failed), sum(answered), sum(failed))
+            answered, failed = ([size for _, state, size in new if state == which] for which in (ANSWERED, FAILED))
+            first = {result.line: result for result in reversed(results)}
+            used, uncounted = _used([first[line] for line, *_ in new])
+            await tx.rows(_COUNT, batch_id, len(answered), len(failed), sum(answered), sum(failed), *used, uncounted)
             await end_if_done(tx, batch_id, now_s)
             return len(new)
 
@@ -111,6 +113,13 @@ class Items:
         return [row[0] for row in await self._database.read(body)]
 
 
+def _used(results: Iterable[Result]) -> tuple[list[int], int]:
+    """Return the tokens that results took, and how many of the answers do not say."""
+    said = [result.tokens for result in results if result.tokens is not None]
+    sums = [sum(counts) for counts in zip(*said, strict=True)] or [0] * len(Tokens._fields)
+    return sums, sum(result.answered and result.tokens is None for result in results)
+
+
 _COLUMNS = "line, custom_id, start, size, tries, last_status"
 _ADD = f"""INSERT INTO tightrope_items (batch, line, custom_id, start, size, state, tries, not_before_s)
     VALUES ($1, $2, $3, $4, $5, {WAITING}, 0, 0) ON CONFLICT (batch, custom_id) DO NOTHING RETURNING line"""
@@ -120,10 +129,11 @@ _CLAIM = f"""UPDATE tightrope_items SET state = {HELD}, holder = $2, tries = tri
 _PUT_BACK = f"""UPDATE tightrope_items SET state = {WAITING}, holder = NULL, last_status = COALESCE($4, last_status), not_before_s = $5
     WHERE batch = $1 AND line = $2 AND state = {HELD} AND holder = $3 RETURNING 1"""
 _RECORD = f"""UPDATE tightrope_items SET state = $3, holder = NULL, result = $4
-    WHERE batch = $1 AND line = $2 AND state < {ANSWERED} RETURNING state, length(result)"""
+    WHERE batch = $1 AND line = $2 AND state < {ANSWERED} RETURNING line, state, length(result)"""
 _DEAD = f"""WITH alive AS (SELECT id FROM tightrope_holders WHERE until_s >= $1)
     SELECT id FROM tightrope_holders WHERE until_s < $1
     UNION SELECT holder FROM tightrope_items WHERE state = {HELD} AND holder NOT IN (SELECT id FROM alive)
     UNION SELECT holder FROM tightrope_batches WHERE finished_s IS NULL AND holder NOT IN (SELECT id FROM alive)"""
 _COUNT = """UPDATE tightrope_batches SET completed = completed + $2, failed = failed + $3, output_bytes = output_bytes + $4,
-    error_bytes = error_bytes + $5 WHERE id = $1"""
+    error_bytes = error_bytes + $5, input_tokens = input_tokens + $6, cached_tokens = cached_tokens + $7,
+    output_tokens = output_tokens + $8, reasoning_tokens = reasoning_tokens + $9, uncounted = uncounted + $10 WHERE id = $1"""

@@ -6,11 +6,11 @@ output file; one that was answered otherwise goes to the error file with that an
 
 import re
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 
-from tightrope.serve.jobs.records import Item, LineError, Result
+from tightrope.serve.jobs.records import Item, LineError, Result, Tokens
 
 MOST_ERRORS = 50
 """Errors of one file that are told; reading stops there."""
@@ -22,6 +22,7 @@ EXPIRED = "This request could not be executed before the completion window expir
 CANCELLED = "This batch was cancelled before this request was executed."
 
 T = TypeVar("T")
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 
 
 class _Line(msgspec.Struct):
@@ -38,6 +39,26 @@ class _Body(msgspec.Struct):
 
     model: str
     stream: bool | None = None
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
+
+
+class _Usage(msgspec.Struct):
+    """What answers of chats, embeddings and classifications say of their tokens."""
+
+    prompt_tokens: Count
+    completion_tokens: Count | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+
+
+class _Answer(msgspec.Struct):
+    """What is looked at of an answer."""
+
+    usage: _Usage | None = None
 
 
 def window_s(text: str) -> float | None:
@@ -180,7 +201,25 @@ def answered(batch_id: str, item: Item, status: int, body: bytes, request_id: st
         text = body[:1000].decode(errors="replace")
         packed = msgspec.json.encode({"error": {"message": text, "type": "server_error", "param": None, "code": None}})
     response = {"status_code": status, "request_id": request_id, "body": msgspec.Raw(packed)}
-    return Result(item.line, 200 <= status < 300, _line(batch_id, item, response, None))
+    return Result(item.line, 200 <= status < 300, _line(batch_id, item, response, None), tokens_of(packed))
+
+
+def tokens_of(body: bytes) -> Tokens | None:
+    """Return the tokens that an answer says it took; None where it does not say, or says what can not be.
+
+    >>> tokens_of(b'{"usage": {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 8}}}')
+    Tokens(input=9, cached=8, output=3, reasoning=0)
+    >>> tokens_of(b'{"data": []}'), tokens_of(b'{"usage": {"prompt_tokens": -1}}')
+    (None, None)
+    """
+    try:
+        said = msgspec.json.decode(body, type=_Answer).usage
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if said is None:
+        return None
+    before, after = said.prompt_tokens_details or _Details(), said.completion_tokens_details or _Details()
+    return Tokens(said.prompt_tokens, before.cached_tokens or 0, said.completion_tokens or 0, after.reasoning_tokens or 0)
 
 
 def unanswered(batch_id: str, item: Item, cancelled: bool) -> Result:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from tightrope.base.errors import InputError, MissingExtraError
 from tightrope.serve.jobs.database import CLOSED, UNUSABLE, Body, Row, T, Trouble
-from tightrope.serve.jobs.tables import TABLES, VERSION
+from tightrope.serve.jobs.tables import VERSION, VERSIONED, makes
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Pool
@@ -120,13 +120,15 @@ def _locking(sql: str) -> str:
 
 
 async def _make_tables(connection: "Connection") -> int:
-    """Make the tables; return the version that they are of."""
+    """Make the tables, of those of an earlier version too; return the version that they are of then."""
     await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK_KEY)
-    for statement in (*TABLES, KEPT_PLAIN):
-        await connection.execute(statement)
-    await connection.execute("INSERT INTO tightrope_jobs SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM tightrope_jobs)", VERSION)
+    await connection.execute(VERSIONED)
     found = await connection.fetch("SELECT version FROM tightrope_jobs")
-    return int(found[0][0])
+    version = int(found[0][0]) if found else None
+    statements = makes(version)
+    for statement in (*statements, KEPT_PLAIN) if statements else ():
+        await connection.execute(statement)
+    return VERSION if statements or version is None else version
 
 
 def _without_password(url: str) -> str:

@@ -3,7 +3,7 @@
 import secrets
 import time
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -100,6 +100,14 @@ class Batch:
     error_bytes: int = 0
     output_file: str | None = None
     error_file: str | None = None
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the input, what was not reckoned anew."""
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    """Of the output, what is not shown."""
+    uncounted: int = 0
+    """Items in the output file whose answer does not say its tokens."""
 
     @property
     def left(self) -> int:
@@ -123,7 +131,20 @@ class Batch:
             "expires_at": int(self.due_s),
             **{f"{status}_at": int(moments[status]) if status in moments else None for status in SHOWN_MOMENTS},
             "request_counts": {"total": self.total, "completed": self.completed, "failed": self.failed},
+            "usage": self._usage(),
             "metadata": msgspec.json.decode(self.metadata) or None,
+        }
+
+    def _usage(self) -> dict[str, Any] | None:
+        """Return OpenAI's usage of a batch, of the items that are done; None where one of them does not say its tokens."""
+        if self.uncounted:
+            return None
+        return {
+            "input_tokens": self.input_tokens,
+            "input_tokens_details": {"cached_tokens": self.cached_tokens},
+            "output_tokens": self.output_tokens,
+            "output_tokens_details": {"reasoning_tokens": self.reasoning_tokens},
+            "total_tokens": self.input_tokens + self.output_tokens,
         }
 
 
@@ -145,6 +166,15 @@ class Item:
     """What the last try that did not succeed was answered."""
 
 
+class Tokens(NamedTuple):
+    """What an answer says that it took."""
+
+    input: int
+    cached: int
+    output: int
+    reasoning: int
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """An item's line of the output file (``answered``) or error file, its newline included."""
@@ -152,6 +182,8 @@ class Result:
     line: int
     answered: bool
     bytes: bytes
+    tokens: Tokens | None = None
+    """None where the answer does not say."""
 
 
 def packed(caller: Caller) -> str:

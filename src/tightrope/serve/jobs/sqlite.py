@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from tightrope.base.errors import InputError, Where
 from tightrope.serve.jobs.database import CLOSED, UNUSABLE, Body, Row, T, Trouble
-from tightrope.serve.jobs.tables import TABLES, VERSION
+from tightrope.serve.jobs.tables import VERSION, VERSIONED, makes
 
 TIDIED_PAGES = 16_384
 """Given back at a time; 64 MiB, which takes no longer than a file part or two to write."""
@@ -161,14 +161,14 @@ def _told() -> Iterator[None]:
 
 
 def _make_tables(connection: sqlite3.Connection, where: Where) -> None:
-    """Make the tables, or see that they are those of this version."""
+    """Make the tables, of those of an earlier version too; leave those of a later one alone."""
     connection.execute("BEGIN IMMEDIATE")
-    for table in TABLES:
-        connection.execute(table)
-    found = connection.execute("SELECT version FROM tightrope_jobs").fetchone()
-    if found is None:
-        connection.execute("INSERT INTO tightrope_jobs VALUES (?)", (VERSION,))
+    connection.execute(VERSIONED)
+    (version,) = connection.execute("SELECT version FROM tightrope_jobs").fetchone() or (None,)
+    statements = makes(version)
+    for statement in statements:
+        connection.execute(statement)
     connection.execute("COMMIT")
-    if found not in (None, (VERSION,)):
-        what = f"this queue has version {found[0]}, this program writes version {VERSION}"
+    if not statements:
+        what = f"this queue has version {version}, this program writes version {VERSION}"
         raise InputError(what, resolve="use the program that wrote it, or another file", where=where)
