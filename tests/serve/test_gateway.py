@@ -43,6 +43,10 @@ class Book:
         assert now_s >= call.arrived_s
         self.rows.append((call, reply, status))
 
+    def late(self, call: Call, lost: Reply, status: int, now_s: float) -> None:
+        """Keep one row."""
+        self.request(call, lost, status, now_s)
+
     def check_room(self) -> None:
         """Say whether there is any."""
         if self.full:
@@ -223,6 +227,13 @@ def test_a_client_that_goes_takes_its_call_along(make_call: Callable[..., Call])
     assert call.gone
     assert [row[2] for row in bench.book.rows] == [499]
     assert bench.gateway.in_flight == 0
+
+
+def test_what_ran_on_for_a_client_that_went_is_counted_and_written_down(make_call: Callable[..., Call]) -> None:
+    bench, call = Bench(), make_call(gone=True, traffic_class="now")
+    bench.gateway.late(call, Reply("a", "a", compute_nusd=7))
+    assert [(row[1].nusd, row[2]) for row in bench.book.rows if row[1]] == [(7, 499)]
+    assert bench.counted("tightrope_usd_total", **{"class": "now"}, pool="a", driver="compute") == pytest.approx(7e-9)
 
 
 def test_an_answer_that_never_comes_is_given_up(make_call: Callable[..., Call]) -> None:

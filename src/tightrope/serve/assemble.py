@@ -19,6 +19,7 @@ from tightrope.serve.ledger.meter import MachineMeter
 from tightrope.serve.local.engines import Engines
 from tightrope.serve.local.placement import usable_cores
 from tightrope.serve.local.pool import LocalPool
+from tightrope.serve.protocols.held import Held
 from tightrope.serve.protocols.openai import run_json
 from tightrope.serve.records import NUSD_PER_USD, Call, Caller, Reply, Task
 from tightrope.serve.settings import ServedPool, Settings
@@ -41,6 +42,7 @@ class Process:
     keys: Keys | Everybody
     app: App
     drain: Drain
+    held: Held
     meters: dict[str, MachineMeter] = field(default_factory=dict)
     jobs: Jobs | None = None
     ledger: Ledger | None = None
@@ -74,14 +76,18 @@ def assemble(settings: Settings, clock: Callable[[], float] = time.monotonic) ->
         traces=traces,
         clock=clock,
     )
+    for backend in backends.values():
+        if isinstance(backend, LocalPool):
+            backend.late = gateway.late
     jobs = _jobs(settings, gateway, metrics)
     authenticate = authenticator(gateway)
     drain = Drain(lambda: gateway.in_flight, leaves_s=settings.leaves_s, within_s=settings.limits.answer_s, clock=clock)
     gateway.is_open = lambda: drain.ready
     routes = [drain.route(authenticate), *(jobs.routes(authenticate) if jobs else [])]
-    app = App(gateway, settings.limits, routes)
+    held = Held(settings.limits.held_bytes)
+    app = App(gateway, settings.limits, routes, held)
     metrics.watch(backends.values(), _Money(settings, metrics, meters, ledger).say)
-    return Process(settings, gateway, backends, metrics, keys, app, drain, meters, jobs, ledger, traces)
+    return Process(settings, gateway, backends, metrics, keys, app, drain, held, meters, jobs, ledger, traces)
 
 
 def _kept(

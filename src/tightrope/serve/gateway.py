@@ -54,6 +54,10 @@ class Book(Protocol):
         """Write down a call that ended so, before its answer goes; raise ``Unavailable`` where it can not."""
         ...
 
+    def late(self, call: Call, lost: Reply, status: int, now_s: float) -> None:
+        """Write down what a call cost after it had ended."""
+        ...
+
     def check_room(self) -> None:
         """Raise ``Unavailable`` where nothing can be written down."""
         ...
@@ -284,6 +288,12 @@ class Gateway:
             self._traces.end(span, call, reply, outcome, now_s)
         if self._book is not None:
             self._book.request(call, reply, status, now_s)
+
+    def late(self, call: Call, lost: Reply) -> None:
+        """Count and write down what ran for a call when it was given up, and has ended now."""
+        self._spent(call, lost)
+        if self._book is not None:
+            self._book.late(call, lost, GONE if call.gone else TimedOut.status, self._clock())
 
     def _spent(self, call: Call, part: Reply) -> None:
         """Count what a part of an answer cost, or what was lost."""

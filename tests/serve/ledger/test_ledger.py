@@ -99,25 +99,29 @@ def test_the_small_models_part_of_a_cascade_is_a_line_of_its_own(world: Any) -> 
     assert (charge.requests, charge.nusd) == (1, 1007)
 
 
-@pytest.mark.parametrize("answered", [True, False])
-def test_an_attempt_that_came_to_nothing_is_charged_where_it_was_made_and_once(world: Any, answered: bool) -> None:
+@pytest.mark.parametrize("how", ["answered", "failed", "went"])
+def test_an_attempt_that_came_to_nothing_is_charged_where_it_was_made_and_once(world: Any, how: str) -> None:
     ledger = world.ledger()
     pools = [world.pool("small"), world.pool("large")]
     meters = [world.meter(ledger, pool) for pool in pools]
     call = world.asked(ledger)
     use = meters[0].begin(ledger._clock())
     world.now_s += 60
-    call.lost.append(Reply("small", "minilm-small", compute_nusd=meters[0].end(use, ledger._clock()), machine_s=use.machine_s))
-    if answered:
+    lost = Reply("small", "minilm-small", compute_nusd=meters[0].end(use, ledger._clock()), machine_s=use.machine_s)
+    if how != "went":
+        call.lost.append(lost)
+    if how == "answered":
         world.serve(ledger, meters[1], pools[1], 60.0, call)
     else:
         ledger.request(call, None, 502, ledger._clock())
+    if how == "went":  # and what ran for it ended later
+        ledger.late(call, lost, 499, ledger._clock())
     ledger.heartbeat()
     spent = world.total(["pool"])
     charged = {charge.key[0]: (charge.requests, charge.compute_nusd) for charge in spent.charges}
-    assert charged == {"small": (0, 5_000_000), "large": (1, 5_000_000)} if answered else {"small": (0, 5_000_000), "": (1, 0)}
+    assert charged == {"small": (0, 5_000_000)} | ({"large": (1, 5_000_000)} if how == "answered" else {"": (1, 0)})
     assert spent.nusd == sum(row.paid_nusd or 0 for row in spent.machines) > 0
-    assert ledger.spent_this_month("acme") == (10_000_000 if answered else 5_000_000)
+    assert ledger.spent_this_month("acme") == (10_000_000 if how == "answered" else 5_000_000)
     with Reader(world.folder) as reader:
         assert check(reader) == []
 

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -364,6 +365,49 @@ def test_cancelling_takes_what_has_not_begun_out_of_the_queue(monkeypatch: pytes
     run(pool, ask)
     assert model.batches[0] == ["first 10"]
     assert sorted(name for batch in model.batches[1:] for name in batch) == ["a1 10", "a2 10", "c1 10", "c2 10"]
+
+
+def test_what_runs_for_a_call_that_was_given_up_is_charged_to_it_when_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = MachineMeter(3600.0, 1.0)
+    pool = pool_of(None, max_batch=8, engines=Engines(1, meter))
+    model = gated(monkeypatch, pool)
+    late: list[tuple[Any, Any]] = []
+    pool.late = lambda call, reply: late.append((call, reply))
+
+    async def ask(pool: LocalPool) -> Any:
+        gone = call(("gone1 10", "gone2 10"))
+        given_up = asyncio.create_task(pool.answer(gone))
+        await asyncio.to_thread(model.began.wait, 20)
+        stays = asyncio.create_task(pool.answer(call("stays 10")))
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        model.gate.set()
+        return gone, await stays
+
+    gone, reply = run(pool, ask)
+    assert [to for to, _ in late] == [gone] * len(model.batches[0])
+    assert gone.lost == []
+    assert sum(lost.nusd for _, lost in late) + reply.nusd == meter.read(meter.clock()).ended_nusd > 0
+    assert all(lost.machine_s > 0.0 for _, lost in late)
+
+
+def test_an_engine_goes_on_while_the_loop_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_of(None, max_batch=1)
+    model = gated(monkeypatch, pool)
+
+    async def ask(pool: LocalPool) -> list[list[str]]:
+        asked = [asyncio.create_task(pool.answer(call(f"{name} 10"))) for name in "abc"]
+        await asyncio.to_thread(model.began.wait, 20)
+        model.gate.set()
+        until = time.monotonic() + 20
+        while len(model.batches) < 3 and time.monotonic() < until:  # the loop does nothing else meanwhile
+            time.sleep(0.001)  # noqa: ASYNC251 - on purpose
+        seen = list(model.batches)
+        assert not any(task.done() for task in asked)
+        await asyncio.gather(*asked)
+        return seen
+
+    assert run(pool, ask) == [["a 10"], ["b 10"], ["c 10"]]
 
 
 def test_stopping_refuses_the_new_finishes_the_begun_and_turns_the_rest_away(monkeypatch: pytest.MonkeyPatch) -> None:

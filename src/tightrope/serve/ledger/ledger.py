@@ -141,6 +141,14 @@ class Ledger:
             self._count(call.traffic_class, reply.nusd, at_ns // MINUTE)
             self.check_room()
 
+    def late(self, call: Call, lost: Reply, status: int, now_s: float) -> None:
+        """Write what a request cost after it was written: what ran for it when it was given up, and has ended now."""
+        at_ns = self._zero_ns + int(now_s * SECOND)
+        row = self._row("lost", call, lost, status, at_ns, round(1e3 * (now_s - call.arrived_s), 3))
+        with self._journal.lock:
+            self._journal.append(at_ns, (row,))
+            self._totals.add_request(row)
+
     def check_room(self) -> None:
         """Raise ``Unavailable`` where the disk has not taken lines for long: what more requests cost would be lost."""
         if self._journal.is_full:

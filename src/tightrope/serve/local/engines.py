@@ -1,9 +1,12 @@
 """The engine threads that all pools of this process share, and who gets a core that has become free.
 
-Everything but ``Work.run`` happens in the event loop, so nothing here needs a lock.
+Whoever first knows decides what an idle engine does next: the event loop where a request has come, an engine's own thread where its
+batch has ended, so that no engine waits until the loop has heard of it. ``lock`` is held meanwhile, and by a pool that changes what
+waits. All else happens in the event loop.
 """
 
 import asyncio
+import logging
 import math
 import threading
 import time
@@ -13,6 +16,8 @@ from typing import Protocol
 
 from tightrope.serve.ledger.meter import MachineMeter
 from tightrope.serve.local.placement import held_to, places, usable_cores
+
+log = logging.getLogger(__name__)
 
 LEAST_WAIT_S = 5e-4
 """A loop's timer may be early by as much: asking again at once would keep the core busy until the time has come."""
@@ -33,13 +38,13 @@ class Work(Protocol):
         """Work, in an engine's thread; never raises."""
         ...
 
-    def ended(self, now_s: float) -> None:
+    def ended(self) -> None:
         """Hear, in the event loop, that it ran."""
         ...
 
 
 class Feeder(Protocol):
-    """A pool that has work for engines."""
+    """A pool that has work for engines; its methods are called with ``Engines.lock`` held, in any thread."""
 
     threads: int
     """Cores that one of its engines takes."""
@@ -64,6 +69,7 @@ class Engines:
         self.cores = cores or usable_cores()
         self.meter, self.clock = meter, clock
         self.places = places(self.cores)
+        self.lock = threading.RLock()
         self._free = [True] * self.cores
         self._idle = self.cores
         self._inboxes: list[SimpleQueue[Work | None]] = []
@@ -84,13 +90,15 @@ class Engines:
             ]
             for thread in self._threads:
                 thread.start()
-        self._pools.append(pool)
+        with self.lock:
+            self._pools.append(pool)
 
     def remove(self, pool: Feeder) -> None:
         """Ask a pool no longer, which has nothing running; the threads end with the last one."""
-        self._pools.remove(pool)
-        if self._pools:
-            return
+        with self.lock:
+            self._pools.remove(pool)
+            if self._pools:
+                return
         if self._timer is not None:
             self._timer.cancel()
         for inbox in self._inboxes:
@@ -101,10 +109,13 @@ class Engines:
         self._loop, self._timer, self._asked = None, None, False
 
     def poke(self) -> None:
-        """Give out work once what is ready in the loop has run: requests that came together are seen together."""
-        if not self._asked and self._loop is not None:
+        """Give out work once what is ready in the loop has run: requests that came together are seen together.
+
+        Where no core is idle there is nothing to do: an engine looks by itself at what waits when it has ended.
+        """
+        if self._idle and not self._asked and self._loop is not None:
             self._asked = True
-            self._loop.call_soon(self._give)
+            self._loop.call_soon(self._look)
 
     def free_slots(self, threads: int) -> int:
         """Return how many engines of so many threads could begin now."""
@@ -112,10 +123,16 @@ class Engines:
             return self._idle
         return sum(all(self._free[first : first + threads]) for first in range(0, self.cores - threads + 1, threads))
 
-    def _give(self) -> None:
-        """Give every free core to whoever goes first, until none is free or nobody has work."""
+    def _look(self) -> None:
+        """Give out work, and look again where it is to wait."""
         self._asked = False
         now_s = self.clock()
+        with self.lock:
+            again_s = self._give(now_s)
+        self._ask_again(again_s, now_s)
+
+    def _give(self, now_s: float) -> float:
+        """Give every free core to whoever goes first, until none is free or nobody has work; return when to ask again."""
         again_s = math.inf
         pools = self._pools if len(self._pools) == 1 else list(self._pools)
         while self._idle and pools:
@@ -129,7 +146,7 @@ class Engines:
                 pools = [other for other in pools if other is not pool]
                 continue
             self._begin(work)
-        self._ask_again(again_s, now_s)
+        return again_s
 
     def _first(self, pools: list[Feeder]) -> Feeder | None:
         """Return the pool whose first waiting request goes first."""
@@ -151,14 +168,16 @@ class Engines:
         work.slot = first // threads
         self._inboxes[first].put(work)
 
-    def _end(self, work: Work) -> None:
-        """Take an engine back."""
+    def _go_on(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
+        """Take an engine back, in its thread, and give it what goes next."""
         threads = work.threads
         first = work.slot * threads
-        self._free[first : first + threads] = [True] * threads
-        self._idle += threads
-        work.ended(self.clock())
-        self.poke()
+        with self.lock:
+            self._free[first : first + threads] = [True] * threads
+            self._idle += threads
+            again_s = self._give(self.clock())
+        if again_s < math.inf:
+            loop.call_soon_threadsafe(self.poke)  # timers are the loop's
 
     def _ask_again(self, again_s: float, now_s: float) -> None:
         """Ask again at a time; infinite is when something happens."""
@@ -175,7 +194,11 @@ class Engines:
             while (work := inbox.get()) is not None:
                 work.run()
                 try:
-                    loop.call_soon_threadsafe(self._end, work)
-                except RuntimeError:
+                    loop.call_soon_threadsafe(work.ended)
+                except RuntimeError:  # the loop has closed
                     return
+                try:
+                    self._go_on(work, loop)
+                except Exception:
+                    log.exception("a defect in what chooses a batch: the engine goes on when the next request comes")
                 del work  # the answers of one batch are not kept until the next

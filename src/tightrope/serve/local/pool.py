@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tightrope.base.errors import TightropeError
@@ -48,7 +48,9 @@ class LocalPool:
         """Take the pool as it was set; nothing is loaded yet."""
         self.pool, self.task = pool, task
         self.threads = 1
-        self._engines, self._metrics, self._clock = engines, metrics, engines.clock
+        self._engines, self._metrics, self._clock, self._lock = engines, metrics, engines.clock, engines.lock
+        self.late: Callable[[Call, Reply], None] = _unheard
+        """Told what a batch cost a call that had been given up when it ended."""
         self._levels = _levels(classes)
         self._within_s = {name: served.answer_within_s or math.inf for name, served in classes.items()}
         self._waiting = Waiting(len(set(self._levels.values())) or 1)
@@ -85,7 +87,9 @@ class LocalPool:
             await asyncio.wait_for(self._quiet.wait(), within_s)
         except TimeoutError:
             self._refusing = True
-            for item in self._waiting.everything():
+            with self._lock:
+                left = self._waiting.everything()
+            for item in left:
                 self._refuse(item.ticket, self._unavailable())
             await self._quiet.wait()  # for the batches that run, which can not be broken off
         self._engines.remove(self)
@@ -195,7 +199,7 @@ class LocalPool:
             await self._queue(ticket)
             return await ticket.future
         except BaseException:
-            ticket.lost()
+            ticket.give_up()
             raise
         finally:
             self._leave(ticket)
@@ -224,7 +228,8 @@ class LocalPool:
         due_s = call.arrived_s + within_s if call.deadline_s is None else call.deadline_s
         for item in ticket.items:
             item.entered_s, item.due_s, item.level, item.tenant = now_s, due_s, level, call.caller.tenant
-        self._waiting.push(ticket.items, call.deadline_s)
+        with self._lock:
+            self._waiting.push(ticket.items, call.deadline_s)
         self._each += (len(ticket.items) - self._each) * (NEW if self._each else 1.0)
         if self.pool.max_wait_s and call.deadline_s is None:
             self._count_arrivals(len(ticket.items), now_s)
@@ -238,15 +243,17 @@ class LocalPool:
         """Count a request that has come."""
         self._load.in_flight += 1
         waiting, name = self._load.waiting, ticket.call.traffic_class
-        waiting[name] = waiting.get(name, 0) + 1
+        with self._lock:
+            waiting[name] = waiting.get(name, 0) + 1
         if self._quiet is not None:
             self._quiet.clear()
 
     def _leave(self, ticket: Ticket) -> None:
         """Count a request that is answered, refused or cancelled, and take what is left of it out of the queue."""
-        if not ticket.ended:
-            self._take_out(ticket)
-        self._begun(ticket)
+        if not ticket.ended or ticket.waits:
+            with self._lock:
+                self._take_out(ticket)
+                self._begun(ticket)
         self._load.in_flight -= 1
         self._settle()
 
@@ -258,13 +265,13 @@ class LocalPool:
                 self._quiet.set()
 
     def _begun(self, ticket: Ticket) -> None:
-        """Count a request as waiting no longer, once."""
+        """Count a request as waiting no longer, once; with the lock held."""
         if ticket.waits:
             ticket.waits = False
             self._load.waiting[ticket.call.traffic_class] -= 1
 
     def _take_out(self, ticket: Ticket) -> None:
-        """End a request: nothing of it runs from now on."""
+        """End a request: nothing of it runs from now on; with the lock held."""
         ticket.ended = True
         for item in ticket.items:
             self._waiting.remove(item)
@@ -272,7 +279,8 @@ class LocalPool:
     def _refuse(self, ticket: Ticket, refusal: Exception) -> None:
         """End a request without an answer."""
         if not ticket.ended:
-            self._take_out(ticket)
+            with self._lock:
+                self._take_out(ticket)
         if not ticket.future.done():
             ticket.future.set_exception(refusal)
 
@@ -305,32 +313,37 @@ class LocalPool:
             kept = [item for item in chosen if not item.ticket.call.gone]
             for item in chosen if len(kept) < len(chosen) else ():
                 if item.ticket.call.gone:
-                    self._refuse(item.ticket, Unavailable("the client has gone"))
+                    gone = Unavailable("the client has gone")
+                    item.ticket.future.get_loop().call_soon_threadsafe(self._refuse, item.ticket, gone)
             if kept:
-                return self._batch(loaded, kept, now_s)
+                return self._batch(loaded, kept)
 
-    def _batch(self, loaded: Loaded, items: list[Item], now_s: float) -> Batch:
+    def _batch(self, loaded: Loaded, items: list[Item]) -> Batch:
         """Return a batch that begins now."""
         for item in items:
             item.ticket.unbegun -= 1
             if not item.ticket.unbegun:
                 self._begun(item.ticket)
         self._running += 1
-        return Batch(loaded, items, self._engines.meter.begin(now_s, self.threads), self._clock, self._batch_ended)
+        return Batch(loaded, items, self._engines.meter, self._clock, self._batch_ended)
 
-    def _batch_ended(self, batch: Batch, now_s: float) -> None:
+    def _batch_ended(self, batch: Batch) -> None:
         """Share the cost of a batch equally, since all its items were padded to one length, and hand the answers out."""
-        self._running -= 1
-        nusd = self._engines.meter.end(batch.use, now_s)
+        with self._lock:
+            self._running -= 1
         size, service_s = len(batch.items), batch.ended_s - batch.began_s
         self._metrics.batch(self.pool.name, size, service_s)
         self._learn(batch, size, service_s)
-        share, rest = divmod(nusd, size) if nusd is not None else (None, 0)
-        machine_s = batch.use.machine_s / size
+        share, rest = divmod(batch.nusd, size) if batch.nusd is not None else (None, 0)
+        machine_s = batch.machine_s / size
         varies = size > 1 and self.varies
         for place, (item, answer) in enumerate(zip(batch.items, batch.answers, strict=True)):
             ticket = item.ticket
-            ticket.charge(None if share is None else share + (place < rest), machine_s)
+            nusd = None if share is None else share + (place < rest)
+            if ticket.given_up:
+                self.late(ticket.call, Reply(self.pool.name, self.pool.variant, compute_nusd=nusd, machine_s=machine_s))
+                continue
+            ticket.charge(nusd, machine_s)
             if isinstance(answer, Exception):
                 self._fail(ticket, answer)
             else:
@@ -367,6 +380,10 @@ class LocalPool:
             self._item_s += (service_s / size - self._item_s) * (NEW if self._item_s else 1.0)
             slots = self._engines.cores // self.threads
             self._load.requests_per_s = slots / max(self._item_s * self._each, 1e-9) / self.pool.replicas_per_machine
+
+
+def _unheard(call: Call, reply: Reply) -> None:
+    """Tell nobody."""
 
 
 def _levels(classes: Mapping[str, ServedClass]) -> dict[str, int]:

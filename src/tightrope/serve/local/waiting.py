@@ -13,7 +13,7 @@ from tightrope.serve.records import Call, Reply
 class Ticket:
     """One call while it is answered, in one item or several, which may go in different batches."""
 
-    __slots__ = ("_left", "call", "ended", "future", "items", "parts", "reply", "unbegun", "waits")
+    __slots__ = ("_left", "call", "ended", "future", "given_up", "items", "parts", "reply", "unbegun", "waits")
 
     def __init__(self, call: Call, future: "asyncio.Future[Reply]", reply: Reply) -> None:
         """Begin with nothing answered; ``future`` gets the ``reply`` when it is complete, or the refusal."""
@@ -23,7 +23,7 @@ class Ticket:
         """Answer of each item."""
         self._left = self.unbegun = 0
         """Items that are not answered, and those of them that wait."""
-        self.waits, self.ended = True, False
+        self.waits, self.ended, self.given_up = True, False, False
 
     def enter(self, items: "Sequence[Item]") -> None:
         """Note what there is to answer."""
@@ -45,8 +45,9 @@ class Ticket:
         self.reply.input_tokens += item.tokens
         return self._left == 0 and not self.ended
 
-    def lost(self) -> None:
+    def give_up(self) -> None:
         """Note on the call what it cost so far: it gets no answer."""
+        self.given_up = True
         if self.reply.compute_nusd != 0:
             self.call.lost.append(self.reply)
 
