@@ -9,6 +9,7 @@ Refusal                       never raised itself
 ├── Conflict            409   not in this state
 ├── TooLarge            413   more than is taken
 ├── Unsupported         415   a type or feature that is not had
+├── Reused              422   the key of another request
 ├── TooMany             429   over a rate, a concurrency, a budget, or more than can be answered in time; come back after ``retry_after_s``
 ├── Failed              500   a defect here; what went wrong is in the log, not in the answer
 ├── UpstreamFailed      502   a server elsewhere did not answer, on any replica
@@ -80,6 +81,12 @@ class Unsupported(Refusal):
     """A type or feature that is not had."""
 
     status, code = 415, "unsupported"
+
+
+class Reused(Refusal):
+    """The key of another request."""
+
+    status, code = 422, "idempotency_key_reused"
 
 
 class TooMany(Refusal):

@@ -165,6 +165,55 @@ def test_a_batch_is_cancelled(client: openai.OpenAI) -> None:
     assert client.batches.retrieve(batch.id).cancelling_at is not None
 
 
+# --------------------------------------------------------------------------------------------------------------------- once
+
+
+def test_a_batch_that_is_asked_for_again_is_there_once(client: openai.OpenAI, other: openai.OpenAI) -> None:
+    file, key = upload(client, line("a")), {"Idempotency-Key": "night-1"}
+    said = {"input_file_id": file, "endpoint": EMBED, "completion_window": "24h"}
+    first = client.batches.create(**said, extra_headers=key)
+    assert client.batches.create(**said, extra_headers=key).id == first.id
+    done = wait(client, first, "completed")
+    again = client.post("/batches", body=dict(reversed(said.items())), cast_to=Batch, options={"headers": key})
+    assert (again.id, again.status, again.output_file_id) == (first.id, "completed", done.output_file_id)
+    with pytest.raises(openai.UnprocessableEntityError) as refused:
+        client.batches.create(**said | {"completion_window": "8h"}, extra_headers=key)
+    assert (refused.value.code, refused.value.param) == ("idempotency_key_reused", "Idempotency-Key")
+    assert first.id in refused.value.message
+    assert client.batches.create(**said, extra_headers={"Idempotency-Key": ""}).id != first.id
+    with pytest.raises(openai.NotFoundError):
+        other.batches.create(**said, extra_headers=key)
+
+
+def test_a_file_that_is_uploaded_again_is_there_once(client: openai.OpenAI) -> None:
+    content, key = b"".join(line(name, "x" * 500) for name in numbered(400)), {"Idempotency-Key": "file-1"}
+
+    def again(content: bytes, name: str = "in.jsonl", **more: object) -> str:
+        return client.files.create(file=(name, io.BytesIO(content)), purpose="batch", extra_headers=key, **more).id
+
+    first = again(content)
+    assert again(content) == first
+    assert client.files.content(first).read() == content
+    kept = [file.id for file in client.files.list()]
+    for other in (
+        lambda: again(content[:-1]),
+        lambda: again(content, "other.jsonl"),
+        lambda: again(content, expires_after={"anchor": "created_at", "seconds": 7200}),
+    ):
+        with pytest.raises(openai.UnprocessableEntityError, match=first):
+            other()
+    assert [file.id for file in client.files.list()] == kept
+    client.files.delete(first)
+    assert again(content) != first
+
+
+def test_an_upload_that_comes_again_needs_no_room(tmp_path: Path) -> None:
+    limits, key = Limits(file_bytes=100_000, kept_bytes=150_000), {"Idempotency-Key": "file-1"}
+    with serving(f"sqlite:///{tmp_path}/jobs.db", Engine(), limits) as served, client_of(served) as client:
+        first = client.files.create(file=b"x" * 90_000, purpose="batch", extra_headers=key).id
+        assert client.files.create(file=b"x" * 90_000, purpose="batch", extra_headers=key).id == first
+
+
 # -------------------------------------------------------------------------------------------------------------------- wrong
 
 

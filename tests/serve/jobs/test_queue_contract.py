@@ -13,7 +13,7 @@ from tightrope.serve.jobs.database import Statements
 from tightrope.serve.jobs.files import PAGE_BYTES
 from tightrope.serve.jobs.items import Gone
 from tightrope.serve.jobs.queue import Queue
-from tightrope.serve.jobs.records import Batch, Item, LineError, Result
+from tightrope.serve.jobs.records import Batch, Item, LineError, Result, new_id
 from tightrope.serve.jobs.tables import PART_BYTES
 
 Test = Callable[[Queue], Awaitable[None]]
@@ -217,8 +217,10 @@ def test_a_queue_of_an_earlier_version_is_taken_on(url: str) -> None:
     added = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "uncounted")
 
     async def back(tx: Statements) -> None:
-        for name in added:
-            await tx.rows(f"ALTER TABLE tightrope_batches DROP COLUMN {name}")
+        for table, names in (("tightrope_batches", (*added, "once", "asked")), ("tightrope_files", ("once", "asked"))):
+            await tx.rows(f"DROP INDEX {table}_once")
+            for name in names:
+                await tx.rows(f"ALTER TABLE {table} DROP COLUMN {name}")
         await tx.rows("UPDATE tightrope_jobs SET version = 1")
 
     async def test() -> None:
@@ -234,6 +236,10 @@ def test_a_queue_of_an_earlier_version_is_taken_on(url: str) -> None:
             found = await queue.batches.get("acme", half.id)
             assert (found.status, found.completed, found.shown()["usage"]) == ("completed", 2, None)
             assert (await queue.batches.get("acme", fresh.id)).shown()["usage"] == used(1, 0, 1, 0)
+            kept = await queue.batches.get("acme", half.id)
+            again = replace(kept, id=new_id("batch"), once="k")
+            assert await queue.batches.add(again, 99) == "added"
+            assert (await queue.batches.add(replace(again, id=new_id("batch")), 99)).id == again.id
 
     asyncio.run(test())
 
@@ -414,6 +420,86 @@ def test_a_tenant_has_so_many_batches_at_a_time(url: str) -> None:
         assert await queue.batches.add(more, 1) == "too many"
         await do(queue, batch, 1)
         assert await queue.batches.add(more, 1) == "added"
+
+    on(url, test)
+
+
+def test_a_key_makes_one_batch(url: str) -> None:
+    async def test() -> None:
+        async with opened(url) as queue:
+            file, others = await put_file(queue, line("i0")), await put_file(queue, line("i0"), "other")
+            first, again = (batch_of(file, once="k", asked="x") for _ in range(2))
+            assert await queue.batches.add(replace(first, file="file-none"), 1) == "no file"
+            assert await queue.batches.add(first, 1) == "added", "what was refused used no key"
+            assert await queue.batches.add(again, 1) == first, "before it is said that there are too many"
+            assert await queue.batches.add(batch_of(file, once="l"), 1) == "too many"
+            assert await queue.batches.add(batch_of(others, once="k"), 1) == "added", "keys are a tenant's"
+        async with opened(url) as queue:
+            assert await queue.batches.add(again, 1) == first
+            assert await queue.batches.get("acme", again.id) is None
+
+    asyncio.run(test())
+
+
+def test_a_key_that_comes_many_times_at_once_makes_one_batch(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        files = [await put_file(queue, line("i0")) for _ in range(8)]
+        some = [batch_of(file, once="k") for file in files]
+        found = await asyncio.gather(*(queue.batches.add(batch, 99) for batch in some))
+        assert found.count("added") == 1
+        made = some[found.index("added")]
+        assert [other.id for other in found if other != "added"] == [made.id] * 7
+        assert [batch.id for batch in await queue.batches.open()] == [made.id]
+
+    on(url, test)
+
+
+def test_a_key_is_free_again_when_its_batch_is_forgotten(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        file = await put_file(queue, line("i0"))
+        batch = batch_of(file, once="k")
+        await queue.batches.add(batch, 99)
+        await queue.batches.take("g")
+        await queue.batches.fail(batch.id, "g", [], NOW)
+        assert (await queue.batches.add(batch_of(file, once="k"), 99)).status == "failed"
+        assert await queue.batches.expire(NOW + 1) == [batch.id]
+        assert await queue.batches.add(batch_of(file, once="k"), 99) == "added"
+
+    on(url, test)
+
+
+def test_a_key_makes_one_file(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        first, second, other = (replace(file_of(1, tenant), once="k", asked="x") for tenant in ("acme", "acme", "other"))
+        for file in (first, second, other):
+            await queue.files.begin(replace(file, once=None, asked=None))
+            await queue.files.append(file.id, 0, b"x")
+        assert await queue.files.made("acme", "k") is None, "it is not whole yet"
+        assert await queue.files.finish(first) is None
+        assert await queue.files.finish(second) == first
+        assert await queue.files.finish(other) is None
+        await queue.files.abandon(second.id)
+        assert await queue.files.get("acme", second.id) is None
+        assert await queue.files.clear_left() == 0
+        assert await queue.files.made("acme", "k") == first
+        assert await queue.files.made("acme", None) is None
+        await queue.files.delete("acme", first.id)
+        assert await queue.files.made("acme", "k") is None
+        assert (await queue.files.get("other", other.id)) == other
+
+    on(url, test)
+
+
+def test_a_key_that_comes_many_times_at_once_makes_one_file(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        some = [replace(file_of(1), once="k") for _ in range(8)]
+        for file in some:
+            await queue.files.begin(replace(file, once=None))
+        found = await asyncio.gather(*(queue.files.finish(file) for file in some))
+        assert found.count(None) == 1
+        made = some[found.index(None)]
+        assert [other.id for other in found if other is not None] == [made.id] * 7
+        assert await queue.files.page("acme", "", 99, "", newest_first=True) == [made]
 
     on(url, test)
 

@@ -21,18 +21,23 @@ class Batches:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, batch: Batch, most: int) -> Added:
-        """Take a batch in, unless its tenant has no such file to read, or ``most`` batches that have not ended."""
+    async def add(self, batch: Batch, most: int) -> Added | Batch:
+        """Take a batch in, unless its tenant has no such file to read, or ``most`` batches that have not ended.
 
-        async def body(tx: Statements) -> Added:
-            sql = "SELECT 1 FROM tightrope_files WHERE id = $1 AND tenant = $2 AND ready = 1 /*lock*/"
-            if not await tx.rows(sql, batch.file, batch.tenant):
-                return "no file"
-            sql = "SELECT COUNT(*) FROM tightrope_batches WHERE tenant = $1 AND finished_s IS NULL"
-            if (await tx.rows(sql, batch.tenant))[0][0] >= most:
-                return "too many"
-            await tx.rows(_ADD, *astuple(batch))
-            return "added"
+        Where the key that it comes with made a batch before, that one is returned, and nothing is taken in.
+        """
+
+        async def body(tx: Statements) -> Added | Batch:
+            while not (made := await tx.rows(f"{_BATCHES} WHERE tenant = $1 AND once = $2", batch.tenant, batch.once)):
+                sql = "SELECT 1 FROM tightrope_files WHERE id = $1 AND tenant = $2 AND ready = 1 /*lock*/"
+                if not await tx.rows(sql, batch.file, batch.tenant):
+                    return "no file"
+                sql = "SELECT COUNT(*) FROM tightrope_batches WHERE tenant = $1 AND finished_s IS NULL"
+                if (await tx.rows(sql, batch.tenant))[0][0] >= most:
+                    return "too many"
+                if await tx.rows(_ADD, *astuple(batch)):
+                    return "added"
+            return Batch(*made[0])
 
         return await self._database.write(body)
 
@@ -212,7 +217,8 @@ _OPEN = (
 )
 _UNREAD = f"{_BATCHES} WHERE status = 'validating' AND (holder IS NULL OR holder = $1) ORDER BY {_OPEN}, due_s, id LIMIT 1 /*skip locked*/"
 _ADD = f"""INSERT INTO tightrope_batches ({BATCH_COLUMNS})
-    VALUES ({", ".join(f"${number}" for number in range(1, BATCH_COLUMNS.count(",") + 2))})"""
+    VALUES ({", ".join(f"${number}" for number in range(1, BATCH_COLUMNS.count(",") + 2))})
+    ON CONFLICT (tenant, once) DO NOTHING RETURNING 1"""
 _EXPIRE = """DELETE FROM tightrope_batches WHERE id IN (
     SELECT id FROM tightrope_batches WHERE finished_s <= $1 AND NOT EXISTS (
         SELECT 1 FROM tightrope_files WHERE batch = tightrope_batches.id) LIMIT 100) RETURNING id"""

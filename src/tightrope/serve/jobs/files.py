@@ -46,14 +46,23 @@ class Files:
 
         await self._database.write(body)
 
-    async def finish(self, file: File) -> None:
-        """Let an upload be seen, as ``file`` now says it is."""
+    async def finish(self, file: File) -> File | None:
+        """Let an upload be seen, as ``file`` now says it is; where its key made a file meanwhile, return that one: this one is none."""
 
-        async def body(tx: Statements) -> None:
-            sql = "UPDATE tightrope_files SET purpose = $2, name = $3, size = $4, expires_s = $5, ready = 1 WHERE id = $1"
-            await tx.rows(sql, file.id, file.purpose, file.name, file.size, file.expires_s)
+        async def body(tx: Statements) -> list[Row]:
+            await tx.rows("DELETE FROM tightrope_files WHERE id = $1", file.id)
+            while not await tx.rows(f"{_ADD} ON CONFLICT (tenant, once) DO NOTHING RETURNING 1", *astuple(file), 1):
+                if made := await tx.rows(_MADE, file.tenant, file.once):
+                    return made
+            return []
 
-        await self._database.write(body)
+        made = await self._database.write(body)
+        return File(*made[0]) if made else None
+
+    async def made(self, tenant: str, once: str | None) -> File | None:
+        """Return the file that a tenant's key made; None where it made none."""
+        rows = await self._rows(_MADE, tenant, once)
+        return File(*rows[0]) if rows else None
 
     # ------------------------------------------------------------------------------------------------------------ reading
 
@@ -182,6 +191,7 @@ def _pieces(start: int, size: int) -> Iterable[tuple[int, int, int]]:
 
 
 _FILES = f"SELECT {FILE_COLUMNS} FROM tightrope_files"
+_MADE = f"{_FILES} WHERE tenant = $1 AND once = $2"
 _PARTS = "SELECT number, bytes FROM tightrope_parts WHERE file = $1 AND number >= $2 ORDER BY number LIMIT $3"
 _PART_SIZES = "SELECT number, length(bytes) FROM tightrope_parts WHERE file = $1 AND number >= $2 ORDER BY number LIMIT $3"
 _LINES = "SELECT line, result FROM tightrope_items WHERE batch = $1 AND line >= $2 AND state = $4 ORDER BY line LIMIT $3"
@@ -192,4 +202,5 @@ _EXPIRE = """DELETE FROM tightrope_files WHERE id IN (
     SELECT id FROM tightrope_files WHERE (ready = 0 AND created_s <= $2) OR (ready = 1 AND expires_s <= $1 AND NOT EXISTS (
         SELECT 1 FROM tightrope_batches WHERE file = tightrope_files.id AND finished_s IS NULL)) LIMIT 100)
     RETURNING id, batch, state"""
-_ADD = f"INSERT INTO tightrope_files ({FILE_COLUMNS}, ready) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+_ADD = f"""INSERT INTO tightrope_files ({FILE_COLUMNS}, ready)
+    VALUES ({", ".join(f"${number}" for number in range(1, FILE_COLUMNS.count(",") + 3))})"""

@@ -37,6 +37,10 @@ class File:
     expires_s: float
     batch: str | None = None
     state: int | None = None
+    once: str | None = None
+    """Hash of the key of the request that made it,"""
+    asked: str | None = None
+    """and of what was asked with it."""
 
     def shown(self) -> dict[str, Any]:
         """Return OpenAI's File object."""
@@ -108,6 +112,10 @@ class Batch:
     """Of the output, what is not shown."""
     uncounted: int = 0
     """Items in the output file whose answer does not say its tokens."""
+    once: str | None = None
+    """Hash of the key of the request that made it,"""
+    asked: str | None = None
+    """and of what was asked with it."""
 
     @property
     def left(self) -> int:

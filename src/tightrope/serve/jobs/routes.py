@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -13,11 +13,10 @@ from starlette.routing import Route
 
 from tightrope.serve.jobs import lines
 from tightrope.serve.jobs.database import Trouble
-from tightrope.serve.jobs.files import PAGE_BYTES
-from tightrope.serve.jobs.multipart import Form, boundary_of
+from tightrope.serve.jobs.once import hashed, once_of, the_same
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import ENDED, Batch, File, new_id, packed
-from tightrope.serve.jobs.tables import PART_BYTES
+from tightrope.serve.jobs.uploads import Uploads, keep_s
 from tightrope.serve.protocols.words import malformed
 from tightrope.serve.records import Caller
 from tightrope.serve.refusals import Conflict, Forbidden, Malformed, NotFound, TooLarge, TooMany, Unavailable
@@ -25,12 +24,9 @@ from tightrope.serve.settings import Limits
 
 Authenticate: TypeAlias = Callable[[Request], Awaitable[Caller]]
 Answer: TypeAlias = Callable[[Request, Caller], Awaitable[Response]]
-FORM_BYTES = 64 * 1024
-"""What a form may have around its file."""
 IDS = {kind: re.compile(kind + "[0-9a-f]{32}") for kind in ("file-", "batch_")}
 MOST_FILES, MOST_BATCHES, USUAL_BATCHES = 10_000, 100, 20
 MOST_METADATA, MOST_KEY, MOST_VALUE = 16, 64, 512
-SHORTEST_KEEP_S, LONGEST_KEEP_S = 3600, 30 * 86_400
 BATCH_BYTES = 64 * 1024
 
 
@@ -64,6 +60,7 @@ class Routes:
     ) -> None:
         """``classes`` are those of the plan, and whether their work can wait; ``handed_in`` hears of each change."""
         self._queue, self._limits, self._endpoints, self._handed_in = queue, limits, endpoints, handed_in
+        self._uploads = Uploads(queue, limits)
         self._classes = tuple(name for name, waits in classes.items() if waits or not any(classes.values()))
 
     def all(self, authenticate: Authenticate) -> list[Route]:
@@ -85,66 +82,7 @@ class Routes:
 
     async def upload(self, request: Request, caller: Caller) -> Response:
         """Take a file in as it comes; it is there once it is whole."""
-        declared = int(request.headers.get("content-length") or self._limits.file_bytes)
-        if declared > self._limits.file_bytes + FORM_BYTES:
-            raise self._too_large()
-        form, now = Form(boundary_of(request.headers.get("content-type", ""))), self._queue.now_s()
-        file = File(
-            new_id("file"), caller.tenant, "batch", "", min(declared, self._limits.file_bytes), now, now + self._limits.keep_s
-        )
-        kept = await self._queue.files.begin(file)
-        try:
-            self._check_room(kept + file.size)
-            size = await self._receive(request, form, file.id)
-            file = replace(file, name=form.filename or "", size=size, expires_s=now + self._kept_s(form.fields))
-            await self._queue.files.finish(file)
-        except BaseException:
-            await self._queue.files.abandon(file.id)
-            raise
-        return _json(file.shown())
-
-    async def _receive(self, request: Request, form: Form, file_id: str) -> int:
-        """Write the file's parts as they are full; return its size."""
-        waiting, size, number = bytearray(), 0, 0
-
-        async def sink(piece: bytes) -> None:
-            nonlocal size, number
-            size += len(piece)
-            if size > self._limits.file_bytes:
-                raise self._too_large()
-            waiting.extend(piece)
-            while len(waiting) >= PAGE_BYTES:
-                await self._queue.files.append(file_id, number, bytes(waiting[:PAGE_BYTES]))
-                del waiting[:PAGE_BYTES]
-                number += PAGE_BYTES // PART_BYTES
-
-        await form.read(_chunks(request), sink)
-        if form.filename is None:
-            msg = "the form has no file"
-            raise Malformed(msg, parameter="file")
-        if form.fields.get("purpose") != "batch":
-            got = form.fields.get("purpose")
-            raise Malformed(
-                f"purpose must be 'batch', got {got[:80]!r}" if got else "purpose is missing: 'batch'", parameter="purpose"
-            )
-        if waiting:
-            await self._queue.files.append(file_id, number, bytes(waiting))
-        return size
-
-    def _check_room(self, size: int) -> None:
-        if size > self._limits.kept_bytes:
-            message = f"the files of this tenant would have {size:,} bytes and may have {self._limits.kept_bytes:,}: delete some"
-            raise TooMany(message, parameter="file", retry_after_s=3600.0)
-
-    def _kept_s(self, fields: Mapping[str, str]) -> float:
-        """Return how long an uploaded file is kept."""
-        seconds, anchor = fields.get("expires_after[seconds]"), fields.get("expires_after[anchor]", "created_at")
-        if seconds is None:
-            return self._limits.keep_s
-        return _keep_s(_Keep(anchor, int(seconds) if seconds.isdecimal() and len(seconds) < 10 else -1), "expires_after")
-
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"the file has more than {self._limits.file_bytes:,} bytes", parameter="file")
+        return _json((await self._uploads.take(request, caller.tenant)).shown())
 
     async def files(self, request: Request, caller: Caller) -> Response:
         """List the tenant's files."""
@@ -190,9 +128,14 @@ class Routes:
     # ------------------------------------------------------------------------------------------------------------ batches
 
     async def create(self, request: Request, caller: Caller) -> Response:
-        """Take a batch in; its file is read after this is answered."""
-        batch = self._made(await _read_asked(request), caller)
+        """Take a batch in, once where the same request comes again; its file is read after this is answered."""
+        asked = await _read_asked(request)
+        batch = replace(
+            self._made(asked, caller), once=once_of(request), asked=hashed(msgspec.json.encode(asked, order="sorted"))
+        )
         added = await self._queue.batches.add(batch, self._limits.open_batches)
+        if isinstance(added, Batch):
+            return _json(the_same(added, batch.asked).shown())
         if added == "no file":
             raise _unknown(batch.file, "file-", "input_file_id")
         if added == "too many":
@@ -223,7 +166,7 @@ class Routes:
             due_within=asked.completion_window,
             metadata=msgspec.json.encode(metadata).decode(),
             traffic_class=self._class_of(caller, metadata.get("class")),
-            output_keep_s=self._limits.keep_s if keep is None else _keep_s(keep, "output_expires_after"),
+            output_keep_s=self._limits.keep_s if keep is None else keep_s(keep.anchor, keep.seconds, "output_expires_after"),
             created_s=now,
             due_s=now + within_s,
         )
@@ -291,12 +234,6 @@ def _allowed(authenticate: Authenticate, answer: Answer) -> Callable[[Request], 
     return answered
 
 
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    async for chunk in request.stream():
-        if chunk:
-            yield chunk
-
-
 async def _read_asked(request: Request) -> _Asked:
     """Return what a client says of a batch."""
     body = bytearray()
@@ -317,14 +254,6 @@ def _checked(metadata: dict[str, str]) -> dict[str, str]:
         message = f"metadata has at most {MOST_METADATA} texts of {MOST_VALUE} letters, with names of {MOST_KEY}"
         raise Malformed(message, parameter="metadata")
     return metadata
-
-
-def _keep_s(keep: _Keep, parameter: str) -> float:
-    """Return how long a client wants files kept."""
-    if keep.anchor != "created_at" or not SHORTEST_KEEP_S <= keep.seconds <= LONGEST_KEEP_S:
-        message = f"{parameter} must have anchor created_at and {SHORTEST_KEEP_S} to {LONGEST_KEEP_S} seconds"
-        raise Malformed(message, parameter=parameter)
-    return float(keep.seconds)
 
 
 def _id(request: Request, kind: str) -> str:

@@ -15,9 +15,11 @@ VERSIONED = "CREATE TABLE IF NOT EXISTS tightrope_jobs (version INTEGER NOT NULL
 TABLES = (
     """CREATE TABLE IF NOT EXISTS tightrope_files (
         id TEXT PRIMARY KEY, tenant TEXT NOT NULL, purpose TEXT NOT NULL, name TEXT NOT NULL, size BIGINT NOT NULL,
-        created_s DOUBLE PRECISION NOT NULL, expires_s DOUBLE PRECISION NOT NULL, ready INTEGER NOT NULL, batch TEXT, state INTEGER)""",
+        created_s DOUBLE PRECISION NOT NULL, expires_s DOUBLE PRECISION NOT NULL, ready INTEGER NOT NULL, batch TEXT, state INTEGER,
+        once TEXT, asked TEXT)""",
     "CREATE INDEX IF NOT EXISTS tightrope_files_of ON tightrope_files (tenant, id)",
     "CREATE INDEX IF NOT EXISTS tightrope_files_by ON tightrope_files (batch)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS tightrope_files_once ON tightrope_files (tenant, once)",
     """CREATE TABLE IF NOT EXISTS tightrope_parts (
         file TEXT NOT NULL, number INTEGER NOT NULL, bytes BYTEA NOT NULL, PRIMARY KEY (file, number))""",
     """CREATE TABLE IF NOT EXISTS tightrope_batches (
@@ -27,9 +29,10 @@ TABLES = (
         errors TEXT NOT NULL, total BIGINT NOT NULL, completed BIGINT NOT NULL, failed BIGINT NOT NULL, output_bytes BIGINT NOT NULL,
         error_bytes BIGINT NOT NULL, output_file TEXT, error_file TEXT, holder TEXT, finished_s DOUBLE PRECISION,
         input_tokens BIGINT NOT NULL DEFAULT 0, cached_tokens BIGINT NOT NULL DEFAULT 0, output_tokens BIGINT NOT NULL DEFAULT 0,
-        reasoning_tokens BIGINT NOT NULL DEFAULT 0, uncounted BIGINT NOT NULL DEFAULT 0)""",
+        reasoning_tokens BIGINT NOT NULL DEFAULT 0, uncounted BIGINT NOT NULL DEFAULT 0, once TEXT, asked TEXT)""",
     "CREATE INDEX IF NOT EXISTS tightrope_batches_of ON tightrope_batches (tenant, id)",
     "CREATE INDEX IF NOT EXISTS tightrope_batches_open ON tightrope_batches (due_s) WHERE finished_s IS NULL",
+    "CREATE UNIQUE INDEX IF NOT EXISTS tightrope_batches_once ON tightrope_batches (tenant, once)",
     """CREATE TABLE IF NOT EXISTS tightrope_items (
         batch TEXT NOT NULL, line BIGINT NOT NULL, custom_id TEXT NOT NULL, start BIGINT NOT NULL, size INTEGER NOT NULL,
         state INTEGER NOT NULL, holder TEXT, tries INTEGER NOT NULL, last_status INTEGER, not_before_s DOUBLE PRECISION NOT NULL,
@@ -47,6 +50,11 @@ STEPS = MappingProxyType(
                 for name in ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "uncounted")
             ),
             "UPDATE tightrope_batches SET uncounted = completed",
+            *(
+                f"ALTER TABLE {table} ADD COLUMN {name} TEXT"
+                for table in ("tightrope_files", "tightrope_batches")
+                for name in ("once", "asked")
+            ),
         )
     }
 )

@@ -115,6 +115,12 @@ def _jobs() -> dict[str, Any]:
     content = _operation("A file's content", {}, OPENAI_ERROR)
     content["responses"]["200"] = {"description": "The file as it is", "content": {"application/octet-stream": BYTES}}
     one = [_path_parameter("id", "A file or a batch")]
+    hand_in = _operation("Hand a file of requests in", batch, OPENAI_ERROR, body=asked)
+    for making in (upload, hand_in):
+        making["parameters"] = [
+            {"name": "Idempotency-Key", "in": "header", "description": "Done once for each key", "schema": TEXT}
+        ]
+        making["responses"]["422"] = _answer("The key of another request", "application/json", OPENAI_ERROR)
     return {
         "/v1/files": {"get": _operation("The files", listed, OPENAI_ERROR), "post": upload},
         "/v1/files/{id}": {
@@ -125,7 +131,7 @@ def _jobs() -> dict[str, Any]:
         "/v1/files/{id}/content": {"get": content, "parameters": one},
         "/v1/batches": {
             "get": _operation("The batches", listed, OPENAI_ERROR),
-            "post": _operation("Hand a file of requests in", batch, OPENAI_ERROR, body=asked),
+            "post": hand_in,
         },
         "/v1/batches/{id}": {"get": _operation("A batch", batch, OPENAI_ERROR), "parameters": one},
         "/v1/batches/{id}/cancel": {"post": _operation("Stop a batch", batch, OPENAI_ERROR), "parameters": one},
