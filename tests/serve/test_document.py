@@ -141,6 +141,22 @@ def test_what_a_file_leaves_out_of_the_limits_is_as_without_a_file(file: Path) -
     assert load_settings(file, price).limits == Limits()
 
 
+@pytest.mark.parametrize(
+    ("said", "held_bytes"),
+    [("{held: 64 MiB}", 64 * 2**20), ("{body: 300 MiB}", 300 * 2**20), ("{body: 300 MiB, held: 2 GiB}", 2**31)],
+    ids=["stated", "one body at least", "both"],
+)
+def test_how_much_is_held_fits_one_body(file: Path, said: str, held_bytes: int) -> None:
+    file.write_text(re.sub("limits: .*", f"limits: {said}", TEXT), encoding="utf-8")
+    assert load_settings(file, price).limits.held_bytes == held_bytes
+
+
+def test_less_is_not_held_than_one_body_may_have(file: Path) -> None:
+    file.write_text(re.sub("limits: .*", "limits: {held: 1 MiB}", TEXT), encoding="utf-8")
+    with pytest.raises(InputError, match="expected held to be body at least"):
+        load_settings(file, price)
+
+
 def test_what_the_command_line_puts_before_the_file_is_what_is_checked(file: Path) -> None:
     keys, ledger = file.parent / "keys.json", file.parent / "elsewhere"
     with pytest.raises(InputError, match="no keys are asked for"):

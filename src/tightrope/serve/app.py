@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols import openai
+from tightrope.serve.protocols.held import Held
 from tightrope.serve.protocols.http import (
     CLOSE,
     WANTED,
@@ -38,6 +39,8 @@ from tightrope.serve.settings import Limits
 
 Authenticate: TypeAlias = Callable[[Request], Awaitable[Caller]]
 MODELS, INFER = "/v2/models/", "/infer"
+FILES = "/v1/files"
+"""Its bodies are written as they come."""
 MODEL, VERSIONS = "/v2/models/{name:path}", "/versions/{version}"
 
 
@@ -57,10 +60,13 @@ def authenticator(gateway: GatewayLike) -> Authenticate:
 
 
 class App:
-    """The application; ``routes`` are those of the work that can wait, and whatever else is served beside."""
+    """The application; ``routes`` are those of the work that can wait, and whatever else is served beside.
 
-    def __init__(self, gateway: GatewayLike, limits: Limits, routes: Sequence[BaseRoute] = ()) -> None:
-        self.gateway, self.limits = gateway, limits
+    ``held`` is where the server counts the bodies that it holds: it is told of the files that are written as they come.
+    """
+
+    def __init__(self, gateway: GatewayLike, limits: Limits, routes: Sequence[BaseRoute] = (), held: Held | None = None) -> None:
+        self.gateway, self.limits, self.held = gateway, limits, held
         self.leaving = False
         """Ask clients to connect anew, elsewhere: each answer closes its connection."""
         self._endpoints: dict[str, Endpoint] = {path: made(limits) for path, made in openai.ENDPOINTS.items()}
@@ -86,6 +92,8 @@ class App:
             if path.startswith(MODELS) and path.endswith(INFER):
                 await answer(self.gateway, self._infer, scope, receive, send, path[len(MODELS) : -len(INFER)])
                 return
+            if path == FILES and self.held is not None:
+                receive = self.held.of_parts(scope, receive)
         with suppress(Exception):  # it was answered and logged
             await self._rest(scope, receive, send)
 

@@ -313,6 +313,7 @@ def _limits(stated: schema.Limits) -> Limits:
     """Return what is refused."""
     return Limits(
         body_bytes=int(stated.body),
+        held_bytes=int(stated.held or max(Limits().held_bytes, stated.body)),
         file_bytes=int(stated.file),
         file_lines=stated.file_lines,
         open_batches=stated.open_batches,

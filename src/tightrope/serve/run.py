@@ -36,7 +36,7 @@ def run(settings: Settings) -> None:
 async def serve(settings: Settings, sockets: list[socket.socket], started: Callable[[Process], None] | None = None) -> None:
     """Serve on these sockets until told to leave; ``started`` is called once requests are answered."""
     process = assemble(settings)
-    server = _Server(uvicorn.Config(process.app, **server_options(settings)))
+    server = _Server(uvicorn.Config(process.app, **server_options(settings, process.held)))
     let_go = process.drain.on_signals()
     try:
         await process.keys.start()
@@ -110,7 +110,7 @@ async def _grpc(process: Process) -> Any:  # noqa: ANN401 - grpc has no types
         return None
     from tightrope.serve.protocols.grpc import serve_grpc  # noqa: PLC0415 - heavy, and seldom asked for
 
-    server, port = await serve_grpc(process.gateway, process.settings.limits, listen)
+    server, port = await serve_grpc(process.gateway, process.settings.limits, listen, process.held)
     log.info("gRPC on %s:%d", listen.host, port)
     return server
 

@@ -187,6 +187,10 @@ class Limits(Strict):
     """What is refused before memory is taken for it."""
 
     body: Annotated[Bytes, Field(gt=0)] = 8_388_608.0
+    held: Annotated[Bytes, Field(gt=0)] | None = Field(
+        None,
+        description="Of the bodies of all requests that are not answered yet; 256 MiB, or `body` where that is more, where left out.",
+    )
     file: Annotated[Bytes, Field(gt=0)] = Field(536_870_912.0, description="One file of work that can wait.")
     file_lines: Count = Field(1_000_000, description="Requests in one such file.")
     open_batches: Count = Field(100, description="Batches of one tenant that are not done.")
@@ -202,6 +206,14 @@ class Limits(Strict):
     answer: Seconds = 600.0
     connections: Count = 4096
     waiting: Count = 100_000
+
+    @model_validator(mode="after")
+    def one_is_held(self) -> Self:
+        """Want room for one body at least."""
+        if self.held is not None and self.held < self.body:
+            msg = "expected held to be body at least"
+            raise ValueError(msg)
+        return self
 
 
 class Traces(Strict):

@@ -41,6 +41,8 @@ class Limits:
     keep_s: float = 30 * 86_400.0
     """How long files, and batches that have ended, are kept where the client says nothing else."""
     header_bytes: int = 64 * 1024
+    held_bytes: int = 256 * MIB
+    """Of the bodies of all requests that are not answered yet; an eighth beyond is for small ones (``protocols.held.SMALL``)."""
     inputs: int = 2048
     """Texts, or rows of tensors, in one request (2,048 is what OpenAI takes for embeddings, 2026)."""
     tensor_bytes: int = 64 * MIB
@@ -107,7 +109,7 @@ class Upstream:
     failures: int = 3
     """Checks or requests that fail one after another before a replica is left out; one that nothing listens at is at once."""
     health_path: str = ""
-    """Empty is ``/health`` of openai and ``/v2/health/ready`` of oip."""
+    """Empty is ``/health`` of openai and ``/v2/models/MODEL/ready`` of oip."""
     health_s: float = 5.0
 
 

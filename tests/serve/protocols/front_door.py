@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,9 +13,11 @@ import numpy as np
 import urllib3
 import uvicorn
 from numpy.typing import NDArray
+from starlette.routing import BaseRoute
 
 from tightrope.serve.app import App
 from tightrope.serve.protocols.guard import server_options
+from tightrope.serve.protocols.held import Held
 from tightrope.serve.records import Call, Caller, Raw, Reply, Signature, Task, TensorSpec
 from tightrope.serve.refusals import NotFound, Refusal, TooMany, Unauthenticated
 from tightrope.serve.settings import Limits, Listen, ServedModel, Settings
@@ -197,6 +199,7 @@ class Served:
     app: App
     port: int
     uvicorn: uvicorn.Server
+    held: Held
 
     @property
     def url(self) -> str:
@@ -253,16 +256,19 @@ EMBED = b'{"model":"embedder","input":"hi"}'
 
 
 @contextmanager
-def served(gateway: FakeGateway, limits: Limits = USUAL, listen: Listen = LOOPBACK) -> Iterator[Served]:
+def served(
+    gateway: FakeGateway, limits: Limits = USUAL, listen: Listen = LOOPBACK, routes: Sequence[BaseRoute] = ()
+) -> Iterator[Served]:
     """Run the application as ``tightrope serve`` does, in a thread."""
-    app = App(gateway, limits)
-    options = server_options(Settings("w", (), (), (), listen=listen, limits=limits))
+    held = Held(limits.held_bytes)
+    app = App(gateway, limits, routes, held)
+    options = server_options(Settings("w", (), (), (), listen=listen, limits=limits), held)
     server = uvicorn.Server(uvicorn.Config(app, **options))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:
-            yield Served(gateway, app, listening.getsockname()[1], server)
+            yield Served(gateway, app, listening.getsockname()[1], server, held)
         finally:
             server.should_exit = True
             thread.join(20)

@@ -13,17 +13,18 @@ from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2
 from tritonclient.utils import InferenceServerException
 
 from tightrope.serve.protocols.grpc import serve_grpc
+from tightrope.serve.protocols.held import SMALL, Held
 from tightrope.serve.protocols.oip_messages import MESSAGES, message
 from tightrope.serve.settings import Limits, Listen
 
 Ask = Callable[[triton.InferenceServerClient], Awaitable[Any]]
 
 
-def asked(ask: Ask, gateway: FakeGateway | None = None, limits: Limits = USUAL) -> Any:
+def asked(ask: Ask, gateway: FakeGateway | None = None, limits: Limits = USUAL, held: Held | None = None) -> Any:
     """Return what ``ask`` does with a client of a running server."""
 
     async def run() -> Any:
-        server, port = await serve_grpc(gateway or FakeGateway(), limits, Listen(grpc_port=0))
+        server, port = await serve_grpc(gateway or FakeGateway(), limits, Listen(grpc_port=0), held)
         try:
             async with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
                 return await asyncio.wait_for(ask(client), 20)
@@ -237,3 +238,33 @@ def test_a_client_that_goes_takes_its_request_along() -> None:
             await asyncio.sleep(0.01)
 
     asked(ask, gateway)
+
+
+def test_messages_are_held_until_they_are_answered_and_refused_without_room() -> None:
+    held = Held(8 * SMALL)
+
+    async def ask(client: triton.InferenceServerClient) -> None:
+        large = tensor("x", np.zeros((2000, SMALL // 4000), np.float32), "FP32")
+        assert (await client.infer("echo", [large])).as_numpy("x").shape[0] == 2000
+        assert held.size == 0
+        held.size = held.most
+        with pytest.raises(InferenceServerException, match="more bytes of requests are held") as refused:
+            await client.infer("echo", [large])
+        assert refused.value.status() == "StatusCode.RESOURCE_EXHAUSTED"
+        assert await client.is_server_live()
+        assert held.size == held.most
+
+    asked(ask, held=held)
+
+
+def test_what_is_no_message_is_malformed_and_not_held() -> None:
+    held = Held(SMALL)
+
+    async def ask(client: triton.InferenceServerClient) -> grpc.StatusCode:
+        call = client._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer", _registered_method=False)
+        with pytest.raises(grpc.aio.AioRpcError, match="not the message") as refused:
+            await call(b"\xff\xff\xff")
+        return refused.value.code()
+
+    assert asked(ask, held=held) == grpc.StatusCode.INVALID_ARGUMENT
+    assert held.size == 0

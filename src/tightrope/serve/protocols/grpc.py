@@ -9,11 +9,13 @@ from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 from grpc import aio
 from numpy.typing import NDArray
 
 from tightrope.serve.access.keys import allow
 from tightrope.serve.interfaces import GatewayLike
+from tightrope.serve.protocols.held import Held
 from tightrope.serve.protocols.http import NONE, Asked, caller_of, identity_of, refusal_headers, told_of
 from tightrope.serve.protocols.oip import (
     EXTENSIONS,
@@ -70,8 +72,12 @@ Answered: TypeAlias = tuple[Wire, Sequence[tuple[bytes, bytes]]]
 Method: TypeAlias = Callable[[Wire, Headers], Awaitable[Answered]]
 
 
-async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen) -> tuple[aio.Server, int]:
-    """Return a server that has begun, and its port; ``await server.stop(grace)`` ends it."""
+async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen, held: Held | None = None) -> tuple[aio.Server, int]:
+    """Return a server that has begun, and its port; ``await server.stop(grace)`` ends it.
+
+    A message is counted in ``held`` once gRPC has taken it in whole: what is still coming is bounded by each message's size alone.
+    """
+    held = held or Held(limits.held_bytes)
     server = aio.server(
         options=[
             ("grpc.max_receive_message_length", limits.tensor_bytes + limits.body_bytes),
@@ -84,8 +90,7 @@ async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen) -> tu
     )
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
-            _guarded(method),  # pyrefly: ignore[bad-argument-type] - it is awaited
-            request_deserializer=message(f"{name}Request").FromString,
+            _guarded(method, message(f"{name}Request").FromString, held),  # pyrefly: ignore[bad-argument-type] - it is awaited
             response_serializer=message(f"{name}Response").SerializeToString,
         )
         for name, method in Service(gateway, limits).methods().items()
@@ -171,14 +176,21 @@ class Service:
         return [(item.name, from_binary(item.name, item.datatype, item.shape, memoryview(data))) for item, data in pairs]
 
 
-def _guarded(method: Method) -> Callable[[Wire, Wire], Awaitable[Wire]]:
-    """Return a method as gRPC calls it, whose refusals are told as gRPC does."""
+def _guarded(method: Method, decode: Callable[[bytes], Wire], held: Held) -> Callable[[bytes, Wire], Awaitable[Wire]]:
+    """Return a method as gRPC calls it, whose refusals are told as gRPC does; the message is held until it is answered."""
 
-    async def called(request: Wire, context: Wire) -> Wire:
+    async def answered(body: bytes, headers: Headers) -> Answered:
+        held.take(len(body))
+        try:
+            return await method(_decoded(decode, body), headers)
+        finally:
+            held.size -= len(body)
+
+    async def called(body: bytes, context: Wire) -> Wire:
         pairs = context.invocation_metadata() or ()
         headers = {key.encode(): value if isinstance(value, bytes) else value.encode() for key, value in pairs}
         try:
-            answer, told = await method(request, headers)
+            answer, told = await answered(body, headers)
         except Refusal as refused:
             refusal = refused
         except Exception:
@@ -192,6 +204,15 @@ def _guarded(method: Method) -> Callable[[Wire, Wire], Awaitable[Wire]]:
         return await context.abort(code, refusal.message, _metadata(refusal_headers(refusal)))
 
     return called
+
+
+def _decoded(decode: Callable[[bytes], Wire], body: bytes) -> Wire:
+    """Return a message; raise ``Malformed`` where it is none of its kind."""
+    try:
+        return decode(body)
+    except DecodeError:
+        msg = "what came is not the message that this method takes"
+        raise Malformed(msg) from None
 
 
 def _metadata(headers: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from tightrope.serve.protocols.http import ANSWERING, GONE, WHOLE, Header, Receive, Scope, Send, send_refusal
+from tightrope.serve.protocols.held import FULL, HELD, SMALL, Held, full
+from tightrope.serve.protocols.http import ANSWERING, GONE, WHOLE, Header, Receive, Scope, Send, refusal_headers, send_refusal
 from tightrope.serve.protocols.words import openai_error
 from tightrope.serve.refusals import Malformed, Refusal, TooLarge, TooMany, TooSlow
 from tightrope.serve.settings import Limits, Settings
@@ -45,13 +46,13 @@ class _HeadTooLarge(TooLarge):
     status = 431
 
 
-def server_options(settings: Settings) -> dict[str, Any]:
-    """Return what ``uvicorn.Config`` takes beside the application."""
+def server_options(settings: Settings, held: Held | None = None) -> dict[str, Any]:
+    """Return what ``uvicorn.Config`` takes beside the application; ``held`` counts what others hold too."""
     listen = settings.listen
     return {
         "host": listen.host,
         "port": listen.port,
-        "http": guarded(settings.limits),
+        "http": guarded(settings.limits, held),
         "loop": "uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
         "ws": "none",
         "lifespan": "off",
@@ -66,15 +67,20 @@ def server_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def guarded(limits: Limits) -> type["Guarded"]:
+def guarded(limits: Limits, held: Held | None = None) -> type["Guarded"]:
     """Return the protocol with its limits, as uvicorn makes one for each connection."""
-    return type("Guarded", (Guarded,), {"limits": limits})
+    held = held or Held(limits.held_bytes)
+    return type("Guarded", (Guarded,), {"limits": limits, "held": held, "near": held.most - limits.body_bytes})
 
 
 class Guarded(HttpToolsProtocol):
     """One connection, on which a client has ``read_s`` for whatever is its turn: a head, a body or its next MiB, reading an answer."""
 
     limits = Limits()
+    held = Held(limits.held_bytes)
+    """By all connections."""
+    near = held.most - limits.body_bytes
+    """While no more is held, any body fits."""
 
     _due: asyncio.TimerHandle | None = None
     """When what is to come must be whole."""
@@ -106,18 +112,20 @@ class Guarded(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the answer that nobody reads."""
         self._stop_timers()
-        self.pipeline.clear()
+        self._let_go_waiting()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()  # which uvicorn leaves where the connection was reset: it kept all of this for its time
-        running = self._running
-        if running is None or running.response_complete:
+        running, task = self._running, self._task
+        if running is None or task is None or running.response_complete:
             return
+        scope: Any = running.scope
+        task.add_done_callback(lambda _: self.held.let_go(scope))
         running.disconnected = True
         running.message_event.set()
-        call: Any = running.scope.get(ANSWERING)
-        if call is not None and self._task is not None:
-            call.gone = running.scope[GONE] = True  # pyrefly: ignore[bad-typed-dict-key] - a scope holds what servers add
-            self._task.cancel()
+        call: Any = scope.get(ANSWERING)
+        if call is not None:
+            call.gone = scope[GONE] = True
+            task.cancel()
 
     # ----------------------------------------------------------------------------------------------------------- what comes
 
@@ -173,16 +181,26 @@ class Guarded(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED:
             self._stop(TooMany(f"more than {PIPELINED} requests wait on this connection", retry_after_s=1.0))
         super().on_headers_complete()
+        if self.held.size > self.near:
+            self._check_length()
 
     @override
     def on_body(self, body: bytes) -> None:
         """Take a part of a body; what comes after the answer is thrown away, up to a limit."""
         self._moved = True
-        self._came += len(body)
-        if self.cycle.response_complete:
-            self._discarded += len(body)
+        size, cycle = len(body), self.cycle
+        self._came += size
+        if cycle.response_complete:
+            self._discarded += size
             if self._discarded > self.limits.body_bytes:
                 self.transport.close()
+        else:
+            held = self.held
+            scope: Any = cycle.scope
+            held.size += size
+            mine = scope[HELD] = scope.get(HELD, 0) + size
+            if held.size > held.most:
+                self._check_held(scope, mine, size)
         super().on_body(body)
 
     @override
@@ -193,6 +211,39 @@ class Guarded(HttpToolsProtocol):
         self._moved = True
         self._discarded = 0
         super().on_message_complete()
+        if self.flow.read_paused and self.cycle is self._running:
+            self.flow.resume_reading()  # else who hangs up behind a large body would be noticed when it was answered
+
+    @override
+    def on_response_complete(self) -> None:
+        """Let go of what was answered."""
+        running: Any = self._running
+        if running is not None:
+            self.held.let_go(running.scope)
+        super().on_response_complete()
+
+    def _check_length(self) -> None:
+        """Have a request refused whose body will find no room."""
+        length = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
+        if length > SMALL and self.held.size + length > self.held.most:
+            scope: Any = self.scope
+            scope[FULL] = True
+
+    def _check_held(self, scope: Scope, mine: int, size: int) -> None:
+        """Have a request refused that finds no room for its body's next part; where nothing fits any more, at once, and keep none of it."""
+        if self.held.size > self.held.at_most:
+            self.held.size -= size
+            scope[HELD] = mine - size
+            self._stop(full())
+        if mine > SMALL:
+            scope[FULL] = True
+
+    def _let_go_waiting(self) -> None:
+        """Forget the requests that wait behind the one that is answered."""
+        for cycle, _ in self.pipeline:
+            scope: Any = cycle.scope
+            self.held.let_go(scope)
+        self.pipeline.clear()
 
     def _stay(self, rest: bytes) -> None:
         """Read a request anew without its wish for another protocol, behind which the parser would not read its body."""
@@ -312,7 +363,8 @@ class Guarded(HttpToolsProtocol):
         if running is None or running.response_complete or not running.response_started:
             body = openai_error(refusal)
             head = f"HTTP/1.1 {refusal.status} {refusal.code}\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+            more = b"".join(b"%b: %b\r\n" % header for header in refusal_headers(refusal))
+            self.transport.write(f"{head}content-length: {len(body)}\r\n".encode() + more + b"\r\n" + body)
         self.transport.close()
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from tightrope.serve.access.keys import allow
 from tightrope.serve.interfaces import GatewayLike
+from tightrope.serve.protocols.held import FULL, full
 from tightrope.serve.records import NUSD_PER_USD, Call, Caller, Reply, Task, Tensors
 from tightrope.serve.refusals import Failed, Forbidden, Malformed, Refusal, TooLarge, Unavailable, Unsupported
 from tightrope.serve.settings import Limits
@@ -160,8 +161,8 @@ async def caller_of(gateway: GatewayLike, headers: Mapping[bytes, bytes]) -> Cal
     return gateway.caller(authorization) or await gateway.verify(authorization)
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes | None:
-    """Return the body, None where the client hung up; raise ``TooLarge`` before more than the limit is held."""
+async def read_body(scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes | None:
+    """Return the body, None where the client hung up; raise ``TooLarge`` or ``TooMany`` before more than the limits is held."""
     if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         msg = "compressed bodies are not taken: send it as it is"
         raise Unsupported(msg, parameter="Content-Encoding")
@@ -169,24 +170,28 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
     if length is not None and int(length) > limit:
         msg = f"the body has {int(length)} bytes, and {limit} are taken"
         raise TooLarge(msg, parameter="Content-Length")
+    if FULL in scope:
+        raise full()
     message = await receive()
     if message["type"] == "http.disconnect":
         return None
     body = message.get("body", b"")
     if message.get("more_body"):
-        return await _read_on(receive, body, limit)
+        return await _read_on(scope, receive, body, limit)
     if len(body) > limit:
         raise _too_large(limit)
     return body
 
 
-async def _read_on(receive: Receive, first: bytes, limit: int) -> bytes | None:
+async def _read_on(scope: Scope, receive: Receive, first: bytes, limit: int) -> bytes | None:
     """Return a body that comes in parts."""
     body, more = bytearray(first), True
     while more and len(body) <= limit:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
+        if FULL in scope:
+            raise full()
         body += message.get("body", b"")
         more = message.get("more_body", False)
     if len(body) > limit:
@@ -232,7 +237,7 @@ async def _answer(gateway: GatewayLike, endpoint: Endpoint, scope: Scope, receiv
     try:
         caller = await caller_of(gateway, headers)
         allow(caller, "infer")
-        body = await read_body(receive, headers, endpoint.limits.body_bytes)
+        body = await read_body(scope, receive, headers, endpoint.limits.body_bytes)
         if body is None:
             return
         call, write = endpoint.read(body, Asked(identity, caller, arrived_s, headers, model))
