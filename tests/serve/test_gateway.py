@@ -160,6 +160,15 @@ def test_clients_name_a_class_without_its_place(make_call: Callable[..., Call]) 
     assert [model.name for model in bench.gateway.models(Caller("acme", classes=("now",)))] == ["m"]
 
 
+def test_a_refusal_is_logged_by_what_it_says_for_logs(make_call: Callable[..., Call], caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.pools["a"].error = refusal = Malformed("what is wrong with 'my secret words'")
+    refusal.logged = "the server refused it"
+    with caplog.at_level("INFO", "tightrope.serve"), pytest.raises(Malformed, match="my secret words"):
+        bench.ask(make_call())
+    assert [vars(record)["reason"] for record in caplog.records] == ["the server refused it"]
+
+
 def test_another_pool_stands_in_where_one_can_not_answer(make_call: Callable[..., Call]) -> None:
     bench = Bench(ServedPool("a", "m", "a", requests_per_s=10.0), ServedPool("b", "m", "b", requests_per_s=5.0))
     bench.pools["a"].error = UpstreamFailed("gone")

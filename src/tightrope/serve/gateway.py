@@ -327,7 +327,7 @@ class Gateway:
         if isinstance(error, asyncio.CancelledError):
             call.gone, status, code, message = True, GONE, "gone", "the client hung up"
         elif isinstance(error, Refusal):
-            status, code, message = error.status, error.code, error.message
+            status, code, message = error.status, error.code, error.logged
         else:
             status, code, message = Failed.status, Failed.code, f"{type(error).__name__}: {error}"
         log_failure(call, status=status, code=code, message=message, now_s=now_s, pool=pool)

@@ -32,6 +32,8 @@ class Refusal(Exception):  # noqa: N818 - a refusal is no error of this program
     ) -> None:
         """State what happened, the field it is about, when to come back, and the label under which it is counted."""
         self.message, self.parameter, self.retry_after_s, self.reason = message, parameter, retry_after_s, reason or self.code
+        self.logged = message
+        """What logs and traces say instead, where the message may hold what the client sent."""
         super().__init__(message)
 
 
