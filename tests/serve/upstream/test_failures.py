@@ -224,9 +224,20 @@ def test_a_replica_whose_answers_fail_is_left_out_though_its_checks_are_well(bad
     within(work())
 
 
-def test_a_request_that_fails_everywhere_leaves_no_pool_empty() -> None:
+def test_requests_that_fail_everywhere_leave_out_no_replica() -> None:
     async def work() -> None:
         servers = [Server([says({}, 500)]) for _ in range(4)]
+        async with bench(*servers, health_s=30.0) as on:
+            for _ in range(40):
+                await settle(ask(on))
+            assert on.ready == 4
+
+    within(work())
+
+
+def test_at_least_half_of_the_replicas_stay() -> None:
+    async def work() -> None:
+        servers = [*(Server([says({}, 500)]) for _ in range(3)), Server([says(ANSWER)])]
         async with bench(*servers, health_s=30.0) as on:
             for _ in range(40):
                 await settle(ask(on))

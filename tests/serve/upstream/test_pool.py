@@ -133,7 +133,8 @@ def test_a_connection_is_used_again_after_an_answer_and_after_a_stream() -> None
 @pytest.mark.parametrize(
     ("status", "body", "kind", "message", "parameter"),
     [
-        (400, {"error": {"message": "server-model takes  9 words", "param": "messages"}}, Malformed, "the model takes 9 words", "messages"),
+        (400, {"error": {"message": "server-model takes  9 words", "param": "messages"}}, Malformed, "^mine takes 9 words", "messages"),
+        (400, {"error": "the server-models of server-model, 'server-model'."}, Malformed, "^the server-models of mine, 'mine'\\.$", None),
         (422, {"object": "error", "message": "bad"}, Malformed, "bad", None),
         (413, b"<html>", TooLarge, "refused the request with 413", None),
         (401, {"error": {"message": "key sk-123 is wrong"}}, UpstreamFailed, "answered with 401", None),

@@ -105,7 +105,7 @@ class Server:
         """Listen, on the same port again after a stop."""
         app = web.Application(client_max_size=1 << 26)
         app.router.add_get("/health", self.healthy)
-        app.router.add_get("/v2/health/ready", self.healthy)
+        app.router.add_get("/v2/models/{model}/ready", self.healthy)
         app.router.add_route("*", "/{path:.*}", self.answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True)
         await self._runner.setup()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -50,7 +50,9 @@ class Whole:
 class Dialect(Protocol):
     """A protocol that servers speak."""
 
-    health_path: str
+    def health_path(self, model: str) -> str:
+        """Return where a server says whether it can be asked for a model."""
+        ...
 
     def ask(self, call: Call, model: str, *, binary: bool) -> Asked:
         """Return the request for a call; ``binary`` says that the server takes tensors as bytes. Raise ``Refusal``."""
@@ -70,7 +72,11 @@ class Told(msgspec.Struct):
 
     error: "str | _Error | None" = None
     message: str = ""
-    """Where vLLM and SGLang had it before they wrote errors as OpenAI does."""
+    """Where SGLang has it, and vLLM had it before it wrote errors as OpenAI does,"""
+    param: str | None = None
+    """with the field."""
+    detail: Any = None
+    """Where FastAPI has it, and so MLServer, KServe and Infinity: a text, or what is wrong with each field."""
 
 
 class _Error(msgspec.Struct):
@@ -82,14 +88,40 @@ _told = msgspec.json.Decoder(Told)
 
 
 def error_of(body: bytes) -> tuple[str, str | None]:
-    """Return what a server says is wrong, and the field; empty where it says nothing that can be read."""
+    """Return what a server says is wrong, and the field; empty where it says nothing that can be read.
+
+    >>> error_of(b'{"error": {"message": "too long", "param": "input_tokens", "code": 400}}')
+    ('too long', 'input_tokens')
+    >>> error_of(b'{"detail": [{"type": "missing", "loc": ["body", "inputs"], "msg": "Field required", "input": {}}]}')
+    ('inputs: Field required', 'inputs')
+    """
     try:
         told = _told.decode(body)
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return "", None
     error = told.error
-    message, field_name = (error.message, error.param) if isinstance(error, _Error) else (error or told.message, None)
+    if isinstance(error, _Error):
+        message, field_name = error.message, error.param
+    elif error or told.message:
+        message, field_name = error or told.message, told.param
+    else:
+        message, field_name = _detail(told.detail)
     return " ".join(message.split())[:1000], field_name
+
+
+def _detail(said: object) -> tuple[str, str | None]:
+    """Return FastAPI's words, and the first field that they are about; never what the client sent in it."""
+    if not isinstance(said, list):
+        return (said, None) if isinstance(said, str) else ("", None)
+    found = [(_place(item.get("loc")), str(item.get("msg", ""))) for item in said if isinstance(item, dict)]
+    message = "; ".join(": ".join(filter(None, item)) for item in found)
+    return message, next((place for place, _ in found if place), None)
+
+
+def _place(said: object) -> str:
+    """Return a field as a client would write it; of ``["body", "inputs", 0]`` what is behind the body."""
+    parts = said if isinstance(said, list) else []
+    return ".".join(str(part) for part in parts[1:])
 
 
 def broken(what: str) -> UpstreamFailed:

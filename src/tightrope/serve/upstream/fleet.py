@@ -5,9 +5,9 @@ import logging
 import random
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from math import inf
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError
@@ -23,6 +23,8 @@ FIRST_PAUSE_S, WAKING_S, LONGEST_OUT_S = 0.25, 1.0, 60.0
 """First check after a failure; how often addresses are asked for while somebody waits; longest time that a replica is left out."""
 REST_S, MOST_REST_S, LONGEST_REST_S = 0.25, 1.0, 60.0
 """Pause after a failure, and after several; the longest that a server may ask for."""
+SURE_S = 1.0
+"""A replica whose answer makes one doubt it, and that was found well, is not checked again for so long."""
 NEAR_TIMES, NEAR_MORE = 2, 2
 """A session stays on its replica up to so many times the requests of the least loaded one, and so many more."""
 MOST_ADDRESSES, RESOLVE_S = 1000, 5.0
@@ -136,15 +138,39 @@ class Fleet:
         replica.there = False
         self._out(replica, "nothing listens there")
 
+    async def is_well(self, replica: Replica) -> bool:
+        """Check a replica whose answer makes one doubt it, and leave it out at once where it says that it is not well."""
+        if time.monotonic() < replica.sure_until_s:
+            return True
+        if replica.doubt is None:
+            replica.doubt = self._spawn(self._doubt(replica))
+        await asyncio.wait({replica.doubt})
+        return time.monotonic() < replica.sure_until_s
+
+    async def _doubt(self, replica: Replica) -> None:
+        """Check a replica; all who doubt it meanwhile wait for this one answer."""
+        try:
+            healthy, why = await self._checked(replica)
+            if healthy:
+                replica.sure_until_s = time.monotonic() + SURE_S
+            else:
+                self._out(replica, f"a request failed, and {why}")
+        finally:
+            replica.doubt = None
+
     def failure(self, replica: Replica, why: str, *, rest: bool) -> None:
-        """Note that a request failed: after so many one after another the replica is left out, if at least half of them stay."""
+        """Note that a request failed: after so many one after another the replica is left out, if at least half of them stay.
+
+        It stays where the others fail as well: then it is the requests, which nobody else answers either.
+        """
         replica.failed += 1
         if rest:
             self._rest(replica, min(REST_S * replica.failed, MOST_REST_S))
         if not replica.ready or replica.failed < self.upstream.failures:
             return
         known = sum(not item.leaving for item in self.replicas.values())
-        if 2 * (len(self.ready) - 1) < known:
+        least = min((item.failed for item in self.ready if item is not replica), default=0)
+        if 2 * (len(self.ready) - 1) < known or 2 * least >= replica.failed:
             return
         out_s = min(self.upstream.health_s * 2**replica.ejected, LONGEST_OUT_S)
         replica.out_until_s, replica.failed = time.monotonic() + out_s, 0
@@ -179,12 +205,7 @@ class Fleet:
         """Check a replica once, and let it in or out."""
         if time.monotonic() < replica.out_until_s:
             return
-        why = "its check says that it is not ready"
-        try:
-            healthy, replica.there = await self._check(replica), True
-        except (ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
-            healthy, replica.there = False, not isinstance(error, (ClientConnectorError, ConnectionTimeoutError))
-            why = f"{type(error).__name__}: {error}"
+        healthy, why = await self._checked(replica)
         if not healthy:
             replica.failed_checks += 1
             if why != replica.why:
@@ -199,6 +220,15 @@ class Fleet:
             log.info("pool %s: %s can be asked", self.name, replica.name)
             replica.ready = replica.was_ready = True
             self._changed()
+
+    async def _checked(self, replica: Replica) -> tuple[bool, str]:
+        """Return whether a replica is well, and why not; note whether something listens there."""
+        try:
+            healthy, replica.there = await self._check(replica), True
+        except (ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
+            replica.there = not isinstance(error, (ClientConnectorError, ConnectionTimeoutError))
+            return False, f"{type(error).__name__}: {error}"
+        return healthy, "its check says that it is not ready"
 
     def _out(self, replica: Replica, why: str) -> None:
         """Ask a replica nothing until a check succeeds."""
@@ -283,11 +313,12 @@ class Fleet:
         self._changed()
         await replica.close()
 
-    def _spawn(self, work: Awaitable[None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside, until it ends or all is stopped."""
-        task = asyncio.ensure_future(work)
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _wait(replica: Replica) -> tuple[float, int]:

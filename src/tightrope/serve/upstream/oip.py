@@ -50,7 +50,13 @@ class _Tensor(msgspec.Struct):
     datatype: str
     shape: list[int]
     data: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
-    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+    parameters: dict[str, Any] | None = None
+    """KServe states it always, and nearly always as null."""
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """The parameters, none where there are none."""
+        return self.parameters or {}
 
 
 class _Answer(msgspec.Struct):
@@ -65,13 +71,15 @@ server = msgspec.json.Decoder(Server).decode
 class OpenInference:
     """Tensors to tensors; texts to vectors or scores where the model takes one tensor of texts."""
 
-    health_path = "/v2/health/ready"
-
     def __init__(self) -> None:
         self.model = Described()
         """What the pool's servers say of their model,"""
         self.is_known = False
         """once one has said it."""
+
+    def health_path(self, model: str) -> str:
+        """Return where a server says whether the model is ready: Triton's and KServe's are ready themselves before, or without, it."""
+        return f"{model_path(model)}/ready"
 
     def ask(self, call: Call, model: str, *, binary: bool) -> Asked:
         """Return the request for a call; raise ``Unsupported`` where the model does not take it."""
@@ -80,7 +88,10 @@ class OpenInference:
         tensors = self._texts(call.inputs) if isinstance(call.inputs, tuple) else call.inputs
         path = f"{model_path(model)}/infer"
         named = [{"name": name} for name in call.parameters.get("outputs", ())]
-        return _as_bytes(path, tensors, named) if binary else _as_json(path, tensors, named)
+        head: dict[str, object] = {"id": call.identity}  # Triton names the request by it, some of KServe's models want one
+        if named:
+            head["outputs"] = named
+        return _as_bytes(path, tensors, head) if binary else _as_json(path, tensors, head)
 
     def answer(self, call: Call, asked: Asked, whole: Whole, reply: Reply) -> None:  # noqa: ARG002 - the shape of a dialect
         """Fill a reply with the tensors of an answer; raise ``UpstreamFailed`` where they are not what they say to be."""
@@ -114,6 +125,9 @@ class OpenInference:
 
     def _texts(self, texts: tuple[str, ...]) -> Tensors:
         """Return the tensor of texts that the model takes."""
+        if not self.model.inputs:
+            msg = "the model's server does not say which tensors it takes, so no texts can be sent to it"
+            raise Unsupported(msg)
         taken = [item for item in self.model.inputs if item.datatype == "BYTES"]
         if len(self.model.inputs) != 1 or len(taken) != 1:
             msg = "the model's server does not take texts: it has no single input of type BYTES"
@@ -143,22 +157,20 @@ def _head(name: str, array: NDArray[Any]) -> dict[str, object]:
     return {"name": name, "shape": list(array.shape), "datatype": datatype_of(name, array)}
 
 
-def _as_json(path: str, tensors: Tensors, named: list[dict[str, str]]) -> Asked:
-    """Return a request in JSON; ``named`` are the outputs that are wanted, none for all."""
-    said: dict[str, object] = {"inputs": [{**_head(*item), "data": to_json(*item)} for item in tensors.items()]}
-    return Asked(path, _encode(said | ({"outputs": named} if named else {})))
+def _as_json(path: str, tensors: Tensors, head: Mapping[str, object]) -> Asked:
+    """Return a request in JSON; ``head`` names it, and the outputs that are wanted where not all are."""
+    return Asked(path, _encode({**head, "inputs": [{**_head(*item), "data": to_json(*item)} for item in tensors.items()]}))
 
 
-def _as_bytes(path: str, tensors: Tensors, named: list[dict[str, str]]) -> Asked:
+def _as_bytes(path: str, tensors: Tensors, head: Mapping[str, object]) -> Asked:
     """Return a request whose tensors come as bytes, and that asks for the same."""
     parts = [to_binary(array) for array in tensors.values()]
     heads = [
         {**_head(*item), "parameters": {"binary_data_size": len(part)}} for item, part in zip(tensors.items(), parts, strict=True)
     ]
-    said: dict[str, object] = {"inputs": heads, "parameters": {"binary_data_output": True}}
-    head = _encode(said | ({"outputs": named} if named else {}))
-    headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
-    return Asked(path, b"".join([head, *parts]), headers)
+    said = _encode({**head, "inputs": heads, "parameters": {"binary_data_output": True}})
+    headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(said))}
+    return Asked(path, b"".join([said, *parts]), headers)
 
 
 # ------------------------------------------------------------------------------------------------------------------ answers
@@ -174,7 +186,7 @@ def decode(body: bytes, headers: Mapping[str, str]) -> dict[str, NDArray[Any]]:
             if in_json := memoryview(item.data).nbytes:
                 found[item.name] = from_json(item.name, item.datatype, _shape(item, in_json), item.data)
             else:
-                size = int(item.parameters["binary_data_size"])
+                size = int(item.stated["binary_data_size"])
                 part, rest = rest[:size], rest[size:]
                 found[item.name] = from_binary(item.name, item.datatype, _shape(item, len(part)), part)
     except Refusal as refusal:
@@ -188,7 +200,7 @@ def decode(body: bytes, headers: Mapping[str, str]) -> dict[str, NDArray[Any]]:
 
 def _shape(item: _Tensor, size: int) -> list[int]:
     """Return the shape of a tensor that may be in so many bytes; raise ``ValueError`` where it can not."""
-    least = 4 if item.datatype == "BYTES" and "binary_data_size" in item.parameters else 1
+    least = 4 if item.datatype == "BYTES" and "binary_data_size" in item.stated else 1
     if item.datatype not in DTYPES or min(item.shape, default=0) < 0 or least * math.prod(item.shape) > size:
         msg = f"{item.datatype} {item.shape}"
         raise ValueError(msg)

@@ -62,7 +62,9 @@ _embeddings = msgspec.json.Decoder(_Embeddings)
 class OpenAI:
     """Chat and embeddings."""
 
-    health_path = "/health"
+    def health_path(self, model: str) -> str:  # noqa: ARG002 - a server has one model, or says nothing of each
+        """Return where a server says whether it is well."""
+        return "/health"
 
     def ask(self, call: Call, model: str, *, binary: bool) -> Asked:  # noqa: ARG002 - this protocol has JSON alone
         """Return the request for a call; raise ``Malformed`` where its body is no JSON object."""

@@ -252,7 +252,7 @@ class UpstreamPool:
 
     async def _is_healthy(self, replica: Replica) -> bool:
         """Ask a replica whether it is well, and where it is, what it can; raise what its connection raises."""
-        path = self._upstream.health_path or self._dialect.health_path
+        path = self._upstream.health_path or self._dialect.health_path(self._upstream.model or self.pool.model)
         status, _ = await replica.get(path, self._key.headers, self._check_s)
         healthy = self._dialect.is_healthy(status)
         if healthy and self._dialect is self._oip and not (replica.ready and self._oip.is_known):

@@ -46,6 +46,10 @@ class Replica:
         """What its last check said, so that it is logged once."""
         self.due = asyncio.Event()
         """It is to be checked now."""
+        self.doubt: asyncio.Task[None] | None = None
+        """A check because a request failed in a way that makes one doubt it,"""
+        self.sure_until_s = 0.0
+        """and until when the last of them is believed."""
         self._urls: dict[str, URL] = {}
         self._before_path = base.removesuffix("/v1")  # many state a base URL with it, as OpenAI's own clients want it
         self._connect_s = upstream.connect_s

@@ -1,6 +1,7 @@
 """Asking a replica, and what its answer means: passed on, asked again elsewhere, or refused."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,9 @@ Again: TypeAlias = Literal["never", "elsewhere", "freely"]
 """``elsewhere``: nothing of the answer has come, within the budget; ``freely``: it was not even sent."""
 PASSED_ON = {400: Malformed, 413: TooLarge, 422: Malformed}
 """What the client did wrong, in the server's words; any other 4xx is ours: the key, the model's name, the path."""
+BUSY = frozenset({502, 503, 504})
+DOUBTFUL = frozenset({404, 500})
+"""The request's own fault, or the server's: an engine that has died, a model that is not loaded there. A check tells."""
 UNASKED_REST_S = 1.0
 """Where a server turns a request away with 429 and does not say for how long."""
 ERROR_BYTES = 64 * 1024
@@ -58,6 +62,7 @@ class Sender:
     def __init__(self, fleet: Fleet, headers: Callable[[], dict[str, str]], most_bytes: int, model: str) -> None:
         """``headers`` go with each request; an answer has so many bytes at most; ``model`` is the server's name for it."""
         self._fleet, self._headers, self._most_bytes, self._model = fleet, headers, most_bytes, model
+        self._own_name = re.compile(rf"(?<![\w-]){re.escape(model)}(?![\w-])")
         self._begun: set[asyncio.Task[Got]] = set()
 
     async def ask(self, call: Call, asked: Asked, replica: Replica) -> Got:
@@ -141,7 +146,7 @@ class Sender:
     async def _read(self, call: Call, replica: Replica, response: ClientResponse) -> Got:
         """Return what came of an answer whose head says that it is one; raise ``Failure``."""
         if response.status != 200:
-            raise await self._refused(replica, response)
+            raise await self._refused(call, replica, response)
         begun = False
         try:
             if call.stream and response.content_type == EVENT_STREAM:
@@ -177,7 +182,7 @@ class Sender:
         self._fleet.failure(replica, type(error).__name__, rest=True)
         return Failure(UpstreamFailed("the model's server broke off before it had answered", reason="broken_off"), "elsewhere")
 
-    async def _refused(self, replica: Replica, response: ClientResponse) -> Failure:
+    async def _refused(self, call: Call, replica: Replica, response: ClientResponse) -> Failure:
         """Return the failure that a status other than 200 stands for."""
         status, after_s = response.status, retry_after(response)
         body = b""
@@ -187,22 +192,27 @@ class Sender:
         if status in PASSED_ON:
             self._fleet.answered(replica)
             message, field = error_of(body)
-            said = self._in_our_words(message) or f"the model's server refused the request with {status}"
-            return Failure(PASSED_ON[status](said, parameter=field))
+            refused = f"the model's server refused the request with {status}"
+            refusal = PASSED_ON[status](self._in_our_words(message, call.model) or refused, parameter=field)
+            refusal.logged = refused  # the server's words may hold what the client sent
+            return Failure(refusal)
         if status == 429 or (status == 503 and after_s is not None):
             self._fleet.told(replica, status, UNASKED_REST_S if after_s is None else after_s)
             kind = TooMany if status == 429 else Unavailable
             said = "the model's servers take no more requests now"
             return Failure(kind(said, retry_after_s=after_s or UNASKED_REST_S, reason="upstream_busy"), "elsewhere")
+        busy = status in BUSY
         if status >= 500:
-            busy = status in {502, 503, 504}
             self._fleet.failure(replica, str(status), rest=busy)
-            return Failure(UpstreamFailed(f"the model's server failed with {status}"), "elsewhere" if busy else "never")
-        return Failure(UpstreamFailed(f"the model's server answered with {status}", reason=f"status_{status}"))
+        lost = busy or (status in DOUBTFUL and not await self._fleet.is_well(replica))
+        again: Again = "elsewhere" if lost else "never"
+        if status >= 500:
+            return Failure(UpstreamFailed(f"the model's server failed with {status}"), again)
+        return Failure(UpstreamFailed(f"the model's server answered with {status}", reason=f"status_{status}"), again)
 
-    def _in_our_words(self, message: str) -> str:
-        """Return a server's message without its own name for the model."""
-        return message.replace(self._model, "the model") if self._model else message
+    def _in_our_words(self, message: str, name: str) -> str:
+        """Return a server's message with the client's name of the model in place of its own, where that stands alone."""
+        return self._own_name.sub(lambda _: name, message) if self._model else message
 
 
 def retry_after(response: ClientResponse) -> float | None:
