@@ -1,12 +1,17 @@
+import contextlib
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tightrope.base.errors import InputError
+from tightrope.serve.ledger import journal
 from tightrope.serve.ledger.check import check
+from tightrope.serve.ledger.compact import remove_empty
 from tightrope.serve.ledger.journal import visiting
 from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.rows import Event
 
 CENT = 10_000_000
 
@@ -155,3 +160,146 @@ def test_an_hour_of_which_nothing_is_written_yet_is_read(world: Any) -> None:
     ledger.pack()
     assert world.total().nusd == 120 * CENT
     assert names(world)[0] == "2026-10-21T12.parquet"
+
+
+# ---------------------------------------------------------------------------------------------------------- folders of who is gone
+
+
+def gone_for(world: Any, seconds: float) -> Any:
+    """Spend something in a gateway that is killed; return one that is there so much later."""
+    pool, gone = world.pool(), world.ledger("gone")
+    busy_hours(world, gone, world.meter(gone, pool), pool)
+    world.kill(gone)
+    world.now_s += seconds
+    return world.ledger("one")
+
+
+def spent(ledger: Any) -> int:
+    ledger.heartbeat()
+    return ledger.spent_this_month("acme")
+
+
+def test_the_folder_of_a_gateway_goes_when_nothing_is_kept_of_it(world: Any) -> None:
+    there = gone_for(world, 399 * 86_400.0)
+    there.pack()
+    assert (world.folder / "gone").is_dir()
+    world.now_s += 2 * 86_400.0
+    there.pack()
+    assert sorted(path.name for path in world.folder.iterdir()) == ["one"]
+    there.pack()
+    assert world.lines("one")[0]["kind"] == "start", "its own folder is never one of them"
+    again = world.ledger("gone")
+    assert [line["kind"] for line in world.lines("gone")] == ["start"]
+    assert spent(again) == 0
+
+
+def test_it_stays_while_its_totals_are_of_this_month(world: Any) -> None:
+    there = gone_for(world, 2 * 86_400.0)
+    there._kept_days = 1
+    before = spent(there)
+    assert before == 30 * CENT
+    there.pack()
+    assert names(world, "gone") == []
+    assert spent(there) == before, "what it spent this month counts, though its hours are not kept"
+    world.now_s += 9 * 86_400.0  # November
+    there.heartbeat()
+    there.pack()
+    assert not (world.folder / "gone").exists()
+    assert spent(there) == 0
+
+
+def test_a_gateway_that_wrote_nothing_leaves_nothing(world: Any) -> None:
+    (world.folder / "dead").mkdir(parents=True)
+    (world.folder / "dead" / "lock").touch()
+    (world.folder / "dead" / "checkpoint.json.part").touch()
+    world.ledger("one").pack()
+    assert not (world.folder / "dead").exists()
+
+
+def test_what_is_not_the_ledgers_stays(world: Any) -> None:
+    (world.folder / "dead").mkdir(parents=True)
+    for name in ("lock", "notes.txt"):
+        (world.folder / "dead" / name).touch()
+    world.ledger("one").pack()
+    assert sorted(path.name for path in (world.folder / "dead").iterdir()) == ["checkpoint.json", "lock", "notes.txt"]
+
+
+def test_who_waits_for_a_folder_that_is_removed_has_it_anew(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    there, took = gone_for(world, 401 * 86_400.0), journal.claimed
+    removed: list[str] = []
+
+    def claimed(fd: int, patience_s: float = 0.0) -> bool:
+        if not removed:  # it has opened the lock, and does not have it yet
+            removed.append("gone")
+            there.pack()
+            assert not (world.folder / "gone").exists()
+        return took(fd, patience_s)
+
+    monkeypatch.setattr(journal, "claimed", claimed)
+    again = world.ledger("gone")
+    assert removed
+    assert [line["kind"] for line in world.lines("gone")] == ["start"]
+    with visiting(world.folder / "gone") as gone:
+        assert not gone, "it has the lock that is there"
+    there.pack()
+    assert journal.is_at(again._journal._claim, world.folder / "gone" / "lock")
+
+
+def test_who_visits_a_folder_that_is_removed_leaves_the_new_one_alone(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    there, other, took = gone_for(world, 401 * 86_400.0), world.ledger("two"), journal.claimed
+    removed: list[str] = []
+
+    def claimed(fd: int, patience_s: float = 0.0) -> bool:
+        if not removed:
+            removed.append("gone")
+            there.pack()
+            world.ledger("gone")
+        return took(fd, patience_s)
+
+    monkeypatch.setattr(journal, "claimed", claimed)
+    with visiting(world.folder / "gone") as gone:
+        assert removed
+        assert not gone
+    monkeypatch.undo()
+    other.pack()
+    assert [line["kind"] for line in world.lines("gone")] == ["start"], "its open hour is not packed"
+    with visiting(world.folder / "never") as gone:
+        assert not gone
+
+
+def write_a_line(folder: Path, writing: threading.Lock) -> str:
+    """Begin and end as a gateway, and take the line away again; return what went wrong."""
+    found = journal.Journal(folder)
+    alone = writing.acquire(blocking=False)
+    found.append(0, [Event("start", 0, 0)])
+    file = folder / f"{found.hour}.jsonl"
+    there = file.exists()
+    file.unlink(missing_ok=True)
+    if alone:
+        writing.release()
+    found.close()
+    return "" if alone and there else f"wrote alone: {alone}, its line is there: {there}"
+
+
+def test_many_begin_and_remove_at_the_same_time(tmp_path: Path) -> None:
+    folder, writing, wrong, done = tmp_path / "ledger" / "pod", threading.Lock(), set(), threading.Event()
+
+    def begin() -> None:
+        for _ in range(50):
+            with contextlib.suppress(InputError):  # where the other one writes
+                wrong.add(write_a_line(folder, writing))
+
+    def remove() -> None:
+        while not done.is_set():
+            with visiting(folder) as gone:
+                if gone:
+                    remove_empty(folder)
+
+    others, remover = [threading.Thread(target=begin) for _ in range(2)], threading.Thread(target=remove)
+    for thread in (*others, remover):
+        thread.start()
+    for thread in others:
+        thread.join(60)
+    done.set()
+    remover.join(60)
+    assert wrong == {""}

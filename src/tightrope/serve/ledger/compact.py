@@ -1,5 +1,6 @@
 """Packs hours that have ended: lines into Parquet, a tenth as large, by DuckDB in one thread with little memory."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -8,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tightrope.serve.ledger.journal import LOCK
 from tightrope.serve.ledger.meter import SECOND
 from tightrope.serve.ledger.rows import COLUMNS, COSTS, Machines
-from tightrope.serve.ledger.totals import Totals, read_totals
+from tightrope.serve.ledger.totals import CHECKPOINT, Totals, read_totals
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,7 +58,10 @@ def quoted(text: str) -> str:
 
 
 def compact_closed(folder: Path, open_hour: str, kept_days: int, now_ns: int) -> None:
-    """Pack each hour of a gateway's folder before the open one; remove what is older than is kept."""
+    """Pack each hour of a gateway's folder before the open one; remove what is older than is kept, and with it what is left empty.
+
+    The caller has the folder's lock. ``ALL`` is of a gateway that is gone.
+    """
     oldest = (datetime.fromtimestamp(now_ns // SECOND, UTC) - timedelta(days=kept_days)).strftime("%Y-%m-%dT%H")
     for path in sorted(folder.glob("*.jsonl")):
         if path.stem < open_hour:
@@ -64,6 +69,22 @@ def compact_closed(folder: Path, open_hour: str, kept_days: int, now_ns: int) ->
     for path in folder.glob("*.parquet"):
         if path.stem < oldest:
             path.unlink()
+    if open_hour == ALL and read_totals(folder).ends_ns <= now_ns:  # until then its totals are part of the month's
+        remove_empty(folder)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a gateway's folder in which no hour is left; the caller has its lock, and knows then that it is no lock any more.
+
+    The lock goes last: where a kill comes before, the folder is found again. Whoever begins to write there meanwhile sees that the lock
+    it got is gone (``journal.entered``), and has the folder anew.
+    """
+    left = sorted(folder.iterdir(), key=lambda path: path.name == LOCK)
+    if all(path.name in (LOCK, CHECKPOINT) or path.suffix == ".part" for path in left):
+        for path in left:
+            path.unlink()
+        with contextlib.suppress(OSError):  # somebody is in it already
+            folder.rmdir()
 
 
 def pack_hour(path: Path) -> None:

@@ -25,6 +25,9 @@ from tightrope.serve.ledger.meter import SECOND
 
 HOUR = 3600 * SECOND
 PATIENCE_S = 120.0
+LOCK = "lock"
+TRIES = 100
+"""To enter a folder that others remove at the same time."""
 PACKING = b"p"
 """In the file of the lock, while it is another gateway's that packs."""
 MOST_HELD_BYTES = 16 * 2**20
@@ -78,14 +81,13 @@ class Journal:
         self._held = bytearray()
         self._encode = msgspec.json.Encoder().encode
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._claim = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            claim = entered(folder)
         except OSError as error:
             raise unwritable(folder, error) from error
-        if not claimed(self._claim, PATIENCE_S):
-            os.close(self._claim)
+        if claim is None:
             what = "another gateway writes this ledger under the same name"
             raise InputError(what, resolve="give each gateway its own name, or end the other one", where=Where(folder))
+        self._claim = claim
 
     @property
     def held(self) -> int:
@@ -182,18 +184,51 @@ def is_first(folder: Path, identity: str) -> bool:
     return True
 
 
+def entered(folder: Path) -> int | None:
+    """Return the lock of a gateway's folder, which is this process's until it is closed; None where it is another's.
+
+    Another gateway may just remove the folder, since nothing was left in it: then it is made anew. Raises ``OSError``.
+    """
+    for last in range(1 - TRIES, 1):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:
+            if not last:
+                raise
+            continue
+        if not claimed(fd, PATIENCE_S):
+            os.close(fd)
+            return None
+        if is_at(fd, folder / LOCK):
+            return fd
+        os.close(fd)
+    return None
+
+
+def is_at(fd: int, path: Path) -> bool:
+    """Return whether an open file is what is at a path: it was not removed since it was opened."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def claimed(fd: int, patience_s: float = 0.0) -> bool:
     """Return whether the lock of a gateway's folder is this process's now; it is until the file is closed.
 
-    While another gateway packs there, which it does only where nobody writes, it waits this long.
+    While another gateway packs there, which it does only where nobody writes, it waits this long; who does not say so at a second look
+    either, writes.
     """
-    until = time.monotonic() + patience_s
+    until, looked = time.monotonic() + patience_s, False
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            if os.pread(fd, 1, 0) != PACKING or time.monotonic() > until:
+            writes = os.pread(fd, 1, 0) != PACKING
+            if (writes and looked) or time.monotonic() > until:
                 return False
+            looked = writes
             time.sleep(0.05)
         else:
             os.ftruncate(fd, 0)
@@ -202,13 +237,15 @@ def claimed(fd: int, patience_s: float = 0.0) -> bool:
 
 @contextlib.contextmanager
 def visiting(folder: Path) -> Iterator[bool]:
-    """Claim the folder of another gateway, which is to be gone; yield whether it is."""
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    """Claim the folder of another gateway, which is to be gone; yield whether it is. A folder that is removed by then is not."""
     try:
-        if gone := claimed(fd):
-            os.pwrite(fd, PACKING, 0)
+        fd = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        if gone := claimed(fd) and is_at(fd, folder / LOCK):
+            os.pwrite(fd, PACKING, 0)  # it stays: who gets the lock next takes it out
         yield gone
-        if gone:
-            os.ftruncate(fd, 0)
     finally:
         os.close(fd)

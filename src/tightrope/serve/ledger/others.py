@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import TypeAlias
 
+from tightrope.serve.ledger.journal import LOCK
 from tightrope.serve.ledger.totals import CHECKPOINT, Totals, read_totals
 
 GONE_NS = 60 * 10**9
@@ -25,7 +26,7 @@ class Others:
 
     def folders(self) -> list[Path]:
         """Return the folders of all that ever wrote here."""
-        return [path.parent for path in self._root.glob("*/lock") if path.parent != self._own]
+        return [path.parent for path in self._root.glob(f"*/{LOCK}") if path.parent != self._own]
 
     def read(self, now_ns: int, month_ns: int) -> None:
         """Read what was written since the last time; of a gateway that is gone, what came after its totals too.
