@@ -1,6 +1,7 @@
 """A pool in this process: right answers whatever is in the batch, exact costs, order, cancelling, failing, sleeping and waking."""
 
 import asyncio
+import gc
 import math
 import threading
 import time
@@ -20,6 +21,7 @@ from tightrope.serve.local.engines import Engines
 from tightrope.serve.local.loading import Found, Loaded
 from tightrope.serve.local.models import NoSession
 from tightrope.serve.local.pool import LocalPool
+from tightrope.serve.local.waiting import Ticket
 from tightrope.serve.records import Caller
 from tightrope.serve.refusals import Failed, Malformed, Unavailable, Unsupported
 from tightrope.serve.settings import LocalModel
@@ -401,7 +403,7 @@ def test_an_engine_goes_on_while_the_loop_is_busy(monkeypatch: pytest.MonkeyPatc
         model.gate.set()
         until = time.monotonic() + 20
         while len(model.batches) < 3 and time.monotonic() < until:  # the loop does nothing else meanwhile
-            time.sleep(0.001)  # noqa: ASYNC251 - on purpose
+            time.sleep(0.001)
         seen = list(model.batches)
         assert not any(task.done() for task in asked)
         await asyncio.gather(*asked)
@@ -552,3 +554,31 @@ def test_a_pool_without_a_model_answers_at_once_through_the_same_queue() -> None
         run(pool_of(None, "chat"), lambda pool: pool.answer(call((), "chat")))
     whole = {"x": np.arange(3.0)}
     assert run(pool_of(None, "infer"), lambda pool: pool.answer(call(whole, "infer"))).outputs is whole
+
+
+@pytest.mark.parametrize("how", ["answered", "given up"])
+def test_no_request_leaves_anything_to_the_garbage_collector(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    pool = pool_of(None)
+    model = gated(monkeypatch, pool)
+    model.gate.set()
+
+    async def ask(pool: LocalPool) -> int:
+        for turn in range(2):
+            tasks = [asyncio.create_task(pool.answer(call((f"{place} 10", f"{place}b 10")))) for place in range(50)]
+            await asyncio.sleep(0)
+            for task in tasks if how == "given up" else ():
+                task.cancel()
+            await asyncio.wait(tasks)
+            assert all(task.cancelled() == (how == "given up") for task in tasks)
+            del tasks
+            await asyncio.to_thread(lambda: None)
+            if turn == 0:
+                gc.collect()
+        found = [one for one in gc.get_objects() if isinstance(one, Ticket)]
+        return len(found)
+
+    gc.disable()
+    try:
+        assert run(pool, ask) <= 1  # the loop's last variable
+    finally:
+        gc.enable()

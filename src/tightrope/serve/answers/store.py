@@ -2,9 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from tightrope.policy.cache import is_fresh
@@ -17,9 +17,8 @@ ARRAY_BYTES = 150
 """Head of each further array."""
 
 
-@dataclass(slots=True, eq=False)
-class Kept:
-    """What was answered, and what it took."""
+class Kept(Struct, gc=False, eq=False):
+    """What was answered, and what it took: nothing that the garbage collector goes through, however many there are."""
 
     pool: str
     variant: str

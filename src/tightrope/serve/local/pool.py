@@ -254,6 +254,7 @@ class LocalPool:
             with self._lock:
                 self._take_out(ticket)
                 self._begun(ticket)
+        ticket.items = ()  # which know the ticket: nothing is left to the garbage collector
         self._load.in_flight -= 1
         self._settle()
 
