@@ -73,19 +73,34 @@ class OpenInference:
 
     def __init__(self) -> None:
         self.model = Described()
-        """What the pool's servers say of their model,"""
+        """What one of the pool's servers said last of the model,"""
         self.is_known = False
         """once one has said it."""
+
+    def learn(self, body: bytes) -> Described | None:
+        """Return what a server says of its model, which is from now on what the pool says; None where it says nothing that can be read."""
+        try:
+            self.model, self.is_known = described(body), True
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        return self.model
 
     def health_path(self, model: str) -> str:
         """Return where a server says whether the model is ready: Triton's and KServe's are ready themselves before, or without, it."""
         return f"{model_path(model)}/ready"
 
-    def ask(self, call: Call, model: str, *, binary: bool) -> Asked:
-        """Return the request for a call; raise ``Unsupported`` where the model does not take it."""
-        if self._is_ours(call):
-            return ours.ask(call, model)
-        tensors = self._texts(call.inputs) if isinstance(call.inputs, tuple) else call.inputs
+    def ask(self, call: Call, model: str, *, binary: bool, said: Described | None = None) -> Asked:
+        """Return the request for a call; raise ``Unsupported`` where the model does not take it.
+
+        ``said`` is what the server that is asked says of it, else it is what any of them said last: while they are exchanged for those
+        of a new version, each is asked in its own way.
+        """
+        said = said or self.model
+        tensors = call.inputs
+        if isinstance(tensors, tuple):
+            if said.platform == ours.PLATFORM:
+                return ours.ask(call, model)
+            tensors = _texts(tensors, said)
         path = f"{model_path(model)}/infer"
         named = [{"name": name} for name in call.parameters.get("outputs", ())]
         head: dict[str, object] = {"id": call.identity}  # Triton names the request by it, some of KServe's models want one
@@ -93,9 +108,9 @@ class OpenInference:
             head["outputs"] = named
         return _as_bytes(path, tensors, head) if binary else _as_json(path, tensors, head)
 
-    def answer(self, call: Call, asked: Asked, whole: Whole, reply: Reply) -> None:  # noqa: ARG002 - the shape of a dialect
+    def answer(self, call: Call, asked: Asked, whole: Whole, reply: Reply) -> None:
         """Fill a reply with the tensors of an answer; raise ``UpstreamFailed`` where they are not what they say to be."""
-        if self._is_ours(call):
+        if ours.is_asked(asked):
             ours.answer(call, whole, reply)
             return
         tensors = decode(whole.body, whole.headers)
@@ -119,22 +134,6 @@ class OpenInference:
         """Return whether a server says that it is ready; Triton says 400 where it is not."""
         return status < 300
 
-    def _is_ours(self, call: Call) -> bool:
-        """Return whether texts go to an engine of our own."""
-        return self.is_ours and isinstance(call.inputs, tuple)
-
-    def _texts(self, texts: tuple[str, ...]) -> Tensors:
-        """Return the tensor of texts that the model takes."""
-        if not self.model.inputs:
-            msg = "the model's server does not say which tensors it takes, so no texts can be sent to it"
-            raise Unsupported(msg)
-        taken = [item for item in self.model.inputs if item.datatype == "BYTES"]
-        if len(self.model.inputs) != 1 or len(taken) != 1:
-            msg = "the model's server does not take texts: it has no single input of type BYTES"
-            raise Unsupported(msg)
-        column = np.array([text.encode() for text in texts], dtype=object)
-        return {taken[0].name: column.reshape(-1, 1) if len(taken[0].shape) > 1 else column}
-
     def _rows(self, tensors: Tensors, rows: int) -> tuple[NDArray[Any], ...]:
         """Return float32[dimensions] of each text: the first output of numbers with a row for each."""
         for item in tensors.values():
@@ -145,6 +144,19 @@ class OpenInference:
 
 
 # ----------------------------------------------------------------------------------------------------------------- requests
+
+
+def _texts(texts: tuple[str, ...], said: Described) -> Tensors:
+    """Return the tensor of texts that a model takes."""
+    if not said.inputs:
+        msg = "the model's server does not say which tensors it takes, so no texts can be sent to it"
+        raise Unsupported(msg)
+    taken = [item for item in said.inputs if item.datatype == "BYTES"]
+    if len(said.inputs) != 1 or len(taken) != 1:
+        msg = "the model's server does not take texts: it has no single input of type BYTES"
+        raise Unsupported(msg)
+    column = np.array([text.encode() for text in texts], dtype=object)
+    return {taken[0].name: column.reshape(-1, 1) if len(taken[0].shape) > 1 else column}
 
 
 def model_path(model: str) -> str:

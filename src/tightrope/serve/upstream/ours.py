@@ -35,6 +35,11 @@ def ask(call: Call, model: str) -> Asked:
     return Asked("/v1/classify", _encode({"model": model, "input": call.inputs}))
 
 
+def is_asked(asked: Asked) -> bool:
+    """Return whether ``ask`` wrote a request: what has been said of the server since does not matter to its answer."""
+    return asked.path.startswith("/v1/")
+
+
 def answer(call: Call, whole: Whole, reply: Reply) -> None:
     """Fill a reply with vectors, or with labels and their probabilities; raise ``UpstreamFailed`` where it is neither."""
     if call.task == "embed":

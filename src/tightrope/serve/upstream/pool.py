@@ -11,6 +11,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
+from aiohttp import ClientError
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import ServedClass
@@ -32,6 +33,8 @@ from tightrope.serve.upstream.stream import Stream
 TASKS: dict[str, frozenset[Task]] = {"openai": frozenset({"chat", "embed"}), "oip": frozenset({"infer", "embed", "classify"})}
 """What servers can be asked by each protocol."""
 LEAST_HOLD_S = 30.0
+LEARN_S = 60.0
+"""A server of the Open Inference Protocol is asked again so often what its model takes: it may have another version now."""
 AGAIN_SHARE, AGAIN_LEAST = 0.2, 10
 """Requests that may be asked again, as a share of all, and how many at any time (as Finagle's and Linkerd's retry budgets)."""
 NUSD_PER_GB_BYTE = NUSD_PER_USD / 1e9
@@ -161,7 +164,7 @@ class UpstreamPool:
     def _write(self, call: Call, replica: Replica) -> Asked:
         """Return the request for a replica that has said what it takes; where it does not take this, its place is free again."""
         try:
-            return self._dialect.ask(call, self._model(call), binary=replica.takes_bytes)
+            return self._oip.ask(call, self._model(call), binary=replica.takes_bytes, said=replica.said)
         except BaseException:
             self._fleet.release(replica)
             raise
@@ -255,21 +258,29 @@ class UpstreamPool:
         path = self._upstream.health_path or self._dialect.health_path(self._upstream.model or self.pool.model)
         status, _ = await replica.get(path, self._key.headers, self._check_s)
         healthy = self._dialect.is_healthy(status)
-        if healthy and self._dialect is self._oip and not (replica.ready and self._oip.is_known):
-            await self._learn(replica)
+        old = not replica.ready or time.monotonic() > replica.learned_s + LEARN_S
+        if healthy and old and self._dialect is self._oip:
+            try:
+                await self._learn(replica)
+            except (ClientError, TimeoutError, OSError) as error:
+                if not (replica.ready or self._oip.is_known):
+                    raise
+                log.info("pool %s: %s does not say what its model takes: %r", self.pool.name, replica.name, error)
         return healthy
 
     async def _learn(self, replica: Replica) -> None:
-        """Ask a server of the Open Inference Protocol whether it takes bytes, and what the model's tensors are."""
+        """Ask a server of the Open Inference Protocol whether it takes bytes, and what the model takes; else what it said before holds."""
+        replica.learned_s = -inf
         status, body = await replica.get("/v2", self._key.headers, self._check_s)
         with suppress(msgspec.DecodeError, RecursionError):
             replica.takes_bytes = status == 200 and oip.server(body).takes_bytes
-        if not self._oip.is_known:
-            path = oip.model_path(self._upstream.model or self.pool.model)
-            status, body = await replica.get(path, self._key.headers, self._check_s)
-            with suppress(msgspec.DecodeError, RecursionError):
-                if status == 200:
-                    self._oip.model, self._oip.is_known = oip.described(body), True
+        path = oip.model_path(self._upstream.model or self.pool.model)
+        status, body = await replica.get(path, self._key.headers, self._check_s)
+        said = self._oip.learn(body) if status == 200 else None
+        if said is not None:
+            if replica.said not in (None, said):
+                log.info("pool %s: the model of %s has other tensors now", self.pool.name, replica.name)
+            replica.said, replica.learned_s = said, time.monotonic()
 
 
 def _checked(pool: ServedPool, task: Task) -> Upstream:

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from hashlib import blake2b
+from math import inf
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, StreamReader, TCPConnector
 from yarl import URL
 
 from tightrope.policy.route import expected_wait
 from tightrope.serve.settings import Upstream
+from tightrope.serve.upstream.oip import Described
 
 KEEP_ALIVE_S = 4.0
 """Less than the 5 s after which uvicorn, and so vLLM, closes an idle connection: a request must not meet one that closes."""
@@ -34,7 +36,11 @@ class Replica:
         """It may be asked; something listens there; it takes no more and goes when it is done."""
         self.was_ready = False
         self.takes_bytes = False
-        """Of the Open Inference Protocol: tensors as bytes."""
+        """Of the Open Inference Protocol: tensors as bytes,"""
+        self.said: Described | None = None
+        """what it says of its model, None where it has not,"""
+        self.learned_s = -inf
+        """and when it said so."""
         self.rests_until_s = 0.0
         """It is not asked before then,"""
         self.told: int = 0
