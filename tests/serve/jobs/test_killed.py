@@ -63,7 +63,7 @@ async def check(queue: Queue, batch: Batch, count: int = COUNT) -> None:
     """Check that a batch's result is whole, once, and in order."""
     batch = await queue.batches.get(batch.tenant, batch.id)
     assert (batch.status, batch.total, batch.completed + batch.failed) == ("completed", count, count)
-    assert (batch.input_tokens, batch.output_tokens, batch.uncounted) == (3 * count, 2 * count, 0)
+    assert (batch.input_tokens, batch.output_tokens, batch.counted) == (3 * count, 2 * count, batch.completed)
     answered, failed = await read(queue, "acme", batch.output_file), await read(queue, "acme", batch.error_file)
     assert ids(answered) == [name for name in numbered(count) if not name.endswith("7")]
     assert ids(failed) == [name for name in numbered(count) if name.endswith("7")]

@@ -213,8 +213,23 @@ def test_tokens_are_not_known_where_an_answer_does_not_say_them(url: str) -> Non
     on(url, test)
 
 
+def test_tokens_are_not_known_where_a_gateway_of_an_earlier_version_did_a_part(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        batch = await put_batch(queue, 2)
+        one, _ = await queue.items.claim(batch.id, "a", 2, NOW)
+        await queue.items.record(batch.id, [right(one, batch, chat(10, 5))], NOW)
+
+        async def earlier(tx: Statements) -> None:
+            await tx.rows("UPDATE tightrope_batches SET completed = completed + 1 WHERE id = $1", batch.id)
+
+        await queue.database.write(earlier)
+        assert (await queue.batches.get("acme", batch.id)).shown()["usage"] is None
+
+    on(url, test)
+
+
 def test_a_queue_of_an_earlier_version_is_taken_on(url: str) -> None:
-    added = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "uncounted")
+    added = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "counted")
 
     async def back(tx: Statements) -> None:
         for table, names in (("tightrope_batches", (*added, "once", "asked")), ("tightrope_files", ("once", "asked"))):

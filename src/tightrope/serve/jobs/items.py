@@ -67,8 +67,8 @@ class Items:
             new = await tx.each(_RECORD, rows)
             answered, failed = ([size for _, state, size in new if state == which] for which in (ANSWERED, FAILED))
             first = {result.line: result for result in reversed(results)}
-            used, uncounted = _used([first[line] for line, *_ in new])
-            await tx.rows(_COUNT, batch_id, len(answered), len(failed), sum(answered), sum(failed), *used, uncounted)
+            used, counted = _used([first[line] for line, *_ in new])
+            await tx.rows(_COUNT, batch_id, len(answered), len(failed), sum(answered), sum(failed), *used, counted)
             await end_if_done(tx, batch_id, now_s)
             return len(new)
 
@@ -114,10 +114,10 @@ class Items:
 
 
 def _used(results: Iterable[Result]) -> tuple[list[int], int]:
-    """Return the tokens that results took, and how many of the answers do not say."""
+    """Return the tokens that results took, and how many of the answers say so."""
     said = [result.tokens for result in results if result.tokens is not None]
     sums = [sum(counts) for counts in zip(*said, strict=True)] or [0] * len(Tokens._fields)
-    return sums, sum(result.answered and result.tokens is None for result in results)
+    return sums, sum(result.answered and result.tokens is not None for result in results)
 
 
 _COLUMNS = "line, custom_id, start, size, tries, last_status"
@@ -136,4 +136,4 @@ _DEAD = f"""WITH alive AS (SELECT id FROM tightrope_holders WHERE until_s >= $1)
     UNION SELECT holder FROM tightrope_batches WHERE finished_s IS NULL AND holder NOT IN (SELECT id FROM alive)"""
 _COUNT = """UPDATE tightrope_batches SET completed = completed + $2, failed = failed + $3, output_bytes = output_bytes + $4,
     error_bytes = error_bytes + $5, input_tokens = input_tokens + $6, cached_tokens = cached_tokens + $7,
-    output_tokens = output_tokens + $8, reasoning_tokens = reasoning_tokens + $9, uncounted = uncounted + $10 WHERE id = $1"""
+    output_tokens = output_tokens + $8, reasoning_tokens = reasoning_tokens + $9, counted = counted + $10 WHERE id = $1"""

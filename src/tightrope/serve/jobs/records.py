@@ -110,8 +110,8 @@ class Batch:
     output_tokens: int = 0
     reasoning_tokens: int = 0
     """Of the output, what is not shown."""
-    uncounted: int = 0
-    """Items in the output file whose answer does not say its tokens."""
+    counted: int = 0
+    """Items in the output file whose answer says its tokens: what a gateway of an earlier version writes down is none of them."""
     once: str | None = None
     """Hash of the key of the request that made it,"""
     asked: str | None = None
@@ -145,7 +145,7 @@ class Batch:
 
     def _usage(self) -> dict[str, Any] | None:
         """Return OpenAI's usage of a batch, of the items that are done; None where one of them does not say its tokens."""
-        if self.uncounted:
+        if self.counted < self.completed:
             return None
         return {
             "input_tokens": self.input_tokens,

@@ -29,7 +29,7 @@ TABLES = (
         errors TEXT NOT NULL, total BIGINT NOT NULL, completed BIGINT NOT NULL, failed BIGINT NOT NULL, output_bytes BIGINT NOT NULL,
         error_bytes BIGINT NOT NULL, output_file TEXT, error_file TEXT, holder TEXT, finished_s DOUBLE PRECISION,
         input_tokens BIGINT NOT NULL DEFAULT 0, cached_tokens BIGINT NOT NULL DEFAULT 0, output_tokens BIGINT NOT NULL DEFAULT 0,
-        reasoning_tokens BIGINT NOT NULL DEFAULT 0, uncounted BIGINT NOT NULL DEFAULT 0, once TEXT, asked TEXT)""",
+        reasoning_tokens BIGINT NOT NULL DEFAULT 0, counted BIGINT NOT NULL DEFAULT 0, once TEXT, asked TEXT)""",
     "CREATE INDEX IF NOT EXISTS tightrope_batches_of ON tightrope_batches (tenant, id)",
     "CREATE INDEX IF NOT EXISTS tightrope_batches_open ON tightrope_batches (due_s) WHERE finished_s IS NULL",
     "CREATE UNIQUE INDEX IF NOT EXISTS tightrope_batches_once ON tightrope_batches (tenant, once)",
@@ -47,9 +47,8 @@ STEPS = MappingProxyType(
         1: (
             *(
                 f"ALTER TABLE tightrope_batches ADD COLUMN {name} BIGINT NOT NULL DEFAULT 0"
-                for name in ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "uncounted")
+                for name in ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "counted")
             ),
-            "UPDATE tightrope_batches SET uncounted = completed",
             *(
                 f"ALTER TABLE {table} ADD COLUMN {name} TEXT"
                 for table in ("tightrope_files", "tightrope_batches")
