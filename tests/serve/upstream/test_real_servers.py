@@ -1,4 +1,4 @@
-"""What real servers answered, as it was recorded (``recorded/``): Triton, KServe, MLServer and vLLM."""
+"""What real servers answered, as it was recorded (``recorded/``): Triton, KServe, MLServer, vLLM and ``transformers serve``."""
 
 import json
 from binascii import a2b_base64
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from aiohttp import web
-from upstream_stand_in import Server, bench, call, read, said, until, within
+from upstream_stand_in import Server, bench, call, read, said, sse, streams, token, until, within
 
 from tightrope.serve.records import Signature, TensorSpec
-from tightrope.serve.refusals import Malformed, Unsupported, UpstreamFailed
+from tightrope.serve.refusals import Malformed, Unavailable, Unsupported, UpstreamFailed
 from tightrope.serve.upstream.asked import error_of
 from tightrope.serve.upstream.oip import OpenInference
 
@@ -147,12 +147,22 @@ def test_a_model_that_was_unloaded_is_asked_for_elsewhere() -> None:
     within(work())
 
 
-# ------------------------------------------------------------------------------------------------------------------------- vLLM
+def test_a_full_queue_of_triton_is_said_to_be_busy() -> None:
+    async def work() -> None:
+        async with bench(open_inference("triton", "full queue"), task="infer", api="oip", model="mul") as on:
+            with pytest.raises(Unavailable, match="take no more requests now") as caught:
+                await on.ask(task="infer", inputs={"x": X})
+            assert caught.value.retry_after_s == 1.0
+
+    within(work())
 
 
-def chat_server(*asked: str) -> Server:
-    """Return a stand-in that answers as vLLM did to these, in turn."""
-    known = answers("vllm")
+# ------------------------------------------------------------------------------------------------ vLLM and `transformers serve`
+
+
+def chat_server(*asked: str, of: str = "vllm") -> Server:
+    """Return a stand-in that answers as a server did to these, in turn."""
+    known = answers(of)
 
     def handler(name: str) -> Any:
         async def answer(_: web.Request) -> web.StreamResponse:
@@ -175,6 +185,62 @@ def test_a_chat_of_vllm() -> None:
             assert events[-1] == b"[DONE]"
             assert not any("usage" in event for event in events[:-1])
             assert (reply.input_tokens, reply.output_tokens, reply.tokens_estimated) == (4, 4, False)
+
+    within(work())
+
+
+def test_a_stream_of_transformers_serve_has_no_event_that_ends_it() -> None:
+    async def work() -> None:
+        async with bench(chat_server("stream", of="transformers"), model="tiny") as on:
+            for _ in range(5):
+                reply = await on.ask(stream=True)
+                events = said(await read(reply))
+                assert [event["model"] for event in events[:-1]] == ["mine"] * 3
+                assert events[-2]["choices"][0]["finish_reason"] == "length"
+                assert events[-1] == b"[DONE]"
+                assert reply.raw is not None
+                assert (reply.raw.status, reply.input_tokens, reply.output_tokens) == (200, 4, 4)
+
+    within(work())
+
+
+@pytest.mark.parametrize("kept", [1, 2], ids=["no-word", "words"])
+def test_a_stream_that_ends_before_it_says_why_is_broken(kept: int) -> None:
+    whole = body_of(answers("transformers")["stream"])
+    cut = b"".join(event + b"\n\n" for event in whole.split(b"\n\n")[:kept])
+
+    async def work() -> None:
+        async with bench(Server([streams(cut)]), model="tiny") as on:
+            reply = await on.ask(stream=True)
+            assert said(await read(reply))[-1]["error"]["code"] == "upstream_failed"
+            assert reply.raw is not None
+            assert reply.raw.status == 502
+
+    within(work())
+
+
+def test_an_error_in_a_stream_is_no_end_of_it() -> None:
+    events = [token("Hi"), {"choices": [{"delta": {}, "finish_reason": "stop"}]}, {"error": {"message": "lost"}}]
+
+    async def work() -> None:
+        async with bench(Server([streams(sse(*events))])) as on:
+            reply = await on.ask(stream=True)
+            assert said(await read(reply))[-1] == events[-1]
+            assert reply.raw is not None
+            assert reply.raw.status == 502
+
+    within(work())
+
+
+def test_a_path_that_a_server_does_not_have_is_logged() -> None:
+    """As of Infinity without ``--url-prefix /v1``."""
+
+    async def work() -> None:
+        async with bench(chat_server("unknown model"), model="tiny") as on:
+            with pytest.raises(UpstreamFailed) as caught:
+                await on.ask()
+            assert caught.value.message == "the model's server answered with 404"
+            assert caught.value.logged == "the model's server answered with 404 to /v1/chat/completions"
 
     within(work())
 

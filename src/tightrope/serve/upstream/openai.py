@@ -204,11 +204,16 @@ class ChatEvents:
         self._hides, self._prompt_bytes = asked.hides_usage, len(asked.body)
         self._usage: Usage | None = None
         self._pieces = 0
+        self._last = self._before = b""
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what is to be passed on of whole events; raise ``ValueError`` where one is too long."""
         events = self._splitter.feed(chunk)
         return b"".join([self._event(event) for event in events])
+
+    def is_whole(self) -> bool:
+        """Return whether the answer is whole where no event said so: its last part says why it ends, or the last but that of the tokens."""
+        return not self.failed and any(_says_why(data) for data in (self._last, self._before))
 
     def note(self, reply: Reply) -> None:
         """Note the tokens in a reply: where the server did not get to say them, an event each."""
@@ -224,6 +229,7 @@ class ChatEvents:
             return event
         if not data:
             return event
+        self._before, self._last = self._last, data
         self.failed = self.failed or data.startswith(FAILED)
         says_usage = b'"usage"' in data and not any(null in data for null in NO_USAGE)
         if says_usage or not self.has_token:
@@ -257,6 +263,14 @@ class ChatEvents:
             return event
         fields["model"] = msgspec.Raw(self._name)
         return event.replace(data, _encode(fields), 1)
+
+
+def _says_why(data: bytes) -> bool:
+    """Return whether an event says why an answer ends."""
+    try:
+        return any(choice.get("finish_reason") for choice in _chunk.decode(data).choices)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
 
 
 def _has_token(choices: list[dict[str, Any]]) -> bool:

@@ -32,7 +32,8 @@ BUSY = frozenset({502, 503, 504})
 DOUBTFUL = frozenset({404, 500})
 """The request's own fault, or the server's: an engine that has died, a model that is not loaded there. A check tells."""
 UNASKED_REST_S = 1.0
-"""Where a server turns a request away with 429 and does not say for how long."""
+"""Where a server turns a request away with 429 or 503 (Triton, whose queue is full) and does not say for how long."""
+TAKE_NO_MORE = "the model's servers take no more requests now"
 ERROR_BYTES = 64 * 1024
 EVENT_STREAM = "text/event-stream"
 
@@ -199,16 +200,19 @@ class Sender:
         if status == 429 or (status == 503 and after_s is not None):
             self._fleet.told(replica, status, UNASKED_REST_S if after_s is None else after_s)
             kind = TooMany if status == 429 else Unavailable
-            said = "the model's servers take no more requests now"
-            return Failure(kind(said, retry_after_s=after_s or UNASKED_REST_S, reason="upstream_busy"), "elsewhere")
+            return Failure(kind(TAKE_NO_MORE, retry_after_s=after_s or UNASKED_REST_S, reason="upstream_busy"), "elsewhere")
         busy = status in BUSY
         if status >= 500:
             self._fleet.failure(replica, str(status), rest=busy)
         lost = busy or (status in DOUBTFUL and not await self._fleet.is_well(replica))
         again: Again = "elsewhere" if lost else "never"
+        if status == 503:
+            return Failure(Unavailable(TAKE_NO_MORE, retry_after_s=UNASKED_REST_S, reason="upstream_busy"), again)
         if status >= 500:
             return Failure(UpstreamFailed(f"the model's server failed with {status}"), again)
-        return Failure(UpstreamFailed(f"the model's server answered with {status}", reason=f"status_{status}"), again)
+        refusal = UpstreamFailed(f"the model's server answered with {status}", reason=f"status_{status}")
+        refusal.logged = f"{refusal.message} to {response.url.path}"
+        return Failure(refusal, again)
 
     def _in_our_words(self, message: str, name: str) -> str:
         """Return a server's message with the client's name of the model in place of its own, where that stands alone."""

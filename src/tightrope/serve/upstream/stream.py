@@ -11,6 +11,7 @@ from tightrope.serve.upstream.send import Got
 
 TAIL_BYTES, TAIL_S = 64 * 1024, 1.0
 """After the event that ends an answer, what may still come and for how long, for its connection to be used again."""
+ENDS = b"data: [DONE]\n\n"
 BROKEN = (
     b'data: {"error":{"message":"the model\'s server broke off before the answer was whole","type":"upstream_failed",'
     b'"param":null,"code":"upstream_failed"}}\n\n'
@@ -61,7 +62,7 @@ class Stream:
             return b""
         chunk, self._chunk = self._chunk or await self._response.content.readany(), b""
         if not chunk:
-            return self._broken()
+            return self._unsaid()
         had_token = self._events.has_token
         out = self._events.feed(chunk)
         if self._events.has_token and not had_token:
@@ -76,6 +77,13 @@ class Stream:
                 while left > 0 and (part := await self._response.content.readany()):
                     left -= len(part)
         self._close(fine=True)
+
+    def _unsaid(self) -> bytes:
+        """End where the server has, without the event that says so: ``transformers serve`` sends none."""
+        if not self._events.is_whole():
+            return self._broken()
+        self._close(fine=True)
+        return ENDS
 
     def _broken(self) -> bytes:
         """End with an event that says that the answer is not whole."""
