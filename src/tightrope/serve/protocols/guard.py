@@ -218,8 +218,7 @@ class Guarded(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Let go of what was answered."""
         running: Any = self._running
-        if running is not None:
-            self.held.let_go(running.scope)
+        self.held.size -= running.scope.pop(HELD, 0)
         super().on_response_complete()
 
     def _check_length(self) -> None:
