@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from tightrope.perf.compress.cascade import margins
 from tightrope.policy import admit, cache, route
-from tightrope.policy.admit import bucket_level, bucket_wait_s, is_owed_a_place, may_enter, next_patience, queue_room
+from tightrope.policy.admit import (
+    MOST_SPREAD_S,
+    RETRIED_S,
+    bucket_level,
+    bucket_wait_s,
+    come_back_s,
+    is_owed_a_place,
+    may_enter,
+    next_patience,
+    queue_room,
+)
 from tightrope.policy.cache import is_checked
 from tightrope.policy.route import cheapest, goes_on, margin_of
 
@@ -27,6 +37,7 @@ POINT_TWO = np.array([0.1, 0.9]), np.array([0.9, 1.0]), np.array([0.0, 0.5])
         (admit.is_owed_a_place, (1, 3, 7, 6.0)),
         (admit.bucket_level, (0.5, 2.0, 3.0, 0.25)),
         (admit.bucket_wait_s, (0.5, 2.0)),
+        (admit.come_back_s, (6.2, 0.5)),
         (cache.is_checked, (99, 0.01)),
         (route.margin_of, (np.array([0.5, 0.2, 0.3], dtype=np.float32),)),
         (route.goes_on, (0.2, 0.3)),
@@ -126,3 +137,22 @@ def test_the_cheapest_is_good_enough_in_time_and_no_other_is_better(
         assert found in in_time
         known = [usd[index] for index in in_time if not np.isnan(usd[index])]
         assert usd[found] == min(known) if known else np.isnan(usd[found])
+
+
+@given(st.floats(0.0, 1e7), st.floats(0.0, 1.0, exclude_max=True))
+def test_nobody_is_told_to_come_back_too_soon_or_much_too_late(needed_s: float, draw: float) -> None:
+    seconds, exact_s = come_back_s(needed_s, draw)
+    for told_s in (seconds, exact_s):
+        assert max(1.0, needed_s) <= told_s <= max(1.0, needed_s) + min(MOST_SPREAD_S, max(1.0, 0.5 * needed_s)) + 1.0
+        assert told_s <= RETRIED_S or needed_s > RETRIED_S
+
+
+@pytest.mark.parametrize(
+    ("needed_s", "seconds"),
+    [(0.1, {1, 2}), (6.0, {6, 7, 8, 9}), (59.0, {59, 60}), (4e6, {*range(4_000_000, 4_000_181)})],
+    ids=["at once", "soon", "as long as is waited", "next month"],
+)
+def test_those_told_together_do_not_come_back_together(needed_s: float, seconds: set[int]) -> None:
+    told = [come_back_s(needed_s, draw / 10_000)[0] for draw in range(10_000)]
+    assert set(told) == seconds
+    assert max(told.count(second) for second in seconds) <= 1.1 * len(told) / len(seconds)

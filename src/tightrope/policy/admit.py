@@ -9,6 +9,11 @@ DEFAULT_SHARE = 0.5
 PATIENCE_STEP = 0.02
 """What one late answer takes off the patience."""
 LEAST_PATIENCE = 1 / 64
+SPREAD_SHARE = 0.5
+"""Of the time that a client must stay away, what is added at most so that those refused together do not all come back together."""
+LEAST_SPREAD_S, MOST_SPREAD_S = 1.0, 180.0
+RETRIED_S = 60.0
+"""Clients that ask again by themselves wait so long and no longer (OpenAI's: 60 s, in newer versions 120 s)."""
 
 
 def may_enter(ahead: int, requests_per_s: float, shed_wait_s: float) -> bool:
@@ -101,3 +106,21 @@ def bucket_wait_s(level: float, requests_per_s: float) -> float:
     (0.25, 0.0)
     """
     return max(0.0, (1.0 - level) / requests_per_s)
+
+
+def come_back_s(needed_s: float, draw: float) -> tuple[int, float]:
+    """Return when a client is told to come back: in whole seconds, and exactly, where that can be said; never sooner than is needed.
+
+    ``draw``, uniform from 0 to below 1, spreads it over up to half as long again, 1 s at least and 3 min at most; a wait that clients
+    take upon themselves stays one.
+
+    >>> come_back_s(0.2, 0.0), come_back_s(0.2, 0.5), come_back_s(6.2, 0.99)
+    ((1, 1.0), (2, 1.5), (10, 9.269))
+    >>> come_back_s(50.0, 0.99), come_back_s(86_400.0, 0.5)
+    ((60, 59.9), (86490, 86490.0))
+    """
+    least_s = max(1.0, needed_s)
+    spread_s = min(MOST_SPREAD_S, max(LEAST_SPREAD_S, SPREAD_SHARE * least_s))
+    if least_s <= RETRIED_S:
+        spread_s = min(spread_s, RETRIED_S - least_s)
+    return math.ceil(least_s) + math.floor(draw * (1 + math.floor(spread_s))), least_s + draw * spread_s

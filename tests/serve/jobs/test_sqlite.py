@@ -128,7 +128,7 @@ def test_a_client_is_told_of_a_full_disk(tmp_path: Path) -> None:
             with pytest.raises(openai.APIStatusError, match="disk is full") as refused:
                 client.files.create(file=b"x" * 3_000_000, purpose="batch")
             assert refused.value.status_code == 503
-            assert refused.value.response.headers["retry-after"] == "5"
+            assert refused.value.response.headers["retry-after"] in {"5", "6", "7"}
             connection.execute("PRAGMA max_page_count = 1000000")
             assert client.files.create(file=b"x" * 3_000_000, purpose="batch").bytes == 3_000_000
 

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from tightrope.serve.app import App, authenticator
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.routes import Routes
+from tightrope.serve.protocols import http
 from tightrope.serve.protocols.openapi import described
 from tightrope.serve.refusals import Conflict
 
@@ -88,6 +89,25 @@ def test_refusals_are_openai_s(method: str, path: str, status: int, error: str) 
 )
 def test_refusals_of_v2_are_its_own(method: str, path: str, status: int, error: str) -> None:
     assert got(path, method=method) == (status, {"error": error})
+
+
+@pytest.mark.parametrize(
+    ("model", "draw", "told"),
+    [
+        ("busy", 0.0, ("7", "6200", None)),
+        ("busy", 0.999, ("10", "9297", None)),
+        ("spent", 0.0, ("86400", "86400000", "false")),
+        ("spent", 0.999, ("86580", "86579820", "false")),
+    ],
+    ids=["first", "last", "next month", "a little later"],
+)
+def test_those_refused_together_are_told_to_come_back_apart(
+    monkeypatch: pytest.MonkeyPatch, model: str, draw: float, told: tuple[str | None, ...]
+) -> None:
+    monkeypatch.setattr(http, "draw", lambda: draw)
+    found = ask(APP, "POST", "/v1/embeddings", b'{"model":"%b","input":"x"}' % model.encode())
+    assert found.status == 429
+    assert tuple(found.headers.get(name) for name in ("retry-after", "retry-after-ms", "x-should-retry")) == told
 
 
 def test_routes_of_others_are_served_and_their_refusals_told(caplog: pytest.LogCaptureFixture) -> None:

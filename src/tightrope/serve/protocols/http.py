@@ -4,6 +4,8 @@ import asyncio
 import functools
 import itertools
 import logging
+import math
+import random
 import re
 import secrets
 import time
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from tightrope.policy.admit import RETRIED_S, come_back_s
 from tightrope.serve.access.keys import allow
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols.held import FULL, full
@@ -52,6 +55,8 @@ JSON = b"application/json"
 NONE: Mapping[Any, Any] = MappingProxyType({})
 PROCESS, COUNTER = f"req-{secrets.token_hex(6)}-", itertools.count(1)
 
+draw: Callable[[], float] = random.random
+"""Spreads the clients that are told to come back."""
 log = logging.getLogger("tightrope.serve")
 
 
@@ -289,17 +294,19 @@ async def send_refusal(
 
 
 def refusal_headers(refusal: Refusal) -> list[Header]:
-    """Return when to come back, in whole seconds, and for OpenAI's clients whether at once is of use."""
+    """Return when to come back, spread so that not all do at once; in whole seconds, and for OpenAI's clients in milliseconds.
+
+    These are also told whether to ask again by themselves is of use.
+    """
     headers: list[Header] = []
     if refusal.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if refusal.retry_after_s is not None:
-        seconds = max(1, -int(-refusal.retry_after_s // 1))
-        headers.append((b"retry-after", b"%d" % seconds))
-        if seconds > 60:
+    needed_s = refusal.retry_after_s
+    if needed_s is not None or refusal.status in {429, 503}:
+        seconds, exact_s = come_back_s(needed_s or 1.0, draw())
+        headers += [(b"retry-after", b"%d" % seconds), (b"retry-after-ms", b"%d" % math.ceil(1000.0 * exact_s))]
+        if (needed_s or 1.0) > RETRIED_S:
             headers.append((b"x-should-retry", b"false"))
-    elif refusal.status in {429, 503}:
-        headers.append((b"retry-after", b"1"))
     return headers
 
 
