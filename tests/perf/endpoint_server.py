@@ -178,6 +178,14 @@ class Server:
     front_s: float = 0.0
     asked: int = 0
     key: str = ""
+    per_word: int = 1
+    """Tokens of a word."""
+    info: dict[str, Any] = field(default_factory=dict)
+    """What it says by ``/server_info``, as SGLang does."""
+    half_letters: bool = False
+    """The last token has no text, since it is half a letter: as of vLLM."""
+    done: bool = True
+    """Ends a stream with ``[DONE]``, which ``transformers serve`` does not."""
 
     async def generate(self, request: web.Request) -> web.StreamResponse:
         """Stream one answer."""
@@ -187,7 +195,9 @@ class Server:
         body = await request.json()
         chat = "messages" in body
         text = body["messages"][0]["content"] if chat else body["prompt"]
-        prompt = len(text.split()) + (self.fixed if chat else 0)
+        prompt = self.per_word * len(text.split()) + (self.fixed if chat else 0)
+        if self.context_tokens and prompt + body["max_tokens"] > self.context_tokens:
+            return web.json_response({"error": {"message": "too long"}}, status=400)
         await asyncio.sleep(self.front_s)
         work = self.engine.submit(prompt, body["max_tokens"])
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
@@ -195,10 +205,11 @@ class Server:
         if chat:
             await answer.write(event({"choices": [{"delta": {"role": "assistant", "content": ""}}]}))
         while (token := await work.queue.get()) is not None:
-            piece = {"delta": {"content": f" {token}"}} if chat else {"text": f" {token}"}
+            said = "" if self.half_letters and not work.left else f" {token}"
+            piece = {"delta": {"content": said}} if chat else {"text": said}
             await answer.write(event({"choices": [{"index": 0, **piece, "finish_reason": None if work.left else "length"}]}))
         usage = {"prompt_tokens": prompt, "completion_tokens": work.written}
-        await answer.write(event({"choices": [], "usage": usage}) + b"data: [DONE]\n\n")
+        await answer.write(event({"choices": [], "usage": usage}) + (b"data: [DONE]\n\n" if self.done else b""))
         return answer
 
     async def listed(self, _: web.Request) -> web.Response:
@@ -210,9 +221,14 @@ class Server:
         """Show metrics, where there are some."""
         return web.Response(text=self.metrics, status=200 if self.metrics else 404)
 
+    async def says(self, _: web.Request) -> web.Response:
+        """Say what it was started with, where it says that."""
+        return web.json_response(self.info, status=200 if self.info else 404)
+
     def app(self) -> web.Application:
         """Return the server's paths."""
         app = web.Application(client_max_size=1 << 26)
+        app.router.add_get("/server_info", self.says)
         app.router.add_post("/v1/completions", self.generate)
         app.router.add_post("/v1/chat/completions", self.generate)
         app.router.add_get("/v1/models", self.listed)

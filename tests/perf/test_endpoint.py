@@ -21,10 +21,13 @@ from tightrope.cli import app
 from tightrope.cli.endpoint import check_trial, replay_trial
 from tightrope.demand.schema import ProfileEntry
 from tightrope.perf.endpoint import measure
+from tightrope.perf.endpoint.client import Stream, connect
 from tightrope.perf.endpoint.entry import Wanted, profile_of, workload_entry
-from tightrope.perf.endpoint.experiments import Asked
+from tightrope.perf.endpoint.experiments import Asked, Lab
 from tightrope.perf.endpoint.measure import TokenMeasured, measure_tokens
+from tightrope.perf.endpoint.prompts import Prompts
 from tightrope.perf.endpoint.rising import Ramp
+from tightrope.perf.endpoint.said import Said, ask_server
 from tightrope.perf.endpoint.target import Limits, Target, parse_target
 
 SMALL = TokenEngine(0.004, 0.02, 1e-4, 4e-7, 20_000, 16, 512, 0.0)
@@ -108,6 +111,41 @@ def test_what_a_server_says_is_taken_and_named() -> None:
     assert server.engine.preempted == 0
     profile = profile_of(found, Wanted("m/v", "g5.xlarge", 90.0, date(2026, 1, 2)))
     assert "KV cache stated by the server" in profile.provenance.note
+
+
+def test_what_sglang_says_is_taken() -> None:
+    info = {"max_total_num_tokens": 20_000, "max_running_requests": 16, "chunked_prefill_size": -1}
+
+    async def ask() -> Said:
+        async with served(Server(Engine(SMALL), info=info).app()) as url, connect(parse_target(url, "chat"), Limits()) as client:
+            return await ask_server(client)
+
+    found = run(ask())
+    assert (found.kv_capacity_tokens, found.max_sequences, found.chunk_tokens) == (20_000, 16, None)
+    assert found.sources["max_sequences"] == "/server_info"
+
+
+@pytest.mark.parametrize("api", ["completions", "chat"])
+@pytest.mark.parametrize("tokens", [1, 12], ids=["one", "twelve"])
+def test_a_last_token_without_text_is_counted_and_no_done_is_needed(api: str, tokens: int) -> None:
+    async def ask() -> Stream:
+        server = Server(Engine(SMALL), half_letters=True, done=False)
+        async with serving(server) as url, connect(parse_target(url, api, "model"), Limits()) as client:
+            return await client.generate("a few words", tokens)
+
+    stream = run(ask())
+    assert len(stream.token_s) == stream.output_tokens == tokens
+
+
+def test_the_prompts_that_show_how_words_count_fit_into_a_small_context() -> None:
+    async def learn() -> float:
+        server = Server(Engine(SMALL), context_tokens=1000, per_word=5)
+        async with serving(server) as url, connect(parse_target(url, "completions", "model"), Limits()) as client:
+            lab = Lab(client, Asked(), Prompts(np.random.default_rng(1)), lambda _: None, 1000)
+            await lab.calibrate()
+            return lab.prompts.per_word
+
+    assert run(learn()) == 5.0
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ class Batches:
     async def infer(self, request: web.Request) -> web.Response:
         """Answer tensors."""
         body = await request.json()
+        assert body["id"]
         for given in body["inputs"]:
             size = 1
             for axis in given["shape"]:

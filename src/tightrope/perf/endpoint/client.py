@@ -228,6 +228,8 @@ class _Reading:
         """Begin with nothing; so many tokens were asked for."""
         self.tokens = tokens
         self.token_s: list[float] = []
+        self.closed_s: float | None = None
+        """When the piece came that says why the answer ends, where it has no text: some servers send it with the last token."""
         self.usage: dict[str, Any] | None = None
         self.done = False
 
@@ -246,20 +248,26 @@ class _Reading:
         for choice in said.get("choices") or ():
             if _has_token(choice):
                 self.token_s.append(at_s)
+            elif choice.get("finish_reason"):
+                self.closed_s = at_s
+            self.done = self.done or bool(choice.get("finish_reason"))
         if len(self.token_s) > self.tokens + SPARE:
             raise FailedError(Kind.ENDLESS, f"{self.tokens} were asked for, {len(self.token_s)} have come")
 
     def stream(self, sent_s: float) -> Stream:
         """Return the whole answer; raise ``FailedError`` where it is not whole, or can not be counted."""
         if not self.done:
-            raise FailedError(Kind.CLOSED, f"after {len(self.token_s)} tokens, without [DONE]")
+            raise FailedError(Kind.CLOSED, f"after {len(self.token_s)} tokens, without saying why")
+        said = self.usage or {}
+        prompt, output = int(said.get("prompt_tokens", 0)), int(said.get("completion_tokens", 0))
+        if self.closed_s is not None and len(self.token_s) < output:  # half a letter: vLLM holds its text back
+            self.token_s.append(self.closed_s)
         if not self.token_s:
             raise FailedError(Kind.EMPTY)
         if self.usage is None:
             raise FailedError(
                 Kind.NO_USAGE, "the server does not say how many tokens a prompt has (stream_options.include_usage)"
             )
-        prompt, output = int(self.usage["prompt_tokens"]), int(self.usage["completion_tokens"])
         if output >= LEAST_MERGED and len(self.token_s) < MERGED * output:
             raise FailedError(Kind.LUMPS, f"{output} tokens in {len(self.token_s)} pieces")
         return Stream(sent_s, np.array(self.token_s), prompt, output)

@@ -75,8 +75,9 @@ class Lab:
                 raise
             self.client.exact_length = False
             first = await self.generate(CALIBRATION[0])
-        second = await self.generate(CALIBRATION[1])
-        per_word = (second.prompt_tokens - first.prompt_tokens) / (CALIBRATION[1] - CALIBRATION[0])
+        more = self._more_words(first.prompt_tokens)
+        second = await self.generate(more)
+        per_word = (second.prompt_tokens - first.prompt_tokens) / (more - CALIBRATION[0])
         if min(first.output_tokens, second.output_tokens) < CALIBRATION_TOKENS or per_word <= 0:
             msg = (
                 f"answers of {CALIBRATION_TOKENS} tokens were asked for and {first.output_tokens} and {second.output_tokens} came, "
@@ -84,6 +85,11 @@ class Lab:
             )
             raise InputError(msg, resolve="use a server that takes ignore_eos, as vLLM and SGLang do, and counts what it reads")
         self.prompts = replace(self.prompts, fixed=first.prompt_tokens - per_word * CALIBRATION[0], per_word=per_word)
+
+    def _more_words(self, first_tokens: int) -> int:
+        """Return the words of the longer prompt, so that it fits into the model's context by what the shorter one had."""
+        room = CALIBRATION[1] if self.context_tokens is None else int(0.5 * self.context_tokens / first_tokens * CALIBRATION[0])
+        return max(CALIBRATION[0] + 1, min(CALIBRATION[1], room))
 
     async def generate(self, words: int) -> Stream:
         """Return a short answer to so many words."""

@@ -204,7 +204,8 @@ async def _asker(client: Client, load: Load) -> Ask:
     inputs = await _inputs(client, dict(load.shapes))
 
     async def infer(batch: int) -> Answer:
-        return await client.ask({"inputs": [_filled(row, max(1, batch), random) for row in inputs]}, "outputs", 1)
+        named = {"id": f"measure-{client.sent}"}  # which some models of KServe want
+        return await client.ask({**named, "inputs": [_filled(row, max(1, batch), random) for row in inputs]}, "outputs", 1)
 
     return infer
 

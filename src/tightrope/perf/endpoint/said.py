@@ -23,6 +23,8 @@ class Said:
 
 UNKNOWN = {"status 400", "status 404", "status 405", "status 501"}
 """How servers answer on paths that they do not have."""
+SGLANG_PATHS = ("/server_info", "/get_server_info")
+"""As SGLang 0.5.23 has it, which still knows the second, and as it was before."""
 SGLANG = {
     "kv_capacity_tokens": "max_total_num_tokens",
     "max_sequences": "max_running_requests",
@@ -44,21 +46,30 @@ async def ask_server(client: Client) -> Said:
     found: dict[str, tuple[int, str]] = {}
     _keep(found, "context_tokens", row.get("max_model_len"), "/v1/models")
     _keep(found, "kv_capacity_tokens", vllm_cache_tokens(await _try(client, "/metrics")), "/metrics")
-    info = await _try(client, "/get_server_info")
-    for ours, theirs in SGLANG.items():
-        _keep(found, ours, _get(info, theirs, None), "/get_server_info")
+    for path in SGLANG_PATHS:
+        info = await _try(client, path)
+        for ours, theirs in SGLANG.items():
+            _keep(found, ours, _get(info, theirs, None), path)
+        if info is not None:
+            break
     return Said(model, **{key: value for key, (value, _) in found.items()}, sources={key: at for key, (_, at) in found.items()})
 
 
 def vllm_cache_tokens(metrics: object) -> int | None:
     """Return the tokens that vLLM's KV cache holds by its metrics; None where they do not say.
 
+    vLLM 0.32 says it (``kv_cache_size_tokens``), which is right too where layers differ in their blocks; before, it is reckoned.
+
     >>> vllm_cache_tokens('vllm:cache_config_info{block_size="16",num_gpu_blocks="2048",engine="0"} 1.0')
     32768
+    >>> vllm_cache_tokens('vllm:cache_config_info{block_size="16",kv_cache_size_tokens="30000",num_gpu_blocks="2048"} 1.0')
+    30000
     """
     lines = re.findall(r"^vllm:cache_config_info\{(.*)\}", metrics, re.MULTILINE) if isinstance(metrics, str) else []
     for labels in (dict(re.findall(r'(\w+)="([^"]*)"', line)) for line in lines):
-        block, blocks = labels.get("block_size", ""), labels.get("num_gpu_blocks", "")
+        stated, block, blocks = (labels.get(name, "") for name in ("kv_cache_size_tokens", "block_size", "num_gpu_blocks"))
+        if stated.isdigit():
+            return int(stated)
         if block.isdigit() and blocks.isdigit():
             return int(block) * int(blocks)
     return None
