@@ -72,7 +72,7 @@ def test_everything_can_be_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     [
         (("--name", "Web 1"), "--name: got 'Web 1', expected small letters"),
         (("--name", "a_b"), "--name: got 'a_b'"),
-        (("--scope", "root"), "--scope: got 'root', expected infer, batch, admin"),
+        (("--scope", "root"), "--scope: got 'root', expected infer, batch, metrics, admin"),
         (("--expires", "90"), "--expires: got '90', expected a number with one of the units"),
         (("--expires", "0d"), "--expires: got '0d', expected a second or more"),
         (("--expires", "-1d"), "--expires: got '-1d'"),

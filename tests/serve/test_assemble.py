@@ -1,13 +1,20 @@
 """The parts of a process as settings say them: how much work that can wait is taken, and which series there are."""
 
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from tests.serve.conftest import FakePool
+from tests.serve.protocols.front_door import asked
 
 from tightrope.base.plan import RoutingRule, ServedClass
 from tightrope.base.records import Deferral
-from tightrope.serve.assemble import _pairs, _room
+from tightrope.serve.access import keyfile
+from tightrope.serve.access.keyfile import Entry, create_key
+from tightrope.serve.assemble import _pairs, _room, assemble
 from tightrope.serve.jobs.service import MOST
 from tightrope.serve.settings import ServedModel, ServedPool, Settings
 
@@ -34,3 +41,25 @@ def test_only_classes_and_pools_that_meet_have_series() -> None:
     assert _pairs(settings) == [("now", "a"), ("now", "b"), ("later", "b")]
     planned = Settings("w", pools, models, (now, later), (RoutingRule("now", "b", 1.0, (1.0,)),))
     assert _pairs(planned) == [("now", "b"), ("later", "a"), ("later", "b")]
+
+
+def test_the_metrics_ask_for_a_key_where_the_settings_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyfile, "SCRYPT", (16, 8, 1))
+    keys = {}
+    for scope in ("infer", "metrics"):
+        stated = {"name": scope, "tenant": "t", "scopes": [scope], "created": datetime.now(UTC)}
+        _, keys[scope] = create_key(tmp_path / "keys.json", lambda made, s=stated: Entry.model_validate({**s, "scrypt": made}))
+    pools, models = (ServedPool("a", "m", "a"),), (ServedModel("m", "embed", ("a",)),)
+
+    async def run(*, metrics_key: bool) -> list[int]:
+        process = assemble(
+            Settings("w", pools, models, (ServedClass("c", (), 0.0),), keys=tmp_path / "keys.json", metrics_key=metrics_key)
+        )
+        try:
+            headers = [{}, *({"Authorization": f"Bearer {key}"} for key in keys.values())]
+            return [(await asked(process.app, "GET", "/metrics", headers=sent)).status for sent in headers]
+        finally:
+            await process.keys.stop()
+
+    assert asyncio.run(run(metrics_key=True)) == [401, 403, 200]
+    assert asyncio.run(run(metrics_key=False)) == [200, 200, 200]

@@ -151,6 +151,17 @@ def test_how_much_is_held_fits_one_body(file: Path, said: str, held_bytes: int) 
     assert load_settings(file, price).limits.held_bytes == held_bytes
 
 
+def test_metrics_ask_for_a_key_where_the_file_says_so(file: Path) -> None:
+    assert not load_settings(file, price).metrics_key
+    file.write_text(TEXT + "metrics: key\n", encoding="utf-8")
+    with pytest.raises(InputError, match="a key is asked for, and there are no keys"):
+        load_settings(file, price)
+    assert load_settings(file, price, keys=file).metrics_key
+    file.write_text(TEXT + "metrics: none\n", encoding="utf-8")
+    with pytest.raises(InputError, match="metrics"):
+        load_settings(file, price)
+
+
 def test_less_is_not_held_than_one_body_may_have(file: Path) -> None:
     file.write_text(re.sub("limits: .*", "limits: {held: 1 MiB}", TEXT), encoding="utf-8")
     with pytest.raises(InputError, match="expected held to be body at least"):

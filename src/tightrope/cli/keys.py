@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="API keys of a gateway: create, lis
 
 File = Annotated[Path, typer.Option("--file", metavar="KEYS.JSON", help="The file of keys, as serve.yaml names it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-SCOPES = ("infer", "batch", "admin")
+SCOPES = ("infer", "batch", "metrics", "admin")
 
 
 @app.command()
@@ -28,7 +28,7 @@ def create(
     tenant: Annotated[str, typer.Option(metavar="NAME", help="Whose key it is: budgets, limits and the ledger go by it.")],
     name: Annotated[str, typer.Option(metavar="NAME", help="Of the key; made from the tenant's where left out.")] = "",
     scope: Annotated[
-        list[str] | None, typer.Option(metavar="SCOPE", help="infer, batch or admin; infer and batch where left out.")
+        list[str] | None, typer.Option(metavar="SCOPE", help="infer, batch, metrics or admin; infer and batch where left out.")
     ] = None,
     traffic_class: Annotated[
         list[str] | None, typer.Option("--class", metavar="NAME", help="Class it may ask in, its own first; any where left out.")

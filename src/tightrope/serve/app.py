@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from tightrope.serve.access.keys import allow
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols import openai
 from tightrope.serve.protocols.held import Held
@@ -63,9 +64,18 @@ class App:
     """The application; ``routes`` are those of the work that can wait, and whatever else is served beside.
 
     ``held`` is where the server counts the bodies that it holds: it is told of the files that are written as they come.
+    ``metrics_key`` is whether ``/metrics`` wants a key that may read it.
     """
 
-    def __init__(self, gateway: GatewayLike, limits: Limits, routes: Sequence[BaseRoute] = (), held: Held | None = None) -> None:
+    def __init__(
+        self,
+        gateway: GatewayLike,
+        limits: Limits,
+        routes: Sequence[BaseRoute] = (),
+        held: Held | None = None,
+        *,
+        metrics_key: bool = False,
+    ) -> None:
         self.gateway, self.limits, self.held = gateway, limits, held
         self.leaving = False
         """Ask clients to connect anew, elsewhere: each answer closes its connection."""
@@ -74,7 +84,7 @@ class App:
         posted = [
             Route(path, self, methods=["POST"]) for path in (*self._endpoints, f"{MODEL}{VERSIONS}{INFER}", f"{MODEL}{INFER}")
         ]
-        self._rest = _starlette(gateway, [*routes, *posted])
+        self._rest = _starlette(_Rest(gateway, metrics_key=metrics_key), [*routes, *posted])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -112,9 +122,8 @@ def _closing(send: Send) -> Send:
 # ---------------------------------------------------------------------------------------------------------------------- the rest
 
 
-def _starlette(gateway: GatewayLike, more: Sequence[BaseRoute]) -> Starlette:
+def _starlette(asked: "_Rest", more: Sequence[BaseRoute]) -> Starlette:
     """Return what answers all but the hot paths."""
-    asked = _Rest(gateway)
     routes = [
         Route("/healthz", asked.live),
         Route("/readyz", asked.ready),
@@ -140,8 +149,8 @@ def _starlette(gateway: GatewayLike, more: Sequence[BaseRoute]) -> Starlette:
 class _Rest:
     """What is asked seldom."""
 
-    def __init__(self, gateway: GatewayLike) -> None:
-        self.gateway = gateway
+    def __init__(self, gateway: GatewayLike, *, metrics_key: bool) -> None:
+        self.gateway, self.metrics_key = gateway, metrics_key
         self.openapi_json = b""
 
     async def live(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
@@ -153,8 +162,12 @@ class _Rest:
         ready = self.gateway.ready()
         return _json({"ready": ready}, 200 if ready else 503)
 
-    async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
-        """Return the metrics."""
+    async def metrics(self, request: Request) -> Response:
+        """Return the metrics, where a key is asked for to who may read them."""
+        if self.metrics_key:
+            caller = await self._caller(request)
+            if "admin" not in caller.scopes:
+                allow(caller, "metrics")
         return Response(self.gateway.metrics.exposition(), media_type="text/plain; version=0.0.4")
 
     async def openapi(self, request: Request) -> Response:  # noqa: ARG002 - Starlette

@@ -85,7 +85,7 @@ def assemble(settings: Settings, clock: Callable[[], float] = time.monotonic) ->
     gateway.is_open = lambda: drain.ready
     routes = [drain.route(authenticate), *(jobs.routes(authenticate) if jobs else [])]
     held = Held(settings.limits.held_bytes)
-    app = App(gateway, settings.limits, routes, held)
+    app = App(gateway, settings.limits, routes, held, metrics_key=settings.metrics_key)
     metrics.watch(backends.values(), _Money(settings, metrics, meters, ledger).say)
     return Process(settings, gateway, backends, metrics, keys, app, drain, held, meters, jobs, ledger, traces)
 

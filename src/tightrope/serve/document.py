@@ -47,6 +47,7 @@ def load_settings(
     stated = validated(schema.ServeFile, document, REFERENCE)
     reader = _Reader(document, stated, path.parent, find_price)
     reader.check_exposure(host or stated.listen.host, has_keys=keys is not None or stated.keys is not None)
+    reader.check_metrics(has_keys=keys is not None or stated.keys is not None)
     reader.check_budgets(has_ledger=ledger is not None or stated.ledger is not None)
     return Settings(
         workload=stated.name,
@@ -56,6 +57,7 @@ def load_settings(
         listen=reader.listen(),
         limits=_limits(stated.limits),
         keys=keys or reader.file(stated.keys, "keys"),
+        metrics_key=stated.metrics == "key",
         tenants={name: _tenant(item) for name, item in stated.tenants.items()},
         cache=reader.cache(),
         jobs=_jobs(stated.jobs, path.parent),
@@ -238,6 +240,13 @@ class _Reader:
             msg = f"listen.host: {host!r} can be reached by others, and no keys are asked for"
             resolve = "write `keys: keys.json` and make one with `tightrope keys create`, or listen on 127.0.0.1"
             raise InputError(msg, resolve=resolve, where=self.document.where("listen", "host"))
+
+    def check_metrics(self, *, has_keys: bool) -> None:
+        """Want keys where the metrics ask for one."""
+        if self.stated.metrics == "key" and not has_keys:
+            msg = "metrics: a key is asked for, and there are no keys"
+            resolve = "write `keys: keys.json` and make one with `tightrope keys create --scope metrics`, or leave `metrics` out"
+            raise InputError(msg, resolve=resolve, where=self.document.where("metrics"))
 
     def check_budgets(self, *, has_ledger: bool) -> None:
         """Want what a budget is kept by: a ledger, and a price of everything that answers."""

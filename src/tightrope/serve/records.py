@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Task: TypeAlias = Literal["embed", "classify", "chat", "infer"]
 """``embed``: text to vector; ``classify``: text to a score for each class; ``chat``: messages to an answer; ``infer``: tensors."""
-Scope: TypeAlias = Literal["infer", "batch", "admin"]
+Scope: TypeAlias = Literal["infer", "batch", "metrics", "admin"]
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
 """Name → array whose first axis is rows; texts are arrays of ``object`` that hold ``bytes``."""
 

@@ -243,6 +243,9 @@ class ServeFile(Strict):
     keys: str | None = Field(
         None, description="File of `tightrope keys`; left out, everybody may ask, which is for loopback alone."
     )
+    metrics: Literal["open", "key"] = Field(
+        "open", description="key: `/metrics`, which names tenants with budgets, wants a key with the scope metrics or admin."
+    )
     tenants: dict[str, Tenant] = Field(default_factory=dict, description="By name; `*` is for the others.")
     cache: Cache | None = None
     jobs: str | None = Field(

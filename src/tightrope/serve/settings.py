@@ -234,6 +234,8 @@ class Settings:
     limits: Limits = Limits()
     keys: Path | None = None
     """The file of API keys; None lets everybody in as the tenant ``default``, which is for loopback alone."""
+    metrics_key: bool = False
+    """Whether ``/metrics``, which names tenants that have budgets, is shown to keys with the scope ``metrics`` or ``admin`` alone."""
     tenants: Mapping[str, TenantLimits] = field(default_factory=dict)
     """``*`` is for those that are not named."""
     cache: CacheSettings | None = None

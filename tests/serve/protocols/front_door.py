@@ -25,6 +25,8 @@ from tightrope.serve.settings import Limits, Listen, ServedModel, Settings
 KEYS = {
     "Bearer alice": Caller("acme", "alice"),
     "Bearer uploader": Caller("acme", "uploader", frozenset({"batch"})),
+    "Bearer prometheus": Caller("ops", "prometheus", frozenset({"metrics"})),
+    "Bearer root": Caller("ops", "root", frozenset({"admin"})),
 }
 MODELS: dict[str, Task] = {
     "embedder": "embed",

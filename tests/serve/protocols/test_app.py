@@ -52,6 +52,28 @@ def test_metrics_are_shown() -> None:
     assert found.body.startswith(b"# TYPE")
 
 
+@pytest.mark.parametrize(
+    ("key", "status"),
+    [("", 401), ("nobody", 401), ("alice", 403), ("uploader", 403), ("prometheus", 200), ("root", 200)],
+    ids=["none", "unknown", "infer and batch", "batch", "metrics", "admin"],
+)
+def test_metrics_may_ask_for_a_key_that_may_read_them(key: str, status: int) -> None:
+    """Prometheus sends it as ``authorization`` of its scrape says."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    app = App(FakeGateway(KEYS), USUAL, metrics_key=True)
+    found = ask(app, "GET", "/metrics", headers=headers)
+    assert found.status == status
+    assert (b"tightrope_requests_total" in found.body) == (status == 200)
+    assert ask(App(FakeGateway(KEYS), USUAL), "GET", "/metrics", headers=headers).status == 200
+    assert got("/healthz", app)[0] == got("/readyz", app)[0] == 200
+
+
+def test_a_key_for_metrics_may_do_nothing_else() -> None:
+    app = App(FakeGateway(KEYS), USUAL, metrics_key=True)
+    found = ask(app, "POST", "/v1/embeddings", EMBED, {"Authorization": "Bearer prometheus"})
+    assert (found.status, json.loads(found.body)["error"]["code"]) == (403, "forbidden")
+
+
 def test_models_are_listed_in_both_protocols() -> None:
     status, listed = got("/v1/models")
     assert (status, listed["data"][1]) == (200, {"id": "org/embedder", "object": "model", "created": 0, "owned_by": "tightrope"})

@@ -58,6 +58,8 @@ def described(served: Collection[str] = ()) -> dict[str, Any]:
     inferring["responses"]["200"]["content"]["application/octet-stream"] = BYTES
     chatting = _operation("Messages to an answer", {"type": "object"}, OPENAI_ERROR, body=chat)
     chatting["responses"]["200"]["content"]["text/event-stream"] = {"schema": _objects("data")}
+    metrics = _operation("Prometheus metrics", {}, OPENAI_ERROR)
+    metrics["responses"]["200"] = _answer("The metrics", "text/plain", TEXT)
     paths = {
         "/v1/embeddings": {
             "post": _operation("Texts to vectors", _objects("data", "model", "usage"), OPENAI_ERROR, body=embeddings)
@@ -77,7 +79,7 @@ def described(served: Collection[str] = ()) -> dict[str, Any]:
         "/v2/models/{name}/versions/{version}/infer": {"post": inferring, "parameters": [name, number]},
         "/healthz": {"get": _open("Whether the process runs", _objects("live"))},
         "/readyz": {"get": _open("Whether requests are to be sent here", _objects("ready"), "503")},
-        "/metrics": {"get": {"summary": "Prometheus metrics", "responses": {"200": _answer("The metrics", "text/plain", TEXT)}}},
+        "/metrics": {"get": metrics},
         "/openapi.json": {"get": _open("This description", {"type": "object"})},
     }
     paths |= {path: stated for path, stated in _jobs().items() if path in served}
