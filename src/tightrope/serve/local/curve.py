@@ -41,9 +41,11 @@ class Curve:
     def __init__(self, most: int, knots: Sequence[int], planned_s: Sequence[float] = ()) -> None:
         """Know nothing yet, or exactly ``planned_s``, the times of a batch of 1, 2, … of any length, which is then never changed."""
         self.sizes, self.knots, self.planned = sizes_up_to(most), list(knots), bool(planned_s)
-        self._log = np.zeros((len(self.sizes), len(self.knots)))
-        self._known = np.zeros(self._log.shape, dtype=bool)
-        self._first = self._log
+        self._first = np.zeros((len(self.sizes), len(self.knots)))
+        self._log: list[list[float]] = self._first.tolist()
+        """Logarithms of the figures, as lists: a batch changes four of them."""
+        self._known = np.zeros(self._first.shape, dtype=bool)
+        self._begun = False
         self._slower, self._most, self._since = 0.0, most, 0
         self.service_s: list[list[float]] = [[1e-3 * size] * len(self.knots) for size in range(1, most + 1)]
         if planned_s:
@@ -53,7 +55,7 @@ class Curve:
     @property
     def known(self) -> bool:
         """Whether anything has been measured or planned."""
-        return self.planned or bool(self._known.any())
+        return self.planned or self._begun
 
     def seconds(self, size: int, length: int) -> float:
         """Return the expected time of a batch."""
@@ -61,8 +63,7 @@ class Curve:
 
     def put(self, size: int, length: int, seconds: float) -> None:
         """Set what one of ``sizes``, padded to one of ``knots``, took an engine; ``complete`` takes it into the curve."""
-        place = self.sizes.index(size), self.knots.index(length)
-        self._log[place], self._known[place] = math.log(seconds + HAND_OVER_S), True
+        self._set(self.sizes.index(size), self.knots.index(length), seconds + HAND_OVER_S)
 
     def learn(self, size: int, length: int, seconds: float, busy_s: float | None = None) -> None:
         """Take a batch that ran into account; ``busy_s`` is what it took of its core, where one thread did all.
@@ -75,7 +76,7 @@ class Curve:
         seconds += HAND_OVER_S
         if busy_s is not None:
             busy_s += HAND_OVER_S
-        if not self._known.any():
+        if not self._begun:
             self._begin(size, length, busy_s or seconds)
             return
         expected = math.log(self.seconds(size, length))
@@ -85,18 +86,19 @@ class Curve:
         else:
             surprise = math.log(seconds) - expected
             self._slower += SLOWER * _bounded(surprise)
-        self._log += FORGET * (self._first - self._log)
+        columns, learned = _weights(self.knots, length), LEARN * _bounded(surprise)
         for row, part in _weights(self.sizes, size).items():
-            for column, share in _weights(self.knots, length).items():
-                self._log[row, column] += LEARN * part * share * _bounded(surprise)
+            logs = self._log[row]
+            for column, share in columns.items():
+                logs[column] += learned * part * share
         self._since += 1
         if self._since >= REBUILD:
             self._rebuild()
 
     def complete(self) -> None:
         """Take what was ``put`` into the curve; what was not follows from the nearest that was."""
-        self._log = self._completed()
-        self._first = self._log.copy()
+        self._first = self._completed()
+        self._log, self._since = self._first.tolist(), 0
         self._rebuild()
 
     def _begin(self, size: int, length: int, seconds: float) -> None:
@@ -104,14 +106,20 @@ class Curve:
         row, column = (
             max(shares, key=shares.__getitem__) for shares in (_weights(self.sizes, size), _weights(self.knots, length))
         )
-        self._log[row, column] = math.log(seconds * self._scale(row, column, size, length))
-        self._known[row, column] = True
+        self._set(row, column, seconds * self._scale(row, column, size, length))
         self.complete()
 
+    def _set(self, row: int, column: int, seconds: float) -> None:
+        """Set one figure."""
+        self._log[row][column] = math.log(seconds)
+        self._known[row, column] = self._begun = True
+
     def _rebuild(self) -> None:
-        """Renew ``service_s``: a larger or longer batch never takes less time."""
-        self._since = 0
-        grid = np.exp(self._log + self._slower)
+        """Renew ``service_s``: a larger or longer batch never takes less time. Forget a little of all that was learned."""
+        log = np.array(self._log)
+        log += FORGET * self._since * (self._first - log)
+        self._log, self._since = log.tolist(), 0
+        grid = np.exp(log + self._slower)
         grid = np.maximum.accumulate(np.maximum.accumulate(grid, axis=0), axis=1)
         every = np.arange(1, self._most + 1)
         columns = [np.interp(every, self.sizes, grid[:, column]) for column in range(len(self.knots))]
@@ -119,15 +127,15 @@ class Curve:
 
     def _completed(self) -> np.ndarray:
         """Return the logarithms of all figures, those that are not known from the nearest that is."""
-        known = np.argwhere(self._known)
+        known, stated = np.argwhere(self._known), np.array(self._log)
         if len(known) in {0, self._known.size}:
-            return self._log
+            return stated
         sizes, knots = np.log(self.sizes), np.log(self.knots)
-        log = self._log.copy()
+        log = stated.copy()
         for row, column in np.argwhere(~self._known):
             apart = (sizes[known[:, 0]] - sizes[row]) ** 2 + (knots[known[:, 1]] - knots[column]) ** 2
             near, at = known[int(np.argmin(apart))]
-            log[row, column] = self._log[near, at] + np.log(self._scale(row, column, self.sizes[near], self.knots[at]))
+            log[row, column] = stated[near, at] + np.log(self._scale(row, column, self.sizes[near], self.knots[at]))
         return log
 
     def _scale(self, row: int, column: int, size: int, length: int) -> float:
