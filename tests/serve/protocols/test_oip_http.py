@@ -272,7 +272,7 @@ INPUTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(INPUTS, max_size=3) | VALUES, st.binary(max_size=20), st.none() | st.integers(-1, 400))
 def test_no_body_is_a_defect(inputs: Any, binary: bytes, length: int | None) -> None:
     """Whatever comes is answered or refused, never with a 5xx."""
@@ -283,7 +283,7 @@ def test_no_body_is_a_defect(inputs: Any, binary: bytes, length: int | None) -> 
     assert json.loads(found.body[: int(found.headers.get("inference-header-content-length", len(found.body)))])
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=60))
 def test_no_bytes_are_a_defect(body: bytes) -> None:
     assert ask(APP, "POST", ECHO, body).status == 400
