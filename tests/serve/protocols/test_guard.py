@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from front_door import EMBED, FakeGateway, Served, post, received, served, small
 
+from tightrope.serve.protocols import guard
 from tightrope.serve.protocols.guard import HEADERS, KEEP_ALIVE_S, PIPELINED, Guarded, server_options
 from tightrope.serve.settings import Listen, Settings
 
@@ -308,6 +309,18 @@ def test_connections_have_a_limit() -> None:
         found = server.send(post("/v1/embeddings", EMBED, close=False))
         assert answer_of(found)[0] == 429
         assert b"retry-after: 1" in found
+
+
+def test_an_idle_connection_is_closed_after_its_time_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "KEEP_ALIVE_S", 0.4)
+    with served(FakeGateway(), small()) as server, server.connect() as connection:
+        for _ in range(3):  # one timer for all the pauses: the first would be over before the last answer
+            time.sleep(0.2)
+            connection.sendall(post("/v1/embeddings", EMBED, close=False))
+            assert b"200 OK" in connection.recv(65536)
+        answered_s = time.monotonic()
+        assert connection.recv(65536) == b""
+        assert time.monotonic() - answered_s > 0.35
 
 
 def test_the_server_logs_no_requests_and_trusts_no_forwarding() -> None:

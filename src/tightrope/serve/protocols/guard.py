@@ -99,6 +99,8 @@ class Guarded(HttpToolsProtocol):
     _running: RequestResponseCycle | None = None
     """What is answered, or was last; ``cycle`` is the newest, which may wait behind it."""
     _task: asyncio.Task[None] | None = None
+    _answered_s = 0.0
+    """When the last answer went, by the loop's clock."""
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -134,7 +136,6 @@ class Guarded(HttpToolsProtocol):
         """Parse what came, and see that it leads somewhere."""
         if self.transport.is_closing():
             return
-        self._unset_keepalive_if_required()
         self._moved = False
         self._pending += len(data)
         try:
@@ -216,10 +217,19 @@ class Guarded(HttpToolsProtocol):
 
     @override
     def on_response_complete(self) -> None:
-        """Let go of what was answered."""
+        """Let go of what was answered and go on as uvicorn does, but with one timer for all the pauses of a connection."""
         running: Any = self._running
         self.held.size -= running.scope.pop(HELD, 0)
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._answered_s = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._wait_idle(self.timeout_keep_alive)
 
     def _check_length(self) -> None:
         """Have a request refused whose body will find no room."""
@@ -309,9 +319,20 @@ class Guarded(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def _wait_idle(self, within_s: float) -> None:
+        """Look whether the connection is idle, when it may have been for long enough."""
+        self.timeout_keep_alive_task = self.loop.call_later(within_s, self.timeout_keep_alive_handler)
+
     @override
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, also where its client never read the last answer."""
+        """Close a connection that has been idle for long enough, also where its client never read the last answer."""
+        self.timeout_keep_alive_task = None
+        if self._due is not None or not self.cycle.response_complete:
+            return  # it waits again from the answer on
+        left_s = self._answered_s + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0.0:
+            self._wait_idle(left_s)
+            return
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         super().timeout_keep_alive_handler()
