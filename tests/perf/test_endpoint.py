@@ -125,6 +125,14 @@ def test_what_sglang_says_is_taken() -> None:
     assert found.sources["max_sequences"] == "/server_info"
 
 
+def test_an_engine_that_arithmetic_bounds_from_one_token_on_comes_back() -> None:
+    """As vLLM on a processor: a step of one token takes what one token does, and the weights nothing beside."""
+    model = replace(SMALL, weights_s=0.0001, per_token_s=0.0008)
+    found = run(measured(Server(Engine(model, lognormal(0.01)))))
+    check_coefficients(found, replace(model, weights_s=model.per_token_s))
+    assert workload_entry(profile_of(found, Wanted("m/v", "c7i.large", 20.0, date(2026, 1, 2))))["steps"]
+
+
 @pytest.mark.parametrize("api", ["completions", "chat"])
 @pytest.mark.parametrize("tokens", [1, 12], ids=["one", "twelve"])
 def test_a_last_token_without_text_is_counted_and_no_done_is_needed(api: str, tokens: int) -> None:

@@ -6,7 +6,7 @@ on ``p + n``, which is searched from every start. How a prompt is cut into steps
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -248,7 +248,7 @@ def _solve(table: Table, steps: Cut, threshold: float, weights: FloatArray) -> C
 def fit_engine(observations: Sequence[Observation], chunk: int | None, seed: int) -> Fitted:
     """Return the joint fit with its intervals and its errors on observations that were held out."""
     table, random = tabulate(observations), np.random.default_rng(seed)
-    best = fit_all(table, chunk)
+    best = _never_free(fit_all(table, chunk), table)
     held = np.full(len(table.seconds), False)
     strata = [np.flatnonzero(table.experiment == name) for name in np.unique(table.experiment)]
     for rows in strata:
@@ -276,6 +276,16 @@ def fit_engine(observations: Sequence[Observation], chunk: int | None, seed: int
     )
 
 
+def _never_free(found: Coefficients, table: Table) -> Coefficients:
+    """Return a fit whose weights take at least what a token does: on processors arithmetic may bound even steps of one token.
+
+    That is the same for every step, as none has less than one token. Where none of one was seen, nothing is known of the weights.
+    """
+    if found.weights_s >= found.per_token_s or int(cut(table, found.chunk_tokens).last.min(initial=2)) > 1:
+        return found
+    return replace(found, weights_s=found.per_token_s)
+
+
 def _at(errors: FloatArray, percentile: float) -> float:
     """Return a percentile, 0 of nothing."""
     return float(np.percentile(errors, percentile)) if len(errors) else 0.0
@@ -288,7 +298,7 @@ def _intervals(
     drawn = []
     for _ in range(RESAMPLES):
         rows = np.concatenate([random.choice(rows, len(rows)) for rows in strata])
-        drawn.append(fit_all(table.part(rows), chunk, near=best))
+        drawn.append(_never_free(fit_all(table.part(rows), chunk, near=best), table))
     names = (*NAMES, "chunk_tokens")
     low, high = np.percentile([[getattr(fit, name) for name in names] for fit in drawn], [2.5, 97.5], axis=0)
     return dict(zip(names, low.tolist(), strict=True)), dict(zip(names, high.tolist(), strict=True))
