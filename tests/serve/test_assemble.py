@@ -14,9 +14,9 @@ from tightrope.base.plan import RoutingRule, ServedClass
 from tightrope.base.records import Deferral
 from tightrope.serve.access import keyfile
 from tightrope.serve.access.keyfile import Entry, create_key
-from tightrope.serve.assemble import _pairs, _room, assemble
+from tightrope.serve.assemble import _counts_machines, _pairs, _room, assemble
 from tightrope.serve.jobs.service import MOST
-from tightrope.serve.settings import ServedModel, ServedPool, Settings
+from tightrope.serve.settings import ServedModel, ServedPool, Settings, Upstream
 
 
 def gateway(*pools: FakePool) -> Any:
@@ -41,6 +41,21 @@ def test_only_classes_and_pools_that_meet_have_series() -> None:
     assert _pairs(settings) == [("now", "a"), ("now", "b"), ("later", "b")]
     planned = Settings("w", pools, models, (now, later), (RoutingRule("now", "b", 1.0, (1.0,)),))
     assert _pairs(planned) == [("now", "b"), ("later", "a"), ("later", "b")]
+
+
+@pytest.mark.parametrize(
+    ("usd_per_hour", "rate", "counted"),
+    [(1.0, 0.0, True), (1.0, 2.0, True), (0.0, 2.0, False), (None, 0.0, True), (0.0, 0.0, True)],
+    ids=["machines", "both", "tokens", "unknown", "free"],
+)
+def test_machines_are_counted_where_they_are_paid_for_beside_tokens_too(
+    usd_per_hour: float | None, rate: float, counted: bool
+) -> None:
+    upstream = Upstream("openai", ("http://127.0.0.1:1",))
+    assert (
+        _counts_machines(ServedPool("a", "m", "a", None, upstream, usd_per_hour=usd_per_hour, usd_per_million_output_tokens=rate))
+        is counted
+    )
 
 
 def test_the_metrics_ask_for_a_key_where_the_settings_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
