@@ -184,6 +184,8 @@ class Server:
     """What it says by ``/server_info``, as SGLang does."""
     half_letters: bool = False
     """The last token has no text, since it is half a letter: as of vLLM."""
+    beside: bool = False
+    """The event that says the tokens has an empty choice beside them, as of LiteLLM."""
     done: bool = True
     """Ends a stream with ``[DONE]``, which ``transformers serve`` does not."""
 
@@ -209,7 +211,10 @@ class Server:
             piece = {"delta": {"content": said}} if chat else {"text": said}
             await answer.write(event({"choices": [{"index": 0, **piece, "finish_reason": None if work.left else "length"}]}))
         usage = {"prompt_tokens": prompt, "completion_tokens": work.written}
-        await answer.write(event({"choices": [], "usage": usage}) + (b"data: [DONE]\n\n" if self.done else b""))
+        await answer.write(
+            event({"choices": [{"index": 0, "delta": {}}] if self.beside else [], "usage": usage})
+            + (b"data: [DONE]\n\n" if self.done else b"")
+        )
         return answer
 
     async def listed(self, _: web.Request) -> web.Response:

@@ -145,6 +145,15 @@ def test_a_last_token_without_text_is_counted_and_no_done_is_needed(api: str, to
     assert len(stream.token_s) == stream.output_tokens == tokens
 
 
+def test_an_empty_choice_beside_the_usage_is_no_token() -> None:
+    async def ask() -> Stream:
+        server = Server(Engine(SMALL), beside=True)
+        async with serving(server) as url, connect(parse_target(url, "chat", "model"), Limits()) as client:
+            return await client.generate("a few words", 5)
+
+    assert len(run(ask()).token_s) == 5
+
+
 def test_the_prompts_that_show_how_words_count_fit_into_a_small_context() -> None:
     async def learn() -> float:
         server = Server(Engine(SMALL), context_tokens=1000, per_word=5)

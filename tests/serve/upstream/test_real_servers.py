@@ -1,4 +1,4 @@
-"""What real servers answered, as it was recorded (``recorded/``): Triton, KServe, MLServer, vLLM and ``transformers serve``."""
+"""What real servers answered, as it was recorded (``recorded/``): Triton, KServe, MLServer, vLLM, ``transformers serve`` and LiteLLM."""
 
 import json
 from binascii import a2b_base64
@@ -185,6 +185,19 @@ def test_a_chat_of_vllm() -> None:
             assert events[-1] == b"[DONE]"
             assert not any("usage" in event for event in events[:-1])
             assert (reply.input_tokens, reply.output_tokens, reply.tokens_estimated) == (4, 4, False)
+
+    within(work())
+
+
+def test_the_tokens_that_litellm_says_beside_an_empty_choice_are_not_passed_on() -> None:
+    async def work() -> None:
+        async with bench(chat_server("stream", of="litellm"), model="fake") as on:
+            reply = await on.ask(stream=True)
+            events = said(await read(reply))
+            assert events[-1] == b"[DONE]"
+            assert events[-2]["choices"][0]["finish_reason"] == "stop"
+            assert not any("usage" in event for event in events[:-1])
+            assert (reply.input_tokens, reply.output_tokens, reply.tokens_estimated) == (9, 4, False)
 
     within(work())
 

@@ -276,6 +276,8 @@ class _Reading:
 def _has_token(choice: dict[str, Any]) -> bool:
     """Return whether a piece carries a token: text, or an empty text that is neither the beginning nor the end."""
     delta = choice.get("delta")
+    if delta == {}:
+        return False  # beside the usage, as LiteLLM sends it
     text = choice.get("text") if delta is None else delta.get("content") or delta.get("reasoning_content")
     opens = delta is not None and "role" in delta
     return bool(text) or not (opens or choice.get("finish_reason"))

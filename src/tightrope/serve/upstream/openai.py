@@ -251,7 +251,7 @@ class ChatEvents:
         if _has_token(chunk.choices):
             self.has_token = True
             self._pieces += 1
-        return said and not chunk.choices
+        return said and not any(choice.get("delta") or choice.get("finish_reason") for choice in chunk.choices)
 
     def _renamed(self, event: bytes, data: bytes) -> bytes:
         """Return an event with the client's name of the model."""
