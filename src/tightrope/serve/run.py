@@ -13,7 +13,8 @@ import uvicorn
 from tightrope.base.errors import InputError
 from tightrope.serve.assemble import Process, assemble
 from tightrope.serve.drain.notices import Notice, notices
-from tightrope.serve.protocols.guard import override, server_options
+from tightrope.serve.protocols.guard import override
+from tightrope.serve.protocols.options import server_options
 from tightrope.serve.settings import Settings
 from tightrope.serve.watch.logs import begin_logs
 

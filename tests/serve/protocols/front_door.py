@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from starlette.routing import BaseRoute
 
 from tightrope.serve.app import App
-from tightrope.serve.protocols.guard import server_options
 from tightrope.serve.protocols.held import Held
+from tightrope.serve.protocols.options import server_options
 from tightrope.serve.records import Call, Caller, Raw, Reply, Signature, Task, TensorSpec
 from tightrope.serve.refusals import NotFound, Refusal, TooMany, Unauthenticated
 from tightrope.serve.settings import Limits, Listen, ServedModel, Settings

@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from front_door import EMBED, FakeGateway, Served, post, received, served, small
 
-from tightrope.serve.protocols import guard
-from tightrope.serve.protocols.guard import HEADERS, KEEP_ALIVE_S, PIPELINED, Guarded, server_options
+from tightrope.serve.protocols import options as told
+from tightrope.serve.protocols.guard import HEADERS, PIPELINED, Guarded
+from tightrope.serve.protocols.options import KEEP_ALIVE_S, server_options
 from tightrope.serve.settings import Listen, Settings
 
 HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\n"
@@ -312,7 +313,7 @@ def test_connections_have_a_limit() -> None:
 
 
 def test_an_idle_connection_is_closed_after_its_time_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "KEEP_ALIVE_S", 0.4)
+    monkeypatch.setattr(told, "KEEP_ALIVE_S", 0.4)
     with served(FakeGateway(), small()) as server, server.connect() as connection:
         for _ in range(3):  # one timer for all the pauses: the first would be over before the last answer
             time.sleep(0.2)

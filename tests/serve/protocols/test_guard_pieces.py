@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 import uvicorn
 from front_door import EMBED, USUAL, FakeGateway, post, small
 from hypothesis import given, settings
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from tightrope.serve.app import App
-from tightrope.serve.protocols.guard import guarded
+from tightrope.serve.protocols.guard import Guarded, guarded
+from tightrope.serve.protocols.outbox import MOST, Outbox
 
 APP = App(FakeGateway(), USUAL)
 CHUNKED = b"POST /v1/embeddings HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\nX: y\r\n\r\n" % (len(EMBED), EMBED)
@@ -56,17 +58,22 @@ class Wire:
         return 0
 
 
+def connected() -> tuple[Guarded, Wire, ServerState]:
+    """Return a connection on the loop that runs, what it writes to, and the server's state."""
+    made = guarded(small(header_bytes=1000))
+    config = uvicorn.Config(APP, http=made, ws="none", lifespan="off", log_config=None, access_log=False)
+    config.load()
+    wire, state = Wire(), ServerState()
+    connection = made(config, state, {}, asyncio.get_running_loop())
+    connection.connection_made(wire)  # type: ignore[arg-type]
+    return connection, wire, state
+
+
 def answered(*pieces: bytes) -> bytes:
     """Return what a connection answers to these pieces."""
 
     async def run() -> bytes:
-        config = uvicorn.Config(
-            APP, http=guarded(small(header_bytes=1000)), ws="none", lifespan="off", log_config=None, access_log=False
-        )
-        config.load()
-        wire, state = Wire(), ServerState()
-        connection = guarded(small(header_bytes=1000))(config, state, {}, asyncio.get_running_loop())
-        connection.connection_made(wire)  # type: ignore[arg-type]
+        connection, wire, state = connected()
         for piece in pieces:
             if piece and not wire.closed:
                 connection.data_received(piece)
@@ -80,6 +87,43 @@ def answered(*pieces: bytes) -> bytes:
         return wire.written
 
     return asyncio.run(run())
+
+
+@pytest.mark.parametrize("how", ["refused", "shut down", "closed"])
+def test_what_is_in_the_outbox_goes_before_anything_else_and_before_the_end(how: str) -> None:
+    async def run() -> bytes:
+        connection, wire, _ = connected()
+        connection.data_received(post("/v1/embeddings", EMBED, close=False))
+        for _ in range(100):
+            if connection._unsent:
+                break
+            await asyncio.sleep(0)
+        assert wire.written == b""
+        if how == "shut down":
+            connection.shutdown()
+        elif how == "refused":
+            connection.data_received(b"no HTTP\r\n\r\n")
+        else:
+            connection._close()
+        assert wire.closed
+        return wire.written
+
+    found = asyncio.run(run())
+    assert found.startswith(b"HTTP/1.1 200")
+    assert found.count(b"HTTP/1.1 ") == (2 if how == "refused" else 1)
+
+
+def test_answers_go_together_in_their_order_and_the_first_does_not_wait_for_too_many() -> None:
+    async def run() -> list[int]:
+        box, sent = Outbox(), []
+        for place in range(MOST + 2):
+            box.add(asyncio.get_running_loop(), lambda place=place: sent.append(place))
+            assert len(sent) == (MOST if place >= MOST - 1 else 0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return sent
+
+    assert asyncio.run(run()) == list(range(MOST + 2))
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,4 +1,4 @@
-"""The connection: uvicorn's HTTP/1.1 protocol, with limits where it has none, and the server's options.
+"""The connection: uvicorn's HTTP/1.1 protocol, with limits where it has none.
 
 uvicorn (0.54) and llhttp bound neither a request's head, nor its fields, nor trailers, nor the time until a head is whole, nor how long a
 client may leave an answer unread; they tell a running answer only when asked that the client has hung up. Here each of these is bounded
@@ -6,7 +6,6 @@ before memory is taken, and an answer whose client is gone is cancelled at once.
 """
 
 import asyncio
-import importlib.util
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tightrope.serve.protocols.held import FULL, HELD, SMALL, Held, full
 from tightrope.serve.protocols.http import ANSWERING, GONE, WHOLE, Header, Receive, Scope, Send, refusal_headers, send_refusal
+from tightrope.serve.protocols.outbox import Outbox
 from tightrope.serve.protocols.words import openai_error
 from tightrope.serve.refusals import Malformed, Refusal, TooLarge, TooMany, TooSlow
-from tightrope.serve.settings import Limits, Settings
+from tightrope.serve.settings import Limits
 
 if TYPE_CHECKING:
     from typing_extensions import override
@@ -32,10 +32,6 @@ HEADERS = 100
 """Header fields of one request."""
 PIPELINED = 16
 """Requests of one connection that may wait behind the one that is answered."""
-LEAVES_S = 5
-"""At the end, what is still answered after so long is told that the server is going away."""
-KEEP_ALIVE_S = 75
-"""An idle connection is kept so long: longer than load balancers keep theirs (60 s at AWS' and Google's, 2026), so that these close it."""
 ENOUGH = 2**20
 """Bytes of a large body that earn a client its time anew."""
 
@@ -46,31 +42,11 @@ class _HeadTooLarge(TooLarge):
     status = 431
 
 
-def server_options(settings: Settings, held: Held | None = None) -> dict[str, Any]:
-    """Return what ``uvicorn.Config`` takes beside the application; ``held`` counts what others hold too."""
-    listen = settings.listen
-    return {
-        "host": listen.host,
-        "port": listen.port,
-        "http": guarded(settings.limits, held),
-        "loop": "uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
-        "ws": "none",
-        "lifespan": "off",
-        "log_config": None,
-        "access_log": False,
-        "proxy_headers": False,
-        "server_header": False,
-        "timeout_keep_alive": KEEP_ALIVE_S,
-        "timeout_graceful_shutdown": LEAVES_S,
-        "ssl_certfile": listen.certificate,
-        "ssl_keyfile": listen.certificate_key,
-    }
-
-
 def guarded(limits: Limits, held: Held | None = None) -> type["Guarded"]:
     """Return the protocol with its limits, as uvicorn makes one for each connection."""
     held = held or Held(limits.held_bytes)
-    return type("Guarded", (Guarded,), {"limits": limits, "held": held, "near": held.most - limits.body_bytes})
+    mine = {"limits": limits, "held": held, "near": held.most - limits.body_bytes, "outbox": Outbox()}
+    return type("Guarded", (Guarded,), mine)
 
 
 class Guarded(HttpToolsProtocol):
@@ -81,6 +57,7 @@ class Guarded(HttpToolsProtocol):
     """By all connections."""
     near = held.most - limits.body_bytes
     """While no more is held, any body fits."""
+    outbox = Outbox()
 
     _due: asyncio.TimerHandle | None = None
     """When what is to come must be whole."""
@@ -99,6 +76,8 @@ class Guarded(HttpToolsProtocol):
     _running: RequestResponseCycle | None = None
     """What is answered, or was last; ``cycle`` is the newest, which may wait behind it."""
     _task: asyncio.Task[None] | None = None
+    _unsent = b""
+    """An answer in the outbox: before anything else is written, or the connection closed, that is emptied."""
     _answered_s = 0.0
     """When the last answer went, by the loop's clock."""
 
@@ -194,7 +173,7 @@ class Guarded(HttpToolsProtocol):
         if cycle.response_complete:
             self._discarded += size
             if self._discarded > self.limits.body_bytes:
-                self.transport.close()
+                self._close()
         else:
             held = self.held
             scope: Any = cycle.scope
@@ -286,11 +265,27 @@ class Guarded(HttpToolsProtocol):
             lines.append(b"connection: close\r\n")
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
-        self.transport.write(b"".join((*lines, b"\r\n", body)))
-        if not cycle.keep_alive:
+        answer = b"".join((*lines, b"\r\n", body))
+        if cycle.keep_alive:
+            self._unsent = answer
+            self.outbox.add(self.loop, self._send)
+        else:
+            self.transport.write(answer)
             self.transport.close()
         cycle.on_response()
         return True
+
+    def _send(self) -> None:
+        """Write the answer that is in the outbox."""
+        answer, self._unsent = self._unsent, b""
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+
+    def _close(self) -> None:
+        """Close the connection behind what is in the outbox."""
+        if self._unsent:
+            self.outbox.empty()
+        self.transport.close()
 
     # --------------------------------------------------------------------------------------------------------------- timers
 
@@ -317,7 +312,7 @@ class Guarded(HttpToolsProtocol):
         elif self._in_head or (self.cycle is not None and not self.cycle.response_complete):
             self._refuse(TooSlow(f"the request did not come whole within {self.limits.read_s:g} s"))
         else:
-            self.transport.close()
+            self._close()
 
     def _wait_idle(self, within_s: float) -> None:
         """Look whether the connection is idle, when it may have been for long enough."""
@@ -340,6 +335,8 @@ class Guarded(HttpToolsProtocol):
     @override
     def shutdown(self) -> None:
         """Close an idle connection at the server's end, soon also where its client never read the last answer."""
+        if self._unsent:
+            self.outbox.empty()
         super().shutdown()
         if self.transport.is_closing() and self._unread is None:
             self._unread = self.loop.call_later(1.0, self.transport.abort)
@@ -376,6 +373,8 @@ class Guarded(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Say no and close; where an answer is on its way, close behind it."""
         running = self._running
+        if self._unsent:
+            self.outbox.empty()
         if running is not None and not running.response_complete and not running.more_body:
             running.keep_alive = False
             self.flow.pause_reading()
