@@ -291,6 +291,24 @@ def test_interactive_goes_before_what_can_wait_and_larger_priorities_first(monke
     ]
 
 
+def test_what_waits_for_more_when_an_engine_ends_goes_at_its_time_though_nobody_else_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = pool_of(None, max_batch=3, max_wait_s=0.1)
+    model = gated(monkeypatch, pool, (1e-3, 1e-3, 1e-3))
+
+    async def ask(pool: LocalPool) -> None:
+        first = asyncio.create_task(pool.answer(call(("a 10", "b 10", "c 10"))))
+        await asyncio.to_thread(model.began.wait, 20)
+        last = asyncio.create_task(pool.answer(call("last 10")))
+        await asyncio.sleep(0)
+        model.gate.set()
+        await asyncio.gather(first, last)
+
+    run(pool, ask)
+    assert [len(batch) for batch in model.batches] == [3, 1]
+
+
 def test_a_tenant_with_many_texts_does_not_hold_up_another(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = pool_of(None, max_batch=8)
     model = gated(monkeypatch, pool)
