@@ -81,6 +81,19 @@ def test_an_upload_is_not_there_before_it_is_whole(url: str) -> None:
     on(url, test)
 
 
+def test_an_upload_that_was_finished_unheard_is_not_emptied(url: str) -> None:
+    async def test(queue: Queue) -> None:
+        file = replace(file_of(4), once="k", asked="x")
+        await queue.files.begin(replace(file, once=None, asked=None))
+        await queue.files.append(file.id, 0, b"kept")
+        await queue.files.finish(file)
+        await queue.files.abandon(file.id)  # as where the connection was cut behind the commit
+        assert await queue.files.made("acme", "k") == file
+        assert await read(queue, "acme", file.id) == b"kept"
+
+    on(url, test)
+
+
 def test_pages_of_files_and_batches(url: str) -> None:
     async def test(queue: Queue) -> None:
         files = [await put_file(queue, b"x") for _ in range(5)]

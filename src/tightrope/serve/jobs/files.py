@@ -146,13 +146,14 @@ class Files:
         return len(gone)
 
     async def abandon(self, file_id: str) -> None:
-        """Remove an upload that will not be finished."""
+        """Remove an upload that will not be finished; one that was, though who finished it did not hear of that, stays."""
 
-        async def body(tx: Statements) -> None:
+        async def body(tx: Statements) -> bool:
             await tx.rows("DELETE FROM tightrope_files WHERE id = $1 AND ready = 0", file_id)
+            return bool(await tx.rows("SELECT 1 FROM tightrope_files WHERE id = $1", file_id))
 
-        await self._database.write(body)
-        await self._clear(file_id, None, None)
+        if not await self._database.write(body):
+            await self._clear(file_id, None, None)
 
     async def clear_left(self) -> int:
         """Remove what is left of files that are gone, whose removal a kill broke off; return how many files."""
