@@ -309,6 +309,27 @@ def test_what_waits_for_more_when_an_engine_ends_goes_at_its_time_though_nobody_
     assert [len(batch) for batch in model.batches] == [3, 1]
 
 
+def test_a_pool_that_can_not_choose_does_not_hold_up_another(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engines = Engines(1, MachineMeter(3600.0, 1.0))
+    broken, whole = (pool_of(None, engines=engines) for _ in range(2))
+    monkeypatch.setattr(pool_module, "choose", lambda waiting, *_: waiting.window(1) if waiting is whole._waiting else 1 / 0)
+
+    async def ask(pool: LocalPool) -> int:
+        await broken.start()
+        first = asyncio.create_task(broken.answer(call("first")))
+        await asyncio.sleep(0)
+        reply = await pool.answer(call("second"))
+        first.cancel()
+        await asyncio.wait([first])
+        await broken.stop(10.0)
+        return reply.batch
+
+    assert run(whole, ask) == 1
+    assert "a defect in what chooses a batch" in caplog.text
+
+
 def test_a_tenant_with_many_texts_does_not_hold_up_another(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = pool_of(None, max_batch=8)
     model = gated(monkeypatch, pool)

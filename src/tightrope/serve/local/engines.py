@@ -140,7 +140,7 @@ class Engines:
             free = self.free_slots(pool.threads) if pool is not None else 0
             if pool is None or not free:  # whoever goes first and needs more cores has them as they become free
                 break
-            work = pool.take(now_s, free)
+            work = _taken(pool, now_s, free)
             if work is None or isinstance(work, float):
                 again_s = min(again_s, math.inf if work is None else work)
                 pools = [other for other in pools if other is not pool]
@@ -200,5 +200,14 @@ class Engines:
                 try:
                     self._go_on(work, loop)
                 except Exception:
-                    log.exception("a defect in what chooses a batch: the engine goes on when the next request comes")
+                    log.exception("a defect in what gives out work: the engine goes on when the next request comes")
                 del work  # the answers of one batch are not kept until the next
+
+
+def _taken(pool: Feeder, now_s: float, free: int) -> Work | float | None:
+    """Return what a pool has for an engine; nothing where a defect keeps it from choosing: the other pools are asked all the same."""
+    try:
+        return pool.take(now_s, free)
+    except Exception:
+        log.exception("a defect in what chooses a batch: the pool is asked again when the next request comes")
+        return None
