@@ -149,6 +149,11 @@ def test_an_answer_that_is_no_json_is_told_as_text(body: bytes) -> None:
     assert told["message"] == body.decode(errors="replace")
 
 
+def test_an_answer_that_is_nested_without_end_is_told_as_text() -> None:
+    result = lines.answered("batch_12", ITEM, 502, b"[" * 200_000 + b"]" * 200_000, "req_9")
+    assert json.loads(result.bytes)["response"]["body"]["error"]["message"] == "[" * 1000
+
+
 def test_an_item_that_was_not_answered_says_why() -> None:
     row = json.loads(lines.unanswered("batch_12", ITEM, cancelled=False).bytes)
     assert row == {

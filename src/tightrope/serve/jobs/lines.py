@@ -197,7 +197,7 @@ def answered(batch_id: str, item: Item, status: int, body: bytes, request_id: st
     """Return the line of an item that was answered, whatever the status."""
     try:
         packed = msgspec.json.format(body, indent=-1)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         text = body[:1000].decode(errors="replace")
         packed = msgspec.json.encode({"error": {"message": text, "type": "server_error", "param": None, "code": None}})
     response = {"status_code": status, "request_id": request_id, "body": msgspec.Raw(packed)}
