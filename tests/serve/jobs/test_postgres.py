@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import quote
 
 import asyncpg
 import pytest
@@ -10,6 +12,7 @@ from queue_bench import NOW, opened, put_batch, put_file, read
 from tightrope.base.errors import InputError
 from tightrope.serve.jobs.database import Trouble
 from tightrope.serve.jobs.queue import queue_at
+from tightrope.serve.jobs.records import new_id
 
 
 @pytest.mark.parametrize(
@@ -21,16 +24,22 @@ def test_a_server_that_is_not_there(url: str) -> None:
     assert "s3cret" not in str(error.value)
 
 
-def test_gateways_may_make_the_tables_at_the_same_time(new_database: Callable[[], str]) -> None:
+@pytest.mark.parametrize("usual", ["read committed", "repeatable read", "serializable"])
+def test_gateways_may_make_the_tables_at_the_same_time(new_database: Callable[[], str], usual: str) -> None:
+    """However far the server keeps transactions apart where nothing is said."""
+
     async def run(url: str) -> None:
         queues = [queue_at(url) for _ in range(5)]
         await asyncio.gather(*(queue.database.open() for queue in queues))
         batch = await put_batch(queues[0], 1)
         assert all([await queue.batches.get("acme", batch.id) for queue in queues])
+        tries = [replace(batch, id=new_id("batch"), once="k") for _ in queues]
+        added = await asyncio.gather(*(queue.batches.add(one, 99) for queue, one in zip(queues, tries, strict=True)))
+        assert added.count("added") == 1
         for queue in queues:
             await queue.database.close()
 
-    asyncio.run(run(new_database()))
+    asyncio.run(run(f"{new_database()}&default_transaction_isolation={quote(usual)}"))
 
 
 def test_a_server_that_goes_is_trouble_and_may_come_back(new_database: Callable[[], str], postgres: str) -> None:

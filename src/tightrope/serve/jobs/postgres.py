@@ -20,6 +20,8 @@ FROZEN_S = 5.0
 """A transaction whose gateway says nothing for so long is undone by the server: a gateway that is frozen keeps no lock."""
 LOCK_KEY = 0x7469676874726F70
 """Of the advisory lock under which tables are made: any number that nobody else takes."""
+EACH_SEES = "read_committed"
+"""Each statement sees what others have written by then, whatever the server's default is: what waited for a lock goes on from there."""
 KEPT_PLAIN = "ALTER TABLE tightrope_parts ALTER COLUMN bytes SET STORAGE EXTERNAL"
 """Parts are not compressed, so that a line is read without reading all of its part."""
 
@@ -49,7 +51,7 @@ class PostgresDatabase:
                 command_timeout=ANSWER_S,
                 server_settings={"idle_in_transaction_session_timeout": f"{FROZEN_S * 1000:.0f}"},
             )
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with self._pool.acquire() as connection, connection.transaction(isolation=EACH_SEES):
                 version = await _make_tables(connection)
         except (OSError, ValueError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             await self.close()
@@ -77,7 +79,7 @@ class PostgresDatabase:
 
     async def write(self, body: Body[T]) -> T:
         """Do what ``body`` does; it is on disk when this returns, as the server is set."""
-        async with self._connected() as connection, connection.transaction():
+        async with self._connected() as connection, connection.transaction(isolation=EACH_SEES):
             server = await connection.fetch("SELECT extract(epoch FROM clock_timestamp())::float8")
             self._ahead_s = float(server[0][0]) - time.time()
             return await body(_Statements(connection))
