@@ -257,6 +257,14 @@ def test_messages_are_held_until_they_are_answered_and_refused_without_room() ->
     asked(ask, held=held)
 
 
+def test_what_there_will_never_be_room_for_is_too_large_and_not_to_be_sent_again() -> None:
+    async def ask(client: triton.InferenceServerClient) -> None:
+        with pytest.raises(InferenceServerException, match="larger than max"):
+            await client.infer("echo", [tensor("x", np.zeros((1000, SMALL // 2000), np.float32), "FP32")])
+
+    asked(ask, held=Held(SMALL))
+
+
 def test_what_is_no_message_is_malformed_and_not_held() -> None:
     held = Held(SMALL)
 

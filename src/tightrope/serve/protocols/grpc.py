@@ -76,11 +76,12 @@ async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen, held:
     """Return a server that has begun, and its port; ``await server.stop(grace)`` ends it.
 
     A message is counted in ``held`` once gRPC has taken it in whole: what is still coming is bounded by each message's size alone.
+    What is larger than all that may be held is told so: there will never be room for it.
     """
     held = held or Held(limits.held_bytes)
     server = aio.server(
         options=[
-            ("grpc.max_receive_message_length", limits.tensor_bytes + limits.body_bytes),
+            ("grpc.max_receive_message_length", min(limits.tensor_bytes + limits.body_bytes, held.most)),
             ("grpc.max_send_message_length", limits.tensor_bytes + limits.body_bytes),
             ("grpc.max_metadata_size", limits.header_bytes),
             ("grpc.max_concurrent_streams", 1024),
