@@ -1,6 +1,7 @@
 """OpenAI's embeddings and chat completions, classification in the same style, and one line of a batch (API reference of 2026-11)."""
 
 import binascii
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -270,13 +271,12 @@ def _write_classes(call: Call, reply: Reply) -> Written:
         return _write_raw(reply)
     data = []
     for index, scores in enumerate(vectors_of(reply)):
-        labels = reply.labels or tuple(map(str, range(len(scores))))
-        if not np.isfinite(scores).all():
+        values: list[float] = scores.tolist()
+        labels = reply.labels or tuple(map(str, range(len(values))))
+        if not math.isfinite(sum(values)):
             msg = "the model answered with what is no number"
             raise Failed(msg)
-        data.append(
-            {"index": index, "label": labels[int(np.argmax(scores))], "scores": dict(zip(labels, scores.tolist(), strict=True))}
-        )
+        data.append({"index": index, "label": labels[values.index(max(values))], "scores": dict(zip(labels, values, strict=True))})
     usage = {"prompt_tokens": reply.input_tokens, "total_tokens": reply.input_tokens}
     return Written(encode({"object": "list", "data": data, "model": call.model, "usage": usage}))
 
