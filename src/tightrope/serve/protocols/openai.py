@@ -276,7 +276,9 @@ def _write_classes(call: Call, reply: Reply) -> Written:
         if not math.isfinite(sum(values)):
             msg = "the model answered with what is no number"
             raise Failed(msg)
-        data.append({"index": index, "label": labels[values.index(max(values))], "scores": dict(zip(labels, values, strict=True))})
+        data.append(
+            {"index": index, "label": labels[values.index(max(values))], "scores": dict(zip(labels, values, strict=True))}
+        )
     usage = {"prompt_tokens": reply.input_tokens, "total_tokens": reply.input_tokens}
     return Written(encode({"object": "list", "data": data, "model": call.model, "usage": usage}))
 
