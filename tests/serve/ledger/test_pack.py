@@ -216,6 +216,17 @@ def test_a_gateway_that_wrote_nothing_leaves_nothing(world: Any) -> None:
     assert not (world.folder / "dead").exists()
 
 
+def test_a_folder_that_can_not_be_packed_keeps_no_other_from_it(
+    world: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = gone_for(world, 2 * 86_400.0)
+    (world.folder / "broken" / "lock").mkdir(parents=True)
+    monkeypatch.setattr(there._others, "folders", lambda: [world.folder / "broken", world.folder / "gone"])
+    there.pack()
+    assert {Path(name).suffix for name in names(world, "gone")} == {".parquet"}
+    assert "broken could not be packed" in caplog.text
+
+
 def test_what_is_not_the_ledgers_stays(world: Any) -> None:
     (world.folder / "dead").mkdir(parents=True)
     for name in ("lock", "notes.txt"):

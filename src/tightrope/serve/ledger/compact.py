@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tightrope.serve.ledger.journal import LOCK
+from tightrope.serve.ledger.journal import LOCK, visiting
 from tightrope.serve.ledger.meter import SECOND
 from tightrope.serve.ledger.rows import COLUMNS, COSTS, Machines
-from tightrope.serve.ledger.totals import CHECKPOINT, Totals, read_totals
+from tightrope.serve.ledger.totals import CHECKPOINT, Totals, read_totals, write_totals
 
 if TYPE_CHECKING:
     import duckdb
@@ -71,6 +71,14 @@ def compact_closed(folder: Path, open_hour: str, kept_days: int, now_ns: int) ->
             path.unlink()
     if open_hour == ALL and read_totals(folder).ends_ns <= now_ns:  # until then its totals are part of the month's
         remove_empty(folder)
+
+
+def pack_gone(folder: Path, kept_days: int, now_ns: int) -> None:
+    """Pack the folder of another gateway, where that is gone."""
+    with visiting(folder) as gone:
+        if gone:
+            write_totals(folder, msgspec.json.encode(recovered(folder)))
+            compact_closed(folder, ALL, kept_days, now_ns)
 
 
 def remove_empty(folder: Path) -> None:

@@ -17,9 +17,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from tightrope.serve.ledger.compact import ALL, compact_closed, recovered
+from tightrope.serve.ledger.compact import compact_closed, pack_gone, recovered
 from tightrope.serve.ledger.fleet import paid_nusd
-from tightrope.serve.ledger.journal import Journal, is_first, safe_name, utc, visiting
+from tightrope.serve.ledger.journal import Journal, is_first, safe_name, utc
 from tightrope.serve.ledger.meter import MACHINE, SECOND, MachineMeter, Reading, nobody
 from tightrope.serve.ledger.others import Others
 from tightrope.serve.ledger.rows import LONGEST, Event, Machines, Request
@@ -219,13 +219,13 @@ class Ledger:
         self._cost = {pool: month_nusd(pool, every, month) for pool in list(self._places)}
 
     def pack(self) -> None:
-        """Pack the hours that have ended, and remove those that are older than is kept."""
+        """Pack the hours that have ended, and remove those that are older than is kept; also of gateways that are gone."""
         compact_closed(self._folder, self._noted_hour, self._kept_days, self._utc_ns())
         for folder in self._others.folders():
-            with visiting(folder) as gone:
-                if gone:
-                    write_totals(folder, msgspec.json.encode(recovered(folder)))
-                    compact_closed(folder, ALL, self._kept_days, self._utc_ns())
+            try:
+                pack_gone(folder, self._kept_days, self._utc_ns())
+            except Exception:
+                LOG.exception("%s could not be packed; it stays as it is, and is tried again with the next hour", folder)
 
     def close(self) -> None:
         """Write all that is left and let go of the folder; it waits for the disk, and not long for an hour that is being packed."""
