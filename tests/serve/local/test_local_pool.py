@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import math
+import os
 import threading
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from tightrope.serve.local.engines import Engines
 from tightrope.serve.local.loading import Found, Loaded
 from tightrope.serve.local.models import NoSession
 from tightrope.serve.local.pool import LocalPool
+from tightrope.serve.local.sessions import open_sessions
 from tightrope.serve.local.waiting import Ticket
 from tightrope.serve.records import Caller
 from tightrope.serve.refusals import Failed, Malformed, Unavailable, Unsupported
@@ -621,3 +623,33 @@ def test_no_request_leaves_anything_to_the_garbage_collector(monkeypatch: pytest
         assert run(pool, ask) <= 1  # the loop's last variable
     finally:
         gc.enable()
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux has this policy")
+def test_the_loop_gives_way_to_engines_and_those_to_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pool, seen = pool_of(None), {}
+    model = gated(monkeypatch, pool)
+    model.gate.set()
+    run_model = model.run
+
+    def noted(*given: Any) -> list[Any]:
+        seen["engine"] = os.sched_getscheduler(0)
+        return run_model(*given)
+
+    def opened() -> None:  # a session opened later, whose threads are an engine's
+        seen["opening"] = os.sched_getscheduler(0)
+        open_sessions(LocalModel(affine(tmp_path / "a.onnx")), 1, [None])
+        seen["opened"] = os.sched_getscheduler(0)
+
+    async def ask(pool: LocalPool) -> None:
+        seen["loop"] = os.sched_getscheduler(0)
+        await pool.answer(call("a 10"))
+        later = threading.Thread(target=opened)
+        later.start()
+        await asyncio.to_thread(later.join)
+
+    monkeypatch.setattr(model, "run", noted)
+    run(pool, ask)
+    batch, other = os.SCHED_BATCH, os.SCHED_OTHER
+    assert seen == {"loop": batch, "engine": other, "opening": batch, "opened": other}
+    assert os.sched_getscheduler(0) == other

@@ -11,11 +11,12 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from queue import SimpleQueue
 from typing import Protocol
 
 from tightrope.serve.ledger.meter import MachineMeter
-from tightrope.serve.local.placement import held_to, places, usable_cores
+from tightrope.serve.local.placement import giving_way, held_to, places, usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class Engines:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked = False
         self._timer: asyncio.TimerHandle | None = None
+        self._yielding = ExitStack()
 
     def add(self, pool: Feeder) -> None:
         """Begin to ask a pool for work; call it in the event loop."""
@@ -90,6 +92,7 @@ class Engines:
             ]
             for thread in self._threads:
                 thread.start()
+            self._yielding.enter_context(giving_way())  # behind the threads, which would take it over
         with self.lock:
             self._pools.append(pool)
 
@@ -106,6 +109,7 @@ class Engines:
         for thread in self._threads:
             thread.join(JOIN_S)
         self._threads.clear()
+        self._yielding.close()
         self._loop, self._timer, self._asked = None, None, False
 
     def poke(self) -> None:

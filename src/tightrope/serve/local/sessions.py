@@ -1,6 +1,9 @@
 """A model opened by a runtime: what goes in and out by name, type and shape, and ``run``."""
 
+import ctypes
+import functools
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.errors import InputError, MissingExtraError, Where
-from tightrope.serve.local.placement import held_to
+from tightrope.serve.local.placement import held_to, take_turns
 from tightrope.serve.settings import LocalModel
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
@@ -24,6 +27,11 @@ TYPES: dict[str, np.dtype[Any]] = {
     "tensor(string)": np.dtype(object),
 }
 """Type of a tensor, as onnxruntime names it → as numpy does."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Names of glibc's ``malloc.h``."""
+KEPT_BYTES, MOST_MMAP_BYTES = 2**30, 32 * 2**20
+"""Of each heap's end; the second is the largest that glibc takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +61,29 @@ def open_sessions(model: LocalModel, threads: int, places: Sequence[frozenset[in
         raise InputError(msg, resolve="give the path of an ONNX model", where=Where(model.path))
     opened: Callable[[Path, int], Session] = _RUNTIMES[model.engine]
     sessions: list[Session] = []
+    take_turns()
     for place in places:
         with held_to(place):
             sessions.append(opened(model.path, threads))
     return tuple(sessions)
 
 
+@functools.cache
+def keep_freed_memory() -> None:
+    """Have glibc keep the memory that a batch gave back for the next one (mallopt(3)): to ask the system each time costs 2 %."""
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        if mallopt is not None:
+            mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+            mallopt(M_MMAP_THRESHOLD, MOST_MMAP_BYTES)
+
+
 class OnnxRuntime:
-    """A session of onnxruntime, whose threads do not spin while they wait: an idle engine leaves its cores to the others."""
+    """A session of onnxruntime, whose threads do not spin while they wait: an idle engine leaves its cores to the others.
+
+    Nor has it an arena or patterns of memory, which are for batches of one shape. Where each batch has another, malloc gives hot memory
+    sooner: MiniLM in static int8 answered 5 % more short texts on two engines, and as many long ones (2026-11, onnxruntime 1.32).
+    """
 
     def __init__(self, path: Path, threads: int) -> None:
         """Open the file; raise ``InputError`` where the runtime refuses it."""
@@ -73,6 +96,8 @@ class OnnxRuntime:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.enable_mem_pattern = options.enable_cpu_mem_arena = False
+        keep_freed_memory()
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime raises kinds of its own
