@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
 
+import httptools
 import numpy as np
 
 from tightrope.base.errors import InputError
@@ -105,13 +106,14 @@ def open_loop(target: Target, bodies: Sequence[str], at_s: Sequence[float], *, a
 
 
 class Connection(asyncio.Protocol):
-    """One HTTP/1.1 connection, one request at a time."""
+    """One HTTP/1.1 connection, one request at a time; the parser calls it by the names that start with ``on``."""
 
     def __init__(self) -> None:
         """Begin with nothing read."""
         self.transport: asyncio.Transport | None = None
         self.answer: asyncio.Future[tuple[int, float]] | None = None
-        self.read, self.ends, self.said = b"", -1, (0, 0.0)
+        self.parser = httptools.HttpResponseParser(self)
+        self.retry_after_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -125,24 +127,29 @@ class Connection(asyncio.Protocol):
     def ask(self, request: bytes) -> "asyncio.Future[tuple[int, float]]":
         """Send a request; the future is its status and ``Retry-After``."""
         assert self.transport is not None
-        self.read, self.ends = b"", -1
         self.answer = asyncio.get_running_loop().create_future()
         self.transport.write(request)
         return self.answer
 
     def data_received(self, data: bytes) -> None:
-        """Read until the answer is whole."""
-        self.read += data
-        if self.ends < 0 and (head := self.read.find(b"\r\n\r\n")) >= 0:
-            lines = self.read[:head].split(b"\r\n")
-            fields = dict(line.lower().split(b": ", 1) for line in lines[1:] if b": " in line)
-            self.said = int(lines[0].split()[1]), float(fields.get(b"retry-after", 0))
-            self.ends = head + 4 + int(fields.get(b"content-length", 0))
-        if 0 <= self.ends <= len(self.read):
-            self._end(self.said)
+        """Read on."""
+        self.parser.feed_data(data)
+
+    def on_message_begin(self) -> None:
+        """Begin an answer."""
+        self.retry_after_s = 0.0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note when to come back."""
+        if name.lower() == b"retry-after":
+            self.retry_after_s = float(value)
+
+    def on_message_complete(self) -> None:
+        """Hand the answer out."""
+        self._end((self.parser.get_status_code(), self.retry_after_s))
 
     def _end(self, answer: tuple[int, float]) -> None:
-        """Hand the answer out."""
+        """Hand the answer out, or that there is none."""
         if self.answer is not None and not self.answer.done():
             self.answer.set_result(answer)
 

@@ -278,10 +278,14 @@ def ours_running(
 
 def cache_hits(server: Running) -> int:
     """Return how many answers came from the cache."""
+    return int(shown(server, "tightrope_cache_requests_total", 'result="hit"'))
+
+
+def shown(server: Running, name: str, label: str) -> float:
+    """Return the sum of our server's series of a name that have a label."""
     with urllib.request.urlopen(f"http://127.0.0.1:{server.target.port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
-    hits = [line for line in lines if line.startswith("tightrope_cache_requests_total") and 'result="hit"' in line]
-    return sum(int(float(line.rsplit(" ", 1)[1])) for line in hits)
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + "{") and label in line)
 
 
 class Bare:
