@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from openai.types.chat import ChatCompletionChunk
 from tests.serve.conftest import FakePool
 
 from tightrope.serve.cascade import Cascade, answer, as_events, token_probability
@@ -151,6 +152,16 @@ def test_a_stream_of_the_small_models_answer(make_call: Callable[..., Call]) -> 
         "usage": {"total_tokens": 3},
     }
     assert b"usage" not in as_events(said(-0.1), usage=False)
+
+
+def test_calls_of_tools_are_numbered_in_a_stream() -> None:
+    calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in "ab"]
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
+    first = as_events({"choices": [{"message": message, "finish_reason": "tool_calls"}]}, usage=False).split(b"\n\n")[0]
+    chunk = ChatCompletionChunk.model_validate(
+        {"id": "c", "created": 0, "model": "m", **json.loads(first.removeprefix(b"data: "))}
+    )
+    assert [(call.index, call.id) for call in chunk.choices[0].delta.tool_calls or []] == [(0, "a"), (1, "b")]
 
 
 def test_the_probability_of_tokens_is_their_geometric_mean() -> None:

@@ -131,7 +131,7 @@ def as_events(said: dict[str, Any], *, usage: bool) -> bytes:
     head = {key: said[key] for key in ("id", "created", "model", "system_fingerprint") if key in said}
     head["object"] = "chat.completion.chunk"
     events = [
-        {**head, "choices": [{"index": choice.get("index", place), "delta": choice.get("message", {}), "finish_reason": None}]}
+        {**head, "choices": [{"index": choice.get("index", place), "delta": _delta(choice), "finish_reason": None}]}
         for place, choice in enumerate(said["choices"])
     ]
     events += [
@@ -141,6 +141,13 @@ def as_events(said: dict[str, Any], *, usage: bool) -> bytes:
     if usage:
         events.append({**head, "choices": [], "usage": said.get("usage")})
     return b"".join(EVENT + _text(event) + b"\n\n" for event in events) + EVENT + b"[DONE]\n\n"
+
+
+def _delta(choice: dict[str, Any]) -> dict[str, Any]:
+    """Return a choice's whole message as a stream's part, in which calls of tools are numbered."""
+    message = choice.get("message") or {}
+    calls = message.get("tool_calls")
+    return {**message, "tool_calls": [{"index": place, **call} for place, call in enumerate(calls)]} if calls else message
 
 
 def _completion(raw: Raw | None) -> dict[str, Any] | None:
