@@ -478,7 +478,9 @@ def test_stopping_refuses_the_new_finishes_the_begun_and_turns_the_rest_away(mon
 # ------------------------------------------------------------------------------------------------------------ life of a pool
 
 
-def test_a_pool_sleeps_when_idle_and_its_first_request_wakes_it(tmp_path: Path) -> None:
+def test_a_pool_sleeps_when_idle_and_its_first_request_wakes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[int] = []
+    monkeypatch.setattr(pool_module, "give_back_memory", lambda: given_back.append(1))
     pool = pool_of(LocalModel(write_encoder(tmp_path), keep_loaded=False, idle_s=0.05, threads=1))
 
     async def ask(pool: LocalPool) -> None:
@@ -497,6 +499,7 @@ def test_a_pool_sleeps_when_idle_and_its_first_request_wakes_it(tmp_path: Path) 
                     await asyncio.sleep(0.01)
 
     run(pool, ask)
+    assert len(given_back) >= 3  # each time that it was unloaded, the first among them
 
 
 def test_a_pool_that_was_asked_in_between_sleeps_later(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tightrope.serve.local.choosing import Rules, choose
 from tightrope.serve.local.engines import Engines, Urgency
 from tightrope.serve.local.loading import Found, Loaded, load
 from tightrope.serve.local.models import Model
+from tightrope.serve.local.sessions import give_back_memory
 from tightrope.serve.local.waiting import Item, Ticket, Waiting
 from tightrope.serve.records import Call, Reply, Signature, Task
 from tightrope.serve.refusals import Failed, Unavailable
@@ -181,7 +182,7 @@ class LocalPool:
         """Let go of the model, in a thread: giving much memory back takes time."""
         self._load.replicas_ready = 0
         held, self._loaded = [self._loaded], None
-        asyncio.get_running_loop().run_in_executor(None, held.clear)
+        asyncio.get_running_loop().run_in_executor(None, _let_go, held)
 
     # ------------------------------------------------------------------------------------------------------------ answering
 
@@ -381,6 +382,12 @@ class LocalPool:
             self._item_s += (service_s / size - self._item_s) * (NEW if self._item_s else 1.0)
             slots = self._engines.cores // self.threads
             self._load.requests_per_s = slots / max(self._item_s * self._each, 1e-9) / self.pool.replicas_per_machine
+
+
+def _let_go(held: list[Loaded | None]) -> None:
+    """Let go of a model and its memory."""
+    held.clear()
+    give_back_memory()
 
 
 def _unheard(call: Call, reply: Reply) -> None:

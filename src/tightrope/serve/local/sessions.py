@@ -68,14 +68,25 @@ def open_sessions(model: LocalModel, threads: int, places: Sequence[frozenset[in
     return tuple(sessions)
 
 
+def _glibc(name: str) -> Callable[..., int] | None:
+    """Return a function of glibc's; None on other systems, and where the C library has none such (musl)."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+
+
 @functools.cache
 def keep_freed_memory() -> None:
     """Have glibc keep the memory that a batch gave back for the next one (mallopt(3)): to ask the system each time costs 2 %."""
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-        if mallopt is not None:
-            mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-            mallopt(M_MMAP_THRESHOLD, MOST_MMAP_BYTES)
+    mallopt = _glibc("mallopt")
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(M_MMAP_THRESHOLD, MOST_MMAP_BYTES)
+
+
+def give_back_memory() -> None:
+    """Give the system the memory that was freed (malloc_trim(3)): call it when a model has been let go of, in a thread."""
+    trim = _glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
 
 
 class OnnxRuntime:
