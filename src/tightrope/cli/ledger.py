@@ -233,5 +233,12 @@ def _column(head: str, cells: "Iterable[str]", rank: int = 0) -> "Column":
 
 
 def _money(nusd: int | None) -> str:
-    """Return an amount to the hundredth of a cent."""
-    return "unknown" if nusd is None else f"{'−' if nusd < 0 else ''}${abs(nusd) / 1e9:,.4f}"
+    """Return an amount to the hundredth of a cent.
+
+    >>> _money(-58), _money(-2_000_000), _money(None)
+    ('$0.0000', '−$0.0020', 'unknown')
+    """
+    if nusd is None:
+        return "unknown"
+    size = f"${abs(nusd) / 1e9:,.4f}"
+    return f"−{size}" if nusd < 0 and size.strip("$0.") else size
