@@ -1,6 +1,7 @@
 """The way of one call, with pools that answer from memory: classes, refusals, stand-ins, cascades, and what is counted of each end."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -243,6 +244,34 @@ def test_what_ran_on_for_a_client_that_went_is_counted_and_written_down(make_cal
     bench.gateway.late(call, Reply("a", "a", compute_nusd=7))
     assert [(row[1].nusd, row[2]) for row in bench.book.rows if row[1]] == [(7, 499)]
     assert bench.counted("tightrope_usd_total", **{"class": "now"}, pool="a", driver="compute") == pytest.approx(7e-9)
+
+
+@pytest.mark.parametrize("kind", [UpstreamFailed, ValueError, None], ids=["upstream", "defect", "hung up"])
+def test_a_call_that_fails_leaves_nothing_to_the_garbage_collector(
+    make_call: Callable[..., Call], kind: type[Exception] | None
+) -> None:
+    bench = Bench()
+    bench.gateway._book = None
+    bench.pools["a"].error = kind("gone") if kind else None
+
+    async def fail() -> None:
+        bench.pools["a"].gate = asyncio.Event() if kind is None else None
+        task = asyncio.create_task(bench.gateway.answer(make_call(identity="left behind")))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled() or task.exception()
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(fail())
+        bench.pools["a"].error = None  # which knows where it was raised
+        bench.pools["a"].asked.clear()
+        assert not [one for one in gc.get_objects() if isinstance(one, Call) and one.identity == "left behind"]
+    finally:
+        gc.enable()
 
 
 def test_an_answer_that_never_comes_is_given_up(make_call: Callable[..., Call]) -> None:

@@ -36,6 +36,7 @@ class Deadlines:
             raise
         finally:
             self._forget(task)
+            del task  # which may hold the error that is raised through here
 
     def _forget(self, task: "asyncio.Task[Any]") -> bool:
         """Watch a task no longer; return whether it was cancelled here, which is taken back: the first time it is asked."""

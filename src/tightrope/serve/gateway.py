@@ -146,10 +146,10 @@ class Gateway:
         try:
             reply = await self._made(call, model, pools)
         except BaseException as error:
-            refusal = self._failed(call, error, pools[0].pool.name, span)
-            if refusal is error:
+            late = self._failed(call, error, pools[0].pool.name, span)
+            if late is None:
                 raise
-            raise refusal from error
+            raise late from error
         if reply.raw is not None and reply.raw.stream is not None:
             reply.raw.stream = _Passed(reply.raw.stream, lambda error: self._end_stream(call, reply, error, span))
         else:
@@ -206,7 +206,10 @@ class Gateway:
                     self._admission.part(call, pool)
             self.router.learn(reply, call.rows)
             return reply
-        raise last or Unavailable("no pool answers this")
+        try:
+            raise last or Unavailable("no pool answers this")
+        finally:
+            last = None  # see ``_failed``
 
     # ------------------------------------------------------------------------------------------------------------------ checks
 
@@ -309,17 +312,19 @@ class Gateway:
             self.router.learn(reply, 1)
         self._settle(call, reply, span)
 
-    def _failed(self, call: Call, error: BaseException, pool: str, span: "Span | None") -> BaseException:
-        """Count and write down that a call has no answer; return what its client is told."""
+    def _failed(self, call: Call, error: BaseException, pool: str, span: "Span | None") -> TimedOut | None:
+        """Count and write down that a call has no answer; return what its client is told instead of the error, where that is another.
+
+        Whoever keeps an error in a variable, in a frame that it was raised through, leaves both to the garbage collector, with the body.
+        """
         self.in_flight -= 1
-        if isinstance(error, TimeoutError):
-            error = TimedOut(f"not answered within {self.settings.limits.answer_s:g} s")
+        late = TimedOut(f"not answered within {self.settings.limits.answer_s:g} s") if isinstance(error, TimeoutError) else None
         shed = isinstance(error, Refusal) and error.status == TooMany.status
         try:
-            self._unanswered(call, error, pool, span, "shed" if shed else "error")
+            self._unanswered(call, late or error, pool, span, "shed" if shed else "error")
         finally:
             self._admission.leave(call, call.lost_nusd)
-        return error
+        return late
 
     def _unanswered(self, call: Call, error: BaseException, pool: str, span: "Span | None", outcome: Outcome) -> None:
         """Count, log and write down a call without an answer."""

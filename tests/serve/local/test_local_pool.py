@@ -480,7 +480,7 @@ def test_stopping_refuses_the_new_finishes_the_begun_and_turns_the_rest_away(mon
 
 def test_a_pool_sleeps_when_idle_and_its_first_request_wakes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given_back: list[int] = []
-    monkeypatch.setattr(pool_module, "give_back_memory", lambda: given_back.append(1))
+    monkeypatch.setattr("tightrope.serve.local.loading.give_back_memory", lambda: given_back.append(1))
     pool = pool_of(LocalModel(write_encoder(tmp_path), keep_loaded=False, idle_s=0.05, threads=1))
 
     async def ask(pool: LocalPool) -> None:
@@ -600,11 +600,14 @@ def test_a_pool_without_a_model_answers_at_once_through_the_same_queue() -> None
     assert run(pool_of(None, "infer"), lambda pool: pool.answer(call(whole, "infer"))).outputs is whole
 
 
-@pytest.mark.parametrize("how", ["answered", "given up"])
+@pytest.mark.parametrize("how", ["answered", "given up", "failed"])
 def test_no_request_leaves_anything_to_the_garbage_collector(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     pool = pool_of(None)
     model = gated(monkeypatch, pool)
     model.gate.set()
+    if how == "failed":
+        monkeypatch.setattr(model, "run", lambda *_: 1 // 0)
+        monkeypatch.setattr(pool_module.log, "error", lambda *_: None)  # pytest keeps what is logged
 
     async def ask(pool: LocalPool) -> int:
         for turn in range(2):
@@ -614,6 +617,7 @@ def test_no_request_leaves_anything_to_the_garbage_collector(monkeypatch: pytest
                 task.cancel()
             await asyncio.wait(tasks)
             assert all(task.cancelled() == (how == "given up") for task in tasks)
+            assert how == "given up" or all((task.exception() is not None) == (how == "failed") for task in tasks)
             del tasks
             await asyncio.to_thread(lambda: None)
             if turn == 0:

@@ -1,6 +1,8 @@
 """The same connection fed in process, in whatever pieces the network makes: borders change nothing, and no bytes are a defect."""
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -111,6 +113,27 @@ def test_what_is_in_the_outbox_goes_before_anything_else_and_before_the_end(how:
     found = asyncio.run(run())
     assert found.startswith(b"HTTP/1.1 200")
     assert found.count(b"HTTP/1.1 ") == (2 if how == "refused" else 1)
+
+
+@pytest.mark.parametrize("turns", [1, 3, 50])
+def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collector(turns: int) -> None:
+    async def run() -> "weakref.ref[Guarded]":
+        connection, _, state = connected()
+        connection.data_received(post("/v1/embeddings", EMBED, close=False))
+        for _ in range(turns):  # while it is read, worked on, and when it was answered
+            await asyncio.sleep(0)
+        connection.connection_lost(None)
+        while state.tasks:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return weakref.ref(connection)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(run())() is None
+    finally:
+        gc.enable()
 
 
 def test_answers_go_together_in_their_order_and_the_first_does_not_wait_for_too_many() -> None:

@@ -62,4 +62,4 @@ class Batch:
         try:
             return self.model.run(self._sessions[self.slot], items)
         except Exception as error:  # noqa: BLE001 - the runtime raises kinds of its own, and none may end the thread
-            return [error] * len(items)
+            return [error.with_traceback(None)] * len(items)  # which would know this batch, and it the error

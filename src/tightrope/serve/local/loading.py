@@ -15,7 +15,7 @@ from tightrope.serve.local.curve import Curve
 from tightrope.serve.local.heads import finish_of
 from tightrope.serve.local.models import Model, NoModel, NoSession
 from tightrope.serve.local.placement import held_to
-from tightrope.serve.local.sessions import Session, open_sessions, quantises_while_running
+from tightrope.serve.local.sessions import Session, give_back_memory, open_sessions, quantises_while_running
 from tightrope.serve.local.tensors import TensorModel
 from tightrope.serve.local.texts import TextModel, load_tokenizer
 from tightrope.serve.records import Signature, Task
@@ -101,6 +101,12 @@ def load(
             _run_sample(model, session, 1)
         seconds = time.monotonic() - began_s
     return Loaded(model, sessions, found, seconds)
+
+
+def let_go(held: list[Loaded | None]) -> None:
+    """Let go of a model that only the list still holds, and of its memory; in a thread, since that takes a while."""
+    held.clear()
+    give_back_memory()
 
 
 def slots(places: Sequence[frozenset[int] | None], threads: int) -> list[frozenset[int] | None]:

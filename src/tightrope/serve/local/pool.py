@@ -14,9 +14,8 @@ from tightrope.serve.interfaces import Load
 from tightrope.serve.local.batches import Batch
 from tightrope.serve.local.choosing import Rules, choose
 from tightrope.serve.local.engines import Engines, Urgency
-from tightrope.serve.local.loading import Found, Loaded, load
+from tightrope.serve.local.loading import Found, Loaded, let_go, load
 from tightrope.serve.local.models import Model
-from tightrope.serve.local.sessions import give_back_memory
 from tightrope.serve.local.waiting import Item, Ticket, Waiting
 from tightrope.serve.records import Call, Reply, Signature, Task
 from tightrope.serve.refusals import Failed, Unavailable
@@ -182,7 +181,7 @@ class LocalPool:
         """Let go of the model, in a thread: giving much memory back takes time."""
         self._load.replicas_ready = 0
         held, self._loaded = [self._loaded], None
-        asyncio.get_running_loop().run_in_executor(None, _let_go, held)
+        asyncio.get_running_loop().run_in_executor(None, let_go, held)
 
     # ------------------------------------------------------------------------------------------------------------ answering
 
@@ -204,6 +203,7 @@ class LocalPool:
             raise
         finally:
             self._leave(ticket)
+            del ticket  # whose future holds the error that is raised through here
 
     async def _woken(self) -> None:
         """Return when the model is loaded; raise ``Unavailable`` where it can not be."""
@@ -315,8 +315,8 @@ class LocalPool:
             kept = [item for item in chosen if not item.ticket.call.gone]
             for item in chosen if len(kept) < len(chosen) else ():
                 if item.ticket.call.gone:
-                    gone = Unavailable("the client has gone")
-                    item.ticket.future.get_loop().call_soon_threadsafe(self._refuse, item.ticket, gone)
+                    loop = item.ticket.future.get_loop()
+                    loop.call_soon_threadsafe(self._refuse, item.ticket, Unavailable("the client has gone"))
             if kept:
                 return self._batch(loaded, kept)
 
@@ -382,12 +382,6 @@ class LocalPool:
             self._item_s += (service_s / size - self._item_s) * (NEW if self._item_s else 1.0)
             slots = self._engines.cores // self.threads
             self._load.requests_per_s = slots / max(self._item_s * self._each, 1e-9) / self.pool.replicas_per_machine
-
-
-def _let_go(held: list[Loaded | None]) -> None:
-    """Let go of a model and its memory."""
-    held.clear()
-    give_back_memory()
 
 
 def _unheard(call: Call, reply: Reply) -> None:

@@ -96,6 +96,9 @@ class Guarded(HttpToolsProtocol):
         self._let_go_waiting()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()  # which uvicorn leaves where the connection was reset: it kept all of this for its time
+        scopes: list[Any] = [cycle.scope for cycle in (self.cycle, self._running) if cycle is not None]
+        for one in scopes:
+            one.pop(WHOLE, None)  # which knows the connection: nothing is left to the garbage collector
         running, task = self._running, self._task
         if running is None or task is None or running.response_complete:
             return
@@ -198,7 +201,9 @@ class Guarded(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Let go of what was answered and go on as uvicorn does, but with one timer for all the pauses of a connection."""
         running: Any = self._running
-        self.held.size -= running.scope.pop(HELD, 0)
+        scope: Any = running.scope
+        self.held.size -= scope.pop(HELD, 0)
+        scope.pop(ANSWERING, None)  # the body with it: an idle connection holds nothing
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
