@@ -92,7 +92,7 @@ def test_a_model_that_is_exchanged_without_the_server_going_is_noticed_in_time(m
         async with bench(model.server(), task="embed", api="oip", health_s=0.02) as on:
             checks = on.servers[0].checks
             await until(lambda: on.servers[0].checks > checks + 3)
-            assert model.told == 1, "not with each check"
+            assert model.told < on.servers[0].checks - 1, "not with each check"
             monkeypatch.setattr(pool, "LEARN_S", 0.0)
             model.name, model.gives = "prompt", 2.0
             await until(lambda: names(on) == ["prompt"])

@@ -1,5 +1,6 @@
 """One request before one server or several: what is sent, what comes back, what it cost."""
 
+import gc
 import json
 
 import pytest
@@ -7,7 +8,7 @@ from upstream_stand_in import ANSWER, USAGE, Server, bench, call, read, said, sa
 
 from tightrope.base.errors import InputError
 from tightrope.serve.ledger.meter import MachineMeter
-from tightrope.serve.records import Raw
+from tightrope.serve.records import Raw, Reply
 from tightrope.serve.refusals import Malformed, TooLarge, UpstreamFailed
 from tightrope.serve.settings import ServedPool, Upstream
 from tightrope.serve.upstream.pool import UpstreamPool
@@ -109,6 +110,27 @@ def test_a_stream_without_usage_counts_its_parts() -> None:
             assert reply.input_tokens > 10
 
     within(work())
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_an_answer_leaves_nothing_to_the_garbage_collector(stream: bool) -> None:
+    async def work() -> None:
+        answers = [streams(sse(token("a"), b"[DONE]")) if stream else says(ANSWER) for _ in range(3)]
+        async with bench(Server(answers)) as on:
+            gc.collect()
+            gc.disable()
+            for _ in range(3):
+                reply = await on.ask(stream=stream)
+                if stream:
+                    await read(reply)
+                del reply
+            left = [one for one in gc.get_objects() if isinstance(one, Reply)]
+            assert not left
+
+    try:
+        within(work())
+    finally:
+        gc.enable()
 
 
 def test_a_connection_is_used_again_after_an_answer_and_after_a_stream() -> None:

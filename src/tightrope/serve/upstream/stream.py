@@ -97,3 +97,4 @@ class Stream:
         self._over = True
         self._response.close()
         self._ended(self._sent, fine and not self._events.failed)
+        del self._ended, self._first_token  # which know the reply, and that this: nothing is left to the garbage collector
