@@ -238,7 +238,6 @@ def _money(nusd: int | None) -> str:
     >>> _money(-58), _money(-2_000_000), _money(None)
     ('$0.0000', '−$0.0020', 'unknown')
     """
-    if nusd is None:
-        return "unknown"
-    size = f"${abs(nusd) / 1e9:,.4f}"
-    return f"−{size}" if nusd < 0 and size.strip("$0.") else size
+    from tightrope.render.words import UNKNOWN, usd  # noqa: PLC0415
+
+    return UNKNOWN if nusd is None else usd(nusd / 1e9, 4)
