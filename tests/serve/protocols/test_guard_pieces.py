@@ -97,7 +97,7 @@ def test_what_is_in_the_outbox_goes_before_anything_else_and_before_the_end(how:
         connection, wire, _ = connected()
         connection.data_received(post("/v1/embeddings", EMBED, close=False))
         for _ in range(100):
-            if connection._unsent:
+            if connection.outbox._writes:
                 break
             await asyncio.sleep(0)
         assert wire.written == b""

@@ -7,6 +7,7 @@ before memory is taken, and an answer whose client is gone is cancelled at once.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httptools
@@ -58,6 +59,7 @@ class Guarded(HttpToolsProtocol):
     near = held.most - limits.body_bytes
     """While no more is held, any body fits."""
     outbox = Outbox()
+    """Before anything else is written, or a connection closed, it is emptied."""
 
     _due: asyncio.TimerHandle | None = None
     """When what is to come must be whole."""
@@ -76,8 +78,6 @@ class Guarded(HttpToolsProtocol):
     _running: RequestResponseCycle | None = None
     """What is answered, or was last; ``cycle`` is the newest, which may wait behind it."""
     _task: asyncio.Task[None] | None = None
-    _unsent = b""
-    """An answer in the outbox: before anything else is written, or the connection closed, that is emptied."""
     _answered_s = 0.0
     """When the last answer went, by the loop's clock."""
 
@@ -202,7 +202,7 @@ class Guarded(HttpToolsProtocol):
         """Let go of what was answered and go on as uvicorn does, but with one timer for all the pauses of a connection."""
         running: Any = self._running
         scope: Any = running.scope
-        self.held.size -= scope.pop(HELD, 0)
+        self.held.let_go(scope)
         scope.pop(ANSWERING, None)  # the body with it: an idle connection holds nothing
         self.server_state.total_requests += 1
         if self.transport.is_closing():
@@ -272,24 +272,21 @@ class Guarded(HttpToolsProtocol):
         cycle.message_event.set()
         answer = b"".join((*lines, b"\r\n", body))
         if cycle.keep_alive:
-            self._unsent = answer
-            self.outbox.add(self.loop, self._send)
+            self.outbox.add(self.loop, partial(self._send, answer))
         else:
             self.transport.write(answer)
             self.transport.close()
         cycle.on_response()
         return True
 
-    def _send(self) -> None:
-        """Write the answer that is in the outbox."""
-        answer, self._unsent = self._unsent, b""
+    def _send(self, answer: bytes) -> None:
+        """Write an answer, unless its client is gone by now."""
         if not self.transport.is_closing():
             self.transport.write(answer)
 
     def _close(self) -> None:
         """Close the connection behind what is in the outbox."""
-        if self._unsent:
-            self.outbox.empty()
+        self.outbox.empty()
         self.transport.close()
 
     # --------------------------------------------------------------------------------------------------------------- timers
@@ -340,8 +337,7 @@ class Guarded(HttpToolsProtocol):
     @override
     def shutdown(self) -> None:
         """Close an idle connection at the server's end, soon also where its client never read the last answer."""
-        if self._unsent:
-            self.outbox.empty()
+        self.outbox.empty()
         super().shutdown()
         if self.transport.is_closing() and self._unread is None:
             self._unread = self.loop.call_later(1.0, self.transport.abort)
@@ -378,8 +374,7 @@ class Guarded(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Say no and close; where an answer is on its way, close behind it."""
         running = self._running
-        if self._unsent:
-            self.outbox.empty()
+        self.outbox.empty()
         if running is not None and not running.response_complete and not running.more_body:
             running.keep_alive = False
             self.flow.pause_reading()

@@ -18,13 +18,11 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from tightrope.policy.admit import RETRIED_S, come_back_s
 from tightrope.serve.access.keys import allow
 from tightrope.serve.interfaces import GatewayLike
-from tightrope.serve.protocols.held import FULL, full
+from tightrope.serve.protocols.held import FULL, Receive, Scope, full
 from tightrope.serve.records import NUSD_PER_USD, Call, Caller, Reply, Task, Tensors
 from tightrope.serve.refusals import Failed, Forbidden, Malformed, Refusal, TooLarge, Unavailable, Unsupported
 from tightrope.serve.settings import Limits
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header: TypeAlias = tuple[bytes, bytes]
 
