@@ -133,10 +133,7 @@ class Ledger:
             rows.append(self._row("escalated", call, before, status, at_ns, total_ms))
             before = before.escalated_from
         rows += [self._row("lost", call, lost, status, at_ns, total_ms) for lost in call.lost]
-        with self._journal.lock:
-            self._journal.append(at_ns, rows)
-            for row in rows:
-                self._totals.add_request(row)
+        self._append(at_ns, rows)
         if reply is not None:
             self._count(call.traffic_class, reply.nusd, at_ns // MINUTE)
             self.check_room()
@@ -144,10 +141,7 @@ class Ledger:
     def late(self, call: Call, lost: Reply, status: int, now_s: float) -> None:
         """Write what a request cost after it was written: what ran for it when it was given up, and has ended now."""
         at_ns = self._zero_ns + int(now_s * SECOND)
-        row = self._row("lost", call, lost, status, at_ns, round(1e3 * (now_s - call.arrived_s), 3))
-        with self._journal.lock:
-            self._journal.append(at_ns, (row,))
-            self._totals.add_request(row)
+        self._append(at_ns, (self._row("lost", call, lost, status, at_ns, round(1e3 * (now_s - call.arrived_s), 3)),))
 
     def check_room(self) -> None:
         """Raise ``Unavailable`` where the disk has not taken lines for long: what more requests cost would be lost."""
@@ -275,6 +269,13 @@ class Ledger:
             reply.input_tokens, reply.output_tokens, round(1e3 * reply.machine_s, 6), reply.tokens_nusd, reply.egress_nusd,
             reply.cached, round(1e3 * reply.wait_s, 3), round(1e3 * reply.service_s, 3), total_ms,
         )  # fmt: skip
+
+    def _append(self, at_ns: int, rows: Sequence[Request]) -> None:
+        """Write lines of requests, and add them to the totals."""
+        with self._journal.lock:
+            self._journal.append(at_ns, rows)
+            for row in rows:
+                self._totals.add_request(row)
 
     def _count(self, traffic_class: str, nusd: int | None, minute: int) -> None:
         """Count an answer among those of its minute."""
