@@ -14,7 +14,7 @@ from tightrope.base.errors import InputError
 from tightrope.serve.assemble import Process, assemble
 from tightrope.serve.drain.notices import Notice, notices
 from tightrope.serve.protocols.guard import override
-from tightrope.serve.protocols.options import server_options
+from tightrope.serve.protocols.options import event_loop, server_options
 from tightrope.serve.settings import Settings
 from tightrope.serve.watch.logs import begin_logs
 
@@ -27,11 +27,10 @@ log = logging.getLogger("tightrope.serve")
 
 def run(settings: Settings) -> None:
     """Serve until a signal or a cloud says to leave; raise ``InputError`` where it can not begin."""
-    options = server_options(settings)
     with (
         _listening(settings) as sockets,
         _logging(settings.log_level),
-        asyncio.Runner(loop_factory=_loop_factory(options["loop"])) as runner,
+        asyncio.Runner(loop_factory=_loop_factory(event_loop())) as runner,
     ):
         runner.run(serve(settings, sockets, _freeze))
 

@@ -13,6 +13,11 @@ KEEP_ALIVE_S = 75
 """An idle connection is kept so long: longer than load balancers keep theirs (60 s at AWS' and Google's, 2026), so that these close it."""
 
 
+def event_loop() -> str:
+    """Return uvicorn's name of the event loop that is to be had here."""
+    return "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
+
+
 def server_options(settings: Settings, held: Held | None = None) -> dict[str, Any]:
     """Return what ``uvicorn.Config`` takes beside the application; ``held`` counts what others hold too."""
     listen = settings.listen
@@ -20,7 +25,7 @@ def server_options(settings: Settings, held: Held | None = None) -> dict[str, An
         "host": listen.host,
         "port": listen.port,
         "http": guarded(settings.limits, held),
-        "loop": "uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
+        "loop": event_loop(),
         "ws": "none",
         "lifespan": "off",
         "log_config": None,
