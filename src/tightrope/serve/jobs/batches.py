@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from tightrope.serve.jobs.database import Database, Row, Statements
-from tightrope.serve.jobs.records import BATCH_COLUMNS, ENDED, Batch, LineError, Status, new_id
+from tightrope.serve.jobs.records import BATCH_COLUMNS, ENDED, Batch, LineError, Status, marks, new_id
 from tightrope.serve.jobs.tables import ANSWERED, FAILED
 
 Added: TypeAlias = Literal["added", "no file", "too many"]
@@ -217,7 +217,7 @@ _OPEN = (
 )
 _UNREAD = f"{_BATCHES} WHERE status = 'validating' AND (holder IS NULL OR holder = $1) ORDER BY {_OPEN}, due_s, id LIMIT 1 /*skip locked*/"
 _ADD = f"""INSERT INTO tightrope_batches ({BATCH_COLUMNS})
-    VALUES ({", ".join(f"${number}" for number in range(1, BATCH_COLUMNS.count(",") + 2))})
+    VALUES ({marks(BATCH_COLUMNS.count(",") + 1)})
     ON CONFLICT (tenant, once) DO NOTHING RETURNING 1"""
 _EXPIRE = """DELETE FROM tightrope_batches WHERE id IN (
     SELECT id FROM tightrope_batches WHERE finished_s <= $1 AND NOT EXISTS (

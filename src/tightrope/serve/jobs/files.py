@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Literal, TypeAlias
 
 from tightrope.serve.jobs.database import Database, Row, Statements
-from tightrope.serve.jobs.records import FILE_COLUMNS, File
+from tightrope.serve.jobs.records import FILE_COLUMNS, File, marks
 from tightrope.serve.jobs.tables import PART_BYTES
 
 PAGE_BYTES, PAGE_ROWS = 1024 * 1024, 1000
@@ -204,4 +204,4 @@ _EXPIRE = """DELETE FROM tightrope_files WHERE id IN (
         SELECT 1 FROM tightrope_batches WHERE file = tightrope_files.id AND finished_s IS NULL)) LIMIT 100)
     RETURNING id, batch, state"""
 _ADD = f"""INSERT INTO tightrope_files ({FILE_COLUMNS}, ready)
-    VALUES ({", ".join(f"${number}" for number in range(1, FILE_COLUMNS.count(",") + 3))})"""
+    VALUES ({marks(FILE_COLUMNS.count(",") + 2)})"""

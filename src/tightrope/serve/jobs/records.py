@@ -157,6 +157,17 @@ class Batch:
 
 
 SHOWN_MOMENTS = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
+
+
+def marks(count: int) -> str:
+    """Return the places of so many values in a statement.
+
+    >>> marks(3)
+    '$1, $2, $3'
+    """
+    return ", ".join(f"${number}" for number in range(1, count + 1))
+
+
 BATCH_COLUMNS = ", ".join(field.name for field in fields(Batch))
 FILE_COLUMNS = ", ".join(field.name for field in fields(File))
 
