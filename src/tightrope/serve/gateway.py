@@ -146,10 +146,10 @@ class Gateway:
         try:
             reply = await self._made(call, model, pools)
         except BaseException as error:
-            late = self._failed(call, error, pools[0].pool.name, span)
-            if late is None:
+            instead = self._failed(call, error, pools[0].pool.name, span)
+            if instead is None:
                 raise
-            raise late from error
+            raise instead from error
         if reply.raw is not None and reply.raw.stream is not None:
             reply.raw.stream = _Passed(reply.raw.stream, lambda error: self._end_stream(call, reply, error, span))
         else:
@@ -318,13 +318,14 @@ class Gateway:
         Whoever keeps an error in a variable, in a frame that it was raised through, leaves both to the garbage collector, with the body.
         """
         self.in_flight -= 1
-        late = TimedOut(f"not answered within {self.settings.limits.answer_s:g} s") if isinstance(error, TimeoutError) else None
+        timed_out = isinstance(error, TimeoutError)
+        instead = TimedOut(f"not answered within {self.settings.limits.answer_s:g} s") if timed_out else None
         shed = isinstance(error, Refusal) and error.status == TooMany.status
         try:
-            self._unanswered(call, late or error, pool, span, "shed" if shed else "error")
+            self._unanswered(call, instead or error, pool, span, "shed" if shed else "error")
         finally:
             self._admission.leave(call, call.lost_nusd)
-        return late
+        return instead
 
     def _unanswered(self, call: Call, error: BaseException, pool: str, span: "Span | None", outcome: Outcome) -> None:
         """Count, log and write down a call without an answer."""
