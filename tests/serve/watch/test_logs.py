@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tightrope.serve.records import Call, Caller
@@ -62,11 +62,22 @@ def test_what_looks_like_a_key_is_gone(form: str, secret: str, around: str) -> N
     assert secret not in redacted(text, identities=True)
 
 
-@given(st.text(f"{LETTERS}+_-", min_size=32, max_size=90))
-def test_a_long_mix_of_signs_is_a_key(secret: str) -> None:
-    found = redacted(f"got aZ9{secret} instead")
-    assert found.endswith(f"{GONE} instead")  # what stands before a maker's prefix within it may be left
-    assert secret not in found
+@given(
+    st.lists(
+        st.sampled_from(("+sk-", "-hf_", "+AKIAIOSFODNN7EXAMPLE", "-AIza", "+eyJ", "-tr_a_")) | st.text(f"{LETTERS}+_-"),
+        min_size=1,
+    )
+)
+@example(["+AKIAIOSFODNN7EXAMPLE+", "x" * 32])
+@example(["-hf_12345678+", "x" * 32])
+def test_a_long_mix_of_signs_is_a_key_whatever_prefix_it_holds(parts: list[str]) -> None:
+    secret = "".join(parts).ljust(32, "x")
+    assert redacted(f"got aZ9{secret} instead") == f"got {GONE} instead"
+
+
+@pytest.mark.parametrize("key", ["sk-12345678+tail", "AKIAIOSFODNN7EXAMPLE+tail", "hf_12345678+tail", f"AIza{'x' * 30}+tail"])
+def test_a_key_goes_with_its_tail(key: str) -> None:
+    assert redacted(f"got {key} instead", identities=True) == f"got {GONE} instead"
 
 
 @pytest.mark.parametrize(
