@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from tightrope.serve.local.choosing import Rules, choose
 from tightrope.serve.local.curve import HAND_OVER_S, Curve
 from tightrope.serve.local.heads import Finish
 from tightrope.serve.local.placement import held_to, places, real_cores, usable_cores
-from tightrope.serve.local.sessions import _glibc, give_back_memory, keep_freed_memory
+from tightrope.serve.local.sessions import _glibc
 from tightrope.serve.local.waiting import Item, Waiting
 
 
@@ -268,17 +270,25 @@ def test_a_thread_is_held_to_its_place_and_let_go_again() -> None:
 
 @pytest.mark.skipif(_glibc("malloc_trim") is None, reason="this C library has no malloc_trim")
 def test_memory_that_is_kept_for_the_next_batch_goes_back_with_the_model() -> None:
-    keep_freed_memory()
-    before = resident_mib()
-    held = [np.ones(2**17) for _ in range(200)]  # a MiB each
-    del held
-    kept = resident_mib() - before
-    give_back_memory()
-    assert kept > 150
-    assert resident_mib() - before < 50
+    """In a process of its own: this one may hold free memory of earlier models, which arrays would fit into."""
+    program = """
+import pathlib
+import numpy as np
+from tightrope.serve.local.sessions import give_back_memory, keep_freed_memory
 
-
-def resident_mib() -> int:
-    """Return what this process holds."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+def resident_mib():
+    lines = pathlib.Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) // 1024
+
+keep_freed_memory()
+before = resident_mib()
+held = [np.ones(2**17) for _ in range(200)]  # a MiB each
+del held
+kept = resident_mib() - before
+give_back_memory()
+print(kept, resident_mib() - before)
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120.0)  # noqa: S603 - Python
+    kept_mib, left_mib = map(int, told.stdout.split())
+    assert kept_mib > 150
+    assert left_mib < 50
