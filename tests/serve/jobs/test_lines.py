@@ -45,6 +45,8 @@ def test_pieces_make_no_difference(some: list[bytes], pieces: int) -> None:
     [
         (b'{"custom_id": "a", ', "invalid_json_line", None),
         (b"\xff\xfe", "invalid_json_line", None),
+        (line("a").replace(b'"a"', b'"\xff"', 1), "invalid_json_line", None),
+        (line("a").replace(b'"m"', b'"\xff"'), "invalid_json_line", "body"),
         (b'"text"', "invalid_type", None),
         (DEEP, "invalid_json_line", None),
         (b'{"method": "POST", "url": "/v1/embeddings", "body": {}}', "missing_required_parameter", "custom_id"),
@@ -77,6 +79,13 @@ def test_what_is_wrong_names_line_and_field(text: bytes, code: str, param: str |
     assert len(error.message) < 300
     if param:
         assert param in error.message
+
+
+@given(st.integers(0, len(line("a")) - 1), st.binary(min_size=1, max_size=3))
+def test_whatever_bytes_stand_in_a_line_it_is_an_item_or_wrong(place: int, other: bytes) -> None:
+    whole = line("a")
+    reader = read(whole[:place] + other + whole[place + 1 :])
+    assert reader.items or reader.errors
 
 
 def test_a_doubled_id_is_told() -> None:

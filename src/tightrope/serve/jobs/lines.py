@@ -180,9 +180,9 @@ def _decoded(text: bytes, kind: type[T], within: str) -> T:
         code = "missing_required_parameter" if missing else "invalid_type"
         message = f"{param} is missing." if missing else f"{param or 'The line'}: {said[:1].lower()}{said[1:]}."
         raise _Wrong(code, message, param) from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         msg = "invalid_json_line"
-        raise _Wrong(msg, f"The line is not valid JSON: {error}.", within or None) from None
+        raise _Wrong(msg, f"The {within or 'line'} is not valid JSON: {error}.", within or None) from None
 
 
 def _short(text: str) -> str:
