@@ -450,6 +450,24 @@ def test_what_a_full_disk_does_not_take_waits_and_then_stops_answers(world: Any,
         assert check(reader) == []
 
 
+def test_hours_that_no_file_could_be_begun_for_are_counted_all_the_same(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, pool = world.ledger(), world.pool()
+    meter = world.meter(ledger, pool)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.os, "open", full)
+        for _ in range(4):
+            world.now_s += 3600
+            world.serve(ledger, meter, pool, 60.0)
+    ledger.heartbeat()
+    for hour in range(1, 5):
+        spent = world.total(since_s=world.noon_s + 3600 * hour, until_s=world.noon_s + 3600 * (hour + 1))
+        assert [charge.requests for charge in spent.charges] == [1]
+
+
 def test_what_the_disk_never_takes_is_said_when_it_ends(
     world: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

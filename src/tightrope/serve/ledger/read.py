@@ -54,15 +54,19 @@ class Reader:
             ) from error
 
     def only_hours(self, from_ns: int, to_ns: int) -> None:
-        """Make ``requests`` a table of the requests that ended in this time, its last instant included; it opens few files."""
+        """Make ``requests`` a table of the requests that ended in this time, its last instant included; it opens few files.
+
+        Where a gateway could not begin a file, or write, for hours, what came then stands in the file before.
+        """
         first, last = hour_name(from_ns - HOUR), hour_name(to_ns + HOUR)
         self._view("near", first, last)
         self.rows(f"CREATE OR REPLACE VIEW requests AS FROM near WHERE {COSTS} AND at_ns > {from_ns} AND at_ns <= {to_ns}")
 
     def _view(self, name: str, first: str, last: str = "~") -> None:
-        """Make a table of the files of hours between two; where there are none, an empty one."""
-        packed = [quoted(str(path)) for path in self._packed if first <= path.stem <= last]
-        lines = [path for path in self._lines if first <= path.stem <= last]
+        """Make a table of the files of hours between two, or a gateway's last before them; where there are none, an empty one."""
+        begins = {path.parent: path.stem for path in sorted([*self._packed, *self._lines]) if path.stem <= first}
+        packed = [quoted(str(path)) for path in self._packed if begins.get(path.parent, "") <= path.stem <= last]
+        lines = [path for path in self._lines if begins.get(path.parent, "") <= path.stem <= last]
         tables = []
         if packed:
             tables.append(f"FROM read_parquet([{', '.join(packed)}], filename = true, union_by_name = true)")
