@@ -155,6 +155,7 @@ def test_aws_asks_for_another_token_when_one_has_expired() -> None:
 @pytest.mark.parametrize(
     ("text", "most_s"),
     [('{"action": "stop"}', None), ('{"action": "terminate", "time": "soon"}', None), (action(-50), 1.0), (action(1e7), 901.0)],
+    ids=["no time", "no moment", "past", "far"],
 )
 def test_aws_is_believed_that_the_machine_goes_whatever_else_it_says(text: str, most_s: float | None) -> None:
     (notice,) = heard(Standing(Imds(action=text, quiet=0)), "aws")
