@@ -4,17 +4,17 @@ import hashlib
 import json
 import os
 import stat
-from concurrent.futures import ProcessPoolExecutor
+import subprocess
+import sys
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tightrope.base.errors import InputError, UnknownNameError
-from tightrope.serve.access import keyfile
-from tightrope.serve.access.keyfile import SCRYPT, Entry, Scrypt, create_key, hashed, load_keys, revoke_key
+from tightrope.serve.access.keyfile import SCRYPT, Scrypt, hashed, load_keys, revoke_key
 
 if TYPE_CHECKING:
     from conftest import Ring
@@ -85,17 +85,33 @@ def test_a_disk_that_refuses_leaves_the_file_as_it_was(ring: "Ring", monkeypatch
     assert [path.name for path in ring.path.parent.iterdir() if path.name.endswith(".part")] == []
 
 
-def _add(path: Path, name: str) -> None:
-    """Add a key, in a process of its own."""
-    keyfile.SCRYPT = (16, 8, 1)
-    create_key(path, lambda scrypt: Entry(name=name, tenant="t", scopes=["infer"], created=NOW, scrypt=scrypt))
+WRITER = """
+import pathlib, sys
+from tightrope.serve.access import keyfile
+
+keyfile.SCRYPT, keyfile.LOCK_S = (16, 8, 1), 60.0
+stated = {"tenant": "t", "scopes": ["infer"], "created": "2026-11-01T00:00:00Z"}
+input("ready")
+for name in sys.argv[2:]:
+    keyfile.create_key(pathlib.Path(sys.argv[1]), lambda scrypt: keyfile.Entry(**stated, name=name, scrypt=scrypt))
+"""
+"""Adds keys, from when it is told to."""
 
 
 def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "keys.json"
-    with ProcessPoolExecutor(3, mp_context=get_context("fork")) as processes:
-        list(processes.map(_add, [path] * 24, [f"k{n}" for n in range(24)], timeout=60))
-    assert {entry.name for entry in load_keys(path).keys} == {f"k{n}" for n in range(24)}
+    """Three processes of their own: a fork of one that has threads may hang."""
+    path, names = tmp_path / "keys.json", [f"k{n}" for n in range(24)]
+    with ExitStack() as stack:
+        commands = [[sys.executable, "-c", WRITER, str(path), *names[first::3]] for first in range(3)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        writers = [stack.enter_context(subprocess.Popen(command, **pipes)) for command in commands]  # noqa: S603 - ourselves
+        for writer in writers:
+            assert writer.stdout.read(5) == b"ready"
+        for writer in writers:
+            writer.stdin.write(b"\n")
+            writer.stdin.flush()
+        assert [writer.wait(120) for writer in writers] == [0, 0, 0]
+    assert {entry.name for entry in load_keys(path).keys} == set(names)
 
 
 WELL = {
