@@ -25,13 +25,18 @@ class World:
     def __init__(self, folder: Path) -> None:
         """Begin at noon."""
         self.folder, self.noon_s, self.now_s = folder, NOON_S, NOON_S
+        self.ahead_s = 0.0  # of the time, the wall clock
         self.open: list[Ledger] = []
 
     def ledger(self, gateway: str = "one") -> Ledger:
         """Return the ledger as a gateway opens it now."""
         began = self.now_s
         ledger = Ledger(
-            self.folder, "shop", gateway=gateway, clock=lambda: self.now_s - began, utc_ns=lambda: int(self.now_s * 1e9)
+            self.folder,
+            "shop",
+            gateway=gateway,
+            clock=lambda: self.now_s - began,
+            utc_ns=lambda: int((self.now_s + self.ahead_s) * 1e9),
         )
         self.open.append(ledger)
         return ledger

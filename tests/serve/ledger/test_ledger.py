@@ -378,6 +378,36 @@ def test_a_clock_that_is_set_back_does_not_pay_machines_twice(world: Any) -> Non
         assert check(reader) == []
 
 
+@pytest.mark.parametrize("ahead_s", [2 * 3600, 40 * 86_400], ids=["hours", "weeks"])
+@pytest.mark.parametrize("restarted", [False, True], ids=["runs-on", "restarted"])
+def test_a_clock_that_was_far_ahead_once_takes_nothing_from_what_was_spent(world: Any, ahead_s: int, restarted: bool) -> None:
+    pool, ledger = world.pool(), world.ledger()
+    meter = world.meter(ledger, pool)
+    world.serve(ledger, meter, pool, 60.0)
+    world.now_s, world.ahead_s = world.now_s + 10, ahead_s
+    ledger.heartbeat()
+    world.serve(ledger, meter, pool, 60.0)
+    world.ahead_s = 0
+    for _ in range(2):  # what was written ahead is there each time that it begins
+        if restarted:
+            ledger.close()
+            world.open.remove(ledger)
+            ledger = world.ledger()
+            meter = world.meter(ledger, pool)
+        ledger.heartbeat()
+        world.serve(ledger, meter, pool, 60.0)
+    ledger.heartbeat()
+    spent = ledger.spent_this_month("acme")
+    assert spent == sum(charge.nusd for charge in world.total().charges) == 3 * 5_000_000
+    assert ledger._journal.hour == "2026-10-21T12"
+    assert world.total().nusd == 250 * CENT // 60
+    two = world.ledger("two")
+    two.heartbeat()
+    assert two.spent_this_month("acme") == spent
+    with Reader(world.folder) as reader:
+        assert reader.rows("SELECT count(*) - count(DISTINCT seq) FROM lines WHERE gateway = 'one'") == [(0,)]
+
+
 def test_a_great_fleet_of_dear_machines_is_written_down_too(world: Any) -> None:
     pool, ledger = world.pool(usd_per_hour=98.32), world.ledger()
     world.meter(ledger, pool, machines=5000.0)

@@ -12,7 +12,7 @@ import msgspec
 from tightrope.serve.ledger.journal import LOCK, visiting
 from tightrope.serve.ledger.meter import SECOND
 from tightrope.serve.ledger.rows import COLUMNS, COSTS, Machines
-from tightrope.serve.ledger.totals import CHECKPOINT, Totals, read_totals, write_totals
+from tightrope.serve.ledger.totals import CHECKPOINT, GOES_ON_S, Totals, read_totals, write_totals
 
 if TYPE_CHECKING:
     import duckdb
@@ -77,7 +77,7 @@ def pack_gone(folder: Path, kept_days: int, now_ns: int) -> None:
     """Pack the folder of another gateway, where that is gone."""
     with visiting(folder) as gone:
         if gone:
-            write_totals(folder, msgspec.json.encode(recovered(folder)))
+            write_totals(folder, msgspec.json.encode(recovered(folder, now_ns)))
             compact_closed(folder, ALL, kept_days, now_ns)
 
 
@@ -108,37 +108,46 @@ def pack_hour(path: Path) -> None:
     path.unlink()
 
 
-def recovered(folder: Path) -> Totals:
-    """Return the totals of a gateway's folder as of its last line, and write nothing."""
-    totals = read_totals(folder)
-    if not totals.seq:
-        totals = _rebuilt(folder)
-    totals.read_on(folder)
-    return totals
+def recovered(folder: Path, now_ns: int) -> Totals:
+    """Return the totals of a gateway's folder as of its last line, and write nothing.
+
+    Lines of a time that is far from having come, since the clock was wrong, are of no month yet: only their numbers count.
+    """
+    totals, upto_ns = read_totals(folder), now_ns + GOES_ON_S * SECOND
+    if totals.seq:
+        totals.read_on(folder)
+    return totals if totals.seq and totals.at_ns <= upto_ns else _rebuilt(folder, upto_ns)
 
 
-def _rebuilt(folder: Path) -> Totals:
-    """Return the totals of a folder's packed hours, where what was written down of them is lost."""
+def _rebuilt(folder: Path, upto_ns: int) -> Totals:
+    """Return the totals of all lines up to a time, where what was written down of them is lost."""
     totals = Totals()
-    paths = [path for path in sorted(folder.glob("*.parquet")) if not path.with_suffix(".jsonl").exists()]
-    if not paths:
+    lines = sorted(folder.glob("*.jsonl"))
+    packed = [quoted(str(path)) for path in folder.glob("*.parquet") if path.with_suffix(".jsonl") not in lines]
+    tables = [f"(SELECT * EXCLUDE (filename) FROM ({lines_sql(lines)}))"] if lines else []
+    tables += [f"(FROM read_parquet([{', '.join(packed)}], union_by_name = true))"] if packed else []
+    if not tables:
         return totals
     with connect() as connection:
-        table = connection.read_parquet([str(path) for path in paths])
-        seq, at_ns = table.aggregate("max(seq), max(at_ns)").fetchall()[0]
+        connection.execute(f"CREATE VIEW every AS {' UNION ALL BY NAME '.join(tables)}")
+        connection.execute(f"CREATE VIEW lines AS FROM every WHERE at_ns <= {upto_ns}")
+        last = "SELECT coalesce(max(seq), 0), coalesce(arg_max(kind, seq) = 'stop', false) FROM every"
+        seq, totals.stopped = connection.execute(last).fetchall()[0]
+        at_ns = connection.execute("SELECT max(at_ns) FROM lines").fetchall()[0][0] or 0
         totals.see(seq, at_ns)
-        connection.register("lines", table)
-        spent = "sum(coalesce(compute_nusd, 0)), sum(tokens_nusd + egress_nusd)"
+        spent = f"sum(coalesce(compute_nusd, 0)), sum(tokens_nusd + egress_nusd) FROM lines WHERE {COSTS}"
         for tenant, pool, compute, beside in connection.execute(
-            f"SELECT tenant, pool, {spent} FROM lines WHERE {COSTS} AND at_ns >= ? GROUP BY ALL",
-            [totals.begins_ns],
+            f"SELECT tenant, pool, {spent} AND at_ns >= {totals.begins_ns} GROUP BY ALL"
         ).fetchall():
             totals.add_spent(tenant, pool, int(compute), int(beside))
-        rows = connection.execute("SELECT * FROM lines WHERE kind = 'machines' ORDER BY seq")
+        rows = connection.execute("FROM lines WHERE kind = 'machines' ORDER BY seq")
         names = [column[0] for column in rows.description]
         while row := rows.fetchone():
             totals.add_machines(
                 msgspec.convert({name: value for name, value in zip(names, row, strict=True) if name in KEPT}, Machines)
             )
+        for metered in totals.meters.values():
+            since = f"SELECT {spent} AND seq > ? AND list_contains(?, pool)"
+            metered.charged_nusd -= int(connection.execute(since, [metered.last.seq, metered.last.pools]).fetchall()[0][0] or 0)
     totals.see(seq, at_ns)
     return totals

@@ -23,7 +23,7 @@ from tightrope.serve.ledger.journal import Journal, is_first, safe_name, utc
 from tightrope.serve.ledger.meter import MACHINE, SECOND, MachineMeter, Reading, nobody
 from tightrope.serve.ledger.others import Others
 from tightrope.serve.ledger.rows import LONGEST, Event, Machines, Request
-from tightrope.serve.ledger.totals import Totals, month_nusd, month_of, write_totals
+from tightrope.serve.ledger.totals import GOES_ON_S, Totals, month_nusd, month_of, write_totals
 from tightrope.serve.records import NUSD_PER_USD, Call, Reply
 from tightrope.serve.refusals import Unavailable
 from tightrope.serve.settings import ServedPool
@@ -33,8 +33,6 @@ Place: TypeAlias = tuple[str, str, str, str]
 HEARTBEAT_S = 10.0
 SYNC_S = 1.0
 KEPT_DAYS = 400
-GOES_ON_S = 3600
-"""After a stop, and where the wall clock jumps: for so long machines are taken to go on; of a longer time nothing is known."""
 PATIENCE_S = 5.0
 JUMP_NS = 2 * SECOND
 """What the wall clock may be ahead of the time counted here before the difference is written as ``unmetered``."""
@@ -76,13 +74,12 @@ class Ledger:
         self._root, self._workload = folder, workload
         self._folder = folder / safe_name(gateway or socket.gethostname())
         self._journal = Journal(self._folder)
-        self._totals = recovered(self._folder)
+        self._totals = recovered(self._folder, utc_ns())
         self._before, self._stopped = dict(self._totals.meters), self._totals.stopped
         self._noted_hour = ""  # of the checkpoint that the disk has
         self._journal.seq = self._totals.seq
         # Not before the last line where the wall clock was set back a little; where it was far ahead once, that is past.
-        ahead_ns = self._totals.at_ns - utc_ns()
-        self._zero_ns = utc_ns() + (ahead_ns if 0 < ahead_ns < GOES_ON_S * SECOND else 0) - int(clock() * SECOND)
+        self._zero_ns = max(utc_ns(), self._totals.at_ns) - int(clock() * SECOND)
         self._others = Others(folder, self._folder)
         self._month = (0, 0)  # the first instants of this month and the next
         self._cost: dict[str, int | None] = {}  # of each pool this month
@@ -342,9 +339,9 @@ class Ledger:
         self._totals.add_machines(row)
 
     def _follow_the_wall_clock(self) -> None:
-        """Where the wall clock went ahead, as when the machine was asleep, write the time between as unmetered."""
+        """Where the wall clock went ahead, as when the machine was asleep, write the time between as unmetered; follow it far back too."""
         ahead = self._utc_ns() - self._at_ns(self._clock())
-        if ahead >= JUMP_NS:
+        if ahead >= JUMP_NS or ahead < -GOES_ON_S * SECOND:
             with self._journal.lock:  # no line is to be written between, half by the old time and half by the new
                 self._jump(ahead)
 
@@ -352,14 +349,17 @@ class Ledger:
         """Go on so many nanoseconds later."""
         for fleet in self._fleets:
             self._write_machines(fleet)
-        long = ahead > GOES_ON_S * SECOND
+        long = abs(ahead) > GOES_ON_S * SECOND
         if long:
             self._write_event(Event("stop", 0, self._at_ns(self._clock()), what="the clock jumped"))
         self._zero_ns += ahead
+        if ahead < 0:
+            self._totals = recovered(self._folder, self._utc_ns())
         for fleet in self._fleets:
             fleet.upto_ns += ahead
-            if not long:
-                self._write_unmetered(self._totals.meters[fleet.name].last, fleet.upto_ns, 0)
+            before = self._totals.meters.get(fleet.name)
+            if before is not None and fleet.upto_ns - before.last.to_ns <= GOES_ON_S * SECOND:
+                self._write_unmetered(before.last, fleet.upto_ns, 0)
         if long:
             self._write_event(Event("start", 0, self._at_ns(self._clock()), what=self._workload))
 

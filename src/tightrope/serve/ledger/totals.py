@@ -19,6 +19,8 @@ from tightrope.serve.ledger.meter import SECOND
 from tightrope.serve.ledger.rows import Machines, Request
 
 CHECKPOINT = "checkpoint.json"
+GOES_ON_S = 3600
+"""After a stop, and where the wall clock jumps: for so long machines are taken to go on; of a longer time nothing is known."""
 
 
 def month_of(at_ns: int) -> tuple[int, int]:
@@ -115,8 +117,10 @@ class Totals(Struct):
                     self._add(msgspec.json.decode(line))
 
     def _add(self, row: dict[str, Any]) -> None:
-        """Count a line that was read."""
+        """Count a line that was read, unless it is in the sums: the clock was ahead when its file was begun."""
         kind = row["kind"]
+        if row["seq"] <= self.seq:
+            return
         if kind == "machines":
             self.add_machines(msgspec.convert(row, Machines))
         elif kind in {"request", "escalated", "lost"}:
