@@ -269,7 +269,8 @@ def test_a_call_that_fails_leaves_nothing_to_the_garbage_collector(
         asyncio.run(fail())
         bench.pools["a"].error = None  # which knows where it was raised
         bench.pools["a"].asked.clear()
-        assert not [one for one in gc.get_objects() if isinstance(one, Call) and one.identity == "left behind"]
+        # of a weak proxy `isinstance` may fail
+        assert not [one for one in gc.get_objects() if type(one) is Call and one.identity == "left behind"]
     finally:
         gc.enable()
 
