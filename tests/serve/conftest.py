@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -57,10 +59,20 @@ def make_call() -> Callable[..., Call]:
     return made
 
 
+@contextmanager
+def kept_port(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """Lend a port on which nothing listens: meanwhile Linux gives it to nobody who does not ask for it by its number."""
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind((host, port))
+        found: int = kept.getsockname()[1]
+        if sys.platform != "linux":
+            kept.close()
+        yield found
+
+
 @pytest.fixture
-def free_port() -> int:
-    """Return a port on which nothing listens now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+def free_port() -> Iterator[int]:
+    """Lend a port for a server that a test starts."""
+    with kept_port() as port:
+        yield port
