@@ -1,14 +1,12 @@
 """A pool that answers from memory, and a call to ask it."""
 
 import asyncio
-import socket
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.serve.ports import kept_port
 
 from tightrope.serve.interfaces import Load
 from tightrope.serve.records import Call, Caller, Reply
@@ -57,18 +55,6 @@ def make_call() -> Callable[..., Call]:
         return Call(model=model, **{**stated, **fields})
 
     return made
-
-
-@contextmanager
-def kept_port(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
-    """Lend a port on which nothing listens: meanwhile Linux gives it to nobody who does not ask for it by its number."""
-    with socket.socket() as kept:
-        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        kept.bind((host, port))
-        found: int = kept.getsockname()[1]
-        if sys.platform != "linux":
-            kept.close()
-        yield found
 
 
 @pytest.fixture

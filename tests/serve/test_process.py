@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.serve.conftest import kept_port
+from tests.serve.ports import kept_port
 from tritonclient import grpc
 
 COMMAND = [sys.executable, "-c", "from tightrope.cli import main; main()"]

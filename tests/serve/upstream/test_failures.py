@@ -162,6 +162,7 @@ def test_what_is_held_too_long_is_told_when_to_come_back() -> None:
             with pytest.raises(Unavailable, match="ready within") as caught:
                 await on.ask()
             assert caught.value.retry_after_s == 1.0
+        async with bench(urls=(server.url,), hold_s=60.0) as on:
             task = ask(on)[0]
             await until(lambda: on.pool.load().held == 1)
             task.cancel()
@@ -211,7 +212,7 @@ def test_a_replica_that_fails_its_checks_is_left_out_until_it_is_well() -> None:
 def test_a_replica_whose_answers_fail_is_left_out_though_its_checks_are_well(bad: Handler) -> None:
     async def work() -> None:
         servers = [Server([bad]), Server(), Server()]
-        async with bench(*servers, health_s=0.5) as on:
+        async with bench(*servers, health_s=30.0) as on:
             while len(servers[0].asked) < 3:
                 await settle(ask(on, 1))
             assert on.ready == 2
@@ -219,6 +220,8 @@ def test_a_replica_whose_answers_fail_is_left_out_though_its_checks_are_well(bad
                 await on.ask()
             assert len(servers[0].asked) == 3
             servers[0].answers = [says(ANSWER)]
+            (out,) = (replica for replica in on.pool._fleet.replicas.values() if not replica.ready)
+            out.out_until_s -= 30.0
             await until(lambda: on.ready == 3)
 
     within(work())

@@ -32,7 +32,7 @@ def test_a_session_stays_on_its_replica_and_sessions_are_spread() -> None:
         async with bench(*(Server() for _ in range(4))) as on:
             at = {}
             for turn in range(3):
-                for session in range(24):
+                for session in range(64):
                     reply = await on.ask(session=f"s{session}", text=f"turn {turn}")
                     assert at.setdefault(session, reply.replica) == reply.replica
             assert len(set(at.values())) == 4
@@ -44,7 +44,7 @@ def test_calls_with_the_same_long_beginning_go_to_one_replica_and_short_ones_any
     async def work() -> None:
         async with bench(*(Server() for _ in range(4))) as on:
             long = {(await on.ask(text=LONG + str(index))).replica for index in range(8)}
-            other = {(await on.ask(text=f"{index}" + LONG)).replica for index in range(24)}
+            other = {(await on.ask(text=f"{index}" + LONG)).replica for index in range(64)}
             short = {(await on.ask(text="hi")).replica for index in range(8)}
             assert len(long) == 1
             assert len(other) == len(short) == 4

@@ -62,7 +62,7 @@ def names(on: Bench) -> list[str]:
 def test_a_server_that_comes_back_with_another_version_is_asked_in_its_way() -> None:
     async def work() -> None:
         model = Model()
-        async with bench(model.server(), task="embed", api="oip", health_s=0.02, hold_s=5.0) as on:
+        async with bench(model.server(), task="embed", api="oip", health_s=0.02, hold_s=60.0) as on:
             assert (await vector(on), names(on)) == (1.0, ["text"])
             await on.servers[0].stop()
             model.name, model.gives = "prompt", 2.0
@@ -119,7 +119,7 @@ def test_a_server_that_does_not_say_it_again_goes_on_as_it_was(monkeypatch: pyte
 def test_a_server_that_is_silent_when_it_is_asked_again_stays_in(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         model = Model()
-        async with bench(model.server(), task="embed", api="oip", health_s=0.02, connect_s=0.05) as on:
+        async with bench(model.server(), task="embed", api="oip", health_s=0.02, connect_s=0.5) as on:
             gate, before = asyncio.Event(), model.answer
 
             async def silent(request: web.Request) -> web.StreamResponse:
@@ -130,7 +130,7 @@ def test_a_server_that_is_silent_when_it_is_asked_again_stays_in(monkeypatch: py
             on.servers[0].answers = [silent]
             monkeypatch.setattr(pool, "LEARN_S", 0.0)
             checks = on.servers[0].checks
-            await until(lambda: on.servers[0].checks > checks + 5)
+            await until(lambda: on.servers[0].checks > checks + 2)
             assert (on.ready, await vector(on)) == (1, 1.0)
             gate.set()
 

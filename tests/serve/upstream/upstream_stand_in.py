@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -17,7 +19,12 @@ from tightrope.serve.settings import ServedPool, Upstream
 from tightrope.serve.upstream.fleet import Resolve
 from tightrope.serve.upstream.pool import UpstreamPool
 
-LIMIT_S = 20.0
+sys.path.append(str(Path(__file__).parents[1]))
+from ports import kept_port
+
+LIMIT_S = 60.0
+PORTS = ExitStack()
+"""Of the servers of a test, kept for them also while they do not listen."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CLASSES = {item.name: item for item in (ServedClass("chat", (), 0.0), ServedClass("vip", (), 0.0, priority=5))}
 
@@ -33,7 +40,8 @@ def within(work: Coroutine[Any, Any, Any]) -> Any:
         assert not left, left
         return result
 
-    return asyncio.run(checked())
+    with PORTS:
+        return asyncio.run(checked())
 
 
 async def until(true: Callable[[], object]) -> None:
@@ -109,9 +117,9 @@ class Server:
         app.router.add_route("*", "/{path:.*}", self.answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        if self.port == 0:
+            self.port = PORTS.enter_context(kept_port(self.host))
+        await web.TCPSite(self._runner, self.host, self.port).start()
 
     async def stop(self) -> None:
         """Listen no more, and break off what is on it."""
@@ -202,7 +210,7 @@ class Bench:
 
 
 POOL = ServedPool("p", "m", "v", usd_per_hour=3.6, concurrency=4.0)
-SETTINGS = Upstream("openai", (), model="server-model", health_s=0.1, connect_s=1.0)
+SETTINGS = Upstream("openai", (), model="server-model", health_s=0.1, connect_s=10.0)
 
 
 @asynccontextmanager
