@@ -173,19 +173,25 @@ def test_what_is_held_too_long_is_told_when_to_come_back() -> None:
 
 
 def test_who_waits_in_turn_is_held_its_whole_time_from_when_no_replica_is_ready() -> None:
+    ahead_s = 0.0
+
     async def work() -> None:
+        nonlocal ahead_s
+        asyncio.get_running_loop().time = lambda: time.monotonic() + ahead_s  # type: ignore[method-assign]
         gate = asyncio.Event()
         server = Server([waits_for(gate)])
         pool = ServedPool("p", "m", "v", concurrency=1.0)
-        async with bench(server, pool=pool, hold_s=2.0, health_s=0.02, failures=1) as on:
+        async with bench(server, pool=pool, hold_s=10.0, health_s=0.02, failures=1) as on:
             first, second = ask(on, 2)
             await until(lambda: server.open == 1)
-            await asyncio.sleep(1.7)  # nearly its time, but in turn
+            ahead_s += 8.0  # nearly its time, but in turn
             server.health = 503
             await until(lambda: on.ready == 0)
             gate.set()
             await first
-            await asyncio.sleep(0.6)
+            ahead_s += 4.0
+            checks = server.checks
+            await until(lambda: server.checks > checks + 1)
             server.health = 200
             await second
 
@@ -368,7 +374,7 @@ def test_many_that_are_given_up_are_not_kept() -> None:
 
 def test_a_silent_server_is_given_up() -> None:
     async def work() -> None:
-        async with bench(Server([says(ANSWER, after_s=30.0)]), Server([says(ANSWER, after_s=30.0)]), answer_s=0.05) as on:
+        async with bench(Server([says(ANSWER, after_s=30.0)]), Server([says(ANSWER, after_s=30.0)]), answer_s=0.5) as on:
             with pytest.raises(TimedOut):
                 await on.ask()
             assert sum(len(server.asked) for server in on.servers) == 1
