@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -222,12 +223,16 @@ def test_an_address_that_comes_back_is_kept() -> None:
     within(work())
 
 
-def test_the_systems_own_resolver_is_asked() -> None:
+def test_the_systems_own_resolver_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
     async def work() -> None:
         server = Server()
         await server.start()
         async with bench(urls=(f"http://localhost:{server.port}",), discover=True) as on:
             assert (await on.ask()).replica == f"127.0.0.1:{server.port}"
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)  # a real one may ask the network, for long
         async with bench(urls=("http://nobody.invalid:1",), discover=True) as on:
             assert on.pool.load().replicas_down == 0
         await server.stop()
@@ -267,10 +272,12 @@ def test_a_replica_that_was_never_there_starts_until_it_is_late() -> None:
         server = Server()
         await server.start()
         await server.stop()
-        pool = ServedPool("p", "m", "v", start_s=0.3)
+        pool = ServedPool("p", "m", "v", start_s=60.0)
         async with bench(urls=(server.url,), pool=pool, health_s=0.05) as on:
             load = on.pool.load()
             assert (load.replicas_starting, load.replicas_down) == (1, 0)
+            (late,) = on.pool._fleet.replicas.values()  # pyrefly: ignore
+            late.since_s -= 60.0
             await until(lambda: load.replicas_down == 1)
             assert load.replicas_starting == 0
 
