@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from functools import cache
+from math import ceil, comb, floor
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,27 @@ def test_the_settings_hold_what_the_rules_fall_back_to() -> None:
         if rule.get("record", "").startswith("tightrope:limit_")
     }
     assert own == fallen
+
+
+@pytest.mark.parametrize("percentile", [0.75, 0.9, 0.99, 0.999])
+def test_a_promise_that_is_just_kept_hardly_ever_pages_by_chance(percentile: float) -> None:
+    """A second road: what the rules ask for, by the binomial distribution, at the number of requests where chance does most."""
+
+    def by_chance(least: float) -> float:
+        return max(
+            chance_of(max(ceil(least), floor(share * count + 1e-9) + 1), count, 1.0 - percentile)
+            for rate in (14.4, 6.0)
+            for share in [min(rate * (1.0 - percentile), 0.9)]
+            for count in range(ceil(least), ceil(2.0 * least / share))
+        )
+
+    assert by_chance(of.LIMITS["least_missed"]) < 0.001
+    assert percentile < 0.99 or by_chance(of.LIMITS["least_missed"] - 1) > 0.001
+
+
+def chance_of(least: int, count: int, share: float) -> float:
+    """Return the chance that ``least`` of ``count`` requests or more miss, where each does with the chance ``share``."""
+    return sum(comb(count, missed) * share**missed * (1.0 - share) ** (count - missed) for missed in range(least, least + 30))
 
 
 # ---------------------------------------------------------------------------------------------------------- the plan's figures

@@ -23,6 +23,8 @@ FULL = 0.9
 OVER, UNDER = 1.03, 0.97
 """A little beyond a limit, and a little within it."""
 SIDES = {"beyond": OVER, "within": UNDER}
+MANY = 60_000
+"""Requests a minute of which many miss even the tightest promise."""
 CAP_MARGIN = 1.01
 """What the rules allow beyond every pool's cap, for rounding."""
 READY = 2
@@ -60,19 +62,26 @@ def _all(plan: Plan) -> Iterator[Scenario]:
 
 
 def _of_promises(plan: Plan) -> Iterator[Scenario]:
-    """Yield a test for each speed at which a budget burns, and one of misses that are over."""
+    """Yield a test for each speed at which a budget burns, of too few misses and just enough, and of misses that are over."""
     promised = of.promises(plan)
     if not promised:
         return
     speeds = [(f"{side} the limit of {long}", factor, rate) for rate, long, _ in BURNS for side, factor in SIDES.items()]
     for said, factor, rate in (*speeds, ("at no speed", 0.0, 1.0)):
         shares = {item: min(1.0, factor * item.budget * _least(item, rate)) for item in promised}
+        missed = {item: round(MANY * share, 6) for item, share in shares.items()}
+        counts = {item: (f"0+{number(count)}x60", f"0+{number(MANY - count)}x60") for item, count in missed.items()}
         yield Scenario(
             f"promises burn {said}",
-            _judged(
-                plan, {item: (f"0+{number(60 * share)}x60", f"0+{number(60 - 60 * share)}x60") for item, share in shares.items()}
-            ),
+            _judged(plan, counts),
             (Check("TightropePromiseBurn", 30, tuple(_burning(shares))),),
+        )
+    least = int(of.LIMITS["least_missed"])
+    for said, few, fires in (("too few", least - 1, ()), ("enough", least, tuple(_burning(dict.fromkeys(promised, 1.0))))):
+        yield Scenario(
+            f"all requests of ten minutes are missed, {said} to tell",
+            _judged(plan, dict.fromkeys(promised, (f"0x{10 - few} 1+1x{few - 1}", "0x10"))),
+            (Check("TightropePromiseBurn", 10, fires),),
         )
     yield Scenario(
         "promises were missed for an hour, seven hours ago",

@@ -47,11 +47,11 @@ locals {
         severity = "WARNING"
       }
     },
-    # A promise may be broken for 1 - target of the requests; twice that over an hour eats what a fortnight has.
+    # A promise may be broken for 1 - target of the requests; twice that over an hour eats what a fortnight has. Fewer than six are no sign.
     {
       for name, promise in var.promises : "promise-${name}" => {
         title    = "a promise is broken twice as often as it may be"
-        query    = "sum(rate(tightrope_promises_total{class=${jsonencode(promise.traffic_class)},slo=${jsonencode(promise.slo)},kept=\"false\"}[1h])) / sum(rate(tightrope_promises_total{class=${jsonencode(promise.traffic_class)},slo=${jsonencode(promise.slo)}}[1h])) > ${2 * (1 - promise.target)}"
+        query    = "sum(rate(tightrope_promises_total{class=${jsonencode(promise.traffic_class)},slo=${jsonencode(promise.slo)},kept=\"false\"}[1h])) / sum(rate(tightrope_promises_total{class=${jsonencode(promise.traffic_class)},slo=${jsonencode(promise.slo)}}[1h])) > ${2 * (1 - promise.target)} and round(sum(increase(tightrope_promises_total{class=${jsonencode(promise.traffic_class)},slo=${jsonencode(promise.slo)},kept=\"false\"}[1h]))) >= 6"
         duration = "300s"
         severity = "CRITICAL"
       }
