@@ -7,7 +7,7 @@ import re
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from queue_bench import EMBED, WAIT_S, line, numbered
 
 from tightrope.serve.settings import Limits
 
+SLOW = asyncio.Event()
+"""When it is set, what is slow is answered."""
 LIMITS = Limits(file_bytes=300_000, kept_bytes=1_000_000, body_bytes=20_000, file_lines=500)
 
 
@@ -26,7 +28,7 @@ LIMITS = Limits(file_bytes=300_000, kept_bytes=1_000_000, body_bytes=20_000, fil
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     async def answer(text: str) -> tuple[int, object]:
         if text == "slow":
-            await asyncio.sleep(1.0)
+            await SLOW.wait()
         return (400, {"error": {"message": "no", "code": "bad"}}) if text == "bad" else await vector(text)
 
     with serving(f"sqlite:///{tmp_path_factory.mktemp('jobs')}/jobs.db", Engine(answer), LIMITS) as found:
@@ -57,21 +59,26 @@ def hand_in(client: openai.OpenAI, content: bytes, window: str = "24h", **more: 
     return client.batches.create(input_file_id=upload(client, content), endpoint=EMBED, completion_window=window, **more)
 
 
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what the server does."""
+    ends_s = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < ends_s
+        time.sleep(0.02)
+
+
 def wait(client: openai.OpenAI, batch: Batch, *ends: str) -> Batch:
     """Return a batch once it has come to one of ``ends``."""
-    until = time.monotonic() + WAIT_S
-    while (batch := client.batches.retrieve(batch.id)).status not in ends:
-        assert time.monotonic() < until, batch
-        time.sleep(0.02)
-    return batch
+    until(lambda: client.batches.retrieve(batch.id).status in ends)
+    return client.batches.retrieve(batch.id)
 
 
 @contextmanager
-def behind(served: Served, seconds: float) -> Iterator[None]:
-    """Put the queue's clock back for a while."""
+def ahead(served: Served, seconds: float) -> Iterator[None]:
+    """Put the queue's clock forward for a while."""
     queue = served.jobs._queue
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(queue, "now_s", lambda: queue.database.now_s() - seconds)
+        patch.setattr(queue, "now_s", lambda: queue.database.now_s() + seconds)
         yield
 
 
@@ -155,14 +162,17 @@ def test_a_file_is_deleted(client: openai.OpenAI) -> None:
         client.files.retrieve(file)
 
 
-def test_a_batch_is_cancelled(client: openai.OpenAI) -> None:
+def test_a_batch_is_cancelled(client: openai.OpenAI, served: Served) -> None:
     batch = hand_in(client, b"".join(line(name, "slow") for name in numbered(500)), "90m")
     wait(client, batch, "in_progress")
+    until(lambda: any(asked[2] == "slow" for asked in served.engine.asked))
     with pytest.raises(openai.ConflictError, match="cancel it first"):
         client.files.delete(batch.input_file_id)
     assert client.batches.cancel(batch.id).status == "cancelling"
     assert client.batches.cancel(batch.id).status == "cancelling"
     assert client.batches.retrieve(batch.id).cancelling_at is not None
+    served.loop.call_soon_threadsafe(SLOW.set)
+    wait(client, batch, "cancelled")
 
 
 # --------------------------------------------------------------------------------------------------------------------- once
@@ -322,16 +332,10 @@ def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
             with closing(sqlite3.connect(tmp_path / "jobs.db")) as connection:
                 return connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608 - ours
 
-        def wait_for(table: str, wanted: bool) -> None:
-            until = time.monotonic() + WAIT_S
-            while bool(count(table)) is not wanted:
-                assert time.monotonic() < until
-                time.sleep(0.02)
-
         with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])), timeout=WAIT_S) as client:
             client.sendall(head + b"Content-Type: multipart/form-data; boundary=x\r\n\r\n" + form)
-            wait_for("tightrope_parts", wanted=True)
-        wait_for("tightrope_parts", wanted=False)
+            until(lambda: count("tightrope_parts") > 0)
+        until(lambda: count("tightrope_parts") == 0)
         assert count("tightrope_files") == 0
 
 
@@ -363,15 +367,17 @@ def test_a_tenant_has_so_many_batches_at_a_time(tmp_path: Path) -> None:
 
 def test_a_batch_that_is_not_done_in_time_expires(tmp_path: Path) -> None:
     async def answer(text: str) -> tuple[int, object]:
+        room[0] = 0
         await asyncio.sleep(0.0 if text == "quick" else 3600.0)
         return await vector(text)
 
-    room = [0]
+    room = [1]
     with serving(f"sqlite:///{tmp_path}/jobs.db", Engine(answer), most=lambda: room[0]) as served, client_of(served) as client:
-        with behind(served, 56.0):  # so that it is due in four seconds
-            batch = hand_in(client, line("a", "quick") + b"".join(line(name, "slow") for name in numbered(40)), "1m")
-        room[0] = 8
-        done = wait(client, batch, "expired")
+        batch = hand_in(client, line("a", "quick") + b"".join(line(name, "slow") for name in numbered(40)), "1h")
+        until(lambda: client.batches.retrieve(batch.id).request_counts.completed == 1)
+        with ahead(served, 3598.0):  # so that it is due in two seconds
+            room[0] = 8
+            done = wait(client, batch, "expired")
         assert (done.request_counts.completed, done.request_counts.failed) == (1, 40)
         missed = lines_of(client, done.error_file_id)
         assert [row["custom_id"] for row in missed] == numbered(40)
