@@ -205,6 +205,7 @@ class Fleet:
         """Check a replica once, and let it in or out."""
         if time.monotonic() < replica.out_until_s:
             return
+        began_s = time.monotonic()
         healthy, why = await self._checked(replica)
         if not healthy:
             replica.failed_checks += 1
@@ -214,6 +215,7 @@ class Fleet:
             if replica.ready and replica.failed_checks >= self.upstream.failures:
                 self._out(replica, f"{replica.failed_checks} checks failed one after another")
             self._changed()
+            self._note_silence(replica, began_s)
             return
         replica.failed_checks, replica.why = 0, ""
         if not replica.ready:
@@ -221,12 +223,26 @@ class Fleet:
             replica.ready = replica.was_ready = True
             self._changed()
 
+    def _note_silence(self, replica: Replica, began_s: float) -> None:
+        """Count a check while which nothing at all came of a replica; after so many, who waits on it is to ask another as well.
+
+        A process that is stopped looks as one that is busy for long, so nothing is taken from it. Where no other is well it may be the way.
+        """
+        if replica.heard_s != replica.silent_since_s:
+            replica.silent_checks, replica.silent_since_s = 0, replica.heard_s
+        replica.silent_checks += replica.heard_s < began_s
+        if replica.silent_checks >= self.upstream.failures and self.ready:
+            for ask_another in list(replica.waiting):
+                ask_another()
+
     async def _checked(self, replica: Replica) -> tuple[bool, str]:
         """Return whether a replica is well, and why not; note whether something listens there."""
         try:
             healthy, replica.there = await self._check(replica), True
         except (ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
             replica.there = not isinstance(error, (ClientConnectorError, ConnectionTimeoutError))
+            if not isinstance(error, TimeoutError):  # it is there, and ends or finishes by itself what it was asked
+                replica.heard_s = time.monotonic()
             return False, f"{type(error).__name__}: {error}"
         return healthy, "its check says that it is not ready"
 

@@ -4,10 +4,12 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from math import ceil, inf
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,6 +28,7 @@ from tightrope.serve.upstream.fleet import Fleet, Resolve
 from tightrope.serve.upstream.key import KeyFile
 from tightrope.serve.upstream.line import Budget, Line, going_away
 from tightrope.serve.upstream.openai import ChatEvents, OpenAI, price_nusd
+from tightrope.serve.upstream.race import Race
 from tightrope.serve.upstream.replica import Replica
 from tightrope.serve.upstream.send import EVENT_STREAM, Failure, Got, Sender
 from tightrope.serve.upstream.stream import Stream
@@ -49,6 +52,23 @@ class Told(Protocol):
     def batch(self, pool: str, size: int, service_s: float) -> None:
         """Count an answer and the time that the server took."""
         ...
+
+
+@dataclass(slots=True)
+class _Work:
+    """A call, and the attempt at it that is under way."""
+
+    call: Call
+    written: Asked | None
+    """The request, where it is the same for every replica."""
+    prefix: bytes
+    entered_s: float
+    tried: list[Replica] = field(default_factory=list)
+    again: int = 0
+    """Times that another replica was asked."""
+    began_s: float = 0.0
+    use: Use = field(init=False)
+    """Of the machines, by this attempt."""
 
 
 class UpstreamPool:
@@ -137,34 +157,36 @@ class UpstreamPool:
     async def _answer(self, call: Call) -> Reply:
         """Return the reply of the first replica that answers, of those that may be asked."""
         written = None if self._dialect is self._oip else self._dialect.ask(call, self._model(call), binary=False)
-        prefix = written.prefix if written else b""
-        tried: list[Replica] = []
-        entered_s, again = time.monotonic(), 0
+        work = _Work(call, written, written.prefix if written else b"", time.monotonic())
         while True:
-            replica = await self._line.place(call, prefix, tried)
-            asked = written or self._write(call, replica)
-            began_s = time.monotonic()
-            use = self._meter.begin(began_s)
+            asked, replica = await self._place(work)
+            self._begin(work)
             try:
-                got = await self._ask(call, asked, replica)
+                got = await self._ask(work, asked, replica)
             except Failure as failure:
-                self._lose(call, use)
-                again += failure.again == "elsewhere"
-                if not await self._may_again(failure, again, entered_s):
+                self._lose(work)
+                work.again += failure.again == "elsewhere"
+                if not await self._may_again(failure, work):
                     raise failure.refusal from failure
-                tried.append(replica)
             except BaseException:
-                self._lose(call, use)
+                self._lose(work)
                 raise
             else:
-                reply = Reply(self.pool.name, self.pool.variant, got.replica.name, wait_s=began_s - entered_s)
                 finish = self._streamed if got.response else self._whole
-                return finish(call, asked, got, reply, use, began_s)
+                return finish(work, got)
 
-    def _write(self, call: Call, replica: Replica) -> Asked:
-        """Return the request for a replica that has said what it takes; where it does not take this, its place is free again."""
+    async def _place(self, work: _Work) -> tuple[Asked, Replica]:
+        """Return a replica with a place for the request, and the request in its words."""
+        if self._stopped:
+            raise going_away()
+        replica = await self._line.place(work.call, work.prefix, work.tried)
+        work.tried.append(replica)
+        return self._written(work, replica), replica
+
+    def _written(self, work: _Work, replica: Replica) -> Asked:
+        """Return the request for a replica, which has said what it takes; where it does not take this, its place is free again."""
         try:
-            return self._oip.ask(call, self._model(call), binary=replica.takes_bytes, said=replica.said)
+            return work.written or self._oip.ask(work.call, self._model(work.call), binary=replica.takes_bytes, said=replica.said)
         except BaseException:
             self._fleet.release(replica)
             raise
@@ -173,45 +195,87 @@ class UpstreamPool:
         """Return the server's name of the model."""
         return self._upstream.model or call.model
 
-    async def _ask(self, call: Call, asked: Asked, replica: Replica) -> Got:
-        """Return a replica's answer, or that of the one that was asked as well since it was slow."""
-        hedge_s = self._upstream.hedge_s
-        if hedge_s is None:
-            return await self._sender.ask(call, asked, replica)
-        return await self._sender.ask_two(call, asked, replica, hedge_s, self._budget.take)
+    async def _ask(self, work: _Work, asked: Asked, replica: Replica) -> Got:
+        """Return a replica's answer, or that of another that is asked as well where it is slow or silent."""
+        race, hedge_s = Race(self._sender), self._upstream.hedge_s
+        silent = partial(race.ask_another, partial(self._elsewhere, work))
+        replica.waiting.add(silent)
+        timer = None
+        if hedge_s is not None:
+            timer = asyncio.get_running_loop().call_later(hedge_s, race.ask_another, partial(self._hedge, work, replica))
+        try:
+            return await race.run(self._sender.ask(work.call, asked, replica))
+        finally:
+            replica.waiting.discard(silent)
+            if timer is not None:
+                timer.cancel()
 
-    async def _may_again(self, failure: Failure, again: int, entered_s: float) -> bool:
+    async def _hedge(self, work: _Work, first: Replica) -> Got:
+        """Return the answer of another replica that has room, within the budget."""
+        replica = self._fleet.pick(b"", (first,))
+        if replica is not None and (replica is first or not self._budget.take()):
+            self._fleet.release(replica)
+            replica = None
+        if replica is None:
+            raise Failure(UpstreamFailed("no other server of the model may be asked"))
+        return await self._sender.ask(work.call, self._written(work, replica), replica)
+
+    def _elsewhere(self, work: _Work) -> Coroutine[Any, Any, Got] | None:
+        """Return what asks another replica for a request that waits on a silent one, if it may be asked again; that attempt is lost."""
+        if work.again >= self._upstream.retries or not self._budget.take():
+            return None
+        work.again += 1
+        self._lose(work)
+        self._begin(work)
+
+        async def ask() -> Got:
+            return await self._ask(work, *await self._place(work))
+
+        return ask()
+
+    async def _may_again(self, failure: Failure, work: _Work) -> bool:
         """Return whether a request that failed is asked again: within the time, the number and the budget that it has."""
         if self._stopped:
             return False
         if failure.again == "freely":
-            return time.monotonic() < entered_s + self._hold_s
+            return time.monotonic() < work.entered_s + self._hold_s
         if failure.again == "elsewhere":
-            return again <= self._upstream.retries and self._budget.take()
+            return work.again <= self._upstream.retries and self._budget.take()
         return failure.refusal.reason == "status_401" and await self._key.refresh()
 
-    def _lose(self, call: Call, use: Use) -> None:
-        """Note what an attempt cost that came to nothing."""
-        nusd = self._meter.end(use, time.monotonic())
-        if nusd != 0:
-            call.lost.append(Reply(self.pool.name, self.pool.variant, compute_nusd=nusd, machine_s=use.machine_s))
+    def _begin(self, work: _Work) -> None:
+        """Note that an attempt begins."""
+        work.began_s = time.monotonic()
+        work.use = self._meter.begin(work.began_s)
 
-    def _whole(self, call: Call, asked: Asked, got: Got, reply: Reply, use: Use, began_s: float) -> Reply:
+    def _lose(self, work: _Work) -> None:
+        """Note what an attempt cost that came to nothing."""
+        nusd = self._meter.end(work.use, time.monotonic())
+        if nusd != 0:
+            work.call.lost.append(Reply(self.pool.name, self.pool.variant, compute_nusd=nusd, machine_s=work.use.machine_s))
+
+    def _reply(self, work: _Work, got: Got) -> Reply:
+        """Return a reply with nothing in it yet."""
+        return Reply(self.pool.name, self.pool.variant, got.replica.name, wait_s=work.began_s - work.entered_s)
+
+    def _whole(self, work: _Work, got: Got) -> Reply:
         """Return the reply of an answer that is not streamed."""
         assert got.whole is not None  # noqa: S101 - an answer is one or the other
+        reply = self._reply(work, got)
         try:
-            self._dialect.answer(call, asked, got.whole, reply)
+            self._dialect.answer(work.call, got.asked, got.whole, reply)
         except BaseException:
-            self._lose(call, use)
+            self._lose(work)
             self._fleet.failure(got.replica, "an answer that is none", rest=False)
             raise
         self._fleet.answered(got.replica)
-        self._settle(reply, use, began_s, len(reply.raw.body if reply.raw else got.whole.body))
+        self._settle(work, reply, len(reply.raw.body if reply.raw else got.whole.body))
         return reply
 
-    def _streamed(self, call: Call, asked: Asked, got: Got, reply: Reply, use: Use, began_s: float) -> Reply:
+    def _streamed(self, work: _Work, got: Got) -> Reply:
         """Return the reply of a streamed answer, whose figures come as it goes."""
-        events = ChatEvents(call, asked, self._model(call), self._upstream.answer_bytes)
+        events = ChatEvents(work.call, got.asked, self._model(work.call), self._upstream.answer_bytes)
+        reply = self._reply(work, got)
         raw = reply.raw = Raw(200, EVENT_STREAM)
 
         def first_token() -> None:
@@ -219,7 +283,7 @@ class UpstreamPool:
 
         def ended(sent_bytes: int, fine: bool) -> None:
             events.note(reply)
-            self._settle(reply, use, began_s, sent_bytes)
+            self._settle(work, reply, sent_bytes)
             if fine:
                 self._fleet.answered(got.replica)
             else:
@@ -231,13 +295,13 @@ class UpstreamPool:
         raw.stream = Stream(got, events, first_token, ended)
         return reply
 
-    def _settle(self, reply: Reply, use: Use, began_s: float, sent_bytes: int) -> None:
+    def _settle(self, work: _Work, reply: Reply, sent_bytes: int) -> None:
         """Fill in what an answer took and cost."""
         pool, now_s = self.pool, time.monotonic()
-        reply.compute_nusd, reply.machine_s = self._meter.end(use, now_s), use.machine_s
+        reply.compute_nusd, reply.machine_s = self._meter.end(work.use, now_s), work.use.machine_s
         reply.tokens_nusd = price_nusd(reply, pool.usd_per_million_input_tokens, pool.usd_per_million_output_tokens)
         reply.egress_nusd = ceil(sent_bytes * pool.usd_per_gb_egress * NUSD_PER_GB_BYTE)
-        reply.service_s = now_s - began_s
+        reply.service_s = now_s - work.began_s
         if not self._oip.is_ours:  # else its batches are of several requests, and it shows them itself
             self._metrics.batch(pool.name, 1, reply.service_s)
 

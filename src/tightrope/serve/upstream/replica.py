@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from hashlib import blake2b
 from math import inf
 
@@ -48,6 +49,12 @@ class Replica:
         self.out_until_s = 0.0
         self.failed = self.failed_checks = self.ejected = 0
         """Requests and checks that failed one after another; times that it was left out for how it answered."""
+        self.heard_s = self.since_s
+        """When something came of it last, of a check or anything else,"""
+        self.silent_checks, self.silent_since_s = 0, self.since_s
+        """and the checks that nothing came of since."""
+        self.waiting: set[Callable[[], None]] = set()
+        """What is done where it is found silent, by each request whose answer has not begun."""
         self.why = ""
         """What its last check said, so that it is logged once."""
         self.due = asyncio.Event()
@@ -74,9 +81,11 @@ class Replica:
 
     async def post(self, path: str, body: bytes, headers: dict[str, str]) -> ClientResponse:
         """Send a request; return when the answer's head has come."""
-        return await self._session.post(
+        response = await self._session.post(
             self._url(path), data=body, headers=headers, allow_redirects=False, server_hostname=self._server_name
         )
+        self.heard_s = time.monotonic()
+        return response
 
     async def get(self, path: str, headers: dict[str, str], within_s: float, most_bytes: int = 1 << 20) -> tuple[int, bytes]:
         """Return status and body (as much of it as may be) of a small question."""
@@ -84,6 +93,7 @@ class Replica:
         async with self._session.get(
             self._url(path), headers=headers, allow_redirects=False, timeout=timeout, server_hostname=self._server_name
         ) as response:
+            self.heard_s = time.monotonic()
             return response.status, await read_most(response.content, most_bytes)
 
     async def close(self) -> None:

@@ -3,11 +3,11 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from aiohttp import (
     ClientConnectorError,
@@ -51,6 +51,7 @@ class Got:
     """A replica's answer: whole, or the first part of a stream."""
 
     replica: Replica
+    asked: Asked
     whole: Whole | None = None
     first: bytes = b""
     response: ClientResponse | None = None
@@ -77,55 +78,23 @@ class Sender:
             if not keep:
                 self._fleet.release(replica)
 
-    async def ask_two(self, call: Call, asked: Asked, replica: Replica, after_s: float, may: Callable[[], bool]) -> Got:
-        """Return the answer that comes first, of a replica and, where it has not begun to answer by then, of another one too.
-
-        ``may`` says whether another request is within the budget. The slower one is given up.
-        """
-        tasks = {self._begin(call, asked, replica)}
-        try:
-            await asyncio.wait(tasks, timeout=after_s)
-            second = None if any(task.done() for task in tasks) else self._fleet.pick(b"", (replica,))
-            if second is not None and second is not replica and may():
-                tasks.add(self._begin(call, asked, second))
-            elif second is not None:
-                self._fleet.release(second)
-            left = set(tasks)
-            while left:
-                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-                good = next((task for task in done if task.exception() is None), None)
-                if good is not None:
-                    tasks.discard(good)
-                    return good.result()
-            return next(iter(tasks)).result()  # all failed: one of them says why
-        finally:
-            for task in tasks:
-                task.cancel()
-                task.add_done_callback(self._drop)
-
-    async def stop(self) -> None:
-        """Wait for what was given up to end."""
-        await asyncio.gather(*self._begun, return_exceptions=True)
-
-    def _begin(self, call: Call, asked: Asked, replica: Replica) -> asyncio.Task[Got]:
-        """Ask in a task of its own; the place is free again however that ends, but for a stream, even where it never began."""
-        task = asyncio.create_task(self._ask(call, asked, replica))
+    def begin(self, asking: Coroutine[Any, Any, Got]) -> asyncio.Task[Got]:
+        """Ask in a task beside; whoever does not take its answer is to ``drop`` it."""
+        task = asyncio.create_task(asking)
         self._begun.add(task)
-
-        def over(task: asyncio.Task[Got]) -> None:
-            self._begun.discard(task)
-            if task.cancelled() or task.exception() is not None or task.result().response is None:
-                self._fleet.release(replica)
-
-        task.add_done_callback(over)
+        task.add_done_callback(self._begun.discard)
         return task
 
-    def _drop(self, task: asyncio.Task[Got]) -> None:
-        """Let go of a stream that came too late."""
+    def drop(self, task: asyncio.Task[Got]) -> None:
+        """Let go of a stream that nobody takes, of a task that is done."""
         got = None if task.cancelled() or task.exception() is not None else task.result()
         if got is not None and got.response is not None:
             got.response.close()
             self._fleet.release(got.replica)
+
+    async def stop(self) -> None:
+        """Wait for what was given up to end."""
+        await asyncio.gather(*self._begun, return_exceptions=True)
 
     async def _ask(self, call: Call, asked: Asked, replica: Replica) -> Got:
         """Return the answer of a replica; raise ``Failure``."""
@@ -139,12 +108,12 @@ class Sender:
         except (ClientError, OSError) as error:
             raise self._broken_off(replica, error) from error
         try:
-            return await self._read(call, replica, response)
+            return await self._read(call, asked, replica, response)
         except BaseException:
             response.close()
             raise
 
-    async def _read(self, call: Call, replica: Replica, response: ClientResponse) -> Got:
+    async def _read(self, call: Call, asked: Asked, replica: Replica, response: ClientResponse) -> Got:
         """Return what came of an answer whose head says that it is one; raise ``Failure``."""
         if response.status != 200:
             raise await self._refused(call, replica, response)
@@ -152,18 +121,19 @@ class Sender:
         try:
             if call.stream and response.content_type == EVENT_STREAM:
                 if first := await response.content.readany():
-                    return Got(replica, first=first, response=response)
+                    return Got(replica, asked, first=first, response=response)
                 raise self._broken_off(replica, ClientPayloadError("an empty stream"))
             body = bytearray()
             while part := await response.content.readany():
                 begun = True
                 body += part
+                replica.heard_s = time.monotonic()
                 if len(body) > self._most_bytes:
                     raise Failure(broken(f"more than {self._most_bytes:,} bytes"))
         except (ClientError, OSError) as error:
             failure = self._broken_off(replica, error)
             raise Failure(failure.refusal) if begun else failure from error
-        return Got(replica, Whole(response.content_type, response.headers, bytes(body)))
+        return Got(replica, asked, Whole(response.content_type, response.headers, bytes(body)))
 
     # ---------------------------------------------------------------------------------------------------------- what went wrong
 

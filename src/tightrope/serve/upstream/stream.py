@@ -1,6 +1,7 @@
 """A streamed answer on its way from a server to the client."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -27,7 +28,7 @@ class Stream:
     def __init__(self, got: Got, events: ChatEvents, first_token: Callable[[], None], ended: Callable[[int, bool], None]) -> None:
         """Begin with what has come; ``ended`` is told the bytes passed on, and whether the server did as it should."""
         assert got.response is not None  # noqa: S101 - only streams come here
-        self._response, self._chunk = got.response, got.first
+        self._replica, self._response, self._chunk = got.replica, got.response, got.first
         self._events, self._first_token, self._ended = events, first_token, ended
         self._sent = 0
         self._over = False
@@ -63,6 +64,7 @@ class Stream:
         chunk, self._chunk = self._chunk or await self._response.content.readany(), b""
         if not chunk:
             return self._unsaid()
+        self._replica.heard_s = time.monotonic()
         had_token = self._events.has_token
         out = self._events.feed(chunk)
         if self._events.has_token and not had_token:
