@@ -21,9 +21,9 @@ COUNT = 400
 
 
 @contextmanager
-def victim(url: str, log: Path, seconds: float = 0.002) -> Iterator[subprocess.Popen]:
-    """Lend a process that does the work; it ends with a SIGKILL, if not before."""
-    command = [sys.executable, str(VICTIM), url, str(log), str(seconds)]
+def victim(url: str, log: Path, seconds: float = 0.002, most: int = 1_000_000) -> Iterator[subprocess.Popen]:
+    """Lend a process that does the work, ``most`` of it; it ends with a SIGKILL, if not before."""
+    command = [sys.executable, str(VICTIM), url, str(log), str(seconds), str(most)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603 - ourselves
     limit = threading.Timer(WAIT_S, process.kill)
     limit.start()
@@ -96,10 +96,9 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
     async def test() -> None:
         batch = await hand_in(f"sqlite:///{path}")
         for _ in range(5):
-            with victim(f"sqlite:///{path}", log):
+            with victim(f"sqlite:///{path}", log, most=70):  # however late it is killed
                 more = len(begun(log)) + chance.randrange(0, 70)
                 await until(lambda more=more: _over(log, more))
-        assert len({text.split()[1] for text in begun(log)}) < COUNT, "it was killed too late to say anything"
         await settle(path, log, batch, COUNT)
         assert len(begun(log)) > COUNT, "nothing was in flight when it was killed"
 
@@ -125,7 +124,7 @@ def test_another_gateway_takes_over(blow: signal.Signals, new_database: Callable
 
     async def test() -> None:
         async with opened(url) as queue:
-            with victim(url, logs[0], 0.02) as first:
+            with victim(url, logs[0], 0.02, most=60) as first:
                 await until(lambda: _over(logs[0], 40))
                 os.kill(first.pid, blow)  # it holds some, and says nothing more
                 with victim(url, logs[1], 0.0):
