@@ -89,7 +89,9 @@ def test_a_batch_is_done(url: str) -> None:
     assert Counter(asked[2] for asked in engine.asked) == Counter(numbered(300))
 
 
-def test_what_may_go_right_is_tried_again(url: str, soon: None, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_may_go_right_is_tried_again(
+    url: str, soon: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     tried: Counter[str] = Counter()
 
     async def answer(text: str) -> tuple[int, object]:
@@ -110,7 +112,9 @@ def test_what_may_go_right_is_tried_again(url: str, soon: None, caplog: pytest.L
             assert [(name, said["status_code"]) for name, said in failed.items()] == [("wrong", 404), ("broken", 500)]
             assert "secret" not in str(failed)
             assert tried == {"busy": 8, "away": 8, "wrong": 1, "broken": 5, "fine": 1}
-            refused = await hand_in(queue, line("refused", "refused"), due_s=queue.now_s() + 1.0)
+            refused, now_s = await hand_in(queue, line("refused", "refused")), queue.now_s
+            await until(lambda: _true(tried["refused"] > 8))
+            monkeypatch.setattr(queue, "now_s", lambda: now_s() + 5e9)
             batch = await done(queue, refused)
             (row,) = rows(await read(queue, "acme", batch.error_file))
             assert (batch.status, row["error"]["code"]) == ("expired", "batch_expired")
