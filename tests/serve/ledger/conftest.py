@@ -79,6 +79,11 @@ class World:
         with Reader(self.folder) as reader:
             return total(reader, int(since_s * 1e9), int((until_s or self.now_s) * 1e9), by, spread=spread)
 
+    def close(self, ledger: Ledger) -> None:
+        """End a gateway."""
+        self.open.remove(ledger)
+        ledger.close()
+
     def kill(self, ledger: Ledger) -> None:
         """Leave a ledger as a kill leaves it: nothing is written any more, and the kernel lets go of its lock."""
         self.open.remove(ledger)

@@ -77,7 +77,7 @@ class MachineMeter:
         self.price_nusd = None if usd_per_hour is None else round(usd_per_hour * NUSD_PER_USD)
         """Of one machine for an hour."""
         self.on_resize: Callable[[Reading], None] = nobody
-        """Told what has been counted up to a ``resize``, so that a record of what machines cost never holds two numbers of them."""
+        """Told what was counted up to a ``resize``, of one number of machines, and then that there is another."""
         self._lock = Lock()
         self._now = int(clock() * SECOND)
         self._machines, self._capacity = round(machines * MACHINE), round(capacity * _WEIGHT)
@@ -114,8 +114,10 @@ class MachineMeter:
             self._advance(now_s)
             before = self._reading()
             self._machines, self._capacity = round(machines * MACHINE), round(capacity * _WEIGHT)
-        if before.machines != self._machines:
+            after = self._reading()
+        if before.machines != after.machines:
             self.on_resize(before)
+            self.on_resize(after)
 
     def read(self, now_s: float) -> Reading:
         """Return all that has been counted up to now, of one instant."""
