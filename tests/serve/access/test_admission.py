@@ -254,6 +254,15 @@ def test_a_budget_counts_what_is_under_way_and_begins_anew_with_the_month() -> N
     doors.enter(desk.call())
 
 
+@pytest.mark.parametrize("budget_usd", [0.0, 0.5], ids=["none", "spent"])
+def test_a_budget_that_is_spent_lets_nothing_in_before_a_cost_is_known_either(budget_usd: float) -> None:
+    desk = Desk()
+    doors = desk.admission(a=TenantLimits(budget_usd_per_month=budget_usd))
+    desk.spent_usd["a"] = budget_usd
+    assert refused(doors.enter, desk.call()).reason == "budget"
+    assert desk.used_up == ["a"]
+
+
 def test_a_cost_that_is_not_known_is_not_zero() -> None:
     desk = Desk()
     doors = desk.admission(a=TenantLimits(budget_usd_per_month=1.0))

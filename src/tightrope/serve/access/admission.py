@@ -264,7 +264,7 @@ class Admission:
 
     def _check_budget(self, call: Call, tenant: Tenant, budget_usd: float) -> None:
         """Refuse a call that this month's budget has no room for, with all that is under way at what its like have cost."""
-        each = tenant.nusd or self._nusd
+        each = max(1.0, tenant.nusd or self._nusd)  # before anything is known too, a budget that is spent has no room
         left = budget_usd * NUSD_PER_USD - self._spent(tenant.name)
         if each * (tenant.present + 1) > left:
             self._metrics.budget_left(tenant.name, left / NUSD_PER_USD)
