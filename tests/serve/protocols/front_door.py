@@ -214,7 +214,7 @@ class Served:
         with urllib3.PoolManager() as pool:
             return pool.request("POST", f"{self.url}{path}", body=content, headers=headers, retries=False)
 
-    def connect(self, timeout_s: float = 10.0) -> socket.socket:
+    def connect(self, timeout_s: float = 60.0) -> socket.socket:
         """Return a connection of its own."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
 
@@ -273,7 +273,7 @@ def served(
             yield Served(gateway, app, listening.getsockname()[1], server, held)
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
 
 

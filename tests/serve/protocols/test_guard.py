@@ -2,6 +2,7 @@
 
 import gc
 import json
+import select
 import socket
 import ssl
 import struct
@@ -27,7 +28,7 @@ from tightrope.serve.settings import Listen, Settings
 
 HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-LIMITS = small(read_s=0.3, header_bytes=4000, body_bytes=20_000)
+LIMITS = small(header_bytes=4000, body_bytes=20_000)
 BINARY = {"binary_data_output": True}
 SLOW = b'{"model":"slow","input":"x"}'
 
@@ -37,7 +38,14 @@ def server() -> Iterator[Served]:
     with served(FakeGateway(), LIMITS) as running:
         yield running
         assert answer_of(running.send(post("/v1/embeddings", EMBED)))[0] == 200
-        assert not running.uvicorn.server_state.tasks
+        until(lambda: not running.uvicorn.server_state.tasks)
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[Served]:
+    """Lend a server that gives its clients little time: only for tests of those that take more."""
+    with served(FakeGateway(), small(read_s=0.3)) as running:
+        yield running
 
 
 def answer_of(data: bytes) -> tuple[int, dict[str, Any]]:
@@ -53,7 +61,7 @@ def send_on(connection: socket.socket, within_s: float = 20.0) -> None:
         connection.sendall(b"x" * 100_000)
 
 
-def until(condition: Any, within_s: float = 10.0) -> None:
+def until(condition: Any, within_s: float = 60.0) -> None:
     """Wait for what is to happen in the server's thread."""
     ends_s = time.monotonic() + within_s
     while not condition():
@@ -164,51 +172,42 @@ def test_a_body_may_come_in_small_parts(server: Served) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"POST /v1/emb", HEAD, HEAD + b"Content-Length: 30\r\n\r\n{", CHUNKED, CHUNKED + b"5\r\n{"])
-def test_a_request_must_come_whole_in_time(server: Served, sent: bytes) -> None:
-    status, answer = answer_of(server.send(sent))
+def test_a_request_must_come_whole_in_time(hasty: Served, sent: bytes) -> None:
+    status, answer = answer_of(hasty.send(sent))
     assert (status, answer["error"]["code"]) == (408, "request_timeout")
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n" * 100])
-def test_a_connection_without_a_request_is_closed(server: Served, sent: bytes) -> None:
-    assert server.send(sent) == b""
+def test_a_connection_without_a_request_is_closed(hasty: Served, sent: bytes) -> None:
+    assert hasty.send(sent) == b""
 
 
-def test_bytes_that_trickle_in_gain_no_time(server: Served) -> None:
-    with server.connect() as connection:
-        connection.settimeout(0.02)
-        found = b""
+def test_bytes_that_trickle_in_gain_no_time(hasty: Served) -> None:
+    with hasty.connect() as connection:
         for sent in range(500):
-            try:
-                connection.sendall(b"GET /"[sent : sent + 1] or b"a")
-                found += connection.recv(65536)
-            except TimeoutError:
-                continue
-            except OSError:
+            if select.select([connection], [], [], 0.02)[0]:
                 break
-            if found:
-                break
-    assert b" 408 " in found
+            connection.sendall(b"GET /"[sent : sent + 1] or b"a")
+        assert b" 408 " in received(connection)
 
 
-def test_a_slow_request_behind_an_answer_is_closed_too(server: Served) -> None:
-    with server.connect() as connection:
+def test_a_slow_request_behind_an_answer_is_closed_too() -> None:
+    with served(FakeGateway(), small(read_s=2.0)) as server, server.connect() as connection:
         connection.sendall(post("/v1/embeddings", EMBED, close=False))
         assert b"200 OK" in connection.recv(65536)
         connection.sendall(b"POST /v1")
         assert answer_of(received(connection))[0] == 408
 
 
-def test_who_does_not_read_is_cut_off(server: Served) -> None:
+def test_who_does_not_read_is_cut_off(hasty: Served) -> None:
     """Each answer is of 4 MiB, more than the system holds for a socket that is not read."""
     body = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}], "parameters": BINARY}).encode()
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(10)
-        connection.connect(("127.0.0.1", server.port))
-        for _ in range(4):
-            connection.sendall(post("/v2/models/large/infer", body, close=False))
-        until(lambda: not server.uvicorn.server_state.connections, 20)
+        connection.settimeout(60)
+        connection.connect(("127.0.0.1", hasty.port))
+        connection.sendall(post("/v2/models/large/infer", body, close=False) * 4)
+        until(lambda: not hasty.uvicorn.server_state.connections)
 
 
 # -------------------------------------------------------------------------------------------------------------------- who goes
@@ -222,11 +221,11 @@ def test_who_hangs_up_takes_the_request_along(server: Served, half: bool) -> Non
     gateway.closed.clear()
     with server.connect() as connection:
         connection.sendall(post("/v1/embeddings", SLOW, close=False))
-        assert gateway.began.wait(5)
+        assert gateway.began.wait(60)
         if half:
             connection.shutdown(socket.SHUT_WR)
-            assert gateway.closed.wait(5)
-    assert gateway.closed.wait(5)
+            assert gateway.closed.wait(60)
+    assert gateway.closed.wait(60)
     assert gateway.asked[-1].gone
 
 
@@ -238,8 +237,8 @@ def test_who_hangs_up_ends_a_stream(server: Served) -> None:
     with server.connect() as connection:
         connection.sendall(post("/v1/chat/completions", body))
         assert b"text/event-stream" in connection.recv(65536)
-        assert gateway.began.wait(5)
-    assert gateway.closed.wait(5)
+        assert gateway.began.wait(60)
+    assert gateway.closed.wait(60)
     assert gateway.asked[-1].gone
 
 
@@ -315,13 +314,10 @@ def test_connections_have_a_limit() -> None:
 def test_an_idle_connection_is_closed_after_its_time_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(told, "KEEP_ALIVE_S", 0.4)
     with served(FakeGateway(), small()) as server, server.connect() as connection:
-        for _ in range(3):  # one timer for all the pauses: the first would be over before the last answer
-            time.sleep(0.2)
-            connection.sendall(post("/v1/embeddings", EMBED, close=False))
-            assert b"200 OK" in connection.recv(65536)
-        answered_s = time.monotonic()
-        assert connection.recv(65536) == b""
-        assert time.monotonic() - answered_s > 0.35
+        asked_s = time.monotonic()
+        connection.sendall(post("/v1/embeddings", EMBED, close=False))
+        assert b"200 OK" in received(connection)
+        assert time.monotonic() - asked_s > 0.35
 
 
 def test_the_server_logs_no_requests_and_trusts_no_forwarding() -> None:
@@ -370,10 +366,10 @@ def test_with_a_certificate_there_is_tls_alone(tmp_path: Path) -> None:
 
 def test_who_is_still_waiting_at_the_end_is_told() -> None:
     gateway = FakeGateway()
-    with served(gateway) as server, server.connect(20) as connection:
+    with served(gateway) as server, server.connect() as connection:
         server.uvicorn.config.timeout_graceful_shutdown = 0
         connection.sendall(post("/v1/embeddings", SLOW))
-        assert gateway.began.wait(5)
+        assert gateway.began.wait(60)
         server.uvicorn.should_exit = True
         status, answer = answer_of(received(connection))
     assert (status, answer["error"]["message"]) == (503, "the server is going away")

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 import weakref
 from typing import Any
 
@@ -113,6 +114,28 @@ def test_what_is_in_the_outbox_goes_before_anything_else_and_before_the_end(how:
     found = asyncio.run(run())
     assert found.startswith(b"HTTP/1.1 200")
     assert found.count(b"HTTP/1.1 ") == (2 if how == "refused" else 1)
+
+
+def test_an_idle_connection_stays_whatever_it_had_to_wait_for_before() -> None:
+    """There is one timer for all the pauses: it would be over before the last answer."""
+
+    async def run() -> list[bool]:
+        loop, ahead_s = asyncio.get_running_loop(), 0.0
+        loop.time = lambda: time.monotonic() + ahead_s  # type: ignore[method-assign]
+        connection, wire, _ = connected()
+        closed = []
+        for pause in (0.8, 0.8, 0.8, 1.1):
+            ahead_s += pause * connection.timeout_keep_alive
+            for _ in range(20):
+                await asyncio.sleep(0)
+            closed.append(wire.closed)
+            if not wire.closed:
+                connection.data_received(post("/v1/embeddings", EMBED, close=False))
+            for _ in range(20):
+                await asyncio.sleep(0)
+        return closed
+
+    assert asyncio.run(run()) == [False, False, False, True]
 
 
 @pytest.mark.parametrize("turns", [1, 3, 50])

@@ -23,7 +23,7 @@ from tightrope.serve.protocols.held import SMALL, Held
 from tightrope.serve.refusals import TooMany
 
 MOST = 512 * 1024
-LIMITS = small(held_bytes=MOST, body_bytes=MOST // 2, read_s=5.0)
+LIMITS = small(held_bytes=MOST, body_bytes=MOST // 2)
 HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -34,7 +34,7 @@ def body_of(model: str, size: int) -> bytes:
     return json.dumps({"model": model, "input": "x" * (size - spare)}).encode()
 
 
-def until(condition: Callable[[], Any], within_s: float = 10.0) -> None:
+def until(condition: Callable[[], Any], within_s: float = 60.0) -> None:
     """Wait for what is to happen in the server's thread."""
     ends_s = time.monotonic() + within_s
     while not condition():
@@ -159,11 +159,10 @@ def test_who_hangs_up_behind_a_large_body_is_noticed() -> None:
         connection.data_received(post("/v1/embeddings", EMBED))
         assert connection.flow.read_paused  # what waits behind is not read on
         connection.connection_lost(None)
-        await asyncio.sleep(0.01)
-        assert gateway.closed.is_set()
-        assert connection.held.size == 0
+        while not gateway.closed.is_set() or connection.held.size:
+            await asyncio.sleep(0)
 
-    asyncio.run(run())
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_a_file_that_is_written_as_it_comes_is_not_held(server: Served) -> None:
@@ -235,10 +234,10 @@ def test_the_limit_is_kept_before_any_request_is_looked_at() -> None:
         assert all(refused(written) for written in turned_away)
         for connection, _ in pairs:
             connection.connection_lost(None)
-        await asyncio.sleep(0.01)
-        assert protocol.held.size == 0
+        while protocol.held.size:
+            await asyncio.sleep(0)
 
-    asyncio.run(run())
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_what_is_held_whole_is_counted_by_whoever_holds_it() -> None:

@@ -186,7 +186,7 @@ def test_the_sdk_chats_in_a_stream(client: openai.OpenAI, server: Served) -> Non
     server.gateway.closed.clear()
     parts = list(client.chat.completions.create(model="talker", messages=HELLO, stream=True))
     assert "".join(part.choices[0].delta.content for part in parts) == "hello"
-    assert server.gateway.closed.wait(5)
+    assert server.gateway.closed.wait(60)
 
 
 def test_a_stream_that_breaks_off_ends_in_an_error(client: openai.OpenAI, caplog: pytest.LogCaptureFixture) -> None:
