@@ -119,7 +119,7 @@ def until(condition: Callable[[], object]) -> None:
 
 def test_told_to_leave_under_load_it_fails_no_request(folder: Path, free_port: int) -> None:
     """Clients go elsewhere when they are told to: by readiness, as a balancer does, or by the answer that closes their connection."""
-    (folder / "serve.yaml").write_text(YAML.replace("leaves: 1 s", "leaves: 8 s"), encoding="utf-8")
+    (folder / "serve.yaml").write_text(YAML.replace("leaves: 1 s", "leaves: 5 s"), encoding="utf-8")
     with serving(folder, free_port) as server:
         answers: list[int] = []
         told: list[int] = []

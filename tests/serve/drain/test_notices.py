@@ -16,7 +16,7 @@ from aiohttp import web
 from tightrope.serve.drain import metadata
 from tightrope.serve.drain.notices import Cloud, Notice, notices
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 QUICK_S = 0.01
 
 
