@@ -59,6 +59,13 @@ async def client(on: Bench, dice: random.Random, replies: list[Reply], lost: lis
         lost.append(asked.lost_nusd or 0)
 
 
+def found_silent(on: Bench) -> None:
+    """Do what is done where a replica is found silent."""
+    for replica in on.pool._fleet.replicas.values():
+        for ask_another in list(replica.waiting):
+            ask_another()
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_happens_nothing_is_left_and_everything_is_paid(seed: int) -> None:
     async def work() -> None:
@@ -72,6 +79,8 @@ def test_whatever_happens_nothing_is_left_and_everything_is_paid(seed: int) -> N
             tasks = []
             for turn in range(150):
                 tasks.append(asyncio.create_task(client(on, dice, replies, lost)))
+                if turn % 7 == 0:
+                    found_silent(on)
                 if turn == 60:
                     await servers[0].stop()
                 if turn == 110:

@@ -229,7 +229,8 @@ class UpstreamPool:
         self._begin(work)
 
         async def ask() -> Got:
-            return await self._ask(work, *await self._place(work))
+            asked, replica = await self._place(work)
+            return await self._sender.ask(work.call, asked, replica)
 
         return ask()
 
