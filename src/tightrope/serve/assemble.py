@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tightrope.base.metrics import BATCHES
@@ -21,7 +21,7 @@ from tightrope.serve.local.placement import usable_cores
 from tightrope.serve.local.pool import LocalPool
 from tightrope.serve.protocols.held import Held
 from tightrope.serve.protocols.openai import run_json
-from tightrope.serve.records import NUSD_PER_USD, Call, Caller, Reply, Task
+from tightrope.serve.records import NUSD_PER_USD, Call, Reply, Task
 from tightrope.serve.settings import ServedPool, Settings
 from tightrope.serve.upstream.pool import UpstreamPool
 from tightrope.serve.watch.metrics import Metrics
@@ -102,9 +102,9 @@ def _kept(
     model = next(model for model in settings.models if model.name == semantic.model)
     embeds = backends[model.pools[0]]
 
-    async def embed(text: str, caller: Caller) -> Reply:
+    async def embed(call: Call) -> Reply:
         """Answer with the vector of a question."""
-        return await embeds.answer(Call("semantic", caller, "embed", model.name, (text,), clock(), settings.classes[0].name))
+        return await embeds.answer(replace(call, model=model.name))
 
     return AnswerCache(settings.cache, metrics, clock, embed=embed)
 

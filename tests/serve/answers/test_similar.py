@@ -16,7 +16,7 @@ from tightrope.serve.answers import similar
 from tightrope.serve.answers.cache import AnswerCache
 from tightrope.serve.answers.similar import Similar
 from tightrope.serve.answers.store import Kept
-from tightrope.serve.records import Call, Caller, Raw, Reply
+from tightrope.serve.records import Call, Raw, Reply
 from tightrope.serve.refusals import Unavailable
 from tightrope.serve.settings import CacheSettings, SemanticCache
 
@@ -42,12 +42,14 @@ class Asking(Desk):
             self.cache_ = AnswerCache(self.settings, self, lambda: self.now_s, embed=self.embed)
         return self.cache_
 
-    async def embed(self, text: str, caller: Caller) -> Reply:
+    async def embed(self, call: Call) -> Reply:
         """Answer with the direction that a text names."""
         await asyncio.sleep(0)
-        self.embedded.append(text)
-        assert caller.tenant in {"a", "b", "acme"}
+        (text,) = call.inputs
+        self.embedded.append(str(text))
+        assert call.caller.tenant in {"a", "b", "acme"}
         if self.refuses:
+            call.lost.append(Reply("e", "only", compute_nusd=5))  # as a pool does that has begun
             msg = "not loaded"
             raise Unavailable(msg)
         return Reply("e", "only", outputs=(at(float(text), length=7.0),), compute_nusd=7)
@@ -190,6 +192,13 @@ def test_where_nothing_can_be_embedded_all_goes_on() -> None:
         assert [await desk.classify(text) for text in ("50", "51")] == ["", ""]
 
     run(body)
+
+
+def test_what_an_embedding_cost_that_failed_is_the_questions_own() -> None:
+    desk = Asking(refuses=True)
+    call = desk.call("20", task="classify", deadline_s=9.0)
+    run(lambda: desk.ask(call))
+    assert call.lost_nusd == 5
 
 
 # ------------------------------------------------------------------------------------------------------------------- the index

@@ -19,14 +19,13 @@ from tightrope.serve.answers.asked import Asker, Question
 from tightrope.serve.answers.similar import Similar
 from tightrope.serve.answers.store import Kept, Store, parts_of
 from tightrope.serve.answers.streams import Recorder
-from tightrope.serve.records import Call, Caller, Raw, Reply, add
+from tightrope.serve.records import Call, Raw, Reply, add
 from tightrope.serve.refusals import Refusal
 from tightrope.serve.settings import CacheSettings
 
 log = logging.getLogger(__name__)
 
 Make: TypeAlias = Callable[[Call], Awaitable[Reply]]
-Embed: TypeAlias = Callable[[str, Caller], Awaitable[Reply]]
 Flight: TypeAlias = tuple[bytes, str, bool]
 """What is asked, the traffic class, and whether it is interactive: nobody waits for a call that may be treated worse than its own."""
 FOLLOWED = 2
@@ -50,9 +49,9 @@ class AnswerCache:
         metrics: Counts,
         clock: Callable[[], float] = time.monotonic,
         *,
-        embed: Embed | None = None,
+        embed: Make | None = None,
     ) -> None:
-        """Begin empty; ``embed`` answers with a text's vector, float[dimensions], which the semantic cache needs."""
+        """Begin empty; ``embed`` answers a call's one text with its vector, float[dimensions], which the semantic cache needs."""
         if settings.semantic is not None and embed is None:
             msg = "the semantic cache needs what embeds a text"
             raise ValueError(msg)
@@ -222,7 +221,7 @@ class AnswerCache:
         if self._embed is None:
             return None
         try:
-            reply = await self._embed(question.text, call.caller)
+            reply = await self._embed(replace(call, task="embed", inputs=(question.text,), body=b"", parameters={}, stream=False))
         except Refusal:
             return None
         if reply.nusd != 0:
