@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import signal
-import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.perf.compress_models import WIDTH, write_encoder
+from tests.serve.ports import kept_port
 from tests.serve.test_process import Server, run_verb, tell
 
 from tightrope.base.metrics import BATCHES
@@ -28,20 +28,11 @@ NAMES = (CLASS, MODEL)
 """What clients of the gateway may call it: by the class, or by the model."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports on which nothing listens now."""
-    with ExitStack() as stack:
-        found = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in found:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in found]
-
-
 class Cluster:
     """A gateway and two engines, started; ``stop`` ends them."""
 
     def __init__(self, folder: Path, *, classifies: bool) -> None:
-        self.folder, self.servers = folder, list[Server]()
+        self.folder, self.servers, self._ports = folder, list[Server](), ExitStack()
         try:
             self._begin(classifies=classifies)
         except BaseException:
@@ -56,13 +47,15 @@ class Cluster:
         if classifies:
             np.savez(model / "head.npz", weights=np.eye(WIDTH, 2, dtype=np.float32), bias=np.zeros(2, np.float32))
             (model / "labels.json").write_text('["bug", "praise"]', encoding="utf-8")
-        *inside, port = free_ports(3)
+        *inside, port = (self._ports.enter_context(kept_port()) for _ in range(3))
         common = ("--plan", PLAN, "--host", "127.0.0.1", "--leaves", "0")
         self.engines = [self._start(one, *common, "--pool", POOL, "--model", model) for one in inside]
         for engine in self.engines:
             engine.wait()
+        beside = folder / "serve.yaml"
+        beside.write_text(f"limits: {{inputs: {len(TEXTS)}}}\n", encoding="utf-8")
         place = ("--place", "aws/us-east-1", "--upstreams", self._upstreams(inside), "--ledger", folder / "ledger")
-        self.gateway = self._start(port, *common, *place).wait()
+        self.gateway = self._start(port, beside, *common, *place).wait()
 
     def _start(self, port: int, *options: object) -> Server:
         self.servers.append(Server(self.folder, port, *options))
@@ -81,6 +74,7 @@ class Cluster:
         """End what is left."""
         for server in self.servers:
             server.end(signal.SIGKILL)
+        self._ports.close()
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +125,12 @@ def test_through_the_gateway_vectors_are_the_engines(embedding: Cluster) -> None
     for name in NAMES:
         assert (embedded(embedding.gateway, name, TEXTS) == own).all()
         assert inferred(embedding.gateway, name, TEXTS) == pytest.approx(own, rel=1e-6)
+
+
+def test_beside_the_plan_a_file_says_what_the_plan_does_not(embedding: Cluster) -> None:
+    body = json.dumps({"model": MODEL, "input": [*TEXTS, "w1"]}).encode()
+    assert embedding.gateway.ask("POST", "/v1/embeddings", body)[0] == 413
+    assert embedding.engines[0].ask("POST", "/v1/embeddings", body)[0] == 200
 
 
 def test_through_the_gateway_labels_are_the_engines(classifying: Cluster) -> None:

@@ -18,8 +18,17 @@ ENV = "TIGHTROPE_"
 
 
 def serve(
-    file: Annotated[Path | None, typer.Argument(metavar="[SERVE.YAML]", help="Models, classes, and what else to do.")] = None,
-    plan: Annotated[Path | None, typer.Option(help="A plan.json to run, instead of a file.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SERVE.YAML]",
+            help="Models, classes, and what else to do; with --plan what the plan does not say, such as tenants and limits.",
+            envvar=f"{ENV}SERVE",
+        ),
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="A plan.json to run, which says models and classes instead of a file.")
+    ] = None,
     place: Annotated[str, typer.Option(metavar="CLOUD/REGION", help="With --plan: where this gateway stands.")] = "",
     upstreams: Annotated[
         Path | None, typer.Option(help="With --place: upstreams.json, which says where the pools answer.")
@@ -66,16 +75,17 @@ def serve(
     if top:
         _show(top, as_json=as_json)
         return
-    if (file is None) == (plan is None):
-        msg = f"got {'both a file and --plan' if file else 'neither a file nor --plan'}, expected one of them"
+    if file is None and plan is None:
+        msg = "got neither a file nor --plan, expected one of them"
         raise InputError(msg, resolve="give serve.yaml, or --plan with --place and --upstreams, or with --pool and --model")
     asked = {"--place": place, "--upstreams": upstreams, "--pool": pool, "--model": model}
     _check_options({option for option, value in asked.items() if value}, keys, has_plan=plan is not None)
-    if file is not None:
-        settings = _from_file(file, host, keys, ledger)
-    else:
-        assert plan is not None  # noqa: S101 - checked above
+    if plan is not None:
         settings = _from_plan(plan, place, upstreams, pool, model, models)
+        settings = settings if file is None else _beside(file, settings, keys, ledger)
+    else:
+        assert file is not None  # noqa: S101 - checked above
+        settings = _from_file(file, host, keys, ledger)
     settings = _with_options(settings, host, port, keys, jobs, ledger, traces, notices)
     if leaves is not None:
         settings = replace(settings, leaves_s=leaves)
@@ -107,6 +117,13 @@ def _from_file(file: Path, host: str, keys: Path | None, ledger: Path | None) ->
     from tightrope.serve.document import load_settings  # noqa: PLC0415
 
     return load_settings(file, _find_price, host=host, keys=keys, ledger=ledger)
+
+
+def _beside(file: Path, settings: "Settings", keys: Path | None, ledger: Path | None) -> "Settings":
+    """Return a plan's settings with what a serve.yaml says beside it."""
+    from tightrope.serve.beside import load_beside  # noqa: PLC0415
+
+    return load_beside(file, settings, keys=keys, ledger=ledger)
 
 
 def _from_plan(plan: Path, place: str, upstreams: Path | None, pool: str, model: str, models: Path | None) -> "Settings":

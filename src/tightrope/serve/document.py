@@ -3,30 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import quote
 
-from tightrope.base.errors import InputError, unknown_name
+from tightrope.base.errors import InputError
 from tightrope.base.plan import ServedClass
 from tightrope.base.records import Deferral, Slo
 from tightrope.demand.document import Document, check_name, read_document
 from tightrope.demand.strict import validated
 from tightrope.serve import schema
-from tightrope.serve.settings import (
-    TRACE_SHARE,
-    CacheSettings,
-    Limits,
-    Listen,
-    LocalModel,
-    SemanticCache,
-    ServedCascade,
-    ServedModel,
-    ServedPool,
-    Settings,
-    TenantLimits,
-    Upstream,
-)
+from tightrope.serve.beside import REFERENCE, Beside, file_of
+from tightrope.serve.settings import LocalModel, ServedCascade, ServedModel, ServedPool, Settings, Upstream
 
-REFERENCE = "docs/reference/serve.schema.json"
 USUAL_CLASS = "requests"
 """The one class of a file that states none: nothing is promised to it."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -46,29 +32,14 @@ def load_settings(
     document = read_document(path)
     stated = validated(schema.ServeFile, document, REFERENCE)
     reader = _Reader(document, stated, path.parent, find_price)
-    reader.check_exposure(host or stated.listen.host, has_keys=keys is not None or stated.keys is not None)
-    reader.check_metrics(has_keys=keys is not None or stated.keys is not None)
-    reader.check_budgets(has_ledger=ledger is not None or stated.ledger is not None)
-    return Settings(
-        workload=stated.name,
-        pools=reader.pools(),
-        models=reader.models(),
-        classes=reader.classes(),
-        listen=reader.listen(),
-        limits=_limits(stated.limits),
-        keys=keys or reader.file(stated.keys, "keys"),
-        metrics_key=stated.metrics == "key",
-        tenants={name: _tenant(item) for name, item in stated.tenants.items()},
-        cache=reader.cache(),
-        jobs=_jobs(stated.jobs, path.parent),
-        ledger=ledger or (None if stated.ledger is None else path.parent / stated.ledger),
-        traces=stated.traces.endpoint if stated.traces else "",
-        trace_share=stated.traces.share if stated.traces else TRACE_SHARE,
-        log_level=stated.log,
-        notices=stated.notices or "",
-        leaves_s=stated.leaves,
-        cores=stated.cores,
-    )
+    settings = Settings(stated.name, reader.pools(), reader.models(), reader.classes())
+    found = Beside(document, path.parent, stated, settings).settings(keys, ledger)
+    host = host or found.listen.host
+    if found.keys is None and host not in LOOPBACK:
+        msg = f"listen.host: {host!r} can be reached by others, and no keys are asked for"
+        resolve = "write `keys: keys.json` and make one with `tightrope keys create`, or listen on 127.0.0.1"
+        raise InputError(msg, resolve=resolve, where=document.where("listen", "host"))
+    return found
 
 
 class _Reader:
@@ -79,15 +50,7 @@ class _Reader:
 
     def file(self, name: str | None, *location: str) -> Path | None:
         """Return a file that must be there."""
-        if name is None:
-            return None
-        path = self.folder / name
-        if not path.is_file():
-            msg = f"{'.'.join(location)}: there is no file {name!r}"
-            raise InputError(
-                msg, resolve="correct the path: it is meant from this file's folder", where=self.document.where(*location)
-            )
-        return path
+        return file_of(self.document, self.folder, name, *location)
 
     # ----------------------------------------------------------------------------------------------------------------- pools
 
@@ -234,73 +197,6 @@ class _Reader:
             return (ServedClass(USUAL_CLASS, (), 0.0),)
         return tuple(_class(name, item) for name, item in self.stated.classes.items())
 
-    def check_exposure(self, host: str, *, has_keys: bool) -> None:
-        """Want keys at an address that others reach."""
-        if not has_keys and host not in LOOPBACK:
-            msg = f"listen.host: {host!r} can be reached by others, and no keys are asked for"
-            resolve = "write `keys: keys.json` and make one with `tightrope keys create`, or listen on 127.0.0.1"
-            raise InputError(msg, resolve=resolve, where=self.document.where("listen", "host"))
-
-    def check_metrics(self, *, has_keys: bool) -> None:
-        """Want keys where the metrics ask for one."""
-        if self.stated.metrics == "key" and not has_keys:
-            msg = "metrics: a key is asked for, and there are no keys"
-            resolve = "write `keys: keys.json` and make one with `tightrope keys create --scope metrics`, or leave `metrics` out"
-            raise InputError(msg, resolve=resolve, where=self.document.where("metrics"))
-
-    def check_budgets(self, *, has_ledger: bool) -> None:
-        """Want what a budget is kept by: a ledger, and a price of everything that answers."""
-        variants = ((name, item) for model in self.stated.models.values() for name, item in model.variants.items())
-        unpriced = next((name for name, item in variants if not self._is_priced(item)), None)
-        for name, stated in self.stated.tenants.items():
-            where = self.document.where("tenants", name, "budget_usd_per_month")
-            if stated.budget_usd_per_month is not None and not has_ledger:
-                msg = f"tenants.{name}: what is spent of a budget is read from the ledger, and none is written"
-                raise InputError(msg, resolve="name a folder as `ledger:`", where=where)
-            if stated.budget_usd_per_month is not None and unpriced is not None:
-                msg = f"tenants.{name}: a budget can not be kept where it is not known what the variant {unpriced!r} costs"
-                raise InputError(
-                    msg, resolve="state `machine:` of what runs here, and of each upstream or its tokens", where=where
-                )
-
-    def _is_priced(self, stated: schema.Variant) -> bool:
-        """Return whether it is said what a variant's answers cost."""
-        if stated.upstream is None:
-            return self.stated.machine is not None
-        return bool(stated.machine or stated.usd_per_million_input_tokens or stated.usd_per_million_output_tokens)
-
-    def listen(self) -> Listen:
-        """Return where it listens."""
-        stated = self.stated.listen
-        certificate = self.file(stated.certificate, "listen", "certificate")
-        return Listen(
-            stated.host,
-            stated.port,
-            stated.grpc_port,
-            certificate,
-            self.file(stated.certificate_key, "listen", "certificate_key"),
-        )
-
-    def cache(self) -> CacheSettings | None:
-        """Return the cache of answers."""
-        stated = self.stated.cache
-        if stated is None:
-            return None
-        semantic = None
-        if stated.semantic is not None:
-            model = self.stated.models.get(stated.semantic.model)
-            if model is None or model.task != "embed":
-                embedding = [name for name, item in self.stated.models.items() if item.task == "embed"]
-                where = self.document.where("cache", "semantic", "model")
-                raise unknown_name(stated.semantic.model, kind="embedding model", known=embedding, where=where)
-            semantic = SemanticCache(stated.semantic.threshold, stated.semantic.model, stated.semantic.checked)
-        return CacheSettings(stated.entries, int(stated.size), stated.ttl, semantic)
-
-
-def _tenant(stated: schema.Tenant) -> TenantLimits:
-    """Return what one tenant may take."""
-    return TenantLimits(stated.requests_per_s, stated.burst, stated.concurrency, stated.budget_usd_per_month)
-
 
 def _class(name: str, stated: schema.TrafficClass) -> ServedClass:
     """Return one traffic class; a partial batch goes so that its first request keeps its promise."""
@@ -316,29 +212,3 @@ def _class(name: str, stated: schema.TrafficClass) -> ServedClass:
         answer_within_s=min(limits, default=None),
         shed_wait_s=stated.shed_wait,
     )
-
-
-def _limits(stated: schema.Limits) -> Limits:
-    """Return what is refused."""
-    return Limits(
-        body_bytes=int(stated.body),
-        held_bytes=int(stated.held or max(Limits().held_bytes, stated.body)),
-        file_bytes=int(stated.file),
-        file_lines=stated.file_lines,
-        open_batches=stated.open_batches,
-        kept_bytes=int(stated.kept),
-        keep_s=stated.keep,
-        inputs=stated.inputs,
-        tensor_bytes=int(stated.tensors),
-        read_s=stated.read,
-        answer_s=stated.answer,
-        connections=stated.connections,
-        waiting=stated.waiting,
-    )
-
-
-def _jobs(stated: str | None, folder: Path) -> str:
-    """Return where work that can wait is kept, as a URL."""
-    if stated is None or stated.startswith(("postgresql://", "postgres://")):
-        return stated or ""
-    return f"sqlite:///{quote(str((folder / stated).absolute()))}"

@@ -230,16 +230,10 @@ def _as_traces(stated: object) -> object:
     return {"endpoint": stated} if isinstance(stated, str) else stated
 
 
-class ServeFile(Strict):
-    """A ``serve.yaml``."""
+class Gateway(Strict):
+    """What a ``serve.yaml`` says beside a plan, which has the models and classes."""
 
-    name: Name
-    models: Annotated[dict[Name, Model], Field(min_length=1)]
     listen: Listen = Field(default_factory=lambda: Listen.model_validate({}))
-    machine: Machine | None = Field(
-        None, description="This machine, which runs the models that are files; costs are not known without."
-    )
-    classes: dict[Name, TrafficClass] = Field(default_factory=dict)
     keys: str | None = Field(
         None, description="File of `tightrope keys`; left out, everybody may ask, which is for loopback alone."
     )
@@ -262,6 +256,17 @@ class ServeFile(Strict):
     )
     cores: Annotated[int, Field(ge=0, le=4096)] = Field(0, description="For engines here; 0 is all that this process may use.")
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({}))
+
+
+class ServeFile(Gateway):
+    """A ``serve.yaml``."""
+
+    name: Name
+    models: Annotated[dict[Name, Model], Field(min_length=1)]
+    machine: Machine | None = Field(
+        None, description="This machine, which runs the models that are files; costs are not known without."
+    )
+    classes: dict[Name, TrafficClass] = Field(default_factory=dict)
 
 
 def serve_schema_page() -> str:
