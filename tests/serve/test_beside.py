@@ -101,5 +101,5 @@ def test_a_mistake_is_told_with_its_line(file: Path, text: str, said: str) -> No
 
 def test_what_has_no_known_price_has_no_budget(file: Path) -> None:
     unpriced = replace(PLANNED, pools=(replace(PLANNED.pools[0], usd_per_hour=None),))
-    with pytest.raises(InputError, match="not known what the pool 'int8' costs"):
+    with pytest.raises(InputError, match="not known what the pool 'int8' costs\nResolve: leave the budget out"):
         load_beside(file, unpriced)

@@ -126,9 +126,12 @@ class Beside:
                 raise InputError(msg, resolve="name a folder as `ledger:`", where=where)
             if limits.budget_usd_per_month is not None and unpriced is not None:
                 msg = f"tenants.{name}: a budget can not be kept where it is not known what the pool {unpriced.name!r} costs"
-                raise InputError(
-                    msg, resolve="state `machine:` of what runs here, and of each upstream or its tokens", where=where
+                resolve = (
+                    "state `machine:` of what runs here, and of each upstream or its tokens"
+                    if isinstance(self.stated, schema.ServeFile)
+                    else "leave the budget out, or plan without functions: what a plan's function costs by the request is not metered"
                 )
+                raise InputError(msg, resolve=resolve, where=where)
 
 
 def _tenant(stated: schema.Tenant) -> TenantLimits:
