@@ -99,6 +99,8 @@ def test_random_json_is_a_tensor_or_refused(datatype: str, shape: tuple[int, ...
         ("FP64", (2, 2**63, 2**63), TooLarge),
         ("INT8", (1, 10**4000), TooLarge),
         ("BYTES", (2, MOST_TEXTS), TooLarge),
+        ("INT8", (1, 0, 2**64), TooLarge),
+        ("BYTES", (1, 2**31, 2**31, 0), TooLarge),
     ],
 )
 def test_a_claim_is_refused_before_memory_is_taken(datatype: str, shape: tuple[int, ...], kind: type[Refusal]) -> None:

@@ -62,11 +62,11 @@ def checked_bytes(name: str, datatype: str, shape: Sequence[int], limits: Limits
         raise wrong(name, f"shape {_short(shape)} is none: one row or more, and no negative size, are expected")
     if shape[0] > limits.inputs:
         raise wrong(name, f"{_short(shape)} has more than the {limits.inputs} rows that are taken at a time", TooLarge)
-    count = math.prod(shape)
-    if count * dtype.itemsize > limits.tensor_bytes or (dtype.kind == "O" and count > MOST_TEXTS):
+    most = math.prod(size or 1 for size in shape)  # as numpy counts: an axis without elements hides no other
+    if most * dtype.itemsize > limits.tensor_bytes or (dtype.kind == "O" and most > MOST_TEXTS):
         text = f"{_short(shape)} of {datatype} is more than is taken ({limits.tensor_bytes} bytes, {MOST_TEXTS} texts)"
         raise wrong(name, text, TooLarge)
-    return count * dtype.itemsize
+    return math.prod(shape) * dtype.itemsize
 
 
 def wrong(name: str, text: str, kind: type[Refusal] = Malformed) -> Refusal:
