@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 from upstream_stand_in import (
     ANSWER,
@@ -34,7 +36,7 @@ from upstream_stand_in import (
 from tightrope.serve.records import Call, Reply
 from tightrope.serve.settings import ServedPool
 from tightrope.serve.upstream.race import Race
-from tightrope.serve.upstream.replica import Replica
+from tightrope.serve.upstream.replica import STILL_THERE, Replica
 
 WIDE = ServedPool("p", "m", "v", usd_per_hour=3.6, concurrency=100.0)
 QUICK: dict[str, Any] = {"pool": WIDE, "health_s": 0.1, "connect_s": 0.25}
@@ -283,6 +285,23 @@ def test_a_server_that_refuses_checks_is_left_to_finish() -> None:
             gate.set()
             assert (await task).replica == name(going)
             assert not other.asked
+
+    within(work())
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="this system does not let it be set")
+def test_a_connection_asks_whether_its_other_end_is_there() -> None:
+    async def work() -> None:
+        async with bench(Server([streams(sse(token("a")), between_s=30.0)]), **QUICK) as on:
+            (found,) = on.pool._fleet.replicas.values()
+            response = await found.post("/v1/chat/completions", b"{}", {})
+            assert response.connection is not None
+            assert response.connection.transport is not None
+            options = response.connection.transport.get_extra_info("socket")
+            assert options.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            stated = [options.getsockopt(socket.IPPROTO_TCP, getattr(socket, option)) for option, _ in STILL_THERE]
+            assert stated == [10, 5, 3]
+            response.close()
 
     within(work())
 

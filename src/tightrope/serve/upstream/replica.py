@@ -1,10 +1,12 @@
 """One server: its connections, what it has to do, and what is known of how it is."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from hashlib import blake2b
 from math import inf
+from typing import Any
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, StreamReader, TCPConnector
 from yarl import URL
@@ -15,6 +17,11 @@ from tightrope.serve.upstream.oip import Described
 
 KEEP_ALIVE_S = 4.0
 """Less than the 5 s after which uvicorn, and so vLLM, closes an idle connection: a request must not meet one that closes."""
+STILL_THERE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+"""A connection on which nothing comes for 10 s is asked every 5 s whether its other end is there, and broken off after the third time.
+
+The system there answers, also for a process that is busy or stopped; and what lies between does not forget the connection.
+"""
 NAMES_S = 10
 """For which the addresses of a name are kept."""
 _MASK = (1 << 64) - 1
@@ -67,7 +74,7 @@ class Replica:
         self._before_path = base.removesuffix("/v1")  # many state a base URL with it, as OpenAI's own clients want it
         self._connect_s = upstream.connect_s
         self._session = ClientSession(
-            connector=TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=NAMES_S),
+            connector=TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=NAMES_S, socket_factory=_socket),
             timeout=ClientTimeout(total=None, connect=upstream.connect_s, sock_read=upstream.answer_s),
             headers={"Host": host} if host else None,
             skip_auto_headers=("Accept-Encoding", "User-Agent"),
@@ -110,6 +117,16 @@ class Replica:
         if (found := self._urls.get(path)) is None:
             found = self._urls[path] = URL(self._before_path + path, encoded=True)
         return found
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    """Return a socket that notices where the machine at its other end is gone, though nothing is sent to it."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in STILL_THERE:
+        if hasattr(socket, name):  # each system has some of them
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made
 
 
 async def read_most(content: StreamReader, most_bytes: int) -> bytes:
