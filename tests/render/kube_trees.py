@@ -164,17 +164,21 @@ def parsed(files: Mapping[Path, str]) -> list[Parsed]:
         if item["kind"] == "NodePool":
             asked = {rule["key"]: rule["values"] for rule in item["spec"]["template"]["spec"]["requirements"]}
             (machine,), (capacity,) = asked["node.kubernetes.io/instance-type"], asked["karpenter.sh/capacity-type"]
-            nodes[folder, item["spec"]["template"]["metadata"]["labels"]["tightrope.dev/pool"]] = (machine, capacity)
+            nodes[folder, pool_of(item["spec"]["template"]["metadata"]["labels"])] = (machine, capacity)
         elif item["kind"] == "ComputeClass":
             (first,) = item["spec"]["priorities"]
-            pool = item["spec"]["nodePoolConfig"]["nodeLabels"]["tightrope.dev/pool"]
-            nodes[folder, pool] = (first["machineType"], OFFERS[first["spot"]])
+            nodes[folder, pool_of(item["spec"]["nodePoolConfig"]["nodeLabels"])] = (first["machineType"], OFFERS[first["spot"]])
     found = []
     for (folder, _, name), scaled in objects(files, "ScaledObject").items():
         machine, offer = nodes[folder, name]
         cloud, _, region = folder.partition("-")
         found.append(Parsed(cloud, region, machine, offer, week_of(scaled)))
     return found
+
+
+def pool_of(labels: Mapping[str, str]) -> str:
+    """Return the pool that nodes with these labels are of."""
+    return labels["tightrope.dev/pool"].partition(".")[2]
 
 
 def settings_of(files: Mapping[Path, str]) -> dict[str, str]:

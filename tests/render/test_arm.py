@@ -26,7 +26,7 @@ from tightrope.base.plan import Plan
 from tightrope.render.arm import RENDERER
 from tightrope.render.files import write_files
 from tightrope.render.infra.azure.data import ENTRIES
-from tightrope.render.infra.deploy import deploy, on_cloud
+from tightrope.render.infra.deploy import deploy, node_label, on_cloud
 from tightrope.render.infra.schedule import DAYS, Entry, at_most, unfold
 from tightrope.render.plan_json.load import load_plan
 
@@ -243,7 +243,9 @@ def test_node_pools_are_the_plans_pools() -> None:
     assert made == [
         (part.pool.machine, min(part.week), part.pool.max_replicas, part.pool.offer) for part in deploy(plan, "machines")
     ]
-    assert [item["nodeTaints"][0] for item in found] == [f"tightrope.dev/pool={part.key}:NoSchedule" for part in deploy(plan)]
+    nodes = [node_label(plan, part.key) for part in deploy(plan)]
+    assert [item["nodeLabels"]["tightrope.dev/pool"] for item in found] == nodes
+    assert [item["nodeTaints"][0] for item in found] == [f"tightrope.dev/pool={node}:NoSchedule" for node in nodes]
 
 
 def test_nothing_is_open_and_tags_are_on_everything() -> None:

@@ -26,6 +26,7 @@ from kube_trees import (
     needs_kustomize,
     objects,
     parsed,
+    pool_of,
     settings_of,
     times,
     write,
@@ -571,6 +572,23 @@ def test_spot_pods_stand_the_taints_and_go_within_the_notice() -> None:
         assert taint in {item["key"] for item in pod["tolerations"]}
         assert "nvidia.com/gpu" in {item["key"] for item in pod["tolerations"]}
         assert pod["terminationGracePeriodSeconds"] == seconds
+
+
+@pytest.mark.parametrize("other", ["search", "chat-int8", "Chat"])
+def test_two_workloads_in_one_cluster_share_no_nodes(other: str) -> None:
+    """Whatever their pools are called: a pool's pods ask for its own nodes, and stand the taint of no others."""
+    taken = []
+    for workload in ("chat", other):
+        files = rendered(replace(ALL["chatgenius"], workload=workload))
+        pools = [item["spec"]["template"] for item in objects(files, "NodePool").values()]
+        nodes = {pool_of(pool["metadata"]["labels"]): pool for pool in pools}
+        for key, node in nodes.items():
+            pod = named(files, "Deployment")[key]["spec"]["template"]["spec"]
+            (taint,) = node["spec"]["taints"]
+            assert pod["nodeSelector"] == node["metadata"]["labels"] == {"tightrope.dev/pool": taint["value"]}
+            assert [stood["value"] for stood in pod["tolerations"] if stood["key"] == taint["key"]] == [taint["value"]]
+            taken.append(taint["value"])
+    assert len(set(taken)) == 2 * len(ALL["chatgenius"].pools)
 
 
 def test_chips_are_counted_by_their_makers_plugin() -> None:

@@ -20,7 +20,7 @@ from terraform_roots import keyed, planned, week_of, write
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Node, Plan, RoutingRule
-from tightrope.render.infra.deploy import deploy
+from tightrope.render.infra.deploy import deploy, node_label
 from tightrope.render.plan_json.load import load_plan
 from tightrope.render.terraform.aws import files
 from tightrope.render.terraform.aws.data import MOST_ENTRIES, image_kind
@@ -85,6 +85,9 @@ def test_terraform_accepts_it_and_it_costs_what_the_plan_says(name: str, run_on:
     parts = {part.key: part for part in deploy(plan, "machines") if part.pool.cloud == "aws"}
     found = groups(made)
     assert {key for key, *_ in found} == parts.keys()
+    for key, nodes in keyed(made["aws_eks_node_group"], "pool").items():
+        (taint,) = nodes["taint"]
+        assert nodes["labels"]["tightrope.dev/pool"] == taint["value"] == node_label(plan, key)
     for key, *_ in found:
         sizes = (
             keyed(made["aws_autoscaling_group"], "pool")[key]

@@ -20,7 +20,7 @@ from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.render.files import write_files
 from tightrope.render.infra.azure.data import ENTRIES, node_pool_name, scripts
-from tightrope.render.infra.deploy import deploy, on_cloud, usd_on
+from tightrope.render.infra.deploy import deploy, node_label, on_cloud, usd_on
 from tightrope.render.infra.schedule import DAYS, Entry, at_most, unfold
 from tightrope.render.terraform.azure import files, variables
 
@@ -161,8 +161,8 @@ def test_node_pools_are_the_plans_pools(made: Callable[[str, str], Made]) -> Non
             min(part.week),
             part.pool.max_replicas,
         )
-        assert node["node_labels"]["tightrope.dev/pool"] == part.key
-        assert f"tightrope.dev/pool={part.key}:NoSchedule" in node["node_taints"]
+        assert node["node_labels"]["tightrope.dev/pool"] == node_label(plan, part.key)
+        assert f"tightrope.dev/pool={node_label(plan, part.key)}:NoSchedule" in node["node_taints"]
         assert (node["priority"], node["eviction_policy"]) == (("Spot", "Delete") if part.spot else ("Regular", None))
 
 
@@ -255,7 +255,8 @@ def test_files_come_with_what_needs_them() -> None:
 
 
 def test_node_pool_names_are_safe_and_never_alike() -> None:
-    names = [node_pool_name(key) for key in ("int8-a", "int8-b", "int8-a-spot", "x-1")]
+    pools = [(workload, key) for workload in ("chat", "search") for key in ("int8-a", "int8-b", "int8-a-spot", "x-1")]
+    names = [node_pool_name(key, f"{workload}.{key}") for workload, key in pools]
     assert len(set(names)) == len(names)
     assert all(name.isalnum() and name[0].isalpha() and len(name) <= 12 for name in names)
 

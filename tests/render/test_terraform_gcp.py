@@ -19,6 +19,7 @@ from priced import Parsed, assert_same_cost
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
+from tightrope.render.infra.deploy import node_label
 from tightrope.render.infra.schedule import HOURS, WEEK
 from tightrope.render.plan_json.load import load_plan
 from tightrope.render.terraform.gcp import files
@@ -168,7 +169,10 @@ def test_nodes_are_of_the_planned_machines_and_offers() -> None:
         (item["node_config"][0]["machine_type"], item["node_config"][0]["spot"], item["location"]) for item in nodes.values()
     }
     assert found == {(pool.machine, pool.offer == "spot", pool.region) for pool in plan.pools}
-    assert all(item["node_config"][0]["labels"] == {"tightrope.dev/pool": key} for key, item in nodes.items())
+    for key, item in nodes.items():
+        (config,) = item["node_config"]
+        assert config["labels"] == {"tightrope.dev/pool": node_label(plan, key)}
+        assert [(taint["key"], taint["value"]) for taint in config["taint"]] == [("tightrope.dev/pool", node_label(plan, key))]
 
 
 @needs_tools

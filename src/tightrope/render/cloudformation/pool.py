@@ -3,7 +3,7 @@
 from typing import Any
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part, engine_arguments, engine_environment, most_machines
+from tightrope.render.infra.deploy import Part, engine_arguments, engine_environment, most_machines, node_label
 from tightrope.render.infra.names import label_value, pascal, slug
 from tightrope.render.infra.schedule import DAYS, Moment
 
@@ -59,6 +59,7 @@ def pool_values(plan: Plan, part: Part) -> dict[str, Any]:
         "name": part.pool.name,
         "logical": logical,
         "ids": {name: f"{logical}{name.capitalize()}" for name in IDS},
+        "node_label": node_label(plan, part.key),
         "image": image_parameter(part.pool.variant),
         "environment": engine_environment(part),
         "tags": {**common_tags(plan), **part.labels(plan)},

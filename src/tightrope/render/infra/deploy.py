@@ -100,6 +100,14 @@ class Part:
         }
 
 
+def node_label(plan: Plan, key: str) -> str:
+    """Return the value of ``tightrope.dev/pool`` on a pool's nodes, 63 letters at most.
+
+    A cluster may run several workloads, so the workload's name is in it; no slug has a dot, so that two never share one.
+    """
+    return f"{slug(plan.workload, 20)}.{key}"
+
+
 def deploy(plan: Plan, *kinds: Kind) -> tuple[Part, ...]:
     """Return the plan's pools as they are deployed, of these kinds (of all where none is named), in the plan's order.
 

@@ -16,6 +16,7 @@ from tightrope.render.infra.deploy import (
     engine_arguments,
     engine_environment,
     most_machines,
+    node_label,
     on_cloud,
     start_minutes,
 )
@@ -30,7 +31,7 @@ ENTRIES = 18
 WORKLOAD_LETTERS = 20
 """Of the workload's name, so that with a pool's it stays below the 64 letters of a scale set's."""
 NODE_POOL_LETTERS = 6
-"""Of a pool's name in its node pool's, which has at most 12, and as many of its SHA-256."""
+"""Of a pool's name in its node pool's, which has at most 12, and as many of the SHA-256 of its label."""
 HALF, DOUBLE = 1.5, 2.0
 """Loads, as multiples of the target, from which half as many machines more are asked for, and twice as many."""
 FLEX_MB = (512, 2048, 4096)
@@ -76,13 +77,13 @@ def regions(plan: Plan) -> list[str]:
     return sorted({part.pool.region for part in deploy(on_cloud(plan, "azure"))})
 
 
-def node_pool_name(key: str) -> str:
-    """Return an AKS node pool's name: letters and digits, at most 12, beginning with a letter; it stands for ``key`` alone.
+def node_pool_name(key: str, label: str) -> str:
+    """Return an AKS node pool's name: letters and digits, at most 12, beginning with a letter; it stands for ``label`` alone.
 
-    >>> node_pool_name("int8-standard-nc4as-t4-v3-spot")
-    'int8stfa0f67'
+    >>> node_pool_name("int8-standard-nc4as-t4-v3-spot", "chat.int8-standard-nc4as-t4-v3-spot")
+    'int8st9db479'
     """
-    digest = hashlib.sha256(key.encode()).hexdigest()[:NODE_POOL_LETTERS]
+    digest = hashlib.sha256(label.encode()).hexdigest()[:NODE_POOL_LETTERS]
     return f"{re.sub('[^a-z0-9]', '', key)[:NODE_POOL_LETTERS]}{digest}"
 
 
@@ -110,7 +111,7 @@ def _machines(plan: Plan, part: Part) -> Data:
         "busy_above": round(HALF * _target(plan, part), 6),
         "load": _load(plan, part),
         "from_none": pool.serving.cooldown_s is not None,
-        "node_pool": node_pool_name(part.key),
+        "node_pool": node_pool_name(part.key, node_label(plan, part.key)),
         "tags": part.labels(plan),
         "entries": [_entry(part, entry) for entry in calendar],
     }

@@ -10,7 +10,7 @@ from math import ceil
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.base.records import EngineModel, TokenEngine
-from tightrope.render.infra.deploy import Part, engine_arguments, replica_cpu, replica_memory_mib
+from tightrope.render.infra.deploy import Part, engine_arguments, node_label, replica_cpu, replica_memory_mib
 from tightrope.render.infra.kube.places import Place, model_key
 
 PORT = 8000
@@ -159,9 +159,9 @@ def resource(part: Part) -> str:
     return found
 
 
-def tolerations(part: Part) -> list[dict[str, str]]:
+def tolerations(plan: Plan, part: Part) -> list[dict[str, str]]:
     """Return the taints that a pool's pods stand: that of its own nodes, those of spot, chips and arm64 nodes."""
-    found: list[dict[str, str]] = [_taint("tightrope.dev/pool", part.key)]
+    found: list[dict[str, str]] = [_taint("tightrope.dev/pool", node_label(plan, part.key))]
     if part.spot and part.pool.cloud in SPOT_TAINTS:
         found.append(_taint(*SPOT_TAINTS[part.pool.cloud]))
     if part.node.accelerators:

@@ -3,7 +3,7 @@
 from math import ceil
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part, most_machines
+from tightrope.render.infra.deploy import Part, most_machines, node_label
 from tightrope.render.infra.kube.autoscalers import FOLDER
 from tightrope.render.infra.kube.containers import accelerators, grace_s
 from tightrope.render.infra.kube.places import Place
@@ -56,7 +56,7 @@ def node_pool_file(plan: Plan, part: Part) -> str:
     values: dict[str, object] = {
         "name": node_name(plan, part),
         "labels": part.labels(plan),
-        "key": part.key,
+        "node_label": node_label(plan, part.key),
         "machine": part.pool.machine,
         "node_class": node_class(plan),
     }

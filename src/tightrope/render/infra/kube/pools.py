@@ -5,7 +5,7 @@ from math import ceil
 
 from tightrope.base.plan import Plan
 from tightrope.render import words
-from tightrope.render.infra.deploy import Part, replica_memory_mib
+from tightrope.render.infra.deploy import Part, node_label, replica_memory_mib
 from tightrope.render.infra.kube import containers
 from tightrope.render.infra.kube.autoscalers import is_scaled
 from tightrope.render.infra.kube.places import labels, length_key, selector
@@ -30,7 +30,8 @@ def pool_values(plan: Plan, part: Part) -> dict[str, object]:
         "progress_s": max(LEAST_PROGRESS_S, ceil(2 * part.pool.serving.start_s)),
         "priority": "tightrope-deferrable" if containers.is_deferrable(plan, part) else "tightrope-interactive",
         "grace_s": containers.grace_s(part),
-        "tolerations": containers.tolerations(part),
+        "node_label": node_label(plan, part.key),
+        "tolerations": containers.tolerations(plan, part),
         "image": engine.image,
         "command": list(engine.command),
         "arguments": engine.arguments,

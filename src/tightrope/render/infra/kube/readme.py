@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part, deploy, most_replicas, notice
+from tightrope.render.infra.deploy import Part, deploy, most_replicas, node_label, notice
 from tightrope.render.infra.kube import autoscalers, cluster, containers, nodes
 from tightrope.render.infra.kube.places import Place
 from tightrope.render.markdown import page, said, table
@@ -36,7 +36,7 @@ def readme(plan: Plan, found: Sequence[Place], title: str, remarks: Sequence[str
         *(_apply(plan, place) for place in found),
         _beside(plan, found),
         _hpa(plan, found),
-        _limits(found),
+        _limits(plan, found),
         _elsewhere(plan),
     )
 
@@ -107,8 +107,9 @@ def _hpa(plan: Plan, found: Sequence[Place]) -> str:
     )
 
 
-def _limits(found: Sequence[Place]) -> str:
+def _limits(plan: Plan, found: Sequence[Place]) -> str:
     """Return what the cluster needs beside the files."""
+    label = node_label(plan, "POOL")
     parts = [part for place in found for part in place.parts]
     chips = sorted({name for part in parts for name in containers.accelerators(part)})
     shared = [f"`{part.key}`" for part in parts if containers.shares_chips(part)]
@@ -120,7 +121,7 @@ def _limits(found: Sequence[Place]) -> str:
         "Room for the gateway on nodes that are not of the plan: the plan does not count them.",
         *(f"The device plugin of `{name}`." for name in chips),
         *([f"Time-slicing of the chips of {', '.join(shared)}, so that each replica counts one."] if shared else []),
-        'Nodes with the label `tightrope.dev/pool=POOL`: `--target terraform` makes them with `run_on = "kubernetes"`.',
+        f'Nodes with the label `tightrope.dev/pool={label}`: `--target terraform` makes them with `run_on = "kubernetes"`.',
         *(f"In `{place.folder}`: or the component `{nodes.NODES[place.cloud]}`, named in the overlay." for place in making),
         *(f"In `{place.folder}`: nothing here makes nodes, label your own." for place in without),
     ]

@@ -12,6 +12,7 @@ from tightrope.render.infra.deploy import (
     engine_arguments,
     engine_environment,
     most_machines,
+    node_label,
     notice,
     promises,
     usd_on,
@@ -95,6 +96,7 @@ def _machines(plan: Plan, part: Part) -> dict[str, object]:
     return {
         "pool": pool.name,
         "name": slug(f"{plan.workload}-{part.key}"),
+        "node_label": node_label(plan, part.key),
         "region": pool.region,
         "machine": pool.machine,
         "spot": part.spot,

@@ -1,5 +1,5 @@
 # Pools of machines as node groups of a cluster (run_on = "kubernetes"). What runs on them is the target `kubernetes`, which finds a pool's
-# nodes by the label tightrope.dev/pool.
+# nodes by the label tightrope.dev/pool: a cluster may run several workloads, so the workload's name is in it.
 
 variable "cluster_names" {
   description = "Region => name of a cluster that is there. Where none is named, one is made."
@@ -141,7 +141,7 @@ resource "aws_eks_node_group" "pool" {
 
   region          = each.value.region
   cluster_name    = local.names[each.value.region]
-  node_group_name = each.key
+  node_group_name = "${var.plan.name}-${each.key}"
   node_role_arn   = aws_iam_role.machines.arn
   subnet_ids      = var.networks[each.value.region].subnet_ids
   ami_type        = each.value.ami_type
@@ -150,13 +150,13 @@ resource "aws_eks_node_group" "pool" {
   tags            = each.value.labels
 
   labels = merge(
-    { "tightrope.dev/pool" = each.key },
+    { "tightrope.dev/pool" = "${var.plan.name}.${each.key}" },
     { for name, value in each.value.labels : "tightrope.dev/${name}" => value if name != "pool" },
   )
 
   taint {
     key    = "tightrope.dev/pool"
-    value  = each.key
+    value  = "${var.plan.name}.${each.key}"
     effect = "NO_SCHEDULE"
   }
 

@@ -161,11 +161,11 @@ resource "azurerm_kubernetes_cluster_node_pool" "pool" {
 
   # AKS gives spot nodes this label and taint by itself: stated, so that a second apply changes nothing.
   node_labels = merge(
-    { "tightrope.dev/pool" = each.key },
+    { "tightrope.dev/pool" = "${var.workload}.${each.key}" },
     each.value.spot ? { "kubernetes.azure.com/scalesetpriority" = "spot" } : {},
   )
   node_taints = concat(
-    ["tightrope.dev/pool=${each.key}:NoSchedule"],
+    ["tightrope.dev/pool=${var.workload}.${each.key}:NoSchedule"],
     each.value.spot ? ["kubernetes.azure.com/scalesetpriority=spot:NoSchedule"] : [],
   )
 

@@ -137,7 +137,7 @@ resource "google_container_node_pool" "pool" {
     image_type      = "COS_CONTAINERD"
     service_account = google_service_account.node[0].email
     oauth_scopes    = ["https://www.googleapis.com/auth/cloud-platform"]
-    labels          = { "tightrope.dev/pool" = each.key }
+    labels          = { "tightrope.dev/pool" = each.value.node_label }
     resource_labels = merge(local.labels, each.value.labels)
 
     boot_disk_kms_key = lookup(var.kms_keys, each.value.region, null)
@@ -149,7 +149,7 @@ resource "google_container_node_pool" "pool" {
 
     taint {
       key    = "tightrope.dev/pool"
-      value  = each.key
+      value  = each.value.node_label
       effect = "NO_SCHEDULE"
     }
 

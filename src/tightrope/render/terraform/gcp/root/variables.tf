@@ -280,6 +280,7 @@ variable "pools" {
   type = map(object({
     pool                     = string
     name                     = string
+    node_label               = string
     region                   = string
     machine                  = string
     spot                     = bool
