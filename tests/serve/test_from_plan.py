@@ -1,5 +1,6 @@
 """A plan as a gateway's settings: the pools of a place, shares, names that clients use, prices of one replica."""
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from tightrope.base.errors import InputError, UnknownNameError
 from tightrope.base.plan import Plan
 from tightrope.render.plan_json.load import load_plan
+from tightrope.serve.assemble import assemble
 from tightrope.serve.from_plan import Place, engine_settings, gateway_settings, local_model
+from tightrope.serve.settings import Settings
 
 PLANS = Path(__file__).parent.parent / "render" / "plans"
 HERE = "aws/us-east-1"
@@ -61,6 +64,47 @@ def test_clients_ask_by_class_or_by_model(plan: Plan, upstreams: Path) -> None:
     assert set(models["draft"].pools) == {"mini-openai-gpt-4o-mini-token-api", "int8-g6-xlarge"}
     assert (models["draft"].task, models["minilm"].task) == ("chat", "infer")
     assert "embed" in models["minilm"].also
+
+
+def reachable(plan: Plan, folder: Path) -> Path:
+    path = folder / "upstreams.json"
+    path.write_text(json.dumps({pool.name: {"url": "http://127.0.0.1:9"} for pool in plan.pools}), encoding="utf-8")
+    return path
+
+
+def begun(settings: Settings) -> set[str]:
+    async def pools() -> set[str]:
+        return set(assemble(settings).backends)
+
+    return asyncio.run(pools())
+
+
+@pytest.mark.parametrize("name", ["chatgenius", "helpdesk", "vision"])
+def test_a_gateway_of_a_plan_can_begin(name: str, tmp_path: Path) -> None:
+    plan = load_plan(PLANS / f"{name}.json")
+    found = gateway_settings(plan, Place.parse(HERE, plan), reachable(plan, tmp_path), rates)
+    assert begun(found) == {pool.name for pool in plan.pools}
+
+
+def test_the_second_part_of_a_cascade_may_have_pools_that_no_model_names(plan: Plan, tmp_path: Path) -> None:
+    first, then = "draft.us-east-1", "triage.us-east-1"
+    large = "int8-g6-xlarge"
+    classes = tuple(replace(item, follows=first) if item.name == then else item for item in plan.classes)
+    rules = tuple(replace(rule, traffic_class=then) if rule.pool == large else rule for rule in plan.routing)
+    cut = replace(plan, classes=classes, routing=rules)
+    found = gateway_settings(cut, Place.parse(HERE, cut), reachable(cut, tmp_path), rates)
+    assert large not in {name for model in found.models for name in model.pools}
+    assert large in begun(found)
+
+
+def test_of_a_class_that_is_written_and_answered_otherwise_its_name_is_for_what_writes(tmp_path: Path) -> None:
+    plan = load_plan(PLANS / "chatgenius.json")
+    found = gateway_settings(plan, Place.parse(HERE, plan), reachable(plan, tmp_path), rates)
+    models = {model.name: model for model in found.models}
+    writes = {pool.name for pool in plan.pools if pool.model == "assistant-7b"}
+    assert {rule.pool for rule in plan.routing if rule.traffic_class == "chat"} > writes
+    assert (models["chat"].task, set(models["chat"].pools)) == ("chat", writes)
+    assert (models["faq"].task, models["faq"].classes) == ("infer", ("chat",))
 
 
 def test_a_function_has_no_known_price_and_an_api_costs_nothing_but_tokens(plan: Plan, upstreams: Path) -> None:

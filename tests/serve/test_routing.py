@@ -1,6 +1,7 @@
 """Which pool answers: the plan's shares by the hour, else the cheapest that is good enough and answers in time."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from tests.serve.conftest import FakePool
@@ -50,6 +51,17 @@ def test_the_first_day_says_where_a_week_begins() -> None:
 
 def test_an_hour_without_a_plan_has_the_shares_of_the_week() -> None:
     found, _, model = router([served("a"), served("b")], 0, routing=rules((0.0, 1.0), (0.0, 0.0)))
+    assert names(found.order(model, CLASS))[0] == "a"
+
+
+def test_a_model_that_is_named_answers_by_its_own_pools() -> None:
+    found, _, model = router([served("a"), served("b")], routing=rules((0.9, 0.9), (0.1, 0.1)))
+    assert {names(found.order(model, CLASS))[0] for _ in range(100)} == {"a", "b"}
+    pools = [served("a"), served("b")]
+    only = replace(model, name="only", pools=("b",))
+    settings = Settings("w", tuple(pools), (model, only), (CLASS,), routing=rules((1.0, 1.0), (0.0, 0.0)))
+    found = Router(settings, {pool.name: FakePool(pool) for pool in pools}, lambda: MONDAY_S)
+    assert {tuple(names(found.order(only, CLASS))) for _ in range(100)} == {("b",)}
     assert names(found.order(model, CLASS))[0] == "a"
 
 

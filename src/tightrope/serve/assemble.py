@@ -133,7 +133,7 @@ def _backends(settings: Settings, metrics: Metrics) -> tuple[dict[str, MachineMe
     backends: dict[str, Backend] = {}
     engines: Engines | None = None
     for pool in settings.pools:
-        task = tasks.get(pool.name, "infer")
+        task = tasks.get(pool.name) or _usual_task(pool)
         if pool.upstream is not None:
             meters[pool.name] = MachineMeter(pool.usd_per_hour, max(1.0, pool.concurrency), machines=0.0)
             backends[pool.name] = UpstreamPool(pool, task, classes, meters[pool.name], metrics)
@@ -146,6 +146,11 @@ def _backends(settings: Settings, metrics: Metrics) -> tuple[dict[str, MachineMe
         if pool.name in judged:
             local.keep_answers()
     return meters, backends
+
+
+def _usual_task(pool: ServedPool) -> Task:
+    """Return what a pool is asked that no model names: the second part of a plan's cascade."""
+    return "chat" if pool.upstream is not None and pool.upstream.api == "openai" else "infer"
 
 
 def _ledger(settings: Settings, meters: Mapping[str, MachineMeter]) -> Ledger | None:

@@ -139,7 +139,7 @@ def _upstream(pool: Pool, entry: Mapping[str, Any], path: Path) -> Upstream:
         msg = f"{pool.name!r} is at {text!r}, expected a URL such as http://10.0.0.4:8000, or several with a space between"
         raise InputError(msg, resolve="correct it in the settings of the overlay", where=Where(path))
     key = Path(entry["key_from"]) if "key_from" in entry else None
-    tokens = isinstance(pool.serving.engine, TokenEngine) or pool.serving.answer_s is not None
+    tokens = _writes(pool)
     model = _at_provider(pool) if pool.serving.answer_s is not None else pool.model
     return Upstream(
         api="openai" if tokens else "oip",
@@ -213,6 +213,11 @@ def _no_token_price(provider: str, model: str, offer: str) -> TokenRates:
     raise InputError(msg, resolve="name a pool of machines")
 
 
+def _writes(pool: Pool) -> bool:
+    """Return whether a pool's model writes texts: it is asked by OpenAI's API, and others by the Open Inference Protocol."""
+    return isinstance(pool.serving.engine, TokenEngine) or pool.serving.answer_s is not None
+
+
 def _answers(plan: Plan, pool: Pool, item: ServedClass) -> bool:
     """Return whether a pool answers requests of a class."""
     routed = any(rule.pool == pool.name and rule.traffic_class == item.name for rule in plan.routing)
@@ -223,11 +228,16 @@ def _answers(plan: Plan, pool: Pool, item: ServedClass) -> bool:
 
 
 def _models(plan: Plan, pools: tuple[Pool, ...], classes: tuple[ServedClass, ...]) -> tuple[ServedModel, ...]:
-    """Return what clients may ask for by name: a class, which any of its pools answers, or a model."""
+    """Return what clients may ask for by name: a class, which any of its pools answers, or a model.
+
+    Of a class that both write and answer requests by other protocols, those that write answer its name: which requests the others can
+    answer only the client knows, who asks them by their model's.
+    """
     names = _names(classes)
     found: dict[str, ServedModel] = {}
     for item in classes:
         mine = tuple(pool for pool in pools if _answers(plan, pool, item))
+        mine = tuple(pool for pool in mine if _writes(pool)) or mine
         asked = next((short for short, full in names.items() if full == item.name), item.asked_as or item.name)
         if mine and not item.follows:
             found[asked] = _model(asked, mine, (item.name,), _cascade(plan, item, classes, pools))
@@ -241,7 +251,7 @@ def _models(plan: Plan, pools: tuple[Pool, ...], classes: tuple[ServedClass, ...
 
 def _model(name: str, pools: tuple[Pool, ...], classes: tuple[str, ...], cascade: ServedCascade | None) -> ServedModel:
     """Return one name."""
-    tokens = any(isinstance(pool.serving.engine, TokenEngine) or pool.serving.answer_s is not None for pool in pools)
+    tokens = any(_writes(pool) for pool in pools)
     task: Task = "chat" if tokens else "infer"
     also: tuple[Task, ...] = ("embed",) if tokens else REQUESTS
     return ServedModel(name, task, tuple(pool.name for pool in pools), cascade, classes, also=also)

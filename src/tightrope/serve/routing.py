@@ -52,7 +52,12 @@ class Router:
         """Take the plan's shares; ``wall_clock`` is Unix time."""
         self._backends, self._wall_clock = backends, wall_clock
         self._pools = {model.name: tuple(backends[name] for name in model.pools) for model in settings.models}
-        self._shared = {item.name: shared for item in settings.classes if (shared := _shared(settings, item, backends))}
+        self._shared = {
+            (model.name, item.name): shared
+            for model in settings.models
+            for item in settings.classes
+            if (shared := _shared(settings, model, item, backends))
+        }
         self._nusd: dict[str, float] = {}
         """Pool → what an item is known to cost."""
 
@@ -61,7 +66,7 @@ class Router:
 
         Of a cascade's second part too: ``promised`` is the part, whose pools the plan says.
         """
-        shared = self._shared.get(promised.name)
+        shared = self._shared.get((model.name, promised.name))
         if shared is None:
             pools = self._pools[model.name]
             return pools if len(pools) == 1 else self._by_cost(pools, model, promised)
@@ -116,9 +121,10 @@ def _wait_s(backend: Backend) -> float:
     return expected_wait(load.in_flight // load.replicas_ready, weight)
 
 
-def _shared(settings: Settings, item: ServedClass, backends: Mapping[str, Backend]) -> _Shared | None:
-    """Return how the plan shares a class out; None where it does not say."""
-    rules = [rule for rule in settings.routing if rule.traffic_class == item.name]
+def _shared(settings: Settings, model: ServedModel, item: ServedClass, backends: Mapping[str, Backend]) -> _Shared | None:
+    """Return how the plan shares a class out over the pools that a model names; None where it does not say."""
+    mine = backends.keys() if item.follows else model.pools  # the second part of a cascade has pools of its own
+    rules = [rule for rule in settings.routing if rule.traffic_class == item.name and rule.pool in mine]
     if not rules:
         return None
     names: dict[str, list[int]] = {}
@@ -134,8 +140,12 @@ def _shared(settings: Settings, item: ServedClass, backends: Mapping[str, Backen
 
 
 def _fractions(values: FloatArray) -> FloatArray:
-    """Return values that sum to 1."""
-    return values / values.sum()
+    """Return values that sum to 1, alike where all are 0.
+
+    >>> _fractions(np.array([0.0, 0.0])).tolist(), _fractions(np.array([1.0, 3.0])).tolist()
+    ([0.5, 0.5], [0.25, 0.75])
+    """
+    return values / values.sum() if values.any() else np.full(len(values), 1.0 / len(values))
 
 
 def _first_s(first_day: str) -> float:
