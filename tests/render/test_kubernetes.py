@@ -49,6 +49,8 @@ from tightrope.render.plan_json.load import load_plan
 ALL = {name: load_plan(PLANS / f"{name}.json") for name in NAMES}
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+COST_TAGS = {"workload", "pool", "model", "variant", "offer", "managed-by", "team", "environment", "cost-centre"}
+"""What every road gives machines, so that their cost can be allocated."""
 
 
 TREES = {id(plan): RENDERER.render(plan) for plan in ALL.values()}
@@ -117,6 +119,9 @@ def test_an_overlay_is_built_and_accepted(name: str, autoscaler: str, tmp_path: 
             image = pod["spec"]["containers"][0]["image"]
             assert image.startswith(("registry.acme.com/tightrope:", "vllm/vllm-openai:"))
         assert all(item["spec"]["role"] == "acme-node-role" for item in found if item["kind"] == "EC2NodeClass")
+        tags = [item["spec"]["tags"] for item in found if item["kind"] in {"EC2NodeClass", "AKSNodeClass"}]
+        assert all(item.keys() == COST_TAGS and item["team"] == "acme" for item in tags)
+        assert sorted(item["pool"] for item in tags) == ([] if place.name.startswith("gcp") else aimed)
     assert_accepted("k8scheck", "--strict", *tmp_path.glob("built-*.yaml"))
 
 

@@ -76,6 +76,7 @@ def cluster_files(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
         "components": [f"../{name}" for name in components if name not in left_out],
         "waits": waits,
         "nodes": f"../{makes_nodes}" if makes_nodes else "",
+        "tagged": nodes.CLASSES[place.cloud][1] if place.cloud in nodes.CLASSES else "",
         "images": images(plan, place),
     }
     overlay = {
@@ -293,16 +294,14 @@ def _nodes(plan: Plan, place: Place, way: Way) -> dict[Path, str]:
     texts = {f"{part.key}.yaml": nodes.node_pool_file(plan, part) for part in place.parts}
     replaced: list[dict[str, object]] = []
     patches: list[Patch] = []
-    if place.cloud in nodes.CLASSES:
-        texts["node-class.yaml"] = nodes.node_class_file(plan, place)
     if place.cloud == "aws":
-        name = nodes.node_class(plan)
+        names = [nodes.node_name(plan, part) for part in place.parts]
         tags = [
             f"spec.{terms}.*.tags.[karpenter.sh/discovery]" for terms in ("subnetSelectorTerms", "securityGroupSelectorTerms")
         ]
         replaced = [
-            from_settings("cluster", [("EC2NodeClass", name, tags)]),
-            from_settings("node-role", [("EC2NodeClass", name, ["spec.role"])]),
+            from_settings("cluster", [("EC2NodeClass", name, tags) for name in names]),
+            from_settings("node-role", [("EC2NodeClass", name, ["spec.role"]) for name in names]),
         ]
     if place.cloud == "gcp":
         patches = [_select_class(plan, part, way) for part in place.parts]

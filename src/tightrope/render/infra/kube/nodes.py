@@ -6,8 +6,7 @@ from tightrope.base.plan import Plan
 from tightrope.render.infra.deploy import Part, most_machines, node_label
 from tightrope.render.infra.kube.autoscalers import FOLDER
 from tightrope.render.infra.kube.containers import accelerators, grace_s
-from tightrope.render.infra.kube.places import Place
-from tightrope.render.infra.names import label_value, slug
+from tightrope.render.infra.names import slug
 from tightrope.render.infra.templates import fill
 
 NODES = {"aws": "karpenter", "azure": "karpenter", "gcp": "compute-class"}
@@ -34,36 +33,20 @@ def node_name(plan: Plan, part: Part) -> str:
     return f"{slug(plan.workload, 20)}-{part.key}"
 
 
-def node_class(plan: Plan) -> str:
-    """Return the name of what all nodes of the plan have in common."""
-    return f"{slug(plan.workload, 20)}-nodes"
-
-
-def node_class_file(plan: Plan, place: Place) -> str:
-    """Return Karpenter's class of nodes, without the notice."""
-    values = {
-        "node_class": node_class(plan),
-        "disk": f"{ceil(plan.disk_gb)}Gi",
-        "disk_gb": ceil(plan.disk_gb),
-        "workload": label_value(plan.workload),
-    }
-    return fill(FOLDER, CLASSES[place.cloud][2], "yaml", values)
-
-
 def node_pool_file(plan: Plan, part: Part) -> str:
-    """Return what makes the nodes of one pool, without the notice."""
+    """Return what makes the nodes of one pool, without the notice: of Karpenter a class of its own, since tags are the class's."""
     node, cloud = part.node, part.pool.cloud
     values: dict[str, object] = {
         "name": node_name(plan, part),
         "labels": part.labels(plan),
         "node_label": node_label(plan, part.key),
         "machine": part.pool.machine,
-        "node_class": node_class(plan),
+        "disk_gb": ceil(plan.disk_gb),
     }
     if cloud == "gcp":
-        return fill(FOLDER, "compute_class.yaml.j2", "yaml", {**values, **_compute_class(plan, part)})
-    group, kind, _ = CLASSES[cloud]
-    return fill(
+        return fill(FOLDER, "compute_class.yaml.j2", "yaml", {**values, **_compute_class(part)})
+    group, kind, template = CLASSES[cloud]
+    return fill(FOLDER, template, "yaml", values) + fill(
         FOLDER,
         "node_pool.yaml.j2",
         "yaml",
@@ -79,7 +62,7 @@ def node_pool_file(plan: Plan, part: Part) -> str:
     )
 
 
-def _compute_class(plan: Plan, part: Part) -> dict[str, object]:
+def _compute_class(part: Part) -> dict[str, object]:
     """Return what a ComputeClass says of one pool's machines."""
     node = part.node
     chip = GKE_CHIPS.get(node.accelerator.split("-")[0], "") if accelerators(part) else ""
@@ -88,5 +71,4 @@ def _compute_class(plan: Plan, part: Part) -> dict[str, object]:
         "spot": part.spot,
         "gpu": "nvidia-a100-80gb" if large else chip,
         "gpus": node.accelerators,
-        "disk_gb": ceil(plan.disk_gb),
     }
