@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException
 
 from tightrope.serve.protocols.grpc import serve_grpc
 from tightrope.serve.protocols.held import SMALL, Held
-from tightrope.serve.protocols.oip_messages import MESSAGES, message
+from tightrope.serve.protocols.oip_messages import MESSAGES, MOST_FIELDS, message
 from tightrope.serve.settings import Limits, Listen
 
 Ask = Callable[[triton.InferenceServerClient], Awaitable[Any]]
@@ -265,14 +265,30 @@ def test_what_there_will_never_be_room_for_is_too_large_and_not_to_be_sent_again
     asked(ask, held=Held(SMALL))
 
 
-def test_what_is_no_message_is_malformed_and_not_held() -> None:
+@pytest.mark.parametrize(
+    "body", [b"\xff\xff\xff", b"\x2a\x01", b"\x2b\x00", b"\x2a\x02\x2a\x7f"], ids=["key", "short", "group", "inner"]
+)
+def test_what_is_no_message_is_malformed_and_not_held(body: bytes) -> None:
     held = Held(SMALL)
-
-    async def ask(client: triton.InferenceServerClient) -> grpc.StatusCode:
-        call = client._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer", _registered_method=False)
-        with pytest.raises(grpc.aio.AioRpcError, match="not the message") as refused:
-            await call(b"\xff\xff\xff")
-        return refused.value.code()
-
-    assert asked(ask, held=held) == grpc.StatusCode.INVALID_ARGUMENT
+    assert asked(lambda client: refused(client, body, "not the message"), held=held) == grpc.StatusCode.INVALID_ARGUMENT
     assert held.size == 0
+
+
+@pytest.mark.parametrize(
+    "field", [b"\x2a\x00", b"\x2a\x02\x22\x00", b"\x32\x00", b"\x22\x00"], ids=["inputs", "inner", "outputs", "parameters"]
+)
+def test_what_would_take_far_more_than_its_bytes_is_too_large_before_it_is_read(field: bytes) -> None:
+    many = field * (MOST_FIELDS + 1)
+    assert asked(lambda client: refused(client, many, "fields")) == grpc.StatusCode.OUT_OF_RANGE
+
+
+def test_of_those_without_a_key_nothing_is_read() -> None:
+    assert asked(lambda client: refused(client, b"\xff", "not known"), FakeGateway(KEYS)) == grpc.StatusCode.UNAUTHENTICATED
+
+
+async def refused(client: triton.InferenceServerClient, body: bytes, match: str) -> grpc.StatusCode:
+    """Return why a body is refused."""
+    call = client._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer", _registered_method=False)
+    with pytest.raises(grpc.aio.AioRpcError, match=match) as caught:
+        await call(body)
+    return caught.value.code()

@@ -27,9 +27,9 @@ from tightrope.serve.protocols.oip import (
     model_of,
     outputs_of,
 )
-from tightrope.serve.protocols.oip_messages import PACKAGE, SERVICE, message
+from tightrope.serve.protocols.oip_messages import MOST_FIELDS, PACKAGE, SERVICE, has_many_fields, message
 from tightrope.serve.protocols.tensors import DTYPES, datatype_of, from_binary, to_binary, wrong
-from tightrope.serve.refusals import Failed, Malformed, Refusal
+from tightrope.serve.refusals import Failed, Malformed, Refusal, TooLarge
 from tightrope.serve.settings import Limits, Listen
 
 CODES = {
@@ -91,7 +91,7 @@ async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen, held:
     )
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
-            _guarded(method, message(f"{name}Request").FromString, held),  # pyrefly: ignore[bad-argument-type] - it is awaited
+            _guarded(name, method, gateway, held),  # pyrefly: ignore[bad-argument-type] - it is awaited
             response_serializer=message(f"{name}Response").SerializeToString,
         )
         for name, method in Service(gateway, limits).methods().items()
@@ -177,13 +177,15 @@ class Service:
         return [(item.name, from_binary(item.name, item.datatype, item.shape, memoryview(data))) for item, data in pairs]
 
 
-def _guarded(method: Method, decode: Callable[[bytes], Wire], held: Held) -> Callable[[bytes, Wire], Awaitable[Wire]]:
+def _guarded(name: str, method: Method, gateway: GatewayLike, held: Held) -> Callable[[bytes, Wire], Awaitable[Wire]]:
     """Return a method as gRPC calls it, whose refusals are told as gRPC does; the message is held until it is answered."""
 
     async def answered(body: bytes, headers: Headers) -> Answered:
         held.take(len(body))
         try:
-            return await method(_decoded(decode, body), headers)
+            if name.startswith("Model"):
+                await caller_of(gateway, headers)  # of those without a key nothing is read
+            return await method(_decoded(name, body), headers)
         finally:
             held.size -= len(body)
 
@@ -207,10 +209,13 @@ def _guarded(method: Method, decode: Callable[[bytes], Wire], held: Held) -> Cal
     return called
 
 
-def _decoded(decode: Callable[[bytes], Wire], body: bytes) -> Wire:
-    """Return a message; raise ``Malformed`` where it is none of its kind."""
+def _decoded(name: str, body: bytes) -> Wire:
+    """Return a method's request; raise ``Malformed`` where it is none, and ``TooLarge`` where it would take far more than its bytes."""
     try:
-        return decode(body)
+        if name == "ModelInfer" and has_many_fields(body):
+            msg = f"the request has more than the {MOST_FIELDS} fields that are taken"
+            raise TooLarge(msg)
+        return message(f"{name}Request").FromString(body)
     except DecodeError:
         msg = "what came is not the message that this method takes"
         raise Malformed(msg) from None

@@ -4,9 +4,12 @@ Source: ``GRPCInferenceService`` of KServe's open-inference-protocol and of Trit
 time in a pool of their own, they need no generated code and get along with a client's copy of them in the same process.
 """
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
 PACKAGE, SERVICE = "inference", "GRPCInferenceService"
 TENSOR = "name:1 string, datatype:2 string, shape:3 *int64"
@@ -35,6 +38,8 @@ MESSAGES = {
 }
 """Message → ``field:number type``; ``*`` is repeated, ``{}`` a map from names to ``InferParameter``, a leading dot an inner message."""
 ONE_OF = {"InferParameter": "parameter_choice"}
+HOLD_MESSAGES = (5, 6)
+"""Fields that are messages with messages in them: the inputs and outputs of ``ModelInferRequest``, and an input's contents."""
 
 
 def _file() -> descriptor_pb2.FileDescriptorProto:
@@ -86,3 +91,50 @@ POOL.Add(_file())
 def message(name: str) -> Any:  # noqa: ANN401 - a class that is made at run time
     """Return the class of a message."""
     return message_factory.GetMessageClass(POOL.FindMessageTypeByName(f"{PACKAGE}.{name}"))
+
+
+# ------------------------------------------------------------------------------------------------------- before it is a message
+
+MOST_FIELDS = 2**17
+"""Of a request and of what is in it: an empty one takes two bytes on the wire, and fifty times as much in memory."""
+VARINT, FIXED, DELIMITED = 0, {1: 8, 5: 4}, 2
+"""Kinds of fields on the wire (protobuf.dev, *Encoding*, read 2026-11)."""
+
+
+def has_many_fields(body: bytes) -> bool:
+    """Return whether a ``ModelInferRequest`` that is not read yet has more than ``MOST_FIELDS``; raise ``DecodeError`` where it is none."""
+    try:
+        return next(islice(_fields(body, 0, len(body), depth=2), MOST_FIELDS, None), None) is not None
+    except IndexError:
+        msg = "truncated"
+        raise DecodeError(msg) from None
+
+
+def _fields(body: bytes, at: int, end: int, depth: int) -> Iterator[int]:
+    """Yield the number of each field, and of those within the fields that hold messages, to this depth."""
+    while at < end:
+        key, at = _varint(body, at)
+        yield key >> 3
+        kind, start = key & 7, at
+        if kind == DELIMITED:
+            size, start = _varint(body, at)
+            at = start + size
+        elif kind == VARINT:
+            _, at = _varint(body, at)
+        elif kind in FIXED:
+            at += FIXED[kind]
+        if at > end or kind not in {VARINT, DELIMITED, *FIXED}:
+            raise IndexError
+        if depth and kind == DELIMITED and key >> 3 in HOLD_MESSAGES:
+            yield from _fields(body, start, at, depth - 1)
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    """Return a number, and where it ends."""
+    value = shift = 0
+    while shift < 70:
+        byte = body[at]
+        value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
+        if byte < 128:
+            return value, at
+    raise IndexError
