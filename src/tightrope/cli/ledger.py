@@ -189,7 +189,7 @@ def _of_requests(spent: "Total") -> "list[Column]":
     ]
     parts = {
         "machines": "compute_nusd",
-        "by token": "tokens_nusd",
+        "by use": "tokens_nusd",
         "egress": "egress_nusd",
         "idle": "idle_nusd",
         "saved": "saved_nusd",

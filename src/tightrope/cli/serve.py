@@ -11,7 +11,7 @@ import typer
 from tightrope.base.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from tightrope.serve.settings import Settings
+    from tightrope.serve.settings import FunctionPrice, Settings
 
 ENV = "TIGHTROPE_"
 """Prefix of the variables that stand for options, so that a pod can be told without another command line."""
@@ -133,7 +133,7 @@ def _from_plan(plan: Path, place: str, upstreams: Path | None, pool: str, model:
 
     loaded = load_plan(plan)
     if upstreams is not None:
-        return gateway_settings(loaded, Place.parse(place, loaded), upstreams, _find_token_price)
+        return gateway_settings(loaded, Place.parse(place, loaded), upstreams, _find_token_price, _find_function_price)
     from tightrope.serve.fetching import fetched_model  # noqa: PLC0415 - as above
 
     engine_pool(loaded, pool)
@@ -193,6 +193,21 @@ def _find_token_price(provider: str, model: str, offer: str) -> tuple[float, flo
         msg = f"the price list does not say what tokens of {provider}'s {model} cost"
         raise InputError(msg, resolve="plan with another model, or update the package genai-prices")
     return float(rates[0]), float(rates[1])
+
+
+def _find_function_price(machine: str, region: str) -> "FunctionPrice | None":
+    """Return what a function of a size costs by the price book; None where it does not say."""
+    from tightrope.base.plan import Refusal  # noqa: PLC0415 - takes a moment
+    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
+    from tightrope.clouds.services import find_size  # noqa: PLC0415
+    from tightrope.offers.metered import REQUESTS  # noqa: PLC0415
+    from tightrope.offers.serverless import OFFER  # noqa: PLC0415
+    from tightrope.serve.settings import FunctionPrice  # noqa: PLC0415
+
+    size, terms = find_size(machine), OFFER.terms(machine, region, load_price_book())
+    if size is None or isinstance(terms, Refusal):
+        return None
+    return FunctionPrice(terms.usd_per_unit[REQUESTS], terms.usd_per_hour, size.billed_s)
 
 
 def _say(settings: "Settings", *, as_json: bool) -> None:

@@ -169,9 +169,9 @@ def _ledger(settings: Settings, meters: Mapping[str, MachineMeter]) -> Ledger | 
 
 
 def _counts_machines(pool: ServedPool) -> bool:
-    """Return whether a pool has machines: a provider's model, which is paid by tokens alone, has none."""
-    by_tokens = pool.usd_per_million_input_tokens or pool.usd_per_million_output_tokens
-    return pool.upstream is None or bool(pool.usd_per_hour) or not by_tokens
+    """Return whether a pool has machines: a provider's model, which is paid by tokens alone, and a function, have none."""
+    by_use = pool.usd_per_million_input_tokens or pool.usd_per_million_output_tokens or pool.function
+    return pool.upstream is None or bool(pool.usd_per_hour) or not by_use
 
 
 def _jobs(settings: Settings, gateway: Gateway, metrics: Metrics) -> Jobs | None:

@@ -129,7 +129,7 @@ class Beside:
                 resolve = (
                     "state `machine:` of what runs here, and of each upstream or its tokens"
                     if isinstance(self.stated, schema.ServeFile)
-                    else "leave the budget out, or plan without functions: what a plan's function costs by the request is not metered"
+                    else "leave the budget out: the price book does not say"
                 )
                 raise InputError(msg, resolve=resolve, where=where)
 

@@ -10,7 +10,17 @@ from tightrope.base.errors import InputError, Where, unknown_name
 from tightrope.base.plan import Plan, Pool, ServedClass
 from tightrope.base.records import RequestEngine, TokenEngine
 from tightrope.serve.records import Task
-from tightrope.serve.settings import CacheSettings, Listen, LocalModel, ServedCascade, ServedModel, ServedPool, Settings, Upstream
+from tightrope.serve.settings import (
+    CacheSettings,
+    FunctionPrice,
+    Listen,
+    LocalModel,
+    ServedCascade,
+    ServedModel,
+    ServedPool,
+    Settings,
+    Upstream,
+)
 
 REQUESTS: tuple[Task, ...] = ("infer", "embed", "classify")
 """What may be asked of a model that answers requests."""
@@ -19,6 +29,8 @@ AGAIN = "render the plan again: `tightrope render plan.json --target kubernetes`
 TokenRates: TypeAlias = tuple[float, float]
 FindTokenPrice: TypeAlias = Callable[[str, str, str], TokenRates]
 """(provider, model, offer) → US dollars for a million tokens in and out; raises ``InputError`` where the list has none."""
+FindFunctionPrice: TypeAlias = Callable[[str, str], FunctionPrice | None]
+"""(size of a function, region) → what it costs; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +50,9 @@ class Place:
         return cls(cloud, region)
 
 
-def gateway_settings(plan: Plan, place: Place, upstreams: Path, find_token_price: FindTokenPrice) -> Settings:
+def gateway_settings(
+    plan: Plan, place: Place, upstreams: Path, find_token_price: FindTokenPrice, find_function_price: FindFunctionPrice
+) -> Settings:
     """Return the settings of the gateway of a place, whose pools answer where ``upstreams.json`` says.
 
     Raises ``InputError`` where a pool that it routes to is not in that file, or what the file refers to is not there.
@@ -52,7 +66,9 @@ def gateway_settings(plan: Plan, place: Place, upstreams: Path, find_token_price
     if missing := sorted((routed | waiting) - where.keys()):
         msg = f"the plan sends requests to the pool {missing[0]!r}, which has no entry"
         raise InputError(msg, resolve=AGAIN, where=Where(upstreams))
-    served = tuple(_pool(pool, _upstream(pool, where[pool.name], upstreams), find_token_price) for pool in pools)
+    served = tuple(
+        _pool(pool, _upstream(pool, where[pool.name], upstreams), find_token_price, find_function_price) for pool in pools
+    )
     cache = None if plan.cache is None else CacheSettings(entries=plan.cache.entries, ttl_s=plan.cache.ttl_s)
     return Settings(
         workload=plan.workload,
@@ -75,7 +91,7 @@ def engine_settings(plan: Plan, name: str, model: Path) -> Settings:
     """
     pool, engine = engine_pool(plan, name)
     local, task = local_model(model)
-    served = _pool(pool, None, _no_token_price)
+    served = _pool(pool, None, _no_token_price, lambda *_: None)
     served = replace(
         served, local=local, max_batch=int(pool.batching.get("max_batch", engine.max_batch)), service_s=engine.service_s
     )
@@ -176,10 +192,14 @@ def _json(path: Path, kind: type) -> Any:  # noqa: ANN401 - whatever the file ho
 # ---------------------------------------------------------------------------------------------------------------------- pools
 
 
-def _pool(pool: Pool, upstream: Upstream | None, find_token_price: FindTokenPrice) -> ServedPool:
+def _pool(
+    pool: Pool, upstream: Upstream | None, find_token_price: FindTokenPrice, find_function_price: FindFunctionPrice
+) -> ServedPool:
     """Return a pool of the plan; figures of a machine become those of one of its replicas."""
     serving, each = pool.serving, pool.serving.engines_per_machine
     rates = find_token_price(pool.cloud, _at_provider(pool), pool.offer) if serving.answer_s is not None else (0.0, 0.0)
+    function = find_function_price(pool.machine, pool.region) if serving.keep_alive_s is not None else None
+    by_use = serving.answer_s is not None or function is not None
     return ServedPool(
         name=pool.name,
         model=pool.model,
@@ -189,13 +209,14 @@ def _pool(pool: Pool, upstream: Upstream | None, find_token_price: FindTokenPric
         cloud=pool.cloud,
         region=pool.region,
         machine=pool.machine,
-        usd_per_hour=0.0 if serving.answer_s is not None else (pool.node.usd_per_hour if pool.node else None),
+        usd_per_hour=0.0 if by_use else (pool.node.usd_per_hour if pool.node else None),
         replicas_per_machine=each,
         requests_per_s=serving.requests_per_s / each,
         concurrency=serving.concurrency / each,
         max_wait_s=serving.max_wait_s,
         usd_per_million_input_tokens=rates[0],
         usd_per_million_output_tokens=rates[1],
+        function=function,
         deferrable_limit=serving.deferrable_limit,
         start_s=serving.start_s,
         group=serving.group or pool.variant,

@@ -138,7 +138,7 @@ class Reply:
     machine_s: float = 0.0
     """Its share of the machine's time, in seconds of one machine: ``Use.machine_s`` of the meter."""
     tokens_nusd: int = 0
-    """What a provider asks for its tokens."""
+    """What is paid by use: a provider's tokens, or a request to a function and its time."""
     egress_nusd: int = 0
     cached: Literal["", "hit", "shared", "similar"] = ""
     """From the cache: kept, answered together with another that asked the same, or of one that asked nearly the same."""

@@ -1,6 +1,6 @@
 """Everything that the gateway is told, whether by ``serve.yaml`` or by ``plan.json``: frozen, checked, with units in the names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -114,6 +114,21 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionPrice:
+    """What a function costs, of which no machines are counted: each request, and the time in which it is answered."""
+
+    usd_per_request: float
+    usd_per_hour: float
+    """Of the time that is billed."""
+    billed_s: Callable[[float], float]
+    """The time of a request → what of it is billed."""
+
+    def usd(self, seconds: float) -> float:
+        """Return what a request of so many seconds costs."""
+        return self.usd_per_request + self.usd_per_hour * self.billed_s(seconds) / 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class ServedPool:
     """Machines that run one variant of a model, and what they cost."""
 
@@ -143,6 +158,8 @@ class ServedPool:
     usd_per_million_input_tokens: float = 0.0
     usd_per_million_output_tokens: float = 0.0
     usd_per_gb_egress: float = 0.0
+    function: FunctionPrice | None = None
+    """Where given, the pool is a function: ``usd_per_hour`` is 0."""
     deferrable_limit: int = 0
     """Requests on one replica up to which work that can wait may join; 0 is where nothing else waits."""
     start_s: float = 0.0

@@ -39,7 +39,7 @@ LEAST_HOLD_S = 30.0
 LEARN_S = 60.0
 """A server of the Open Inference Protocol is asked again so often what its model takes: it may have another version now."""
 AGAIN_SHARE, AGAIN_LEAST = 0.2, 10
-"""Requests that may be asked again, as a share of all, and how many at any time (as Finagle's and Linkerd's retry budgets)."""
+"""Requests that may be asked again, as a share of all, and how many at any time (as Finagle's and Linkerd's retry budgets), or one replica's."""
 NUSD_PER_GB_BYTE = NUSD_PER_USD / 1e9
 DRAIN_STEP_S = 0.02
 
@@ -164,7 +164,7 @@ class UpstreamPool:
             try:
                 got = await self._ask(work, asked, replica)
             except Failure as failure:
-                self._lose(work)
+                self._lose(work, sent=failure.again != "freely")
                 work.again += failure.again == "elsewhere"
                 if not await self._may_again(failure, work):
                     raise failure.refusal from failure
@@ -180,6 +180,7 @@ class UpstreamPool:
         if self._stopped:
             raise going_away()
         replica = await self._line.place(work.call, work.prefix, work.tried)
+        self._budget.cover(replica.outstanding)
         work.tried.append(replica)
         return self._written(work, replica), replica
 
@@ -249,11 +250,19 @@ class UpstreamPool:
         work.began_s = time.monotonic()
         work.use = self._meter.begin(work.began_s)
 
-    def _lose(self, work: _Work) -> None:
+    def _lose(self, work: _Work, *, sent: bool = True) -> None:
         """Note what an attempt cost that came to nothing."""
-        nusd = self._meter.end(work.use, time.monotonic())
-        if nusd != 0:
-            work.call.lost.append(Reply(self.pool.name, self.pool.variant, compute_nusd=nusd, machine_s=work.use.machine_s))
+        now_s = time.monotonic()
+        nusd, function_nusd = self._meter.end(work.use, now_s), self._function_nusd(work, now_s) if sent else 0
+        if nusd != 0 or function_nusd:
+            lost = Reply(self.pool.name, self.pool.variant, compute_nusd=nusd, tokens_nusd=function_nusd)
+            lost.machine_s = work.use.machine_s
+            work.call.lost.append(lost)
+
+    def _function_nusd(self, work: _Work, now_s: float) -> int:
+        """Return what a function costs for an attempt, by the time that it took as it is seen here: with the way to it, not less."""
+        function = self.pool.function
+        return 0 if function is None else ceil(function.usd(now_s - work.began_s) * NUSD_PER_USD)
 
     def _reply(self, work: _Work, got: Got) -> Reply:
         """Return a reply with nothing in it yet."""
@@ -301,6 +310,7 @@ class UpstreamPool:
         pool, now_s = self.pool, time.monotonic()
         reply.compute_nusd, reply.machine_s = self._meter.end(work.use, now_s), work.use.machine_s
         reply.tokens_nusd = price_nusd(reply, pool.usd_per_million_input_tokens, pool.usd_per_million_output_tokens)
+        reply.tokens_nusd += self._function_nusd(work, now_s)
         reply.egress_nusd = ceil(sent_bytes * pool.usd_per_gb_egress * NUSD_PER_GB_BYTE)
         reply.service_s = now_s - work.began_s
         if not self._oip.is_ours:  # else its batches are of several requests, and it shows them itself
