@@ -89,6 +89,9 @@ def serve(
     settings = _with_options(settings, host, port, keys, jobs, ledger, traces, notices)
     if leaves is not None:
         settings = replace(settings, leaves_s=leaves)
+    from tightrope.serve.named import check_named  # noqa: PLC0415 - loads only where it is needed
+
+    check_named(settings)
     if check:
         _say(settings, as_json=as_json)
         return
@@ -226,7 +229,7 @@ def _say(settings: "Settings", *, as_json: bool) -> None:
 
         typer.echo(json.dumps({"workload": settings.workload, "port": settings.listen.port, "pools": rows}))
         return
-    typer.echo(f"{settings.workload}: {len(rows)} pools on {settings.listen.host}:{settings.listen.port}")
+    typer.echo(f"{settings.workload}: {len(rows)} pool{'s' * (len(rows) > 1)} on {settings.listen.host}:{settings.listen.port}")
     for row in rows:
         price = "price not known" if row["usd_per_hour"] is None else f"${row['usd_per_hour']:.4f} an hour"
         typer.echo(f"  {row['pool']}  runs {row['runs']}, {price}")

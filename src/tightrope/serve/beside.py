@@ -105,7 +105,7 @@ class Beside:
     def _jobs(self) -> str:
         """Return where work that can wait is kept, as a URL."""
         stated = self.stated.jobs
-        if stated is None or stated.startswith(("postgresql://", "postgres://")):
+        if stated is None or "://" in stated:
             return stated or ""
         return f"sqlite:///{quote(str((self.folder / stated).absolute()))}"
 

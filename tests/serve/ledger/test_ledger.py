@@ -233,7 +233,7 @@ def test_a_torn_line_is_passed_over_and_the_sequence_goes_on(world: Any) -> None
 def test_two_may_not_write_under_one_name(world: Any) -> None:
     world.ledger("one")
     world.ledger("two")
-    with pytest.raises(InputError, match="another gateway writes this ledger"):
+    with pytest.raises(InputError, match="another gateway on this machine"):
         world.ledger("one")
 
 

@@ -8,18 +8,12 @@ import ssl
 import struct
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from front_door import EMBED, FakeGateway, Served, post, received, served, small
+from tests.serve.certificates import certificate
 
 from tightrope.serve.protocols import options as told
 from tightrope.serve.protocols.guard import HEADERS, PIPELINED, Guarded
@@ -330,28 +324,6 @@ def test_the_server_logs_no_requests_and_trusts_no_forwarding() -> None:
     )
     assert (options["access_log"], options["proxy_headers"], options["server_header"]) == (False, False, False)
     assert options["timeout_keep_alive"] == KEEP_ALIVE_S
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Return a certificate for loopback that this test made, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    files = folder / "certificate.pem", folder / "key.pem"
-    files[0].write_bytes(made.public_bytes(Encoding.PEM))
-    files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return files
 
 
 def test_with_a_certificate_there_is_tls_alone(tmp_path: Path) -> None:

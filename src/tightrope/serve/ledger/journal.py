@@ -85,8 +85,8 @@ class Journal:
         except OSError as error:
             raise unwritable(folder, error) from error
         if claim is None:
-            what = "another gateway writes this ledger under the same name"
-            raise InputError(what, resolve="give each gateway its own name, or end the other one", where=Where(folder))
+            what = "another gateway on this machine writes this part of the ledger, which goes by the host's name"
+            raise InputError(what, resolve="end the other one, or name another folder as `ledger:`", where=Where(folder))
         self._claim = claim
 
     @property
