@@ -118,7 +118,7 @@ def test_servers_in_trouble_are_not_stormed() -> None:
         async with bench(*servers, retries=3, failures=10_000, pool=pool, health_s=60.0) as on:
             found = await settle(ask(on, 60))
             assert all(isinstance(item, Unavailable) for item in found)
-            assert 60 < sum(len(server.asked) for server in servers) <= 60 + 10 + 12
+            assert 60 < sum(len(server.asked) for server in servers) <= 60 + 15 + 12
 
     within(work())
 
@@ -129,6 +129,18 @@ def test_a_budget_grows_by_a_share_of_the_requests() -> None:
     for _ in range(20):
         budget.earn()
     assert sum(budget.take() for _ in range(100)) == 4
+
+
+def test_all_that_waits_on_a_replica_that_ends_is_asked_again() -> None:
+    async def work() -> None:
+        servers = [Server([says(ANSWER, after_s=30.0)]), Server(), Server()]
+        async with bench(*servers, pool=ServedPool("p", "m", "v", concurrency=100.0)) as on:
+            tasks = ask(on, 120)
+            await until(lambda: servers[0].open == 40)
+            await servers[0].stop()
+            assert all(isinstance(item, Reply) for item in await settle(tasks))
+
+    within(work())
 
 
 # ------------------------------------------------------------------------------------------------------------------ out and in

@@ -146,6 +146,8 @@ def test_no_more_is_asked_elsewhere_than_the_budget_has_and_the_rest_waits_on() 
             async with frozen_and_well(frozen, Server()) as on:
                 frozen.stop()
                 _, tasks = ask(on, 28)
+                await until(lambda: replica(on, frozen).outstanding == 14)
+                on.pool._budget._left = 10.0
                 await until(lambda: sum(task.done() for task in tasks) == 14 + 10)
                 assert replica(on, frozen).outstanding == 4
                 frozen.go_on()

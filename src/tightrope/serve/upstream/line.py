@@ -142,7 +142,7 @@ def _refused(seconds: float, status: int) -> Refusal:
 
 
 class Budget:
-    """How many requests may be asked again: a share of all, so that servers in trouble are not asked ever more.
+    """How many requests may be asked again: those of one replica, which may end, and of all a share, so that trouble is not made worse.
 
     >>> budget = Budget(share=0.2, least=1)
     >>> budget.take(), budget.take()
@@ -151,12 +151,21 @@ class Budget:
     ...     budget.earn()
     >>> budget.take(), budget.take()
     (True, False)
+    >>> budget.cover(2)
+    >>> budget.take(), budget.take()
+    (True, False)
     """
 
     def __init__(self, share: float, least: int) -> None:
         """Begin with what may be taken at any time."""
         self._share, self._most = share, float(least)
         self._left = self._most
+
+    def cover(self, requests: int) -> None:
+        """Let so many be asked again as one replica has now, where that is more than any had before."""
+        if requests > self._most:
+            self._left += requests - self._most
+            self._most = float(requests)
 
     def earn(self) -> None:
         """Count a request."""
