@@ -1,9 +1,11 @@
 """What a serve.yaml says beside a plan: it is put on the plan's settings, and nothing of the plan is said twice."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tightrope.base.errors import InputError
 from tightrope.serve.beside import ENGINES, load_beside
@@ -103,3 +105,15 @@ def test_what_has_no_known_price_has_no_budget(file: Path) -> None:
     unpriced = replace(PLANNED, pools=(replace(PLANNED.pools[0], usd_per_hour=None),))
     with pytest.raises(InputError, match="not known what the pool 'int8' costs\nResolve: leave the budget out"):
         load_beside(file, unpriced)
+
+
+def test_what_pages_and_the_rendered_overlay_show_can_be_read(file: Path) -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs/how-to/run-on-kubernetes.md").read_text(encoding="utf-8")
+    overlay = (root / "tests/render/golden/kubernetes/aws-us-east-1/overlay/settings.yaml").read_text(encoding="utf-8")
+    for text in (page, overlay.replace("\n  # ", "\n  ")):
+        (stated,) = re.findall(r"(  serve\.yaml: \|\n(?:    .+\n?)+)", text)
+        file.write_text(yaml.safe_load(stated)["serve.yaml"], encoding="utf-8")
+        found = load_beside(file, PLANNED, ledger=file.parent)
+        assert found.tenants["acme"].budget_usd_per_month == 500
+        assert found.limits.body_bytes == 16 * 2**20

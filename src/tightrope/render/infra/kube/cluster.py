@@ -340,6 +340,11 @@ def settings(plan: Plan, place: Place) -> list[dict[str, str]]:
             "traces", "", "Where traces go (OTLP over HTTP), such as http://collector.monitoring:4318; nowhere where it is empty."
         ),
         _setting(
+            "serve",
+            "",
+            "Where a file lies that says what a plan does not: with `serve.yaml` below, /etc/tightrope-settings/serve.yaml.",
+        ),
+        _setting(
             LEDGER_CLASS,
             "example-shared",
             "For the component ledger: a storage class whose volumes several nodes write (NFS: EFS, Filestore, Azure Files).",

@@ -87,7 +87,12 @@ def _beside(plan: Plan, found: Sequence[Place]) -> str:
         '  `kubectl -n tightrope create secret generic tightrope-jobs --from-literal=url="$(cat URL_FILE)"`.',
     ]
     text = "\n".join(line if line.startswith(" ") else f"- {line}" for line in lines)
-    return page("## What a gateway may have beside", "Components, which `overlay/kustomization.yaml` names or leaves out.", text)
+    return page(
+        "## What a gateway may have beside",
+        "Components, which `overlay/kustomization.yaml` names or leaves out.",
+        text,
+        "Tenants with their budgets, and limits, are the entry `serve.yaml` of `overlay/settings.yaml`, once `serve` there names it.",
+    )
 
 
 def _hpa(plan: Plan, found: Sequence[Place]) -> str:
