@@ -142,7 +142,7 @@ def _refused(seconds: float, status: int) -> Refusal:
 
 
 class Budget:
-    """How many requests may be asked again: those of one replica, which may end, and of all a share, so that trouble is not made worse.
+    """How many requests may be asked again: those of one replica, which may end, and a share of all, lest trouble is made worse.
 
     >>> budget = Budget(share=0.2, least=1)
     >>> budget.take(), budget.take()

@@ -39,7 +39,7 @@ LEAST_HOLD_S = 30.0
 LEARN_S = 60.0
 """A server of the Open Inference Protocol is asked again so often what its model takes: it may have another version now."""
 AGAIN_SHARE, AGAIN_LEAST = 0.2, 10
-"""Requests that may be asked again: a share of all (as of Finagle's and Linkerd's retry budgets), and so many, or one replica's, at any time."""
+"""Asked again is a share of all requests, as by the retry budgets of Finagle and Linkerd, and so many at any time, or one replica's."""
 NUSD_PER_GB_BYTE = NUSD_PER_USD / 1e9
 DRAIN_STEP_S = 0.02
 
