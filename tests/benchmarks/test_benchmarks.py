@@ -4,6 +4,8 @@ import json
 import math
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -101,8 +103,21 @@ def test_the_warm_plan_is_the_second_run_into_the_same_cache(benchmarks: ModuleT
     assert Path(seen[0][2]) == ROOT / "examples" / "chatgenius" / "workload.yaml"
 
 
-def test_a_command_is_measured_with_its_children(processes: ModuleType) -> None:
-    hold = "import time; held = b'x' * (64 << 20); time.sleep(0.5)"
+def test_a_command_is_measured_with_its_children(processes: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The child lives until both were seen, however seldom the watcher has a turn."""
+    seen, watch = tmp_path / "seen", processes._watch
+
+    def watched(root: int, tree_kib: list[int]) -> None:
+        watcher = threading.Thread(target=watch, args=(root, tree_kib))
+        watcher.start()
+        while watcher.is_alive() and tree_kib[0] <= 128 << 10:
+            time.sleep(0.01)
+        seen.touch()
+        watcher.join()
+
+    monkeypatch.setattr(processes, "_watch", watched)
+    wait = f"any(pathlib.Path({str(seen)!r}).exists() or time.sleep(0.01) for _ in range(3000))"
+    hold = f"import pathlib, time; held = b'x' * (64 << 20); {wait}"
     parent = f"import subprocess, sys; held = b'x' * (64 << 20); subprocess.run([sys.executable, '-c', {hold!r}], check=True)"
     wall_s, peak_mib = processes.run_measured([sys.executable, "-c", parent])
     assert peak_mib > 128

@@ -62,7 +62,7 @@ def test_a_client_that_is_turned_away_asks_again_when_it_may() -> None:
     async def run() -> Open:
         async with await asyncio.start_server(client, "127.0.0.1", 0) as server:
             loop = OpenLoop(server.sockets[0].getsockname()[1], again=True)
-            seen = await asyncio.wait_for(loop.run([request], [0.0]), 20)
+            seen = await asyncio.wait_for(loop.run([request], [0.0]), 60)
             for connection in loop.idle:
                 assert connection.transport is not None
                 connection.transport.close()
