@@ -26,6 +26,7 @@ from tightrope.serve.protocols.http import (
     Send,
     answer,
     caller_of,
+    check_host,
     identity_of,
     log,
     refusal_headers,
@@ -55,7 +56,7 @@ def authenticator(gateway: GatewayLike) -> Authenticate:
     """Return what tells who sent a request of Starlette's; it raises ``Refusal``, which the application answers."""
 
     async def authenticate(request: Request) -> Caller:
-        return await caller_of(gateway, _headers(request.scope))
+        return await _caller(gateway, request.scope)
 
     return authenticate
 
@@ -207,7 +208,14 @@ class _Rest:
 
     async def _caller(self, request: Request) -> Caller:
         """Return who asks."""
-        return await caller_of(self.gateway, _headers(request.scope))
+        return await _caller(self.gateway, request.scope)
+
+
+async def _caller(gateway: GatewayLike, scope: Scope) -> Caller:
+    """Return who asks."""
+    caller = await caller_of(gateway, _headers(scope))
+    check_host(scope, caller)
+    return caller
 
 
 def _listed(name: str) -> dict[str, Any]:

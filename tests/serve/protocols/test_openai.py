@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import openai
 import pytest
+import urllib3
 from front_door import CHAT, KEYS, USUAL, FakeGateway, Served, ask, served, small, vector
 
 from tightrope.serve.app import App
@@ -255,6 +256,36 @@ def test_a_browser_s_page_needs_a_key(server: Served, locked: Served) -> None:
     answer = locked.post("/v1/embeddings", body, headers={**origin, "Authorization": "Bearer alice"})
     assert answer.status == 200
     assert not any(name.startswith("access-control") for found in (refusal, answer) for name in found.headers)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("evil.example", 403),
+        ("127.0.0.1.nip.example:8000", 403),
+        ("localhost.evil.example.", 403),
+        ("LOCALHOST:8000", 200),
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("gateway", 200),
+        ("host.docker.internal:8000", 200),
+        ("studio.local", 200),
+    ],
+)
+def test_a_page_whose_name_was_pointed_here_needs_a_key_to_read(server: Served, locked: Served, host: str, status: int) -> None:
+    """A page may read, and say as a key what it likes, under its own name, whatever address that has by now (DNS rebinding)."""
+    origin = {"Host": host, "Authorization": "Bearer alice"}
+    for headers in ({"Host": host}, origin):
+        assert served_models(server, headers) == status
+    assert served_models(locked, origin) == 200
+    asked = server.post("/v1/embeddings", {"model": "embedder", "input": "x"}, headers={**origin, "Origin": f"http://{host}"})
+    assert asked.status == status
+
+
+def served_models(server: Served, headers: dict[str, str]) -> int:
+    """Return with what status the models are listed."""
+    with urllib3.PoolManager() as pool:
+        return pool.request("GET", f"{server.url}/v1/models", headers=headers, retries=False).status
 
 
 def test_what_a_client_says_in_headers_comes_with_the_call(server: Served) -> None:

@@ -46,6 +46,9 @@ WANTED = SAID | {
 }
 SANE = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 """Request identities that are taken over; of others nothing is said, and one is made."""
+LOOPBACK = ("127.0.0.1", "::1")
+PUBLIC = re.compile(r"[\w.-]+\.(?!(?:localhost|local|internal)\.?(?::|$))[a-z][\w-]*\.?(?::|$)", re.IGNORECASE)
+"""A host that is named as sites of the internet are; what ends in a number is an address."""
 LONGEST_TRACE = 128
 """A traceparent that is longer is none: no request fails for how it is traced."""
 CLOSE: Header = (b"connection", b"close")
@@ -164,6 +167,19 @@ async def caller_of(gateway: GatewayLike, headers: Mapping[bytes, bytes]) -> Cal
     return gateway.caller(authorization) or await gateway.verify(authorization)
 
 
+def check_host(scope: Scope, caller: Caller) -> None:
+    """Raise ``Forbidden`` for a page whose own name was pointed at this machine (DNS rebinding): it may read as of its own origin.
+
+    What it says as a key proves nothing where none are asked for.
+    """
+    if caller.key or scope["server"][0] not in LOOPBACK:
+        return
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+    if PUBLIC.match(host):
+        msg = f"without keys this machine is asked by a name of its own, such as localhost, not as {host[:100]!r}"
+        raise Forbidden(msg, parameter="Host")
+
+
 async def read_body(scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes | None:
     """Return the body, None where the client hung up; raise ``TooLarge`` or ``TooMany`` before more than the limits is held."""
     if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
@@ -239,6 +255,8 @@ async def _answer(gateway: GatewayLike, endpoint: Endpoint, scope: Scope, receiv
     identity = identity_of(headers)
     try:
         caller = await caller_of(gateway, headers)
+        if b"origin" in headers:
+            check_host(scope, caller)
         allow(caller, "infer")
         body = await read_body(scope, receive, headers, endpoint.limits.body_bytes)
         if body is None:
