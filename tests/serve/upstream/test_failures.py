@@ -59,7 +59,21 @@ def test_a_request_that_was_broken_off_is_asked_of_another_replica() -> None:
     within(work())
 
 
-@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_replica_that_breaks_off_once_is_asked_again_at_once_and_then_after_a_rest() -> None:
+    async def work() -> None:
+        async with bench(Server([says(ANSWER), breaks, says(ANSWER), breaks, breaks])) as on:
+            (replica,) = on.pool._fleet.replicas.values()
+            await on.ask()
+            await on.ask()  # an idle connection that the server closes is like that
+            assert replica.rests_until_s == 0.0
+            with pytest.raises(UpstreamFailed, match="broke off"):
+                await on.ask()
+            assert replica.rests_until_s > 0.0
+
+    within(work())
+
+
+@pytest.mark.parametrize("status", [408, 502, 503, 504, 522, 529])
 def test_a_replica_that_is_not_well_is_passed_by(status: int) -> None:
     async def work() -> None:
         servers = [Server([says({}, status)]), Server()]
@@ -482,7 +496,22 @@ def test_a_stream_that_breaks_before_its_first_byte_is_asked_of_another() -> Non
             for _ in range(2):
                 reply = await on.ask(stream=True)
                 assert await read(reply) == sse(token("a"), b"[DONE]")
-            assert len(servers[0].asked) == 1
+            assert servers[0].asked
+
+    within(work())
+
+
+@pytest.mark.parametrize(("health", "asked"), [(503, 1), (200, 0)], ids=["dead engine", "well"])
+def test_a_stream_that_begins_with_an_error_is_asked_of_another_where_the_server_is_not_well(health: int, asked: int) -> None:
+    async def work() -> None:
+        wrong = sse({"error": {"message": "EngineCore encountered an issue.", "code": 500}}, b"[DONE]")
+        servers = [Server([streams(wrong)]), Server([streams(sse(token("a"), b"[DONE]"))])]
+        async with bench(*servers, model="mine", health_s=30.0) as on:
+            servers[0].health = health
+            reply = await on.ask(stream=True)
+            assert await read(reply) == (sse(token("a"), b"[DONE]") if asked else wrong)
+            assert len(servers[1].asked) == asked
+            assert on.ready == 2 - asked
 
     within(work())
 

@@ -22,15 +22,19 @@ from tightrope.serve.records import Call
 from tightrope.serve.refusals import Malformed, Refusal, TimedOut, TooLarge, TooMany, Unavailable, UpstreamFailed
 from tightrope.serve.upstream.asked import Asked, Whole, broken, error_of
 from tightrope.serve.upstream.fleet import Fleet
+from tightrope.serve.upstream.openai import FAILED
 from tightrope.serve.upstream.replica import Replica, read_most
 
 Again: TypeAlias = Literal["never", "elsewhere", "freely"]
 """``elsewhere``: nothing of the answer has come, within the budget; ``freely``: it was not even sent."""
 PASSED_ON = {400: Malformed, 413: TooLarge, 422: Malformed}
 """What the client did wrong, in the server's words; any other 4xx is ours: the key, the model's name, the path."""
-BUSY = frozenset({502, 503, 504})
+BUSY = frozenset({408, 502, 503, 504, 520, 521, 522, 523, 529})
+"""It could not take the request now, or what stands before it could not reach it (52x: Cloudflare; 529: 503, in other words)."""
 DOUBTFUL = frozenset({404, 500})
 """The request's own fault, or the server's: an engine that has died, a model that is not loaded there. A check tells."""
+BEGINS_FAILED = tuple(b"data: " + failed for failed in FAILED)
+"""A stream whose first event is an error, as vLLM ends those that wait when its engine dies, is as doubtful."""
 UNASKED_REST_S = 1.0
 """Where a server turns a request away with 429 or 503 (Triton, whose queue is full) and does not say for how long."""
 TAKE_NO_MORE = "the model's servers take no more requests now"
@@ -121,6 +125,8 @@ class Sender:
         try:
             if call.stream and response.content_type == EVENT_STREAM:
                 if first := await response.content.readany():
+                    if first.startswith(BEGINS_FAILED) and not await self._fleet.is_well(replica):
+                        raise Failure(UpstreamFailed("the model's server failed before it had answered"), "elsewhere")
                     return Got(replica, asked, first=first, response=response)
                 raise self._broken_off(replica, ClientPayloadError("an empty stream"))
             body = bytearray()
@@ -150,7 +156,8 @@ class Sender:
         if isinstance(error, SocketTimeoutError):
             self._fleet.failure(replica, "silence", rest=False)
             return Failure(TimedOut("the model's server did not answer in time", reason="upstream_silent"))
-        self._fleet.failure(replica, type(error).__name__, rest=True)
+        alone = replica.failed == 0  # it may have closed an idle connection just when that was used
+        self._fleet.failure(replica, type(error).__name__, rest=not alone)
         return Failure(UpstreamFailed("the model's server broke off before it had answered", reason="broken_off"), "elsewhere")
 
     async def _refused(self, call: Call, replica: Replica, response: ClientResponse) -> Failure:
