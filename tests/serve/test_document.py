@@ -111,6 +111,7 @@ def test_traces_are_an_endpoint_or_one_with_a_share(file: Path, said: str, endpo
         ("http://127.0.0.1", "127.0.0.1", 16, "expected a URL"),
         ("task: chat", "task: chatt", 13, "models.chat.task"),
         ("onnx: large.onnx,", "onnx: large.onnx, noop: true,", 9, "exactly one of onnx, upstream and noop"),
+        ("onnx: large.onnx,", "onnx: large.onnx, usd_per_gb_egress: 0.09,", 9, "egress of an upstream alone"),
         ("name: support", "name: support\nlisten: {host: 0.0.0.0}", 2, "no keys are asked for"),
         ("name: support", "name: support\nlisten: {certificate: a.pem}", 2, "certificate and certificate_key together"),
         ("ttl: 1 min", "ttl: 1 min, semantic: {threshold: 0.9, model: chat}", 23, "unknown embedding model 'chat'"),

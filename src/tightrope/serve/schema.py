@@ -100,9 +100,9 @@ class Variant(Strict):
     concurrency: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         0, description="Of an upstream: requests on one replica at a time."
     )
-    usd_per_million_input_tokens: NotNegative = 0.0
+    usd_per_million_input_tokens: NotNegative = Field(0.0, description="Of an upstream: what a provider asks.")
     usd_per_million_output_tokens: NotNegative = 0.0
-    usd_per_gb_egress: NotNegative = 0.0
+    usd_per_gb_egress: NotNegative = Field(0.0, description="Of an upstream: what its answers' bytes cost.")
 
     @model_validator(mode="after")
     def one_engine(self) -> Self:
@@ -112,6 +112,10 @@ class Variant(Strict):
             raise ValueError(msg)
         if self.machine is not None and self.upstream is None:
             msg = "expected machine at the top of the file: what runs in this process runs on this machine"
+            raise ValueError(msg)
+        by_use = self.usd_per_million_input_tokens or self.usd_per_million_output_tokens or self.usd_per_gb_egress
+        if by_use and self.upstream is None:
+            msg = "expected prices of tokens and egress of an upstream alone: what runs in this process is charged its machine's time"
             raise ValueError(msg)
         return self
 
