@@ -164,6 +164,34 @@ def test_replicas_come_and_go_with_the_addresses_of_a_name() -> None:
     within(work())
 
 
+def test_a_resolver_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tightrope.serve.upstream.fleet.RESOLVE_S", 0.01)
+
+    async def work() -> None:
+        names, answered = Names("127.0.0.1"), asyncio.Event()
+
+        async def resolve(name: str, port: int) -> list[str]:
+            found = await names(name, port)
+            await answered.wait()
+            return found
+
+        server = Server()
+        await server.start()
+        async with bench(urls=(f"http://engines.test:{server.port}",), resolve=resolve, discover=True, discover_s=0.01) as on:
+            task = asyncio.create_task(on.ask())
+            for _ in range(5):
+                await on.pool._fleet._discover()
+            assert len(names.asked) == 1
+            answered.set()
+            await task
+            answered.clear()
+            names.addresses = OSError("no answer")
+            await until(lambda: len(names.asked) > 1)
+        await server.stop()
+
+    within(work())
+
+
 def test_a_pool_starts_from_none() -> None:
     async def work() -> None:
         server = Server()

@@ -59,6 +59,8 @@ class Fleet:
         self._start_s, self._check, self._resolve = start_s, check, resolve or _addresses
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lookups: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
+        """By name and port, those that have not been answered yet."""
         self._picked = 0
 
     async def start(self) -> None:
@@ -75,7 +77,7 @@ class Fleet:
 
     async def stop(self) -> None:
         """Watch no more and close every connection."""
-        tasks = [*self._tasks, *self._watches.values()]
+        tasks = [*self._tasks, *self._watches.values(), *self._lookups.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -287,8 +289,7 @@ class Fleet:
             parts = urlsplit(base)
             port = parts.port or (443 if parts.scheme == "https" else 80)
             try:
-                async with asyncio.timeout(RESOLVE_S):
-                    addresses = (await self._resolve(parts.hostname or "", port))[:MOST_ADDRESSES]
+                addresses = (await self._lookup(parts.hostname or "", port))[:MOST_ADDRESSES]
             except (OSError, ValueError) as error:
                 log.warning("pool %s: the addresses of %s can not be had, the last ones are used: %r", self.name, base, error)
                 found |= {
@@ -298,6 +299,20 @@ class Fleet:
             hosts = [f"[{address}]" if ":" in address else address for address in addresses]
             found |= {f"{parts.scheme}://{host}:{port}{parts.path}": parts.netloc for host in hosts}
         self._take_over(found)
+
+    async def _lookup(self, name: str, port: int) -> list[str]:
+        """Return a name's addresses; raise ``OSError`` where they do not come in time, and wait on for the same answer the next time.
+
+        Each lookup holds a thread for as long as the system's resolver takes, which gives up late.
+        """
+        lookup = self._lookups.get((name, port))
+        if lookup is None:
+            lookup = self._lookups[name, port] = asyncio.ensure_future(self._resolve(name, port))
+        if not (await asyncio.wait({lookup}, timeout=RESOLVE_S))[0]:
+            msg = f"no answer within {RESOLVE_S:g} s"
+            raise TimeoutError(msg)
+        self._lookups.pop((name, port), None)
+        return lookup.result()
 
     def _take_over(self, found: dict[str, str]) -> None:
         """Add and take leave of replicas so that they are these: base URL → name."""
