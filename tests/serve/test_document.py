@@ -202,3 +202,15 @@ def test_a_provider_is_paid_by_the_token(tmp_path: Path, rates: str, usd_per_hou
         f"name: x\nmodels: {{a: {{task: chat, variants: {{only: {{{rates}upstream: {upstream}}}}}}}}}\n", encoding="utf-8"
     )
     assert load_settings(path, price).pools[0].usd_per_hour == usd_per_hour
+
+
+def test_a_wrong_promise_is_told_once(file: Path) -> None:
+    file.write_text(TEXT.replace("[latency p95 <= 100 ms, latency p99 <= 1 s]", "latency p95 <= 100"), encoding="utf-8")
+    with pytest.raises(InputError, match="expected a number with one of the units") as error:
+        load_settings(file, price)
+    assert "also" not in str(error.value)
+
+
+def test_where_there_is_no_file_the_page_with_a_first_one_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"docs/how-to/serve-models\.md has a first one"):
+        load_settings(tmp_path / "none.yaml", price)

@@ -42,10 +42,13 @@ class Document:
         return Where(self.path, self.lines.get(location))
 
 
-def read_document(path: Path) -> Document:
-    """Return a YAML file's content; raise ``InputError`` with its line for everything that is not one plain document."""
+def read_document(path: Path, first: str = "`tightrope init` writes a first workload") -> Document:
+    """Return a YAML file's content; raise ``InputError`` with its line for everything that is not one plain document.
+
+    ``first`` says where to get such a file from.
+    """
     document = Document(path)
-    text = _read_text(path)
+    text = _read_text(path, first)
     try:
         builder = _Builder(document, iter(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))))
         document.value = builder.document()
@@ -59,7 +62,7 @@ def read_document(path: Path) -> Document:
     return document
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, first: str) -> str:
     """Return the file as text, refused by its size before it is read."""
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -71,9 +74,7 @@ def _read_text(path: Path) -> str:
         raise InputError(what, resolve="save the file as UTF-8 text", where=Where(path)) from error
     except (OSError, ValueError) as error:
         what = f"the file can not be read: {getattr(error, 'strerror', None) or error}"
-        raise InputError(
-            what, resolve="correct the path; `tightrope init` writes a first workload", where=Where(str(path))
-        ) from error
+        raise InputError(what, resolve=f"correct the path; {first}", where=Where(str(path))) from error
 
 
 def check_name(name: str, kind: str, known: Iterable[str], where: Where) -> None:

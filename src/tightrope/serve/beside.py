@@ -13,6 +13,7 @@ from tightrope.serve import schema
 from tightrope.serve.settings import CacheSettings, Limits, Listen, SemanticCache, Settings, TenantLimits
 
 REFERENCE = "docs/reference/serve.schema.json"
+FIRST = "docs/how-to/serve-models.md has a first one"
 ENGINES = ("limits", "traces", "log", "notices", "leaves", "cores")
 """What concerns an engine of a pool, which answers gateways alone."""
 
@@ -23,7 +24,7 @@ def load_beside(path: Path, settings: Settings, *, keys: Path | None = None, led
     What it leaves out stays as the plan has it. Of an engine only ``ENGINES`` are taken. Paths in the file are meant from where it lies;
     ``keys`` and ``ledger`` are what the command line puts before the file's: what belongs together is checked of what holds.
     """
-    document = read_document(path)
+    document = read_document(path, FIRST)
     for name in schema.ServeFile.model_fields.keys() - schema.Gateway.model_fields.keys():
         if isinstance(document.value, dict) and name in document.value:
             msg = f"{name}: is said by the plan, beside which this file is read"

@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import ServedClass
-from tightrope.base.records import Deferral, Slo
+from tightrope.base.records import Deferral
 from tightrope.demand.document import Document, check_name, read_document
 from tightrope.demand.strict import validated
 from tightrope.serve import schema
-from tightrope.serve.beside import REFERENCE, Beside, file_of
+from tightrope.serve.beside import FIRST, REFERENCE, Beside, file_of
 from tightrope.serve.settings import LocalModel, ServedCascade, ServedModel, ServedPool, Settings, Upstream
 
 USUAL_CLASS = "requests"
@@ -29,7 +29,7 @@ def load_settings(
     Paths in the file are meant from where the file lies. ``host``, ``keys`` and ``ledger`` are what the command line puts before the
     file's: what belongs together is checked of what holds.
     """
-    document = read_document(path)
+    document = read_document(path, FIRST)
     stated = validated(schema.ServeFile, document, REFERENCE)
     reader = _Reader(document, stated, path.parent, find_price)
     settings = Settings(stated.name, reader.pools(), reader.models(), reader.classes())
@@ -200,12 +200,11 @@ class _Reader:
 
 def _class(name: str, stated: schema.TrafficClass) -> ServedClass:
     """Return one traffic class; a partial batch goes so that its first request keeps its promise."""
-    slos: tuple[Slo, ...] = tuple(stated.slo) if isinstance(stated.slo, list) else (stated.slo,)
-    limits = [slo.limit_s for slo in slos if slo.metric in {"latency", "ttft"}]
+    limits = [slo.limit_s for slo in stated.slo if slo.metric in {"latency", "ttft"}]
     deferral = None if stated.within is None else Deferral(0.0, stated.within / 3600.0)
     return ServedClass(
         name,
-        slos,
+        tuple(stated.slo),
         0.0,
         deferral=deferral,
         priority=stated.priority,

@@ -148,10 +148,17 @@ class Model(Strict):
     cache: bool = Field(True, description="Whether its answers are kept, where there is a cache.")
 
 
+def _as_list(stated: object) -> object:
+    """Return several of what is stated, where it is one."""
+    return [stated] if isinstance(stated, str) else stated
+
+
 class TrafficClass(Strict):
     """What is promised to a kind of request, and how it is treated."""
 
-    slo: Promise | list[Promise] = Field(default_factory=list, description="Such as latency p95 <= 100 ms.")
+    slo: Annotated[list[Promise], BeforeValidator(_as_list, json_schema_input_type=Promise | list[Promise])] = Field(
+        default_factory=list, description="Such as latency p95 <= 100 ms."
+    )
     priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(0, description="Larger goes first in every queue.")
     within: Annotated[Seconds, Field(le=86_400)] | None = Field(
         None, description="Given for work that can wait: when it is to be done by, from when it came; a day at most."
