@@ -297,3 +297,17 @@ def test_a_plan_that_is_not_proven_is_written_and_said(run: Run, folder: Path) -
     (folder / "rates.csv").write_text("t_s,rate_per_s\n" + rows, encoding="utf-8")
     check(run(), 4, "error: the plan is not proven: not proven: web latency p95 ≤ 900 ms")
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["plan.json", "report.html"]
+
+
+def test_an_interrupt_that_a_library_passes_on_as_an_error_of_its_own_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        msg = "Error building `literal` serializer:\n  KeyboardInterrupt: "
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == ""

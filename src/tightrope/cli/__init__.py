@@ -21,6 +21,8 @@ from tightrope.cli.serve import serve
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 DEBUG = {"on": False}
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the signal's number."""
 
 
 @app.callback()
@@ -53,5 +55,7 @@ def main() -> None:
         if DEBUG["on"]:
             raise
         what = f"{type(error).__name__}: {error}"
+        if KeyboardInterrupt.__name__ in what:  # as pydantic's core passes Ctrl-C on, while a module of ours is loaded
+            sys.exit(INTERRUPTED)
         typer.echo(f"error: this is a defect of Tightrope: {what}\nResolve: report it with what --debug shows", err=True)
         sys.exit(1)
