@@ -64,7 +64,8 @@ async def _serve(process: Process, server: "_Server", started: Callable[[Process
     grpc = await _grpc(process)
     heeding = asyncio.create_task(_heed(process)) if settings.notices else None
     process.gateway.started = True
-    log.info("serving %s on %s", settings.workload, _addresses(server))
+    if process.drain.ready:
+        log.info("serving %s on %s", settings.workload, _addresses(server))
     if started is not None:
         started(process)
     await process.drain.left()
