@@ -37,6 +37,8 @@ class Idle(StrEnum):
     spread = "spread"
 
 
+LEAST_NUSD = 100_000
+"""What is shown as an amount: a hundredth of a cent."""
 LEDGER = Annotated[Path, typer.Option("--ledger", metavar="FOLDER", help="The folder that serve.yaml names under `ledger:`.")]
 FROM = Annotated[str, typer.Option("--from", metavar="TIME", help="Such as 2026-10-31 or 2026-10-31T14:00, UTC; the beginning.")]
 TO = Annotated[str, typer.Option("--to", metavar="TIME", help="Up to then; the end where left out.")]
@@ -73,11 +75,13 @@ def total_command(
 def export_command(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
     form: Annotated[
-        Form,
+        Form | None,
         typer.Option(
-            "--format", help="A row for each request, or for an hour of those alike with the columns of FOCUS 1.2 (CSV)."
+            "--format",
+            help="A row for each request, or for an hour of those alike with the columns of FOCUS 1.2 (CSV). "
+            "Left out, csv where OUT ends so, else parquet.",
         ),
-    ] = Form.parquet,
+    ] = None,
     ledger: LEDGER = Path("ledger"),
     since: FROM = "",
     until: TO = "",
@@ -86,6 +90,7 @@ def export_command(
     from tightrope.serve.ledger.export import export  # noqa: PLC0415
     from tightrope.serve.ledger.read import Reader  # noqa: PLC0415
 
+    form = form or (Form.csv if out.suffix == ".csv" else Form.parquet)
     with Reader(ledger) as reader:
         rows = export(reader, form.value, out, *_window(reader, since, until))
     typer.echo(f"wrote  {out}: {rows:,} charges")
@@ -115,10 +120,13 @@ def check_command(ledger: LEDGER = Path("ledger")) -> None:
 
 def _window(reader: "Reader", since: str, until: str) -> tuple[int, int]:
     """Return two instants in nanoseconds UTC; all of the ledger where they are left out."""
+    from tightrope.serve.ledger.journal import utc  # noqa: PLC0415
+
     begins = _instant("--from", since) if since else reader.begins_ns
     ends = _instant("--to", until) if until else reader.ends_ns
     if ends <= begins:
-        what = f"--to {until or 'the end'} is not after --from {since or 'the beginning'}"
+        to = f"--to {until}" if until else f"the ledger's end, {utc(ends)},"
+        what = f"{to} is not after {f'--from {since}' if since else f'its beginning, {utc(begins)}'}"
         raise InputError(what, resolve="correct --from or --to")
     return begins, ends
 
@@ -233,11 +241,13 @@ def _column(head: str, cells: "Iterable[str]", rank: int = 0) -> "Column":
 
 
 def _money(nusd: int | None) -> str:
-    """Return an amount to the hundredth of a cent.
+    """Return an amount to the hundredth of a cent; of a smaller one, that it is not nothing.
 
-    >>> _money(-58), _money(-2_000_000), _money(None)
-    ('$0.0000', '−$0.0020', 'unknown')
+    >>> _money(0), _money(163), _money(-58), _money(-2_000_000), _money(None)
+    ('$0.0000', '<$0.0001', '$0.0000', '−$0.0020', 'unknown')
     """
     from tightrope.render.words import UNKNOWN, usd  # noqa: PLC0415
 
+    if nusd is not None and 0 < nusd < LEAST_NUSD:
+        return "<$0.0001"
     return UNKNOWN if nusd is None else usd(nusd / 1e9, 4)

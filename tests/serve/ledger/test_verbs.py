@@ -107,7 +107,9 @@ def test_the_sums_as_people_read_them(folder: Path) -> None:
     [
         (["--by", "tenat"], "unknown column 'tenat'"),
         (["--from", "soon"], "--from is 'soon', expected a time"),
-        (["--from", "2027-01-01"], "--to the end is not after --from 2027-01-01"),
+        (["--from", "2027-01-01"], "the ledger's end, 2026-10-21T15:00:00Z, is not after --from 2027-01-01"),
+        (["--to", "2026-01-01"], "--to 2026-01-01 is not after its beginning, 2026-10-21T12:00:00Z"),
+        (["--from", "2026-10-22", "--to", "2026-10-21"], "--to 2026-10-21 is not after --from 2026-10-22"),
     ],
 )
 def test_a_mistake_is_named(folder: Path, arguments: list[str], message: str) -> None:
@@ -132,6 +134,13 @@ def test_the_exported_charges_add_up_to_the_total(folder: Path, tmp_path: Path) 
         by_kind = table.aggregate("kind, sum(usd)::DOUBLE, count(*)").order("kind").fetchall()
         assert by_kind == [("idle", 0.7, 2), ("request", 0.5, 3), ("unmetered", 0.6, 1)]
     assert sorted(path.name for path in tmp_path.glob("charges*")) == ["charges.csv", "charges.parquet"]
+
+
+def test_an_export_is_what_its_name_says_where_nothing_else_is_said(folder: Path, tmp_path: Path) -> None:
+    run("export", "--ledger", folder, tmp_path / "charges.csv")
+    assert len(list(csv.DictReader((tmp_path / "charges.csv").read_text().splitlines()))) == 6
+    run("export", "--ledger", folder, tmp_path / "charges.out")
+    assert (tmp_path / "charges.out").read_bytes().startswith(b"PAR1")
 
 
 def test_focus_states_every_cost_and_nothing_that_is_empty(folder: Path, tmp_path: Path) -> None:
