@@ -159,8 +159,8 @@ def test_node_pools_are_the_plans_pools(made: Callable[[str, str], Made]) -> Non
         assert (node["vm_size"], node["min_count"], node["max_count"]) == (
             part.pool.machine,
             min(part.week),
-            part.pool.max_replicas,
-        )
+            part.pool.max_replicas + 1,
+        ), "one more, for a rolling update"
         assert node["node_labels"]["tightrope.dev/pool"] == node_label(plan, part.key)
         assert f"tightrope.dev/pool={node_label(plan, part.key)}:NoSchedule" in node["node_taints"]
         assert (node["priority"], node["eviction_policy"]) == (("Spot", "Delete") if part.spot else ("Regular", None))

@@ -43,6 +43,7 @@ MACHINES = """- An apply gives a group the floor that the calendar has by then, 
 - With `run_on = "kubernetes"` the calendar raises the least nodes, and only Kubernetes' Cluster Autoscaler adds more and takes away those
   that are empty: install it, or nodes stay that the plan does not pay for. Pods are the target `kubernetes`. A new cluster has
   machines of its own (`system_nodes`) that the plan does not pay for; name a cluster that is there in `cluster_names` to spare them.
+  A node group takes one node more than the plan's most, for the pod that a rolling update adds, and for no load: pods keep to the most.
 - A machine that goes drains for `drain_seconds` and is paid for meanwhile; so is the one that takes a spot machine's place before that
   goes, for which Amazon may exceed a group's most by a tenth. Spot notices are told of by region, with the machine's id."""
 ALWAYS_SO = """- On the day of `expires_on` calendars end, and one last scheduled action takes every group and service to zero: nothing

@@ -168,7 +168,7 @@ resource "aws_eks_node_group" "pool" {
   scaling_config {
     min_size     = local.floors[each.key]
     desired_size = local.floors[each.key]
-    max_size     = each.value.most # Amazon takes no 0 here
+    max_size     = each.value.most + 1 # one for the pod that a rolling update adds; load asks for none, as pods keep to the most
   }
 
   update_config {
@@ -256,7 +256,7 @@ resource "aws_autoscaling_schedule" "node" {
   recurrence             = each.value.cron
   time_zone              = "Etc/UTC"
   min_size               = each.value.machines
-  max_size               = var.machines[each.value.pool].most
+  max_size               = var.machines[each.value.pool].most + 1
   desired_capacity       = -1
   end_time               = local.expiry
 

@@ -147,7 +147,7 @@ resource "azurerm_kubernetes_cluster_node_pool" "pool" {
   vm_size                 = each.value.machine
   auto_scaling_enabled    = true
   min_count               = each.value.minimum
-  max_count               = each.value.maximum
+  max_count               = each.value.maximum + 1 # one for the pod that a rolling update adds; load asks for none, as pods keep to the most
   zones                   = each.value.zones == 0 ? null : [for zone in range(min(each.value.zones, 3)) : tostring(zone + 1)]
   vnet_subnet_id          = var.subnet_ids[each.value.region]
   os_disk_type            = "Managed"

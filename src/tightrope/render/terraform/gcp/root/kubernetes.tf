@@ -1,5 +1,5 @@
 # Pools of machines as GKE node pools, where run_on is "kubernetes": each has the label and the taint tightrope.dev/pool, which the pods of
-# the Kubernetes target select and tolerate. The week's schedule is theirs: nodes follow the pods, within the plan's least and most.
+# the Kubernetes target select and tolerate. The week's schedule is theirs: nodes follow the pods, from the plan's least on.
 
 resource "google_service_account" "node" {
   count = length(local.cluster_regions) > 0 ? 1 : 0
@@ -117,7 +117,7 @@ resource "google_container_node_pool" "pool" {
 
   autoscaling {
     total_min_node_count = each.value.min
-    total_max_node_count = each.value.max
+    total_max_node_count = each.value.max + 1 # one for the pod that a rolling update adds; load asks for none, as pods keep to the most
     location_policy      = each.value.spot ? "ANY" : "BALANCED"
   }
 

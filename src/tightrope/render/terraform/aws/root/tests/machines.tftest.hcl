@@ -90,8 +90,8 @@ run "kubernetes" {
   }
 
   assert {
-    condition     = alltrue([for key, pool in var.machines : aws_eks_node_group.pool[key].scaling_config[0].max_size == pool.most && aws_eks_node_group.pool[key].scaling_config[0].min_size >= pool.least && aws_eks_node_group.pool[key].scaling_config[0].min_size <= pool.most])
-    error_message = "A node group is not bounded as the plan bounds its pool."
+    condition     = alltrue([for key, pool in var.machines : aws_eks_node_group.pool[key].scaling_config[0].max_size == pool.most + 1 && aws_eks_node_group.pool[key].scaling_config[0].min_size >= pool.least && aws_eks_node_group.pool[key].scaling_config[0].min_size <= pool.most])
+    error_message = "A node group is not bounded as the plan bounds its pool, and one node for an update."
   }
 
   assert {
