@@ -41,6 +41,7 @@ LEAST_NUSD = 100_000
 """What is shown as an amount: a hundredth of a cent."""
 LEDGER = Annotated[Path, typer.Option("--ledger", metavar="FOLDER", help="The folder that serve.yaml names under `ledger:`.")]
 FROM = Annotated[str, typer.Option("--from", metavar="TIME", help="Such as 2026-10-31 or 2026-10-31T14:00, UTC; the beginning.")]
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 TO = Annotated[str, typer.Option("--to", metavar="TIME", help="Up to then; the end where left out.")]
 
 
@@ -51,7 +52,7 @@ def total_command(
     until: TO = "",
     by: Annotated[str, typer.Option(metavar="NAME,...", help="tenant, model, variant, class, pool, tag, hour.")] = "",
     idle: Annotated[Idle, typer.Option(help="Show idle time apart, or add it to the requests by what they used.")] = Idle.apart,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JSON = False,
 ) -> None:
     """Sum what was spent; it adds up to the price of the machines, and what providers asked."""
     from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
@@ -85,6 +86,7 @@ def export_command(
     ledger: LEDGER = Path("ledger"),
     since: FROM = "",
     until: TO = "",
+    as_json: JSON = False,
 ) -> None:
     """Write every charge as a row of a file: requests, and what machines cost beside them by the hour."""
     from tightrope.serve.ledger.export import export  # noqa: PLC0415
@@ -93,11 +95,12 @@ def export_command(
     form = form or (Form.csv if out.suffix == ".csv" else Form.parquet)
     with Reader(ledger) as reader:
         rows = export(reader, form.value, out, *_window(reader, since, until))
-    typer.echo(f"wrote  {out}: {rows:,} charges")
+    said = f"wrote  {out}: {rows:,} charges"
+    typer.echo(json.dumps({"wrote": str(out), "format": form.value, "charges": rows}) if as_json else said)
 
 
 @app.command("check")
-def check_command(ledger: LEDGER = Path("ledger")) -> None:
+def check_command(ledger: LEDGER = Path("ledger"), as_json: JSON = False) -> None:
     """Check that no line lacks, and that machines are paid at their price for all of the time; exit code 2 where not."""
     from tightrope.render.words import clean  # noqa: PLC0415
     from tightrope.serve.ledger.check import check  # noqa: PLC0415
@@ -107,15 +110,18 @@ def check_command(ledger: LEDGER = Path("ledger")) -> None:
         found = check(reader)
         lines = reader.rows("SELECT count(*) FROM lines")[0][0]
     faults = [finding.what for finding in found if finding.fault]
-    for finding in found:
-        if not finding.fault:
-            typer.echo(f"note  {clean(finding.what)}")
+    notes = [finding.what for finding in found if not finding.fault]
+    if as_json:
+        typer.echo(json.dumps({"lines": lines, "faults": faults, "notes": notes}))
+    for note in () if as_json else notes:
+        typer.echo(f"note  {clean(note)}")
     if faults:
         what = f"faults in {lines:,} lines: {len(faults)}\n  " + "\n  ".join(clean(fault) for fault in faults[:20])
         raise InputError(
             what, resolve="restore the files that lack from a backup; sums of these times are not the bill", where=Where(ledger)
         )
-    typer.echo(f"ok    {lines:,} lines: none lacks, and machines are paid at their price for all of the time")
+    if not as_json:
+        typer.echo(f"ok    {lines:,} lines: none lacks, and machines are paid at their price for all of the time")
 
 
 def _window(reader: "Reader", since: str, until: str) -> tuple[int, int]:

@@ -139,7 +139,9 @@ def test_the_exported_charges_add_up_to_the_total(folder: Path, tmp_path: Path) 
 def test_an_export_is_what_its_name_says_where_nothing_else_is_said(folder: Path, tmp_path: Path) -> None:
     run("export", "--ledger", folder, tmp_path / "charges.csv")
     assert len(list(csv.DictReader((tmp_path / "charges.csv").read_text().splitlines()))) == 6
-    run("export", "--ledger", folder, tmp_path / "charges.out")
+    out = tmp_path / "charges.out"
+    said = json.loads(run("export", "--ledger", folder, out, "--json"))
+    assert said == {"wrote": str(out), "format": "parquet", "charges": 6}
     assert (tmp_path / "charges.out").read_bytes().startswith(b"PAR1")
 
 
@@ -189,6 +191,15 @@ def test_an_export_that_can_not_be_written_leaves_nothing(folder: Path, tmp_path
 
 def test_a_whole_ledger_is_ok(folder: Path) -> None:
     assert run("check", "--ledger", folder).startswith("ok ")
+    found = json.loads(run("check", "--ledger", folder, "--json"))
+    assert (found["lines"] > 0, found["faults"]) == (True, [])
+
+
+def test_a_fault_is_said_to_programs_too(folder: Path) -> None:
+    said = faults(folder, lambda lines: [line for line in lines if line["seq"] != 2])
+    done = CliRunner().invoke(app, ["ledger", "check", "--ledger", str(folder), "--json"])
+    assert isinstance(done.exception, InputError)
+    assert json.loads(done.stdout)["faults"] == said
 
 
 def faults(folder: Path, edit: Any) -> list[str]:
