@@ -35,6 +35,8 @@ def test_only_what_is_unsure_goes_on(make_call: Callable[..., Call]) -> None:
     assert large.asked[0].inputs == ("hard 1", "hard 2")
     assert reply.nusd == 4 * 10 + 2 * 100
     assert reply.escalated_from is not None
+    tokens = reply.prompt_tokens, reply.input_tokens, reply.escalated_from.input_tokens
+    assert tokens == (4, 2, 4)  # of each model those that it read
     assert (cascade.judged, cascade.went_on) == (4, 2)
 
 

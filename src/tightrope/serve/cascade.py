@@ -72,7 +72,7 @@ async def answer(cascade: Cascade, call: Call, small: Answer, large: Answer) -> 
         for place, scores in zip(unsure, then.outputs, strict=True):
             merged[place] = scores
     then.outputs = tuple(merged)
-    then.input_tokens += first.input_tokens
+    then.asked_tokens, then.item_tokens = first.prompt_tokens, first.item_tokens
     then.wait_s = max(then.wait_s, first.wait_s)
     return then
 

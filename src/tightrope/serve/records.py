@@ -121,6 +121,8 @@ class Reply:
     raw: Raw | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+    asked_tokens: int | None = None
+    """Of all that was asked, where those are not ``input_tokens``: some of it was kept, or read by a small model first."""
     item_tokens: tuple[int, ...] = ()
     """Of the input's tokens, those of each text; empty where only their sum is known."""
     tokens_estimated: bool = False
@@ -150,6 +152,11 @@ class Reply:
     """The answer depends on what was in its batch: it is neither kept nor judged by its confidence."""
     escalated_from: "Reply | None" = None
     """In a cascade, the small model's answer, which was not sure enough; its cost counts too."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of all that was asked."""
+        return self.input_tokens if self.asked_tokens is None else self.asked_tokens
 
     @property
     def nusd(self) -> int | None:

@@ -262,7 +262,7 @@ def test_only_texts_that_are_not_kept_are_asked_for_and_the_order_stays(desk: "D
         assert isinstance(reply.outputs, tuple)
         texts = ("c", "b", "d d d", "a a", "c")
         assert [row.tolist() for row in reply.outputs] == [vector_of(text).tolist() for text in texts]
-        assert reply.input_tokens == sum(map(tokens_of, texts))
+        assert (reply.prompt_tokens, reply.input_tokens) == (sum(map(tokens_of, texts)), 8)  # c and d alone were read
         assert (reply.cached, reply.tokens_estimated, reply.compute_nusd) == ("", False, 700)
         # a and b: 700 split by 4 and 3 tokens; c once more: 700 split by 3 and 5 tokens
         assert reply.saved_nusd == 700 + 262
@@ -313,7 +313,7 @@ def test_the_same_texts_at_once_are_answered_once(desk: "Desk") -> None:
         assert desk.texts_asked() == [("known",), ("x",)]
         assert [reply.cached for reply in replies] == ["", "shared", "shared", "shared"]
         assert [len(reply.outputs) for reply in replies] == [2, 2, 1, 2]
-        assert [reply.input_tokens for reply in replies] == [6, 6, 3, 6]
+        assert [reply.prompt_tokens for reply in replies] == [6, 6, 3, 6]
         assert replies[1].saved_nusd == 1400
 
     run(body)

@@ -267,7 +267,7 @@ def _completed(reply: Reply, keys: list[bytes], made: dict[bytes, Kept], kept: d
     return replace(
         reply,
         outputs=tuple(row for part in parts for row in part.rows),
-        input_tokens=sum(part.input_tokens for part in parts),
+        asked_tokens=sum(part.input_tokens for part in parts),
         tokens_estimated=any(part.tokens_estimated for part in parts),
         egress_nusd=reply.egress_nusd + sum(part.egress_nusd for part in again),
         saved_nusd=add(*(part.spared_nusd for part in again)),

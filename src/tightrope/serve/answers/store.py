@@ -49,7 +49,7 @@ class Kept(Struct, gc=False, eq=False):
             reply.labels,
             reply.raw,
             False,
-            reply.input_tokens,
+            reply.prompt_tokens,
             reply.output_tokens,
             reply.tokens_estimated,
             None if nusd is None else nusd - reply.egress_nusd,
@@ -106,8 +106,8 @@ def parts_of(reply: Reply, sizes: list[int]) -> Iterator[Kept]:
     Where it is not known how many tokens each text has, they are split by length, and said to be estimated; costs are split by tokens.
     """
     whole = Kept.of(reply)
-    known = len(reply.item_tokens) == len(sizes) and sum(reply.item_tokens) == reply.input_tokens
-    tokens = list(reply.item_tokens) if known else split(reply.input_tokens, sizes)
+    known = len(reply.item_tokens) == len(sizes) and sum(reply.item_tokens) == whole.input_tokens
+    tokens = list(reply.item_tokens) if known else split(whole.input_tokens, sizes)
     spared = [None] * len(sizes) if whole.spared_nusd is None else split(whole.spared_nusd, tokens)
     egress = split(whole.egress_nusd, [1] * len(sizes))
     estimated = reply.tokens_estimated or not (known or len(sizes) == 1)

@@ -238,7 +238,7 @@ def _write_embeddings(call: Call, form: Callable[[NDArray[Any]], bytes], reply: 
         data = b",".join(
             b'{"object":"embedding","index":%d,"embedding":%b}' % (index, form(vector)) for index, vector in enumerate(vectors)
         )
-    tokens = reply.input_tokens
+    tokens = reply.prompt_tokens
     tail = b'],"model":%b,"usage":{"prompt_tokens":%d,"total_tokens":%d}}' % (encode(call.model), tokens, tokens)
     return Written(b'{"object":"list","data":[' + data + tail)
 
@@ -279,7 +279,7 @@ def _write_classes(call: Call, reply: Reply) -> Written:
         data.append(
             {"index": index, "label": labels[values.index(max(values))], "scores": dict(zip(labels, values, strict=True))}
         )
-    usage = {"prompt_tokens": reply.input_tokens, "total_tokens": reply.input_tokens}
+    usage = {"prompt_tokens": reply.prompt_tokens, "total_tokens": reply.prompt_tokens}
     return Written(encode({"object": "list", "data": data, "model": call.model, "usage": usage}))
 
 
