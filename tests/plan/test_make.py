@@ -15,6 +15,7 @@ from tightrope.plan.bill import total_usd
 from tightrope.plan.billed import replay_usd
 from tightrope.plan.fleet import open_pools
 from tightrope.plan.make import make_plan
+from tightrope.plan.network import requests_per_month
 from tightrope.plan.prove import Proof
 from tightrope.plan.ran import scheduled_hours
 from tightrope.render.plan_json import RENDERER
@@ -46,6 +47,16 @@ def test_figures_agree_with_one_another(plan: Plan) -> None:
     assert 0.0 < plan.lower_bound_monthly_usd <= plan.monthly_cost_usd < plan.today_monthly_cost_usd
     assert plan.gap_fraction == pytest.approx(1.0 - plan.lower_bound_monthly_usd / plan.monthly_cost_usd)
     assert plan.status == ("proven" if all(item.verdict == "proven" for item in plan.evidence) else "not proven")
+
+
+def test_what_egress_costs_a_gb_is_what_the_bill_has(workload: Workload, plan: Plan) -> None:
+    requests = requests_per_month(workload)
+    (usd_per_gb,) = plan.egress_usd_per_gb.values()
+    assert usd_per_gb > 0.0
+    for item in plan.classes:
+        if item.egress_bytes_per_request:
+            billed = sum(line.usd for line in plan.cost_lines if (line.driver, line.offer) == ("egress", item.name))
+            assert usd_per_gb * requests[item.name] * item.egress_bytes_per_request / 1e9 == pytest.approx(billed, rel=1e-6)
 
 
 def test_pools_have_a_weeks_schedule_within_their_replicas(plan: Plan) -> None:

@@ -294,11 +294,14 @@ def test_answers_leave_by_the_cheaper_way(surrounding: Callable[..., Around], se
     made = replace(surrounding(sent, cdn=True), requests={"web": requests})
     lines = made.moved_lines({"web": {EAST: requests}})
     assert {(line.driver, line.offer): line.usd for line in lines} == {("egress", "web"): pytest.approx(usd)}
+    assert (made.egress_usd_per_gb(EAST) or 0.0) * made.sent_gb == pytest.approx(usd)
     straight = replace(surrounding(sent), requests={"web": requests})
     assert usd <= total_usd(straight.moved_lines({"web": {EAST: requests}})) + 1e-9
     # not asked for, without a price, or with nothing sent: straight
     assert straight.way_out(EAST) == made.way_out(WEST) == "internet-egress"
     assert surrounding(0.0, cdn=True).way_out(EAST) == "internet-egress"
+    assert surrounding(0.0, cdn=True).egress_usd_per_gb(EAST) is None
+    assert made.egress_usd_per_gb(Place("aws", "us-west-9")) is None
 
 
 def test_only_who_asks_for_the_edge_rests_on_its_prices() -> None:

@@ -124,6 +124,22 @@ def test_what_is_paid_by_use_has_no_machines(plan: Plan, upstreams: Path) -> Non
     assert pools["int8-c7i-large"].function is None
 
 
+def test_what_leaves_for_the_internet_costs_what_the_plan_says(
+    plan: Plan, upstreams: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = Place.parse(HERE, plan)
+    at_home = tuple(
+        replace(item, egress_bytes_per_request=0.0) if item.name == "draft.us-east-1" else item for item in plan.classes
+    )
+    priced = replace(plan, classes=at_home, egress_usd_per_gb={HERE: 0.08, "azure/eastus": 0.5})
+    for pool in gateway_settings(priced, place, upstreams, rates, function_price).pools:
+        assert (pool.usd_per_gb_egress, pool.stays) == (0.08, {"draft.us-east-1"})
+    assert not caplog.records
+    found = gateway_settings(plan, place, upstreams, rates, function_price)
+    assert {pool.usd_per_gb_egress for pool in found.pools} == {0.0}
+    assert "does not say what answers of triage.us-east-1 cost" in caplog.text
+
+
 def test_a_function_whose_price_is_not_known_is_not_free(plan: Plan, upstreams: Path) -> None:
     found = gateway_settings(plan, Place.parse(HERE, plan), upstreams, rates, lambda *_: None)
     (function,) = (pool for pool in found.pools if pool.name == "int8-lambda-1769mb-serverless")

@@ -394,6 +394,9 @@ class Plan:
     """What stands around the machines; a replay bills it, and what moves, as the plan does."""
     regions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Cloud → the regions allowed, in the order stated: what a service of another seller answers comes in at the first."""
+    egress_usd_per_gb: dict[str, float] = field(default_factory=dict)
+    """Place, such as aws/us-east-1 → what 10⁹ bytes of answers cost on their way to the internet from there, at the month's mean; places
+    whose price is not known are left out, all where no class sends any."""
     first_day: str = ""
     """The day that block 0 begins, such as 2026-10-31, by UTC; empty where the traffic is not of the calendar."""
     schema_version: int = 3

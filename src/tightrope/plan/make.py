@@ -28,7 +28,7 @@ from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
 from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
 from tightrope.plan.ground import lay_ground, whole_problem
 from tightrope.plan.moved import Answering, around_as_ran_usd
-from tightrope.plan.network import Place, items_of, tiers_of
+from tightrope.plan.network import Place, around, items_of, tiers_of
 from tightrope.plan.placed import place_of, plan_around, variants_where, with_and_without_machines
 from tightrope.plan.problem import Infeasible, PoolOption, Problem
 from tightrope.plan.prove import Bench, Proof, prove
@@ -158,8 +158,16 @@ def make_plan(
         infrastructure=workload.infrastructure,
         regions=workload.where.regions,
         prices_as_of=book.as_of.isoformat() if book.as_of else "",
+        egress_usd_per_gb=_egress_usd_per_gb(workload, {place_of(problem, pool.index) for pool in pools}, book),
         first_day=_first_day(stated),
     )
+
+
+def _egress_usd_per_gb(workload: Workload, places: set[Place], book: PriceBook) -> dict[str, float]:
+    """Return place → what a GB of answers costs that leaves for the internet there, where that is known."""
+    moving = around(workload, book)
+    found = {f"{place.cloud}/{place.region}": moving.egress_usd_per_gb(place) for place in sorted(places)}
+    return {name: usd for name, usd in found.items() if usd is not None}
 
 
 def _first_day(workload: Workload) -> str:

@@ -192,6 +192,18 @@ class Around:
         edge_usd = sum(self._edge_usd(entry, name) for name in AT_THE_EDGE)
         return "cdn-egress" if edge_usd < straight_usd else "internet-egress"
 
+    def egress_usd_per_gb(self, entry: Place) -> float | None:
+        """Return the mean price of 10⁹ bytes of a month's answers that leave there, US dollars; None where it is not known, or none leave.
+
+        Requests to the caches at the edge, where answers leave by these, are in it.
+        """
+        way = self.way_out(entry)
+        tiers = tiers_of(self.book, entry, way)
+        if not tiers or not self.sent_gb:
+            return None
+        edge_usd = self._edge_usd(entry, "cdn-requests") if way == "cdn-egress" else 0.0
+        return mean_usd_per_gb(tiers, self.sent_gb) + edge_usd / self.sent_gb
+
     @property
     def _sending(self) -> float:
         """Return the requests a month whose answers go to the internet."""

@@ -1,7 +1,8 @@
 """plan.json → ``Settings``: of a gateway before the pools of a place, or of one engine of a pool."""
 
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,6 +25,7 @@ from tightrope.serve.settings import (
 
 REQUESTS: tuple[Task, ...] = ("infer", "embed", "classify")
 """What may be asked of a model that answers requests."""
+log = logging.getLogger(__name__)
 AGAIN = "render the plan again: `tightrope render plan.json --target kubernetes`"
 
 TokenRates: TypeAlias = tuple[float, float]
@@ -66,8 +68,14 @@ def gateway_settings(
     if missing := sorted((routed | waiting) - where.keys()):
         msg = f"the plan sends requests to the pool {missing[0]!r}, which has no entry"
         raise InputError(msg, resolve=AGAIN, where=Where(upstreams))
+    egress, stays = _egress(plan, place, classes)
     served = tuple(
-        _pool(pool, _upstream(pool, where[pool.name], upstreams), find_token_price, find_function_price) for pool in pools
+        replace(
+            _pool(pool, _upstream(pool, where[pool.name], upstreams), find_token_price, find_function_price),
+            usd_per_gb_egress=egress,
+            stays=stays,
+        )
+        for pool in pools
     )
     cache = None if plan.cache is None else CacheSettings(entries=plan.cache.entries, ttl_s=plan.cache.ttl_s)
     return Settings(
@@ -81,6 +89,15 @@ def gateway_settings(
         listen=Listen(host="0.0.0.0"),  # noqa: S104 - a pod is reached at its own address; who may is said by the network policy
         cache=cache,
     )
+
+
+def _egress(plan: Plan, place: Place, classes: Sequence[ServedClass]) -> tuple[float, frozenset[str]]:
+    """Return what a GB of answers costs that leaves for the internet there, US dollars, and the classes whose answers do not."""
+    usd = plan.egress_usd_per_gb.get(f"{place.cloud}/{place.region}")
+    sends = [item.name for item in classes if item.egress_bytes_per_request]
+    if usd is None and sends:
+        log.warning("the plan does not say what answers of %s cost on their way out: plan again; it is not charged", sends[0])
+    return usd or 0.0, frozenset(item.name for item in classes if not item.egress_bytes_per_request)
 
 
 def engine_settings(plan: Plan, name: str, model: Path) -> Settings:

@@ -158,6 +158,8 @@ class ServedPool:
     usd_per_million_input_tokens: float = 0.0
     usd_per_million_output_tokens: float = 0.0
     usd_per_gb_egress: float = 0.0
+    stays: frozenset[str] = frozenset()
+    """Classes whose answers do not leave for the internet: they have no egress."""
     function: FunctionPrice | None = None
     """Where given, the pool is a function: ``usd_per_hour`` is 0."""
     deferrable_limit: int = 0

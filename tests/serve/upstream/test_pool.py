@@ -2,6 +2,7 @@
 
 import gc
 import json
+from dataclasses import replace
 
 import pytest
 from upstream_stand_in import ANSWER, USAGE, Server, bench, call, read, said, says, sse, streams, token, within
@@ -44,6 +45,8 @@ def test_tokens_and_bytes_are_charged_and_machines_by_the_meter() -> None:
             assert reply.raw is not None
             assert reply.egress_nusd == -(-len(reply.raw.body) // 10)
             assert reply.compute_nusd is None  # nobody said what the machine costs
+        async with bench(Server(), pool=replace(TOKENS, stays=frozenset({call().traffic_class}))) as on:
+            assert (await on.ask()).egress_nusd == 0
         async with bench(Server()) as on:
             reply = await on.ask()
             assert on.meter.read(on.meter.clock()).ended_nusd == reply.compute_nusd

@@ -311,7 +311,8 @@ class UpstreamPool:
         reply.compute_nusd, reply.machine_s = self._meter.end(work.use, now_s), work.use.machine_s
         reply.tokens_nusd = price_nusd(reply, pool.usd_per_million_input_tokens, pool.usd_per_million_output_tokens)
         reply.tokens_nusd += self._function_nusd(work, now_s)
-        reply.egress_nusd = ceil(sent_bytes * pool.usd_per_gb_egress * NUSD_PER_GB_BYTE)
+        if work.call.traffic_class not in pool.stays:
+            reply.egress_nusd = ceil(sent_bytes * pool.usd_per_gb_egress * NUSD_PER_GB_BYTE)
         reply.service_s = now_s - work.began_s
         if not self._oip.is_ours:  # else its batches are of several requests, and it shows them itself
             self._metrics.batch(pool.name, 1, reply.service_s)
