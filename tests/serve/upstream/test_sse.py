@@ -49,6 +49,20 @@ def test_an_empty_line_ends_an_event(lines: list[bytes], end: bytes) -> None:
     assert Splitter(1000).feed(event + event) == [event, event]
 
 
+def test_an_event_of_many_parts_is_put_together_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut, times = Splitter._cut, []
+
+    def counted(splitter: Splitter) -> list[bytes]:
+        times.append(splitter._size)
+        return cut(splitter)
+
+    monkeypatch.setattr(Splitter, "_cut", counted)
+    splitter = Splitter(1 << 20)
+    assert not [event for _ in range(1000) for event in splitter.feed(b"data: xxx")]
+    assert splitter.feed(b"\n\n") == [b"data: xxx" * 1000 + b"\n\n"]
+    assert times == [9002]
+
+
 def test_an_event_that_never_ends_is_refused() -> None:
     splitter = Splitter(10)
     splitter.feed(b"data: 123\n\n"[:10])

@@ -25,22 +25,39 @@ class Splitter:
     def __init__(self, most_bytes: int) -> None:
         """Begin with nothing; one event may have so many bytes."""
         self.most_bytes = most_bytes
-        self.rest = b""
+        self._parts: list[bytes] = []
+        """Bytes that came after the last event,"""
+        self._size = 0
+        """how many,"""
+        self._seen = 0
+        """and in how many of them no event ends."""
+
+    @property
+    def rest(self) -> bytes:
         """Bytes that came after the last event."""
-        self._seen = 0  # of them, those in which no event ends
+        return b"".join(self._parts)
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the events that are whole now; raise ``ValueError`` where one is longer than may be."""
-        data = self.rest + chunk if self.rest else chunk
-        events, start, seen = list[bytes](), 0, self._seen
+        may_end = b"\n" in chunk or b"\r" in chunk or (self._parts and self._parts[-1].endswith(b"\r"))
+        if chunk:
+            self._parts.append(chunk)
+        self._size += len(chunk)
+        events = self._cut() if may_end else []
+        self._seen = max(0, self._size - 3)  # an end that is not whole has three bytes at most
+        if self._size > self.most_bytes or any(len(event) > self.most_bytes for event in events):
+            msg = f"an event of more than {self.most_bytes:,} bytes"
+            raise ValueError(msg)
+        return events
+
+    def _cut(self) -> list[bytes]:
+        """Return the events that are whole, and keep the rest."""
+        data, events, start, seen = self.rest, list[bytes](), 0, self._seen
         while (end := _END.search(data, seen)) is not None:
             events.append(data[start : end.end()])
             start = seen = end.end()
-        self.rest = data[start:] if start else data
-        self._seen = max(0, len(self.rest) - 3)  # an end that is not whole has three bytes at most
-        if len(self.rest) > self.most_bytes or any(len(event) > self.most_bytes for event in events):
-            msg = f"an event of more than {self.most_bytes:,} bytes"
-            raise ValueError(msg)
+        rest = data[start:] if start else data
+        self._parts, self._size = [rest], len(rest)
         return events
 
 
