@@ -286,6 +286,15 @@ def test_actions_of_a_group_are_made_one_by_one() -> None:
 
 
 def test_an_update_sets_nothing_back() -> None:
+    template = read(RENDERER.render(HELPDESK)[Path("us-east-1.yaml")])
+    least = {f"Pool{pascal(pool.name)}Nodes": min(pool.schedule) for pool in HELPDESK.pools}
+    for name, group in resources(template, "AWS::EKS::Nodegroup").items():
+        new, made = (name.removesuffix("Nodes") + end for end in ("New", "Made"))
+        sizes = group["ScalingConfig"]
+        assert sizes["DesiredSize"] == {"Fn::If": [new, least[name], {"Ref": "AWS::NoValue"}]}
+        assert sizes["MinSize"] == 0, "EKS refuses a least above the nodes there"
+        assert template["Conditions"][new] == {"Fn::Equals": [{"Ref": made}, "no"]}
+        assert template["Parameters"][made]["Default"] == "no"
     [service] = resources(read(RENDERER.render(FARGATE)[Path("eu-west-1.yaml")]), "AWS::ECS::Service").values()
     assert "DesiredCount" not in service
     [alias] = resources(read(RENDERER.render(HELPDESK)[Path("us-east-1.yaml")]), "AWS::Lambda::Alias").values()

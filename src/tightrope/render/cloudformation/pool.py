@@ -19,6 +19,8 @@ IDS = (
     "wake",
     "held",
     "nodes",
+    "made",
+    "new",
     "rule",
     "errors",
     "task",

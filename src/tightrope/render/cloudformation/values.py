@@ -71,7 +71,8 @@ def spending_values(plan: Plan) -> dict[str, Any]:
 def settings(values: dict[str, Any]) -> dict[str, str]:
     """Return a region's parameters as they are first written: those to fill in, empty, and those that most change."""
     network = {"VpcId": "", "SubnetIds": "", "CertificateArn": "", "AllowedSecurityGroup": "none"} if values["balanced"] else {}
-    cluster = {"ClusterName": "none"} if values["machines"] else {}
+    made = {pool["ids"]["made"]: "no" for pool in values["machines"]}
+    cluster = {"ClusterName": "none", **made} if made else {}
     return {
         "Team": "",
         "Environment": "",
