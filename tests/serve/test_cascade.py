@@ -12,7 +12,7 @@ from tests.serve.conftest import FakePool
 
 from tightrope.serve.cascade import Cascade, answer, as_events, token_probability
 from tightrope.serve.records import Call, Raw, Reply
-from tightrope.serve.refusals import Unavailable, UpstreamFailed
+from tightrope.serve.refusals import Malformed, Unavailable, UpstreamFailed
 from tightrope.serve.settings import ServedCascade, ServedPool
 
 SURE, UNSURE = [0.9, 0.1], [0.55, 0.45]
@@ -129,6 +129,31 @@ def test_a_likely_chat_is_the_small_models_and_says_no_more_than_was_asked(make_
     reply, _ = ask(make_call, Chat("small", said(-0.1)), logprobs=True)
     assert reply.raw is not None
     assert json.loads(reply.raw.body)["choices"][0]["logprobs"]["content"][0]["logprob"] == -0.1
+
+
+def test_fields_that_are_not_read_go_on_as_they_came(make_call: Callable[..., Call]) -> None:
+    """Such as a number that Python does not read, or bytes that are no UTF-8: the server says what it makes of them."""
+    asked: list[bytes] = []
+
+    async def server(call: Call) -> Reply:
+        asked.append(call.body)
+        return Reply("small", "small", raw=Raw(200, "application/json", json.dumps(said(-0.1)).encode()))
+
+    body = b'{"model":"m","messages":[],"stream":true,"seed":' + b"9" * 5000 + b',"user":"\xff"}'
+    call = make_call("m", task="chat", body=body, inputs=(), stream=True)
+    assert run(Cascade.of(ServedCascade("small", "large", 0.5)), call, server, server).pool == "small"
+    assert asked == [body.replace(b"true", b"false")[:-1] + b',"logprobs":true}']
+
+
+@pytest.mark.parametrize("options", [b'"all"', b"[]", b"3"])
+def test_options_of_a_stream_that_are_none_are_refused_before_anything_is_paid(
+    make_call: Callable[..., Call], options: bytes
+) -> None:
+    small, large = Chat("small", said(-0.1)), Chat("large", said(None))
+    body = b'{"model":"m","messages":[],"stream":true,"stream_options":' + options + b"}"
+    with pytest.raises(Malformed):
+        run(Cascade.of(ServedCascade("small", "large", 0.5)), make_call("m", task="chat", body=body, inputs=()), small, large)
+    assert small.bodies == large.bodies == []
 
 
 @pytest.mark.parametrize("answered", [said(-1.0), said(None), None])

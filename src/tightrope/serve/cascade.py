@@ -5,15 +5,17 @@ geometric mean probability, which the small server is asked for. An answer that 
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from math import isnan
 from typing import Any, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.policy.route import goes_on, margin_of, threshold_towards
+from tightrope.serve.protocols.words import malformed
 from tightrope.serve.records import Call, Raw, Reply
 from tightrope.serve.refusals import Unavailable, UpstreamFailed
 from tightrope.serve.settings import ServedCascade
@@ -21,7 +23,7 @@ from tightrope.serve.settings import ServedCascade
 Answer: TypeAlias = Callable[[Call], Awaitable[Reply]]
 STEP = 0.01
 """How far the threshold moves with an answer at most, where the plan states a share and not a margin: hundreds of answers settle it."""
-EVENT = b"data: "
+EVENT, TRUE, NULL = b"data: ", b"true", b"null"
 
 
 @dataclass(slots=True, eq=False)
@@ -54,13 +56,14 @@ async def answer(cascade: Cascade, call: Call, small: Answer, large: Answer) -> 
     Where the small one can not be asked, the large one answers all. Where the large one does not answer, the request fails: half an answer
     would be kept and counted as whole.
     """
-    chat = call.task == "chat"
+    said = _fields(call.body) if call.task == "chat" else None
+    usage = said is not None and _wants_usage(said)
     try:
-        first = await small(_with_probabilities(call) if chat else call)
+        first = await small(call if said is None else _with_probabilities(call, said))
     except (Unavailable, UpstreamFailed):
         return await large(call)
-    if chat:
-        return await _chat(cascade, call, first, large)
+    if said is not None:
+        return await _chat(cascade, call, first, large, shows=bytes(said.get("logprobs", b"")) == TRUE, usage=usage)
     if not isinstance(first.outputs, tuple) or not isinstance(call.inputs, tuple):
         return first
     unsure = [place for place, scores in enumerate(first.outputs) if first.varies or cascade.unsure(margin_of(scores))]
@@ -91,24 +94,39 @@ async def _large(call: Call, large: Answer, first: Reply) -> Reply:
 # ----------------------------------------------------------------------------------------------------------------------- chat
 
 
-def _with_probabilities(call: Call) -> Call:
+def _fields(body: bytes) -> dict[str, msgspec.Raw]:
+    """Return a JSON object's fields, each as it was written; raise ``Malformed``."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise malformed(error) from None
+
+
+def _wants_usage(said: Mapping[str, msgspec.Raw]) -> bool:
+    """Return whether a stream is to say its tokens."""
+    options = bytes(said.get("stream_options", NULL))
+    return options != NULL and bytes(_fields(options).get("include_usage", NULL)) == TRUE
+
+
+def _with_probabilities(call: Call, said: Mapping[str, msgspec.Raw]) -> Call:
     """Return what the small server is asked: the whole answer at once, with the probability of each token."""
-    body = {**json.loads(call.body), "stream": False, "logprobs": True}
+    body = {**said, "stream": False, "logprobs": True}
     body.pop("stream_options", None)
-    return replace(call, body=json.dumps(body).encode(), stream=False)
+    return replace(call, body=msgspec.json.encode(body), stream=False)
 
 
-async def _chat(cascade: Cascade, call: Call, first: Reply, large: Answer) -> Reply:
-    """Return the small model's answer where its tokens were likely enough, else what the large one says, streamed where asked."""
+async def _chat(cascade: Cascade, call: Call, first: Reply, large: Answer, *, shows: bool, usage: bool) -> Reply:
+    """Return the small model's answer where its tokens were likely enough, else what the large one says, streamed where asked.
+
+    It ``shows`` the probabilities, and a stream's ``usage``, where that was asked for.
+    """
     said = _completion(first.raw)
     confidence = None if said is None else token_probability(said)
     if said is None or confidence is None or cascade.unsure(confidence):
         return await _large(call, large, first)
-    asked = json.loads(call.body)
-    if not asked.get("logprobs"):
+    if not shows:
         for choice in said["choices"]:
             choice.pop("logprobs", None)
-    usage = bool((asked.get("stream_options") or {}).get("include_usage"))
     first.raw = (
         Raw(200, "text/event-stream", as_events(said, usage=usage)) if call.stream else Raw(200, "application/json", _text(said))
     )
