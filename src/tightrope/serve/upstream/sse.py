@@ -39,7 +39,7 @@ class Splitter:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the events that are whole now; raise ``ValueError`` where one is longer than may be."""
-        may_end = b"\n" in chunk or b"\r" in chunk or (self._parts and self._parts[-1].endswith(b"\r"))
+        may_end = b"\n" in chunk or b"\r" in chunk or (bool(self._parts) and self._parts[-1].endswith(b"\r"))
         if chunk:
             self._parts.append(chunk)
         self._size += len(chunk)
