@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.perf.compress_models import WIDTH, write_encoder
 from tests.serve.ports import kept_port
-from tests.serve.test_process import Server, run_verb, tell
+from tests.serve.test_process import WAIT_S, Server, run_verb, tell
 
 from tightrope.base.metrics import BATCHES
 
@@ -168,7 +168,7 @@ def test_an_engine_is_killed_under_load_and_every_dollar_is_the_plans(cluster: C
     told: list[tuple[int, str]] = []
 
     def ask(name: int) -> None:
-        with closing(HTTPConnection("127.0.0.1", cluster.gateway.port, timeout=20)) as connection:
+        with closing(HTTPConnection("127.0.0.1", cluster.gateway.port, timeout=WAIT_S)) as connection:
             for number in range(60):
                 if (name, number) == (0, 20):
                     cluster.engines[0].process.send_signal(signal.SIGKILL)
@@ -182,7 +182,7 @@ def test_an_engine_is_killed_under_load_and_every_dollar_is_the_plans(cluster: C
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(WAIT_S)
     assert [status for status, _ in told] == [200] * 240, told
     assert cluster.gateway.end() == 0
     assert cluster.engines[1].end() == 0

@@ -19,7 +19,7 @@ from tests.serve.ports import kept_port
 from tritonclient import grpc
 
 COMMAND = [sys.executable, "-c", "from tightrope.cli import main; main()"]
-START_S = 60.0
+WAIT_S = 60.0
 YAML = """\
 name: test
 machine: {usd_per_hour: 3.6}
@@ -48,7 +48,7 @@ class Server:
 
     def wait(self) -> "Server":
         """Wait until it is ready."""
-        until = time.monotonic() + START_S
+        until = time.monotonic() + WAIT_S
         while time.monotonic() < until:
             assert self.process.poll() is None, self.log.read_text()
             try:
@@ -69,7 +69,7 @@ class Server:
 
     def ask(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> tuple[int, bytes]:
         """Return status and body, on a connection of its own."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)) as connection:
             connection.request(method, path, body, {"content-type": kind})
             answer = connection.getresponse()
             return answer.status, answer.read()
@@ -78,7 +78,7 @@ class Server:
         """Tell it to go, and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(WAIT_S)
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def folder(tmp_path: Path) -> Path:
 
 def tell(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
     command = [*COMMAND, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=cwd)  # noqa: S603 - ourselves
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=WAIT_S, cwd=cwd)  # noqa: S603 - ourselves
 
 
 def run_verb(*arguments: str) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def run_verb(*arguments: str) -> dict[str, Any]:
 
 def until(condition: Callable[[], object]) -> None:
     """Wait for what is to happen in a process."""
-    ends_s = time.monotonic() + START_S
+    ends_s = time.monotonic() + WAIT_S
     while not condition():
         assert time.monotonic() < ends_s
         time.sleep(0.01)
@@ -125,7 +125,7 @@ def test_told_to_leave_under_load_it_fails_no_request(folder: Path, free_port: i
         told: list[int] = []
 
         def ask(name: int) -> None:
-            with closing(HTTPConnection("127.0.0.1", free_port, timeout=20)) as connection:
+            with closing(HTTPConnection("127.0.0.1", free_port, timeout=WAIT_S)) as connection:
                 for number in range(100_000):
                     body = json.dumps({"model": "m", "input": f"{name} {number}"})
                     connection.request("POST", "/v1/embeddings", body, {"content-type": "application/json"})
@@ -144,8 +144,8 @@ def test_told_to_leave_under_load_it_fails_no_request(folder: Path, free_port: i
         until(lambda: server.get("/readyz")[0] == 503)  # at once, while requests are still answered
         assert server.embed("late")[0] == 200
         for thread in threads:
-            thread.join(30)
-        assert server.process.wait(30) == 0
+            thread.join(WAIT_S)
+        assert server.process.wait(WAIT_S) == 0
     assert sorted(told) == [0, 1, 2, 3]
     assert set(answers) == {200}
 
@@ -169,9 +169,9 @@ def test_clients_that_do_not_heed_it_hold_nobody_up(folder: Path, free_port: int
             thread.start()
             time.sleep(0.02 * (place % 7))
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(30) == 0
+        assert server.process.wait(WAIT_S) == 0
         for thread in threads:
-            thread.join(30)
+            thread.join(WAIT_S)
     assert set(answers) == {200}
     assert "with 0 requests unanswered" in server.log.read_text()
 
@@ -278,7 +278,7 @@ def test_a_port_that_is_taken_is_said(folder: Path, free_port: int) -> None:
         (folder / "other").mkdir()
         (folder / "other" / "serve.yaml").write_text(YAML, encoding="utf-8")
         again = Server(folder / "other", free_port)
-        assert again.process.wait(30) == 2
+        assert again.process.wait(WAIT_S) == 2
         assert f"can not listen on 127.0.0.1:{free_port}" in again.log.read_text()
 
 

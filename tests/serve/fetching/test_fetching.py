@@ -291,7 +291,7 @@ def test_told_to_go_while_it_fetches_it_goes(server: Loopback, tmp_path: Path) -
     code = "import sys; from tightrope.serve.fetching import fetched_model as it; it(sys.argv[1], __import__('pathlib').Path(sys.argv[2]))"
     command = [sys.executable, "-c", code, f"{server.url}/model.onnx", str(tmp_path)]
     fetching_process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: S603 - ourselves
-    assert fetching_process.wait(30) == fetching.TOLD_TO_GO
+    assert fetching_process.wait(120) == fetching.TOLD_TO_GO
     assert all(path.suffix for path in tmp_path.iterdir())
 
 

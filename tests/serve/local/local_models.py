@@ -123,7 +123,7 @@ def run(pool: LocalPool, use: Callable[[LocalPool], Any]) -> Any:
     async def whole() -> Any:
         await pool.start()
         try:
-            return await asyncio.wait_for(use(pool), 30)
+            return await asyncio.wait_for(use(pool), 60)
         finally:
             await pool.stop(10.0)
 
@@ -150,5 +150,5 @@ class Gated(NoModel):
         """Wait for the gate."""
         self.batches.append([item.payload for item in items])
         self.began.set()
-        assert self.gate.wait(20)
+        assert self.gate.wait(60)
         return [np.array([float(len(item.payload))], np.float32) for item in items]

@@ -267,7 +267,7 @@ def test_interactive_goes_before_what_can_wait_and_larger_priorities_first(monke
 
     async def ask(pool: LocalPool) -> None:
         tasks = [asyncio.create_task(pool.answer(call("first 10", traffic_class="low")))]
-        await asyncio.to_thread(model.began.wait, 20)
+        await asyncio.to_thread(model.began.wait, 60)
         for name, cls, deadline_s in (
             ("later-2 10", "low", 2e9),
             ("later-1 10", "low", 1e9),
@@ -303,7 +303,7 @@ def test_what_waits_for_more_when_an_engine_ends_goes_at_its_time_though_nobody_
 
     async def ask(pool: LocalPool) -> None:
         first = asyncio.create_task(pool.answer(call(("a 10", "b 10", "c 10"))))
-        await asyncio.to_thread(model.began.wait, 20)
+        await asyncio.to_thread(model.began.wait, 60)
         last = asyncio.create_task(pool.answer(call("last 10")))
         await asyncio.sleep(0)
         model.gate.set()
@@ -340,7 +340,7 @@ def test_a_tenant_with_many_texts_does_not_hold_up_another(monkeypatch: pytest.M
 
     async def ask(pool: LocalPool) -> None:
         first = asyncio.create_task(pool.answer(call("first 10")))
-        await asyncio.to_thread(model.began.wait, 20)
+        await asyncio.to_thread(model.began.wait, 60)
         many = asyncio.create_task(pool.answer(call(tuple(f"many{number} 10" for number in range(400)))))
         few = [asyncio.create_task(pool.answer(call(f"{name} 10", caller=Caller(name)))) for name in "ab"]
         await asyncio.sleep(0.01)
@@ -359,7 +359,7 @@ def test_near_lengths_go_together_and_a_long_text_does_not_starve(monkeypatch: p
 
     async def ask(pool: LocalPool) -> None:
         tasks = [asyncio.create_task(pool.answer(call("first 10")))]
-        await asyncio.to_thread(model.began.wait, 20)
+        await asyncio.to_thread(model.began.wait, 60)
         for name in ("a 10", "long 40", "b 10", "c 11", "d 10", "e 10", "f 10"):
             tasks.append(asyncio.create_task(pool.answer(call(name))))
             await asyncio.sleep(0)
@@ -377,7 +377,7 @@ def test_a_planned_pool_of_one_length_batches_as_the_replay_does(monkeypatch: py
 
     async def ask(pool: LocalPool) -> None:
         tasks = [asyncio.create_task(pool.answer(call("first 10")))]
-        await asyncio.to_thread(model.began.wait, 20)
+        await asyncio.to_thread(model.began.wait, 60)
         tasks += [asyncio.create_task(pool.answer(call(f"{name} 10"))) for name in "abcdefg"]
         await asyncio.sleep(0.01)
         model.gate.set()
@@ -393,7 +393,7 @@ def test_cancelling_takes_what_has_not_begun_out_of_the_queue(monkeypatch: pytes
 
     async def ask(pool: LocalPool) -> None:
         first = asyncio.create_task(pool.answer(call("first 10")))
-        await asyncio.to_thread(model.began.wait, 20)
+        await asyncio.to_thread(model.began.wait, 60)
         tasks = [asyncio.create_task(pool.answer(call((f"{name}1 10", f"{name}2 10")))) for name in "abc"]
         left = asyncio.create_task(pool.answer(gone := call("gone 10")))
         await asyncio.sleep(0.01)
@@ -422,7 +422,7 @@ def test_what_runs_for_a_call_that_was_given_up_is_charged_to_it_when_it_has_end
     async def ask(pool: LocalPool) -> Any:
         gone = call(("gone1 10", "gone2 10"))
         given_up = asyncio.create_task(pool.answer(gone))
-        await asyncio.to_thread(model.began.wait, 20)
+        await asyncio.to_thread(model.began.wait, 60)
         stays = asyncio.create_task(pool.answer(call("stays 10")))
         given_up.cancel()
         await asyncio.gather(given_up, return_exceptions=True)
@@ -442,9 +442,9 @@ def test_an_engine_goes_on_while_the_loop_is_busy(monkeypatch: pytest.MonkeyPatc
 
     async def ask(pool: LocalPool) -> list[list[str]]:
         asked = [asyncio.create_task(pool.answer(call(f"{name} 10"))) for name in "abc"]
-        await asyncio.to_thread(model.began.wait, 20)
+        await asyncio.to_thread(model.began.wait, 60)
         model.gate.set()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while len(model.batches) < 3 and time.monotonic() < until:  # the loop does nothing else meanwhile
             time.sleep(0.001)
         seen = list(model.batches)
@@ -462,12 +462,12 @@ def test_stopping_refuses_the_new_finishes_the_begun_and_turns_the_rest_away(mon
     async def ask() -> list[Any]:
         await pool.start()
         tasks = [asyncio.create_task(pool.answer(call(f"{name} 10"))) for name in "ab"]
-        await asyncio.to_thread(model.began.wait, 20)
+        await asyncio.to_thread(model.began.wait, 60)
         stop = asyncio.create_task(pool.stop(0.01))
-        await asyncio.wait(tasks[1:], timeout=20)
+        await asyncio.wait(tasks[1:], timeout=60)
         tasks.append(asyncio.create_task(pool.answer(call("c 10"))))
         model.gate.set()
-        await asyncio.wait_for(stop, 20)
+        await asyncio.wait_for(stop, 60)
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     first, second, third = asyncio.run(ask())
@@ -499,7 +499,7 @@ def test_a_pool_sleeps_when_idle_and_its_first_request_wakes_it(tmp_path: Path, 
                 assert reply.outputs[0].shape == (16,)
             assert (pool.load().replicas_ready, pool.load().held) == (1, 0)
             now_s[0] += 0.05
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while pool.load().replicas_ready:
                     await asyncio.sleep(0.01)
 
@@ -531,14 +531,14 @@ def test_a_batch_whose_clients_have_gone_is_waited_for(monkeypatch: pytest.Monke
     async def ask() -> None:
         await pool.start()
         task = asyncio.create_task(pool.answer(call("first 10")))
-        await asyncio.to_thread(model.began.wait, 20)
+        await asyncio.to_thread(model.began.wait, 60)
         task.cancel()
         stop = asyncio.create_task(pool.stop(10.0))
         await asyncio.sleep(0.02)
         assert pool.load().in_flight == 0
         assert not stop.done()
         model.gate.set()
-        await asyncio.wait_for(stop, 20)
+        await asyncio.wait_for(stop, 60)
 
     asyncio.run(ask())
 

@@ -145,7 +145,7 @@ def on(bench: Bench, use: Callable[[Bench], Any]) -> None:
 
     async def whole() -> None:
         await bench.start()
-        await asyncio.wait_for(use(bench), 30)
+        await asyncio.wait_for(use(bench), 60)
 
     asyncio.run(whole())
     bench.check()

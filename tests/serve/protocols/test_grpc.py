@@ -27,7 +27,7 @@ def asked(ask: Ask, gateway: FakeGateway | None = None, limits: Limits = USUAL, 
         server, port = await serve_grpc(gateway or FakeGateway(), limits, Listen(grpc_port=0), held)
         try:
             async with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
-                return await asyncio.wait_for(ask(client), 20)
+                return await asyncio.wait_for(ask(client), 60)
         finally:
             await server.stop(0)
 
