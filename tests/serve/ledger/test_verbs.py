@@ -145,6 +145,15 @@ def test_an_export_is_what_its_name_says_where_nothing_else_is_said(folder: Path
     assert (tmp_path / "charges.out").read_bytes().startswith(b"PAR1")
 
 
+def test_no_spreadsheet_takes_what_a_client_chose_for_a_formula(world: Any, tmp_path: Path) -> None:
+    pool, ledger = world.pool(), world.ledger()
+    world.serve(ledger, world.meter(ledger, pool), pool, 60.0, world.asked(ledger, tag="=1+1"))
+    for form, tag in (("csv", "'=1+1"), ("parquet", "=1+1")):
+        out = tmp_path / f"charges.{form}"
+        run("export", "--ledger", world.folder, "--format", form, out)
+        assert duckdb.sql(f"FROM '{out}'").filter("kind = 'request'").project("tag").fetchall() == [(tag,)]
+
+
 def test_focus_states_every_cost_and_nothing_that_is_empty(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "focus.csv"
     run("export", "--ledger", folder, "--format", "focus", out)

@@ -17,6 +17,10 @@ from tightrope.serve.ledger.total import total
 NAMES = ("id", "tenant", "key", "class", "tag", "model", "pool", "variant", "replica", "machine", "offer", "cloud", "region")
 NUMBERS = ("status", "cached", "tokens_in", "tokens_out", "machine_ms", "wait_ms", "service_ms", "total_ms")
 AMOUNTS = ("compute", "tokens", "egress", "saved")
+CHOSEN = ("id", "tag")
+"""Names that a client chooses."""
+NO_FORMULA = r"regexp_replace({0}, '^[=+@-]', '''\0') AS {0}"
+"""SQL of a text that no spreadsheet takes for a formula (OWASP, *CSV Injection*)."""
 
 
 def usd(nusd: str) -> str:
@@ -56,7 +60,10 @@ def _copy(reader: Reader, form: str, out: Path, from_ns: int, to_ns: int) -> int
     columns = [
         "kind",
         "make_timestamp_ns(at_ns)::TIMESTAMP AS at",
-        *(f'"{name}"' for name in ("gateway", "seq", *NAMES, *NUMBERS)),
+        *(
+            NO_FORMULA.format(name) if form == "csv" and name in CHOSEN else f'"{name}"'
+            for name in ("gateway", "seq", *NAMES, *NUMBERS)
+        ),
         *(f"{usd(f'{name}_nusd')} AS {name}_usd" for name in AMOUNTS),
         f"{usd('compute_nusd + coalesce(tokens_nusd, 0) + coalesce(egress_nusd, 0)')} AS usd",
     ]
