@@ -299,15 +299,26 @@ def test_a_plan_that_is_not_proven_is_written_and_said(run: Run, folder: Path) -
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["plan.json", "report.html"]
 
 
-def test_an_interrupt_that_a_library_passes_on_as_an_error_of_its_own_is_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (RuntimeError("Error building `literal` serializer:\n  KeyboardInterrupt: "), 130, ""),
+        (ModuleNotFoundError("No module named 'highspy'", name="highspy"), 2, "needs the package 'highspy'"),
+        (ModuleNotFoundError("No module named 'tightrope.x'", name="tightrope.x"), 1, "a defect of Tightrope: ModuleNotFound"),
+        (ZeroDivisionError("x"), 1, "a defect of Tightrope: ZeroDivisionError: x"),
+    ],
+    ids=["interrupt", "package", "module", "defect"],
+)
+def test_what_nobody_foresaw_ends_in_words_too(
+    error: Exception, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted() -> None:
-        msg = "Error building `literal` serializer:\n  KeyboardInterrupt: "
-        raise RuntimeError(msg)
+    def fail() -> None:
+        raise error
 
-    monkeypatch.setattr(cli, "app", interrupted)
+    monkeypatch.setattr(cli, "app", fail)
     with pytest.raises(SystemExit) as caught:
         cli.main()
-    assert caught.value.code == 130
-    assert capsys.readouterr().err == ""
+    printed = capsys.readouterr().err
+    assert caught.value.code == code
+    assert said in printed
+    assert printed.count("\nResolve: ") == bool(said)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tightrope.base.errors import TightropeError
+from tightrope.base.errors import MissingExtraError, TightropeError
 from tightrope.cli import keys, ledger, perf, prices
 from tightrope.cli.compare import compare
 from tightrope.cli.init import init
@@ -54,8 +54,17 @@ def main() -> None:
     except Exception as error:
         if DEBUG["on"]:
             raise
-        what = f"{type(error).__name__}: {error}"
-        if KeyboardInterrupt.__name__ in what:  # as pydantic's core passes Ctrl-C on, while a module of ours is loaded
-            sys.exit(INTERRUPTED)
-        typer.echo(f"error: this is a defect of Tightrope: {what}\nResolve: report it with what --debug shows", err=True)
-        sys.exit(1)
+        said, code = _unforeseen(error)
+        typer.echo(said, err=True, nl=bool(said))
+        sys.exit(code)
+
+
+def _unforeseen(error: Exception) -> tuple[str, int]:
+    """Return what is said of an error that is none of ours, and the exit code."""
+    what = f"{type(error).__name__}: {error}"
+    if KeyboardInterrupt.__name__ in what:  # as pydantic's core passes Ctrl-C on, while a module of ours is loaded
+        return "", INTERRUPTED
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("tightrope"):
+        lacks = f"error: this needs the package {error.name!r}, which is not installed here"
+        return f"{lacks}\nResolve: install all of Tightrope; the image of its Dockerfile only serves", MissingExtraError.exit_code
+    return f"error: this is a defect of Tightrope: {what}\nResolve: report it with what --debug shows", 1
