@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ThreadedResolver
 from hypothesis import given
 from hypothesis import strategies as st
-from upstream_stand_in import ANSWER, Server, bench, call, says, until, waits_for, within
+from upstream_stand_in import ANSWER, LIMIT_S, Server, bench, call, says, until, waits_for, within
 
+from tightrope.serve.refusals import Unavailable
 from tightrope.serve.settings import ServedPool
 from tightrope.serve.upstream.fleet import NEAR_MORE, NEAR_TIMES
 from tightrope.serve.upstream.key import MOST_BYTES, KeyFile
@@ -269,6 +271,43 @@ def test_the_systems_own_resolver_is_asked(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 # ------------------------------------------------------------------------------------------------------------------------- meter
+
+
+@pytest.mark.parametrize(("fails", "reached"), [("late", True), ("again", True), ("no name", False)])
+def test_while_the_resolver_has_no_answer_the_last_addresses_are_used(
+    monkeypatch: pytest.MonkeyPatch, fails: str, reached: bool
+) -> None:
+    monkeypatch.setattr("tightrope.serve.upstream.replica.NAMES_S", 0)
+    monkeypatch.setattr("tightrope.serve.upstream.names.LAST_ONES_S", 0.01)
+    found, failing, asked = ThreadedResolver.resolve, asyncio.Event(), []
+
+    async def resolve(resolver: ThreadedResolver, *of: Any) -> Any:
+        if not failing.is_set():
+            return await found(resolver, *of)
+        asked.append(of)
+        if fails == "late":
+            await asyncio.sleep(LIMIT_S)
+        raise socket.gaierror(socket.EAI_AGAIN if fails == "again" else socket.EAI_NONAME, "no address")
+
+    monkeypatch.setattr(ThreadedResolver, "resolve", resolve)
+
+    async def work() -> None:
+        server = Server([says(ANSWER, Connection="close")])
+        await server.start()
+        async with bench(urls=(f"http://localhost:{server.port}",), health_s=30.0, hold_s=0.1) as on:
+            await on.ask()
+            failing.set()
+            for _ in range(2):
+                if reached:
+                    await on.ask()
+                else:
+                    with pytest.raises(Unavailable):
+                        await on.ask()
+            assert asked
+            assert len(asked) == 1 or fails != "late"
+        await server.stop()
+
+    within(work())
 
 
 def test_machines_are_those_that_answer_and_their_capacity_that_of_the_ready_ones() -> None:

@@ -14,6 +14,7 @@ from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError
 
 from tightrope.serve.interfaces import Load
 from tightrope.serve.settings import Upstream
+from tightrope.serve.upstream.names import NO_ADDRESS
 from tightrope.serve.upstream.replica import Replica, nearness, number
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
@@ -28,7 +29,6 @@ SURE_S = 1.0
 NEAR_TIMES, NEAR_MORE = 2, 2
 """A session stays on its replica up to so many times the requests of the least loaded one, and so many more."""
 MOST_ADDRESSES, RESOLVE_S = 1000, 5.0
-NO_ADDRESS = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from yarl import URL
 
 from tightrope.policy.route import expected_wait
 from tightrope.serve.settings import Upstream
+from tightrope.serve.upstream.names import Names
 from tightrope.serve.upstream.oip import Described
 
 KEEP_ALIVE_S = 4.0
@@ -73,8 +74,11 @@ class Replica:
         self._urls: dict[str, URL] = {}
         self._before_path = base.removesuffix("/v1")  # many state a base URL with it, as OpenAI's own clients want it
         self._connect_s = upstream.connect_s
+        self._names = Names()
         self._session = ClientSession(
-            connector=TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=NAMES_S, socket_factory=_socket),
+            connector=TCPConnector(
+                limit=0, keepalive_timeout=KEEP_ALIVE_S, resolver=self._names, ttl_dns_cache=NAMES_S, socket_factory=_socket
+            ),
             timeout=ClientTimeout(total=None, connect=upstream.connect_s, sock_read=upstream.answer_s),
             headers={"Host": host} if host else None,
             skip_auto_headers=("Accept-Encoding", "User-Agent"),
@@ -106,6 +110,7 @@ class Replica:
     async def close(self) -> None:
         """Close all connections, whatever is on them."""
         await self._session.close()
+        await self._names.close()
 
     @property
     def _server_name(self) -> str | None:
