@@ -23,6 +23,7 @@ from tightrope.serve.local.loading import Found, Loaded
 from tightrope.serve.local.models import NoSession
 from tightrope.serve.local.pool import LocalPool
 from tightrope.serve.local.sessions import open_sessions
+from tightrope.serve.local.texts import RUN_LETTERS, TOKEN_LETTERS
 from tightrope.serve.local.waiting import Ticket
 from tightrope.serve.records import Caller
 from tightrope.serve.refusals import Failed, Malformed, Unavailable, Unsupported
@@ -92,6 +93,25 @@ def test_a_call_of_many_texts_is_answered_in_their_order_and_long_ones_are_cut(t
     assert cut.input_tokens == 20
     assert many.item_tokens == tuple(min(20, len(one.split())) for one in TEXTS * 4)
     assert sum(many.item_tokens) == many.input_tokens
+
+
+def test_texts_are_tokenised_few_letters_at_a_time_and_no_further_than_they_are_read(tmp_path: Path) -> None:
+    """A tokenizer took 3 GiB for a text of 8 MiB, of which it was to give 256 tokens."""
+    pool = pool_of(LocalModel(write_encoder(tmp_path), max_tokens=20, threads=1))
+    texts = ("w1 " * 100_000, *(["w2 w3"] * 5), *(["w4 " * 700] * 100))
+    runs: list[list[str]] = []
+
+    async def ask(pool: LocalPool) -> Any:
+        model: Any = pool._loaded.model
+        encode = model._encode
+        model._encode = lambda run: runs.append(run) or encode(run)
+        return await pool.answer(call(texts))
+
+    reply = run(pool, ask)
+    assert reply.item_tokens == (20, *([2] * 5), *([20] * 100))
+    assert [len(one) for few in runs for one in few] == [min(len(one), 20 * TOKEN_LETTERS) for one in texts]
+    assert len(runs) > 1
+    assert max(sum(map(len, few)) for few in runs) <= RUN_LETTERS
 
 
 def test_what_a_replica_sustains_is_said_in_requests_of_the_texts_that_they_have(tmp_path: Path) -> None:

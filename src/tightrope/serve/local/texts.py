@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,10 @@ MARKS = {"position": "positions", "type": "types", "mask": "mask", "ids": "ids"}
 KNOTS = tuple(2**power for power in range(3, 14))
 LETTERS, TEXTS = 2048, 16
 """Texts that are longer together, or more, are tokenised in a thread: two thousand letters take the event loop a millisecond."""
+RUN_LETTERS = 2**16
+"""Of texts that are tokenised in one go: the tokenizer holds all their tokens, also those that are cut, some 400 bytes for a letter."""
+TOKEN_LETTERS = 128
+"""No text is read further than so many letters for each token that it may have: English has 4, a URL or a run of spaces some tens."""
 OPENVINO_STEP = 8
 """Lengths that OpenVINO is given are multiples of this: it prepares each new shape, and texts of any length took 1.6 × as long."""
 
@@ -45,7 +49,7 @@ class TextModel:
         most = min(model.max_tokens, self._fixed or model.max_tokens)
         tokenizer.no_padding()
         tokenizer.enable_truncation(most)
-        self._encode = tokenizer.encode_batch_fast
+        self._encode, self._letters = tokenizer.encode_batch_fast, TOKEN_LETTERS * most
         self._pad, self._words = _pad_id(tokenizer), tokenizer.get_vocab_size()
         self.most = self._rows
         self.knots: tuple[int, ...] = (self._fixed,) if self._fixed else (*(knot for knot in KNOTS if knot < most), most)
@@ -58,13 +62,13 @@ class TextModel:
 
     def items(self, ticket: Ticket) -> Sequence[Item]:
         """Return the tokens of each text."""
-        texts = texts_of(ticket.call)
+        texts = [text[: self._letters] for text in texts_of(ticket.call)]
         try:
-            found = self._encode(list(texts))
+            found = [one.ids for run in _runs(texts) for one in self._encode(run)]
         except (TypeError, UnicodeError) as error:  # half of a surrogate pair
             msg = "a text is not valid Unicode"
             raise Malformed(msg, parameter="input") from error
-        return [self._item(ticket, index, one.ids) for index, one in enumerate(found)]
+        return [self._item(ticket, index, ids) for index, ids in enumerate(found)]
 
     def run(self, session: Session, items: Sequence[Item]) -> list[Any]:
         """Return a vector, or probabilities, for each text."""
@@ -114,6 +118,20 @@ class TextModel:
         tokens = len(ids) or 1
         length = self._fixed or -(-tokens // self._step) * self._step
         return Item(ticket, index, ids or [self._pad], length, 0, tokens)  # type: ignore[arg-type]
+
+
+def _runs(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Yield texts in their order, those together that have few letters."""
+    run: list[str] = []
+    letters = 0
+    for text in texts:
+        letters += len(text)
+        if run and letters > RUN_LETTERS:
+            yield run
+            run, letters = [text], len(text)
+        else:
+            run.append(text)
+    yield run
 
 
 def load_tokenizer(model: LocalModel) -> "Tokenizer":
