@@ -17,6 +17,7 @@ from door import Engine, Served, serving, vector
 from openai.types import Batch
 from queue_bench import EMBED, WAIT_S, line, numbered
 
+from tightrope.serve.jobs import routes
 from tightrope.serve.settings import Limits
 
 SLOW = asyncio.Event()
@@ -144,9 +145,12 @@ def test_a_batch_from_upload_to_result(client: openai.OpenAI, served: Served, tm
     assert all(86_000.0 < asked[3] - time.monotonic() < 86_400.0 for asked in mine)
 
 
-def test_lists_come_in_pages(client: openai.OpenAI, other: openai.OpenAI) -> None:
+def test_lists_come_in_pages(client: openai.OpenAI, other: openai.OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [upload(other, line("a"), f"{n}.jsonl") for n in range(5)]
     assert [file.id for file in other.files.list(limit=2)] == names[::-1]
+    monkeypatch.setattr(routes, "PAGE_FILES", 2)
+    assert len(other.files.list().data) == 2
+    assert [file.id for file in other.files.list()] == names[::-1]
     assert [file.id for file in other.files.list(limit=2, order="asc", purpose="batch")] == names
     page = other.files.list(limit=2, after=names[3])
     assert ([file.id for file in page.data], page.has_more) == ([names[2], names[1]], True)

@@ -26,6 +26,8 @@ Authenticate: TypeAlias = Callable[[Request], Awaitable[Caller]]
 Answer: TypeAlias = Callable[[Request, Caller], Awaitable[Response]]
 IDS = {kind: re.compile(kind + "[0-9a-f]{32}") for kind in ("file-", "batch_")}
 MOST_FILES, MOST_BATCHES, USUAL_BATCHES = 10_000, 100, 20
+PAGE_FILES = 500
+"""Files in one answer, however many are asked for: writing ten thousand down would stop all others' answers for a tenth of a second."""
 MOST_METADATA, MOST_KEY, MOST_VALUE = 16, 64, 512
 BATCH_BYTES = 64 * 1024
 
@@ -90,7 +92,7 @@ class Routes:
         if order not in ("asc", "desc"):
             msg = "order must be asc or desc"
             raise Malformed(msg, parameter="order")
-        limit, purpose = _limit(request, MOST_FILES, MOST_FILES), request.query_params.get("purpose", "")
+        limit, purpose = min(PAGE_FILES, _limit(request, MOST_FILES, MOST_FILES)), request.query_params.get("purpose", "")
         if not purpose.replace("_", "").replace("-", "").isalnum() and purpose:
             msg = "purpose must be a word such as batch"
             raise Malformed(msg, parameter="purpose")
