@@ -158,7 +158,7 @@ def _as_json(spent: "Total") -> dict[str, Any]:
     from tightrope.serve.ledger.journal import utc  # noqa: PLC0415
 
     amounts = ("compute", "tokens", "egress", "saved", "idle")
-    counts = ("requests", "unpriced", "tokens_in", "tokens_out")
+    counts = ("requests", "unanswered", "unpriced", "tokens_in", "tokens_out")
     return {
         "from": utc(spent.from_ns),
         "to": utc(spent.to_ns),
@@ -197,9 +197,11 @@ def _of_requests(spent: "Total") -> "list[Column]":
 
     rows = spent.charges
     named = [Column(name, [say(row.key[place] or "-") for row in rows], crop=8) for place, name in enumerate(spent.by)]
-    counts = {"requests": "requests", "tokens in": "tokens_in", "tokens out": "tokens_out"}
+    counts = {"requests": "requests", "no answer": "unanswered", "tokens in": "tokens_in", "tokens out": "tokens_out"}
     counted = [
-        _column(head, [f"{getattr(row, field):,}" for row in rows], rank) for rank, (head, field) in enumerate(counts.items())
+        _column(head, [f"{getattr(row, field):,}" for row in rows], rank)
+        for rank, (head, field) in enumerate(counts.items())
+        if field != "unanswered" or any(row.unanswered for row in rows)
     ]
     parts = {
         "machines": "compute_nusd",

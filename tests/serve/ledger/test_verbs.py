@@ -102,6 +102,21 @@ def test_the_sums_as_people_read_them(folder: Path) -> None:
     assert lines[5] == ["small", "3.00", "$1.8000", "$0.5000", "$0.7000", "$0.6000"]
 
 
+def test_what_got_no_answer_is_counted_apart(world: Any) -> None:
+    pool, ledger = world.pool(), world.ledger()
+    meter = world.meter(ledger, pool)
+    world.serve(ledger, meter, pool, 60.0)
+    for status in (429, 504):
+        ledger.request(world.asked(ledger), None, status, ledger._clock())
+    ledger.close()
+    world.open.remove(ledger)
+    (head, row, *_) = [line.split() for line in run("total", "--ledger", world.folder).splitlines()[2:] if line]
+    assert head[:3] == ["requests", "no", "answer"]
+    assert row[:2] == ["3", "2"]
+    (said,) = json.loads(run("total", "--ledger", world.folder, "--json"))["charges"]
+    assert (said["requests"], said["unanswered"]) == (3, 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

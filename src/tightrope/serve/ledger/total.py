@@ -16,7 +16,8 @@ from tightrope.serve.ledger.read import Reader
 COLUMNS = ("tenant", "model", "variant", "class", "pool", "tag")
 """By what requests can be summed beside the ``hour``."""
 SUMS = """
-  count(*) FILTER (kind = 'request'), count(*) FILTER (compute_nusd IS NULL), sum(tokens_in), sum(tokens_out),
+  count(*) FILTER (kind = 'request'), count(*) FILTER (kind = 'request' AND status >= 400), count(*) FILTER (compute_nusd IS NULL),
+  sum(tokens_in), sum(tokens_out),
   coalesce(sum(compute_nusd), 0), sum(tokens_nusd), sum(egress_nusd), coalesce(sum(saved_nusd), 0)
 """
 ISLANDS = """
@@ -44,6 +45,8 @@ class Charge:
 
     key: tuple[str, ...]
     requests: int
+    unanswered: int
+    """Of them, those that were refused or failed."""
     unpriced: int
     """Of them, those whose price is not known: their cost is in no sum."""
     tokens_in: int
