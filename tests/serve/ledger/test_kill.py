@@ -1,6 +1,5 @@
 """A real process that answers as fast as it can, killed in the midst of it, again and again."""
 
-import json
 import os
 import signal
 import subprocess
@@ -60,11 +59,8 @@ def test_no_answered_request_is_lost_and_every_machine_second_is_paid(tmp_path: 
     for number in range(ROUNDS):
         first = sum(answered)
         answered.append(answered_until_killed(tmp_path, first, after_answers=500 + 700 * number))
-        lines = (tmp_path / "one").glob("*.jsonl")
-        kept = set()
-        for line in b"".join(path.read_bytes() for path in sorted(lines)).splitlines():
-            if line.startswith(b'{"kind":"request"') and line.endswith(b"}"):
-                kept.add(int(json.loads(line)["id"]))
+        with Reader(tmp_path) as reader:
+            kept = {int(identity) for (identity,) in reader.rows("SELECT id FROM lines WHERE kind = 'request'")}
         assert kept >= set(range(first, first + answered[-1]))
     with Reader(tmp_path) as reader:
         assert [finding for finding in check(reader) if finding.fault] == []
