@@ -315,6 +315,9 @@ def test_uploads_that_are_refused(client: openai.OpenAI, served: Served) -> None
     with pytest.raises(openai.APIStatusError, match="300,000") as refused:
         upload(client, b"x" * 300_001)
     assert refused.value.status_code == 413
+    said = {"Authorization": "Bearer sk-acme", "Content-Type": "multipart/form-data; boundary=x"}
+    around = client._client.post(f"{served.url}/v1/files", content=iter([b"x" * 100_000] * 4), headers=said)
+    assert around.status_code == 413  # also where what goes on without end is not the file
     with pytest.raises(openai.BadRequestError, match="expires_after"):
         client.files.create(file=b"x", purpose="batch", expires_after={"anchor": "created_at", "seconds": 1})
     with pytest.raises(openai.BadRequestError, match="multipart"):

@@ -73,7 +73,7 @@ class Uploads:
                 del waiting[:PAGE_BYTES]
                 number += PAGE_BYTES // PART_BYTES
 
-        await form.read(_chunks(request), sink)
+        await form.read(self._chunks(request), sink)
         if form.filename is None:
             msg = "the form has no file"
             raise Malformed(msg, parameter="file")
@@ -85,6 +85,16 @@ class Uploads:
         if waiting:
             await self._queue.files.append(file_id, number, bytes(waiting))
         return size, asked_upload(content.hexdigest(), form.filename, form.fields) if hashes else None
+
+    async def _chunks(self, request: Request) -> AsyncIterator[bytes]:
+        """Give a form as it comes; raise ``TooLarge`` where it goes on around its file without end."""
+        left = self._limits.file_bytes + FORM_BYTES
+        async for chunk in request.stream():
+            left -= len(chunk)
+            if left < 0:
+                raise self._too_large()
+            if chunk:
+                yield chunk
 
     def _check_room(self, size: int) -> None:
         if size > self._limits.kept_bytes:
@@ -108,9 +118,3 @@ def keep_s(anchor: str, seconds: int, parameter: str) -> float:
         message = f"{parameter} must have anchor created_at and {SHORTEST_KEEP_S} to {LONGEST_KEEP_S} seconds"
         raise Malformed(message, parameter=parameter)
     return float(seconds)
-
-
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    async for chunk in request.stream():
-        if chunk:
-            yield chunk
