@@ -26,7 +26,7 @@ from tightrope.serve.settings import (
 REQUESTS: tuple[Task, ...] = ("infer", "embed", "classify")
 """What may be asked of a model that answers requests."""
 log = logging.getLogger(__name__)
-AGAIN = "render the plan again: `tightrope render plan.json --target kubernetes`"
+AGAIN = 'write it as {"POOL": {"url": "http://…"}}, or have it rendered: `tightrope render plan.json --target kubernetes`'
 
 TokenRates: TypeAlias = tuple[float, float]
 FindTokenPrice: TypeAlias = Callable[[str, str, str], TokenRates]
@@ -159,7 +159,7 @@ def read_upstreams(path: Path) -> dict[str, dict[str, Any]]:
     found = _json(path, dict)
     for name, entry in found.items():
         if not isinstance(entry, dict) or ("url" in entry) == ("url_from" in entry):
-            msg = f"{name!r}: expected a mapping with one of `url` and `url_from`, got {str(entry)[:60]!r}"
+            msg = f"{name!r}: expected a mapping with one of `url` and `url_from`, got {json.dumps(entry)[:60]}"
             raise InputError(msg, resolve=AGAIN, where=Where(path))
     return found
 

@@ -225,7 +225,7 @@ def test_it_goes_on_until_it_is_interrupted_also_while_the_gateway_is_away(serve
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (401, "", "give a key that may read it"),
+        (401, "", "put a key that may read it into TIGHTROPE_KEY"),
         (500, "", "status 500"),
         (302, "", "status 302"),
         (200, "<html>\n", "says nothing that Prometheus could read"),
