@@ -111,7 +111,9 @@ def test_an_answer_later_than_promised_is_late(make_call: Callable[..., Call]) -
     [
         ({"model": "mm"}, NotFound, "did you mean 'm'"),
         ({"task": "chat"}, Malformed, "its task is 'classify'"),
-        ({"traffic_class": "soon"}, Malformed, "no traffic class 'soon'"),
+        ({"traffic_class": "soon"}, Malformed, "no traffic class 'soon'$"),
+        ({"traffic_class": "latr"}, Malformed, r"no traffic class 'latr': did you mean 'later'\?"),
+        ({"traffic_class": "latr", "caller": Caller("acme", classes=("now",))}, Malformed, "no traffic class 'latr'$"),
         (
             {"caller": Caller("acme", classes=("later",)), "traffic_class": "now"},
             Forbidden,

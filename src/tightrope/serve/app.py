@@ -248,7 +248,9 @@ async def _not_found(request: Request, error: HTTPException) -> Response:
         response = await _refused(request, _NotAllowed(f"{path} does not take {method}"))
         response.headers.update(error.headers or {})
         return response
-    return await _refused(request, NotFound(f"there is nothing at {method} {path}"))
+    near = next((known for known in (f"/v1{path}", path.removeprefix("/v1"), path.rstrip("/")) if known in openai.ENDPOINTS), "")
+    meant = f": did you mean {near}?" if near else ""
+    return await _refused(request, NotFound(f"there is nothing at {method} {path}{meant}"))
 
 
 async def _gone(request: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001 - Starlette

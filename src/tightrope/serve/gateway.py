@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from tightrope.base.errors import near_names
 from tightrope.base.plan import ServedClass
 from tightrope.serve import cascade as cascades
 from tightrope.serve.access.admission import Admission
@@ -24,6 +23,7 @@ from tightrope.serve.refusals import (
     TooMany,
     Unavailable,
     UpstreamFailed,
+    meant,
 )
 from tightrope.serve.routing import Router
 from tightrope.serve.settings import ServedModel, Settings
@@ -217,8 +217,7 @@ class Gateway:
         """Return the model that is asked for, where the caller may and it does that."""
         model = self._models.get(call.model)
         if model is None:
-            near = near_names(call.model, self._models)
-            msg = f"there is no model {call.model!r}" + (f": did you mean {near[0]!r}?" if near else "")
+            msg = f"there is no model {call.model!r}{meant(call.model, self._models)}"
             raise NotFound(msg, parameter="model")
         if call.task != model.task and call.task not in model.also:
             msg = f"the model {model.name!r} does not do this: its task is {model.task!r}, {call.task!r} was asked"
@@ -231,7 +230,8 @@ class Gateway:
         name = self._named(call.traffic_class) or self._usual(allowed, model)
         found = self._classes.get(name) if name else self.settings.classes[0]
         if found is None:
-            msg = f"there is no traffic class {call.traffic_class or name!r}"
+            asked = call.traffic_class or name
+            msg = f"there is no traffic class {asked!r}{meant(asked, allowed or self.settings.class_names or self._classes)}"
             raise Malformed(msg, parameter="X-Tightrope-Class")
         if allowed and found.name not in {self._named(item) for item in allowed}:
             msg = f"this key may not ask for the traffic class {found.name!r}"

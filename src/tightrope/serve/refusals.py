@@ -17,7 +17,10 @@ Refusal                       never raised itself
 └── TimedOut            504   not answered in the time that the class allows
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
+
+from tightrope.base.errors import near_names
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is no error of this program
@@ -119,3 +122,13 @@ class TimedOut(Refusal):
     """Not answered in the time that its class allows."""
 
     status, code = 504, "timed_out"
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return what to put behind a refusal of a name: which of the known ones may be meant, if one is near.
+
+    >>> meant("minilmm", ["minilm", "chat"]), meant("x", ["minilm", "chat"])
+    (": did you mean 'minilm'?", '')
+    """
+    near = near_names(name, known)
+    return f": did you mean {near[0]!r}?" if near else ""

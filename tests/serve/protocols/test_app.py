@@ -91,7 +91,9 @@ def test_models_are_listed_in_both_protocols() -> None:
         ("DELETE", "/v1/models", 405, "/v1/models does not take DELETE"),
         ("GET", "/v1/embeddings", 405, "/v1/embeddings does not take GET"),
         ("PUT", "/v1/chat/completions", 405, "/v1/chat/completions does not take PUT"),
-        ("POST", "/v1/embeddings/", 404, "there is nothing at POST /v1/embeddings/"),
+        ("POST", "/v1/embeddings/", 404, "there is nothing at POST /v1/embeddings/: did you mean /v1/embeddings?"),
+        ("POST", "/embeddings", 404, "there is nothing at POST /embeddings: did you mean /v1/embeddings?"),
+        ("POST", "/v1/v1/embeddings", 404, "there is nothing at POST /v1/v1/embeddings: did you mean /v1/embeddings?"),
     ],
 )
 def test_refusals_are_openai_s(method: str, path: str, status: int, error: str) -> None:

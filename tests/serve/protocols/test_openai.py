@@ -112,7 +112,7 @@ def test_tokens_are_refused_where_a_text_is_needed_and_passed_on_elsewhere(clien
         ({"model": "embedder", "input": [1, "x"]}, "input[0]: a string is expected, not a whole number", "input[0]"),
         (
             {"model": "embedder", "input": "x", "encoding_format": "hex"},
-            "encoding_format: not taken is 'hex'",
+            "encoding_format: 'hex' is not taken",
             "encoding_format",
         ),
         ({"model": "embedder", "input": "x", "dimensions": 0}, "dimensions: a whole number >= 1 is expected", "dimensions"),

@@ -18,6 +18,7 @@ KINDS = {
 EXPECTED = re.compile(
     r"Expected `(?P<expected>[^`]+)`(?: (?P<bound>[^,]+?))?(?:, got `?(?P<got>[^`]+?)`?)?(?: - at `(?P<where>[^`]+)`)?$"
 )
+ENUM = "Invalid enum value "
 MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`(?: - at `(?P<where>[^`]+)`)?$")
 AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<where>[^`]+)`)?$", re.DOTALL)
 
@@ -46,7 +47,9 @@ def malformed(error: Exception) -> Malformed:
     if found is None:
         said = AT.match(text)
         where = _field(said["where"]) if said else ""
-        what = said["what"].replace("Invalid enum value", "not taken is") if said else text
+        what = said["what"] if said else text
+        if what.startswith(ENUM):
+            what = f"{what.removeprefix(ENUM)} is not taken"
         return Malformed(f"{where or 'the body'}: {what}", parameter=where or None)
     where = _field(found["where"])
     bound = f" {found['bound']}" if found["bound"] else ""
