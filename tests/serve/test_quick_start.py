@@ -1,7 +1,9 @@
 """The README's quick start: the example is served as it lies there, and asked with ``curl``, the SDK of OpenAI, and gRPC."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +58,15 @@ def test_what_the_example_fetches_is_what_it_serves() -> None:
     text = (EXAMPLE / "fetch.py").read_text(encoding="utf-8")
     assert all(f'"{name}"' in text for name in NAMES)
     assert "--require-hashes" in text
+
+
+def test_what_can_not_be_fetched_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLE / "fetch.py", tmp_path)
+    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+    done = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, tmp_path / "fetch.py"], capture_output=True, text=True, check=False, timeout=120, env=environment
+    )
+    assert done.returncode == 1
+    assert "Resolve: reach a package index" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["fetch.py"]
