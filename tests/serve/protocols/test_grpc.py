@@ -282,8 +282,24 @@ def test_what_would_take_far_more_than_its_bytes_is_too_large_before_it_is_read(
     assert asked(lambda client: refused(client, many, "fields")) == grpc.StatusCode.OUT_OF_RANGE
 
 
-def test_of_those_without_a_key_nothing_is_read() -> None:
-    assert asked(lambda client: refused(client, b"\xff", "not known"), FakeGateway(KEYS)) == grpc.StatusCode.UNAUTHENTICATED
+@pytest.mark.parametrize(
+    ("method", "headers", "code"),
+    [
+        ("ServerLive", {}, grpc.StatusCode.OK),
+        ("ModelReady", {}, grpc.StatusCode.UNAUTHENTICATED),
+        ("ModelInfer", {"authorization": "Bearer nobody"}, grpc.StatusCode.UNAUTHENTICATED),
+        ("ModelInfer", {"authorization": "Bearer alice"}, grpc.StatusCode.DEADLINE_EXCEEDED),
+    ],
+    ids=["says-nothing", "no-key", "wrong-key", "slow"],
+)
+def test_a_message_that_never_comes_is_waited_for_only_where_it_may_be_sent(
+    method: str, headers: dict[str, str], code: grpc.StatusCode
+) -> None:
+    async def ask(client: triton.InferenceServerClient) -> grpc.StatusCode:
+        call = client._channel.stream_unary(f"/inference.GRPCInferenceService/{method}", _registered_method=False)
+        return await call(metadata=[*headers.items()]).code()
+
+    assert asked(ask, FakeGateway(KEYS), small(read_s=0.1)) is code
 
 
 async def refused(client: triton.InferenceServerClient, body: bytes, match: str) -> grpc.StatusCode:

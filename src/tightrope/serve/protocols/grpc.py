@@ -1,5 +1,6 @@
 """The Open Inference Protocol over gRPC, on the event loop of the gateway; requests go the same way as over HTTP."""
 
+import asyncio
 import logging
 import math
 import time
@@ -29,7 +30,7 @@ from tightrope.serve.protocols.oip import (
 )
 from tightrope.serve.protocols.oip_messages import MOST_FIELDS, PACKAGE, SERVICE, has_many_fields, message
 from tightrope.serve.protocols.tensors import DTYPES, datatype_of, from_binary, to_binary, wrong
-from tightrope.serve.refusals import Failed, Malformed, Refusal, TooLarge
+from tightrope.serve.refusals import Failed, Malformed, Refusal, TooLarge, TooSlow
 from tightrope.serve.settings import Limits, Listen
 
 CODES = {
@@ -75,8 +76,9 @@ Method: TypeAlias = Callable[[Wire, Headers], Awaitable[Answered]]
 async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen, held: Held | None = None) -> tuple[aio.Server, int]:
     """Return a server that has begun, and its port; ``await server.stop(grace)`` ends it.
 
-    A message is counted in ``held`` once gRPC has taken it in whole: what is still coming is bounded by each message's size alone.
-    What is larger than all that may be held is told so: there will never be room for it.
+    No message is taken in of a client without a key, nor where it says nothing. Any other has ``read_s`` to come whole, and is counted in
+    ``held`` from then on: what is still coming is bounded by each message's size alone. What is larger than all that may be held is told
+    so: there will never be room for it.
     """
     held = held or Held(limits.held_bytes)
     server = aio.server(
@@ -90,8 +92,8 @@ async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen, held:
         maximum_concurrent_rpcs=limits.waiting,
     )
     handlers = {
-        name: grpc.unary_unary_rpc_method_handler(
-            _guarded(name, method, gateway, held),  # pyrefly: ignore[bad-argument-type] - it is awaited
+        name: grpc.stream_unary_rpc_method_handler(  # which reads the one message when it is asked to, and not before
+            _guarded(name, method, gateway, limits, held),  # pyrefly: ignore[bad-argument-type] - it is awaited
             response_serializer=message(f"{name}Response").SerializeToString,
         )
         for name, method in Service(gateway, limits).methods().items()
@@ -177,23 +179,27 @@ class Service:
         return [(item.name, from_binary(item.name, item.datatype, item.shape, memoryview(data))) for item, data in pairs]
 
 
-def _guarded(name: str, method: Method, gateway: GatewayLike, held: Held) -> Callable[[bytes, Wire], Awaitable[Wire]]:
+def _guarded(
+    name: str, method: Method, gateway: GatewayLike, limits: Limits, held: Held
+) -> Callable[[Wire, Wire], Awaitable[Wire]]:
     """Return a method as gRPC calls it, whose refusals are told as gRPC does; the message is held until it is answered."""
 
-    async def answered(body: bytes, headers: Headers) -> Answered:
+    async def answered(context: Wire, headers: Headers) -> Answered:
+        if name.startswith("Server"):  # asks of the server alone, and says nothing
+            return await method(None, headers)
+        await caller_of(gateway, headers)
+        body = await _read(context, limits.read_s)
         held.take(len(body))
         try:
-            if name.startswith("Model"):
-                await caller_of(gateway, headers)  # of those without a key nothing is read
             return await method(_decoded(name, body), headers)
         finally:
             held.size -= len(body)
 
-    async def called(body: bytes, context: Wire) -> Wire:
+    async def called(_: Wire, context: Wire) -> Wire:
         pairs = context.invocation_metadata() or ()
         headers = {key.encode(): value if isinstance(value, bytes) else value.encode() for key, value in pairs}
         try:
-            answer, told = await answered(body, headers)
+            answer, told = await answered(context, headers)
         except Refusal as refused:
             refusal = refused
         except Exception:
@@ -207,6 +213,17 @@ def _guarded(name: str, method: Method, gateway: GatewayLike, held: Held) -> Cal
         return await context.abort(code, refusal.message, _metadata(refusal_headers(refusal)))
 
     return called
+
+
+async def _read(context: Wire, within_s: float) -> bytes:
+    """Return a request's message; raise ``TooSlow`` where it does not come whole in time."""
+    try:
+        async with asyncio.timeout(within_s):
+            body = await context.read()
+    except TimeoutError:
+        msg = f"the request did not come whole within {within_s:g} s"
+        raise TooSlow(msg) from None
+    return body if isinstance(body, bytes) else b""  # it ended without one: an empty message is as good
 
 
 def _decoded(name: str, body: bytes) -> Wire:
