@@ -209,7 +209,9 @@ class Fleet:
             return
         began_s = time.monotonic()
         healthy, why = await self._checked(replica)
-        if not healthy:
+        if healthy is None and replica.ready:
+            replica.failed_checks = 0
+        elif not healthy:
             replica.failed_checks += 1
             if why != replica.why:
                 log.warning("pool %s: %s is not well: %s", self.name, replica.name, why)
@@ -218,12 +220,12 @@ class Fleet:
                 self._out(replica, f"{replica.failed_checks} checks failed one after another")
             self._changed()
             self._note_silence(replica, began_s)
-            return
-        replica.failed_checks, replica.why = 0, ""
-        if not replica.ready:
-            log.info("pool %s: %s can be asked", self.name, replica.name)
-            replica.ready = replica.was_ready = True
-            self._changed()
+        else:
+            replica.failed_checks, replica.why = 0, ""
+            if not replica.ready:
+                log.info("pool %s: %s can be asked", self.name, replica.name)
+                replica.ready = replica.was_ready = True
+                self._changed()
 
     def _note_silence(self, replica: Replica, began_s: float) -> None:
         """Count a check while which nothing at all came of a replica; after so many, who waits on it is to ask another as well.
@@ -237,15 +239,21 @@ class Fleet:
             for ask_another in list(replica.waiting):
                 ask_another()
 
-    async def _checked(self, replica: Replica) -> tuple[bool, str]:
-        """Return whether a replica is well, and why not; note whether something listens there."""
+    async def _checked(self, replica: Replica) -> tuple[bool | None, str]:
+        """Return whether a replica is well, and why not; note whether something listens there.
+
+        None is that it has not said so in time and answers others meanwhile: where they have left no room for checks it is best left alone.
+        """
+        began_s = time.monotonic()
         try:
             healthy, replica.there = await self._check(replica), True
         except (ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
             replica.there = not isinstance(error, (ClientConnectorError, ConnectionTimeoutError))
-            if not isinstance(error, TimeoutError):  # it is there, and ends or finishes by itself what it was asked
-                replica.heard_s = time.monotonic()
-            return False, f"{type(error).__name__}: {error}"
+            why = f"{type(error).__name__}: {error}"
+            if isinstance(error, TimeoutError):
+                return (None if replica.heard_s >= began_s else False), why
+            replica.heard_s = time.monotonic()  # it is there, and ends or finishes by itself what it was asked
+            return False, why
         return healthy, "its check says that it is not ready"
 
     def _out(self, replica: Replica, why: str) -> None:

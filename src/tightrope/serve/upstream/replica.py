@@ -58,7 +58,7 @@ class Replica:
         self.failed = self.failed_checks = self.ejected = 0
         """Requests and checks that failed one after another; times that it was left out for how it answered."""
         self.heard_s = self.since_s
-        """When something came of it last, of a check or anything else,"""
+        """When something came of it last, of a check or of an answer that is no refusal,"""
         self.silent_checks, self.silent_since_s = 0, self.since_s
         """and the checks that nothing came of since."""
         self.waiting: set[Callable[[], None]] = set()
@@ -92,11 +92,9 @@ class Replica:
 
     async def post(self, path: str, body: bytes, headers: dict[str, str]) -> ClientResponse:
         """Send a request; return when the answer's head has come."""
-        response = await self._session.post(
+        return await self._session.post(
             self._url(path), data=body, headers=headers, allow_redirects=False, server_hostname=self._server_name
         )
-        self.heard_s = time.monotonic()
-        return response
 
     async def get(self, path: str, headers: dict[str, str], within_s: float, most_bytes: int = 1 << 20) -> tuple[int, bytes]:
         """Return status and body (as much of it as may be) of a small question."""

@@ -121,6 +121,7 @@ class Sender:
         """Return what came of an answer whose head says that it is one; raise ``Failure``."""
         if response.status != 200:
             raise await self._refused(call, replica, response)
+        replica.heard_s = time.monotonic()
         begun = False
         try:
             if call.stream and response.content_type == EVENT_STREAM:
