@@ -1,6 +1,7 @@
 """The Open Inference Protocol over gRPC, asked by the unmodified Triton client on a server that runs."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from front_door import KEYS, USUAL, FakeGateway, small, vector
 from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2
 from tritonclient.utils import InferenceServerException
 
+from tightrope.base.errors import InputError
 from tightrope.serve.protocols.grpc import serve_grpc
 from tightrope.serve.protocols.held import SMALL, Held
 from tightrope.serve.protocols.oip_messages import MESSAGES, MOST_FIELDS, message
@@ -32,6 +34,25 @@ def asked(ask: Ask, gateway: FakeGateway | None = None, limits: Limits = USUAL, 
             await server.stop(0)
 
     return asyncio.run(run())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_port_that_is_taken_is_said(host: str) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as taken:
+        try:
+            taken.bind((host, 0))
+        except OSError:
+            pytest.skip(f"{host} is not to be had here")
+        taken.listen()
+        listen = Listen(host, grpc_port=taken.getsockname()[1])
+        with pytest.raises(InputError, match=f"gRPC can not listen on {host}:"):
+            asyncio.run(serve_grpc(FakeGateway(), USUAL, listen))
+
+    async def run() -> None:
+        server, _ = await serve_grpc(FakeGateway(), USUAL, Listen(host, grpc_port=0))
+        await server.stop(0)
+
+    asyncio.run(run())
 
 
 def tensor(name: str, array: Any, datatype: str) -> InferInput:

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from grpc import aio
 from numpy.typing import NDArray
 
+from tightrope.base.errors import InputError
 from tightrope.serve.access.keys import allow
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols.held import Held
@@ -74,7 +75,7 @@ Method: TypeAlias = Callable[[Wire, Headers], Awaitable[Answered]]
 
 
 async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen, held: Held | None = None) -> tuple[aio.Server, int]:
-    """Return a server that has begun, and its port; ``await server.stop(grace)`` ends it.
+    """Return a server that has begun, and its port; ``await server.stop(grace)`` ends it. Raise ``InputError`` where the port is not to be had.
 
     No message is taken in of a client without a key, nor where it says nothing. Any other has ``read_s`` to come whole, and is counted in
     ``held`` from then on: what is still coming is bounded by each message's size alone. What is larger than all that may be held is told
@@ -99,14 +100,23 @@ async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen, held:
         for name, method in Service(gateway, limits).methods().items()
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"{PACKAGE}.{SERVICE}", handlers),))
-    address = f"{listen.host}:{listen.grpc_port or 0}"
-    if listen.certificate is None or listen.certificate_key is None:
-        port = server.add_insecure_port(address)
-    else:
-        pair = (listen.certificate_key.read_bytes(), listen.certificate.read_bytes())
-        port = server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+    try:
+        port = _listen(server, listen)
+    except RuntimeError as error:
+        msg = f"gRPC can not listen on {listen.host}:{listen.grpc_port}, which others may do already"
+        raise InputError(msg, resolve="give listen.grpc_port another port, or end what listens there") from error
     await server.start()
     return server, port
+
+
+def _listen(server: aio.Server, listen: Listen) -> int:
+    """Return the port that the server is to listen on, with TLS where there is a certificate; raise ``RuntimeError`` where it can not."""
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    address = f"{host}:{listen.grpc_port or 0}"
+    if listen.certificate is None or listen.certificate_key is None:
+        return server.add_insecure_port(address)
+    pair = (listen.certificate_key.read_bytes(), listen.certificate.read_bytes())
+    return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
 
 
 class Service:
