@@ -66,5 +66,6 @@ def _unforeseen(error: Exception) -> tuple[str, int]:
         return "", INTERRUPTED
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("tightrope"):
         lacks = f"error: this needs the package {error.name!r}, which is not installed here"
-        return f"{lacks}\nResolve: install all of Tightrope; the image of its Dockerfile only serves", MissingExtraError.exit_code
+        resolve = "pip install 'tightrope[serve]', all of it; the image of its Dockerfile has only what serves"
+        return f"{lacks}\nResolve: {resolve}", MissingExtraError.exit_code
     return f"error: this is a defect of Tightrope: {what}\nResolve: report it with what --debug shows", 1
