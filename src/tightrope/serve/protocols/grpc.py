@@ -75,7 +75,7 @@ Method: TypeAlias = Callable[[Wire, Headers], Awaitable[Answered]]
 
 
 async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen, held: Held | None = None) -> tuple[aio.Server, int]:
-    """Return a server that has begun, and its port; ``await server.stop(grace)`` ends it. Raise ``InputError`` where the port is not to be had.
+    """Return a server that has begun, and its port; ``await server.stop(grace)`` ends it. Raise ``InputError`` where it is taken.
 
     No message is taken in of a client without a key, nor where it says nothing. Any other has ``read_s`` to come whole, and is counted in
     ``held`` from then on: what is still coming is bounded by each message's size alone. What is larger than all that may be held is told
