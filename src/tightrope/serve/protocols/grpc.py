@@ -264,7 +264,7 @@ def _typed(item: Wire) -> NDArray[Any]:
         )
         raise Malformed(msg, parameter=item.name[:80])
     try:
-        return np.array(elements, dtype).reshape(shape)
+        return np.fromiter(elements, dtype, len(elements)).reshape(shape)
     except OverflowError:
         raise wrong(item.name, f"an element does not fit {item.datatype}") from None
 
