@@ -198,7 +198,7 @@ def _addresses(server: _Server) -> str:
     """Return where it listens, as a client would write it."""
     scheme = "https" if server.config.is_ssl else "http"
     names = [sock.getsockname() for listener in server.servers for sock in listener.sockets]
-    return ", ".join(f"{scheme}://{name[0]}:{name[1]}" for name in names)
+    return ", ".join(f"{scheme}://{f'[{name[0]}]' if ':' in name[0] else name[0]}:{name[1]}" for name in names)
 
 
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
