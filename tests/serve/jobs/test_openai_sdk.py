@@ -18,6 +18,7 @@ from openai.types import Batch
 from queue_bench import EMBED, WAIT_S, line, numbered
 
 from tightrope.serve.jobs import routes
+from tightrope.serve.jobs.files import Files
 from tightrope.serve.settings import Limits
 
 SLOW = asyncio.Event()
@@ -157,6 +158,13 @@ def test_lists_come_in_pages(client: openai.OpenAI, other: openai.OpenAI, monkey
     made = [other.batches.create(input_file_id=name, endpoint=EMBED, completion_window="8h").id for name in names[:3]]
     assert [batch.id for batch in other.batches.list(limit=1)] == made[::-1]
     assert not {batch.id for batch in client.batches.list(limit=100)} & set(made)
+
+
+def test_a_file_is_not_read_to_say_how_long_it_is(client: openai.OpenAI, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"{served.url}/v1/files/{upload(client, line('a'))}/content"
+    monkeypatch.setattr(Files, "content", lambda *_: pytest.fail("it is read"))
+    found = client._client.head(url, headers={"Authorization": "Bearer sk-acme"})
+    assert (found.status_code, found.headers["content-length"]) == (200, str(len(line("a"))))
 
 
 def test_a_file_is_deleted(client: openai.OpenAI) -> None:

@@ -107,6 +107,8 @@ class Routes:
         """Send a file's bytes."""
         file = await self._file(request, caller)
         headers = {"content-length": str(file.size), "x-content-type-options": "nosniff"}
+        if request.method == "HEAD":
+            return Response(headers=headers, media_type="application/octet-stream")  # nothing is read for it
         return StreamingResponse(self._queue.files.content(file), headers=headers, media_type="application/octet-stream")
 
     async def delete(self, request: Request, caller: Caller) -> Response:
