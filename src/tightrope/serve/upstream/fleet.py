@@ -155,7 +155,7 @@ class Fleet:
             healthy, why = await self._checked(replica)
             if healthy:
                 replica.sure_until_s = time.monotonic() + SURE_S
-            else:
+            elif healthy is False:
                 self._out(replica, f"a request failed, and {why}")
         finally:
             replica.doubt = None
