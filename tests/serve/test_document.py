@@ -110,6 +110,7 @@ def test_traces_are_an_endpoint_or_one_with_a_share(file: Path, said: str, endpo
         ("type: c7i.large", "type: c7i.lrge", 2, "no on-demand price of c7i.lrge"),
         ("http://127.0.0.1", "127.0.0.1", 16, "expected a URL"),
         ("task: chat", "task: chatt", 13, "models.chat.task"),
+        ("task: classify", "task: chat", 8, "it does not chat"),
         ("onnx: large.onnx,", "onnx: large.onnx, noop: true,", 9, "exactly one of onnx, upstream and noop"),
         ("onnx: large.onnx,", "onnx: large.onnx, usd_per_gb_egress: 0.09,", 9, "egress of an upstream alone"),
         ("name: support", "name: support\nlisten: {host: 0.0.0.0}", 2, "no keys are asked for"),

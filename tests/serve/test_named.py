@@ -8,7 +8,8 @@ from tests.serve.certificates import certificate
 
 from tightrope.base.errors import InputError
 from tightrope.serve.named import check_named
-from tightrope.serve.settings import Listen, Settings
+from tightrope.serve.records import Task
+from tightrope.serve.settings import Listen, ServedModel, ServedPool, Settings, Upstream
 
 NOTHING = Settings("w", (), (), ())
 
@@ -31,6 +32,22 @@ def test_what_can_be_used_is_taken(tmp_path: Path) -> None:
 def test_what_can_not_be_used_is_refused(field: str, value: object, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
         check_named(replace(NOTHING, **{field: value}))  # type: ignore[arg-type]
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "base", "said"),
+    [
+        ("infer", "http://h:1", "are asked for chat, embed, not for 'infer'"),
+        ("chat", "http://u:secret@h:1", "without a key in it"),
+        ("chat", "http://h:99999", "expected one such as"),
+    ],
+    ids=["task", "key", "port"],
+)
+def test_servers_that_can_not_be_asked_are_refused(task: Task, base: str, said: str) -> None:
+    pool = ServedPool("m/a", "m", "a", upstream=Upstream("openai", (base,)))
+    with pytest.raises(InputError, match=said) as caught:
+        check_named(replace(NOTHING, pools=(pool,), models=(ServedModel("m", task, ("m/a",)),)))
     assert "secret" not in str(caught.value)
 
 

@@ -19,9 +19,10 @@ from tightrope.serve.ledger.meter import MachineMeter
 from tightrope.serve.local.engines import Engines
 from tightrope.serve.local.placement import usable_cores
 from tightrope.serve.local.pool import LocalPool
+from tightrope.serve.named import tasks_of
 from tightrope.serve.protocols.held import Held
 from tightrope.serve.protocols.openai import run_json
-from tightrope.serve.records import NUSD_PER_USD, Call, Reply, Task
+from tightrope.serve.records import NUSD_PER_USD, Call, Reply
 from tightrope.serve.settings import ServedPool, Settings
 from tightrope.serve.upstream.pool import UpstreamPool
 from tightrope.serve.watch.metrics import Metrics
@@ -127,13 +128,13 @@ def _pairs(settings: Settings) -> list[tuple[str, str]]:
 def _backends(settings: Settings, metrics: Metrics) -> tuple[dict[str, MachineMeter], dict[str, Backend]]:
     """Return a meter for this machine and for each pool elsewhere, and what answers for each pool."""
     classes = {item.name: item for item in settings.classes}
-    tasks: dict[str, Task] = {name: model.task for model in reversed(settings.models) for name in model.pools}
+    tasks = tasks_of(settings)
     judged = {model.cascade.small for model in settings.models if model.cascade}
     meters: dict[str, MachineMeter] = {}
     backends: dict[str, Backend] = {}
     engines: Engines | None = None
     for pool in settings.pools:
-        task = tasks.get(pool.name) or _usual_task(pool)
+        task = tasks[pool.name]
         if pool.upstream is not None:
             meters[pool.name] = MachineMeter(pool.usd_per_hour, max(1.0, pool.concurrency), machines=0.0)
             backends[pool.name] = UpstreamPool(pool, task, classes, meters[pool.name], metrics)
@@ -146,11 +147,6 @@ def _backends(settings: Settings, metrics: Metrics) -> tuple[dict[str, MachineMe
         if pool.name in judged:
             local.keep_answers()
     return meters, backends
-
-
-def _usual_task(pool: ServedPool) -> Task:
-    """Return what a pool is asked that no model names: the second part of a plan's cascade."""
-    return "chat" if pool.upstream is not None and pool.upstream.api == "openai" else "infer"
 
 
 def _ledger(settings: Settings, meters: Mapping[str, MachineMeter]) -> Ledger | None:

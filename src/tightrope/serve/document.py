@@ -93,6 +93,9 @@ class _Reader:
         path = self.file(stated.onnx, *at, "onnx")
         if path is None:
             return None
+        if model.task == "chat":
+            msg = f"{'.'.join(at)}: an engine in this process embeds, classifies or infers; it does not chat"
+            raise InputError(msg, resolve="serve it by an upstream server (`upstream:`)", where=self.document.where(*at))
         beside = path.parent / "tokenizer.json"
         wants_text = model.task in {"embed", "classify"}
         tokenizer = self.file(stated.tokenizer, *at, "tokenizer") or (beside if wants_text and beside.is_file() else None)

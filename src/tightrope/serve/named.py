@@ -1,11 +1,13 @@
-"""What settings name beside models, tried before one is loaded: keys, a certificate, where work that can wait is kept, where traces go."""
+"""What settings name, tried before a model is loaded: servers, keys, a certificate, where work that can wait is kept, where traces go."""
 
 import ssl
 
 from tightrope.base.errors import InputError, Where
 from tightrope.serve.access.keyfile import load_keys
 from tightrope.serve.jobs.queue import queue_at
-from tightrope.serve.settings import Listen, Settings
+from tightrope.serve.records import Task
+from tightrope.serve.settings import Listen, ServedPool, Settings
+from tightrope.serve.upstream.pool import checked_servers
 
 
 def check_named(settings: Settings) -> None:
@@ -13,11 +15,26 @@ def check_named(settings: Settings) -> None:
     if settings.keys is not None:
         load_keys(settings.keys)
     _check_certificate(settings.listen)
+    tasks = tasks_of(settings)
+    for pool in settings.pools:
+        if pool.upstream is not None:
+            checked_servers(pool, tasks[pool.name])
     if settings.jobs:
         queue_at(settings.jobs)
     if settings.traces and not settings.traces.startswith(("http://", "https://")):
         msg = f"traces: got {settings.traces.rpartition('@')[2]!r}, expected a URL such as http://collector:4318"
         raise InputError(msg, resolve="correct it: traces go by OTLP over HTTP")
+
+
+def tasks_of(settings: Settings) -> dict[str, Task]:
+    """Return pool → what it is asked; of one that no model names, the second part of a plan's cascade, by its servers' protocol."""
+    stated = {name: model.task for model in reversed(settings.models) for name in model.pools}
+    return {pool.name: stated.get(pool.name) or _usual_task(pool) for pool in settings.pools}
+
+
+def _usual_task(pool: ServedPool) -> Task:
+    """Return what the servers of a pool are asked where nothing is said."""
+    return "chat" if pool.upstream is not None and pool.upstream.api == "openai" else "infer"
 
 
 def _check_certificate(listen: Listen) -> None:

@@ -85,7 +85,7 @@ class UpstreamPool:
         resolve: Resolve | None = None,
     ) -> None:
         """Connect to nothing yet; raise ``InputError`` where the servers' protocol has no such task. ``resolve`` finds addresses."""
-        upstream = _checked(pool, task)
+        upstream = checked_servers(pool, task)
         self.pool = pool
         self._upstream, self._meter, self._metrics = upstream, meter, metrics
         self._load = Load(0, requests_per_s=pool.requests_per_s)
@@ -359,7 +359,7 @@ class UpstreamPool:
             replica.said, replica.learned_s = said, time.monotonic()
 
 
-def _checked(pool: ServedPool, task: Task) -> Upstream:
+def checked_servers(pool: ServedPool, task: Task) -> Upstream:
     """Return where a pool's servers are; raise ``InputError`` where they can not be asked."""
     upstream = pool.upstream
     if upstream is None or not upstream.replicas:
