@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import tracemalloc
+from itertools import product
 from typing import Any, cast
 
 import pytest
@@ -44,6 +45,32 @@ def test_health_needs_no_key_and_says_when_to_stay_away() -> None:
     assert got("/healthz", app)[0] == 200
     assert got("/v1/models", app)[0] == 401
     assert got("/v1/models", app, Authorization="Bearer alice")[0] == 200
+
+
+OPEN = {"/healthz", "/readyz", "/openapi.json", "/v2", "/v2/health/live", "/v2/health/ready"}
+"""Paths that say nothing of anybody."""
+SCOPED = {"/v1/files": "batch", "/v1/batches": "batch", "/metrics": "metrics"}
+"""How a path begins → the scope that it wants; to ask a model wants ``infer``, to read of models any key."""
+MAY = {"alice": {"infer", "batch"}, "uploader": {"batch"}, "prometheus": {"metrics"}, "root": {"admin", "metrics"}}
+
+
+def test_every_path_wants_a_key_and_its_scope() -> None:
+    """Whatever is served from now on is open only where it is said here."""
+    gateway = FakeGateway(KEYS)
+    jobs = Routes(cast("Queue", None), USUAL, (), {}, lambda: None).all(authenticator(gateway))
+    app = App(gateway, USUAL, jobs, metrics_key=True)
+    for route in cast("list[Route]", app._rest.routes):
+        for method, key in product(route.methods or (), ("", "nobody", *MAY)):
+            status = ask(app, method, route.path, headers={"Authorization": f"Bearer {key}"} if key else {}).status
+            usual = "infer" if method == "POST" else ""
+            wanted = next((scope for start, scope in SCOPED.items() if route.path.startswith(start)), usual)
+            if route.path in OPEN:
+                assert status == 200
+            elif key not in MAY:
+                assert (method, route.path, status) == (method, route.path, 401)
+            else:
+                refused = bool(wanted) and wanted not in MAY[key]
+                assert (method, route.path, key, status == 403) == (method, route.path, key, refused)
 
 
 def test_metrics_are_shown() -> None:
