@@ -49,7 +49,9 @@ class Gateway:
             raise InputError(msg, resolve=again) from error
         if answer.status != 200:
             msg = f"{self.url} answers with status {answer.status}"
-            raise InputError(msg, resolve="put a key that may read it into TIGHTROPE_KEY" if answer.status in {401, 403} else again)
+            raise InputError(
+                msg, resolve="put a key that may read it into TIGHTROPE_KEY" if answer.status in {401, 403} else again
+            )
         try:
             reading = Reading.of(text, time.monotonic())
         except ValueError as error:
