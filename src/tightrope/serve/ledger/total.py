@@ -168,7 +168,8 @@ def _meters(reader: Reader) -> dict[str, _Meter]:
             counted.append(paid[-1])
     found = {}
     for name, rows in sorted(seen.items()):
-        own = [both for (shared, _), both in rows.items() if not shared]
+        # Of one gateway too an instant is paid once: where its clock was ahead for a while, it wrote of some that then came.
+        own = [(together([paid]), together([counted])) for (shared, _), (paid, counted) in rows.items() if not shared]
         fleet = [both for (shared, _), both in rows.items() if shared]
         if fleet:
             own.append((together([paid for paid, _ in fleet]), together([counted for _, counted in fleet])))

@@ -170,7 +170,7 @@ def month_nusd(pool: str, totals: Sequence[Totals], begins_ns: int) -> int | Non
             if metered.last.shared:
                 shared.setdefault(name, []).append(metered.stretches)
                 continue
-            part = _part(pool, metered.last.pools, each, paid_nusd(metered.stretches, begins_ns, each.ends_ns))
+            part = _part(pool, metered.last.pools, each, paid_nusd(together([metered.stretches]), begins_ns, each.ends_ns))
             if part is None:
                 return None
             nusd += part
