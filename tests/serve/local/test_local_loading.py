@@ -79,6 +79,22 @@ def test_tokens_that_the_model_does_not_have_are_refused_at_load(tmp_path: Path)
         asyncio.run(pool_of(path, "classify").start())
 
 
+def test_more_tokens_than_the_model_has_places_for_are_refused_at_load(tmp_path: Path) -> None:
+    tokenizer = write_encoder(tmp_path).with_name("tokenizer.json")
+    nodes = [
+        helper.make_node("CumSum", ["attention_mask", "one"], ["places"]),
+        helper.make_node("Gather", ["table", "places"], ["vectors"]),
+        helper.make_node("Cast", ["input_ids"], ["unused"], to=FLOAT),
+    ]
+    ids = {name: (INT64, ["texts", "tokens"]) for name in ("input_ids", "attention_mask")}
+    outputs = {"vectors": (FLOAT, ["texts", "tokens", 2])}
+    path = write(tmp_path / "places.onnx", nodes, ids, outputs, {"table": np.ones((513, 2), np.float32), "one": np.array(1)})
+    run(pool_of(LocalModel(path, tokenizer=tokenizer, threads=1, max_tokens=512)), lambda pool: pool.answer(call(text(1))))
+    for tokens, tried in ((513, "513"), (4096, "1,024")):
+        with pytest.raises(InputError, match=f"does not run on a text of {tried} tokens"):
+            asyncio.run(pool_of(LocalModel(path, tokenizer=tokenizer, threads=1, max_tokens=tokens)).start())
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

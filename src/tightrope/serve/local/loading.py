@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tightrope.base.errors import InputError, Where
 from tightrope.serve.local.curve import Curve
@@ -37,6 +38,8 @@ ENOUGH = 1.03
 """More threads for an engine are worth having where all answer this much more together."""
 SAMPLE_TOKENS = 32
 SAMPLES = 16
+LONGEST_TOKENS = 1024
+"""The longest text that is tried at the load, where ``max_tokens`` is more: most encoders take 512, and fail beyond."""
 AT_ONCE_S = 1e-6
 """Time of the engine without a model."""
 VARIES = 1e-4
@@ -147,18 +150,27 @@ def _model(local: LocalModel, task: Task, session: Session) -> Model:
         msg = "an engine in this process embeds, classifies or infers; it does not chat"
         raise InputError(msg, resolve="serve it by an upstream server (upstream:)", where=Where(local.path))
     texts = TextModel(local, load_tokenizer(local), session.inputs)
-    names = [port.name for port in session.outputs]
-    try:
-        answers = session.run(names, texts.feeds(texts.sample(min(SAMPLES, texts.most or SAMPLES), texts.knots[0], 0)))
-    except Exception as error:  # the runtime raises kinds of its own
-        first = next((line for line in str(error).splitlines() if line.strip()), "")[:300]
-        msg = f"the model does not run on tokens of its tokenizer ({first})"
-        raise InputError(msg, resolve="give the tokenizer that the model was trained with", where=Where(local.path)) from error
+    many = texts.sample(min(SAMPLES, texts.most or SAMPLES), texts.knots[0], 0)
+    other = "give the tokenizer that the model was trained with"
+    answers = _said(local, session, texts.feeds(many), "tokens of its tokenizer", other)
+    longest = min(texts.knots[-1], LONGEST_TOKENS)
+    shorter = "set max_tokens to the most that the model was made for, such as 512"
+    _said(local, session, texts.feeds(texts.sample(1, longest, 0)), f"a text of {longest:,} tokens", shorter)
     texts.finish = finish_of(local, task, session.outputs, answers)
     if not all(np.isfinite(value).all() for value in answers if value.dtype.kind == "f"):
         msg = "the model answers with numbers that are none (NaN or infinite)"
         raise InputError(msg, resolve="check the export, and the order of its inputs", where=Where(local.path))
     return texts
+
+
+def _said(local: LocalModel, session: Session, feeds: Mapping[str, NDArray[Any]], what: str, resolve: str) -> list[NDArray[Any]]:
+    """Return all that a model says; raise ``InputError`` where it does not run on ``what`` it is fed."""
+    try:
+        return session.run([port.name for port in session.outputs], feeds)
+    except Exception as error:  # the runtime raises kinds of its own
+        first = next((line for line in str(error).splitlines() if line.strip()), "")[:300]
+        msg = f"the model does not run on {what} ({first})"
+        raise InputError(msg, resolve=resolve, where=Where(local.path)) from error
 
 
 def best_threads(rates: Mapping[int, float], alone_s: Mapping[int, float], within_s: float) -> int:
