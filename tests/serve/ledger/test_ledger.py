@@ -411,12 +411,12 @@ def test_a_clock_that_was_far_ahead_once_takes_nothing_from_what_was_spent(world
 def test_an_hour_that_was_written_while_the_clock_was_ahead_is_paid_once_when_it_comes(world: Any) -> None:
     pool, ledger = world.pool(), world.ledger()
     world.meter(ledger, pool)
-    for ahead_s in (2 * 3600, 0, 0, 0, 0, 0):  # it is set right after half an hour
+    for ahead_s, passed_s in ((7200, 1800), *[(0, 2400)] * 4):  # it is set right after half an hour
         world.ahead_s = ahead_s
         ledger.heartbeat()
-        world.now_s += 1800
+        world.now_s += passed_s
         ledger.heartbeat()
-    assert world.total().nusd == ledger.month_to_date("small") == 180 * CENT
+    assert world.total().nusd == ledger.month_to_date("small") == 190 * CENT
 
 
 def test_a_great_fleet_of_dear_machines_is_written_down_too(world: Any) -> None:
