@@ -24,8 +24,8 @@ ISLANDS = """
 WITH marked AS (
   SELECT *, coalesce(from_ns <> lag(to_ns) OVER w OR machines_e6 <> lag(machines_e6) OVER w OR unmetered <> lag(unmetered) OVER w
     OR nusd_per_hour IS DISTINCT FROM lag(nusd_per_hour) OVER w, true)::INTEGER AS fresh
-  FROM lines WHERE kind = 'machines' AND to_ns > from_ns WINDOW w AS (PARTITION BY gateway, meter ORDER BY from_ns)
-), numbered AS (SELECT *, sum(fresh) OVER (PARTITION BY gateway, meter ORDER BY from_ns) AS island FROM marked)
+  FROM lines WHERE kind = 'machines' AND to_ns > from_ns WINDOW w AS (PARTITION BY gateway, meter ORDER BY from_ns, seq)
+), numbered AS (SELECT *, sum(fresh) OVER (PARTITION BY gateway, meter ORDER BY from_ns, seq) AS island FROM marked)
 SELECT meter, gateway, shared, unmetered, min(from_ns), max(to_ns), any_value(machines_e6), any_value(nusd_per_hour)
 FROM numbered GROUP BY meter, gateway, island, shared, unmetered ORDER BY 5
 """
