@@ -103,7 +103,9 @@ def test_the_second_part_of_a_cascade_may_have_pools_that_no_model_names(plan: P
     assert large in begun(found)
 
 
-def test_of_a_class_that_is_written_and_answered_otherwise_its_name_is_for_what_writes(tmp_path: Path) -> None:
+def test_of_a_class_that_is_written_and_answered_otherwise_its_name_is_for_what_writes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     plan = load_plan(PLANS / "chatgenius.json")
     found = gateway_settings(plan, Place.parse(HERE, plan), reachable(plan, tmp_path), rates, lambda *_: None)
     models = {model.name: model for model in found.models}
@@ -111,6 +113,7 @@ def test_of_a_class_that_is_written_and_answered_otherwise_its_name_is_for_what_
     assert {rule.pool for rule in plan.routing if rule.traffic_class == "chat"} > writes
     assert (models["chat"].task, set(models["chat"].pools)) == ("chat", writes)
     assert (models["faq"].task, models["faq"].classes) == ("infer", ("chat",))
+    assert "the plan has faq answer 38 % of chat" in caplog.text
 
 
 def test_what_is_paid_by_use_has_no_machines(plan: Plan, upstreams: Path) -> None:

@@ -274,17 +274,27 @@ def _models(plan: Plan, pools: tuple[Pool, ...], classes: tuple[ServedClass, ...
     names = _names(classes)
     found: dict[str, ServedModel] = {}
     for item in classes:
-        mine = tuple(pool for pool in pools if _answers(plan, pool, item))
-        mine = tuple(pool for pool in mine if _writes(pool)) or mine
+        every = tuple(pool for pool in pools if _answers(plan, pool, item))
+        mine = tuple(pool for pool in every if _writes(pool)) or every
         asked = next((short for short, full in names.items() if full == item.name), item.asked_as or item.name)
         if mine and not item.follows:
             found[asked] = _model(asked, mine, (item.name,), _cascade(plan, item, classes, pools))
+            _warn_of_others(plan, item, asked, [pool for pool in every if pool not in mine])
     for title in dict.fromkeys(pool.model for pool in pools):
         mine = tuple(pool for pool in pools if pool.model == title)
         may = tuple(item.name for item in classes if not item.follows and any(_answers(plan, pool, item) for pool in mine))
         if may:
             found.setdefault(title, _model(title, mine, may, None))
     return tuple(found.values())
+
+
+def _warn_of_others(plan: Plan, item: ServedClass, asked: str, others: Sequence[Pool]) -> None:
+    """Say which part of a class does not come to its planned pools unless clients ask their models by name."""
+    for title in dict.fromkeys(pool.model for pool in others):
+        names = {pool.name for pool in others if pool.model == title}
+        share = sum(rule.share for rule in plan.routing if rule.traffic_class == item.name and rule.pool in names)
+        what = "the plan has %s answer %.0f %% of %s: clients must ask it by that name, or the others get more than is planned for them"
+        log.warning(what, title, 100 * share, asked)
 
 
 def _model(name: str, pools: tuple[Pool, ...], classes: tuple[str, ...], cascade: ServedCascade | None) -> ServedModel:
