@@ -9,8 +9,10 @@ from tightrope.serve.jobs.database import Database, Row, Statements
 from tightrope.serve.jobs.records import FILE_COLUMNS, File, marks
 from tightrope.serve.jobs.tables import PART_BYTES
 
-PAGE_BYTES, PAGE_ROWS = 1024 * 1024, 1000
-"""Rows of a file are read up to so much at a time."""
+PAGE_BYTES = 1024 * 1024
+"""Of a file, so much is written at a time."""
+READ_BYTES, PAGE_ROWS = 256 * 1024, 1000
+"""Rows of a file are read up to so much at a time: whoever asks for a file and does not read it keeps two or three of these in memory."""
 STEP = 5_000
 """Rows that are removed in one transaction: others wait for no longer."""
 ABANDONED_S = 86_400.0
@@ -88,7 +90,7 @@ class Files:
         first = 0
         while found := await self._rows(sizes, key, first, PAGE_ROWS, *state):
             ends = accumulate(size for _, size in found)
-            fitting = sum(end <= PAGE_BYTES for end in ends)
+            fitting = sum(end <= READ_BYTES for end in ends)
             rows = await self._rows(sql, key, first, max(1, fitting), *state)
             if not rows:  # the file was removed meanwhile
                 return
