@@ -116,8 +116,8 @@ def twice_as_slow(item: FleetPool) -> FleetPool:
         model = replace(model, **{name: 2.0 * getattr(model, name) for name in names})
     slower = {name: 2.0 * getattr(item, name) for name in ("start_s", "load_s", "max_wait_s")}
     rarer = {name: 0.5 * getattr(item, name) for name in ("requests_per_s", "failures_per_hour")}
-    keep_alive_s = None if item.keep_alive_s is None else 2.0 * item.keep_alive_s
-    return replace(item, engine=model, keep_alive_s=keep_alive_s, **slower, **rarer)
+    stays = {name: 2.0 * stay for name in ("keep_alive_s", "cooldown_s") if (stay := getattr(item, name)) is not None}
+    return replace(item, engine=model, **slower, **rarer, **stays)
 
 
 def slow_policy(scaling: ScalingPolicy) -> ScalingPolicy:
