@@ -109,7 +109,7 @@ def test_every_field_of_a_fleet_survives_the_file(workload: Workload, tmp_path: 
     again = rebuild_fleet(load_plan(path))
     for mine, other in zip(again.pools, fleet.pools, strict=True):
         assert mine.schedule.tobytes() == other.schedule.tobytes()
-        assert replace(mine, schedule=other.schedule) == other
+        assert repr(replace(mine, schedule=other.schedule)) == repr(other)  # Python 3.13 compares arrays even with themselves
     assert again.share.tobytes() == fleet.share.tobytes()
     assert again.allowed.tolist() == fleet.allowed.tolist()
     assert (again.classes, again.groups, again.scaling, again.cache) == (fleet.classes, fleet.groups, fleet.scaling, fleet.cache)

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from math import fsum
 from pathlib import Path
 
 from tightrope.base.explained import Alternative, BreakEven, CostRange, FutureCost, Limit, World
@@ -165,8 +166,8 @@ TODAY_LINES = (
     BillLine("storage", "today", "", 61.0),
     BillLine("egress", "today", "", 97.2929),
 )
-COST = sum(line.usd for line in COST_LINES)
-TODAY = sum(line.usd for line in TODAY_LINES)
+COST = fsum(line.usd for line in COST_LINES)
+TODAY = fsum(line.usd for line in TODAY_LINES)
 BOUND = 1990.4
 LEVERS = (
     Lever("right-size", 1900.2, "g6.xlarge and c6i.large beside g4dn.xlarge", 1900.2),

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from math import fsum
 
 from tightrope.base.plan import Plan
 from tightrope.render import words
@@ -113,7 +114,7 @@ def alone(plan: Plan) -> dict[str, float]:
 def steps(plan: Plan) -> list[tuple[str, float, str]]:
     """Return (lever, saving in $ a month, note); what the levers leave unexplained comes last."""
     said = [(lever.name, lever.saving_usd, lever.note) for lever in plan.levers]
-    rest = plan.today_monthly_cost_usd - plan.monthly_cost_usd - sum(saving for _, saving, _ in said)
+    rest = plan.today_monthly_cost_usd - plan.monthly_cost_usd - fsum(saving for _, saving, _ in said)
     return said if abs(rest) < words.NOTHING_USD else [*said, ("everything else", rest, "not one lever's alone")]
 
 
@@ -122,7 +123,7 @@ def capacity(plan: Plan) -> Chart | None:
     areas, demand = _series(plan, "capacity:"), _series(plan, "demand:")
     if not areas or not demand:
         return None
-    line = [sum(block) for block in zip(*demand.values(), strict=False)]
+    line = [fsum(block) for block in zip(*demand.values(), strict=False)]
     alt = f"requests a second over {len(line)} hours: demand up to {max(line):.3g}, capacity stacked by pool"
     return chart(alt, lambda width: _week(areas, line, width), [*pool_legend(areas), (INK, "demand")])
 
@@ -134,7 +135,7 @@ def machines(plan: Plan) -> Chart | None:
     }
     if not areas:
         return None
-    total = [sum(block) for block in zip(*areas.values(), strict=False)]
+    total = [fsum(block) for block in zip(*areas.values(), strict=False)]
     alt = f"machines over {len(total)} hours, between {min(total):g} and {max(total):g}, stacked by pool"
     return chart(alt, lambda width: _week(areas, [], width), pool_legend(areas))
 
