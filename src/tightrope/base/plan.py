@@ -1,7 +1,4 @@
-"""The answers that cross stages: usage, bills, offers' terms, and the plan itself, as ``plan.json`` holds it.
-
-Every number's name carries its unit; money is float64 US dollars.
-"""
+"""What crosses stages: usage, bills, offers' terms, and the plan itself, as ``plan.json`` holds it. Money is float64 US dollars."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -395,8 +392,7 @@ class Plan:
     regions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Cloud → the regions allowed, in the order stated: what a service of another seller answers comes in at the first."""
     egress_usd_per_gb: dict[str, float] = field(default_factory=dict)
-    """Place, such as aws/us-east-1 → what 10⁹ bytes of answers cost on their way to the internet from there, at the month's mean; places
-    whose price is not known are left out, all where no class sends any."""
+    """Place, such as aws/us-east-1 → what 10⁹ bytes of answers cost on their way out, the month's mean; what is not known is left out."""
     first_day: str = ""
     """The day that block 0 begins, such as 2026-10-31, by UTC; empty where the traffic is not of the calendar."""
     schema_version: int = 3

@@ -66,12 +66,7 @@ def serve(
     as_json: Annotated[bool, typer.Option("--json", help="With --check and --top: print it as JSON, once.")] = False,
 ) -> None:
     """Serve models: batch, route, cache, shed, meter; by OpenAI's and the Open Inference Protocol."""
-    try:
-        import msgspec  # noqa: F401, PLC0415 - the first of what the extra brings
-        import uvicorn  # noqa: F401, PLC0415
-    except ImportError as error:
-        msg = f"`tightrope serve` needs the package {error.name!r}"
-        raise MissingExtraError(msg, resolve="pip install 'tightrope[serve]'") from error
+    _check_installed()
     if top:
         _show(top, as_json=as_json)
         return
@@ -98,6 +93,16 @@ def serve(
     from tightrope.serve.run import run  # noqa: PLC0415
 
     run(settings)
+
+
+def _check_installed() -> None:
+    """Raise ``MissingExtraError`` where the extra is not installed."""
+    try:
+        import msgspec  # noqa: F401, PLC0415 - the first of what the extra brings
+        import uvicorn  # noqa: F401, PLC0415
+    except ImportError as error:
+        msg = f"`tightrope serve` needs the package {error.name!r}"
+        raise MissingExtraError(msg, resolve="pip install 'tightrope[serve]'") from error
 
 
 def _check_options(asked: set[str], keys: Path | None, *, has_plan: bool) -> None:
