@@ -230,7 +230,7 @@ def written(target: Target, body: str) -> bytes:
 
 def main() -> None:
     """Do what standard input says."""
-    import uvloop  # noqa: PLC0415 - of the program alone
+    import uvloop  # of the program alone
 
     asked = json.load(sys.stdin)
     target = Target(**asked["target"])

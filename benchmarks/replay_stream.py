@@ -70,7 +70,7 @@ def write_facts(requests: int, path: str) -> None:
 
 def stream(requests: int) -> dict[str, float]:
     """Return what the replay of a stream of about so many requests took and showed."""
-    from tightrope.replay.run import replay_stream  # noqa: PLC0415
+    from tightrope.replay.run import replay_stream
 
     wall, cpu = time.perf_counter(), time.process_time()
     demand, duration_s = daily(requests)
@@ -100,7 +100,7 @@ def daily(requests: int) -> tuple[Demand, float]:
 
 def chunks(demand: Demand, duration_s: float) -> Iterator[Traffic]:
     """Yield the requests as they are drawn, a million at a time."""
-    from tightrope.demand.arrivals import stream_arrivals  # noqa: PLC0415
+    from tightrope.demand.arrivals import stream_arrivals
 
     for drawn in stream_arrivals(demand, 0.0, duration_s, 1):
         none = np.zeros(len(drawn.time_s), dtype=np.int64)

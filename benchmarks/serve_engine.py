@@ -73,8 +73,8 @@ def sentences() -> list[str]:
 
 def bare_loop(model: LocalModel, texts: list[str]) -> Callable[[], Took]:
     """Return a function that goes through the texts as fast as can be: all known beforehand, in order of length, no requests."""
-    import onnxruntime  # noqa: PLC0415 - an extra
-    from tokenizers import Tokenizer  # noqa: PLC0415 - as above
+    import onnxruntime
+    from tokenizers import Tokenizer
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     tokenizer = Tokenizer.from_file(str(model.tokenizer))

@@ -22,7 +22,7 @@ class Classifier:
 
     def __init__(self) -> None:
         """Load the model in a worker."""
-        from model import Model  # noqa: PLC0415 - in a worker
+        from model import Model  # in a worker
 
         self.model = Model(os.environ["PEER_FOLDER"])
 

@@ -20,7 +20,7 @@ class Classifier:
 
     def __init__(self, folder: str) -> None:
         """Load the model in a replica."""
-        from model import Model  # noqa: PLC0415 - in a worker
+        from model import Model  # in a worker
 
         self.model = Model(folder)
 

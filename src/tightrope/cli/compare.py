@@ -28,13 +28,13 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
     """Compare our plan with what people use: each sized on the same traffic, replayed on the same days that none was sized on."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.cli.day import parse_day  # noqa: PLC0415
-    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
-    from tightrope.demand.workload import load_workload  # noqa: PLC0415
-    from tightrope.plan.compare import compare_plans  # noqa: PLC0415
-    from tightrope.render.compare import comparison_as_dict, print_comparison  # noqa: PLC0415
+    from tightrope.cli.day import parse_day
+    from tightrope.clouds.book import load_price_book
+    from tightrope.demand.workload import load_workload
+    from tightrope.plan.compare import compare_plans
+    from tightrope.render.compare import comparison_as_dict, print_comparison
 
     day = parse_day(prices_as_of, "--prices-as-of")
     with Console(stderr=True).status("read the workload") as status:

@@ -83,12 +83,12 @@ def compress(
     as_json: Annotated[bool, typer.Option("--json", help="Print what variants.json holds.")] = False,
 ) -> None:
     """Make an ONNX model smaller: quantise, prune, distil; verify on held-out examples; write what keeps within the budget."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.perf.compress.examples import Columns  # noqa: PLC0415
-    from tightrope.perf.compress.graph import load_graph  # noqa: PLC0415
-    from tightrope.perf.compress.judge import find_metric  # noqa: PLC0415
-    from tightrope.perf.compress.search import compress as search  # noqa: PLC0415
+    from tightrope.perf.compress.examples import Columns
+    from tightrope.perf.compress.graph import load_graph
+    from tightrope.perf.compress.judge import find_metric
+    from tightrope.perf.compress.search import compress as search
 
     _check_out(out)
     asked = _asked(max_drop, kinds, prune, tries, lessons, rate, calibration, head, sure=sure, seed=seed)
@@ -125,9 +125,9 @@ def _asked(
     seed: int,
 ) -> "Asked":
     """Return what may be tried; raise ``InputError`` where an option says nothing that can be."""
-    from tightrope.perf.compress.distil import Lessons  # noqa: PLC0415
-    from tightrope.perf.compress.ranges import METHODS  # noqa: PLC0415
-    from tightrope.perf.compress.search import KINDS, Asked  # noqa: PLC0415
+    from tightrope.perf.compress.distil import Lessons
+    from tightrope.perf.compress.ranges import METHODS
+    from tightrope.perf.compress.search import KINDS, Asked
 
     wanted = tuple(kind.strip() for kind in kinds.split(",")) if kinds != "none" else ()
     for kind in wanted:
@@ -167,7 +167,7 @@ def _points(text: str) -> float:
 
 def _cut(text: str) -> "Cut":
     """Return a cut from ``layers=2,neurons=0.5,heads=0.25``."""
-    from tightrope.perf.compress.prune import Cut  # noqa: PLC0415
+    from tightrope.perf.compress.prune import Cut
 
     if re.fullmatch(r"(layers=\d+|(neurons|heads)=0?\.\d+)(,(layers=\d+|(neurons|heads)=0?\.\d+))*", text) is None:
         msg = f"--prune is {text!r}, expected such as layers=2,neurons=0.5,heads=0.25, shares being below 1"
@@ -186,8 +186,8 @@ def _check_out(out: Path) -> None:
 def _check_machine(machine: str) -> None:
     """Refuse a machine that this one can not be, before anything takes time."""
     if machine:
-        from tightrope.cli.perf import check_cores  # noqa: PLC0415 - it imports this module
-        from tightrope.clouds.book import load_price_book  # noqa: PLC0415
+        from tightrope.cli.perf import check_cores
+        from tightrope.clouds.book import load_price_book
 
         check_cores(machine, load_price_book().machine(machine).vcpu)
 
@@ -212,7 +212,7 @@ def _inputs(graph: "Graph") -> list[tuple[str, int, list[Any]]]:
 
 def _shapes(graph: "Graph", examples: "Examples", length: int) -> dict[str, tuple[int, ...]]:
     """Return the shape that speed is measured at: that of the arrays where examples are arrays, else texts of so many tokens."""
-    from tightrope.perf.compress.speed import shapes_of  # noqa: PLC0415
+    from tightrope.perf.compress.speed import shapes_of
 
     if examples.lengths is None:
         return {name: value.shape[1:] for name, value in examples.inputs.items()}
@@ -221,8 +221,8 @@ def _shapes(graph: "Graph", examples: "Examples", length: int) -> dict[str, tupl
 
 def _splits(graph: "Graph", data: Path, train: Path | None, columns: "Columns", seed: int) -> "Splits":
     """Return the examples: half to fit on and a fifth to choose by where there is one file, a third to choose by where there are two."""
-    from tightrope.perf.compress.examples import load_examples, split  # noqa: PLC0415
-    from tightrope.perf.compress.task import Splits  # noqa: PLC0415
+    from tightrope.perf.compress.examples import load_examples, split
+    from tightrope.perf.compress.task import Splits
 
     types = {1: "tensor(float)", 6: "tensor(int32)"}
     inputs = [(name, types.get(kind, "tensor(int64)")) for name, kind, _ in _inputs(graph)]
@@ -242,12 +242,12 @@ def _profiles(
     progress: "Callable[[str], None]",
 ) -> dict[str, dict[str, Any]]:
     """Return the profile of every variant that is written, measured as ``perf measure`` does, at one length or at ``stated`` shapes."""
-    import tempfile  # noqa: PLC0415
+    import tempfile
 
-    from tightrope.base.units import today  # noqa: PLC0415
-    from tightrope.perf.compress.variants import written  # noqa: PLC0415
-    from tightrope.perf.measure.entry import Wanted, profile_of, workload_entry  # noqa: PLC0415
-    from tightrope.perf.measure.sweep import Asked, measure_onnx  # noqa: PLC0415
+    from tightrope.base.units import today
+    from tightrope.perf.compress.variants import written
+    from tightrope.perf.measure.entry import Wanted, profile_of, workload_entry
+    from tightrope.perf.measure.sweep import Asked, measure_onnx
 
     profiles: dict[str, dict[str, Any]] = {}
     for trial in written(found):
@@ -272,10 +272,10 @@ def _files(
     found: "Found", name: str, traffic: str, metric: str, profiles: dict[str, dict[str, Any]]
 ) -> tuple[dict[str, Any], dict[Path, str | bytes]]:
     """Return what variants.json holds, and all files."""
-    import yaml  # noqa: PLC0415
+    import yaml
 
-    from tightrope.perf.compress.variants import cascade_block, registered, useful, workload_block, written  # noqa: PLC0415
-    from tightrope.render.plain import as_text, plain  # noqa: PLC0415
+    from tightrope.perf.compress.variants import cascade_block, registered, useful, workload_block, written
+    from tightrope.render.plain import as_text, plain
 
     record: dict[str, Any] = {
         "schema_version": 1,
@@ -304,16 +304,16 @@ def _files(
 
 def _write(out: Path, files: dict[Path, str | bytes]) -> None:
     """Write everything or nothing."""
-    from tightrope.render.files import write_files  # noqa: PLC0415
+    from tightrope.render.files import write_files
 
     write_files(out, files)
 
 
 def _print(console: "Console", found: "Found", out: Path, files: dict[Path, str | bytes]) -> None:
     """Print everything that was tried, what was written, and what should be known."""
-    from tightrope.cli.entry import print_rows  # noqa: PLC0415
-    from tightrope.perf.compress.variants import registered  # noqa: PLC0415
-    from tightrope.render.terminal import say  # noqa: PLC0415
+    from tightrope.cli.entry import print_rows
+    from tightrope.perf.compress.variants import registered
+    from tightrope.render.terminal import say
 
     rows: list[tuple[str, ...]] = []
     for item in registered(found):

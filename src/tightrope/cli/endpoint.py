@@ -63,17 +63,17 @@ def measure_endpoint(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Measure a server that runs: its engine's coefficients and limits, and the profile that a workload takes."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.base.units import today  # noqa: PLC0415
-    from tightrope.perf.endpoint.entry import Wanted, profile_of, workload_entry  # noqa: PLC0415
-    from tightrope.perf.endpoint.experiments import Asked  # noqa: PLC0415
-    from tightrope.perf.endpoint.measure import run_tokens  # noqa: PLC0415
-    from tightrope.perf.endpoint.requests import Load, run_requests  # noqa: PLC0415
-    from tightrope.perf.endpoint.rising import Ramp  # noqa: PLC0415
-    from tightrope.perf.endpoint.target import Limits, parse_target  # noqa: PLC0415
-    from tightrope.render.files import write_files  # noqa: PLC0415
-    from tightrope.render.plain import plain  # noqa: PLC0415
+    from tightrope.base.units import today
+    from tightrope.perf.endpoint.entry import Wanted, profile_of, workload_entry
+    from tightrope.perf.endpoint.experiments import Asked
+    from tightrope.perf.endpoint.measure import run_tokens
+    from tightrope.perf.endpoint.requests import Load, run_requests
+    from tightrope.perf.endpoint.rising import Ramp
+    from tightrope.perf.endpoint.target import Limits, parse_target
+    from tightrope.render.files import write_files
+    from tightrope.render.plain import plain
 
     target = parse_target(url, api, model, key_variable)
     limits = Limits(max_requests, max_seconds, timeout)
@@ -131,7 +131,7 @@ class Check:
 
 def _checks(measured: "TokenMeasured | RequestMeasured") -> tuple[Check, ...]:
     """Return each trial beside its replay."""
-    from tightrope.perf.endpoint.entry import engine_of  # noqa: PLC0415
+    from tightrope.perf.endpoint.entry import engine_of
 
     engine, engines, front_s = engine_of(measured)
     return tuple(check_trial(trial, engine, engines, front_s) for trial in measured.trials)
@@ -139,7 +139,7 @@ def _checks(measured: "TokenMeasured | RequestMeasured") -> tuple[Check, ...]:
 
 def check_trial(trial: "Trial", engine: "EngineModel", engines: int, front_s: float) -> Check:
     """Return one trial beside the replay of the same requests at the same moments."""
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     def middle(values: "FloatArray", percentile: float) -> float:
         return float(np.percentile(values, percentile))
@@ -159,12 +159,12 @@ def check_trial(trial: "Trial", engine: "EngineModel", engines: int, front_s: fl
 
 def replay_trial(trial: "Trial", engine: "EngineModel", engines: int) -> "Outcome":
     """Return what one machine with so many engines makes of the requests of a trial."""
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from tightrope.base.records import ScalingPolicy  # noqa: PLC0415
-    from tightrope.base.units import SECONDS_PER_HOUR  # noqa: PLC0415
-    from tightrope.replay.records import Fleet, FleetClass, FleetPool, Traffic  # noqa: PLC0415
-    from tightrope.replay.run import replay_fleet  # noqa: PLC0415
+    from tightrope.base.records import ScalingPolicy
+    from tightrope.base.units import SECONDS_PER_HOUR
+    from tightrope.replay.records import Fleet, FleetClass, FleetPool, Traffic
+    from tightrope.replay.run import replay_fleet
 
     schedule = np.ones(HOURS_PER_WEEK, dtype=np.int64)
     pool = FleetPool("server", "model", engine, engines, 1.0, 0.0, 1, 0.0, schedule, 1, 0)
@@ -182,9 +182,9 @@ def replay_trial(trial: "Trial", engine: "EngineModel", engines: int) -> "Outcom
 
 def _seconds(text: str) -> float:
     """Return a time in seconds."""
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
+    from pydantic import TypeAdapter, ValidationError
 
-    from tightrope.demand.quantities import Seconds  # noqa: PLC0415
+    from tightrope.demand.quantities import Seconds
 
     try:
         return float(TypeAdapter(Seconds).validate_python(text))
@@ -216,10 +216,10 @@ def _print(
     console: "Console", measured: "TokenMeasured | RequestMeasured", checks: tuple[Check, ...], entry: str, out: Path | None
 ) -> None:
     """Print what was found, how good it is, and the profile as the workload takes it."""
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text
 
-    from tightrope.perf.endpoint.measure import TokenMeasured  # noqa: PLC0415
-    from tightrope.render.terminal import grid, say  # noqa: PLC0415
+    from tightrope.perf.endpoint.measure import TokenMeasured
+    from tightrope.render.terminal import grid, say
 
     console.print(say(f"{measured.target.model} at {measured.target.url}", "bold"))
     rows, notes = _token_rows(measured) if isinstance(measured, TokenMeasured) else _request_rows(measured)
@@ -238,7 +238,7 @@ def _print(
 
 def _token_rows(measured: "TokenMeasured") -> tuple[list[tuple[str, ...]], list[str]]:
     """Return the coefficients and limits with their intervals, and how good the fit is."""
-    from tightrope.perf.endpoint.fit import UNITS  # noqa: PLC0415
+    from tightrope.perf.endpoint.fit import UNITS
 
     fitted, best = measured.fitted, measured.fitted.best
     rows: list[tuple[str, ...]] = [("", "value", "from", "to", "how it is known")]

@@ -21,7 +21,7 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 def entry_yaml(entry: dict[str, object]) -> str:
     """Return a profile's entry as it stands under a variant's ``profiles:``."""
-    import yaml  # noqa: PLC0415 - loads only where it is needed
+    import yaml
 
     return yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=130)
 
@@ -31,9 +31,9 @@ def print_rows(console: "Console", heads: Mapping[str, int], rows: Sequence[Sequ
 
     No figure is ever cut short: what there is no room for is named below the table.
     """
-    from rich.text import Text  # noqa: PLC0415 - loads only where it is needed
+    from rich.text import Text
 
-    from tightrope.render.table import Column, fitted, print_notes  # noqa: PLC0415
+    from tightrope.render.table import Column, fitted, print_notes
 
     columns = [
         Column(head, [Text(cell) for cell in cells], rank, right=head not in left, crop=12 if head in left else 0)

@@ -27,14 +27,14 @@ def aiconfigurator(
     as_json: AsJson = False,
 ) -> None:
     """Fit engines to NVIDIA's step model, offline, and compare them with measured servers; some minutes. Needs the extra `fit`."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.perf.fit.aiconfigurator import package, systems_folder  # noqa: PLC0415
-    from tightrope.perf.fit.silicon import compare_measured, pooled  # noqa: PLC0415
-    from tightrope.perf.fit.table import as_csv, fit_all  # noqa: PLC0415
-    from tightrope.perf.fitted import fitted_rows  # noqa: PLC0415
-    from tightrope.render.files import write_files  # noqa: PLC0415
-    from tightrope.render.plain import plain  # noqa: PLC0415
+    from tightrope.perf.fit.aiconfigurator import package, systems_folder
+    from tightrope.perf.fit.silicon import compare_measured, pooled
+    from tightrope.perf.fit.table import as_csv, fit_all
+    from tightrope.perf.fitted import fitted_rows
+    from tightrope.render.files import write_files
+    from tightrope.render.plain import plain
 
     with Console(stderr=True).status("load aiconfigurator-core") as status, package() as compiled:
         fits = fit_all(compiled, status.update)
@@ -57,9 +57,9 @@ def aiconfigurator(
 
 def _print_fits(console: "Console", fits: "Fits", measured: "tuple[Sweep, ...]") -> None:
     """Print the fits by chip and precision, what is missing, and the comparison with measured servers."""
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text
 
-    from tightrope.render.terminal import grid, say  # noqa: PLC0415
+    from tightrope.render.terminal import grid, say
 
     table = grid("left!", "left!", "right!", "right!", "right!", "right!")
     table.add_row(*(Text(head, "dim") for head in ("chip", "weights", "engines", "median off", "95 % within", "worst")))
@@ -88,13 +88,13 @@ def roofline(
     as_json: AsJson = False,
 ) -> None:
     """Compare every chip's roofline with published figures, and fit its shares of the data sheet again; nothing is changed."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from tightrope.perf.fit.chips import check_chips  # noqa: PLC0415
-    from tightrope.perf.fit.processors import check_processors  # noqa: PLC0415
-    from tightrope.perf.tables import accelerators  # noqa: PLC0415
-    from tightrope.render.files import write_files  # noqa: PLC0415
-    from tightrope.render.plain import as_text, plain  # noqa: PLC0415
+    from tightrope.perf.fit.chips import check_chips
+    from tightrope.perf.fit.processors import check_processors
+    from tightrope.perf.tables import accelerators
+    from tightrope.render.files import write_files
+    from tightrope.render.plain import as_text, plain
 
     known = {row.accelerator for row in accelerators()} | {"cpu"}
     for name in chip or ():
@@ -119,9 +119,9 @@ def roofline(
 
 def _print_chips(console: "Console", fits: "tuple[ChipFit, ...]") -> None:
     """Print a row for every chip, and what lies outside its band."""
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text
 
-    from tightrope.render.terminal import grid, say  # noqa: PLC0415
+    from tightrope.render.terminal import grid, say
 
     table = grid("left!", "left!", "right!", "right!", "right!", "right!", "right!")
     heads = ("chip", "basis", "band", "fitted", "held out", "median off", "worst")

@@ -29,10 +29,10 @@ def init(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write a first workload.yaml from a trace, or from a few answers, and show the traffic."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
-    from tightrope.demand.start import Asked, begin, describe, print_start  # noqa: PLC0415
+    from tightrope.clouds.book import load_price_book
+    from tightrope.demand.start import Asked, begin, describe, print_start
 
     traffic: dict[str, Any] = {
         "rate_per_s": rate,

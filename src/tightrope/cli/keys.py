@@ -37,7 +37,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it, this once."""
-    from tightrope.serve.access.keyfile import Entry, Scrypt, create_key  # noqa: PLC0415 - loads only where it is needed
+    from tightrope.serve.access.keyfile import Entry, Scrypt, create_key
 
     now = datetime.now(UTC).replace(microsecond=0)
     stated = {
@@ -64,11 +64,11 @@ def create(
 @app.command("list")
 def list_keys(file: File, as_json: AsJson = False) -> None:
     """List the keys: whose they are, what they may, and until when."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.text import Text
 
-    from tightrope.render.terminal import grid, say  # noqa: PLC0415
-    from tightrope.serve.access.keyfile import load_keys  # noqa: PLC0415
+    from tightrope.render.terminal import grid, say
+    from tightrope.serve.access.keyfile import load_keys
 
     now = datetime.now(UTC)
     entries = load_keys(file).keys
@@ -93,7 +93,7 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Revoke a key: a gateway that runs lets it in no longer within seconds."""
-    from tightrope.serve.access.keyfile import PREFIX, revoke_key  # noqa: PLC0415 - loads only where it is needed
+    from tightrope.serve.access.keyfile import PREFIX, revoke_key
 
     if name.startswith(f"{PREFIX}_"):
         msg = "got a key, expected its name: what stands between the first two `_`"

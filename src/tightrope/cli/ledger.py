@@ -55,10 +55,10 @@ def total_command(
     as_json: JSON = False,
 ) -> None:
     """Sum what was spent; it adds up to the price of the machines, and what providers asked."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.serve.ledger.read import Reader  # noqa: PLC0415
-    from tightrope.serve.ledger.total import COLUMNS, total  # noqa: PLC0415
+    from tightrope.serve.ledger.read import Reader
+    from tightrope.serve.ledger.total import COLUMNS, total
 
     names = tuple(name.strip() for name in by.split(",") if name.strip())
     for name in names:
@@ -89,8 +89,8 @@ def export_command(
     as_json: JSON = False,
 ) -> None:
     """Write every charge as a row of a file: requests, and what machines cost beside them by the hour."""
-    from tightrope.serve.ledger.export import export  # noqa: PLC0415
-    from tightrope.serve.ledger.read import Reader  # noqa: PLC0415
+    from tightrope.serve.ledger.export import export
+    from tightrope.serve.ledger.read import Reader
 
     form = form or (Form.csv if out.suffix == ".csv" else Form.parquet)
     with Reader(ledger) as reader:
@@ -102,9 +102,9 @@ def export_command(
 @app.command("check")
 def check_command(ledger: LEDGER = Path("ledger"), as_json: JSON = False) -> None:
     """Check that no line lacks, and that machines are paid at their price for all of the time; exit code 2 where not."""
-    from tightrope.render.words import clean  # noqa: PLC0415
-    from tightrope.serve.ledger.check import check  # noqa: PLC0415
-    from tightrope.serve.ledger.read import Reader  # noqa: PLC0415
+    from tightrope.render.words import clean
+    from tightrope.serve.ledger.check import check
+    from tightrope.serve.ledger.read import Reader
 
     with Reader(ledger) as reader:
         found = check(reader)
@@ -126,7 +126,7 @@ def check_command(ledger: LEDGER = Path("ledger"), as_json: JSON = False) -> Non
 
 def _window(reader: "Reader", since: str, until: str) -> tuple[int, int]:
     """Return two instants in nanoseconds UTC; all of the ledger where they are left out."""
-    from tightrope.serve.ledger.journal import utc  # noqa: PLC0415
+    from tightrope.serve.ledger.journal import utc
 
     begins = _instant("--from", since) if since else reader.begins_ns
     ends = _instant("--to", until) if until else reader.ends_ns
@@ -155,7 +155,7 @@ def _usd(nusd: int | None) -> float | None:
 
 def _as_json(spent: "Total") -> dict[str, Any]:
     """Return the sums in US dollars; null is not known."""
-    from tightrope.serve.ledger.journal import utc  # noqa: PLC0415
+    from tightrope.serve.ledger.journal import utc
 
     amounts = ("compute", "tokens", "egress", "saved", "idle")
     counts = ("requests", "unanswered", "unpriced", "tokens_in", "tokens_out")
@@ -181,8 +181,8 @@ def _as_json(spent: "Total") -> dict[str, Any]:
 
 def _print(console: "Console", spent: "Total") -> None:
     """Print the sums: all together, requests, machines; columns that say nothing are left out."""
-    from tightrope.render.table import print_notes, print_table, print_title  # noqa: PLC0415
-    from tightrope.serve.ledger.journal import utc  # noqa: PLC0415
+    from tightrope.render.table import print_notes, print_table, print_title
+    from tightrope.serve.ledger.journal import utc
 
     print_title(console, _money(spent.nusd), f"from {utc(spent.from_ns)} to {utc(spent.to_ns)}")
     lacks = print_table(console, _of_requests(spent)) if spent.charges else []
@@ -192,8 +192,8 @@ def _print(console: "Console", spent: "Total") -> None:
 
 def _of_requests(spent: "Total") -> "list[Column]":
     """Return the columns of what requests cost."""
-    from tightrope.render.table import Column  # noqa: PLC0415
-    from tightrope.render.terminal import say  # noqa: PLC0415
+    from tightrope.render.table import Column
+    from tightrope.render.terminal import say
 
     rows = spent.charges
     named = [Column(name, [say(row.key[place] or "-") for row in rows], crop=8) for place, name in enumerate(spent.by)]
@@ -217,9 +217,9 @@ def _of_requests(spent: "Total") -> "list[Column]":
 
 def _of_machines(spent: "Total") -> "list[Column]":
     """Return the columns of what machines cost, and what of it requests were charged."""
-    from tightrope.render.table import Column  # noqa: PLC0415
-    from tightrope.render.terminal import say  # noqa: PLC0415
-    from tightrope.serve.ledger.journal import hour_name  # noqa: PLC0415
+    from tightrope.render.table import Column
+    from tightrope.render.terminal import say
+    from tightrope.serve.ledger.journal import hour_name
 
     rows = spent.machines
     named = [Column("machines", [say(row.meter) for row in rows], crop=8)]
@@ -242,8 +242,8 @@ def _of_machines(spent: "Total") -> "list[Column]":
 
 def _column(head: str, cells: "Iterable[str]", rank: int = 0) -> "Column":
     """Return a column of numbers."""
-    from tightrope.render.table import Column  # noqa: PLC0415
-    from tightrope.render.terminal import say  # noqa: PLC0415
+    from tightrope.render.table import Column
+    from tightrope.render.terminal import say
 
     return Column(head, [say(cell) for cell in cells], rank=rank, right=True)
 
@@ -254,7 +254,7 @@ def _money(nusd: int | None) -> str:
     >>> _money(0), _money(163), _money(-58), _money(-2_000_000), _money(None)
     ('$0.0000', '<$0.0001', '$0.0000', '−$0.0020', 'unknown')
     """
-    from tightrope.render.words import UNKNOWN, usd  # noqa: PLC0415
+    from tightrope.render.words import UNKNOWN, usd
 
     if nusd is not None and 0 < nusd < LEAST_NUSD:
         return "<$0.0001"

@@ -61,14 +61,14 @@ def measure(
     as_json: Annotated[bool, typer.Option("--json", help="Print the sweep and the profile as one JSON object.")] = False,
 ) -> None:
     """Measure an ONNX model here: threads × batch × length, and the profile that a workload takes."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.base.units import today  # noqa: PLC0415
-    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
-    from tightrope.perf.measure.entry import Wanted, profile_of, workload_entry  # noqa: PLC0415
-    from tightrope.perf.measure.sweep import Asked, measure_onnx  # noqa: PLC0415
-    from tightrope.render.files import write_files  # noqa: PLC0415
-    from tightrope.render.plain import as_text, plain  # noqa: PLC0415
+    from tightrope.base.units import today
+    from tightrope.clouds.book import load_price_book
+    from tightrope.perf.measure.entry import Wanted, profile_of, workload_entry
+    from tightrope.perf.measure.sweep import Asked, measure_onnx
+    from tightrope.render.files import write_files
+    from tightrope.render.plain import as_text, plain
 
     shares = _shares(length)
     book = load_price_book()
@@ -101,7 +101,7 @@ def measure(
 
 def check_cores(machine: str, vcpu: int) -> None:
     """Raise ``InputError`` where this machine can not be the one that it is said to be."""
-    import os  # noqa: PLC0415
+    import os
 
     cores = os.cpu_count() or 0
     if cores and cores != vcpu:
@@ -131,7 +131,7 @@ def _shares(text: str) -> tuple[tuple[int, float], ...]:
 
 def _print(console: "Console", measured: "Measured", profile: "Profile", entry: str, out: Path | None) -> None:
     """Print the sweep as a table, and the profile as the workload takes it."""
-    from tightrope.render.terminal import say  # noqa: PLC0415
+    from tightrope.render.terminal import say
 
     rows: list[tuple[str, ...]] = []
     for point in measured.points:

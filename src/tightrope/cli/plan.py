@@ -23,20 +23,20 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON instead of the summary.")] = False,
 ) -> None:
     """Find the cheapest way to serve a workload, prove it by replay, and write plan.json and report.html."""
-    import time  # noqa: PLC0415 - loads only where it is needed
+    import time
 
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from tightrope.cli.day import parse_day, today  # noqa: PLC0415
-    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
-    from tightrope.demand.workload import load_workload  # noqa: PLC0415
-    from tightrope.plan.make import make_plan  # noqa: PLC0415
-    from tightrope.render.explanation import print_explanation  # noqa: PLC0415
-    from tightrope.render.files import write_files  # noqa: PLC0415
-    from tightrope.render.plan_json import RENDERER as PLAN_JSON  # noqa: PLC0415
-    from tightrope.render.plan_json.dump import plan_as_dict  # noqa: PLC0415
-    from tightrope.render.report import RENDERER as REPORT  # noqa: PLC0415
-    from tightrope.render.summary import print_summary  # noqa: PLC0415
+    from tightrope.cli.day import parse_day, today
+    from tightrope.clouds.book import load_price_book
+    from tightrope.demand.workload import load_workload
+    from tightrope.plan.make import make_plan
+    from tightrope.render.explanation import print_explanation
+    from tightrope.render.files import write_files
+    from tightrope.render.plan_json import RENDERER as PLAN_JSON
+    from tightrope.render.plan_json.dump import plan_as_dict
+    from tightrope.render.report import RENDERER as REPORT
+    from tightrope.render.summary import print_summary
 
     day = parse_day(prices_as_of, "--prices-as-of")
     began_s, errors = time.monotonic(), Console(stderr=True)

@@ -26,8 +26,8 @@ Limit = Annotated[int | None, typer.Option(min=1, max=100_000, help=f"Most rows 
 
 def _book(as_of: str, catalogue: Path | None) -> "tuple[PriceBook, date]":
     """Return the book of a day, and the day that ages count from."""
-    from tightrope.cli.day import parse_day, today  # noqa: PLC0415 - loads only where it is needed
-    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
+    from tightrope.cli.day import parse_day, today
+    from tightrope.clouds.book import load_price_book
 
     day = parse_day(as_of, "--as-of")
     return load_price_book(day, catalogue), day or today()
@@ -35,9 +35,9 @@ def _book(as_of: str, catalogue: Path | None) -> "tuple[PriceBook, date]":
 
 def _parts(as_of: str, catalogue: Path | None) -> "tuple[tuple[Part, ...], PriceBook, date]":
     """Return the catalogues of all days, the book of a day that they make, and the day that ages count from."""
-    from tightrope.cli.day import parse_day, today  # noqa: PLC0415 - loads only where it is needed
-    from tightrope.clouds.book import book_of  # noqa: PLC0415
-    from tightrope.clouds.parts import load_parts  # noqa: PLC0415
+    from tightrope.cli.day import parse_day, today
+    from tightrope.clouds.book import book_of
+    from tightrope.clouds.parts import load_parts
 
     day, parts = parse_day(as_of, "--as-of"), load_parts(catalogue)
     return parts, book_of(parts, day), day or today()
@@ -48,8 +48,8 @@ def _asked(ask: "Callable[[PriceBook], Answer]", book: "PriceBook", catalogue: P
 
     Raises ``InputError`` as ``ask`` does.
     """
-    from tightrope.base.errors import InputError  # noqa: PLC0415 - loads only where it is needed
-    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
+    from tightrope.base.errors import InputError
+    from tightrope.clouds.book import load_price_book
 
     try:
         return ask(book)
@@ -94,12 +94,12 @@ def find(
 
     Names may have * and ? and commas, and options may be repeated.
     """
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.clouds.search.find import Query  # noqa: PLC0415
-    from tightrope.clouds.search.find import find as find_machines  # noqa: PLC0415
-    from tightrope.render.prices.as_json import found_json, text  # noqa: PLC0415
-    from tightrope.render.prices.find import print_found  # noqa: PLC0415
+    from tightrope.clouds.search.find import Query
+    from tightrope.clouds.search.find import find as find_machines
+    from tightrope.render.prices.as_json import found_json, text
+    from tightrope.render.prices.find import print_found
 
     query = Query(
         gpus=tuple(gpu or ()),
@@ -134,11 +134,11 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show all that is known of one machine: every region and offer, how its prices went, and where they stand."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.clouds.search.sheet import sheet  # noqa: PLC0415
-    from tightrope.render.prices.as_json import sheet_json, text  # noqa: PLC0415
-    from tightrope.render.prices.sheet import print_sheet  # noqa: PLC0415
+    from tightrope.clouds.search.sheet import sheet
+    from tightrope.render.prices.as_json import sheet_json, text
+    from tightrope.render.prices.sheet import print_sheet
 
     parts, book, day = _parts(as_of, catalogue)
     found = _asked(lambda book: sheet(book, machine, region or (), offer or (), parts), book, catalogue)
@@ -159,12 +159,12 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare machines of one kind side by side over the sellers, each in its cheapest region."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.clouds.search.compare import compare as compare_machines  # noqa: PLC0415
-    from tightrope.clouds.search.compare import parse_kind  # noqa: PLC0415
-    from tightrope.render.prices.as_json import sides_json, text  # noqa: PLC0415
-    from tightrope.render.prices.compare import dense_tflops, print_sides  # noqa: PLC0415
+    from tightrope.clouds.search.compare import compare as compare_machines
+    from tightrope.clouds.search.compare import parse_kind
+    from tightrope.render.prices.as_json import sides_json, text
+    from tightrope.render.prices.compare import dense_tflops, print_sides
 
     said = " ".join(kind)
     book, _ = _book(as_of, catalogue)
@@ -185,12 +185,12 @@ def tokens(
     as_json: AsJson = False,
 ) -> None:
     """Say what model providers charge for tokens, the cheapest first: the other way to serve a model."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.cli.day import parse_day  # noqa: PLC0415
-    from tightrope.clouds.tokens import find_token_prices  # noqa: PLC0415
-    from tightrope.render.prices.as_json import text, tokens_json  # noqa: PLC0415
-    from tightrope.render.prices.tokens import print_tokens  # noqa: PLC0415
+    from tightrope.cli.day import parse_day
+    from tightrope.clouds.tokens import find_token_prices
+    from tightrope.render.prices.as_json import text, tokens_json
+    from tightrope.render.prices.tokens import print_tokens
 
     found = find_token_prices(model, provider, parse_day(as_of, "--as-of"))
     if as_json:
@@ -209,13 +209,13 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Say which prices changed between two days, which are new, and which are no longer listed."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.cli.day import parse_days, today  # noqa: PLC0415
-    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
-    from tightrope.clouds.search.changes import changes  # noqa: PLC0415
-    from tightrope.render.prices.as_json import changes_json, text  # noqa: PLC0415
-    from tightrope.render.prices.changes import print_changes  # noqa: PLC0415
+    from tightrope.cli.day import parse_days, today
+    from tightrope.clouds.book import load_price_book
+    from tightrope.clouds.search.changes import changes
+    from tightrope.render.prices.as_json import changes_json, text
+    from tightrope.render.prices.changes import print_changes
 
     first, last = parse_days(since, until or today().isoformat())
     found = changes(load_price_book(first, catalogue), load_price_book(last, catalogue), cloud or (), first, last)
@@ -228,11 +228,11 @@ def diff(
 @app.command()
 def sources(cloud: Clouds = None, as_of: AsOf = "", catalogue: Catalogue = None, as_json: AsJson = False) -> None:
     """List where every price comes from, how old it is and under which licence it may be used."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.clouds.search.origins import origins  # noqa: PLC0415
-    from tightrope.render.prices.as_json import origins_json, text  # noqa: PLC0415
-    from tightrope.render.prices.origins import print_origins  # noqa: PLC0415
+    from tightrope.clouds.search.origins import origins
+    from tightrope.render.prices.as_json import origins_json, text
+    from tightrope.render.prices.origins import print_origins
 
     parts, book, day = _parts(as_of, catalogue)
     found = _asked(lambda book: origins(book, parts, day, cloud or ()), book, catalogue)
@@ -257,12 +257,12 @@ def refresh(
     as_json: AsJson = False,
 ) -> None:
     """Fetch a vendor's own price lists into your price book; the old prices stay until the new ones are whole."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.clouds.refresh import refresh as fetch_prices  # noqa: PLC0415
-    from tightrope.clouds.search.match import words  # noqa: PLC0415
-    from tightrope.render.prices.as_json import plain, text  # noqa: PLC0415
-    from tightrope.render.prices.refreshed import fetching, print_refreshed  # noqa: PLC0415
+    from tightrope.clouds.refresh import refresh as fetch_prices
+    from tightrope.clouds.search.match import words
+    from tightrope.render.prices.as_json import plain, text
+    from tightrope.render.prices.refreshed import fetching, print_refreshed
 
     with fetching(Console(stderr=True)) as bars:
         regions = tuple(name.casefold() for name in words(region or ()))

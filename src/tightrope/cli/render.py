@@ -57,7 +57,7 @@ def render(
     ] = False,
 ) -> None:
     """Write a plan out as files that a platform team would merge, or show the difference in dollars between two plans."""
-    from tightrope.render.plan_json.load import load_plan  # noqa: PLC0415 - loads only where it is needed
+    from tightrope.render.plan_json.load import load_plan
 
     plan = load_plan(plan_file)
     if diff is not None:
@@ -72,7 +72,7 @@ def render(
 
 def _renderers(names: list[str]) -> list["Renderer"]:
     """Return the targets asked for; raise ``InputError`` where none is named or one is not known."""
-    from tightrope.base.registry import renderers  # noqa: PLC0415
+    from tightrope.base.registry import renderers
 
     known = renderers()
     if not names:
@@ -104,8 +104,8 @@ def _check_alone(targets: list[str], cloud: str, week_starts: str) -> None:
 
 def _prepared(plan: "Plan", cloud: str, week_starts: str, *, unproven: bool) -> "Plan":
     """Return the plan as it is to be rendered; raise ``NotProvenError`` where it is not proven and nobody said that this is known."""
-    from tightrope.render import words  # noqa: PLC0415
-    from tightrope.render.infra.deploy import on_cloud  # noqa: PLC0415
+    from tightrope.render import words
+    from tightrope.render.infra.deploy import on_cloud
 
     if plan.status != "proven" and not unproven:
         msg = f"the plan is not proven: {words.missed(plan)}"
@@ -129,10 +129,10 @@ def _first_day(plan: "Plan", week_starts: str) -> str:
 
 def _write(plan: "Plan", chosen: list["Renderer"], cloud: str, out: Path | None, *, force: bool, as_json: bool) -> None:
     """Render each target and bring its folder up to date; nothing is written before all are rendered."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from tightrope.render.files import update_files  # noqa: PLC0415
-    from tightrope.render.infra.names import slug  # noqa: PLC0415
+    from tightrope.render.files import update_files
+    from tightrope.render.infra.names import slug
 
     rendered = [(target, target.render(plan)) for target in chosen]
     told: list[dict[str, object]] = []
@@ -160,9 +160,9 @@ def _as_dict(name: str, folder: Path, updated: "Updated", command: str) -> dict[
 
 def _print_written(console: "Console", name: str, folder: Path, updated: "Updated", command: str) -> None:
     """Print which files were written for one target, and the next command."""
-    from tightrope.render import words  # noqa: PLC0415
-    from tightrope.render.files import STARTS  # noqa: PLC0415
-    from tightrope.render.terminal import add_rows, labelled, say  # noqa: PLC0415
+    from tightrope.render import words
+    from tightrope.render.files import STARTS
+    from tightrope.render.terminal import add_rows, labelled, say
 
     table = labelled("left")
     rest = len(updated.written) - MOST_NAMED
@@ -184,12 +184,12 @@ def _print_written(console: "Console", name: str, folder: Path, updated: "Update
 
 def _show_difference(old: "Plan", new: "Plan", out: Path | None, *, as_json: bool) -> None:
     """Print the difference of two plans, and write it as a page where a folder is given."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from tightrope.render.difference.find import find_difference  # noqa: PLC0415
-    from tightrope.render.difference.show import difference_page, print_difference  # noqa: PLC0415
-    from tightrope.render.files import write_files  # noqa: PLC0415
-    from tightrope.render.plain import plain  # noqa: PLC0415
+    from tightrope.render.difference.find import find_difference
+    from tightrope.render.difference.show import difference_page, print_difference
+    from tightrope.render.files import write_files
+    from tightrope.render.plain import plain
 
     found = find_difference(old, new)
     if out is not None:

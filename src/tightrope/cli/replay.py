@@ -53,15 +53,15 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Replay recorded traffic on a plan's fleet: whether the promises are kept, what goes wrong, and what it costs."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.cli.day import parse_day  # noqa: PLC0415
-    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
-    from tightrope.plan.ask import Question, answer  # noqa: PLC0415
-    from tightrope.render.plan_json.load import load_plan  # noqa: PLC0415
-    from tightrope.render.progress import counting  # noqa: PLC0415
-    from tightrope.render.replayed.files import replayed_as_dict, write_replayed  # noqa: PLC0415
-    from tightrope.render.replayed.summary import print_replayed  # noqa: PLC0415
+    from tightrope.cli.day import parse_day
+    from tightrope.clouds.book import load_price_book
+    from tightrope.plan.ask import Question, answer
+    from tightrope.render.plan_json.load import load_plan
+    from tightrope.render.progress import counting
+    from tightrope.render.replayed.files import replayed_as_dict, write_replayed
+    from tightrope.render.replayed.summary import print_replayed
 
     length_s = 60.0 * trace_minutes
     question = Question(
@@ -89,7 +89,7 @@ def replay(
 
 def check_kept(report: "Replayed") -> None:
     """Raise ``NotProvenError`` where the last run does not show every promise kept, or had none to show."""
-    from tightrope.render.replayed.said import missed, missed_ones, verdict  # noqa: PLC0415 - loads only where it is needed
+    from tightrope.render.replayed.said import missed, missed_ones, verdict
 
     last = report.last
     if not last.evidence:

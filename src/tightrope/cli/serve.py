@@ -84,13 +84,13 @@ def serve(
     settings = _with_options(settings, host, port, keys, jobs, ledger, traces, notices)
     if leaves is not None:
         settings = replace(settings, leaves_s=leaves)
-    from tightrope.serve.named import check_named  # noqa: PLC0415 - loads only where it is needed
+    from tightrope.serve.named import check_named
 
     check_named(settings)
     if check:
         _say(settings, as_json=as_json)
         return
-    from tightrope.serve.run import run  # noqa: PLC0415
+    from tightrope.serve.run import run
 
     run(settings)
 
@@ -98,8 +98,8 @@ def serve(
 def _check_installed() -> None:
     """Raise ``MissingExtraError`` where the extra is not installed."""
     try:
-        import msgspec  # noqa: F401, PLC0415 - the first of what the extra brings
-        import uvicorn  # noqa: F401, PLC0415
+        import msgspec  # noqa: F401 - the first of what the extra brings
+        import uvicorn  # noqa: F401
     except ImportError as error:
         msg = f"`tightrope serve` needs the package {error.name!r}"
         raise MissingExtraError(msg, resolve="pip install 'tightrope[serve]'") from error
@@ -122,27 +122,27 @@ def _check_options(asked: set[str], keys: Path | None, *, has_plan: bool) -> Non
 
 def _from_file(file: Path, host: str, keys: Path | None, ledger: Path | None) -> "Settings":
     """Return what a serve.yaml says, with what the command line puts before it."""
-    from tightrope.serve.document import load_settings  # noqa: PLC0415
+    from tightrope.serve.document import load_settings
 
     return load_settings(file, _find_price, host=host, keys=keys, ledger=ledger)
 
 
 def _beside(file: Path, settings: "Settings", keys: Path | None, ledger: Path | None) -> "Settings":
     """Return a plan's settings with what a serve.yaml says beside it."""
-    from tightrope.serve.beside import load_beside  # noqa: PLC0415
+    from tightrope.serve.beside import load_beside
 
     return load_beside(file, settings, keys=keys, ledger=ledger)
 
 
 def _from_plan(plan: Path, place: str, upstreams: Path | None, pool: str, model: str, models: Path | None) -> "Settings":
     """Return what a plan says of one engine of a pool, or of the gateway of a place."""
-    from tightrope.render.plan_json.load import load_plan  # noqa: PLC0415
-    from tightrope.serve.from_plan import Place, engine_pool, engine_settings, gateway_settings  # noqa: PLC0415
+    from tightrope.render.plan_json.load import load_plan
+    from tightrope.serve.from_plan import Place, engine_pool, engine_settings, gateway_settings
 
     loaded = load_plan(plan)
     if upstreams is not None:
         return gateway_settings(loaded, Place.parse(place, loaded), upstreams, _find_token_price, _find_function_price)
-    from tightrope.serve.fetching import fetched_model  # noqa: PLC0415 - as above
+    from tightrope.serve.fetching import fetched_model
 
     engine_pool(loaded, pool)
     return engine_settings(loaded, pool, fetched_model(model, models))
@@ -179,7 +179,7 @@ def _with_options(
 
 def _find_price(machine: str, region: str, offer: str) -> float | None:
     """Return what an hour of a machine costs by the price book."""
-    from tightrope.clouds.book import load_price_book  # noqa: PLC0415 - takes a moment
+    from tightrope.clouds.book import load_price_book
 
     book = load_price_book()
     book.machine(machine)
@@ -189,7 +189,7 @@ def _find_price(machine: str, region: str, offer: str) -> float | None:
 
 def _find_token_price(provider: str, model: str, offer: str) -> tuple[float, float]:
     """Return what a million tokens in and out cost; raise ``InputError`` where the list does not say."""
-    from tightrope.clouds.tokens import token_price  # noqa: PLC0415 - 1.5 MB of figures
+    from tightrope.clouds.tokens import token_price  # 1.5 MB of figures
 
     found = token_price(provider, model, None)
     rates = (
@@ -205,12 +205,12 @@ def _find_token_price(provider: str, model: str, offer: str) -> tuple[float, flo
 
 def _find_function_price(machine: str, region: str) -> "FunctionPrice | None":
     """Return what a function of a size costs by the price book; None where it does not say."""
-    from tightrope.base.plan import Refusal  # noqa: PLC0415 - takes a moment
-    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
-    from tightrope.clouds.services import find_size  # noqa: PLC0415
-    from tightrope.offers.metered import REQUESTS  # noqa: PLC0415
-    from tightrope.offers.serverless import OFFER  # noqa: PLC0415
-    from tightrope.serve.settings import FunctionPrice  # noqa: PLC0415
+    from tightrope.base.plan import Refusal
+    from tightrope.clouds.book import load_price_book
+    from tightrope.clouds.services import find_size
+    from tightrope.offers.metered import REQUESTS
+    from tightrope.offers.serverless import OFFER
+    from tightrope.serve.settings import FunctionPrice
 
     size, terms = find_size(machine), OFFER.terms(machine, region, load_price_book())
     if size is None or isinstance(terms, Refusal):
@@ -230,7 +230,7 @@ def _say(settings: "Settings", *, as_json: bool) -> None:
         for pool in settings.pools
     ]
     if as_json:
-        import json  # noqa: PLC0415
+        import json
 
         typer.echo(json.dumps({"workload": settings.workload, "port": settings.listen.port, "pools": rows}))
         return
@@ -242,6 +242,6 @@ def _say(settings: "Settings", *, as_json: bool) -> None:
 
 def _show(url: str, *, as_json: bool) -> None:
     """Show the live view of a gateway."""
-    from tightrope.serve.watch.top import top  # noqa: PLC0415
+    from tightrope.serve.watch.top import top
 
     top(url, os.environ.get(f"{ENV}KEY", ""), as_json=as_json)

@@ -34,9 +34,9 @@ def list_speeds(
     as_json: AsJson = False,
 ) -> None:
     """List what every variant sustains within the promises on every machine, and what a million requests cost, the cheapest first."""
-    from rich.console import Console  # noqa: PLC0415 - loads only where it is needed
+    from rich.console import Console
 
-    from tightrope.render.speeds.tables import print_speeds  # noqa: PLC0415
+    from tightrope.render.speeds.tables import print_speeds
 
     found = _find(workload, catalogue, prices_as_of, class_name, variant, machine, offer)
     if not _as_json(found, as_json=as_json):
@@ -52,9 +52,9 @@ def show_speed(
     as_json: AsJson = False,
 ) -> None:
     """Show one variant on one machine: every region and offer, and where its figures come from."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from tightrope.render.speeds.tables import print_one  # noqa: PLC0415
+    from tightrope.render.speeds.tables import print_one
 
     found = _find(workload, catalogue, prices_as_of, "*", variant, machine, "*")
     pairs = {(item.variant, item.machine) for item in found}
@@ -79,12 +79,12 @@ def compare_speeds(
     as_json: AsJson = False,
 ) -> None:
     """Show what nothing else beats in cost, latency and quality at once: the Pareto front of every class."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from tightrope.plan.speeds import pareto_front  # noqa: PLC0415
-    from tightrope.render.files import write_files  # noqa: PLC0415
-    from tightrope.render.speeds.pareto import render_pareto  # noqa: PLC0415
-    from tightrope.render.speeds.tables import print_speeds  # noqa: PLC0415
+    from tightrope.plan.speeds import pareto_front
+    from tightrope.render.files import write_files
+    from tightrope.render.speeds.pareto import render_pareto
+    from tightrope.render.speeds.tables import print_speeds
 
     found = _find(workload, catalogue, prices_as_of, class_name, variant, machine, offer)
     front = pareto_front(found)
@@ -99,7 +99,7 @@ def compare_speeds(
 def _as_json(speeds: "tuple[Speed, ...]", *, as_json: bool) -> bool:
     """Print the rows as JSON where that was asked for; return whether it was."""
     if as_json:
-        from tightrope.render.plain import plain  # noqa: PLC0415
+        from tightrope.render.plain import plain
 
         typer.echo(json.dumps([plain(item) for item in speeds]))
     return as_json
@@ -107,13 +107,13 @@ def _as_json(speeds: "tuple[Speed, ...]", *, as_json: bool) -> bool:
 
 def _find(path: Path, catalogue: Path | None, as_of: str, *patterns: str) -> "tuple[Speed, ...]":
     """Return the rows whose class, variant, machine and offer fit the patterns; raise ``InputError`` where none does."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from tightrope.cli.day import parse_day  # noqa: PLC0415
-    from tightrope.clouds.book import load_price_book  # noqa: PLC0415
-    from tightrope.demand.workload import load_workload  # noqa: PLC0415
-    from tightrope.plan.capacity import CapacityTable  # noqa: PLC0415
-    from tightrope.plan.speeds import find_speeds  # noqa: PLC0415
+    from tightrope.cli.day import parse_day
+    from tightrope.clouds.book import load_price_book
+    from tightrope.demand.workload import load_workload
+    from tightrope.plan.capacity import CapacityTable
+    from tightrope.plan.speeds import find_speeds
 
     with Console(stderr=True).status("read the workload") as status:
         book = load_price_book(parse_day(as_of, "--prices-as-of"), catalogue)

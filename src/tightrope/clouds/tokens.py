@@ -36,8 +36,8 @@ BATCH = {"processing": "batch"}
 @cache
 def _list() -> "DataSnapshot":
     """Return the list that the installed package carries, whatever else was fetched in this process."""
-    from genai_prices.data import providers  # noqa: PLC0415 - 1.5 MB of figures: only who asks for them pays for it
-    from genai_prices.data_snapshot import DataSnapshot  # noqa: PLC0415
+    from genai_prices.data import providers  # 1.5 MB of figures: only who asks for them pays for it
+    from genai_prices.data_snapshot import DataSnapshot
 
     return DataSnapshot(providers=providers, from_auto_update=False)
 

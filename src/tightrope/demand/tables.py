@@ -301,7 +301,7 @@ def _source(table: Table, wanted: Mapping[str, str]) -> str:
 
 def _query(sql: str, table: Table) -> dict[str, Any]:
     """Return the answer's columns; a failure is a ``TraceError`` with the line that DuckDB names."""
-    import duckdb  # noqa: PLC0415 - heavy, and only needed once a file is really read
+    import duckdb  # heavy, and only needed once a file is really read
 
     settings: dict[str, str | bool | int | float | list[str]] = {
         "threads": 2,

@@ -11,7 +11,7 @@ VEGA_LITE = "5.20"
 
 def draw_chart(spec: Spec) -> Html:
     """Return the chart as an SVG element that scales with its place; user texts in it are escaped by the drawing part."""
-    import vl_convert  # noqa: PLC0415 - starts a JavaScript engine: only who draws pays for it
+    import vl_convert  # starts a JavaScript engine: only who draws pays for it
 
     svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[])
     return raw(

@@ -33,7 +33,7 @@ def replay_fleet(
     until ``log_s`` is logged; ``progress`` is told how many requests have arrived. Raises ``ValueError`` for a fleet or traffic that
     does not fit together.
     """
-    from tightrope.replay import kernel  # noqa: PLC0415 - numba loads when first used
+    from tightrope.replay import kernel
 
     check_fleet(fleet)
     check_traffic(fleet, traffic)
@@ -127,8 +127,8 @@ def replay_stream(
     ``ValueError`` for a fleet or traffic that does not fit together, and for cache keys or prefix blocks, which have no numbers across
     chunks.
     """
-    from tightrope.replay import kernel  # noqa: PLC0415 - numba loads when first used
-    from tightrope.replay.answers import BINS, bin_edges_s  # noqa: PLC0415
+    from tightrope.replay import kernel
+    from tightrope.replay.answers import BINS, bin_edges_s
 
     check_fleet(fleet)
     if any(item.follows for item in fleet.classes):
@@ -179,7 +179,7 @@ def _with_arrivals(world: World, chunk: Traffic) -> World:
 
 def _advance(world: World, until_s: float, *, more: bool = False) -> World:
     """Replay up to a moment, with as many request rows as it takes; return the world."""
-    from tightrope.replay import kernel  # noqa: PLC0415 - numba loads when first used
+    from tightrope.replay import kernel
 
     while kernel.run(world, until_s, more) == kernel.NEEDS_ROWS:
         world = grow(world)

@@ -111,7 +111,7 @@ async def _grpc(process: Process) -> Any:  # noqa: ANN401 - grpc has no types
     listen = process.settings.listen
     if listen.grpc_port is None:
         return None
-    from tightrope.serve.protocols.grpc import serve_grpc  # noqa: PLC0415 - heavy, and seldom asked for
+    from tightrope.serve.protocols.grpc import serve_grpc  # heavy, and seldom asked for
 
     server, port = await serve_grpc(process.gateway, process.settings.limits, listen, process.held)
     log.info("gRPC on %s:%d", listen.host, port)
@@ -205,6 +205,6 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return what makes the event loop."""
     if name != "uvloop":
         return None
-    import uvloop  # noqa: PLC0415 - not on Windows
+    import uvloop  # not on Windows
 
     return uvloop.new_event_loop

@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 def desk() -> "Desk":
     """Lend a cache of the usual size, before an engine."""
-    from asking import Desk  # noqa: PLC0415 - found only now
+    from asking import Desk  # found only now
 
     return Desk()

@@ -446,8 +446,8 @@ def test_so_many_streams_are_recorded_at_a_time_and_no_more(desk: "Desk", monkey
 
 
 def test_the_semantic_cache_wants_an_embedding() -> None:
-    from tightrope.serve.answers.cache import AnswerCache  # noqa: PLC0415
-    from tightrope.serve.settings import SemanticCache  # noqa: PLC0415
+    from tightrope.serve.answers.cache import AnswerCache
+    from tightrope.serve.settings import SemanticCache
 
     with pytest.raises(ValueError, match="needs what embeds a text"):
         AnswerCache(CacheSettings(semantic=SemanticCache(0.9, "m")), None)  # type: ignore[arg-type]

@@ -152,8 +152,8 @@ def test_a_cost_that_is_not_known_is_none(tmp_path: Path) -> None:
 def test_what_answers_varies_with_the_batch_is_said_and_run_alone_where_answers_are_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from tightrope.perf.compress.graph import as_bytes, load_graph  # noqa: PLC0415 - heavy
-    from tightrope.perf.compress.quantize import dynamic_int8  # noqa: PLC0415
+    from tightrope.perf.compress.graph import as_bytes, load_graph  # heavy
+    from tightrope.perf.compress.quantize import dynamic_int8
 
     path = write_encoder(tmp_path)
     path.write_bytes(as_bytes(dynamic_int8(load_graph(path))))

@@ -142,7 +142,7 @@ def test_raw_tensors_come_back(array: Any, datatype: str) -> None:
     ],
 )
 def test_typed_tensors_come_back_raw(datatype: str, contents: str, values: Any) -> None:
-    from tritonclient.grpc import InferResult  # noqa: PLC0415 - reads raw answers
+    from tritonclient.grpc import InferResult  # reads raw answers
 
     async def ask(client: triton.InferenceServerClient) -> None:
         found = InferResult(await typed(client, "echo", one(datatype, [2], **{contents: values})))

@@ -87,7 +87,7 @@ def test_a_replica_that_is_not_well_is_passed_by(status: int) -> None:
 
 def test_what_may_have_been_done_is_not_asked_again() -> None:
     async def half(request: Any) -> Any:
-        from aiohttp import web  # noqa: PLC0415
+        from aiohttp import web
 
         response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "100"})
         await response.prepare(request)
@@ -563,7 +563,7 @@ def test_a_stream_is_read_no_faster_than_the_client_reads() -> None:
 
         async def flood(request: Any) -> Any:
             nonlocal sent
-            from aiohttp import web  # noqa: PLC0415
+            from aiohttp import web
 
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
             await response.prepare(request)

@@ -74,7 +74,7 @@ def test_a_session_leaves_a_replica_that_has_far_more_to_do() -> None:
 def test_a_session_of_one_tenant_is_not_that_of_another() -> None:
     one, other = call(session="s"), call(session="s")
     other.caller = type(other.caller)("other")
-    from tightrope.serve.upstream.openai import OpenAI  # noqa: PLC0415
+    from tightrope.serve.upstream.openai import OpenAI
 
     keys = {OpenAI().ask(item, "m", binary=False).prefix for item in (one, other, call(session="t"))}
     assert len(keys) == 3

@@ -116,7 +116,7 @@ def _opened(path: Path, where: str, may_lack: frozenset[str] = frozenset()) -> _
 
 def _rows(sheet: _Sheet, columns: Sequence[str], condition: str, values: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
     """Yield the rows that fulfil a condition, these columns of them."""
-    import duckdb  # noqa: PLC0415 - heavy, and only needed once a list is really read
+    import duckdb  # heavy, and only needed once a list is really read
 
     typed = ", ".join(f"c{index}: 'VARCHAR'" for index in range(len(sheet.names)))
     compression = "gzip" if is_zipped(sheet.path) else "none"

@@ -96,7 +96,7 @@ def load_history(region: str, machines: Sequence[str], ask: Ask, fetcher: Fetche
         fetcher.note(f"aws: no spot prices by zone, credentials go to AWS and to no mirror: {WITHOUT}")
         return {}
     try:
-        import botocore.exceptions  # noqa: PLC0415 - an optional part of the installation
+        import botocore.exceptions  # an optional part of the installation
     except ImportError:
         fetcher.note(f"aws: no spot prices by zone, boto3 is missing: {WITHOUT}; to have them, pip install 'tightrope[aws]'")
         return {}
@@ -114,8 +114,8 @@ def load_history(region: str, machines: Sequence[str], ask: Ask, fetcher: Fetche
 
 def _client(region: str, ask: Ask) -> Any:  # noqa: ANN401 - boto3 makes its clients' classes as it runs
     """Return boto3's client of EC2 in a region, with the credentials that boto3 finds itself."""
-    import boto3  # noqa: PLC0415 - an optional part of the installation
-    from botocore.config import Config  # noqa: PLC0415
+    import boto3  # an optional part of the installation
+    from botocore.config import Config
 
     config = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=20, read_timeout=60)
     return boto3.Session().client("ec2", region_name=region, endpoint_url=ask.endpoint or None, config=config)
@@ -157,7 +157,7 @@ def _said(row: Mapping[str, object]) -> tuple[str, str, str, datetime, Decimal]:
 
 def _zone_ids(client: Any) -> dict[str, str]:  # noqa: ANN401
     """Return zone name → zone id, nothing where the account may not read them."""
-    from botocore.exceptions import ClientError  # noqa: PLC0415
+    from botocore.exceptions import ClientError
 
     try:
         zones = client.describe_availability_zones()["AvailabilityZones"]

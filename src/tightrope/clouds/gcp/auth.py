@@ -42,9 +42,9 @@ def headers_for(url: str, scope: str = SCOPE, what: str = "Google's price list")
 def _google_headers(scope: str, what: str, *, near: bool) -> Mapping[str, str]:
     """Return the headers with a fresh token, and the project that is charged for the requests where one is set."""
     try:
-        import google.auth  # noqa: PLC0415 - an optional part, loaded when it is needed
-        from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError  # noqa: PLC0415
-        from google.auth.transport.urllib3 import Request  # noqa: PLC0415
+        import google.auth  # an optional part, loaded when it is needed
+        from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+        from google.auth.transport.urllib3 import Request
     except ImportError as error:
         msg = f"{what} asks for credentials, and the library that finds them is not installed"
         raise MissingExtraError(msg, resolve="pip install 'tightrope[gcp]'") from error

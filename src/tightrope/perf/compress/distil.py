@@ -112,8 +112,8 @@ def _training(student: Graph, lessons: Lessons, rank: int) -> tuple[Graph, list[
 
     What leads to other outputs than the first alone has no gradient, and is left as it is.
     """
-    import onnx  # noqa: PLC0415 - an extra
-    from onnx import helper  # noqa: PLC0415
+    import onnx
+    from onnx import helper
 
     output = student.model.graph.output[0].name
     tape = backward(student, output, "taught_seed")

@@ -153,7 +153,7 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _tokenized(texts: list[str], columns: Columns, path: Path) -> list[list[int]]:
     """Return each text's token ids, cut to the length."""
-    from tokenizers import Tokenizer  # noqa: PLC0415 - an extra
+    from tokenizers import Tokenizer
 
     if columns.tokenizer is None or not columns.tokenizer.is_file():
         msg = f"texts need the model's tokenizer.json, and there is none{'' if columns.tokenizer is None else f' at {columns.tokenizer}'}"

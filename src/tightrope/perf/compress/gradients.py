@@ -28,7 +28,7 @@ class Tape:
 
     def put(self, kind: str, *given: str, **more: Any) -> str:  # noqa: ANN401 - attributes are numbers, lists or texts
         """Append a node and return what it makes."""
-        from onnx import helper  # noqa: PLC0415 - an extra
+        from onnx import helper
 
         made = f"slope_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(given), [made], f"{made}_{kind}", **more))
@@ -96,7 +96,7 @@ def backward(graph: Graph, output: str, seed: str) -> Tape:
 
 def _ranks(graph: Graph) -> dict[str, int]:
     """Return tensor → how many axes it has, where that can be told."""
-    import onnx  # noqa: PLC0415 - an extra
+    import onnx
 
     shown = onnx.shape_inference.infer_shapes(graph.model)
     items = [*shown.graph.value_info, *shown.graph.input, *shown.graph.output]
@@ -105,7 +105,7 @@ def _ranks(graph: Graph) -> dict[str, int]:
 
 def _attribute(node: Any, name: str, otherwise: Any = None) -> Any:  # noqa: ANN401 - onnx has no types
     """Return an attribute's value."""
-    from onnx import helper  # noqa: PLC0415
+    from onnx import helper
 
     return next((helper.get_attribute_value(item) for item in node.attribute if item.name == name), otherwise)
 

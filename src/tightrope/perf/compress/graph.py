@@ -49,7 +49,7 @@ class Graph:
 
 def graph_of(model: Any) -> Graph:  # noqa: ANN401
     """Return a model as a graph that can be asked."""
-    from onnx import numpy_helper  # noqa: PLC0415 - an extra
+    from onnx import numpy_helper
 
     used: dict[str, list[Any]] = {}
     for node in model.graph.node:
@@ -64,8 +64,8 @@ def changed(
     graph: Graph, constants: dict[str, AnyArray], nodes: Iterable[Any] | None = None, rename: dict[str, str] | None = None
 ) -> Graph:
     """Return a copy with constants replaced or added, nodes replaced, and tensors renamed where they are used; what is unused goes."""
-    import onnx  # noqa: PLC0415 - an extra
-    from onnx import numpy_helper  # noqa: PLC0415
+    import onnx
+    from onnx import numpy_helper
 
     copy = onnx.ModelProto()
     copy.CopyFrom(graph.model)
@@ -102,7 +102,7 @@ def as_bytes(graph: Graph) -> bytes:
 
 def _unfused(graph: Graph) -> Graph:
     """Return the model with every Gemm by a constant matrix as a MatMul and an Add, which is how the rest of this folder knows them."""
-    from onnx import helper  # noqa: PLC0415 - an extra
+    from onnx import helper
 
     constants: dict[str, AnyArray] = {}
     nodes: list[Any] = []
@@ -136,7 +136,7 @@ def load_graph(path: Path) -> Graph:
 
 def check_packages() -> None:
     """Raise ``MissingExtraError`` where a package is not installed."""
-    from importlib.util import find_spec  # noqa: PLC0415
+    from importlib.util import find_spec
 
     for package in ("onnx", "onnxruntime", "tokenizers"):
         if find_spec(package) is None:
@@ -146,8 +146,8 @@ def check_packages() -> None:
 
 def _read(path: Path) -> Any:  # noqa: ANN401
     """Return the model of a file, with its external data."""
-    import onnx  # noqa: PLC0415 - an extra
-    from google.protobuf.message import DecodeError  # noqa: PLC0415
+    import onnx
+    from google.protobuf.message import DecodeError
 
     if not path.is_file():
         msg = "there is no such file"
@@ -166,8 +166,8 @@ def _read(path: Path) -> Any:  # noqa: ANN401
 
 def _load_external(model: Any, path: Path) -> None:  # noqa: ANN401
     """Load what lies beside the model, once it is known to be there and to fit."""
-    import onnx  # noqa: PLC0415
-    from onnx.external_data_helper import ExternalDataInfo, uses_external_data  # noqa: PLC0415
+    import onnx
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
     parts = [ExternalDataInfo(item) for item in model.graph.initializer if uses_external_data(item)]
     names = sorted({part.location for part in parts})
@@ -209,7 +209,7 @@ def _too_large(path: Path, size: int) -> InputError:
 
 def _check(model: Any, path: Path) -> None:  # noqa: ANN401
     """Refuse a graph that is not valid, or that is quantised already."""
-    import onnx  # noqa: PLC0415
+    import onnx
 
     ours = {"QuantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "MatMulNBits", "QLinearMatMul"}
     if found := sorted({node.op_type for node in model.graph.node} & ours):
@@ -225,7 +225,7 @@ def _check(model: Any, path: Path) -> None:  # noqa: ANN401
 
 def _upgraded(model: Any, path: Path) -> Any:  # noqa: ANN401
     """Return the model with an opset that quantising needs."""
-    from onnx import version_converter  # noqa: PLC0415
+    from onnx import version_converter
 
     opset = next((item.version for item in model.opset_import if item.domain in {"", "ai.onnx"}), LEAST_OPSET)
     if opset >= LEAST_OPSET:
@@ -239,10 +239,10 @@ def _upgraded(model: Any, path: Path) -> Any:  # noqa: ANN401
 
 def _simplified(model: Any, path: Path) -> Any:  # noqa: ANN401
     """Return the model with constants folded and what is redundant removed, nothing fused: fused nodes can not be quantised."""
-    import tempfile  # noqa: PLC0415
+    import tempfile
 
-    import onnx  # noqa: PLC0415
-    import onnxruntime  # noqa: PLC0415
+    import onnx
+    import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()

@@ -96,7 +96,7 @@ def without_layers(graph: Graph, count: int, calibration: Examples, progress: Pr
 
 def _without(graph: Graph, layer: Layer) -> Graph:
     """Return the model without a layer: who took what came out of it takes what went in."""
-    from onnx import helper  # noqa: PLC0415 - an extra
+    from onnx import helper
 
     if layer.out not in graph.outputs:
         return changed(graph, {}, rename={layer.out: layer.into})
@@ -127,7 +127,7 @@ def _narrowed(graph: Graph, places: Sequence[Neurons], share: float, calibration
 
 def _with_heads(graph: Graph, heads: dict[str, int]) -> list[Any]:
     """Return the nodes, every attention told how many heads it has; what hides tokens from all heads alike is kept once for them all."""
-    import onnx  # noqa: PLC0415 - an extra
+    import onnx
 
     nodes: list[Any] = []
     once: dict[str, str] = {}

@@ -41,7 +41,7 @@ def static_int8(graph: Graph, seen: dict[str, Seen], method: str, skip: Collecti
     Multiplication, scaling back and bias are one ``MatMulIntegerToFloat`` of onnxruntime. From ``QuantizeLinear`` and ``DequantizeLinear``
     around a ``MatMul`` it makes that node too, but leaves the bias to a pass of its own: 8 % slower on MiniLM.
     """
-    from onnx import helper  # noqa: PLC0415 - an extra
+    from onnx import helper
 
     work = _Rewriting(graph, {name_of(node) for node in multiplications(graph)} - set(skip))
     added: set[str] = set()
@@ -76,7 +76,7 @@ def _biased(graph: Graph, node: Any) -> tuple[str, str]:  # noqa: ANN401 - onnx 
 
 def dynamic_int8(graph: Graph, skip: Collection[str] = ()) -> Graph:
     """Return the model with 8-bit multiplications, their inputs rounded with the scale of each batch: answers depend on the batch."""
-    from onnx import helper  # noqa: PLC0415 - an extra
+    from onnx import helper
 
     work = _Rewriting(graph, {name_of(node) for node in multiplications(graph)} - set(skip))
     for node in graph.nodes:
@@ -108,7 +108,7 @@ class _Rewriting:
 
     def add(self, kind: str, given: list[str], made: str, **more: Any) -> None:  # noqa: ANN401
         """Append a node."""
-        from onnx import helper  # noqa: PLC0415 - an extra
+        from onnx import helper
 
         self.nodes.append(helper.make_node(kind, given, [made], f"{made}_{kind}", **more))
 
@@ -121,7 +121,7 @@ class _Rewriting:
 
 def with_runtime_operators(graph: Graph) -> Graph:
     """Declare that the model has operators of onnxruntime's own, where it does and does not say so."""
-    from onnx import helper  # noqa: PLC0415 - an extra
+    from onnx import helper
 
     own = "com.microsoft"
     if any(node.domain == own for node in graph.nodes) and all(item.domain != own for item in graph.model.opset_import):
@@ -131,7 +131,7 @@ def with_runtime_operators(graph: Graph) -> Graph:
 
 def blocked(graph: Graph, bits: int, skip: Collection[str] = ()) -> Graph:
     """Return the model with weights of 4 or 8 bits, a scale for each block of a column; multiplied in 8 bits, row by row."""
-    from onnx import helper  # noqa: PLC0415 - an extra
+    from onnx import helper
 
     constants: dict[str, AnyArray] = {}
     nodes: list[Any] = []
@@ -169,7 +169,7 @@ def _packed(weights: AnyArray, bits: int) -> tuple[AnyArray, AnyArray]:
 
 def float16(graph: Graph, skip: Collection[str] = ()) -> Graph:
     """Return the model with its matrices and tables kept in 16 bits and widened when it is loaded: half the size, no faster on a CPU."""
-    from onnx import helper  # noqa: PLC0415 - an extra
+    from onnx import helper
 
     constants: dict[str, AnyArray] = {}
     rename: dict[str, str] = {}
@@ -196,7 +196,7 @@ def matrices_of(graph: Graph) -> Iterator[str]:
 
 def small_tables(graph: Graph) -> Graph:
     """Return the model with the tables that ids are looked up in kept in 8 bits, each row with its own scale."""
-    from onnx import helper  # noqa: PLC0415 - an extra
+    from onnx import helper
 
     constants: dict[str, AnyArray] = {}
     nodes: list[Any] = []

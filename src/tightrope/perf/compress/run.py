@@ -15,7 +15,7 @@ Vectors = NDArray[np.float32]
 
 def open_session(model: bytes, threads: int = 0) -> Any:  # noqa: ANN401 - onnxruntime has no types
     """Return a session of plain onnxruntime; 0 threads takes all cores. Raise ``InputError`` where the runtime refuses."""
-    import onnxruntime  # noqa: PLC0415 - an extra
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 4
@@ -71,7 +71,7 @@ def pooled(value: AnyArray, mask: NDArray[np.bool_] | None) -> Vectors:
 
 def watch(graph: Graph, names: Iterable[str], examples: Examples, see: Callable[[str, AnyArray], None], size: int = 8) -> None:
     """Show ``see`` every named tensor, batch by batch, as float32[rows, n]: tokens that only fill a batch are left out."""
-    import onnx  # noqa: PLC0415 - an extra
+    import onnx
 
     wanted = list(dict.fromkeys(names))
     if not wanted:

@@ -154,7 +154,7 @@ class Client:
         self, method: str, path: str, body: dict[str, Any] | None
     ) -> AsyncIterator[tuple["aiohttp.ClientResponse", float]]:
         """Lend one response of status 200, within the limits; every failure is counted and raised as ``FailedError``."""
-        import aiohttp  # noqa: PLC0415
+        import aiohttp
 
         self._spend()
         data = None if body is None else json.dumps(body).encode()
@@ -300,7 +300,7 @@ def now_s() -> float:
 async def connect(target: Target, limits: Limits) -> AsyncIterator[Client]:
     """Lend a client; raise ``MissingExtraError`` where aiohttp is not installed, ``SpentError`` where the time is over."""
     try:
-        import aiohttp  # noqa: PLC0415
+        import aiohttp
     except ImportError:
         msg = "measuring an endpoint needs aiohttp, which is not installed"
         raise MissingExtraError(msg, resolve="pip install 'tightrope[measure]'") from None

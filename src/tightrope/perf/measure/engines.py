@@ -71,7 +71,7 @@ def engines(model: Path, count: int, threads: int, cores: Sequence[int] = ()) ->
 
 def check_runtime() -> None:
     """Raise ``MissingExtraError`` where the runtime is not installed."""
-    from importlib.util import find_spec  # noqa: PLC0415
+    from importlib.util import find_spec
 
     if find_spec("onnxruntime") is None:
         msg = "measuring an ONNX model needs onnxruntime, which is not installed"

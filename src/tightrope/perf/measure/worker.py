@@ -45,7 +45,7 @@ def main() -> None:
 
 def _open(path: Path, threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
     """Return a session of so many threads, which do not spin while they wait: idle engines leave the cores to the others."""
-    import onnxruntime  # noqa: PLC0415 - an extra
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1

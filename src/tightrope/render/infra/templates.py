@@ -35,7 +35,7 @@ def static(folder: str, name: str) -> str:
 @cache
 def _environment(folder: str, language: Language) -> "Environment":
     """Return the environment of one folder and language; a value that is not given is an error."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined  # noqa: PLC0415 - loads only where something is rendered
+    from jinja2 import Environment, FunctionLoader, StrictUndefined  # loads only where something is rendered
 
     return Environment(
         loader=FunctionLoader(lambda name: static(folder, name)),

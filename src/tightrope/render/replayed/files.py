@@ -18,7 +18,7 @@ def replayed_as_dict(report: Replayed) -> dict[str, Json]:
 
 def render_replayed(report: Replayed) -> dict[Path, str]:
     """Return the report's two files."""
-    from tightrope.render.replayed.page import page  # noqa: PLC0415 - drawing loads only where something is drawn
+    from tightrope.render.replayed.page import page  # drawing loads only where something is drawn
 
     return {
         Path("replay.json"): as_text(replayed_as_dict(report)) + "\n",
@@ -38,7 +38,7 @@ def write_replayed(tried: Tried, out: Path | None, chrome_trace: Path | None, le
         write_files(out, render_replayed(tried.report))
         written.append(str(out / "replay.html"))
     if chrome_trace is not None:
-        from tightrope.render.replayed.engine_trace import engine_trace, full_after_s  # noqa: PLC0415 - for whoever asks for it
+        from tightrope.render.replayed.engine_trace import engine_trace, full_after_s  # for whoever asks for it
 
         pools = tuple(pool.name for pool in tried.report.last.pools)
         text = engine_trace(tried.outcome, pools, length_s)

@@ -81,8 +81,8 @@ class S3:
     def __init__(self, bucket: str, key: str, fetcher: Fetcher) -> None:
         """Ask nothing yet; raise ``MissingExtraError``."""
         try:
-            import boto3  # noqa: PLC0415 - an optional part of the installation
-            from botocore.config import Config  # noqa: PLC0415
+            import boto3  # an optional part of the installation
+            from botocore.config import Config
         except ImportError as error:
             msg = f"s3:// needs the package {error.name!r}"
             raise MissingExtraError(msg, resolve="pip install 'tightrope[aws]'") from error
@@ -120,8 +120,8 @@ class S3:
     @contextmanager
     def _asked(self) -> Iterator[None]:
         """Turn the library's errors into ours."""
-        from boto3.exceptions import Boto3Error  # noqa: PLC0415 - as above
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             yield
@@ -169,7 +169,7 @@ class GoogleStorage:
         """Return what says who asks."""
         if not self._is_google:
             return {}
-        from tightrope.clouds.gcp.auth import headers_for  # noqa: PLC0415 - an optional part
+        from tightrope.clouds.gcp.auth import headers_for  # an optional part
 
         return headers_for(GOOGLE, READ_ONLY, "the bucket")
 

@@ -38,7 +38,7 @@ class PostgresDatabase:
     async def open(self) -> None:
         """Connect, and make the tables where no other gateway has."""
         try:
-            import asyncpg  # noqa: PLC0415 - an extra
+            import asyncpg
         except ImportError as error:
             what = "a queue in PostgreSQL needs asyncpg"
             raise MissingExtraError(what, resolve="pip install 'tightrope[postgres]'") from error
@@ -90,7 +90,7 @@ class PostgresDatabase:
     @contextlib.asynccontextmanager
     async def _connected(self) -> "AsyncIterator[Connection]":
         """Lend a connection; say what a client may know of what goes wrong."""
-        import asyncpg  # noqa: PLC0415 - an extra
+        import asyncpg
 
         if self._pool is None:
             raise Trouble(CLOSED)

@@ -26,7 +26,7 @@ KEPT = {field.encode_name for field in msgspec.structs.fields(Machines)}
 
 def connect(memory: str = MEMORY, threads: int = 1) -> "duckdb.DuckDBPyConnection":
     """Return DuckDB with so much memory and so many threads, without anything of the network."""
-    import duckdb  # noqa: PLC0415 - heavy, and only needed by the hour
+    import duckdb  # heavy, and only needed by the hour
 
     settings: dict[str, str | bool | int | float | list[str]] = {
         "threads": threads,

@@ -43,7 +43,7 @@ class Reader:
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query; the table is ``lines``, with the gateway's name as ``gateway``."""
-        import duckdb  # noqa: PLC0415 - loaded already
+        import duckdb  # loaded already
 
         try:
             return self.sql.execute(query, list(values)).fetchall()

@@ -99,7 +99,7 @@ class OnnxRuntime:
     def __init__(self, path: Path, threads: int) -> None:
         """Open the file; raise ``InputError`` where the runtime refuses it."""
         try:
-            import onnxruntime  # noqa: PLC0415 - an extra
+            import onnxruntime
         except ImportError as error:
             msg = f"running {path.name} needs onnxruntime, which is not installed"
             raise MissingExtraError(msg, resolve="pip install 'tightrope[serve]'") from error
@@ -129,7 +129,7 @@ class OpenVino:
     def __init__(self, path: Path, threads: int) -> None:
         """Compile the file; raise ``InputError`` where the runtime refuses it."""
         try:
-            import openvino  # noqa: PLC0415 - an extra  # pyrefly: ignore[missing-import]
+            import openvino
         except ImportError as error:
             msg = f"{path.name} is to run on OpenVINO, which is not installed"
             raise MissingExtraError(msg, resolve="pip install 'tightrope[openvino]', or engine: onnxruntime") from error
@@ -164,7 +164,7 @@ _RUNTIMES: dict[str, Callable[[Path, int], Session]] = {"onnxruntime": OnnxRunti
 
 def quantises_while_running(path: Path) -> bool:
     """Return whether the file has operators that choose a scale by what they are given, all rows of a batch together."""
-    import mmap  # noqa: PLC0415 - once for each load
+    import mmap  # once for each load
 
     if os.stat(path).st_size == 0:  # noqa: PTH116 - of what was opened before
         return False

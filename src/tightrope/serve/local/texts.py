@@ -138,7 +138,7 @@ def load_tokenizer(model: LocalModel) -> "Tokenizer":
     """Return the tokenizer of a model; raise ``InputError`` where there is none, or it is not one."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads would take the engines' cores
     try:
-        from tokenizers import Tokenizer  # noqa: PLC0415 - an extra
+        from tokenizers import Tokenizer
     except ImportError as error:
         msg = f"reading texts for {model.path.name} needs tokenizers, which is not installed"
         raise MissingExtraError(msg, resolve="pip install 'tightrope[serve]'") from error

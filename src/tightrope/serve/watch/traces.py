@@ -43,11 +43,11 @@ class Traces:
         Raises ``MissingExtraError`` where OpenTelemetry is not installed.
         """
         try:
-            from opentelemetry import trace  # noqa: PLC0415 - an extra, and slow to load
-            from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-            from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-            from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-            from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
+            from opentelemetry import trace
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+            from opentelemetry.sdk.trace.sampling import ALWAYS_ON
         except ModuleNotFoundError as error:
             msg = f"traces are asked for, and OpenTelemetry is not installed: {error.name!r} is missing"
             raise MissingExtraError(msg, resolve="pip install 'tightrope[trace]', or leave `traces` out") from error
@@ -143,7 +143,7 @@ class Traces:
 
 def _otlp(endpoint: str) -> "SpanExporter":
     """Return what sends spans by OTLP over HTTP."""
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - as above
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     bare = endpoint.rstrip("/")
     return OTLPSpanExporter(endpoint=bare if "/" in bare.split("://", 1)[-1] else f"{bare}{PATH}", timeout=5)
