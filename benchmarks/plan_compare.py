@@ -37,7 +37,7 @@ import numpy as np
 from tightrope.clouds.book import load_price_book
 from tightrope.demand.workload import load_workload
 from tightrope.plan.compare import OURS, Comparison, Row, compare_plans
-from tightrope.render.compare import comparison_as_dict
+from tightrope.render.comparison import comparison_as_dict
 
 NAME = "plan-compare"
 DOC = "our monthly cost as replayed, over that of the cheapest peer that keeps every promise, on four workloads; target 60 % each"

@@ -10,7 +10,7 @@ from typing import Any
 
 from checkers import assert_accepted
 
-from tightrope.render.infra.schedule import DAYS, HOURS, Entry, unfold
+from tightrope.render.infra.schedule import DAYS, HOURS, ScheduleEntry, expand_entries
 
 
 def write(folder: Path, files: Mapping[Path, str]) -> Path:
@@ -50,5 +50,5 @@ def week_of(crons: Iterable[tuple[str, int]]) -> tuple[int, ...]:
         at = ceil((int(hour) * 60 + int(minute)) / 60)
         listed = range(len(DAYS)) if days == "*" else [(int(day) - 1) % len(DAYS) for day in days.split(",")]
         later = tuple(sorted((day + at // HOURS) % len(DAYS) for day in listed))
-        entries.append(Entry(at % HOURS, later, machines, rises=False))
-    return unfold(entries)
+        entries.append(ScheduleEntry(at % HOURS, later, machines, rises=False))
+    return expand_entries(entries)

@@ -23,9 +23,9 @@ from tightrope.base.metrics import METRICS
 from tightrope.base.plan import Plan, RoutingRule
 from tightrope.base.records import Slo
 from tightrope.render.alerts import RENDERER
-from tightrope.render.alerts import figures as of
+from tightrope.render.alerts import plan_series as of
 from tightrope.render.alerts.promtool import number
-from tightrope.render.infra.deploy import most_replicas
+from tightrope.render.infra.deployment import max_pool_replicas
 from tightrope.render.infra.schedule import WEEK
 from tightrope.render.plan_json.load import load_plan
 
@@ -261,7 +261,7 @@ def test_the_week_that_is_recorded_is_the_plans(name: str) -> None:
         for rule in rules
         if rule.get("record") == "tightrope:plan_usd_per_replica_hour"
     }
-    parts = of.replicated(plan)
+    parts = of.replica_pools(plan)
     assert weeks == {part.pool.name: [count * part.replicas_per_machine for count in part.week] for part in parts}
     machines = [line for line in plan.cost_lines if line.offer in {"spot", "container"} and line.driver in {"compute", "idle"}]
     for pool in {line.pool for line in machines}:
@@ -276,7 +276,7 @@ def test_the_hour_of_the_week_is_the_plans(tmp_path: Path) -> None:
     week = tuple(1 + hour // 2 for hour in range(WEEK))
     plan = make_plan(pools=(replace(first, schedule=week, max_replicas=WEEK),), cost_lines=())
     written(RENDERER.render(plan), tmp_path)
-    (part,) = of.replicated(plan)
+    (part,) = of.replica_pools(plan)
     mean = sum(week) / WEEK
     limit = of.LIMITS["cost_over_plan"] * part.node.usd_per_hour
     expected = {
@@ -322,9 +322,9 @@ def week_of(expression: str) -> list[int]:
 
 def test_a_replica_is_an_engine() -> None:
     plan = make_plan()
-    (simple,) = (part for part in of.replicated(plan) if part.key == "simple")
+    (simple,) = (part for part in of.replica_pools(plan) if part.key == "simple")
     assert simple.replicas_per_machine == 2
-    assert most_replicas(plan, simple) == 8
+    assert max_pool_replicas(plan, simple) == 8
     assert of.usd_per_replica_hour(simple) == 0.085 / 2
     assert of.most_usd_per_hour(plan) == pytest.approx(3 * 0.8048 + 6 * 0.1946 + 4 * 0.085)
 
@@ -340,8 +340,8 @@ def test_a_pool_that_stands_in_for_another_is_not_at_its_cap_nor_too_dear_then()
         serving=replace(spot.serving, backs=spot.name),
     )
     plan = replace(plan, pools=(spot, behind))
-    own, stands_in = of.replicated(plan)
-    assert most_replicas(plan, stands_in) == most_replicas(plan, own) == spot.max_replicas
+    own, stands_in = of.replica_pools(plan)
+    assert max_pool_replicas(plan, stands_in) == max_pool_replicas(plan, own) == spot.max_replicas
     assert of.most_usd_per_hour(plan) == pytest.approx(spot.max_replicas * stands_in.node.usd_per_hour)
 
 

@@ -25,9 +25,9 @@ from priced import Parsed, assert_same_cost
 from tightrope.base.plan import Plan
 from tightrope.render.arm import RENDERER
 from tightrope.render.files import write_files
-from tightrope.render.infra.azure.data import ENTRIES
-from tightrope.render.infra.deploy import deploy, node_label, on_cloud
-from tightrope.render.infra.schedule import DAYS, Entry, at_most, unfold
+from tightrope.render.infra.azure.values import ENTRIES
+from tightrope.render.infra.deployment import deploy_pools, node_label, select_cloud
+from tightrope.render.infra.schedule import DAYS, ScheduleEntry, expand_entries, limit_entries
 from tightrope.render.plan_json.load import load_plan
 
 LIBRARIES = (
@@ -111,8 +111,8 @@ def week_of(setting: dict[str, Any]) -> tuple[int, ...]:
         when = profile["recurrence"]["schedule"]
         days, hour = divmod(when["hours"][0] + (when["minutes"][0] > 0), 24)
         at = tuple((DAYS.index(day.lower()) + days) % 7 for day in when["days"])
-        entries.append(Entry(hour, at, int(profile["capacity"]["minimum"]), rises=False))
-    return unfold(entries) if entries else (int(usual["capacity"]["minimum"]),) * 168
+        entries.append(ScheduleEntry(hour, at, int(profile["capacity"]["minimum"]), rises=False))
+    return expand_entries(entries) if entries else (int(usual["capacity"]["minimum"]),) * 168
 
 
 def read_back(resources: Resources) -> list[Parsed]:
@@ -228,10 +228,10 @@ def test_the_machines_of_the_template_cost_what_the_plan_says() -> None:
 @pytest.mark.parametrize("name", PLANS_ON_AZURE)
 def test_the_week_comes_back_hour_by_hour(name: str) -> None:
     plan = PLANS_ON_AZURE[name]()
-    here = on_cloud(plan, "azure")
+    here = select_cloud(plan, "azure")
     expected = [
-        Parsed("azure", part.pool.region, part.pool.machine, part.pool.offer, at_most(part.week, ENTRIES))
-        for part in (*deploy(here, "machines"), *deploy(here, "container"))
+        Parsed("azure", part.pool.region, part.pool.machine, part.pool.offer, limit_entries(part.week, ENTRIES))
+        for part in (*deploy_pools(here, "machines"), *deploy_pools(here, "container"))
     ]
     assert sorted(map(repr, read_back(template(plan).resources()))) == sorted(map(repr, expected))
 
@@ -241,9 +241,10 @@ def test_node_pools_are_the_plans_pools() -> None:
     found = [item["properties"] for item in of_type(template(plan, runOn="kubernetes").resources(), NODE_POOL)]
     made = [(item["vmSize"], item["minCount"], item["maxCount"], OFFERS[item["scaleSetPriority"]]) for item in found]
     assert made == [
-        (part.pool.machine, min(part.week), part.pool.max_replicas + 1, part.pool.offer) for part in deploy(plan, "machines")
+        (part.pool.machine, min(part.week), part.pool.max_replicas + 1, part.pool.offer)
+        for part in deploy_pools(plan, "machines")
     ], "one more, for a rolling update"
-    nodes = [node_label(plan, part.key) for part in deploy(plan)]
+    nodes = [node_label(plan, part.key) for part in deploy_pools(plan)]
     assert [item["nodeLabels"]["tightrope.dev/pool"] for item in found] == nodes
     assert [item["nodeTaints"][0] for item in found] == [f"tightrope.dev/pool={node}:NoSchedule" for node in nodes]
 
@@ -258,7 +259,7 @@ def test_nothing_is_open_and_tags_are_on_everything() -> None:
     for item in resources:
         assert item["type"] == "Microsoft.Resources/deployments" or common.items() <= item["tags"].items()
     assert {item["tags"]["pool"] for item in of_type(resources, SCALE_SET)} == {
-        part.key for part in deploy(on_azure("chatgenius"))
+        part.key for part in deploy_pools(on_azure("chatgenius"))
     }
 
 
@@ -269,7 +270,7 @@ def test_a_machine_is_told_what_to_run() -> None:
         "environment": [{"name": "A", "value": "1"}],
     }
     plan = on_azure("chatgenius")
-    found = of_type(template(plan, images={part.pool.variant: image for part in deploy(plan)}).resources(), SCALE_SET)[0]
+    found = of_type(template(plan, images={part.pool.variant: image for part in deploy_pools(plan)}).resources(), SCALE_SET)[0]
     head, config = b64decode(found["properties"]["virtualMachineProfile"]["osProfile"]["customData"]).decode().split("\n", 1)
     files = {item["path"]: b64decode(item["content"]).decode() for item in json.loads(config)["write_files"]}
     pool = json.loads(files["/opt/tightrope/pool.json"])
@@ -315,7 +316,7 @@ def test_settings_that_can_not_be_are_refused(changed: dict[str, object]) -> Non
 @pytest.mark.parametrize("place", range(len(HOSTILE)))
 def test_a_hostile_name_stays_a_name(place: int) -> None:
     plan = hostile(HOSTILE[place])
-    (pool,) = deploy(on_cloud(plan, "azure"), "machines")
+    (pool,) = deploy_pools(select_cloud(plan, "azure"), "machines")
     (made,) = of_type(template(plan).resources(), SCALE_SET)
     assert made["name"].endswith(pool.key)
     assert made["tags"]["workload"] == pool.labels(plan)["workload"]

@@ -8,8 +8,8 @@ from plan_fixture import BASE, PEAK, check_golden, make_plan
 from rich.console import Console
 
 from tightrope.base.plan import BillLine
-from tightrope.render.difference.find import find_difference
-from tightrope.render.difference.show import difference_page, print_difference
+from tightrope.render.difference.resources import find_difference
+from tightrope.render.difference.tables import difference_page, print_difference
 
 OLD = make_plan()
 LARGER = replace(BASE, machine="g6.2xlarge", max_replicas=5, schedule=(4,) * 168)

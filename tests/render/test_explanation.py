@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tightrope.base.explained import BreakEven, CostRange, World
 from tightrope.base.plan import Plan
-from tightrope.render import reasons
+from tightrope.render import explanation_formats
 from tightrope.render.explanation import print_explanation
 from tightrope.render.report import RENDERER, charts
 from tightrope.render.summary import print_summary
@@ -99,9 +99,9 @@ def test_the_page_shows_rivals_break_evens_and_futures() -> None:
     ids=["price", "hours", "tokens", "unknown"],
 )
 def test_a_break_even_is_a_sentence(item: BreakEven, said: str) -> None:
-    assert reasons.break_even(item) == said
+    assert explanation_formats.break_even(item) == said
 
 
 def test_another_world_is_a_sentence() -> None:
-    assert reasons.world(World("traffic +25 %", 906.0, 102.0)) == "traffic +25 %: +$102 (+13 %) a month"
-    assert reasons.world(World("traffic +25 %")) == "traffic +25 %: these pools do not keep the promises"
+    assert explanation_formats.sensitivity(World("traffic +25 %", 906.0, 102.0)) == "traffic +25 %: +$102 (+13 %) a month"
+    assert explanation_formats.sensitivity(World("traffic +25 %")) == "traffic +25 %: these pools do not keep the promises"

@@ -9,8 +9,17 @@ from golden_tree import PLANS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tightrope.render.infra.deploy import deploy
-from tightrope.render.infra.schedule import DAYS, HOURS, WEEK, Entry, at_most, entries, from_monday, unfold
+from tightrope.render.infra.deployment import deploy_pools
+from tightrope.render.infra.schedule import (
+    DAYS,
+    HOURS,
+    WEEK,
+    ScheduleEntry,
+    align_to_monday,
+    entries,
+    expand_entries,
+    limit_entries,
+)
 from tightrope.render.plan_json.load import load_plan
 
 counts = st.integers(0, 5)
@@ -31,7 +40,7 @@ weeks = st.one_of(
 
 @given(weeks)
 def test_the_entries_give_the_week_back(week: list[int]) -> None:
-    assert list(unfold(entries(week))) == week
+    assert list(expand_entries(entries(week))) == week
 
 
 @given(weeks)
@@ -49,7 +58,7 @@ def test_an_entry_stands_where_the_number_changes_and_nowhere_else(week: list[in
 @given(st.builds(lambda work, rest: [*work * 5, *rest * 2], days, days), st.integers(1, 30))
 @settings(max_examples=8, deadline=None)
 def test_fewer_entries_never_mean_fewer_machines(week: list[int], most: int) -> None:
-    less = at_most(tuple(week), most)
+    less = limit_entries(tuple(week), most)
     assert len(entries(less)) <= most
     assert all(new >= old for new, old in zip(less, week, strict=True))
     assert max(less) == max(week)
@@ -59,7 +68,7 @@ def test_fewer_entries_never_mean_fewer_machines(week: list[int], most: int) -> 
 
 @given(st.integers(0, HOURS - 1), st.sets(st.integers(0, 6), min_size=1), st.floats(0.0, 3 * 86_400.0), st.booleans())
 def test_machines_are_asked_for_so_early_that_they_are_ready(hour: int, on: set[int], start_s: float, rises: bool) -> None:
-    entry = Entry(hour, tuple(sorted(on)), 1, rises)
+    entry = ScheduleEntry(hour, tuple(sorted(on)), 1, rises)
     moment = entry.asked(start_s)
     for day in on:
         wanted = datetime(2026, 1, 5, tzinfo=UTC) + timedelta(days=day, hours=hour)
@@ -72,7 +81,7 @@ def test_machines_are_asked_for_so_early_that_they_are_ready(hour: int, on: set[
 
 @given(st.integers(0, HOURS - 1), st.sets(st.integers(0, 6), min_size=1))
 def test_cron_counts_from_sunday(hour: int, on: set[int]) -> None:
-    minute, at, _, _, said = Entry(hour, tuple(sorted(on)), 1, rises=False).asked(60.0).cron.split()
+    minute, at, _, _, said = ScheduleEntry(hour, tuple(sorted(on)), 1, rises=False).asked(60.0).cron.split()
     assert (minute, at) == ("0", str(hour))
     days_said = set(range(7)) if said == "*" else set(map(int, said.split(",")))
     assert days_said == {(day + 1) % 7 for day in on}
@@ -81,14 +90,14 @@ def test_cron_counts_from_sunday(hour: int, on: set[int]) -> None:
 @pytest.mark.parametrize("offset", range(len(DAYS)))
 def test_the_week_is_turned_to_begin_on_monday(offset: int) -> None:
     first = date(2026, 1, 5) + timedelta(days=offset)
-    turned = from_monday(range(WEEK), first.isoformat())
+    turned = align_to_monday(range(WEEK), first.isoformat())
     for block in range(WEEK):
         at = datetime(first.year, first.month, first.day, tzinfo=UTC) + timedelta(hours=block)
         assert turned[at.weekday() * HOURS + at.hour] == block
 
 
 def test_of_no_calendar_the_first_day_is_a_monday() -> None:
-    assert from_monday(range(WEEK), "") == tuple(range(WEEK))
+    assert align_to_monday(range(WEEK), "") == tuple(range(WEEK))
 
 
 @pytest.mark.parametrize("start_s", [0.0, 179.0, 3600.0, 5400.0])
@@ -96,7 +105,7 @@ def test_what_takes_long_to_start_is_there_at_its_hour(start_s: float) -> None:
     plan = load_plan(PLANS / "vision.json")
     week = (1,) * 6 + (2, 1, 3, 0, 0, 4) + (1,) * 156
     pool = replace(plan.pools[0], schedule=week, serving=replace(plan.pools[0].serving, start_s=start_s))
-    part = deploy(replace(plan, pools=(pool,)))[0]
+    part = deploy_pools(replace(plan, pools=(pool,)))[0]
     moments = {}
     for entry in part.entries():
         asked = entry.asked(part.early_s)

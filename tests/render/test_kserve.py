@@ -10,7 +10,7 @@ from golden_tree import NAMES, PLANS, check_golden_tree
 from kube_trees import VERSIONS, built, check_references, make_nodes, manifests, named, needs_kustomize, parsed, write
 from priced import assert_same_cost
 
-from tightrope.render.infra.deploy import deploy
+from tightrope.render.infra.deployment import deploy_pools
 from tightrope.render.kserve import RENDERER
 from tightrope.render.kubernetes import RENDERER as KUBERNETES
 from tightrope.render.plan_json.load import load_plan
@@ -60,7 +60,7 @@ def test_checkov_finds_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_rendered_costs_what_the_plan_says(name: str) -> None:
-    pools = [part.pool.name for part in deploy(ALL[name], "machines")]
+    pools = [part.pool.name for part in deploy_pools(ALL[name], "machines")]
     assert_same_cost(ALL[name], pools, parsed(RENDERER.render(ALL[name])))
 
 
@@ -68,7 +68,7 @@ def test_an_engine_is_the_one_that_kubernetes_runs() -> None:
     plan = ALL["chatgenius"]
     files, others = RENDERER.render(plan), KUBERNETES.render(plan)
     runtimes, services, scaled = (named(files, kind) for kind in ("ServingRuntime", "InferenceService", "ScaledObject"))
-    for part in deploy(plan):
+    for part in deploy_pools(plan):
         pod = named(others, "Deployment")[part.key]["spec"]["template"]["spec"]
         (engine,), (there,) = runtimes[part.key]["spec"]["containers"], pod["containers"]
         assert [engine[name] for name in ("image", "command", "args", "resources")] == [
@@ -87,7 +87,7 @@ def test_the_gateway_asks_a_service_that_kserve_does_not_set_up() -> None:
     files = RENDERER.render(ALL["vision"])
     upstreams = yaml.safe_load(files[Path("aws-us-east-1/base/upstreams.json")])
     predictors, services = (named(files, kind) for kind in ("InferenceService", "Service"))
-    for part in deploy(ALL["vision"]):
+    for part in deploy_pools(ALL["vision"]):
         service = services[f"{part.key}-engines"]["spec"]
         assert upstreams[part.pool.name]["url"] == f"http://{part.key}-engines:{service['ports'][0]['port']}"
         assert service["selector"].items() <= predictors[part.key]["spec"]["predictor"]["labels"].items()

@@ -40,8 +40,8 @@ from tightrope.base.metrics import METRICS
 from tightrope.base.plan import Plan, Pool, RoutingRule
 from tightrope.base.records import Deferral, ScalingLimit, ScalingRule
 from tightrope.cli import app
-from tightrope.render.infra.deploy import deploy, replica_cpu
-from tightrope.render.infra.kube.calendar import least, spans
+from tightrope.render.infra.deployment import deploy_pools, replica_cpu
+from tightrope.render.infra.kube.calendar import constant_machines, spans
 from tightrope.render.kubernetes import RENDERER
 from tightrope.render.plan_json import RENDERER as PLAN_JSON
 from tightrope.render.plan_json.load import load_plan
@@ -264,7 +264,7 @@ def test_it_is_as_it_was() -> None:
 def test_what_is_rendered_costs_what_the_plan_says(name: str) -> None:
     plan = ALL[name]
     found = parsed(rendered(plan))
-    pools = [part.pool.name for part in deploy(plan, "machines")]
+    pools = [part.pool.name for part in deploy_pools(plan, "machines")]
     assert len(found) == len(pools)
     assert_same_cost(plan, pools, found)
 
@@ -286,7 +286,7 @@ def test_a_calendar_gives_the_week_and_is_early(week: list[int], start_s: float)
         }
         for a in spans(week, start_s)
     ]
-    minutes = minutes_of({"spec": {"minReplicaCount": least(week, start_s), "triggers": found}})
+    minutes = minutes_of({"spec": {"minReplicaCount": constant_machines(week, start_s), "triggers": found}})
     early = ceil(start_s / 60)
     for minute, machines in enumerate(minutes):
         soon = range(minute, minute + early + 1)
@@ -295,7 +295,7 @@ def test_a_calendar_gives_the_week_and_is_early(week: list[int], start_s: float)
 
 def test_a_pool_that_starts_slower_than_an_hour_is_never_late() -> None:
     week = [0, 2] * 84
-    assert least(week, 3600.0) == 2
+    assert constant_machines(week, 3600.0) == 2
     assert not spans(week, 3600.0)
 
 
@@ -303,7 +303,7 @@ def test_jobs_follow_the_calendar_where_keda_does_not() -> None:
     plan = ALL["vision"]
     files = {path: text for path, text in rendered(plan).items() if "autoscale-hpa" in path.parts}
     autoscalers, calendar = named(files, "HorizontalPodAutoscaler"), named(files, "CronJob")
-    for part in deploy(plan):
+    for part in deploy_pools(plan):
         hpa = autoscalers[part.key]
         jobs = [item for item in calendar.values() if item["metadata"]["labels"]["pool"] == part.key]
         changes = sorted(
@@ -317,7 +317,7 @@ def test_jobs_follow_the_calendar_where_keda_does_not() -> None:
         assert hpa["spec"]["minReplicas"] == max(part.week), "the most, until the first job is due"
     (role,) = named(files, "Role").values()
     assert role["rules"][0]["verbs"] == ["get", "patch"]
-    assert sorted(role["rules"][0]["resourceNames"]) == sorted(part.key for part in deploy(plan))
+    assert sorted(role["rules"][0]["resourceNames"]) == sorted(part.key for part in deploy_pools(plan))
 
 
 def _command(job: dict[str, Any]) -> list[str]:
@@ -331,7 +331,7 @@ def test_the_gateway_reads_the_plan_as_it_was_written() -> None:
     files = rendered(ALL["chatgenius"])
     assert files[Path("aws-us-east-1/base/plan.json")] == PLAN_JSON.render(ALL["chatgenius"])[Path("plan.json")]
     assert config(files, "upstreams.json") == {
-        part.pool.name: {"url": f"http://{part.key}:8000", "discover": True} for part in deploy(ALL["chatgenius"])
+        part.pool.name: {"url": f"http://{part.key}:8000", "discover": True} for part in deploy_pools(ALL["chatgenius"])
     }
 
 
@@ -339,7 +339,7 @@ def test_a_pools_name_stands_for_its_ready_pods_on_the_port_that_they_listen_on(
     for plan in ALL.values():
         files = rendered(plan)
         services, pods = named(files, "Service"), named(files, "Deployment")
-        for part in deploy(plan):
+        for part in deploy_pools(plan):
             if part.key not in pods:
                 continue
             service = services[part.key]["spec"]
@@ -400,7 +400,7 @@ def test_a_replica_carries_what_the_plan_says() -> None:
     assert load["query"] == 'sum(rate(tightrope_arrivals_total{workload="vision", pool="int8-c7i-large"}[300s]))'
     assert scaled["spec"]["maxReplicaCount"] == 2 * pool.max_replicas
     container = named(rendered(plan), "Deployment")["int8-c7i-large"]["spec"]["template"]["spec"]["containers"][0]
-    (part,) = deploy(plan)
+    (part,) = deploy_pools(plan)
     assert float(container["resources"]["requests"]["cpu"]) == replica_cpu(part) < 1.0
     assert container["resources"]["limits"]["cpu"] == "1", "half of the machine's two"
 
@@ -510,7 +510,7 @@ def test_a_rise_within_the_tolerance_is_not_left_out() -> None:
 def test_the_cpu_buys_nothing_that_the_request_rate_does_not() -> None:
     plan = one_pool()
     (hpa,) = named(rendered(plan), "HorizontalPodAutoscaler").values()
-    (part,) = deploy(plan)
+    (part,) = deploy_pools(plan)
     (cpu,) = (item["resource"]["target"]["averageUtilization"] for item in hpa["spec"]["metrics"] if item["type"] == "Resource")
     assert part.node.vcpu * plan.scaling.target_utilisation <= replica_cpu(part) * cpu / 100.0
 
@@ -615,7 +615,7 @@ def test_a_request_may_be_as_long_as_the_cache_holds() -> None:
         replace(plan, pools=(replace(plan.pools[0], serving=replace(plan.pools[0].serving, engine=small)), *plan.pools[1:]))
     )
     kept = settings_of(files)
-    for part, tokens in zip(deploy(plan), ("5000", "8192", None), strict=True):
+    for part, tokens in zip(deploy_pools(plan), ("5000", "8192", None), strict=True):
         container = named(files, "Deployment")[part.key]["spec"]["template"]["spec"]["containers"][0]
         assert ("--max-model-len=$(MAX_MODEL_LEN)" in container["args"]) == (tokens is not None)
         keys = [item["valueFrom"]["configMapKeyRef"]["key"] for item in container["env"] if item["name"] == "MAX_MODEL_LEN"]
@@ -756,7 +756,7 @@ def check_names(text: str, files: dict[Path, str]) -> None:
         assert item["metadata"].get("namespace", "tightrope") == "tightrope"
         for value in item["metadata"].get("labels", {}).values():
             assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", value)
-    for part in deploy(plan):
+    for part in deploy_pools(plan):
         container = read[folder, "Deployment", part.key]["spec"]["template"]["spec"]["containers"][0]
         said = [text.replace("$$(", "$(") for text in container["args"]]
         assert f"--served-model-name={part.model}" in said or f"--pool={part.pool.name}" in said

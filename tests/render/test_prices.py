@@ -21,14 +21,14 @@ from tightrope.clouds.search.compare import Kind, Side
 from tightrope.clouds.search.find import Found, Hit, Query
 from tightrope.clouds.search.origins import Age, Origin, Origins
 from tightrope.clouds.search.sheet import History, Quote, Sheet, Step
-from tightrope.render.prices import as_json, figures
+from tightrope.render.prices import price_formats, price_json
 from tightrope.render.prices.changes import print_changes
-from tightrope.render.prices.compare import dense_tflops, print_sides
-from tightrope.render.prices.find import print_found
+from tightrope.render.prices.machine_comparison import dense_tflops, print_sides
+from tightrope.render.prices.machine_sheet import print_sheet
 from tightrope.render.prices.origins import print_origins
-from tightrope.render.prices.refreshed import fetching, print_refreshed
-from tightrope.render.prices.sheet import print_sheet
-from tightrope.render.table import Column, fitted
+from tightrope.render.prices.refresh import fetching, print_refreshed
+from tightrope.render.prices.search_results import print_search
+from tightrope.render.table import TableColumn, fit_table
 
 TODAY = date(2026, 6, 30)
 GPU = MachineType("azure", "Standard_Z4_v1", "Zv1", 4, 16.0, "amd64", "l4", 1, 22.4, "list", TODAY, 8.0)
@@ -53,8 +53,8 @@ def cells(line: str) -> list[str]:
     return line.split()
 
 
-def column(head: str, cell: str, rank: int = 0) -> Column:
-    return Column(head, [Text(cell)], rank)
+def column(head: str, cell: str, rank: int = 0) -> TableColumn:
+    return TableColumn(head, [Text(cell)], rank)
 
 
 # ------------------------------------------------------------------------------------------------------------- the table
@@ -62,32 +62,32 @@ def column(head: str, cell: str, rank: int = 0) -> Column:
 
 def test_columns_stay_by_their_rank_while_there_is_room() -> None:
     columns = [column("name", "12345"), column("b", "12345", 2), column("c", "1234567890", 1), column("d", "12", 3)]
-    assert fitted(columns, 99)[1] == []
-    assert fitted(columns, 5 + 2 + 10 + 2 + 5)[1] == ["d"]
-    assert fitted(columns, 5 + 2 + 10 + 2 + 2)[1] == ["b"]  # what matters less may still have room
-    assert fitted(columns, 5 + 2 + 10)[1] == ["b", "d"]
-    assert fitted(columns, 1)[1] == ["b", "c", "d"]  # the first always stays
+    assert fit_table(columns, 99)[1] == []
+    assert fit_table(columns, 5 + 2 + 10 + 2 + 5)[1] == ["d"]
+    assert fit_table(columns, 5 + 2 + 10 + 2 + 2)[1] == ["b"]  # what matters less may still have room
+    assert fit_table(columns, 5 + 2 + 10)[1] == ["b", "d"]
+    assert fit_table(columns, 1)[1] == ["b", "c", "d"]  # the first always stays
 
 
 def test_a_column_without_a_word_is_no_column_and_a_dash_is_a_word() -> None:
-    table, left_out = fitted([column("a", "x"), column("b", " "), column("c", figures.UNKNOWN)], 80)
+    table, left_out = fit_table([column("a", "x"), column("b", " "), column("c", price_formats.UNKNOWN)], 80)
     assert (len(table.columns), left_out) == (2, [])
 
 
 def test_long_names_are_cropped_where_what_must_stay_has_no_room() -> None:
     offers = ["instance-savings-plan-1y-no-upfront", "instance-savings-plan-3y-no-upfront", "spot"]
     columns = [
-        Column("offer", [Text(offer) for offer in offers], crop=12),
-        Column("usd", [Text(str(usd)) for usd in (1, 2, 3)]),
-        Column("more", [Text("m")] * 3, 1),
+        TableColumn("offer", [Text(offer) for offer in offers], crop=12),
+        TableColumn("usd", [Text(str(usd)) for usd in (1, 2, 3)]),
+        TableColumn("more", [Text("m")] * 3, 1),
     ]
-    table, left_out = fitted(columns, 25)
+    table, left_out = fit_table(columns, 25)
     target = console(25)
     target.print(table)
     assert left_out == ["more"]
     assert max(len(line.rstrip()) for line in said(target).splitlines()) == 25
     assert all(term in said(target) for term in ("1y-no-upfront", "3y-no-upfront", "spot"))
-    assert fitted(columns, 60)[1] == []
+    assert fit_table(columns, 60)[1] == []
 
 
 @given(
@@ -96,7 +96,7 @@ def test_long_names_are_cropped_where_what_must_stay_has_no_room() -> None:
 )
 def test_a_table_is_never_wider_than_its_room_but_for_what_must_stay(columns: list[tuple[str, str, int]], width: int) -> None:
     made = [column(head, cell, rank) for head, cell, rank in columns]
-    table, left_out = fitted(made, width)
+    table, left_out = fit_table(made, width)
     filled = [item for item in made if item.cells[0].plain.strip()]
     must = [item for item in filled if not item.rank]
     assert len(table.columns) + len(left_out) == len(filled)
@@ -106,7 +106,7 @@ def test_a_table_is_never_wider_than_its_room_but_for_what_must_stay(columns: li
 
 @given(st.decimals(min_value="0.000001", max_value="100000", places=7))
 def test_a_price_is_never_said_as_nothing(usd: Decimal) -> None:
-    shown = Decimal(figures.usd(usd).replace(",", ""))
+    shown = Decimal(price_formats.usd(usd).replace(",", ""))
     assert shown > 0
     assert abs(shown - usd) <= (Decimal("0.00005") if usd >= Decimal("0.01") else usd / 199)
 
@@ -120,7 +120,7 @@ def test_found_at_two_widths() -> None:
         Hit(CPU, "us-town", (row("on-demand", "55.04", CPU, seen=date(2026, 1, 1)), None)),
     )
     target = console()
-    print_found(Found(("on-demand", "spot"), hits), Query(gpus=("l4",), vcpu="4+"), 20, target, TODAY)
+    print_search(Found(("on-demand", "spot"), hits), Query(gpus=("l4",), vcpu="4+"), 20, target, TODAY)
     assert said(target) == (
         "l4 · 4+ vCPU  2 matched\n"
         "\n"
@@ -131,7 +131,7 @@ def test_found_at_two_widths() -> None:
         "  US dollars an hour; * derived from other figures\n"
     )
     target = console(64)
-    print_found(Found(("on-demand", "spot"), hits), Query(), 1, target, TODAY)
+    print_search(Found(("on-demand", "spot"), hits), Query(), 1, target, TODAY)
     assert said(target) == (
         "all machines  2 matched\n"
         "\n"
@@ -366,7 +366,7 @@ def test_of_many_lists_the_latest_few_have_bars() -> None:
 def test_a_sellers_words_steer_no_terminal() -> None:
     evil = MachineType("here", "box\x1b[2J[red]", "box", 2, 4.0, "amd64", "", 0, 0.0, "list", TODAY)
     target = console()
-    print_found(
+    print_search(
         Found(("on-demand",), (Hit(evil, "us", (row("on-demand", "1", evil),)),)), Query(machines=("\x1b[2J",)), 20, target, TODAY
     )
     print_sheet(
@@ -388,32 +388,32 @@ def test_changes_as_json_are_counted_whatever_is_shown() -> None:
         Difference(what, how, "here", "us-town", "g1", "", "", Decimal(1), Decimal(2), TODAY)
         for what, how in (("price", "changed"), ("price", "changed"), ("discount", "new"))
     )
-    told = as_json.changes_json(Changes(TODAY, TODAY, found, 0, 0), 1)
+    told = price_json.changes_json(Changes(TODAY, TODAY, found, 0, 0), 1)
     assert isinstance(told, dict)
     assert (told["matched"], len(told["changes"])) == (3, 1)
     assert told["counts"] == {"changed": {"price": 2}, "withdrawn": {}, "new": {"discount": 1}}
 
 
 def test_json_has_no_letter_that_an_output_may_lack() -> None:
-    assert as_json.text({"a": "× 15–20 %"}).isascii()
+    assert price_json.text({"a": "× 15–20 %"}).isascii()
 
 
 def test_json_says_the_years_of_each_commitment() -> None:
     quotes = tuple(Quote(row(offer, "1"), None, ()) for offer in ("reserved-3y", "on-demand"))
-    told = as_json.sheet_json(Sheet(GPU, quotes, (), {"reserved-3y": 3}))
+    told = price_json.sheet_json(Sheet(GPU, quotes, (), {"reserved-3y": 3}))
     assert isinstance(told, dict)
     assert [quote["term_years"] for quote in told["quotes"]] == [3, None]
 
 
 def test_json_keeps_every_digit_and_says_null_for_what_is_unknown() -> None:
     found = Found(("on-demand", "spot"), (Hit(GPU, "us-town", (row("on-demand", "0.20444"), None)),))
-    told = json.loads(as_json.text(as_json.found_json(found, None)))
+    told = json.loads(price_json.text(price_json.search_json(found, None)))
     (hit,) = told["hits"]
     assert hit["prices"]["on-demand"]["usd_per_hour"] == 0.20444
     assert hit["prices"]["on-demand"]["interruptions_per_month"] is None
     assert hit["prices"]["spot"] is None
     assert list(hit["machine"]) == list(GPU.__dataclass_fields__)
     with pytest.raises(TypeError, match="a set has no JSON"):
-        as_json.plain({1})
+        price_json.plain({1})
     with pytest.raises(ValueError, match="JSON"):
-        as_json.text(as_json.plain(float("nan")))
+        price_json.text(price_json.plain(float("nan")))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plan_fixture import VARIATIONS, check_golden
 
-from tightrope.render.markdown import said
+from tightrope.render.markdown import escape_text
 from tightrope.render.pull_request import RENDERER
 
 
@@ -33,7 +33,7 @@ def test_no_name_becomes_markup() -> None:
 
 @given(st.text())
 def test_what_is_said_stays_on_one_line_and_is_no_markup(text: str) -> None:
-    shown = said(text)
+    shown = escape_text(text)
     assert "\n" not in shown
     assert "\r" not in shown
     assert not re.search(r"[@#](?!<!-- -->)", shown), "GitHub calls nobody"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from plan_fixture import SHARES, VARIATIONS, check_golden, make_plan
 
 from tightrope.base.plan import BillLine, Lever, Plan
-from tightrope.render.draw import draw_chart
 from tightrope.render.html import join, raw, table, tag
 from tightrope.render.report import RENDERER, charts
+from tightrope.render.svg import draw_chart
 
 VOID = {"meta"}
 

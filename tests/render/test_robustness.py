@@ -5,7 +5,7 @@ from dataclasses import replace
 from plan_fixture import make_plan
 
 from tightrope.base.plan import RobustnessCase, RobustnessPromise
-from tightrope.render import words
+from tightrope.render import formats
 from tightrope.render.report.robustness import robustness, tuned
 
 WEB = RobustnessPromise("web", "latency p95 ≤ 900 ms", 1000, 0.95, 0.96, during_attainment=0.871, p95_ms=850.0)
@@ -14,7 +14,7 @@ CALM = RobustnessCase("metrics-loss", "no metric", "day 14", (replace(WEB, durin
 
 
 def test_the_terminals_line_names_every_case_and_the_worst_of_those_that_do_not_hold() -> None:
-    said = words.robustness(replace(make_plan(), robustness=(ZONE, CALM)))
+    said = formats.robustness(replace(make_plan(), robustness=(ZONE, CALM)))
     assert said == "zone-loss recovers (web latency p95 ≤ 900 ms: 87.1 % at the worst); metrics-loss holds"
 
 
@@ -26,5 +26,5 @@ def test_the_report_tells_each_promise_over_the_stretch_and_while_it_lasts() -> 
 
 def test_where_nothing_was_tried_or_tuned_nothing_is_said() -> None:
     bare = replace(make_plan(), robustness=(), tuned=())
-    assert (robustness(bare), tuned(bare), words.robustness(bare)) == ("", "", "")
+    assert (robustness(bare), tuned(bare), formats.robustness(bare)) == ("", "", "")
     assert "web is planned for" in tuned(replace(make_plan(), tuned=("web is planned for +12% traffic",)))

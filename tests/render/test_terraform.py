@@ -9,7 +9,7 @@ from checkers import assert_accepted, needs_tools
 from golden_tree import NAMES, PLANS
 from terraform_roots import write
 
-from tightrope.render.infra.deploy import on_cloud
+from tightrope.render.infra.deployment import select_cloud
 from tightrope.render.plan_json.load import load_plan
 from tightrope.render.terraform import RENDERER, covered
 
@@ -25,7 +25,7 @@ def test_every_cloud_of_the_plan_has_a_root() -> None:
 @pytest.mark.parametrize("cloud", ["aws", "azure", "gcp"])
 def test_a_root_is_the_same_alone(cloud: str) -> None:
     plan = load_plan(PLANS / "helpdesk.json")
-    alone = RENDERER.render(on_cloud(plan, cloud))
+    alone = RENDERER.render(select_cloud(plan, cloud))
     together = RENDERER.render(plan)
     assert {path.parts[0] for path in alone} == {"README.md", cloud}
     assert alone.keys() <= together.keys()

@@ -20,10 +20,10 @@ from terraform_roots import keyed, planned, week_of, write
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Node, Plan, RoutingRule
-from tightrope.render.infra.deploy import deploy, node_label
+from tightrope.render.infra.deployment import deploy_pools, node_label
 from tightrope.render.plan_json.load import load_plan
 from tightrope.render.terraform.aws import files
-from tightrope.render.terraform.aws.data import MOST_ENTRIES, image_kind
+from tightrope.render.terraform.aws.values import MOST_ENTRIES, image_kind
 
 SETTINGS = Path(__file__).parent / "terraform_aws"
 VM, KUBERNETES = (SETTINGS / "example.tfvars",), (SETTINGS / "example.tfvars", SETTINGS / "kubernetes.tfvars")
@@ -82,7 +82,7 @@ def calendar(made: dict[str, dict[str, Any]], key: str) -> tuple[int, ...]:
 def test_terraform_accepts_it_and_it_costs_what_the_plan_says(name: str, run_on: str, tmp_path: Path) -> None:
     plan = load(name)
     made = planned(write(tmp_path / "aws", files(plan)), *(VM if run_on == "vm" else KUBERNETES))
-    parts = {part.key: part for part in deploy(plan, "machines") if part.pool.cloud == "aws"}
+    parts = {part.key: part for part in deploy_pools(plan, "machines") if part.pool.cloud == "aws"}
     found = groups(made)
     assert {key for key, *_ in found} == parts.keys()
     for key, nodes in keyed(made["aws_eks_node_group"], "pool").items():
@@ -119,7 +119,7 @@ def test_functions_containers_and_several_engines_are_accepted(tmp_path: Path) -
         '--gpus="device=2,3"',
     ]
     assert all("--tensor-parallel-size=2" in line for line in engines)
-    container = deploy(plan, "container")[0].key
+    container = deploy_pools(plan, "container")[0].key
     task = keyed(made["aws_ecs_task_definition"], "pool")[container]
     assert (task["cpu"], task["memory"]) == ("1024", "2048")
     capacity = keyed(made["aws_appautoscaling_target"], "pool")[container]
@@ -127,7 +127,7 @@ def test_functions_containers_and_several_engines_are_accepted(tmp_path: Path) -
     assert capacity["max_capacity"] == 2
     actions = keyed(made["aws_appautoscaling_scheduled_action"], "pool").values()
     crons = [(application_cron(one["schedule"]), int(one["scalable_target_action"][0]["min_capacity"])) for one in actions]
-    assert week_of(crons) == deploy(plan, "container")[0].week
+    assert week_of(crons) == deploy_pools(plan, "container")[0].week
     function = keyed(made["aws_lambda_function"], "pool")["int8-lambda-1769mb-serverless"]
     assert (function["memory_size"], function["reserved_concurrent_executions"]) == (1769, 900)
     assert {values["region"] for values in made["aws_lb"].values()} == {"us-east-1", "us-west-2"}
@@ -292,7 +292,7 @@ def test_a_week_of_many_steps_is_coarsened_and_said() -> None:
     ],
 )
 def test_the_image_is_that_of_the_machine(arch: str, accelerator: str, count: int, kind: str) -> None:
-    part = deploy(load("vision"), "machines")[0]
+    part = deploy_pools(load("vision"), "machines")[0]
     node = replace(NODE, arch=arch, accelerator=accelerator, accelerators=count)
     assert image_kind(replace(part, pool=replace(part.pool, node=node))) == kind
 

@@ -19,9 +19,9 @@ from priced import Parsed, assert_same_cost, priced_usd
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.render.files import write_files
-from tightrope.render.infra.azure.data import ENTRIES, node_pool_name, scripts
-from tightrope.render.infra.deploy import deploy, node_label, on_cloud, usd_on
-from tightrope.render.infra.schedule import DAYS, Entry, at_most, unfold
+from tightrope.render.infra.azure.values import ENTRIES, node_pool_name, scripts
+from tightrope.render.infra.deployment import deploy_pools, node_label, select_cloud, usd_on_cloud
+from tightrope.render.infra.schedule import DAYS, ScheduleEntry, expand_entries, limit_entries
 from tightrope.render.terraform.azure import files, variables
 
 SUBNET = (
@@ -80,8 +80,8 @@ def week_of(setting: dict[str, Any]) -> tuple[int, ...]:
         for recurrence in profile["recurrence"]:
             days, hour = divmod(recurrence["hours"][0] + (recurrence["minutes"][0] > 0), 24)
             at = tuple((DAYS.index(day.lower()) + days) % 7 for day in recurrence["days"])
-            entries.append(Entry(hour, at, profile["capacity"][0]["minimum"], rises=False))
-    return unfold(entries) if entries else (setting["profile"][0]["capacity"][0]["minimum"],) * 168
+            entries.append(ScheduleEntry(hour, at, profile["capacity"][0]["minimum"], rises=False))
+    return expand_entries(entries) if entries else (setting["profile"][0]["capacity"][0]["minimum"],) * 168
 
 
 def read_back(found: Made) -> list[Parsed]:
@@ -129,9 +129,9 @@ def test_the_machines_that_terraform_would_make_cost_what_the_plan_says(made: Ca
 def test_the_week_comes_back_hour_by_hour(name: str, made: Callable[[str, str], Made]) -> None:
     plan = PLANS_ON_AZURE[name]()
     back = read_back(made(name, "vm"))
-    parts = [*deploy(plan, "machines"), *deploy(plan, "container")]
+    parts = [*deploy_pools(plan, "machines"), *deploy_pools(plan, "container")]
     expected = [
-        Parsed("azure", part.pool.region, part.pool.machine, part.pool.offer, at_most(part.week, ENTRIES)) for part in parts
+        Parsed("azure", part.pool.region, part.pool.machine, part.pool.offer, limit_entries(part.week, ENTRIES)) for part in parts
     ]
     assert sorted(map(repr, back)) == sorted(map(repr, expected))
     assert priced_usd(plan, back) >= priced_usd(
@@ -142,7 +142,7 @@ def test_the_week_comes_back_hour_by_hour(name: str, made: Callable[[str, str], 
 @needs_tools
 def test_a_pool_that_nothing_tells_of_has_what_its_calendar_says(made: Callable[[str, str], Made]) -> None:
     plan, found = on_azure("chatgenius"), made("chatgenius-moved", "vm")
-    blind = {part.key for part in deploy(plan, "machines") if part.node.accelerators}
+    blind = {part.key for part in deploy_pools(plan, "machines") if part.node.accelerators}
     for setting in found["azurerm_monitor_autoscale_setting"]:
         for profile in setting["profile"]:
             assert (setting["index"] in blind) == (not profile["rule"])
@@ -154,7 +154,7 @@ def test_a_pool_that_nothing_tells_of_has_what_its_calendar_says(made: Callable[
 def test_node_pools_are_the_plans_pools(made: Callable[[str, str], Made]) -> None:
     plan, found = on_azure("chatgenius"), made("chatgenius-moved", "kubernetes")
     nodes = {item["index"]: item for item in found["azurerm_kubernetes_cluster_node_pool"]}
-    for part in deploy(plan, "machines"):
+    for part in deploy_pools(plan, "machines"):
         node = nodes[part.key]
         assert (node["vm_size"], node["min_count"], node["max_count"]) == (
             part.pool.machine,
@@ -213,7 +213,7 @@ def test_a_hostile_name_stays_a_name(place: int, tmp_path: Path) -> None:
     plan = hostile(HOSTILE[place])
     folder = written(plan, tmp_path / "azure")
     shutil.rmtree(folder / "tests")
-    (pool,) = deploy(on_cloud(plan, "azure"), "machines")
+    (pool,) = deploy_pools(select_cloud(plan, "azure"), "machines")
     (found,) = planned(folder)["azurerm_linux_virtual_machine_scale_set"]
     assert found["index"] == pool.key
     assert found["tags"]["workload"] == pool.labels(plan)["workload"]
@@ -236,9 +236,11 @@ def test_machines_of_ones_own_are_refused() -> None:
 
 def test_the_budget_is_the_whole_bill_where_all_stands_on_azure() -> None:
     plan = on_azure("chatgenius")
-    assert usd_on(plan, "azure") == pytest.approx(sum(line.usd for line in plan.cost_lines))
-    there = on_cloud(helpdesk(), "azure")
-    assert sum(part.usd_per_month for part in deploy(there)) < usd_on(helpdesk(), "azure") < helpdesk().monthly_cost_usd
+    assert usd_on_cloud(plan, "azure") == pytest.approx(sum(line.usd for line in plan.cost_lines))
+    there = select_cloud(helpdesk(), "azure")
+    assert (
+        sum(part.usd_per_month for part in deploy_pools(there)) < usd_on_cloud(helpdesk(), "azure") < helpdesk().monthly_cost_usd
+    )
 
 
 def test_what_is_coarsened_is_said_with_its_cost() -> None:

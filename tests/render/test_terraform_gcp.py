@@ -19,11 +19,11 @@ from priced import Parsed, assert_same_cost
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import node_label
+from tightrope.render.infra.deployment import node_label
 from tightrope.render.infra.schedule import HOURS, WEEK
 from tightrope.render.plan_json.load import load_plan
 from tightrope.render.terraform.gcp import files
-from tightrope.render.terraform.gcp.hours import MOST, stretches
+from tightrope.render.terraform.gcp.schedules import MOST, split_week
 
 HOSTILE = ('${file(\'/etc/passwd\')} %{ if true }x%{ endif } a"\n}\nresource "x" "y" {} déjà 🤖 `id` $(id) $$ %%', "x" * 300)
 ON_GOOGLE = {"g4dn.xlarge": "g2-standard-4", "c7g.large": "t2a-standard-2", "c7i.large": "n2-standard-2"}
@@ -289,7 +289,7 @@ def test_any_name_is_an_error_or_only_text(text: str) -> None:
 @settings(max_examples=30, deadline=None)
 def test_stretches_give_the_week_or_more(days: list[list[int]], most: int) -> None:
     week = [machines for day in days for machines in day for _ in range(4)]
-    found = stretches(tuple(week), most)
+    found = split_week(tuple(week), most)
     given_week = [min(week)] * WEEK
     for item in found:
         for day in item.days:

@@ -34,7 +34,7 @@ def compare(
     from tightrope.clouds.book import load_price_book
     from tightrope.demand.workload import load_workload
     from tightrope.plan.compare import compare_plans
-    from tightrope.render.compare import comparison_as_dict, print_comparison
+    from tightrope.render.comparison import comparison_as_dict, print_comparison
 
     day = parse_day(prices_as_of, "--prices-as-of")
     with Console(stderr=True).status("read the workload") as status:

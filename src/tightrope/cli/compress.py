@@ -313,7 +313,7 @@ def _print(console: "Console", found: "Found", out: Path, files: dict[Path, str 
     """Print everything that was tried, what was written, and what should be known."""
     from tightrope.cli.entry import print_rows
     from tightrope.perf.compress.variants import registered
-    from tightrope.render.terminal import say
+    from tightrope.render.terminal import plain_text
 
     rows: list[tuple[str, ...]] = []
     for item in registered(found):
@@ -327,7 +327,7 @@ def _print(console: "Console", found: "Found", out: Path, files: dict[Path, str 
     heads = {"variant": 0, "MB": 3, "metric": 2, "drop, points": 0, "95 %": 1, "agrees": 4, "× speed": 0, "": 0}
     print_rows(console, heads, rows, left=("variant", ""))
     for item in found.cascades:
-        console.print(say(f"cascade {item.small} → {item.large}: {item.notice}"))
+        console.print(plain_text(f"cascade {item.small} → {item.large}: {item.notice}"))
     for notice in found.notices:
-        console.print(say(notice))
+        console.print(plain_text(notice))
     typer.echo(f"wrote  {out}: {', '.join(str(path) for path in files)}")

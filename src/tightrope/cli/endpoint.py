@@ -219,9 +219,9 @@ def _print(
     from rich.text import Text
 
     from tightrope.perf.endpoint.measure import TokenMeasured
-    from tightrope.render.terminal import grid, say
+    from tightrope.render.terminal import grid, plain_text
 
-    console.print(say(f"{measured.target.model} at {measured.target.url}", "bold"))
+    console.print(plain_text(f"{measured.target.model} at {measured.target.url}", "bold"))
     rows, notes = _token_rows(measured) if isinstance(measured, TokenMeasured) else _request_rows(measured)
     table = grid(*["right!"] * (len(rows[0]) - 1), "left")
     table.add_row(*(Text(head, "dim") for head in rows[0]))
@@ -229,8 +229,8 @@ def _print(
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
     for note in (*notes, *(_check_line(check) for check in checks)):
-        console.print(say(note))
-    console.print(say("the profile, for the variant's `profiles:` in the workload", "dim"))
+        console.print(plain_text(note))
+    console.print(plain_text("the profile, for the variant's `profiles:` in the workload", "dim"))
     typer.echo(entry, nl=False)
     if out is not None:
         typer.echo(f"wrote  {out / 'profile.yaml'}, {out / 'endpoint.json'}")

@@ -33,12 +33,12 @@ def print_rows(console: "Console", heads: Mapping[str, int], rows: Sequence[Sequ
     """
     from rich.text import Text
 
-    from tightrope.render.table import Column, fitted, print_notes
+    from tightrope.render.table import TableColumn, fit_table, print_notes
 
     columns = [
-        Column(head, [Text(cell) for cell in cells], rank, right=head not in left, crop=12 if head in left else 0)
+        TableColumn(head, [Text(cell) for cell in cells], rank, right=head not in left, crop=12 if head in left else 0)
         for (head, rank), cells in zip(heads.items(), zip(*rows, strict=True), strict=True)
     ]
-    table, left_out = fitted(columns, console.width)
+    table, left_out = fit_table(columns, console.width)
     console.print(table)
     print_notes(console, (), left_out)

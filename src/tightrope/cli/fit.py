@@ -59,7 +59,7 @@ def _print_fits(console: "Console", fits: "Fits", measured: "tuple[Sweep, ...]")
     """Print the fits by chip and precision, what is missing, and the comparison with measured servers."""
     from rich.text import Text
 
-    from tightrope.render.terminal import grid, say
+    from tightrope.render.terminal import grid, plain_text
 
     table = grid("left!", "left!", "right!", "right!", "right!", "right!")
     table.add_row(*(Text(head, "dim") for head in ("chip", "weights", "engines", "median off", "95 % within", "worst")))
@@ -69,10 +69,10 @@ def _print_fits(console: "Console", fits: "Fits", measured: "tuple[Sweep, ...]")
         worst = max(row.worst_error for row in rows)
         cells = (chip, precision, str(len(rows)), *(f"{error:.1%}" for error in (*errors, worst)))
         table.add_row(*(Text(cell) for cell in cells))
-    console.print(say("errors on steps that were held out: median engine, then the worst engine", "dim"))
+    console.print(plain_text("errors on steps that were held out: median engine, then the worst engine", "dim"))
     console.print(table)
     for reason in fits.missing:
-        console.print(say(f"no row  {reason}", "yellow"))
+        console.print(plain_text(f"no row  {reason}", "yellow"))
     table = grid("left!", "left!", "left!", "right!", "right!", "right!", "left!")
     table.add_row(*(Text(head, "dim") for head in ("measured", "model", "weights", "points", "bias", "90 % within", "")))
     for sweep in measured:
@@ -121,7 +121,7 @@ def _print_chips(console: "Console", fits: "tuple[ChipFit, ...]") -> None:
     """Print a row for every chip, and what lies outside its band."""
     from rich.text import Text
 
-    from tightrope.render.terminal import grid, say
+    from tightrope.render.terminal import grid, plain_text
 
     table = grid("left!", "left!", "right!", "right!", "right!", "right!", "right!")
     heads = ("chip", "basis", "band", "fitted", "held out", "median off", "worst")
@@ -133,10 +133,12 @@ def _print_chips(console: "Console", fits: "tuple[ChipFit, ...]") -> None:
     console.print(table)
     for item in fits:
         if item.outside:
-            console.print(say(f"{item.accelerator}: {item.outside} published figure(s) listed as outside the band", "yellow"))
+            console.print(
+                plain_text(f"{item.accelerator}: {item.outside} published figure(s) listed as outside the band", "yellow")
+            )
         for text in item.beyond_band:
-            console.print(say(f"{item.accelerator}: outside its band: {text}", "red"))
-    console.print(say("shares that a fit alone would choose (few figures leave some of them free):", "dim"))
+            console.print(plain_text(f"{item.accelerator}: outside its band: {text}", "red"))
+    console.print(plain_text("shares that a fit alone would choose (few figures leave some of them free):", "dim"))
     for item in fits:
         again = ", ".join(
             f"{name.removesuffix('_efficiency')} {item.table[name]:g} → {value:g}"
@@ -144,4 +146,4 @@ def _print_chips(console: "Console", fits: "tuple[ChipFit, ...]") -> None:
             if abs(value - item.table[name]) > NEAR * value
         )
         if again:
-            console.print(say(f"{item.accelerator}: {again}"))
+            console.print(plain_text(f"{item.accelerator}: {again}"))

@@ -67,7 +67,7 @@ def list_keys(file: File, as_json: AsJson = False) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from tightrope.render.terminal import grid, say
+    from tightrope.render.terminal import grid, plain_text
     from tightrope.serve.access.keyfile import load_keys
 
     now = datetime.now(UTC)
@@ -82,7 +82,7 @@ def list_keys(file: File, as_json: AsJson = False) -> None:
         until = f"{entry.expires:%Y-%m-%d}" if entry.expires else "never"
         cells = (" ".join(entry.scopes), " ".join(entry.classes) or "any", f"{entry.created:%Y-%m-%d}", until)
         style = "" if state == "active" else "dim"
-        table.add_row(*(say(cell, style) for cell in (entry.name, entry.tenant, state, *cells)))
+        table.add_row(*(plain_text(cell, style) for cell in (entry.name, entry.tenant, state, *cells)))
     Console().print(table)
 
 

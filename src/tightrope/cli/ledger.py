@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from tightrope.render.table import Column
+    from tightrope.render.table import TableColumn
     from tightrope.serve.ledger.read import Reader
     from tightrope.serve.ledger.total import Total
 
@@ -102,7 +102,7 @@ def export_command(
 @app.command("check")
 def check_command(ledger: LEDGER = Path("ledger"), as_json: JSON = False) -> None:
     """Check that no line lacks, and that machines are paid at their price for all of the time; exit code 2 where not."""
-    from tightrope.render.words import clean
+    from tightrope.render.formats import strip_controls
     from tightrope.serve.ledger.check import check
     from tightrope.serve.ledger.read import Reader
 
@@ -114,9 +114,9 @@ def check_command(ledger: LEDGER = Path("ledger"), as_json: JSON = False) -> Non
     if as_json:
         typer.echo(json.dumps({"lines": lines, "faults": faults, "notes": notes}))
     for note in () if as_json else notes:
-        typer.echo(f"note  {clean(note)}")
+        typer.echo(f"note  {strip_controls(note)}")
     if faults:
-        what = f"faults in {lines:,} lines: {len(faults)}\n  " + "\n  ".join(clean(fault) for fault in faults[:20])
+        what = f"faults in {lines:,} lines: {len(faults)}\n  " + "\n  ".join(strip_controls(fault) for fault in faults[:20])
         raise InputError(
             what, resolve="restore the files that lack from a backup; sums of these times are not the bill", where=Where(ledger)
         )
@@ -190,13 +190,15 @@ def _print(console: "Console", spent: "Total") -> None:
     print_notes(console, [] if spent.complete else ["not in the sum: what has no known price"], lacks)
 
 
-def _of_requests(spent: "Total") -> "list[Column]":
+def _of_requests(spent: "Total") -> "list[TableColumn]":
     """Return the columns of what requests cost."""
-    from tightrope.render.table import Column
-    from tightrope.render.terminal import say
+    from tightrope.render.table import TableColumn
+    from tightrope.render.terminal import plain_text
 
     rows = spent.charges
-    named = [Column(name, [say(row.key[place] or "-") for row in rows], crop=8) for place, name in enumerate(spent.by)]
+    named = [
+        TableColumn(name, [plain_text(row.key[place] or "-") for row in rows], crop=8) for place, name in enumerate(spent.by)
+    ]
     counts = {"requests": "requests", "no answer": "unanswered", "tokens in": "tokens_in", "tokens out": "tokens_out"}
     counted = [
         _column(head, [f"{getattr(row, field):,}" for row in rows], rank)
@@ -215,15 +217,15 @@ def _of_requests(spent: "Total") -> "list[Column]":
     return [*named, *counted, *shown, _column("in all", [_money(row.nusd) for row in rows])]
 
 
-def _of_machines(spent: "Total") -> "list[Column]":
+def _of_machines(spent: "Total") -> "list[TableColumn]":
     """Return the columns of what machines cost, and what of it requests were charged."""
-    from tightrope.render.table import Column
-    from tightrope.render.terminal import say
+    from tightrope.render.table import TableColumn
+    from tightrope.render.terminal import plain_text
     from tightrope.serve.ledger.journal import hour_name
 
     rows = spent.machines
-    named = [Column("machines", [say(row.meter) for row in rows], crop=8)]
-    hours = [Column("hour", [say(hour_name(row.from_ns)) for row in rows])] if "hour" in spent.by else []
+    named = [TableColumn("machines", [plain_text(row.meter) for row in rows], crop=8)]
+    hours = [TableColumn("hour", [plain_text(hour_name(row.from_ns)) for row in rows])] if "hour" in spent.by else []
     parts = {
         "paid": "paid_nusd",
         "requests": "requests_nusd",
@@ -240,12 +242,12 @@ def _of_machines(spent: "Total") -> "list[Column]":
     return [*named, *hours, _column("hours", [f"{row.machine_hours:,.2f}" for row in rows]), *shown]
 
 
-def _column(head: str, cells: "Iterable[str]", rank: int = 0) -> "Column":
+def _column(head: str, cells: "Iterable[str]", rank: int = 0) -> "TableColumn":
     """Return a column of numbers."""
-    from tightrope.render.table import Column
-    from tightrope.render.terminal import say
+    from tightrope.render.table import TableColumn
+    from tightrope.render.terminal import plain_text
 
-    return Column(head, [say(cell) for cell in cells], rank=rank, right=True)
+    return TableColumn(head, [plain_text(cell) for cell in cells], rank=rank, right=True)
 
 
 def _money(nusd: int | None) -> str:
@@ -254,7 +256,7 @@ def _money(nusd: int | None) -> str:
     >>> _money(0), _money(163), _money(-58), _money(-2_000_000), _money(None)
     ('$0.0000', '<$0.0001', '$0.0000', '−$0.0020', 'unknown')
     """
-    from tightrope.render.words import UNKNOWN, usd
+    from tightrope.render.formats import UNKNOWN, usd
 
     if nusd is not None and 0 < nusd < LEAST_NUSD:
         return "<$0.0001"

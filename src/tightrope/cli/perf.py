@@ -131,7 +131,7 @@ def _shares(text: str) -> tuple[tuple[int, float], ...]:
 
 def _print(console: "Console", measured: "Measured", profile: "Profile", entry: str, out: Path | None) -> None:
     """Print the sweep as a table, and the profile as the workload takes it."""
-    from tightrope.render.terminal import say
+    from tightrope.render.terminal import plain_text
 
     rows: list[tuple[str, ...]] = []
     for point in measured.points:
@@ -140,15 +140,15 @@ def _print(console: "Console", measured: "Measured", profile: "Profile", entry: 
         sure = f"{point.half_width_s / point.mean_s:.1%}"
         rows.append((*map(str, shape), f"{1e3 * point.mean_s:.2f}", sure, f"{point.items_per_s:,.0f}", noise))
     heads = {"threads": 0, "engines": 2, "batch": 0, "length": 0, "ms a batch": 0, "±": 0, "items/s": 1, "others took": 3}
-    console.print(say(f"{measured.model} on {profile.machine}", "bold"))
+    console.print(plain_text(f"{measured.model} on {profile.machine}", "bold"))
     print_rows(console, heads, rows)
     console.print(
-        say(
+        plain_text(
             f"an engine has {measured.memory_mib:,.0f} MiB at most, loads in {measured.load_s:.2f} s, "
             f"answers {measured.cold_start_s:.2f} s after it was asked for"
         )
     )
-    console.print(say("the profile, for the variant's `profiles:` in the workload", "dim"))
+    console.print(plain_text("the profile, for the variant's `profiles:` in the workload", "dim"))
     typer.echo(entry, nl=False)
     if out is not None:
         typer.echo(f"wrote  {out / 'profile.yaml'}, {out / 'measured.json'}")

@@ -98,8 +98,8 @@ def find(
 
     from tightrope.clouds.search.find import Query
     from tightrope.clouds.search.find import find as find_machines
-    from tightrope.render.prices.as_json import found_json, text
-    from tightrope.render.prices.find import print_found
+    from tightrope.render.prices.price_json import search_json, text
+    from tightrope.render.prices.search_results import print_search
 
     query = Query(
         gpus=tuple(gpu or ()),
@@ -119,9 +119,9 @@ def find(
     book, day = _book(as_of, catalogue)
     found = _asked(lambda book: find_machines(book, query), book, catalogue)
     if as_json:
-        typer.echo(text(found_json(found, limit)))
+        typer.echo(text(search_json(found, limit)))
     else:
-        print_found(found, query, limit or SHOWN, Console(), day, book.as_of)
+        print_search(found, query, limit or SHOWN, Console(), day, book.as_of)
 
 
 @app.command()
@@ -137,8 +137,8 @@ def show(
     from rich.console import Console
 
     from tightrope.clouds.search.sheet import sheet
-    from tightrope.render.prices.as_json import sheet_json, text
-    from tightrope.render.prices.sheet import print_sheet
+    from tightrope.render.prices.machine_sheet import print_sheet
+    from tightrope.render.prices.price_json import sheet_json, text
 
     parts, book, day = _parts(as_of, catalogue)
     found = _asked(lambda book: sheet(book, machine, region or (), offer or (), parts), book, catalogue)
@@ -163,8 +163,8 @@ def compare(
 
     from tightrope.clouds.search.compare import compare as compare_machines
     from tightrope.clouds.search.compare import parse_kind
-    from tightrope.render.prices.as_json import sides_json, text
-    from tightrope.render.prices.compare import dense_tflops, print_sides
+    from tightrope.render.prices.machine_comparison import dense_tflops, print_sides
+    from tightrope.render.prices.price_json import sides_json, text
 
     said = " ".join(kind)
     book, _ = _book(as_of, catalogue)
@@ -189,7 +189,7 @@ def tokens(
 
     from tightrope.cli.day import parse_day
     from tightrope.clouds.tokens import find_token_prices
-    from tightrope.render.prices.as_json import text, tokens_json
+    from tightrope.render.prices.price_json import text, tokens_json
     from tightrope.render.prices.tokens import print_tokens
 
     found = find_token_prices(model, provider, parse_day(as_of, "--as-of"))
@@ -214,8 +214,8 @@ def diff(
     from tightrope.cli.day import parse_days, today
     from tightrope.clouds.book import load_price_book
     from tightrope.clouds.search.changes import changes
-    from tightrope.render.prices.as_json import changes_json, text
     from tightrope.render.prices.changes import print_changes
+    from tightrope.render.prices.price_json import changes_json, text
 
     first, last = parse_days(since, until or today().isoformat())
     found = changes(load_price_book(first, catalogue), load_price_book(last, catalogue), cloud or (), first, last)
@@ -231,8 +231,8 @@ def sources(cloud: Clouds = None, as_of: AsOf = "", catalogue: Catalogue = None,
     from rich.console import Console
 
     from tightrope.clouds.search.origins import origins
-    from tightrope.render.prices.as_json import origins_json, text
     from tightrope.render.prices.origins import print_origins
+    from tightrope.render.prices.price_json import origins_json, text
 
     parts, book, day = _parts(as_of, catalogue)
     found = _asked(lambda book: origins(book, parts, day, cloud or ()), book, catalogue)
@@ -261,8 +261,8 @@ def refresh(
 
     from tightrope.clouds.refresh import refresh as fetch_prices
     from tightrope.clouds.search.match import words
-    from tightrope.render.prices.as_json import plain, text
-    from tightrope.render.prices.refreshed import fetching, print_refreshed
+    from tightrope.render.prices.price_json import plain, text
+    from tightrope.render.prices.refresh import fetching, print_refreshed
 
     with fetching(Console(stderr=True)) as bars:
         regions = tuple(name.casefold() for name in words(region or ()))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tightrope.base.contracts import Renderer
     from tightrope.base.plan import Plan
-    from tightrope.render.files import Updated
+    from tightrope.render.files import FolderUpdate
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MOST_NAMED = 16
@@ -104,17 +104,17 @@ def _check_alone(targets: list[str], cloud: str, week_starts: str) -> None:
 
 def _prepared(plan: "Plan", cloud: str, week_starts: str, *, unproven: bool) -> "Plan":
     """Return the plan as it is to be rendered; raise ``NotProvenError`` where it is not proven and nobody said that this is known."""
-    from tightrope.render import words
-    from tightrope.render.infra.deploy import on_cloud
+    from tightrope.render import formats
+    from tightrope.render.infra.deployment import select_cloud
 
     if plan.status != "proven" and not unproven:
-        msg = f"the plan is not proven: {words.missed(plan)}"
+        msg = f"the plan is not proven: {formats.missed_promises(plan)}"
         raise NotProvenError(
             msg, resolve="plan again with looser promises or more machines, or say --unproven, which every file will repeat"
         )
     if week_starts:
         plan = replace(plan, first_day=_first_day(plan, week_starts))
-    return on_cloud(plan, cloud) if cloud else plan
+    return select_cloud(plan, cloud) if cloud else plan
 
 
 def _first_day(plan: "Plan", week_starts: str) -> str:
@@ -152,42 +152,42 @@ def _write(plan: "Plan", chosen: list["Renderer"], cloud: str, out: Path | None,
         )
 
 
-def _as_dict(name: str, folder: Path, updated: "Updated", command: str) -> dict[str, object]:
+def _as_dict(name: str, folder: Path, updated: "FolderUpdate", command: str) -> dict[str, object]:
     """Return what was written for one target, for programs."""
     paths: dict[str, object] = {kind: [str(path) for path in found] for kind, found in asdict(updated).items()}
     return {"target": name, "out": str(folder), **paths, "next": command}
 
 
-def _print_written(console: "Console", name: str, folder: Path, updated: "Updated", command: str) -> None:
+def _print_written(console: "Console", name: str, folder: Path, updated: "FolderUpdate", command: str) -> None:
     """Print which files were written for one target, and the next command."""
-    from tightrope.render import words
+    from tightrope.render import formats
     from tightrope.render.files import STARTS
-    from tightrope.render.terminal import add_rows, labelled, say
+    from tightrope.render.terminal import add_rows, labelled_grid, plain_text
 
-    table = labelled("left")
+    table = labelled_grid("left")
     rest = len(updated.written) - MOST_NAMED
     shown = updated.written if rest <= 1 else updated.written[:MOST_NAMED]
-    add_rows(table, "wrote", [say(str(path)) for path in shown])
-    add_rows(table, "", [say(f"and {rest} more", "dim")] if rest > 1 else [])
-    add_rows(table, "the same", [say(words.count(updated.same, "file"), "dim")] if updated.same else [])
-    add_rows(table, "removed", [say(str(path), "yellow") for path in updated.removed])
+    add_rows(table, "wrote", [plain_text(str(path)) for path in shown])
+    add_rows(table, "", [plain_text(f"and {rest} more", "dim")] if rest > 1 else [])
+    add_rows(table, "the same", [plain_text(formats.count(updated.same, "file"), "dim")] if updated.same else [])
+    add_rows(table, "removed", [plain_text(str(path), "yellow") for path in updated.removed])
     left = [path for path in updated.yours if path not in updated.outdated]
-    add_rows(table, "yours", [say(f"{path} (left as it is)", "dim") for path in left])
-    add_rows(table, "to compare", [say(f"{path} (yours) with {STARTS / path}", "yellow") for path in updated.outdated])
-    add_rows(table, "unused", [say(f"{path} (yours, no longer rendered)", "yellow") for path in updated.unused])
-    console.print(say(f"{name}, in {folder}/", "bold"))
+    add_rows(table, "yours", [plain_text(f"{path} (left as it is)", "dim") for path in left])
+    add_rows(table, "to compare", [plain_text(f"{path} (yours) with {STARTS / path}", "yellow") for path in updated.outdated])
+    add_rows(table, "unused", [plain_text(f"{path} (yours, no longer rendered)", "yellow") for path in updated.unused])
+    console.print(plain_text(f"{name}, in {folder}/", "bold"))
     console.print(table)
     if command:
         # Not wrapped, so that it can be copied.
-        console.print(say("next  ", "dim").append_text(say(command, "bold")), soft_wrap=True)
+        console.print(plain_text("next  ", "dim").append_text(plain_text(command, "bold")), soft_wrap=True)
 
 
 def _show_difference(old: "Plan", new: "Plan", out: Path | None, *, as_json: bool) -> None:
     """Print the difference of two plans, and write it as a page where a folder is given."""
     from rich.console import Console
 
-    from tightrope.render.difference.find import find_difference
-    from tightrope.render.difference.show import difference_page, print_difference
+    from tightrope.render.difference.resources import find_difference
+    from tightrope.render.difference.tables import difference_page, print_difference
     from tightrope.render.files import write_files
     from tightrope.render.plain import plain
 

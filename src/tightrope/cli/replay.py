@@ -60,8 +60,8 @@ def replay(
     from tightrope.plan.ask import Question, answer
     from tightrope.render.plan_json.load import load_plan
     from tightrope.render.progress import counting
-    from tightrope.render.replayed.files import replayed_as_dict, write_replayed
-    from tightrope.render.replayed.summary import print_replayed
+    from tightrope.render.replay_report.files import replayed_as_dict, write_replayed
+    from tightrope.render.replay_report.summary import print_replayed
 
     length_s = 60.0 * trace_minutes
     question = Question(
@@ -89,7 +89,7 @@ def replay(
 
 def check_kept(report: "Replayed") -> None:
     """Raise ``NotProvenError`` where the last run does not show every promise kept, or had none to show."""
-    from tightrope.render.replayed.said import missed, missed_ones, verdict
+    from tightrope.render.replay_report.replay_formats import missed_promises, unproven_promises, verdict
 
     last = report.last
     if not last.evidence:
@@ -97,6 +97,6 @@ def check_kept(report: "Replayed") -> None:
         raise NotProvenError(msg, resolve="replay more traffic, or requests of a class that has a promise")
     if not last.kept:
         short = "replay more traffic, which narrows the interval; or plan for more"
-        resolve = "plan for more: add growth or surge to the workload, or plan on this trace" if missed_ones(last) else short
-        msg = f"{verdict(last)}: {missed(last)}"
+        resolve = "plan for more: add growth or surge to the workload, or plan on this trace" if missed_promises(last) else short
+        msg = f"{verdict(last)}: {unproven_promises(last)}"
         raise NotProvenError(msg, resolve=resolve)

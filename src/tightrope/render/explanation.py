@@ -7,19 +7,19 @@ from rich.text import Text
 
 from tightrope.base.explained import Alternative
 from tightrope.base.plan import Plan
-from tightrope.render import reasons, words
-from tightrope.render.terminal import add_rows, grid, labelled, say
+from tightrope.render import explanation_formats, formats
+from tightrope.render.terminal import add_rows, grid, labelled_grid, plain_text
 
 
 def print_explanation(plan: Plan, console: Console) -> None:
     """Print why the plan is as it is, fitted to the console's width."""
-    table = labelled("left")
+    table = labelled_grid("left")
     add_rows(table, "levers", _levers(plan))
-    add_rows(table, "binds", [say(reasons.limit(item)) for item in plan.binding])
+    add_rows(table, "binds", [plain_text(explanation_formats.limit_value(item)) for item in plan.binding])
     add_rows(table, "next best", map(_alternative, plan.alternatives))
-    add_rows(table, "break-even", [say(reasons.break_even(item)) for item in plan.break_evens])
-    add_rows(table, "if", [say(reasons.world(item)) for item in plan.sensitivities])
-    add_rows(table, "futures", [say(_future(plan, number)) for number in range(len(plan.futures))])
+    add_rows(table, "break-even", [plain_text(explanation_formats.break_even(item)) for item in plan.break_evens])
+    add_rows(table, "if", [plain_text(explanation_formats.sensitivity(item)) for item in plan.sensitivities])
+    add_rows(table, "futures", [plain_text(_future(plan, number)) for number in range(len(plan.futures))])
     if table.row_count:
         console.print()
         console.print(Padding(table, (0, 0, 0, 2), expand=False))
@@ -32,22 +32,22 @@ def _levers(plan: Plan) -> list[Table]:
     table = grid("left!", "right!", "right!")
     table.add_row("", Text("in order", "dim"), Text("by itself", "dim"))
     for lever in plan.levers:
-        alone = "—" if lever.alone_usd is None else words.usd(lever.alone_usd)
-        table.add_row(say(lever.name), Text(words.usd(lever.saving_usd)), Text(alone))
+        alone = "—" if lever.alone_usd is None else formats.usd(lever.alone_usd)
+        table.add_row(plain_text(lever.name), Text(formats.usd(lever.saving_usd)), Text(alone))
     return [table]
 
 
 def _alternative(item: Alternative) -> RenderableType:
     """Return a next-best plan: what it does without, what it costs more, its pools."""
-    said = say(f"{item.what}: {reasons.more(item.more_usd, item.monthly_cost_usd)}")
-    return Group(said, say(f"  {'; '.join(item.pools)}", "dim"))
+    said = plain_text(f"{item.what}: {explanation_formats.cost_difference(item.more_usd, item.monthly_cost_usd)}")
+    return Group(said, plain_text(f"  {'; '.join(item.pools)}", "dim"))
 
 
 def _future(plan: Plan, number: int) -> str:
     """Return one future in a line."""
     item = plan.futures[number]
-    used = ", ".join(words.percent(share, 0) for share in item.utilisation)
+    used = ", ".join(formats.percent(share, 0) for share in item.utilisation)
     return (
-        f"{item.name} ({words.percent(item.weight, 0)}): {words.usd(item.monthly_cost_usd)} a month, "
-        f"{words.usd(item.uncommitted_monthly_cost_usd)} without commitments{f'; used {used}' if used else ''}"
+        f"{item.name} ({formats.percent(item.weight, 0)}): {formats.usd(item.monthly_cost_usd)} a month, "
+        f"{formats.usd(item.uncommitted_monthly_cost_usd)} without commitments{f'; used {used}' if used else ''}"
     )

@@ -85,7 +85,7 @@ def _move(draft: Path, out: Path, files: Iterable[Path]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Updated:
+class FolderUpdate:
     """What became of each path."""
 
     written: tuple[Path, ...]
@@ -110,7 +110,7 @@ def is_yours(path: Path) -> bool:
     return any(part.split(".")[0] in YOURS for part in path.parts)
 
 
-def update_files(out: Path, files: dict[Path, str], target: str, *, force: bool = False) -> Updated:
+def update_files(out: Path, files: dict[Path, str], target: str, *, force: bool = False) -> FolderUpdate:
     """Bring the folder ``out`` to what was rendered: what differs is written, what ``target`` no longer renders is removed.
 
     Raises ``InputError``, before anything is written, where a file that would be replaced or removed is not as it was rendered (somebody
@@ -136,7 +136,7 @@ def update_files(out: Path, files: dict[Path, str], target: str, *, force: bool 
     unused = [path for path in before if path not in files and is_yours(path)]
     for path in (*gone, *(STARTS / path for path in unused)):
         _remove(out, path)
-    return Updated(
+    return FolderUpdate(
         written=tuple(written),
         same=tuple(path for path in files if path not in written and path not in yours),
         removed=tuple(gone),

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable, Sequence
 
-from tightrope.render import words
+from tightrope.render import formats
 
 VOID = frozenset({"meta"})
 
@@ -36,7 +36,7 @@ def join(children: Iterable[str]) -> Html:
 
 def _escape(text: str) -> str:
     """Return a user's text as HTML text; control characters are shown as such, a figure keeps its per cent beside it."""
-    return html.escape(words.clean(text)).replace(" %", "\N{NO-BREAK SPACE}%")
+    return html.escape(formats.strip_controls(text)).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, class_: str = "") -> Html:

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from tightrope.render import words
+from tightrope.render import formats
 
 _CALLS = re.compile(r"([@#])")
 """GitHub makes mentions and references even of what a backslash escapes; an empty comment parts them (github/markup, issue 1168)."""
 _MARKUP = re.compile(r"([\\`*_\[\]<>#|~@&])")
 
 
-def said(text: str) -> str:
+def escape_text(text: str) -> str:
     r"""Return a text on one line in which nothing is markup, a link, a mention or a cell's end.
 
     >>> said("a|b <img> @me")
@@ -18,7 +18,7 @@ def said(text: str) -> str:
     >>> said("int8-g4dn-xlarge, 3 × g4dn.xlarge")
     'int8-g4dn-xlarge, 3 × g4dn.xlarge'
     """
-    plain = words.clean(text)
+    plain = formats.strip_controls(text)
     escaped = re.sub(r"(?<=\w)\\_(?=\w)", "_", _MARKUP.sub(r"\\\1", plain))
     return _CALLS.sub(r"\1<!-- -->", escaped)
 

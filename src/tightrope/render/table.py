@@ -9,14 +9,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tightrope.render.terminal import grid, say
+from tightrope.render.terminal import grid, plain_text
 
 GAP = 2
 INDENT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """One column: its head and its cells, as many in every column of a table."""
 
     head: str
@@ -33,7 +33,7 @@ class Column:
         return max(line.cell_len for cell in (Text(self.head), *self.cells) for line in cell.split())
 
 
-def cropped(names: Sequence[str], room: int) -> list[str]:
+def crop_names(names: Sequence[str], room: int) -> list[str]:
     """Return names that fit, the middle left out where they are too long; the beginning where two would look the same.
 
     >>> cropped(["meta-llama/Meta-Llama-3.1-8B-Instruct-Turbo", "gpt-4o"], 20)
@@ -47,15 +47,15 @@ def cropped(names: Sequence[str], room: int) -> list[str]:
     return [short[name] if alike[short[name]] == 1 else f"…{name[len(name) - room + 1 :]}" for name in names]
 
 
-def _cropped(columns: list[Column], width: int) -> list[Column]:
+def _cropped(columns: list[TableColumn], width: int) -> list[TableColumn]:
     """Return columns of which those that may be are cropped until all that must stay have room."""
     over = sum(column.width + GAP for column in columns if not column.rank) - GAP - width
-    made: list[Column] = []
+    made: list[TableColumn] = []
     for column in columns:
         room = max(column.crop, column.width - over)
         if over > 0 and column.crop and room < column.width:
             over -= column.width - room
-            texts = cropped([cell.plain for cell in column.cells], room)
+            texts = crop_names([cell.plain for cell in column.cells], room)
             cells = [Text(text, cell.style, overflow="fold") for text, cell in zip(texts, column.cells, strict=True)]
             made.append(replace(column, cells=cells))
         else:
@@ -63,7 +63,7 @@ def _cropped(columns: list[Column], width: int) -> list[Column]:
     return made
 
 
-def fitted(columns: Iterable[Column], width: int) -> tuple[Table, list[str]]:
+def fit_table(columns: Iterable[TableColumn], width: int) -> tuple[Table, list[str]]:
     """Return the table of the columns that a width has room for, and the heads of those left out."""
     filled = _cropped([column for column in columns if any(cell.plain.strip() for cell in column.cells)], width)
     left, chosen = width + GAP, set[int]()
@@ -83,18 +83,18 @@ def fitted(columns: Iterable[Column], width: int) -> tuple[Table, list[str]]:
 
 def print_title(console: Console, title: str, about: str) -> None:
     """Print the first line of an answer."""
-    console.print(say(title, "bold"), say(about, "dim"), sep="  ")
+    console.print(plain_text(title, "bold"), plain_text(about, "dim"), sep="  ")
 
 
-def print_table(console: Console, columns: Iterable[Column]) -> list[str]:
+def print_table(console: Console, columns: Iterable[TableColumn]) -> list[str]:
     """Print a table below an empty line; return the heads of the columns that there was no room for."""
-    table, left_out = fitted(columns, console.width - INDENT)
+    table, left_out = fit_table(columns, console.width - INDENT)
     console.print()
-    console.print(indented(table))
+    console.print(indent_table(table))
     return left_out
 
 
-def indented(table: RenderableType) -> Padding:
+def indent_table(table: RenderableType) -> Padding:
     """Return a table or text as it stands below a title."""
     return Padding(table, (0, 0, 0, INDENT), expand=False)
 
@@ -106,4 +106,4 @@ def print_notes(console: Console, notes: Iterable[str], left_out: Iterable[str] 
     if said:
         console.print()
     for note in said:
-        console.print(indented(say(note, "dim")))
+        console.print(indent_table(plain_text(note, "dim")))

@@ -7,14 +7,14 @@ from rich.table import Table
 from rich.text import Text
 
 from tightrope.base.plan import Evidence
-from tightrope.render import words
+from tightrope.render import formats
 
 LABEL_WIDTH = 11
 
 
-def say(text: str, style: str = "") -> Text:
+def plain_text(text: str, style: str = "") -> Text:
     """Return a user's or our own words as they are: no markup is read in them."""
-    return Text(words.clean(text), style=style, overflow="fold")
+    return Text(formats.strip_controls(text), style=style, overflow="fold")
 
 
 def grid(*justify: str) -> Table:
@@ -26,20 +26,26 @@ def grid(*justify: str) -> Table:
     return table
 
 
-def labelled(*justify: str) -> Table:
+def labelled_grid(*justify: str) -> Table:
     """Return a grid whose first column holds a section's label, as wide in every section."""
     table = grid("left!", *justify)
     table.columns[0].min_width = LABEL_WIDTH
     return table
 
 
-def promises(evidence: Iterable[Evidence]) -> Table:
+def promise_grid(evidence: Iterable[Evidence]) -> Table:
     """Return one row per promise: the verdict, what was seen, the share within it with its interval."""
     table = grid("left!", "left", "left", "right!", "right!", "left!")
     for item in evidence:
         verdict = Text("✓", "green") if item.verdict == "proven" else Text("✗", "bold red")
-        cells = (item.traffic_class, item.slo, words.seen_percentile(item), words.attained(item), words.interval(item))
-        table.add_row(verdict, *map(say, cells))
+        cells = (
+            item.traffic_class,
+            item.slo,
+            formats.promised_percentile(item),
+            formats.attainment(item),
+            formats.interval(item),
+        )
+        table.add_row(verdict, *map(plain_text, cells))
     return table
 
 

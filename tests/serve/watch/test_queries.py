@@ -17,7 +17,7 @@ from watched import Standing
 from tightrope.base.metrics import METRICS
 from tightrope.base.plan import Plan, Pool
 from tightrope.render.alerts import RENDERER as ALERTS
-from tightrope.render.infra.deploy import promises
+from tightrope.render.infra.deployment import list_promises
 from tightrope.render.kubernetes import RENDERER as KUBERNETES
 from tightrope.render.plan_json.load import load_plan
 from tightrope.serve.interfaces import Load
@@ -187,7 +187,7 @@ def test_prometheus_sees_requests_promises_and_quantiles_as_they_were(name: str,
         metrics.ended(call, reply, "ok", took - 1e-12)
     after = shown(metrics)
     missed = "TightropePromiseBurn"
-    mine = [item for item in promises(plan) if item.traffic_class == first.name]
+    mine = [item for item in list_promises(plan) if item.traffic_class == first.name]
     burns = {
         f'tightrope:burn:rate1h{{class="{item.traffic_class}", slo="{item.slo}", workload="{plan.workload}"}}': 0.1 / item.budget
         for item in mine

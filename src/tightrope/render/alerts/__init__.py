@@ -6,4 +6,4 @@ expression. To extend: an alert in ``rules.yaml.j2``, its unit test in ``scenari
 ``docs/how-to/alert-on-a-plan.md``.
 """
 
-from tightrope.render.alerts.folder import RENDERER as RENDERER
+from tightrope.render.alerts.files import RENDERER as RENDERER

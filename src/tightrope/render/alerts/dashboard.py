@@ -8,11 +8,11 @@ from typing import Any
 from tightrope.base.catalogue import SPOT
 from tightrope.base.plan import Plan
 from tightrope.base.records import TokenEngine
-from tightrope.render import words
-from tightrope.render.alerts.figures import metered, promises, replicated, windows_s, workload
-from tightrope.render.alerts.panel import Panel, Query
+from tightrope.render import formats
+from tightrope.render.alerts.panel import Panel, PanelQuery
 from tightrope.render.alerts.panels import ROWS
-from tightrope.render.infra.deploy import notice
+from tightrope.render.alerts.plan_series import metered_pools, promises, replica_pools, windows_s, workload
+from tightrope.render.infra.deployment import notice
 from tightrope.render.infra.names import MOST, slug
 
 Json = dict[str, Any]
@@ -33,7 +33,7 @@ def dashboard(plan: Plan) -> str:
 def _dashboard(plan: Plan, name: str) -> Json:
     """Return the dashboard's record."""
     return {
-        "title": f"Tightrope: {words.clean(plan.workload)}",
+        "title": f"Tightrope: {formats.strip_controls(plan.workload)}",
         "uid": slug(f"tightrope-{name}", UID_MOST),
         "description": " ".join(notice(plan)),
         "tags": ["tightrope", name],
@@ -52,8 +52,8 @@ def _has(plan: Plan) -> set[str]:
     pools = plan.pools
     found = {
         "promises": bool(promises(plan)),
-        "replicated": bool(replicated(plan)),
-        "metered": bool(metered(plan)),
+        "replicated": bool(replica_pools(plan)),
+        "metered": bool(metered_pools(plan)),
         "spot": any(pool.offer == SPOT for pool in pools),
         "cache": plan.cache is not None,
         "waiting": bool(windows_s(plan)),
@@ -160,7 +160,7 @@ OPTIONS: dict[str, Json] = {
 }
 
 
-def _target(query: Query, ref: str) -> Json:
+def _target(query: PanelQuery, ref: str) -> Json:
     """Return one query's record."""
     return {"refId": ref, "datasource": DATASOURCE, "expr": query.expr, "legendFormat": query.legend}
 

@@ -9,7 +9,7 @@ HIGH = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class PanelQuery:
     """One line of a panel, or several by label, as the legend names them."""
 
     expr: str
@@ -24,7 +24,7 @@ class Panel:
 
     title: str
     unit: str
-    queries: tuple[Query, ...]
+    queries: tuple[PanelQuery, ...]
     description: str
     kind: Literal["timeseries", "stat", "bargauge"] = "timeseries"
     width: int = 8
@@ -33,7 +33,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PanelRow:
     """Panels under a heading."""
 
     title: str

@@ -1,6 +1,6 @@
 """What the dashboard shows: rows of panels, each with its queries. Of the plan only what it ``needs`` is shown."""
 
-from tightrope.render.alerts.panel import Need, Panel, Query, Row
+from tightrope.render.alerts.panel import Need, Panel, PanelQuery, PanelRow
 
 
 def _quantile(share: float, metric: str, label: str) -> str:
@@ -11,23 +11,25 @@ def _quantile(share: float, metric: str, label: str) -> str:
 
 def _latency(title: str, metric: str, needs: Need = "") -> Panel:
     """Return a panel of three quantiles by class."""
-    queries = tuple(Query(_quantile(share, metric, "class"), f"p{100 * share:g} {{{{class}}}}") for share in (0.5, 0.95, 0.99))
+    queries = tuple(
+        PanelQuery(_quantile(share, metric, "class"), f"p{100 * share:g} {{{{class}}}}") for share in (0.5, 0.95, 0.99)
+    )
     return Panel(title, "s", queries, "As the gateway sees it, from the arrival on.", needs=needs)
 
 
-PROMISES = Row(
+PROMISES = PanelRow(
     "Promises",
     (
         Panel(
             "Kept in the last hour",
             "percentunit",
             (
-                Query(
+                PanelQuery(
                     'sum by (class, slo) (rate(tightrope_promises_total{workload="$workload", class=~"$class", kept="true"}[1h]))'
                     ' / sum by (class, slo) (rate(tightrope_promises_total{workload="$workload", class=~"$class"}[1h]))',
                     "{{class}} {{slo}}",
                 ),
-                Query(
+                PanelQuery(
                     '1 - tightrope:plan_error_budget{workload="$workload", class=~"$class"}',
                     "promised: {{class}} {{slo}}",
                     dashed=True,
@@ -41,10 +43,10 @@ PROMISES = Row(
             "Burn rate",
             "none",
             (
-                Query('tightrope:burn:rate1h{workload="$workload", class=~"$class"}', "1 h {{class}} {{slo}}"),
-                Query('tightrope:burn:rate6h{workload="$workload", class=~"$class"}', "6 h {{class}} {{slo}}"),
-                Query('tightrope:burn:rate3d{workload="$workload", class=~"$class"}', "3 d {{class}} {{slo}}"),
-                Query("vector(1)", "what the promise leaves", dashed=True),
+                PanelQuery('tightrope:burn:rate1h{workload="$workload", class=~"$class"}', "1 h {{class}} {{slo}}"),
+                PanelQuery('tightrope:burn:rate6h{workload="$workload", class=~"$class"}', "6 h {{class}} {{slo}}"),
+                PanelQuery('tightrope:burn:rate3d{workload="$workload", class=~"$class"}', "3 d {{class}} {{slo}}"),
+                PanelQuery("vector(1)", "what the promise leaves", dashed=True),
             ),
             "Missed requests as a multiple of those that may be missed: 1 uses up exactly what the promise leaves.",
             width=12,
@@ -59,7 +61,7 @@ FIRING = Panel(
     "Alerts that fire",
     "none",
     (
-        Query(
+        PanelQuery(
             'count by (severity, alertname, class, pool) (ALERTS{workload="$workload", alertstate="firing"})',
             "{{severity}} {{alertname}} {{class}} {{pool}}",
         ),
@@ -68,13 +70,13 @@ FIRING = Panel(
     width=24,
     height=5,
 )
-COST = Row(
+COST = PanelRow(
     "Cost, by what the gateway meters",
     (
         Panel(
             "This month so far",
             "currencyUSD",
-            (Query('tightrope:usd_month_to_date{workload="$workload"}', "spent"),),
+            (PanelQuery('tightrope:usd_month_to_date{workload="$workload"}', "spent"),),
             "Since the first of the month, UTC. Disks, balancers and what commitments spare are on the sellers' bills.",
             "stat",
             6,
@@ -83,7 +85,7 @@ COST = Row(
         Panel(
             "This month at this pace",
             "currencyUSD",
-            (Query('tightrope:usd_month_forecast{workload="$workload"}', "forecast"),),
+            (PanelQuery('tightrope:usd_month_forecast{workload="$workload"}', "forecast"),),
             "What is spent, and the rest of the month at the pace of the last seven days.",
             "stat",
             6,
@@ -92,7 +94,7 @@ COST = Row(
         Panel(
             "Budget of the month",
             "currencyUSD",
-            (Query('tightrope:limit_budget_usd_per_month{workload="$workload"}', "budget"),),
+            (PanelQuery('tightrope:limit_budget_usd_per_month{workload="$workload"}', "budget"),),
             "From settings.rules.yaml.",
             "stat",
             6,
@@ -101,7 +103,7 @@ COST = Row(
         Panel(
             "The plan's month",
             "currencyUSD",
-            (Query('tightrope:plan_usd_per_month{workload="$workload"}', "planned"),),
+            (PanelQuery('tightrope:plan_usd_per_month{workload="$workload"}', "planned"),),
             "What the plan's month costs by what the gateway meters.",
             "stat",
             6,
@@ -111,10 +113,10 @@ COST = Row(
             "Replicas, an hour",
             "currencyUSD",
             (
-                Query('tightrope:usd_per_hour{workload="$workload"}', "now"),
-                Query('tightrope:plan_usd_per_hour{workload="$workload"}', "planned", dashed=True),
-                Query('tightrope:usd_per_hour_limit{workload="$workload"}', "limit of the alert", dashed=True),
-                Query('tightrope:plan_usd_per_hour_max{workload="$workload"}', "every pool at its cap", dashed=True),
+                PanelQuery('tightrope:usd_per_hour{workload="$workload"}', "now"),
+                PanelQuery('tightrope:plan_usd_per_hour{workload="$workload"}', "planned", dashed=True),
+                PanelQuery('tightrope:usd_per_hour_limit{workload="$workload"}', "limit of the alert", dashed=True),
+                PanelQuery('tightrope:plan_usd_per_hour_max{workload="$workload"}', "every pool at its cap", dashed=True),
             ),
             "What the replicas that are there cost an hour, before commitments, beside the plan's hour.",
             width=12,
@@ -123,7 +125,11 @@ COST = Row(
         Panel(
             "By pool and offer, an hour",
             "currencyUSD",
-            (Query('max by (pool, offer) (tightrope_usd_per_hour{workload="$workload", pool=~"$pool"})', "{{pool}} {{offer}}"),),
+            (
+                PanelQuery(
+                    'max by (pool, offer) (tightrope_usd_per_hour{workload="$workload", pool=~"$pool"})', "{{pool}} {{offer}}"
+                ),
+            ),
             "What the replicas of each pool cost an hour, before commitments.",
             width=12,
             needs="replicated",
@@ -132,12 +138,12 @@ COST = Row(
             "By driver, an hour",
             "currencyUSD",
             (
-                Query(
+                PanelQuery(
                     "sum by (driver) (increase("
                     'tightrope_usd_total{workload="$workload", pool=~"$pool", class=~"$class", driver!="idle"}[1h]))',
                     "{{driver}}",
                 ),
-                Query(
+                PanelQuery(
                     'clamp_min(sum(max by (pool, offer) (avg_over_time(tightrope_usd_per_hour{workload="$workload", pool=~"$pool"}[1h])))'
                     ' - sum(increase(tightrope_usd_total{workload="$workload", pool=~"$pool", driver="compute"}[1h])), 0)',
                     "idle",
@@ -148,13 +154,13 @@ COST = Row(
         Panel(
             "A thousand requests",
             "currencyUSD",
-            (Query('max by (class) (tightrope_usd_per_1000_requests{workload="$workload", class=~"$class"})', "{{class}}"),),
+            (PanelQuery('max by (class) (tightrope_usd_per_1000_requests{workload="$workload", class=~"$class"})', "{{class}}"),),
             "Cost of a thousand requests, over the last hour.",
         ),
         Panel(
             "Left of tenants' budgets",
             "currencyUSD",
-            (Query('min by (tenant) (tightrope_budget_left_usd{workload="$workload"})', "{{tenant}}"),),
+            (PanelQuery('min by (tenant) (tightrope_budget_left_usd{workload="$workload"})', "{{tenant}}"),),
             "What is left of each tenant's budget of this month.",
             "bargauge",
         ),
@@ -162,8 +168,8 @@ COST = Row(
             "Paid by the request, a day",
             "currencyUSD",
             (
-                Query('tightrope:usd_per_day{workload="$workload", pool=~"$pool"}', "{{pool}}"),
-                Query('tightrope:plan_usd_per_day{workload="$workload", pool=~"$pool"}', "planned: {{pool}}", dashed=True),
+                PanelQuery('tightrope:usd_per_day{workload="$workload", pool=~"$pool"}', "{{pool}}"),
+                PanelQuery('tightrope:plan_usd_per_day{workload="$workload", pool=~"$pool"}', "planned: {{pool}}", dashed=True),
             ),
             "What functions and APIs cost over the last 24 hours, beside the plan's mean day.",
             width=24,
@@ -171,16 +177,16 @@ COST = Row(
         ),
     ),
 )
-FLEET = Row(
+FLEET = PanelRow(
     "Fleet",
     (
         Panel(
             "Replicas",
             "none",
             (
-                Query('tightrope:replicas_ready{workload="$workload", pool=~"$pool"}', "ready: {{pool}}"),
-                Query('tightrope:plan_replicas{workload="$workload", pool=~"$pool"}', "schedule: {{pool}}", dashed=True),
-                Query('tightrope:plan_replicas_max{workload="$workload", pool=~"$pool"}', "cap: {{pool}}", dashed=True),
+                PanelQuery('tightrope:replicas_ready{workload="$workload", pool=~"$pool"}', "ready: {{pool}}"),
+                PanelQuery('tightrope:plan_replicas{workload="$workload", pool=~"$pool"}', "schedule: {{pool}}", dashed=True),
+                PanelQuery('tightrope:plan_replicas_max{workload="$workload", pool=~"$pool"}', "cap: {{pool}}", dashed=True),
             ),
             "Ready replicas beside the schedule, which is their least number, and the cap.",
             width=12,
@@ -190,7 +196,7 @@ FLEET = Row(
             "Replicas by state",
             "none",
             (
-                Query(
+                PanelQuery(
                     'max by (pool, state) (tightrope_replicas{workload="$workload", pool=~"$pool", state!="ready"})',
                     "{{state}}: {{pool}}",
                 ),
@@ -203,9 +209,13 @@ FLEET = Row(
             "Utilisation",
             "percentunit",
             (
-                Query('tightrope:utilisation{workload="$workload", pool=~"$pool"}', "{{pool}}"),
-                Query('tightrope:plan_utilisation_target{workload="$workload", pool=~"$pool"}', "target: {{pool}}", dashed=True),
-                Query('tightrope:plan_utilisation{workload="$workload", pool=~"$pool"}', "planned mean: {{pool}}", dashed=True),
+                PanelQuery('tightrope:utilisation{workload="$workload", pool=~"$pool"}', "{{pool}}"),
+                PanelQuery(
+                    'tightrope:plan_utilisation_target{workload="$workload", pool=~"$pool"}', "target: {{pool}}", dashed=True
+                ),
+                PanelQuery(
+                    'tightrope:plan_utilisation{workload="$workload", pool=~"$pool"}', "planned mean: {{pool}}", dashed=True
+                ),
             ),
             "Request rate over what the ready replicas sustain within the promises; the autoscaler steers to the target.",
             width=12,
@@ -215,11 +225,11 @@ FLEET = Row(
             "Spot notices in seven days",
             "none",
             (
-                Query(
+                PanelQuery(
                     'round(sum by (pool) (increase(tightrope_spot_notices_total{workload="$workload", pool=~"$pool"}[1w])))',
                     "{{pool}}",
                 ),
-                Query(
+                PanelQuery(
                     'tightrope:plan_spot_notices_per_week_max{workload="$workload", pool=~"$pool"}',
                     "unusual above: {{pool}}",
                     dashed=True,
@@ -231,14 +241,14 @@ FLEET = Row(
         ),
     ),
 )
-TRAFFIC = Row(
+TRAFFIC = PanelRow(
     "Traffic",
     (
         Panel(
             "Requests by outcome",
             "reqps",
             (
-                Query(
+                PanelQuery(
                     'sum by (class, outcome) (rate(tightrope_requests_total{workload="$workload", class=~"$class", pool=~"$pool"}'
                     "[$__rate_interval]))",
                     "{{class}} {{outcome}}",
@@ -250,7 +260,7 @@ TRAFFIC = Row(
             "Requests by pool",
             "reqps",
             (
-                Query(
+                PanelQuery(
                     'sum by (pool) (rate(tightrope_arrivals_total{workload="$workload", class=~"$class", pool=~"$pool"}'
                     "[$__rate_interval]))",
                     "{{pool}}",
@@ -262,44 +272,44 @@ TRAFFIC = Row(
             "Turned away",
             "percentunit",
             (
-                Query('tightrope:shed_ratio{workload="$workload", class=~"$class"}', "{{class}}"),
-                Query('tightrope:limit_shed_ratio{workload="$workload"}', "limit of the alert", dashed=True),
+                PanelQuery('tightrope:shed_ratio{workload="$workload", class=~"$class"}', "{{class}}"),
+                PanelQuery('tightrope:limit_shed_ratio{workload="$workload"}', "limit of the alert", dashed=True),
             ),
             "Share of the requests of the last 15 minutes.",
         ),
     ),
 )
-QUEUES = Row(
+QUEUES = PanelRow(
     "Queues and batches",
     (
         Panel(
             "Waiting",
             "none",
             (
-                Query(
+                PanelQuery(
                     'sum by (pool, class) (tightrope_queue_requests{workload="$workload", pool=~"$pool"})', "{{pool}} {{class}}"
                 ),
-                Query('sum by (pool) (tightrope_held_requests{workload="$workload", pool=~"$pool"})', "held: {{pool}}"),
+                PanelQuery('sum by (pool) (tightrope_held_requests{workload="$workload", pool=~"$pool"})', "held: {{pool}}"),
             ),
             "Requests that wait for an engine; held are those of a pool without any machine.",
         ),
         Panel(
             "In flight",
             "none",
-            (Query('sum by (pool) (tightrope_requests_in_flight{workload="$workload", pool=~"$pool"})', "{{pool}}"),),
+            (PanelQuery('sum by (pool) (tightrope_requests_in_flight{workload="$workload", pool=~"$pool"})', "{{pool}}"),),
             "Requests that have begun or wait.",
         ),
         Panel(
             "Wait",
             "s",
-            (Query(_quantile(0.95, "tightrope_wait_seconds", "class"), "p95 {{class}}"),),
+            (PanelQuery(_quantile(0.95, "tightrope_wait_seconds", "class"), "p95 {{class}}"),),
             "Time that requests waited for an engine.",
         ),
         Panel(
             "Requests in a batch",
             "none",
             (
-                Query(
+                PanelQuery(
                     'sum by (pool) (rate(tightrope_batch_requests_sum{workload="$workload", pool=~"$pool"}[$__rate_interval]))'
                     ' / sum by (pool) (rate(tightrope_batch_requests_count{workload="$workload", pool=~"$pool"}[$__rate_interval]))',
                     "{{pool}}",
@@ -311,20 +321,20 @@ QUEUES = Row(
         Panel(
             "Work on a batch",
             "s",
-            (Query(_quantile(0.95, "tightrope_service_seconds", "pool"), "p95 {{pool}}"),),
+            (PanelQuery(_quantile(0.95, "tightrope_service_seconds", "pool"), "p95 {{pool}}"),),
             "Time that an engine worked on a batch.",
             width=12,
         ),
     ),
 )
-TOKENS = Row(
+TOKENS = PanelRow(
     "Tokens and cache",
     (
         Panel(
             "Tokens",
             "none",
             (
-                Query(
+                PanelQuery(
                     'sum by (pool, kind) (rate(tightrope_tokens_total{workload="$workload", class=~"$class", pool=~"$pool"}'
                     "[$__rate_interval]))",
                     "{{pool}} {{kind}}",
@@ -338,8 +348,8 @@ TOKENS = Row(
             "Cache hits of a day",
             "percentunit",
             (
-                Query('tightrope:cache_hit_ratio{workload="$workload", class=~"$class"}', "{{class}}"),
-                Query(
+                PanelQuery('tightrope:cache_hit_ratio{workload="$workload", class=~"$class"}', "{{class}}"),
+                PanelQuery(
                     'tightrope:cache_hit_ratio{workload="$workload", class=~"$class"} offset 1d',
                     "the day before: {{class}}",
                     dashed=True,
@@ -351,13 +361,13 @@ TOKENS = Row(
         ),
     ),
 )
-WAITING = Row(
+WAITING = PanelRow(
     "Work that can wait",
     (
         Panel(
             "Not done",
             "none",
-            (Query('max by (class) (tightrope_deferred_requests{workload="$workload", class=~"$class"})', "{{class}}"),),
+            (PanelQuery('max by (class) (tightrope_deferred_requests{workload="$workload", class=~"$class"})', "{{class}}"),),
             "Requests that can wait and are not done.",
             width=12,
             needs="waiting",
@@ -366,8 +376,10 @@ WAITING = Row(
             "Slack",
             "s",
             (
-                Query('min by (class) (tightrope_deferred_slack_seconds{workload="$workload", class=~"$class"})', "{{class}}"),
-                Query(
+                PanelQuery(
+                    'min by (class) (tightrope_deferred_slack_seconds{workload="$workload", class=~"$class"})', "{{class}}"
+                ),
+                PanelQuery(
                     'tightrope:plan_window_seconds{workload="$workload", class=~"$class"}', "whole window: {{class}}", dashed=True
                 ),
             ),
@@ -377,4 +389,4 @@ WAITING = Row(
         ),
     ),
 )
-ROWS = (Row("Alerts", (FIRING,)), PROMISES, COST, FLEET, TRAFFIC, QUEUES, TOKENS, WAITING)
+ROWS = (PanelRow("Alerts", (FIRING,)), PROMISES, COST, FLEET, TRAFFIC, QUEUES, TOKENS, WAITING)

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tightrope.base.plan import Plan
-from tightrope.render.alerts.figures import workload
+from tightrope.render.alerts.plan_series import workload
 from tightrope.render.infra.templates import yaml_literal
 
 Labels = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedAlert:
     """One alert that fires: the labels that its expression gives it beside the workload, and its value."""
 
     value: float
@@ -22,21 +22,21 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class AlertCheck:
     """What an alert should do at a time of the test."""
 
     alert: str
     at_minute: int
-    fires: tuple[Expected, ...] = ()
+    fires: tuple[ExpectedAlert, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Scenario:
+class AlertTest:
     """A test: series as promtool writes them, and what is checked."""
 
     name: str
     series: Mapping[str, str]
-    checks: tuple[Check, ...]
+    checks: tuple[AlertCheck, ...]
 
 
 def number(value: float) -> str:
@@ -54,7 +54,7 @@ def series(plan: Plan, metric: str, labels: Labels) -> str:
     return f"tightrope_{metric}{{{', '.join(f'{key}={yaml_literal(value)}' for key, value in every.items())}}}"
 
 
-def written(plan: Plan, item: Scenario, alerts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def test_values(plan: Plan, item: AlertTest, alerts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return one test as the template writes it."""
     return {
         "name": item.name,
@@ -70,7 +70,7 @@ def written(plan: Plan, item: Scenario, alerts: Sequence[dict[str, Any]]) -> dic
     }
 
 
-def _said(plan: Plan, name: str, expected: Expected, alerts: Sequence[dict[str, Any]]) -> dict[str, Labels]:
+def _said(plan: Plan, name: str, expected: ExpectedAlert, alerts: Sequence[dict[str, Any]]) -> dict[str, Labels]:
     """Return the labels and the words of an alert that fires."""
     rule = next(rule for rule in alerts if rule["alert"] == name and expected.window in {rule["labels"].get("window"), ""})
     labels = {"workload": workload(plan), **expected.labels, **rule["labels"]}

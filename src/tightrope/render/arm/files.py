@@ -8,7 +8,7 @@ from tightrope.base.plan import Plan
 from tightrope.render.arm.parameters import plan_parameters, settings_parameters
 from tightrope.render.arm.readme import nothing_page, readme
 from tightrope.render.infra.commitments import commitments_page
-from tightrope.render.infra.deploy import clouds_of
+from tightrope.render.infra.deployment import list_clouds
 from tightrope.render.infra.templates import static
 
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentParameters.json#"
@@ -27,7 +27,7 @@ class Arm:
 
     def render(self, plan: Plan) -> dict[Path, str]:
         """Return the files for what of the plan stands on Azure."""
-        if "azure" not in clouds_of(plan):
+        if "azure" not in list_clouds(plan):
             return {Path("README.md"): nothing_page(plan)}
         return {
             Path("template.json"): static("arm", "template.json"),

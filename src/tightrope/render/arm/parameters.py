@@ -4,9 +4,9 @@ from base64 import b64encode
 from math import ceil
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.azure import data
-from tightrope.render.infra.azure.data import Data
-from tightrope.render.infra.deploy import notice, usd_on
+from tightrope.render.infra.azure import values
+from tightrope.render.infra.azure.values import Data
+from tightrope.render.infra.deployment import notice, usd_on_cloud
 from tightrope.render.infra.names import label_value
 
 NO_LOAD: Data = {
@@ -22,23 +22,23 @@ NO_LOAD: Data = {
 
 def plan_parameters(plan: Plan) -> Data:
     """Return the plan's; raise ``InputError`` for what Azure can not run."""
-    pools = data.machines(plan)
+    pools = values.machines(plan)
     return {
         "notice": list(notice(plan)),
-        "workload": data.workload(plan),
+        "workload": values.workload(plan),
         "workloadLabel": label_value(plan.workload),
         "regions": _regions(pools),
         "pools": [_machines(key, pool) for key, pool in pools.items()],
-        "containers": _containers(data.containers(plan)),
-        "scripts": {name: b64encode(text.encode()).decode() for name, text in data.scripts().items()},
-        "usdPerMonth": max(1, ceil(usd_on(plan, "azure"))),
+        "containers": _containers(values.containers(plan)),
+        "scripts": {name: b64encode(text.encode()).decode() for name, text in values.scripts().items()},
+        "usdPerMonth": max(1, ceil(usd_on_cloud(plan, "azure"))),
         "diskGb": ceil(plan.disk_gb),
     }
 
 
 def settings_parameters(plan: Plan) -> Data:
     """Return the user's as they are at first: what has to be filled in is empty, and Azure refuses it so."""
-    machines, containers = data.machines(plan).values(), data.containers(plan).values()
+    machines, containers = values.machines(plan).values(), values.containers(plan).values()
     return {
         "team": "",
         "environment": "",

@@ -15,7 +15,7 @@ from tightrope.base.plan import Plan
 from tightrope.render.cloudformation.readme import readme
 from tightrope.render.cloudformation.values import parts_of, region_values, settings, spending_values
 from tightrope.render.infra.commitments import commitments_page
-from tightrope.render.infra.deploy import remark
+from tightrope.render.infra.deployment import notice_comment
 from tightrope.render.infra.templates import fill, json_file
 
 FOLDER = "cloudformation"
@@ -45,9 +45,9 @@ class CloudFormation:
             return files
         for region in sorted({part.pool.region for part in parts}):
             values = region_values(plan, tuple(part for part in parts if part.pool.region == region))
-            files[Path(f"{region}.yaml")] = remark(plan) + _fill("region.yaml.j2", values)
+            files[Path(f"{region}.yaml")] = notice_comment(plan) + _fill("region.yaml.j2", values)
             files[Path("settings") / f"{region}.json"] = json_file({"Parameters": settings(values)})
-        files[Path("spending.yaml")] = remark(plan) + _fill("spending.yaml.j2", spending_values(plan))
+        files[Path("spending.yaml")] = notice_comment(plan) + _fill("spending.yaml.j2", spending_values(plan))
         files[Path("settings/spending.json")] = json_file({"Parameters": {"NotifyEmail": ""}})
         files[Path("commitments.md")] = commitments_page(plan, "aws")
         return files

@@ -7,7 +7,7 @@ from typing import Any
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.render.cloudformation.pool import FIRST_PORT, arguments_of, balanced_values, pool_values, schedule_of, targets_of
-from tightrope.render.infra.deploy import Part, engine_environment, start_minutes
+from tightrope.render.infra.deployment import DeployedPool, engine_environment, start_minutes
 
 NEURON = ("inferentia", "trainium")
 ECS_IMAGES = "/aws/service/ecs/optimized-ami/amazon-linux-2023"
@@ -21,7 +21,7 @@ AMIS = {
 """Parameter → where Amazon says which its newest machine image with Docker and drivers is (ECS and Deep Learning AMI guides, 2026)."""
 
 
-def machine_values(plan: Plan, part: Part, most: int) -> dict[str, Any]:
+def machine_values(plan: Plan, part: DeployedPool, most: int) -> dict[str, Any]:
     """Return one pool of machines."""
     pool = pool_values(plan, part)
     targets = targets_of(pool["logical"], part.replicas_per_machine)
@@ -50,7 +50,7 @@ def machine_values(plan: Plan, part: Part, most: int) -> dict[str, Any]:
     }
 
 
-def _image_kind(part: Part) -> str:
+def _image_kind(part: DeployedPool) -> str:
     """Return which machine image it takes: by its processor, and the driver that its accelerators need."""
     node = part.node
     if node.accelerators and node.accelerator.startswith(NEURON):
@@ -58,7 +58,7 @@ def _image_kind(part: Part) -> str:
     return ("Gpu" if node.accelerators else "") + ("Arm64" if node.arch == "arm64" else "" if node.accelerators else "Amd64")
 
 
-def _ami_type(part: Part) -> str:
+def _ami_type(part: DeployedPool) -> str:
     """Return the same as EKS calls it (Amazon EKS API reference, Nodegroup, amiType, 2026)."""
     processor = "ARM_64" if part.node.arch == "arm64" else "x86_64"
     driver = "NEURON" if _image_kind(part) == "Neuron" else "NVIDIA" if part.node.accelerators else "STANDARD"
@@ -86,7 +86,7 @@ def _load_alarms(pool: dict[str, Any], counted: str) -> list[dict[str, Any]]:
     ]
 
 
-def _start(part: Part, image: str, logs: str) -> list[Any]:
+def _start(part: DeployedPool, image: str, logs: str) -> list[Any]:
     """Return what a machine does when it starts, as pieces to be joined: cloud-init's commands as lists, so that no shell reads a value.
 
     Engines use the machine's own network, because with a hop limit of 1 a container with a network of its own could not ask for the
@@ -142,7 +142,7 @@ def _split(text: str, marks: dict[str, Any]) -> list[Any]:
     return pieces
 
 
-def _devices(part: Part, place: int) -> list[str]:
+def _devices(part: DeployedPool, place: int) -> list[str]:
     """Return the accelerators that one engine of a machine sees; all, where engines share one."""
     if not part.node.accelerators:
         return []

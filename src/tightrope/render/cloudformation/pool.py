@@ -3,9 +3,9 @@
 from typing import Any
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part, engine_arguments, engine_environment, most_machines, node_label
+from tightrope.render.infra.deployment import DeployedPool, engine_arguments, engine_environment, max_pool_machines, node_label
 from tightrope.render.infra.names import label_value, pascal, slug
-from tightrope.render.infra.schedule import DAYS, Moment
+from tightrope.render.infra.schedule import DAYS, WeeklyTime
 
 MOST_ENTRIES = 100
 """Scheduled actions of a group: Amazon takes 125 (EC2 Auto Scaling quotas, 2026)."""
@@ -53,7 +53,7 @@ def common_tags(plan: Plan) -> dict[str, Any]:
     }
 
 
-def pool_values(plan: Plan, part: Part) -> dict[str, Any]:
+def pool_values(plan: Plan, part: DeployedPool) -> dict[str, Any]:
     """Return what all kinds of pools have."""
     logical = f"Pool{pascal(part.key)}"  # which no name of a template's own begins with
     return {
@@ -66,7 +66,7 @@ def pool_values(plan: Plan, part: Part) -> dict[str, Any]:
         "environment": engine_environment(part),
         "tags": {**common_tags(plan), **part.labels(plan)},
         "least": min(part.week),
-        "most": most_machines(plan, part),
+        "most": max_pool_machines(plan, part),
         "per_minute": round(60 * part.requests_per_s, 6) if plan.scaling.enabled else 0,
     }
 
@@ -87,13 +87,13 @@ def balanced_values(targets: list[dict[str, Any]], target_type: str) -> dict[str
     return {"targets": targets, "target_type": target_type, "error_share": share}
 
 
-def arguments_of(part: Part, place: int) -> list[str]:
+def arguments_of(part: DeployedPool, place: int) -> list[str]:
     """Return an engine's arguments, with its port where it takes any."""
     arguments = list(engine_arguments(part))
     return [*arguments, f"--port={FIRST_PORT + place}"] if arguments else []
 
 
-def schedule_of(part: Part, logical: str, most: int, *, application: bool) -> list[dict[str, Any]]:
+def schedule_of(part: DeployedPool, logical: str, most: int, *, application: bool) -> list[dict[str, Any]]:
     """Return the week as scheduled actions, each under a name that says when, and after which other it is made.
 
     Amazon takes one action at a time, and no two of a group that begin at the same moment. So they are made one by one, and an action
@@ -112,12 +112,12 @@ def schedule_of(part: Part, logical: str, most: int, *, application: bool) -> li
     ]
 
 
-def _days(moment: Moment) -> str:
+def _days(moment: WeeklyTime) -> str:
     """Return the days of a moment, as a name takes them."""
     return "Daily" if len(moment.days) == len(DAYS) else "".join(DAYS[day][:3].capitalize() for day in moment.days)
 
 
-def _application_cron(moment: Moment) -> str:
+def _application_cron(moment: WeeklyTime) -> str:
     """Return a moment as Application Auto Scaling writes it."""
     days = ",".join(DAYS[day][:3].upper() for day in moment.days) if len(moment.days) < len(DAYS) else "*"
     return f"cron({moment.minute} {moment.hour} ? * {days} *)"

@@ -7,14 +7,14 @@ from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.clouds.services import ServiceSize, find_size
 from tightrope.render.cloudformation.pool import MOST_ENTRIES, arguments_of, balanced_values, pool_values, schedule_of, targets_of
-from tightrope.render.infra.deploy import PLAN_AGAIN, Part
+from tightrope.render.infra.deployment import PLAN_AGAIN, DeployedPool
 
 CLOUD = "aws"
 MOST_AT_ONCE = 900
 """Requests that a function may be kept free for: an account has 1000, of which 100 stay free (AWS Lambda quotas, 2026)."""
 
 
-def container_values(plan: Plan, part: Part) -> dict[str, Any]:
+def container_values(plan: Plan, part: DeployedPool) -> dict[str, Any]:
     """Return one pool of container instances."""
     size, pool = _size(part), pool_values(plan, part)
     return {
@@ -30,7 +30,7 @@ def container_values(plan: Plan, part: Part) -> dict[str, Any]:
     }
 
 
-def function_values(plan: Plan, part: Part) -> dict[str, Any]:
+def function_values(plan: Plan, part: DeployedPool) -> dict[str, Any]:
     """Return one pool of function instances."""
     size, pool = _size(part), pool_values(plan, part)
     alarms = (
@@ -46,7 +46,7 @@ def function_values(plan: Plan, part: Part) -> dict[str, Any]:
     }
 
 
-def _size(part: Part) -> ServiceSize:
+def _size(part: DeployedPool) -> ServiceSize:
     """Return the size of a service; raise ``InputError`` where it is none that is sold."""
     size = find_size(part.pool.machine)
     if size is None or size.service.cloud != CLOUD:

@@ -6,11 +6,11 @@ from math import ceil
 from typing import Any
 
 from tightrope.base.plan import Plan
-from tightrope.render import words
+from tightrope.render import formats
 from tightrope.render.cloudformation.machines import AMIS, machine_values
 from tightrope.render.cloudformation.pool import FIRST_PORT, MOST_ENTRIES, common_tags, image_parameter
 from tightrope.render.cloudformation.services import CLOUD, container_values, function_values
-from tightrope.render.infra.deploy import Part, deploy, promises, proven, usd_on
+from tightrope.render.infra.deployment import DeployedPool, deploy_pools, list_promises, proof_line, usd_on_cloud
 from tightrope.render.infra.names import label_value, pascal, slug
 
 MOST_RESOURCES, OF_A_STACK, OF_A_POOL = 500, 40, 20
@@ -21,12 +21,12 @@ MOST_PRIORITY = 50_000
 """Of a balancer's rules (Elastic Load Balancing API reference, CreateRule, 2026)."""
 
 
-def parts_of(plan: Plan) -> tuple[Part, ...]:
+def parts_of(plan: Plan) -> tuple[DeployedPool, ...]:
     """Return the pools that stand on AWS."""
-    return tuple(part for part in deploy(plan, "machines", "container", "function") if part.pool.cloud == CLOUD)
+    return tuple(part for part in deploy_pools(plan, "machines", "container", "function") if part.pool.cloud == CLOUD)
 
 
-def region_values(plan: Plan, parts: tuple[Part, ...]) -> dict[str, Any]:
+def region_values(plan: Plan, parts: tuple[DeployedPool, ...]) -> dict[str, Any]:
     """Return what the template of one region is filled with."""
     most = _most_entries(parts)
     machines = [machine_values(plan, part, most) for part in parts if part.kind == "machines"]
@@ -61,7 +61,7 @@ def spending_values(plan: Plan) -> dict[str, Any]:
     tagged = {"Tags": {"Key": "user:workload", "Values": [workload], "MatchOptions": ["EQUALS"]}}
     return {
         "description": _description(plan),
-        "budget_usd": max(1, ceil(usd_on(plan, CLOUD) * (1 + MARGIN))),
+        "budget_usd": max(1, ceil(usd_on_cloud(plan, CLOUD) * (1 + MARGIN))),
         "tag_value": f"user:workload${workload}",
         "monitor_name": f"{slug(plan.workload)}-costs",
         "monitored": json.dumps(tagged),
@@ -89,20 +89,20 @@ def settings(values: dict[str, Any]) -> dict[str, str]:
 
 def _description(plan: Plan) -> str:
     """Return the head of a template, at most 1024 bytes (CloudFormation quotas, 2026)."""
-    said = f"Tightrope's plan of {words.clean(plan.workload)[:100]}. {words.clean(proven(plan))}"
+    said = f"Tightrope's plan of {formats.strip_controls(plan.workload)[:100]}. {formats.strip_controls(proof_line(plan))}"
     return said.encode("utf-8")[:1000].decode("utf-8", "ignore")
 
 
-def _images(parts: tuple[Part, ...]) -> list[dict[str, str]]:
+def _images(parts: tuple[DeployedPool, ...]) -> list[dict[str, str]]:
     """Return the parameters of the containers' images, one a variant."""
     variants = sorted({part.pool.variant for part in parts})
     return [
-        {"parameter": image_parameter(name), "description": f"Container image that serves {words.clean(name)[:200]}"}
+        {"parameter": image_parameter(name), "description": f"Container image that serves {formats.strip_controls(name)[:200]}"}
         for name in variants
     ]
 
 
-def _most_entries(parts: tuple[Part, ...]) -> int:
+def _most_entries(parts: tuple[DeployedPool, ...]) -> int:
     """Return the scheduled actions that each group of a template may have."""
     groups = sum(part.kind == "machines" for part in parts)
     return max(1, min(MOST_ENTRIES, (MOST_RESOURCES - OF_A_STACK - OF_A_POOL * len(parts)) // max(1, groups)))
@@ -120,9 +120,9 @@ def _with_priorities(pools: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return pools
 
 
-def _promises(plan: Plan, parts: tuple[Part, ...]) -> list[dict[str, Any]]:
+def _promises(plan: Plan, parts: tuple[DeployedPool, ...]) -> list[dict[str, Any]]:
     """Return the promises to what pools here answer."""
     return [
         {"logical": f"Promise{pascal(item.key)}", "name": item.traffic_class, "slo": item.slo, "target": item.target}
-        for item in promises(plan, *parts)
+        for item in list_promises(plan, *parts)
     ]

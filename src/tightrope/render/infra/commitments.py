@@ -1,9 +1,9 @@
 """``commitments.md``: what the plan would commit to, as a list to review. Code never buys one: that is for a person."""
 
 from tightrope.base.plan import Commitment, Plan
-from tightrope.render import words
-from tightrope.render.infra.pages import quotation
-from tightrope.render.markdown import page, said, table
+from tightrope.render import formats
+from tightrope.render.infra.readme import quote_notice
+from tightrope.render.markdown import escape_text, page, table
 
 HEADS = ("offer", "scope", ">$ an hour", ">upfront", "term", "payment", ">used", ">pays from")
 
@@ -11,7 +11,7 @@ HEADS = ("offer", "scope", ">$ an hour", ">upfront", "term", "payment", ">used",
 def commitments_page(plan: Plan, cloud: str) -> str:
     """Return the page of one cloud, Markdown; it says so where there is nothing to commit to."""
     rows = [_cells(item) for item in plan.commitments if item.cloud == cloud]
-    head = f"# Commitments on {cloud}", quotation(plan)
+    head = f"# Commitments on {cloud}", quote_notice(plan)
     if not rows:
         return page(*head, "The plan commits to nothing here.")
     return page(
@@ -25,12 +25,12 @@ def commitments_page(plan: Plan, cloud: str) -> str:
 def _cells(item: Commitment) -> tuple[str, ...]:
     """Return one commitment's cells."""
     return (
-        said(f"{item.offer}{' (made already)' if item.existing else ''}"),
-        said(item.scope) or "everything that it may cover",
+        escape_text(f"{item.offer}{' (made already)' if item.existing else ''}"),
+        escape_text(item.scope) or "everything that it may cover",
         f"{item.usd_per_hour:.5f}",
-        words.usd(item.upfront_usd),
+        formats.usd(item.upfront_usd),
         f"{item.term_years} y",
-        said(item.payment),
-        words.percent(item.utilisation),
-        words.percent(item.break_even) if item.break_even is not None else words.UNKNOWN,
+        escape_text(item.payment),
+        formats.percent(item.utilisation),
+        formats.percent(item.break_even) if item.break_even is not None else formats.UNKNOWN,
     )

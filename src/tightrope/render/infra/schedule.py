@@ -17,7 +17,7 @@ WEEK = HOURS * len(DAYS)
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class WeeklyTime:
     """A time of day on some days of the week (0 is Monday)."""
 
     minute: int
@@ -36,7 +36,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ScheduleEntry:
     """From this hour of the day on, on these days (0 is Monday), so many machines: more than before where it ``rises``."""
 
     hour: int
@@ -44,7 +44,7 @@ class Entry:
     machines: int
     rises: bool
 
-    def asked(self, start_s: float) -> Moment:
+    def asked(self, start_s: float) -> WeeklyTime:
         """Return when the machines are asked for: where they are more, so early (whole minutes) that they are ready in time.
 
         >>> Entry(0, (0, 4), 3, rises=True).asked(179.0)
@@ -52,10 +52,10 @@ class Entry:
         """
         early = ceil(start_s / 60.0) if self.rises else 0
         at = self.hour * 60 - early
-        return Moment(at % 60, at // 60 % HOURS, tuple(sorted((day + at // (60 * HOURS)) % len(DAYS) for day in self.days)))
+        return WeeklyTime(at % 60, at // 60 % HOURS, tuple(sorted((day + at // (60 * HOURS)) % len(DAYS) for day in self.days)))
 
 
-def from_monday(schedule: Sequence[int], first_day: str) -> tuple[int, ...]:
+def align_to_monday(schedule: Sequence[int], first_day: str) -> tuple[int, ...]:
     """Return the week that begins on Monday at 00:00, of one that begins on ``first_day`` (empty: a Monday).
 
     >>> from_monday(range(168), "2026-10-31")[0]  # a Saturday, so that Monday comes 48 hours later
@@ -65,7 +65,7 @@ def from_monday(schedule: Sequence[int], first_day: str) -> tuple[int, ...]:
     return (*schedule[shift:], *schedule[:shift])
 
 
-def ahead(week: tuple[int, ...], hours: int) -> tuple[int, ...]:
+def advance_rises(week: tuple[int, ...], hours: int) -> tuple[int, ...]:
     """Return the week in which every hour has what any of the ``hours`` after it wants, too: machines that take longer than one to start.
 
     >>> ahead((1, 1, 3, *[1] * 165), 1)[:4]
@@ -74,7 +74,7 @@ def ahead(week: tuple[int, ...], hours: int) -> tuple[int, ...]:
     return tuple(max(week[(at + later) % WEEK] for later in range(hours + 1)) for at in range(WEEK))
 
 
-def entries(week: Sequence[int]) -> tuple[Entry, ...]:
+def entries(week: Sequence[int]) -> tuple[ScheduleEntry, ...]:
     """Return the fewest entries of this kind that give the week from Monday on, in order of hour and machines.
 
     An entry stands where the number changes. A week that never changes has one entry, on Monday at 00:00.
@@ -90,11 +90,11 @@ def entries(week: Sequence[int]) -> tuple[Entry, ...]:
     for at, machines in enumerate(week):
         if machines != week[at - 1]:
             found.setdefault((at % HOURS, machines, machines > week[at - 1]), []).append(at // HOURS)
-    listed = tuple(Entry(hour, tuple(days), machines, rises) for (hour, machines, rises), days in sorted(found.items()))
-    return listed or (Entry(0, (0,), week[0], rises=False),)
+    listed = tuple(ScheduleEntry(hour, tuple(days), machines, rises) for (hour, machines, rises), days in sorted(found.items()))
+    return listed or (ScheduleEntry(0, (0,), week[0], rises=False),)
 
 
-def unfold(listed: Sequence[Entry]) -> tuple[int, ...]:
+def expand_entries(listed: Sequence[ScheduleEntry]) -> tuple[int, ...]:
     """Return the week that entries give: each holds until the next, the last of the week until the first."""
     starts = sorted((day * HOURS + entry.hour, entry.machines) for entry in listed for day in entry.days)
     places = [hour for hour, _ in starts]
@@ -102,7 +102,7 @@ def unfold(listed: Sequence[Entry]) -> tuple[int, ...]:
 
 
 @cache
-def at_most(week: tuple[int, ...], most: int) -> tuple[int, ...]:
+def limit_entries(week: tuple[int, ...], most: int) -> tuple[int, ...]:
     """Return a week of no hour with fewer machines whose ``entries`` are at most ``most``, with few machine-hours more.
 
     Step by step takes the change that adds the fewest machine-hours for each entry that it spares: a stretch raised to what stands

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part, most_replicas
-from tightrope.render.infra.kube.cluster import Way, cluster_files, digest
+from tightrope.render.infra.deployment import DeployedPool, max_pool_replicas
+from tightrope.render.infra.kube.clusters import Cluster, list_clusters
 from tightrope.render.infra.kube.containers import PORT
-from tightrope.render.infra.kube.places import Place, places
+from tightrope.render.infra.kube.kustomization import PoolRuntime, cluster_files, digest
 from tightrope.render.infra.kube.pools import engine_facts, pool_values
 from tightrope.render.infra.kube.readme import readme
 from tightrope.render.infra.templates import fill
@@ -19,18 +19,18 @@ from tightrope.render.infra.templates import fill
 REMARK = "KServe (0.15 or newer, without Knative) makes Deployment `POOL-predictor` and its Service of each InferenceService."
 
 
-def pool_file(plan: Plan, place: Place, part: Part) -> str:  # noqa: ARG001 - the same in every place
+def pool_file(plan: Plan, place: Cluster, part: DeployedPool) -> str:  # noqa: ARG001 - the same in every place
     """Return ServingRuntime, InferenceService, Service and PodDisruptionBudget of a pool."""
     values = pool_values(plan, part)
     values["digest"] = digest(engine_facts(part)) if values["needs_plan"] else ""
     values["service"] = f"{part.key}-engines"
     values["format"] = "tightrope" if values["needs_plan"] else "vllm"
     values["least"] = min(part.week) * part.replicas_per_machine
-    values["most"] = most_replicas(plan, part)
+    values["most"] = max_pool_replicas(plan, part)
     return fill("kserve", "pool.yaml.j2", "yaml", values)
 
 
-WAY = Way(
+WAY = PoolRuntime(
     kind="InferenceService",
     pool_file=pool_file,
     scaled=lambda part: f"{part.key}-predictor",
@@ -49,7 +49,7 @@ class KServe:
 
     def render(self, plan: Plan) -> dict[Path, str]:
         """Return the files of every cluster that the plan needs, each below a folder with its cloud and region."""
-        found = places(plan)
+        found = list_clusters(plan)
         files = {Path("README.md"): readme(plan, found, "on KServe", (REMARK,))}
         for place in found:
             files |= {Path(place.folder) / path: text for path, text in cluster_files(plan, place, WAY).items()}

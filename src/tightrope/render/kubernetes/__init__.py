@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part
-from tightrope.render.infra.kube.cluster import Way, cluster_files, digest
+from tightrope.render.infra.deployment import DeployedPool
+from tightrope.render.infra.kube.clusters import Cluster, list_clusters
 from tightrope.render.infra.kube.containers import PORT
-from tightrope.render.infra.kube.places import Place, places
+from tightrope.render.infra.kube.kustomization import PoolRuntime, cluster_files, digest
 from tightrope.render.infra.kube.pools import engine_facts, pool_values
 from tightrope.render.infra.kube.readme import readme
 from tightrope.render.infra.templates import fill
 
 
-def pool_file(plan: Plan, place: Place, part: Part) -> str:  # noqa: ARG001 - the same in every place
+def pool_file(plan: Plan, place: Cluster, part: DeployedPool) -> str:  # noqa: ARG001 - the same in every place
     """Return Deployment, Service and PodDisruptionBudget of a pool."""
     values = pool_values(plan, part)
     values["digest"] = digest(engine_facts(part)) if values["needs_plan"] else ""
     return fill("kubernetes", "pool.yaml.j2", "yaml", values)
 
 
-WAY = Way(
+WAY = PoolRuntime(
     kind="Deployment",
     pool_file=pool_file,
     scaled=lambda part: part.key,
@@ -43,7 +43,7 @@ class Kubernetes:
 
     def render(self, plan: Plan) -> dict[Path, str]:
         """Return the files of every cluster that the plan needs, each below a folder with its cloud and region."""
-        found = places(plan)
+        found = list_clusters(plan)
         files = {Path("README.md"): readme(plan, found, "on Kubernetes", ())}
         for place in found:
             files |= {Path(place.folder) / path: text for path, text in cluster_files(plan, place, WAY).items()}

@@ -9,24 +9,24 @@ from rich.text import Text
 from tightrope.base.catalogue import OLD_DAYS
 from tightrope.clouds.parts import Part
 from tightrope.clouds.search.origins import Age, Origin, Origins
-from tightrope.render import words
-from tightrope.render.prices import figures
-from tightrope.render.table import Column, indented, print_notes, print_table, print_title
-from tightrope.render.terminal import say
+from tightrope.render import formats
+from tightrope.render.prices import price_formats
+from tightrope.render.table import TableColumn, indent_table, print_notes, print_table, print_title
+from tightrope.render.terminal import plain_text
 
 
 def print_origins(origins: Origins, console: Console, today: date) -> None:
     """Print how old each cloud's prices are, then every source: what rests on it, its age, and its licence."""
     rows, old = (sum(age.rows for age in origins.ages), sum(age.old_rows for age in origins.ages))
     print_title(
-        console, "sources of the prices", f"{words.count(origins.origins, 'source')}, {words.count(rows, 'price')} in force"
+        console, "sources of the prices", f"{formats.count(origins.origins, 'source')}, {formats.count(rows, 'price')} in force"
     )
     left_out = print_table(console, _ages(origins.ages, today))
     added = [part for part in origins.parts if part.kind != "shipped"]
     left_out += print_table(console, _catalogues(added)) if added else []
     for cloud in dict.fromkeys(origin.clouds for origin in origins.origins):
         _print_cloud(", ".join(cloud), [item for item in origins.origins if item.clouds == cloud], console, today)
-    said = f"{old:,} of {words.count(rows, 'price')} were last seen more than {OLD_DAYS} days ago"
+    said = f"{old:,} of {formats.count(rows, 'price')} were last seen more than {OLD_DAYS} days ago"
     print_notes(console, [said, *_remedies(origins.ages)], left_out)
 
 
@@ -41,43 +41,45 @@ def _remedies(ages: tuple[Age, ...]) -> Iterator[str]:
         yield f"{', '.join(by_hand)}: transcribed by hand: see docs/how-to/correct-a-price.md"
 
 
-def _ages(ages: tuple[Age, ...], today: date) -> list[Column]:
+def _ages(ages: tuple[Age, ...], today: date) -> list[TableColumn]:
     """Return how old the prices of each cloud are."""
-    old = [Text(f"{age.old_rows:,}", figures.OLD_STYLE if age.old_rows else "") for age in ages]
+    old = [Text(f"{age.old_rows:,}", price_formats.OLD_STYLE if age.old_rows else "") for age in ages]
     return [
-        Column("cloud", [say(age.cloud) for age in ages]),
-        Column("prices", [figures.number(age.rows) for age in ages], right=True),
-        Column("oldest seen", [figures.day(age.oldest, today, OLD_DAYS) for age in ages]),
-        Column("newest seen", [figures.day(age.newest, today, OLD_DAYS) for age in ages]),
-        Column(f"older than {OLD_DAYS} days", old, right=True),
+        TableColumn("cloud", [plain_text(age.cloud) for age in ages]),
+        TableColumn("prices", [price_formats.number(age.rows) for age in ages], right=True),
+        TableColumn("oldest seen", [price_formats.day(age.oldest, today, OLD_DAYS) for age in ages]),
+        TableColumn("newest seen", [price_formats.day(age.newest, today, OLD_DAYS) for age in ages]),
+        TableColumn(f"older than {OLD_DAYS} days", old, right=True),
     ]
 
 
-def _catalogues(parts: list[Part]) -> list[Column]:
+def _catalogues(parts: list[Part]) -> list[TableColumn]:
     """Return what stands beside the tables that ship."""
     return [
-        Column("catalogue", [say(part.kind) for part in parts]),
-        Column("of", [say(part.name) for part in parts]),
-        Column("rows", [figures.number(part.rows) for part in parts], right=True),
-        Column("written", [Text(part.written.strftime("%Y-%m-%d %H:%M UTC") if part.written else "") for part in parts]),
-        Column("where", [say(str(part.path) if part.path else "") for part in parts], 1),
+        TableColumn("catalogue", [plain_text(part.kind) for part in parts]),
+        TableColumn("of", [plain_text(part.name) for part in parts]),
+        TableColumn("rows", [price_formats.number(part.rows) for part in parts], right=True),
+        TableColumn("written", [Text(part.written.strftime("%Y-%m-%d %H:%M UTC") if part.written else "") for part in parts]),
+        TableColumn("where", [plain_text(str(part.path) if part.path else "") for part in parts], 1),
     ]
 
 
 def _print_cloud(name: str, origins: list[Origin], console: Console, today: date) -> None:
     """Print the sources of one cloud: a line of figures each, and its words below."""
     console.print()
-    console.print(say(name, "bold"))
+    console.print(plain_text(name, "bold"))
     for origin in origins:
         age_days = origin.age_days(today)
         priced = any(kind != "machine" for kind in origin.rows)
         seen = f"{origin.oldest}" + (f" to {origin.newest}" if origin.newest != origin.oldest else "")
-        line = say(" · ".join([_covers(origin), *origin.bases, f"seen {seen}"]))
-        line.append(f"  {words.count(age_days, 'day')} old", figures.OLD_STYLE if priced and age_days > OLD_DAYS else "dim")
+        line = plain_text(" · ".join([_covers(origin), *origin.bases, f"seen {seen}"]))
+        line.append(
+            f"  {formats.count(age_days, 'day')} old", price_formats.OLD_STYLE if priced and age_days > OLD_DAYS else "dim"
+        )
         console.print()
-        console.print(indented(line))
+        console.print(indent_table(line))
         licence = f" [{origin.licence}]" if origin.licence else ""
-        console.print(indented(say(f"{origin.source}{licence}", "dim")))
+        console.print(indent_table(plain_text(f"{origin.source}{licence}", "dim")))
 
 
 def _covers(origin: Origin) -> str:
@@ -86,4 +88,4 @@ def _covers(origin: Origin) -> str:
     >>> _covers(Origin("list", "", ("aws",), {"price": 1, "machine": 81}, (), date(2026, 1, 1), date(2026, 1, 1)))
     '1 price, 81 machines'
     """
-    return ", ".join(words.count(rows, kind) for kind, rows in origin.rows.items())
+    return ", ".join(formats.count(rows, kind) for kind, rows in origin.rows.items())

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.text import Text
 
 from tightrope.clouds.tokens import UNDATED, TokenPrice
-from tightrope.render.prices import figures
-from tightrope.render.table import Column, cropped, print_notes, print_table, print_title
-from tightrope.render.terminal import say
+from tightrope.render.prices import price_formats
+from tightrope.render.table import TableColumn, crop_names, print_notes, print_table, print_title
+from tightrope.render.terminal import plain_text
 
 TIERED = "+"
 MOST_NOTES = 2
@@ -39,30 +39,30 @@ def print_tokens(found: Sequence[TokenPrice], asked: str, limit: int, console: C
     print_notes(console, notes, left_out)
 
 
-def _columns(shown: Sequence[TokenPrice], width: int) -> list[Column]:
+def _columns(shown: Sequence[TokenPrice], width: int) -> list[TableColumn]:
     """Return the table; a narrow console loses context, cache writes and batches first."""
     return [
         *_named(shown, width - BESIDE),
-        Column("input", [_usd(price.input_usd_per_million, tiered=bool(price.tiers)) for price in shown], right=True),
-        Column("output", [_usd(price.output_usd_per_million, tiered=bool(price.tiers)) for price in shown], right=True),
-        Column("cached input", [_usd(price.cached_input_usd_per_million) for price in shown], 1, right=True),
-        Column("cache write", [_usd(price.cache_write_usd_per_million) for price in shown], 5, right=True),
-        Column("batch in", [_usd(price.batch_input_usd_per_million) for price in shown], 2, right=True),
-        Column("batch out", [_usd(price.batch_output_usd_per_million) for price in shown], 2, right=True),
-        Column("context", [figures.number(price.context_tokens) for price in shown], 4, right=True),
-        Column("since", [say(_since(price)) for price in shown], 3),
+        TableColumn("input", [_usd(price.input_usd_per_million, tiered=bool(price.tiers)) for price in shown], right=True),
+        TableColumn("output", [_usd(price.output_usd_per_million, tiered=bool(price.tiers)) for price in shown], right=True),
+        TableColumn("cached input", [_usd(price.cached_input_usd_per_million) for price in shown], 1, right=True),
+        TableColumn("cache write", [_usd(price.cache_write_usd_per_million) for price in shown], 5, right=True),
+        TableColumn("batch in", [_usd(price.batch_input_usd_per_million) for price in shown], 2, right=True),
+        TableColumn("batch out", [_usd(price.batch_output_usd_per_million) for price in shown], 2, right=True),
+        TableColumn("context", [price_formats.number(price.context_tokens) for price in shown], 4, right=True),
+        TableColumn("since", [plain_text(_since(price)) for price in shown], 3),
     ]
 
 
-def _named(shown: Sequence[TokenPrice], room: int) -> list[Column]:
+def _named(shown: Sequence[TokenPrice], room: int) -> list[TableColumn]:
     """Return who sells which model; on a narrow console the seller stands below the model, so that its name has the room."""
-    providers = [say(price.provider) for price in shown]
+    providers = [plain_text(price.provider) for price in shown]
     beside = room - max(provider.cell_len for provider in providers)
-    names = [say(name) for name in cropped([price.model for price in shown], beside if beside >= LEAST_NAME else room)]
+    names = [plain_text(name) for name in crop_names([price.model for price in shown], beside if beside >= LEAST_NAME else room)]
     if beside >= LEAST_NAME:
-        return [Column("provider", providers), Column("model", names)]
-    below = [say(price.provider, "dim") for price in shown]
-    return [Column("model", [Text("\n").join(pair) for pair in zip(names, below, strict=True)])]
+        return [TableColumn("provider", providers), TableColumn("model", names)]
+    below = [plain_text(price.provider, "dim") for price in shown]
+    return [TableColumn("model", [Text("\n").join(pair) for pair in zip(names, below, strict=True)])]
 
 
 def _since(price: TokenPrice) -> str:
@@ -73,5 +73,5 @@ def _since(price: TokenPrice) -> str:
 def _usd(amount: Decimal | None, *, tiered: bool = False) -> Text:
     """Return US dollars a million tokens; a dash where the list does not say."""
     if amount is None:
-        return Text(f"{figures.UNKNOWN} ", "dim")
-    return Text(figures.usd(amount, 3) + (TIERED if tiered else " "))
+        return Text(f"{price_formats.UNKNOWN} ", "dim")
+    return Text(price_formats.usd(amount, 3) + (TIERED if tiered else " "))

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from math import fsum
 
 from tightrope.base.plan import Plan
-from tightrope.render import words
+from tightrope.render import formats
 from tightrope.render.chart import INK, LITERAL, NARROW, WIDE, Chart, Spec, chart, frame, pool_legend
 
 TODAY, PLANNED, SAVES, COSTS, ALONE = "#94a3b8", "#3b82f6", "#22a06b", "#e5534b", "#a7d9bf"
@@ -58,16 +58,18 @@ def _label_room(width: int) -> int:
 def _short(text: str, width: int) -> str:
     """Return a label that fits its room, at about eight pixels a character."""
     most = _label_room(width) // 8
-    text = words.clean(text)
+    text = formats.strip_controls(text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def bill(plan: Plan) -> Chart:
     """Return the bill by cost driver, today beside the plan."""
-    today = words.has_today(plan)
+    today = formats.has_today(plan)
     bars: list[Bar] = []
-    for driver, now, planned in words.by_driver(plan):
-        bars += [Bar(driver, 0.0, now, words.usd(now), TODAY)] * today + [Bar(driver, 0.0, planned, words.usd(planned), PLANNED)]
+    for driver, now, planned in formats.by_driver(plan):
+        bars += [Bar(driver, 0.0, now, formats.usd(now), TODAY)] * today + [
+            Bar(driver, 0.0, planned, formats.usd(planned), PLANNED)
+        ]
     legend = [(TODAY, "today")] * today + [(PLANNED, "this plan")]
     return chart("dollars a month by cost driver, as in the table below", lambda width: _bars(bars, width, 1 + today), legend)
 
@@ -79,16 +81,16 @@ def waterfall(plan: Plan) -> Chart:
     """
     today = level = plan.today_monthly_cost_usd
     by_itself = alone(plan)
-    bars = _row(Bar("today", 0.0, level, words.usd(level), TODAY), None, by_itself)
+    bars = _row(Bar("today", 0.0, level, formats.usd(level), TODAY), None, by_itself)
     for name, saving, _ in steps(plan):
         colour = SAVES if saving >= 0 else COSTS
-        bar = Bar(name, level, level - saving, words.signed_usd(-saving), colour)
+        bar = Bar(name, level, level - saving, formats.signed_usd(-saving), colour)
         other = (
-            Bar(name, today, today - by_itself[name], words.signed_usd(-by_itself[name]), ALONE) if name in by_itself else None
+            Bar(name, today, today - by_itself[name], formats.signed_usd(-by_itself[name]), ALONE) if name in by_itself else None
         )
         bars += _row(bar, other, by_itself)
         level -= saving
-    bars += _row(Bar("this plan", 0.0, plan.monthly_cost_usd, words.usd(plan.monthly_cost_usd), PLANNED), None, by_itself)
+    bars += _row(Bar("this plan", 0.0, plan.monthly_cost_usd, formats.usd(plan.monthly_cost_usd), PLANNED), None, by_itself)
     legend = [
         (SAVES, "takes off the bill"),
         (COSTS, "adds to it"),
@@ -108,14 +110,14 @@ def _row(bar: Bar, other: Bar | None, by_itself: dict[str, float]) -> list[Bar]:
 def alone(plan: Plan) -> dict[str, float]:
     """Return lever → what it saves by itself, US dollars a month, where that is known and is anything."""
     found = {lever.name: lever.alone_usd for lever in plan.levers if lever.alone_usd is not None}
-    return found if any(abs(usd) >= words.NOTHING_USD for usd in found.values()) else {}
+    return found if any(abs(usd) >= formats.NOTHING_USD for usd in found.values()) else {}
 
 
 def steps(plan: Plan) -> list[tuple[str, float, str]]:
     """Return (lever, saving in $ a month, note); what the levers leave unexplained comes last."""
     said = [(lever.name, lever.saving_usd, lever.note) for lever in plan.levers]
     rest = plan.today_monthly_cost_usd - plan.monthly_cost_usd - fsum(saving for _, saving, _ in said)
-    return said if abs(rest) < words.NOTHING_USD else [*said, ("everything else", rest, "not one lever's alone")]
+    return said if abs(rest) < formats.NOTHING_USD else [*said, ("everything else", rest, "not one lever's alone")]
 
 
 def capacity(plan: Plan) -> Chart | None:

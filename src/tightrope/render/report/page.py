@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from tightrope.base.plan import Plan
-from tightrope.render import words
+from tightrope.render import formats
 from tightrope.render.html import Html
-from tightrope.render.parts import document
-from tightrope.render.report import robustness, sections, why
+from tightrope.render.page_elements import document
+from tightrope.render.report import explanation, robustness, sections
 
 SECTIONS = (
     sections.headline,
     sections.alerts,
     sections.bill,
-    why.levers,
+    explanation.levers,
     sections.pools,
     sections.week,
     sections.routing,
@@ -21,8 +21,8 @@ SECTIONS = (
     robustness.robustness,
     robustness.tuned,
     sections.grounds,
-    why.outlook,
-    why.rivals,
+    explanation.outlook,
+    explanation.rivals,
     sections.refusals,
 )
 """What the page shows; a section that has nothing to say returns no markup."""
@@ -44,6 +44,6 @@ RENDERER = Report()
 
 def _page(plan: Plan) -> Html:
     """Return the document."""
-    title = f"{plan.workload}: {words.usd(plan.monthly_cost_usd)} a month · Tightrope"
+    title = f"{plan.workload}: {formats.usd(plan.monthly_cost_usd)} a month · Tightrope"
     footer = f"Written by Tightrope. The same figures, for programs: plan.json, schema version {plan.schema_version}."
     return document(title, (section(plan) for section in SECTIONS), footer)

@@ -1,9 +1,9 @@
 """What the plan makes of things that go wrong at the peak, and what was decided on the tuning days."""
 
 from tightrope.base.plan import Plan, RobustnessCase
-from tightrope.render import words
+from tightrope.render import formats
 from tightrope.render.html import Html, listing, table, tag
-from tightrope.render.parts import NOTHING, section
+from tightrope.render.page_elements import NOTHING, section
 
 VERDICTS = {"holds": "✓ holds", "recovers": "~ recovers", "misses": "✗ misses"}
 
@@ -15,7 +15,7 @@ def robustness(plan: Plan) -> Html:
     heads = ("what goes wrong", "verdict", "promise", ">promised", ">over the stretch", ">while it lasts", ">p95", ">p99")
     rows = [row for case in plan.robustness for row in _rows(case)]
     cases = [
-        (case.name, case.what, case.window, words.usd(case.cost_usd), words.usd(case.usual_cost_usd), f"{case.retries:,}")
+        (case.name, case.what, case.window, formats.usd(case.cost_usd), formats.usd(case.usual_cost_usd), f"{case.retries:,}")
         for case in plan.robustness
     ]
     costs = ("case", "what", "tried on", ">cost", ">as usual", ">begun again")
@@ -47,8 +47,8 @@ def _rows(case: RobustnessCase) -> list[tuple[str | Html, ...]]:
                 f"{100 * item.target:g} %",
                 _share(item.attainment, item.attainment_low, item.attainment_high),
                 during,
-                words.duration(item.p95_ms),
-                words.duration(item.p99_ms),
+                formats.duration(item.p95_ms),
+                formats.duration(item.p99_ms),
             )
         )
     return rows
@@ -58,7 +58,9 @@ def _share(share: float | None, low: float | None, high: float | None) -> str:
     """Return a share and its interval, a dash where nobody came."""
     if share is None:
         return "—"
-    return words.percent(share) if low is None or high is None else f"{words.percent(share)} [{100 * low:.1f}, {100 * high:.1f}]"
+    return (
+        formats.percent(share) if low is None or high is None else f"{formats.percent(share)} [{100 * low:.1f}, {100 * high:.1f}]"
+    )
 
 
 def tuned(plan: Plan) -> Html:

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from tightrope.base.plan import Plan, Pool
 from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.render import reasons, words
+from tightrope.render import explanation_formats, formats
 from tightrope.render.html import Html, join, listing, table, tag
-from tightrope.render.parts import NOTHING, details, evidence, figure, section, share
+from tightrope.render.page_elements import NOTHING, details, evidence, figure, section, share
 from tightrope.render.report import charts
 
 
@@ -15,10 +15,10 @@ def headline(plan: Plan) -> Html:
     good = plan.status == "proven"
     badge = tag("span", "✓ proven by replay" if good else "✗ not proven", class_="badge good" if good else "badge bad")
     figures = [_amount("This plan", plan.monthly_cost_usd, "big plan")]
-    if words.has_today(plan):
+    if formats.has_today(plan):
         change = tag(
             "div",
-            tag("strong", words.change(plan)),
+            tag("strong", formats.change(plan)),
             _yearly(plan),
             class_=f"change {'less' if plan.saving_fraction > 0 else 'more'}",
         )
@@ -36,39 +36,39 @@ def headline(plan: Plan) -> Html:
 
 def _amount(name: str, usd: float, class_: str) -> Html:
     """Return one large amount a month."""
-    parts = (("label", name), ("amount", words.usd(usd)), ("label", "a month"))
+    parts = (("label", name), ("amount", formats.usd(usd)), ("label", "a month"))
     return tag("div", *(tag("span", text, class_=kind) for kind, text in parts), class_=class_)
 
 
 def _sentence(plan: Plan) -> str:
     """Return the answer as a sentence."""
-    cost = f"Serve {plan.workload} for {words.usd(plan.monthly_cost_usd)} a month"
-    if not words.has_today(plan):
+    cost = f"Serve {plan.workload} for {formats.usd(plan.monthly_cost_usd)} a month"
+    if not formats.has_today(plan):
         return cost
-    return f"{cost} instead of {words.usd(plan.today_monthly_cost_usd)}"
+    return f"{cost} instead of {formats.usd(plan.today_monthly_cost_usd)}"
 
 
 def _yearly(plan: Plan) -> Html:
     """Return the difference over a year."""
     yearly = 12 * (plan.today_monthly_cost_usd - plan.monthly_cost_usd)
-    return tag("span", f"{words.usd(abs(yearly))} a year {'less' if yearly >= 0 else 'more'}", class_="label")
+    return tag("span", f"{formats.usd(abs(yearly))} a year {'less' if yearly >= 0 else 'more'}", class_="label")
 
 
 def _facts(plan: Plan) -> Iterable[Html]:
     """Yield the facts that decide whether to believe the answer."""
-    good, of = words.kept(plan.evidence)
+    good, of = formats.count_kept(plan.evidence)
     facts = [
         (f"{good} of {of} proven" if of else "none replayed", "promises on held-out traffic"),
         (
-            words.usd(plan.lower_bound_monthly_usd),
-            f"lower bound: no schedule for this demand costs less; gap {words.percent(plan.gap_fraction)}",
+            formats.usd(plan.lower_bound_monthly_usd),
+            f"lower bound: no schedule for this demand costs less; gap {formats.percent(plan.gap_fraction)}",
         ),
-        (words.usd(plan.replay_monthly_cost_usd), "the replay's own bill, a month"),
+        (formats.usd(plan.replay_monthly_cost_usd), "the replay's own bill, a month"),
     ]
-    good, of = words.kept(plan.today_evidence)
+    good, of = formats.count_kept(plan.today_evidence)
     facts += [(f"{good} of {of} kept", "the same promises by today's fleet")] if of else []
     if plan.cost_range is not None:
-        facts.append((reasons.between(plan.cost_range), "a month within the error bands of its profiles"))
+        facts.append((explanation_formats.cost_range(plan.cost_range), "a month within the error bands of its profiles"))
     for amount, meaning in facts:
         yield tag("div", tag("dt", meaning), tag("dd", amount))
 
@@ -77,7 +77,9 @@ def alerts(plan: Plan) -> Html:
     """Return what must be read before anything is believed."""
     boxes = []
     if plan.status != "proven":
-        boxes.append(tag("div", tag("h2", "Not proven"), tag("p", words.missed(plan)), class_="alert bad", role="alert"))
+        boxes.append(
+            tag("div", tag("h2", "Not proven"), tag("p", formats.missed_promises(plan)), class_="alert bad", role="alert")
+        )
     if plan.warnings:
         boxes.append(tag("div", tag("h2", "Watch out"), listing(plan.warnings), class_="alert"))
     return join(boxes)
@@ -85,15 +87,15 @@ def alerts(plan: Plan) -> Html:
 
 def bill(plan: Plan) -> Html:
     """Return the bill by cost driver, today beside the plan, and the plan's bill line by line."""
-    today = words.has_today(plan)
-    rows = [*words.by_driver(plan), ("total", plan.today_monthly_cost_usd, plan.monthly_cost_usd)]
-    cells = [(driver, words.usd(now), words.usd(planned), words.signed_usd(planned - now)) for driver, now, planned in rows]
+    today = formats.has_today(plan)
+    rows = [*formats.by_driver(plan), ("total", plan.today_monthly_cost_usd, plan.monthly_cost_usd)]
+    cells = [(driver, formats.usd(now), formats.usd(planned), formats.signed_usd(planned - now)) for driver, now, planned in rows]
     sums = table("Bill by cost driver, dollars a month", ("driver", ">today", ">this plan", ">change"), cells, class_="total")
     if not today:
         sums = table(
             "Bill by cost driver, dollars a month", ("driver", ">this plan"), [(row[0], row[2]) for row in cells], class_="total"
         )
-    lines = [(line.driver, line.pool or "all pools", line.offer or "—", words.usd(line.usd)) for line in plan.cost_lines]
+    lines = [(line.driver, line.pool or "all pools", line.offer or "—", formats.usd(line.usd)) for line in plan.cost_lines]
     detail = table("The plan's bill, line by line, dollars a month", ("driver", "pool", "offer", ">amount"), lines)
     note = "A month has 730 hours. Idle is machine time that is paid for and serves nothing."
     return section(
@@ -136,9 +138,18 @@ def _pool(pool: Pool) -> tuple[str, ...]:
         for name, figure in sorted((pool.batching | pool.autoscaling).items())
         if name not in UNSAID_SETTINGS
     )
-    zones = f"{pool.region}, {words.count(range(pool.zones), 'zone')}" if pool.zones else pool.region
+    zones = f"{pool.region}, {formats.count(range(pool.zones), 'zone')}" if pool.zones else pool.region
     machine = pool.machine if pool.machine.startswith(f"{pool.cloud}/") else f"{pool.cloud} {pool.machine}"
-    return (pool.name, machine, zones, pool.variant, pool.offer, words.replicas(pool), words.when(pool), settings or "—")
+    return (
+        pool.name,
+        machine,
+        zones,
+        pool.variant,
+        pool.offer,
+        formats.replicas(pool),
+        formats.active_hours(pool),
+        settings or "—",
+    )
 
 
 def week(plan: Plan) -> Html:
@@ -154,7 +165,7 @@ def routing(plan: Plan) -> Html:
     rows = []
     for rule in plan.routing:
         blocks = rule.share_by_block or (rule.share,)
-        span = f"{words.percent(min(blocks), 0)} – {words.percent(max(blocks), 0)}"
+        span = f"{formats.percent(min(blocks), 0)} – {formats.percent(max(blocks), 0)}"
         rows.append((rule.traffic_class, rule.pool, share(rule.share), "steady" if min(blocks) == max(blocks) else span))
     body = table(
         "Share of each traffic class that a pool answers",
@@ -173,11 +184,11 @@ def commitments(plan: Plan) -> Html:
             item.scope or "everything",
             f"{item.term_years} year{'' if item.term_years == 1 else 's'}, {item.payment}"
             + (", made already" if item.existing else ""),
-            words.usd(item.usd_per_hour, 3),
-            words.usd(item.usd_per_hour * HOURS_PER_MONTH),
-            "—" if item.existing else words.usd(item.upfront_usd),
+            formats.usd(item.usd_per_hour, 3),
+            formats.usd(item.usd_per_hour * HOURS_PER_MONTH),
+            "—" if item.existing else formats.usd(item.upfront_usd),
             share(item.utilisation),
-            "—" if item.break_even is None else words.percent(item.break_even),
+            "—" if item.break_even is None else formats.percent(item.break_even),
         )
         for item in plan.commitments
     ]
@@ -194,10 +205,10 @@ def _futures(plan: Plan) -> Iterable[Html]:
     rows = [
         (
             item.name,
-            words.percent(item.weight, 0),
-            words.usd(item.monthly_cost_usd),
-            words.usd(item.uncommitted_monthly_cost_usd),
-            ", ".join(words.percent(used, 0) for used in item.utilisation) or "—",
+            formats.percent(item.weight, 0),
+            formats.usd(item.monthly_cost_usd),
+            formats.usd(item.uncommitted_monthly_cost_usd),
+            ", ".join(formats.percent(used, 0) for used in item.utilisation) or "—",
         )
         for item in plan.futures
     ]
@@ -211,7 +222,7 @@ def promises(plan: Plan) -> Html:
     if not plan.evidence:
         return section("The promises", tag("p", "No promise was replayed: nothing here is proven."))
     note = (
-        f"{words.proof(plan)}. The bar shows the confidence interval of the share attained; the tick is the share promised. "
+        f"{formats.proof(plan)}. The bar shows the confidence interval of the share attained; the tick is the share promised. "
         "A promise is proven when the low end of the interval reaches it."
     )
     parts = [evidence("The plan, replayed on traffic it was not sized on", plan.evidence, "proven", "not proven")]
@@ -222,7 +233,7 @@ def promises(plan: Plan) -> Html:
 def grounds(plan: Plan) -> Html:
     """Return what the plan rests on: profiles with their error bands, prices with their dates."""
     rows = [
-        (use.profile, words.KINDS.get(use.kind, use.kind), f"±{words.percent(use.error_band, 0)}", use.source)
+        (use.profile, formats.KINDS.get(use.kind, use.kind), f"±{formats.percent(use.error_band, 0)}", use.source)
         for use in plan.provenance
     ]
     body = table("Performance profiles", ("profile", "known by", ">error band", "source"), rows, class_="stack")
@@ -237,4 +248,4 @@ def refusals(plan: Plan) -> Html:
         return NOTHING
     rows = [(item.what, item.reason) for item in plan.refusals]
     body = table("Refused candidates", ("candidate", "reason"), rows)
-    return section("What was refused", details(f"{words.count(rows, 'candidate')} that could not be used, and why", body))
+    return section("What was refused", details(f"{formats.count(rows, 'candidate')} that could not be used, and why", body))

@@ -7,7 +7,7 @@ from pathlib import Path
 from tightrope.plan.speeds import Speed, pareto_front
 from tightrope.render.chart import INK, POOLS, Chart, Spec, chart, frame
 from tightrope.render.html import table, tag
-from tightrope.render.parts import document, figure, section
+from tightrope.render.page_elements import document, figure, section
 from tightrope.render.speeds.tables import dollars, known, latency, rate
 
 HEIGHT = 320

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.text import Text
 
 from tightrope.plan.speeds import Speed
-from tightrope.render import words
-from tightrope.render.table import Column, print_notes, print_table, print_title
-from tightrope.render.terminal import labelled, say
+from tightrope.render import formats
+from tightrope.render.table import TableColumn, print_notes, print_table, print_title
+from tightrope.render.terminal import labelled_grid, plain_text
 
 LEAST_NAME = 12
 
@@ -24,14 +24,12 @@ def latency(item: Speed) -> str:
     """Return the latency of an idle engine, and what of its promise that is: ``2.17 s, 54 %``."""
     if item.idle_latency_s is None or item.promise_used is None:
         return ""
-    return (
-        f"{words.duration(1e3 * item.idle_latency_s)}, {words.percent(item.promise_used, 0 if item.promise_used >= 0.01 else 2)}"
-    )
+    return f"{formats.duration(1e3 * item.idle_latency_s)}, {formats.percent(item.promise_used, 0 if item.promise_used >= 0.01 else 2)}"
 
 
 def known(item: Speed) -> str:
     """Return how the profile is known, such as ``modelled, ±25 %``."""
-    return f"{words.KINDS[item.provenance]}, ±{words.percent(item.error_band, 0)}"
+    return f"{formats.KINDS[item.provenance]}, ±{formats.percent(item.error_band, 0)}"
 
 
 def dollars(amount: float | None) -> str:
@@ -63,22 +61,22 @@ def print_speeds(speeds: Sequence[Speed], limit: int, console: Console, front: f
     print_notes(console, notes, left_out)
 
 
-def _columns(group: Sequence[Speed], front: frozenset[Speed]) -> list[Column]:
+def _columns(group: Sequence[Speed], front: frozenset[Speed]) -> list[TableColumn]:
     """Return the table of one class."""
-    machines = [say(item.machine, "green" if item in front else "") for item in group]
+    machines = [plain_text(item.machine, "green" if item in front else "") for item in group]
     return [
-        Column("", [Text("●" if item in front else "", "green") for item in group]),
-        Column("machine", machines, crop=LEAST_NAME),
-        Column("variant", [say(item.variant) for item in group], crop=LEAST_NAME),
-        Column("offer", [say(item.offer) for item in group], 1, crop=LEAST_NAME),
-        Column("region", [say(item.region) for item in group], 4),
-        Column("sustains", [Text(rate(item)) for item in group], right=True),
-        Column("$ / M requests", [Text(dollars(item.usd_per_million_requests)) for item in group], right=True),
-        Column("$ / M tokens", [Text(dollars(item.usd_per_million_tokens)) for item in group], 3, right=True),
-        Column("idle, of its promise", [Text(latency(item)) for item in group], 2, right=True),
-        Column("quality", [Text(f"{item.quality:g}") for item in group], 3, right=True),
-        Column("known", [say(known(item)) for item in group], 5),
-        Column("setting", [say(item.setting) for item in group], 6),
+        TableColumn("", [Text("●" if item in front else "", "green") for item in group]),
+        TableColumn("machine", machines, crop=LEAST_NAME),
+        TableColumn("variant", [plain_text(item.variant) for item in group], crop=LEAST_NAME),
+        TableColumn("offer", [plain_text(item.offer) for item in group], 1, crop=LEAST_NAME),
+        TableColumn("region", [plain_text(item.region) for item in group], 4),
+        TableColumn("sustains", [Text(rate(item)) for item in group], right=True),
+        TableColumn("$ / M requests", [Text(dollars(item.usd_per_million_requests)) for item in group], right=True),
+        TableColumn("$ / M tokens", [Text(dollars(item.usd_per_million_tokens)) for item in group], 3, right=True),
+        TableColumn("idle, of its promise", [Text(latency(item)) for item in group], 2, right=True),
+        TableColumn("quality", [Text(f"{item.quality:g}") for item in group], 3, right=True),
+        TableColumn("known", [plain_text(known(item)) for item in group], 5),
+        TableColumn("setting", [plain_text(item.setting) for item in group], 6),
     ]
 
 
@@ -86,20 +84,20 @@ def print_one(speeds: Sequence[Speed], console: Console) -> None:
     """Print all that is known of one variant on one machine: where it can be had for how much, and where its figures come from."""
     first = speeds[0]
     print_title(console, f"{first.variant} on {first.machine}", f"quality {first.quality:g}")
-    table = labelled("left")
+    table = labelled_grid("left")
     for source in dict.fromkeys((item.source, known(item)) for item in speeds):
-        table.add_row("rests on", say(f"{source[1]}: {source[0]}"))
+        table.add_row("rests on", plain_text(f"{source[1]}: {source[0]}"))
     console.print(table)
     for name in dict.fromkeys(item.traffic_class for item in speeds):
         group = [item for item in speeds if item.traffic_class == name]
         columns = [
-            Column(name, [say(f"{item.cloud} {item.region}") for item in group]),
-            Column("offer", [say(item.offer) for item in group]),
-            Column("$ an hour", [Text(dollars(item.usd_per_hour)) for item in group], 1, right=True),
-            Column("sustains", [Text(rate(item)) for item in group], right=True),
-            Column("$ / M requests", [Text(dollars(item.usd_per_million_requests)) for item in group], right=True),
-            Column("$ / M tokens", [Text(dollars(item.usd_per_million_tokens)) for item in group], 2, right=True),
-            Column("idle, of its promise", [Text(latency(item)) for item in group], 3, right=True),
-            Column("setting", [say(item.setting) for item in group], 4),
+            TableColumn(name, [plain_text(f"{item.cloud} {item.region}") for item in group]),
+            TableColumn("offer", [plain_text(item.offer) for item in group]),
+            TableColumn("$ an hour", [Text(dollars(item.usd_per_hour)) for item in group], 1, right=True),
+            TableColumn("sustains", [Text(rate(item)) for item in group], right=True),
+            TableColumn("$ / M requests", [Text(dollars(item.usd_per_million_requests)) for item in group], right=True),
+            TableColumn("$ / M tokens", [Text(dollars(item.usd_per_million_tokens)) for item in group], 2, right=True),
+            TableColumn("idle, of its promise", [Text(latency(item)) for item in group], 3, right=True),
+            TableColumn("setting", [plain_text(item.setting) for item in group], 4),
         ]
         print_table(console, columns)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part, clouds_of, deploy
-from tightrope.render.infra.pages import quotation
-from tightrope.render.markdown import page, said, table
+from tightrope.render.infra.deployment import DeployedPool, deploy_pools, list_clouds
+from tightrope.render.infra.readme import quote_notice
+from tightrope.render.markdown import escape_text, page, table
 
 NEXT = 'for root in {out}/*/; do terraform -chdir="$root" init && terraform -chdir="$root" test; done'
 
@@ -27,7 +27,7 @@ class Terraform:
 
     def render(self, plan: Plan) -> dict[Path, str]:
         """Return the files of every cloud that the plan uses, each below a folder with the cloud's name."""
-        written = [cloud for cloud in clouds_of(plan) if cloud in covered()]
+        written = [cloud for cloud in list_clouds(plan) if cloud in covered()]
         files = {Path("README.md"): _readme(plan, written)}
         for cloud in written:
             root = importlib.import_module(f"{__name__}.{cloud}")
@@ -47,18 +47,18 @@ def _readme(plan: Plan, written: list[str]) -> str:
         for cloud in written
     ]
     rows = [
-        (*map(said, (part.pool.name, part.pool.cloud, part.pool.machine, part.pool.offer)), _place(part, written))
-        for part in deploy(plan)
+        (*map(escape_text, (part.pool.name, part.pool.cloud, part.pool.machine, part.pool.offer)), _place(part, written))
+        for part in deploy_pools(plan)
     ]
     return page(
-        f"# {said(plan.workload)} in Terraform",
-        quotation(plan),
+        f"# {escape_text(plan.workload)} in Terraform",
+        quote_notice(plan),
         "\n".join(roots) or "There is nothing to write: no pool of the plan stands on a cloud that has Terraform here.",
         table(("pool", "cloud", "machine", "offer", "written"), rows) if rows else "",
     )
 
 
-def _place(part: Part, written: list[str]) -> str:
+def _place(part: DeployedPool, written: list[str]) -> str:
     """Return the folder that a pool is written to."""
     cloud = part.pool.cloud
     return f"`{cloud}/`" if cloud in written else "nothing: no Terraform is written for what it stands on"

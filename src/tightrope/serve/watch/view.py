@@ -8,9 +8,9 @@ from typing import TypeVar
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tightrope.render import words
-from tightrope.render.table import INDENT, Column, fitted, indented
-from tightrope.render.terminal import say
+from tightrope.render import formats
+from tightrope.render.table import INDENT, TableColumn, fit_table, indent_table
+from tightrope.render.terminal import plain_text
 from tightrope.serve.watch.figures import ClassFigures, Figures, PoolFigures, PromiseFigures
 
 LEAST_NAME = 12
@@ -25,18 +25,18 @@ Number = float | None
 def view(figures: Figures, url: str, width: int, at: datetime) -> RenderableType:
     """Return all of it; ``at`` is now, in UTC."""
     over = "since its start" if figures.since_start else f"the last {figures.seconds:.0f} s"
-    parts: list[RenderableType] = [say(f"{figures.workload}  {url}  {over}, {at:%H:%M:%S} UTC", "bold")]
+    parts: list[RenderableType] = [plain_text(f"{figures.workload}  {url}  {over}, {at:%H:%M:%S} UTC", "bold")]
     for columns in (_pools(figures.pools), _classes(figures.classes), _promises(figures.promises)):
         if columns[0].cells:
-            table, _ = fitted(columns, width - INDENT)
-            parts += [Text(), indented(table)]
+            table, _ = fit_table(columns, width - INDENT)
+            parts += [Text(), indent_table(table)]
     return Group(*parts)
 
 
-def _pools(rows: Sequence[PoolFigures]) -> list[Column]:
+def _pools(rows: Sequence[PoolFigures]) -> list[TableColumn]:
     """Return the table of pools."""
     return [
-        Column("pool", [say(row.pool) for row in rows], crop=LEAST_NAME),
+        TableColumn("pool", [plain_text(row.pool) for row in rows], crop=LEAST_NAME),
         _column("ready", rows, _ready, 2),
         _column("req/s", rows, lambda row: _rate(row.requests_per_s), 1),
         _column("in flight", rows, lambda row: _count(row.in_flight), 3),
@@ -50,10 +50,10 @@ def _pools(rows: Sequence[PoolFigures]) -> list[Column]:
     ]
 
 
-def _classes(rows: Sequence[ClassFigures]) -> list[Column]:
+def _classes(rows: Sequence[ClassFigures]) -> list[TableColumn]:
     """Return the table of classes."""
     return [
-        Column("class", [say(row.traffic_class) for row in rows], crop=LEAST_NAME),
+        TableColumn("class", [plain_text(row.traffic_class) for row in rows], crop=LEAST_NAME),
         _column("req/s", rows, lambda row: _rate(row.requests_per_s), 1),
         _column("p95", rows, lambda row: _seconds(row.latency_p95_s), 1),
         _column("1st token p95", rows, lambda row: _seconds(row.first_token_p95_s), 5),
@@ -65,19 +65,19 @@ def _classes(rows: Sequence[ClassFigures]) -> list[Column]:
     ]
 
 
-def _promises(rows: Sequence[PromiseFigures]) -> list[Column]:
+def _promises(rows: Sequence[PromiseFigures]) -> list[TableColumn]:
     """Return the table of promises: the share that kept each."""
     return [
-        Column("promise to", [say(row.traffic_class) for row in rows], crop=LEAST_NAME),
-        Column("", [say(row.slo) for row in rows]),
+        TableColumn("promise to", [plain_text(row.traffic_class) for row in rows], crop=LEAST_NAME),
+        TableColumn("", [plain_text(row.slo) for row in rows]),
         _column("kept", rows, _kept),
         _column("of", rows, lambda row: _count(row.requests), 1),
     ]
 
 
-def _column(head: str, rows: Sequence[Row], cell: Callable[[Row], Text], rank: int = 0) -> Column:
+def _column(head: str, rows: Sequence[Row], cell: Callable[[Row], Text], rank: int = 0) -> TableColumn:
     """Return a column of figures."""
-    return Column(head, [cell(row) for row in rows], rank, right=True)
+    return TableColumn(head, [cell(row) for row in rows], rank, right=True)
 
 
 def _ready(row: PoolFigures) -> Text:
@@ -90,7 +90,7 @@ def _ready(row: PoolFigures) -> Text:
 
 def _kept(row: PromiseFigures) -> Text:
     """Return the share that kept a promise, and whether that is enough."""
-    return Text() if row.kept is None else Text(words.percent(row.kept, 2), "green" if row.kept >= row.target else "bold red")
+    return Text() if row.kept is None else Text(formats.percent(row.kept, 2), "green" if row.kept >= row.target else "bold red")
 
 
 def _rate(per_s: Number) -> Text:
@@ -105,12 +105,12 @@ def _count(number: Number) -> Text:
 
 def _seconds(found: Number) -> Text:
     """Return a time."""
-    return Text("" if found is None else words.duration(1000.0 * found))
+    return Text("" if found is None else formats.duration(1000.0 * found))
 
 
 def _cents(usd: Number) -> Text:
     """Return US dollars to the cent, large amounts to the dollar."""
-    return Text("" if usd is None else words.usd(usd, 0 if usd >= 1000 else 2))
+    return Text("" if usd is None else formats.usd(usd, 0 if usd >= 1000 else 2))
 
 
 def _dollars(usd: Number) -> Text:
@@ -120,10 +120,10 @@ def _dollars(usd: Number) -> Text:
     ['', '$0', '$0.0000253', '$0.0123', '$4.50', '$20.0', '$1,234']
     """
     if usd is None or usd >= 1000:
-        return Text("" if usd is None else words.usd(usd))
+        return Text("" if usd is None else formats.usd(usd))
     return Text(f"${usd:.{2 - floor(log10(usd))}f}" if usd > 0 else "$0")
 
 
 def _share(found: Number, *, beyond: float = float("inf"), digits: int = 1) -> Text:
     """Return a share, red beyond what it should be."""
-    return Text() if found is None else Text(words.percent(found, digits), "bold red" if found > beyond else "")
+    return Text() if found is None else Text(formats.percent(found, digits), "bold red" if found > beyond else "")

@@ -5,13 +5,20 @@ from math import ceil, floor
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.base.records import ScalingLimit
-from tightrope.render.infra.deploy import Part, most_replicas, replica_cpu
-from tightrope.render.infra.kube.calendar import least, spans
+from tightrope.render.infra.deployment import DeployedPool, max_pool_replicas, replica_cpu
+from tightrope.render.infra.kube.calendar import constant_machines, spans
+from tightrope.render.infra.kube.clusters import labels
 from tightrope.render.infra.kube.components import FOLDER
-from tightrope.render.infra.kube.places import labels
-from tightrope.render.infra.kube.queries import followed, for_keda, lacking, waiting, wakes, window_s
+from tightrope.render.infra.kube.queries import (
+    exclude_deferrable,
+    keda_query,
+    missing_replicas_query,
+    scaling_query,
+    wake_query,
+    window_s,
+)
 from tightrope.render.infra.names import label_value, slug
-from tightrope.render.infra.schedule import Moment
+from tightrope.render.infra.schedule import WeeklyTime
 from tightrope.render.infra.templates import fill
 
 KUBECTL = "registry.k8s.io/kubectl:v1.34.1"
@@ -29,34 +36,38 @@ MOST_CPU_SHARE = 0.95
 """The CPU, where nothing else is busy, is full where the request rate is: it is followed as well in case the metric is wrong."""
 
 
-def may_wake(plan: Plan, part: Part) -> bool:
+def may_wake(plan: Plan, part: DeployedPool) -> bool:
     """Return whether a request that finds no machine starts one."""
     return plan.scaling.enabled and min(part.week) == 0 and _cooldown_s(plan, part) is not None and part.pool.max_replicas > 0
 
 
-def is_scaled(plan: Plan, part: Part) -> bool:
+def is_scaled(plan: Plan, part: DeployedPool) -> bool:
     """Return whether a pool ever has a machine: by its calendar, for a request that finds none, or in the place of another's."""
     return max(part.week) > 0 or may_wake(plan, part) or bool(part.pool.serving.backs)
 
 
-def _cooldown_s(plan: Plan, part: Part) -> float | None:
+def _cooldown_s(plan: Plan, part: DeployedPool) -> float | None:
     """Return the time without a request after which a machine goes that a request started; None where none is started so."""
     own_s = part.pool.serving.cooldown_s
     return plan.scaling.cooldown_s if own_s is None else own_s
 
 
-def keda(plan: Plan, part: Part, target: str) -> str:
+def keda(plan: Plan, part: DeployedPool, target: str) -> str:
     """Return the ScaledObject of a pool whose Deployment is ``target``, without the notice."""
     many, early_s = part.replicas_per_machine, part.pool.serving.start_s + plan.scaling.upscale_stabilization_s
-    asked, missing, always = for_keda(followed(plan, part)), lacking(plan, part), least(part.week, early_s) * many
+    asked, missing, always = (
+        keda_query(scaling_query(plan, part)),
+        missing_replicas_query(plan, part),
+        constant_machines(part.week, early_s) * many,
+    )
     cooldown_s = _cooldown_s(plan, part)
-    most = most_replicas(plan, part)
+    most = max_pool_replicas(plan, part)
     shown = [
         {
             "name": f"week-{number}",
             "start": span.start.cron,
             "end": span.end.cron,
-            "replicas": str(reached(span.machines * many, plan.scaling.tolerance)),
+            "replicas": str(raise_for_tolerance(span.machines * many, plan.scaling.tolerance)),
         }
         for number, span in enumerate(spans(part.week, early_s), start=1)
     ]
@@ -76,13 +87,13 @@ def keda(plan: Plan, part: Part, target: str) -> str:
         "activation": f"{asked.per_replica * most:.9g}" if asked else "",
         "behavior": behaviour(plan, part),
         "lacking": missing,
-        "wakes": wakes(plan, part) if may_wake(plan, part) else "",
+        "wakes": wake_query(plan, part) if may_wake(plan, part) else "",
         "spans": shown if shown or asked or missing or may_wake(plan, part) else [unbroken(always)],
     }
     return fill(FOLDER, "keda.yaml.j2", "yaml", values)
 
 
-def reached(replicas: int, tolerance: float) -> int:
+def raise_for_tolerance(replicas: int, tolerance: float) -> int:
     """Return the number to ask for so that at least so many come: an HPA leaves out a rise within its tolerance.
 
     >>> reached(4, 0.1), reached(11, 0.1), reached(50, 0.1), reached(50, 0.0)
@@ -96,7 +107,7 @@ def unbroken(replicas: int) -> dict[str, str]:
     return {"name": "week-1", "start": "0 0 * * *", "end": "59 23 * * *", "replicas": str(replicas)}
 
 
-def behaviour(plan: Plan, part: Part) -> dict[str, object]:
+def behaviour(plan: Plan, part: DeployedPool) -> dict[str, object]:
     """Return the limits on change of a pool's autoscaler, as Kubernetes writes them."""
     scaling = plan.scaling
     return {
@@ -105,7 +116,7 @@ def behaviour(plan: Plan, part: Part) -> dict[str, object]:
     }
 
 
-def _limit(plan: Plan, part: Part, limit: ScalingLimit, window_s: float) -> dict[str, object]:
+def _limit(plan: Plan, part: DeployedPool, limit: ScalingLimit, window_s: float) -> dict[str, object]:
     """Return one direction; raise ``InputError`` where Kubernetes takes no window or period so long."""
     periods = [rule.period_s for rule in limit.rules]
     if window_s > LONGEST_WINDOW_S or any(period > LONGEST_PERIOD_S for period in periods):
@@ -130,7 +141,7 @@ def _limit(plan: Plan, part: Part, limit: ScalingLimit, window_s: float) -> dict
 # --------------------------------------------------------------------------------------------------------------------- HPA
 
 
-def fits_hpa(part: Part) -> bool:
+def fits_hpa(part: DeployedPool) -> bool:
     """Return whether an HPA can name the pool: the label of its metric is then a label of Kubernetes, and no sum of two."""
     return label_value(part.pool.name) == part.pool.name and not part.pool.serving.backs
 
@@ -150,14 +161,14 @@ def adapter_rules(plan: Plan) -> str:
         series, shown = "tightrope_requests_in_flight", "sum(<<.Series>>{<<.LabelMatchers>>})"
     else:
         series = "tightrope_arrivals_total"
-        shown = f"sum(rate(<<.Series>>{{<<.LabelMatchers>>{waiting(plan)}}}[{window_s(plan)}s]))"
+        shown = f"sum(rate(<<.Series>>{{<<.LabelMatchers>>{exclude_deferrable(plan)}}}[{window_s(plan)}s]))"
     values = {"series": series, "as": adapter_metric(series), "query": shown}
     return fill(FOLDER, "adapter.yaml.j2", "yaml", values)
 
 
-def hpa(plan: Plan, part: Part, target: str) -> str:
+def hpa(plan: Plan, part: DeployedPool, target: str) -> str:
     """Return the HorizontalPodAutoscaler of a pool and the jobs that follow its week, without the notice."""
-    many, asked = part.replicas_per_machine, followed(plan, part)
+    many, asked = part.replicas_per_machine, scaling_query(plan, part)
     peak = max(1, *part.week) * many
     values = {
         "key": part.key,
@@ -166,7 +177,7 @@ def hpa(plan: Plan, part: Part, target: str) -> str:
         "replicas_per_machine": str(many),
         "target": target,
         "first": peak,
-        "most": max(peak, most_replicas(plan, part)) if asked else peak,
+        "most": max(peak, max_pool_replicas(plan, part)) if asked else peak,
         "metric": adapter_metric(asked.metric) if asked else "",
         "pool": part.pool.name,
         "per_replica": f"{ceil(1000 * asked.per_replica)}m" if asked else "",
@@ -186,7 +197,7 @@ def hpa(plan: Plan, part: Part, target: str) -> str:
     return fill(FOLDER, "hpa.yaml.j2", "yaml", values)
 
 
-def _cpu_percent(plan: Plan, part: Part) -> int:
+def _cpu_percent(plan: Plan, part: DeployedPool) -> int:
     """Return the use of CPU that a pool without accelerators is steered to at most, in per cent of what a replica asks for.
 
     That is less than what it may use: at the planned rate the CPU must not buy machines that the request rate does not.
@@ -204,7 +215,7 @@ def _patch(replicas: int, *, follows: bool) -> str:
     )
 
 
-def _job(part: Part, moment: Moment, machines: int) -> str:
+def _job(part: DeployedPool, moment: WeeklyTime, machines: int) -> str:
     """Return the name of a job of the calendar, which says its time, so that another time is another job."""
     days = "".join(str(day + 1) for day in moment.days)
     return f"{slug(part.key, 24)}-{moment.hour:02d}{moment.minute:02d}-{days}-{machines}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from tightrope.render.infra.schedule import DAYS, HOURS, WEEK, Moment
+from tightrope.render.infra.schedule import DAYS, HOURS, WEEK, WeeklyTime
 
 HOUR_MINUTES = 60
 DAY_MINUTES = HOURS * HOUR_MINUTES
@@ -12,15 +12,15 @@ WEEK_MINUTES = WEEK * HOUR_MINUTES
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ScheduleSpan:
     """At least so many machines, from each ``start`` to the next ``end``."""
 
-    start: Moment
-    end: Moment
+    start: WeeklyTime
+    end: WeeklyTime
     machines: int
 
 
-def spans(week: Sequence[int], start_s: float) -> tuple[Span, ...]:
+def spans(week: Sequence[int], start_s: float) -> tuple[ScheduleSpan, ...]:
     """Return the spans that give the week where the most of those that hold counts, and the week's least holds always.
 
     A span begins so early (whole minutes) that machines asked for then are ready in time.
@@ -30,19 +30,19 @@ def spans(week: Sequence[int], start_s: float) -> tuple[Span, ...]:
     57 7 * * 1,2,3,4,5 to 0 20 * * 1,2,3,4,5 2
     """
     early = ceil(start_s / 60.0)
-    found: list[Span] = []
+    found: list[ScheduleSpan] = []
     for machines in sorted({*week} - {min(week)}):
         by_day: dict[tuple[int, int], list[int]] = {}
         for start, length in _runs([count >= machines for count in week], early):
             by_day.setdefault((start % DAY_MINUTES, length), []).append(start // DAY_MINUTES)
         found += [
-            Span(_moment(minute, days), _moment(minute + length, days), machines)
+            ScheduleSpan(_moment(minute, days), _moment(minute + length, days), machines)
             for (minute, length), days in sorted(by_day.items())
         ]
     return tuple(found)
 
 
-def least(week: Sequence[int], start_s: float) -> int:
+def constant_machines(week: Sequence[int], start_s: float) -> int:
     """Return the machines that are always there: more than the week's least where spans that begin early leave no gap.
 
     >>> least(([2] + [1] * 23) * 7, 179.0), least(([2, 2, 1] * 56), 3600.0)
@@ -64,7 +64,7 @@ def _runs(wanted: Sequence[bool], early: int) -> list[tuple[int, int]]:
     return [(start, min((end - start) % WEEK_MINUTES for end in ends)) for start in starts]
 
 
-def _moment(minute: int, days: Sequence[int]) -> Moment:
+def _moment(minute: int, days: Sequence[int]) -> WeeklyTime:
     """Return a minute counted from the midnight that begins each of some days."""
     later, of_day = divmod(minute, DAY_MINUTES)
-    return Moment(of_day % HOUR_MINUTES, of_day // HOUR_MINUTES, tuple(sorted((day + later) % len(DAYS) for day in days)))
+    return WeeklyTime(of_day % HOUR_MINUTES, of_day // HOUR_MINUTES, tuple(sorted((day + later) % len(DAYS) for day in days)))

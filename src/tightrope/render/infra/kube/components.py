@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import remark
-from tightrope.render.infra.kube.places import GATEWAY
+from tightrope.render.infra.deployment import notice_comment
+from tightrope.render.infra.kube.clusters import GATEWAY
 from tightrope.render.infra.templates import fill, static
 
 FOLDER = "infra/kube"
@@ -32,7 +32,7 @@ def component(
 ) -> str:
     """Return the ``kustomization.yaml`` of a component."""
     values = {"resources": resources, "settings": replaced, "patches": patches}
-    return remark(plan) + fill(FOLDER, "component.yaml.j2", "yaml", values)
+    return notice_comment(plan) + fill(FOLDER, "component.yaml.j2", "yaml", values)
 
 
 def from_settings(key: str, targets: Sequence[tuple[str, str, Sequence[str]]]) -> dict[str, object]:
@@ -64,7 +64,7 @@ def _ledger(plan: Plan) -> dict[Path, str]:
     stored = from_settings(LEDGER_CLASS, [("PersistentVolumeClaim", "tightrope-ledger", ["spec.storageClassName"])])
     return {
         Path("kustomization.yaml"): component(plan, ["ledger.yaml"], [stored], [changed]),
-        Path("ledger.yaml"): remark(plan) + static(FOLDER, "ledger.yaml"),
+        Path("ledger.yaml"): notice_comment(plan) + static(FOLDER, "ledger.yaml"),
     }
 
 

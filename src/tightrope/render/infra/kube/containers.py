@@ -10,8 +10,8 @@ from math import ceil
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.base.records import EngineModel, TokenEngine
-from tightrope.render.infra.deploy import Part, engine_arguments, node_label, replica_cpu, replica_memory_mib
-from tightrope.render.infra.kube.places import Place, model_key
+from tightrope.render.infra.deployment import DeployedPool, engine_arguments, node_label, replica_cpu, replica_memory_mib
+from tightrope.render.infra.kube.clusters import Cluster, model_key
 
 PORT = 8000
 PLAN_FILE = "/etc/tightrope/plan.json"
@@ -76,7 +76,7 @@ class Container:
     """What a pod does before it is told to stop, so that it finishes what is on it; none where the server does so itself."""
 
 
-def container(part: Part) -> Container:
+def container(part: DeployedPool) -> Container:
     """Return the engine of a pool: vLLM for tokens, Tightrope's own server for batches of requests."""
     if isinstance(part.pool.serving.engine, TokenEngine):
         served = f"--served-model-name={argument(part.model)}"
@@ -89,19 +89,19 @@ def container(part: Part) -> Container:
     return Container(TIGHTROPE, ("tightrope",), arguments, model_key(part), "/readyz", "/healthz", needs_plan=True)
 
 
-def vllm(part: Part) -> str:
+def vllm(part: DeployedPool) -> str:
     """Return the image of a token engine, by the chips of its machine."""
     other = OTHER_VLLM.get(resource(part) if part.node.accelerators else "")
     return f"vllm-{other}:{OTHER_TAG}" if other else VLLM
 
 
-def longest_request(part: Part) -> int:
+def longest_request(part: DeployedPool) -> int:
     """Return the tokens of prompt and answer that an engine takes at first, no more than fit; 0 where the model has none."""
     engine = part.pool.serving.engine
     return min(engine.kv_capacity_tokens, USUAL_CONTEXT_TOKENS) if isinstance(engine, TokenEngine) else 0
 
 
-def gateway_arguments(place: Place) -> tuple[str, ...]:
+def gateway_arguments(place: Cluster) -> tuple[str, ...]:
     """Return the arguments of the gateway of a place."""
     return (
         "serve",
@@ -121,7 +121,7 @@ def argument(text: str) -> str:
     return text.replace("$(", "$$(")
 
 
-def requests(part: Part) -> dict[str, str]:
+def requests(part: DeployedPool) -> dict[str, str]:
     """Return what one replica asks for: its share of what the machine's system leaves; raise ``InputError`` where that is nothing."""
     cpu, memory_mib = replica_cpu(part), replica_memory_mib(part)
     if cpu <= 0 or memory_mib <= 0:
@@ -130,24 +130,24 @@ def requests(part: Part) -> dict[str, str]:
     return {"cpu": f"{cpu:g}", "memory": f"{memory_mib}Mi", **accelerators(part)}
 
 
-def limits(part: Part) -> dict[str, str]:
+def limits(part: DeployedPool) -> dict[str, str]:
     """Return what one replica may use: its whole share of the machine's vCPUs, which its profile is of, and what it asked for."""
     return {**requests(part), "cpu": f"{part.node.vcpu / part.replicas_per_machine:g}"}
 
 
-def accelerators(part: Part) -> dict[str, str]:
+def accelerators(part: DeployedPool) -> dict[str, str]:
     """Return the chips of one replica; one for each where replicas share a chip, which the device plugin must allow."""
     if not part.node.accelerators:
         return {}
     return {resource(part): str(max(1, part.accelerators_per_replica))}
 
 
-def shares_chips(part: Part) -> bool:
+def shares_chips(part: DeployedPool) -> bool:
     """Return whether several replicas are on one chip."""
     return bool(part.node.accelerators) and part.replicas_per_machine > part.node.accelerators
 
 
-def resource(part: Part) -> str:
+def resource(part: DeployedPool) -> str:
     """Return the name under which Kubernetes counts the chips of a pool; raise ``InputError`` where it has none."""
     chip = part.node.accelerator.split("-")[0]
     found = next((name for name, chips in ACCELERATORS.items() if chip in chips.split()), "")
@@ -159,7 +159,7 @@ def resource(part: Part) -> str:
     return found
 
 
-def tolerations(plan: Plan, part: Part) -> list[dict[str, str]]:
+def tolerations(plan: Plan, part: DeployedPool) -> list[dict[str, str]]:
     """Return the taints that a pool's pods stand: that of its own nodes, those of spot, chips and arm64 nodes."""
     found: list[dict[str, str]] = [_taint("tightrope.dev/pool", node_label(plan, part.key))]
     if part.spot and part.pool.cloud in SPOT_TAINTS:
@@ -176,13 +176,13 @@ def _taint(key: str, value: str) -> dict[str, str]:
     return {"key": key, "operator": "Equal", "value": value, "effect": "NoSchedule"}
 
 
-def grace_s(part: Part) -> int:
+def grace_s(part: DeployedPool) -> int:
     """Return the seconds that a pod has to finish what is on it: its longest answer, and of spot no more than the notice."""
     wanted = max(LEAST_GRACE_S, longest_s(part))
     return min(wanted, NOTICE_S.get(part.pool.cloud, SHORTEST_NOTICE_S)) if part.spot else wanted
 
 
-def longest_s(part: Part) -> int:
+def longest_s(part: DeployedPool) -> int:
     """Return the seconds from when a pod is told to go to when the last that it took is answered, however long its machine stays."""
     return LEAVES_S + ceil(part.pool.serving.max_wait_s + _longest_answer_s(part.pool.serving.engine))
 
@@ -195,12 +195,12 @@ def _longest_answer_s(engine: EngineModel) -> float:
     return 2 * max(engine.service_s)
 
 
-def startup_failures(part: Part) -> int:
+def startup_failures(part: DeployedPool) -> int:
     """Return the probes that may fail while a model loads."""
     return ceil(max(LEAST_LOAD_S, LOAD_MARGIN * part.pool.serving.load_s) / PROBE_S)
 
 
-def is_deferrable(plan: Plan, part: Part) -> bool:
+def is_deferrable(plan: Plan, part: DeployedPool) -> bool:
     """Return whether all that a pool answers can wait."""
     waits: Mapping[str, bool] = {item.name: item.deferral is not None for item in plan.classes}
     return bool(part.classes) and all(waits.get(name, False) for name in part.classes)

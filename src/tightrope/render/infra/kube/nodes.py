@@ -3,7 +3,7 @@
 from math import ceil
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part, most_machines, node_label
+from tightrope.render.infra.deployment import DeployedPool, max_pool_machines, node_label
 from tightrope.render.infra.kube.autoscalers import FOLDER
 from tightrope.render.infra.kube.containers import accelerators, grace_s
 from tightrope.render.infra.names import slug
@@ -28,12 +28,12 @@ GKE_CHIPS = {
 LARGE_A100_GIB = 80
 
 
-def node_name(plan: Plan, part: Part) -> str:
+def node_name(plan: Plan, part: DeployedPool) -> str:
     """Return the name of what makes a pool's nodes: it is the whole cluster's, so the workload's name is in it."""
     return f"{slug(plan.workload, 20)}-{part.key}"
 
 
-def node_pool_file(plan: Plan, part: Part) -> str:
+def node_pool_file(plan: Plan, part: DeployedPool) -> str:
     """Return what makes the nodes of one pool, without the notice: of Karpenter a class of its own, since tags are the class's."""
     node, cloud = part.node, part.pool.cloud
     values: dict[str, object] = {
@@ -57,12 +57,12 @@ def node_pool_file(plan: Plan, part: Part) -> str:
             "capacity": "spot" if part.spot else "on-demand",
             "arch": node.arch,
             "grace": f"{grace_s(part)}s",
-            "cpu_limit": str(node.vcpu * (most_machines(plan, part) + 1)),
+            "cpu_limit": str(node.vcpu * (max_pool_machines(plan, part) + 1)),
         },
     )
 
 
-def _compute_class(part: Part) -> dict[str, object]:
+def _compute_class(part: DeployedPool) -> dict[str, object]:
     """Return what a ComputeClass says of one pool's machines."""
     node = part.node
     chip = GKE_CHIPS.get(node.accelerator.split("-")[0], "") if accelerators(part) else ""

@@ -4,11 +4,11 @@ from dataclasses import asdict
 from math import ceil
 
 from tightrope.base.plan import Plan
-from tightrope.render import words
-from tightrope.render.infra.deploy import Part, node_label, replica_memory_mib
+from tightrope.render import formats
+from tightrope.render.infra.deployment import DeployedPool, node_label, replica_memory_mib
 from tightrope.render.infra.kube import containers
 from tightrope.render.infra.kube.autoscalers import is_scaled
-from tightrope.render.infra.kube.places import labels, length_key, selector
+from tightrope.render.infra.kube.clusters import labels, length_key, selector
 
 LEAST_PROGRESS_S = 600
 """Kubernetes' own."""
@@ -16,11 +16,11 @@ SHM_SHARE = 4
 """Part of a replica's memory that its processes may share: a quarter."""
 
 
-def pool_values(plan: Plan, part: Part) -> dict[str, object]:
+def pool_values(plan: Plan, part: DeployedPool) -> dict[str, object]:
     """Return everything that a template needs to know of a pool."""
     engine = containers.container(part)
     return {
-        "said": said(part),
+        "said": describe_pool(part),
         "key": part.key,
         "labels": labels(plan, part),
         "selector": selector(plan, part),
@@ -52,16 +52,16 @@ def pool_values(plan: Plan, part: Part) -> dict[str, object]:
     }
 
 
-def said(part: Part) -> str:
+def describe_pool(part: DeployedPool) -> str:
     """Return the pool in a line."""
     pool = part.pool
     classes = f", answers {', '.join(part.classes)}" if part.classes else ""
     backs = f", stands in for {pool.serving.backs}" if pool.serving.backs else ""
-    return words.clean(
+    return formats.strip_controls(
         f"{pool.variant} on {pool.machine} ({pool.offer}), {min(part.week)} to {max(part.week)} by the calendar{classes}{backs}"
     )
 
 
-def engine_facts(part: Part) -> dict[str, object]:
+def engine_facts(part: DeployedPool) -> dict[str, object]:
     """Return what an engine reads of the plan: it starts anew where any of this changes, and for nothing else."""
     return {"variant": part.pool.variant, "batching": part.pool.batching, "serving": asdict(part.pool.serving)}

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.deploy import Part, deploy, most_replicas, node_label, notice
-from tightrope.render.infra.kube import autoscalers, cluster, containers, nodes
-from tightrope.render.infra.kube.places import Place
-from tightrope.render.markdown import page, said, table
+from tightrope.render.infra.deployment import DeployedPool, deploy_pools, max_pool_replicas, node_label, notice
+from tightrope.render.infra.kube import autoscalers, containers, kustomization, nodes
+from tightrope.render.infra.kube.clusters import Cluster
+from tightrope.render.markdown import escape_text, page, table
 
 ELSEWHERE = {
     "function": "a function: `--target terraform`",
@@ -17,16 +17,16 @@ ELSEWHERE = {
 YOURS = "namespace, cost labels and images in `kustomization.yaml`, what only you know in `settings.yaml`. Never written over."
 
 
-def readme(plan: Plan, found: Sequence[Place], title: str, remarks: Sequence[str]) -> str:
+def readme(plan: Plan, found: Sequence[Cluster], title: str, remarks: Sequence[str]) -> str:
     """Return the page; it says so where the plan has no machines."""
     quoted = "\n".join(f"> {line}" for line in notice(plan))
     if not found:
         nothing = "There is nothing to write: no pool of the plan runs on machines."
-        return page(f"# {said(plan.workload)} {title}", quoted, nothing, _elsewhere(plan))
+        return page(f"# {escape_text(plan.workload)} {title}", quoted, nothing, _elsewhere(plan))
     rows = [_row(plan, place, part) for place in found for part in place.parts]
     heads = ("folder", "pool", "machine", "offer", ">replicas a machine", ">least", ">most", "answers")
     return page(
-        f"# {said(plan.workload)} {title}",
+        f"# {escape_text(plan.workload)} {title}",
         quoted,
         table(heads, rows),
         " ".join(["*least* and *most* are replicas.", *remarks]),
@@ -41,24 +41,24 @@ def readme(plan: Plan, found: Sequence[Place], title: str, remarks: Sequence[str
     )
 
 
-def _row(plan: Plan, place: Place, part: Part) -> list[str]:
+def _row(plan: Plan, place: Cluster, part: DeployedPool) -> list[str]:
     """Return a pool's row."""
     many = part.replicas_per_machine
     return [
         f"`{place.folder}`",
         f"`{part.key}`",
-        said(part.pool.machine),
-        said(part.pool.offer),
+        escape_text(part.pool.machine),
+        escape_text(part.pool.offer),
         str(many),
         str(min(part.week) * many),
-        str(most_replicas(plan, part)),
-        said(", ".join(part.classes)) or "nothing of its own",
+        str(max_pool_replicas(plan, part)),
+        escape_text(", ".join(part.classes)) or "nothing of its own",
     ]
 
 
-def _apply(plan: Plan, place: Place) -> str:
+def _apply(plan: Plan, place: Cluster) -> str:
     """Return the commands for one place."""
-    keys = " ".join(f"--from-file={part.key}=KEY_FILE" for part in cluster.elsewhere(plan, place) if part.kind == "api")
+    keys = " ".join(f"--from-file={part.key}=KEY_FILE" for part in kustomization.remote_pools(plan, place) if part.kind == "api")
     secret = f"kubectl -n tightrope create secret generic tightrope-api-keys {keys}"
     overlay = f"{place.folder}/overlay"
     lines = [
@@ -72,9 +72,9 @@ def _apply(plan: Plan, place: Place) -> str:
     return "\n".join(["```console", *lines, "```"])
 
 
-def _beside(plan: Plan, found: Sequence[Place]) -> str:
+def _beside(plan: Plan, found: Sequence[Cluster]) -> str:
     """Return the components of the gateway, and the secrets that they need."""
-    waits = any(cluster.waiting_jobs(plan, place) for place in found)
+    waits = any(kustomization.batch_jobs(plan, place) for place in found)
     batch = ' --from-literal=batch="$(cat KEY_FILE)"' if waits else ""
     lines = [
         "`ledger`: one volume for the ledgers of all gateways, so that budgets and the month's cost are of all. Without it each gateway",
@@ -95,7 +95,7 @@ def _beside(plan: Plan, found: Sequence[Place]) -> str:
     )
 
 
-def _hpa(plan: Plan, found: Sequence[Place]) -> str:
+def _hpa(plan: Plan, found: Sequence[Cluster]) -> str:
     """Return what the component without KEDA needs, and what it can not do."""
     parts = [part for place in found for part in place.parts]
     left = [f"`{part.key}`" for part in parts if not autoscalers.fits_hpa(part)]
@@ -112,7 +112,7 @@ def _hpa(plan: Plan, found: Sequence[Place]) -> str:
     )
 
 
-def _limits(plan: Plan, found: Sequence[Place]) -> str:
+def _limits(plan: Plan, found: Sequence[Cluster]) -> str:
     """Return what the cluster needs beside the files."""
     label = node_label(plan, "POOL")
     parts = [part for place in found for part in place.parts]
@@ -136,8 +136,8 @@ def _limits(plan: Plan, found: Sequence[Place]) -> str:
 def _elsewhere(plan: Plan) -> str:
     """Return the pools that stand outside clusters."""
     rows = [
-        [said(part.pool.name), said(part.pool.cloud), said(part.pool.machine), ELSEWHERE[part.kind]]
-        for part in deploy(plan, "function", "container", "api")
+        [escape_text(part.pool.name), escape_text(part.pool.cloud), escape_text(part.pool.machine), ELSEWHERE[part.kind]]
+        for part in deploy_pools(plan, "function", "container", "api")
     ]
     if not rows:
         return ""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tightrope.base.plan import Plan
 from tightrope.render.infra.commitments import commitments_page
-from tightrope.render.infra.deploy import Part, deploy, remark
+from tightrope.render.infra.deployment import DeployedPool, deploy_pools, notice_comment
 from tightrope.render.infra.templates import fill, static
-from tightrope.render.terraform.aws.data import example, plan_data
 from tightrope.render.terraform.aws.readme import readme
+from tightrope.render.terraform.aws.values import example, plan_data
 
 FOLDER = "terraform/aws"
 ALWAYS = ("versions.tf", "variables.tf", "main.tf", "spending.tf", "outputs.tf", "tests/caps.tftest.hcl")
@@ -25,13 +25,13 @@ FILES = {
 
 def files(plan: Plan) -> dict[Path, str]:
     """Return the files of the root module for what of the plan stands on AWS."""
-    parts = tuple(part for part in deploy(plan, "machines", "container", "function") if part.pool.cloud == "aws")
+    parts = tuple(part for part in deploy_pools(plan, "machines", "container", "function") if part.pool.cloud == "aws")
     if not parts:
         return {Path("README.md"): readme(plan, parts)}
     kinds = dict.fromkeys(part.kind for part in parts)
     names = dict.fromkeys([*ALWAYS, *(name for kind in kinds for name in FILES[kind])])
     return {
-        **{Path(name): remark(plan) + "\n" + static(FOLDER, f"root/{name}") for name in sorted(names)},
+        **{Path(name): notice_comment(plan) + "\n" + static(FOLDER, f"root/{name}") for name in sorted(names)},
         Path("plan.auto.tfvars.json"): plan_data(plan, parts),
         Path("tests/example.auto.tfvars.json"): example(parts),
         Path("settings.auto.tfvars"): _settings(parts),
@@ -40,7 +40,7 @@ def files(plan: Plan) -> dict[Path, str]:
     }
 
 
-def _settings(parts: tuple[Part, ...]) -> str:
+def _settings(parts: tuple[DeployedPool, ...]) -> str:
     """Return the settings as they are first written: the regions and variants to fill in, and all else by its default."""
     regions = dict.fromkeys(part.pool.region for part in parts)
     variants = dict.fromkeys(part.pool.variant for part in parts)

@@ -2,12 +2,12 @@
 
 from tightrope.base.plan import Plan
 from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.render import words
-from tightrope.render.infra.deploy import Part, deploy, usd_on
-from tightrope.render.infra.pages import HEADS, quotation, row
-from tightrope.render.infra.schedule import WEEK, at_most
-from tightrope.render.markdown import page, said, table
-from tightrope.render.terraform.aws.data import MOST_ENTRIES, MOST_TARGETS, crowded
+from tightrope.render import formats
+from tightrope.render.infra.deployment import DeployedPool, deploy_pools, usd_on_cloud
+from tightrope.render.infra.readme import HEADS, pool_row, quote_notice
+from tightrope.render.infra.schedule import WEEK, limit_entries
+from tightrope.render.markdown import escape_text, page, table
+from tightrope.render.terraform.aws.values import MOST_ENTRIES, MOST_TARGETS, excluded_routes
 
 COMMANDS = """```console
 $ terraform init
@@ -54,15 +54,15 @@ ALWAYS_SO = """- On the day of `expires_on` calendars end, and one last schedule
   plane is in it where the workload asks for one; `run_on = "vm"` needs none."""
 
 
-def readme(plan: Plan, parts: tuple[Part, ...]) -> str:
+def readme(plan: Plan, parts: tuple[DeployedPool, ...]) -> str:
     """Return the page."""
     kinds = dict.fromkeys(part.kind for part in parts)
-    cost = words.usd(usd_on(plan, "aws"))
+    cost = formats.usd(usd_on_cloud(plan, "aws"))
     nothing = "There is nothing to write: the plan's pools on AWS are no machines of Amazon's."
     return page(
-        f"# {said(plan.workload)} on AWS",
-        quotation(plan),
-        table(HEADS, [row(plan, part) for part in parts]) if parts else nothing,
+        f"# {escape_text(plan.workload)} on AWS",
+        quote_notice(plan),
+        table(HEADS, [pool_row(plan, part) for part in parts]) if parts else nothing,
         f"With what stands around the pools, in proportion, this is {cost} a month: the budget is that and `margin`.",
         *(("## Use it", FILL_IN, COMMANDS) if parts else ()),
         "## What it does otherwise than the plan",
@@ -71,42 +71,41 @@ def readme(plan: Plan, parts: tuple[Part, ...]) -> str:
     )
 
 
-def _otherwise(plan: Plan, parts: tuple[Part, ...]) -> list[str]:
+def _otherwise(plan: Plan, parts: tuple[DeployedPool, ...]) -> list[str]:
     """Return what is not as the plan has it, and what that costs, an item each."""
     written = {part.key for part in parts}
-    left = [part for part in deploy(plan) if part.pool.cloud == "aws" and part.key not in written]
+    left = [part for part in deploy_pools(plan) if part.pool.cloud == "aws" and part.key not in written]
     own = [
         *(_unwritten(part) for part in left),
         *(line for part in parts if (line := _coarsened(part))),
         *_stand_ins(plan, parts),
         *(_function(part) for part in parts if part.kind == "function"),
-        *(_crowded(pool, name) for pool, name in crowded(plan, parts)),
+        *(_crowded(pool, name) for pool, name in excluded_routes(plan, parts)),
     ]
     machines = [MACHINES] if any(part.kind == "machines" for part in parts) else []
     return [*(f"- {line}" for line in own), *machines, *([ALWAYS_SO] if parts else [])]
 
 
-def _unwritten(part: Part) -> str:
+def _unwritten(part: DeployedPool) -> str:
     """Return that a pool is nothing that Terraform makes."""
-    return (
-        f"`{part.key}` is not written: {said(part.pool.machine)} under {said(part.pool.offer)} is nothing that Terraform makes."
-    )
+    what = f"{escape_text(part.pool.machine)} under {escape_text(part.pool.offer)}"
+    return f"`{part.key}` is not written: Terraform cannot create {what}."
 
 
-def _coarsened(part: Part) -> str:
+def _coarsened(part: DeployedPool) -> str:
     """Return what a week with fewer steps adds; nothing where it has few enough."""
-    if part.kind == "function" or not (more := sum(at_most(part.week, MOST_ENTRIES)) - sum(part.week)):
+    if part.kind == "function" or not (more := sum(limit_entries(part.week, MOST_ENTRIES)) - sum(part.week)):
         return ""
     usd = more * part.node.usd_per_hour * HOURS_PER_MONTH / WEEK
     return (
         f"`{part.key}`: the plan's week has {len(part.entries())} steps, a group takes {MOST_ENTRIES} here. It was coarsened, never to "
-        f"fewer machines: {more} machine-hours a week more, which is at most {words.usd(usd, 2)} a month."
+        f"fewer machines: {more} machine-hours a week more, which is at most {formats.usd(usd, 2)} a month."
     )
 
 
-def _stand_ins(plan: Plan, parts: tuple[Part, ...]) -> list[str]:
+def _stand_ins(plan: Plan, parts: tuple[DeployedPool, ...]) -> list[str]:
     """Return which pools take the place of spot machines that are missing."""
-    keys = {part.pool.name: part.key for part in deploy(plan)}
+    keys = {part.pool.name: part.key for part in deploy_pools(plan)}
     pairs = [(part.key, keys[part.pool.serving.backs]) for part in parts if part.pool.serving.backs in keys]
     return [
         f"`{key}` takes the place of spot machines that `{backed}` misses: by its load, not by its own rule."
@@ -114,7 +113,7 @@ def _stand_ins(plan: Plan, parts: tuple[Part, ...]) -> list[str]:
     ]
 
 
-def _function(part: Part) -> str:
+def _function(part: DeployedPool) -> str:
     """Return how many requests a function may answer at one time."""
     return (
         f"`{part.key}` may answer {part.pool.max_replicas} requests at one time, kept for it alone, or what `function_quota` leaves after "
@@ -125,6 +124,6 @@ def _function(part: Part) -> str:
 def _crowded(pool: str, name: str) -> str:
     """Return which pool a class does not reach by the class's name alone."""
     return (
-        f"`{pool}` gets nothing of {said(name)} by `x-tightrope-class`: a rule takes {MOST_TARGETS} groups, and others have larger "
+        f"`{pool}` gets nothing of {escape_text(name)} by `x-tightrope-class`: a rule takes {MOST_TARGETS} groups, and others have larger "
         "shares. By `x-tightrope-pool` it is reached as any."
     )

@@ -10,9 +10,9 @@ from math import ceil
 from pathlib import Path
 
 from tightrope.base.plan import Plan
-from tightrope.render.infra.azure import data
+from tightrope.render.infra.azure import values
 from tightrope.render.infra.commitments import commitments_page
-from tightrope.render.infra.deploy import Part, deploy, on_cloud, remark, usd_on
+from tightrope.render.infra.deployment import DeployedPool, deploy_pools, notice_comment, select_cloud, usd_on_cloud
 from tightrope.render.infra.names import label_value
 from tightrope.render.infra.templates import fill, static
 from tightrope.render.terraform.azure.readme import readme
@@ -37,15 +37,15 @@ ALWAYS = (
 
 def files(plan: Plan) -> dict[Path, str]:
     """Return the root module's files for what of the plan stands on Azure."""
-    here = on_cloud(plan, "azure")
+    here = select_cloud(plan, "azure")
     named = [
         *ALWAYS,
-        *(["containers.tf"] if deploy(here, "container") else []),
-        *(["functions.tf"] if deploy(here, "function") else []),
+        *(["containers.tf"] if deploy_pools(here, "container") else []),
+        *(["functions.tf"] if deploy_pools(here, "function") else []),
     ]
     return {
-        **{Path(name): remark(plan) + "\n" + static(FOLDER, name) for name in sorted(named)},
-        **{Path("machine", name): text for name, text in data.scripts().items()},
+        **{Path(name): notice_comment(plan) + "\n" + static(FOLDER, name) for name in sorted(named)},
+        **{Path("machine", name): text for name, text in values.scripts().items()},
         Path("plan.auto.tfvars.json"): json.dumps(variables(plan), indent=2, ensure_ascii=False) + "\n",
         Path("settings.auto.tfvars"): _settings(here),
         Path("tests/example.auto.tfvars.json"): json.dumps(_example(here), indent=2, ensure_ascii=False) + "\n",
@@ -54,16 +54,16 @@ def files(plan: Plan) -> dict[Path, str]:
     }
 
 
-def variables(plan: Plan) -> data.Data:
+def variables(plan: Plan) -> values.Data:
     """Return what the plan decided, as the variables that the ``.tf`` files declare."""
-    containers, functions = data.containers(plan), data.functions(plan)
+    containers, functions = values.containers(plan), values.functions(plan)
     return {
-        "workload": data.workload(plan),
+        "workload": values.workload(plan),
         "workload_label": label_value(plan.workload),
-        "regions": data.regions(plan),
+        "regions": values.regions(plan),
         "disk_gb": ceil(plan.disk_gb),
-        "usd_per_month": round(usd_on(plan, "azure"), 2),
-        "pools": data.machines(plan),
+        "usd_per_month": round(usd_on_cloud(plan, "azure"), 2),
+        "pools": values.machines(plan),
         **({"containers": containers} if containers else {}),
         **({"functions": functions} if functions else {}),
     }
@@ -71,18 +71,18 @@ def variables(plan: Plan) -> data.Data:
 
 def _settings(here: Plan) -> str:
     """Return the user's file as it is at first."""
-    containers = deploy(here, "container")
+    containers = deploy_pools(here, "container")
     values = {
-        "regions": _regions(deploy(here, "machines", "owned")),
+        "regions": _regions(deploy_pools(here, "machines", "owned")),
         "container_regions": _regions(containers),
-        "variants": sorted({part.pool.variant for part in (*deploy(here, "machines"), *containers)}),
+        "variants": sorted({part.pool.variant for part in (*deploy_pools(here, "machines"), *containers)}),
     }
     return fill(FOLDER, "settings.auto.tfvars.j2", "hcl", values)
 
 
-def _example(here: Plan) -> data.Data:
+def _example(here: Plan) -> values.Data:
     """Return settings for ``terraform test``: a subnet in every region, an image for every variant, nobody let in."""
-    machines, containers = deploy(here, "machines"), deploy(here, "container")
+    machines, containers = deploy_pools(here, "machines"), deploy_pools(here, "container")
     group = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/example"
     subnet = f"{group}/providers/Microsoft.Network/virtualNetworks/example/subnets/example"
     return {
@@ -101,6 +101,6 @@ def _example(here: Plan) -> data.Data:
     }
 
 
-def _regions(parts: tuple[Part, ...]) -> list[str]:
+def _regions(parts: tuple[DeployedPool, ...]) -> list[str]:
     """Return the regions of some pools, each once, in order."""
     return sorted({part.pool.region for part in parts})

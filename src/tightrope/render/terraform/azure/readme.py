@@ -1,22 +1,22 @@
 """``README.md`` beside the root module: what it makes, what it does otherwise than the plan, and how to use it."""
 
 from tightrope.base.plan import Plan
-from tightrope.render import words
-from tightrope.render.infra.azure.otherwise import otherwise
-from tightrope.render.infra.deploy import deploy, on_cloud, usd_on
-from tightrope.render.infra.pages import HEADS, quotation, row
+from tightrope.render import formats
+from tightrope.render.infra.azure.deviations import list_deviations
+from tightrope.render.infra.deployment import deploy_pools, select_cloud, usd_on_cloud
+from tightrope.render.infra.readme import HEADS, pool_row, quote_notice
 from tightrope.render.infra.templates import static
-from tightrope.render.markdown import page, said, table
+from tightrope.render.markdown import escape_text, page, table
 
 
 def readme(plan: Plan) -> str:
     """Return the page."""
-    here, differs = on_cloud(plan, "azure"), otherwise(plan)
-    cost = words.usd(usd_on(plan, "azure"))
+    here, differs = select_cloud(plan, "azure"), list_deviations(plan)
+    cost = formats.usd(usd_on_cloud(plan, "azure"))
     return page(
-        f"# {said(plan.workload)} on Azure",
-        quotation(plan),
-        table(HEADS, [row(plan, part) for part in deploy(here)]),
+        f"# {escape_text(plan.workload)} on Azure",
+        quote_notice(plan),
+        table(HEADS, [pool_row(plan, part) for part in deploy_pools(here)]),
         f"With a part of what stands around the pools, this is {cost} a month; the budget is that and `margin`.",
         "## What is otherwise than in the plan" if differs else "",
         "\n".join(f"- {line}" for line in differs),

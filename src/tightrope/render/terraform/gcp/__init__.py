@@ -8,9 +8,9 @@ from pathlib import Path
 from tightrope.base.plan import Plan
 from tightrope.render.infra import templates
 from tightrope.render.infra.commitments import commitments_page
-from tightrope.render.infra.deploy import remark
-from tightrope.render.infra.pages import quotation
-from tightrope.render.markdown import page, said
+from tightrope.render.infra.deployment import notice_comment
+from tightrope.render.infra.readme import quote_notice
+from tightrope.render.markdown import escape_text, page
 from tightrope.render.terraform.gcp.values import example_values, parts_of, plan_values, variants_of
 
 FOLDER = "terraform/gcp/root"
@@ -36,9 +36,9 @@ def files(plan: Plan) -> dict[Path, str]:
     machines = "machines" in kinds
     names = (*ALWAYS, *(MACHINES if machines else ()), *(SERVICES if kinds & {"function", "container"} else ()))
     starter = {"variants": variants_of(plan), "regions": sorted({part.pool.region for part in parts_of(plan)})}
-    head = page(f"# {said(plan.workload)} on Google Cloud", quotation(plan))
+    head = page(f"# {escape_text(plan.workload)} on Google Cloud", quote_notice(plan))
     return {
-        **{Path(name): f"{remark(plan)}\n{templates.static(FOLDER, name)}" for name in names},
+        **{Path(name): f"{notice_comment(plan)}\n{templates.static(FOLDER, name)}" for name in names},
         **{Path(name): templates.static(FOLDER, name) for name in (ON_MACHINES if machines else ())},
         Path("plan.auto.tfvars.json"): templates.json_file(plan_values(plan)),
         Path("settings.auto.tfvars"): templates.fill(FOLDER, "settings.auto.tfvars.j2", "hcl", starter),

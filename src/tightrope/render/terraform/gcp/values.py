@@ -5,20 +5,20 @@ from math import ceil, floor
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.clouds.services import ServiceSize, find_size
-from tightrope.render.infra.deploy import (
+from tightrope.render.infra.deployment import (
     PLAN_AGAIN,
-    Part,
-    deploy,
+    DeployedPool,
+    deploy_pools,
     engine_arguments,
     engine_environment,
-    most_machines,
+    list_promises,
+    max_pool_machines,
     node_label,
     notice,
-    promises,
-    usd_on,
+    usd_on_cloud,
 )
 from tightrope.render.infra.names import slug
-from tightrope.render.terraform.gcp.hours import stretches
+from tightrope.render.terraform.gcp.schedules import split_week
 
 CLOUD = "gcp"
 HYPERDISK = frozenset({"a4", "c4", "c4a", "c4d", "ct6e", "g4", "h4d", "n4", "n4d"})
@@ -29,9 +29,9 @@ TIMEOUT_S = 300
 """Time that a request may take: Cloud Run's own default (Google Cloud documentation, Cloud Run: request timeout, 2026)."""
 
 
-def parts_of(plan: Plan) -> tuple[Part, ...]:
+def parts_of(plan: Plan) -> tuple[DeployedPool, ...]:
     """Return the pools that stand on Google Cloud."""
-    return tuple(part for part in deploy(plan) if part.pool.cloud == CLOUD)
+    return tuple(part for part in deploy_pools(plan) if part.pool.cloud == CLOUD)
 
 
 def variants_of(plan: Plan) -> list[str]:
@@ -47,12 +47,12 @@ def plan_values(plan: Plan) -> dict[str, object]:
         "notice": list(notice(plan)),
         "workload": slug(plan.workload),
         "account_id": slug(f"{plan.workload}-serve", 28),
-        "monthly_usd": round(usd_on(plan, CLOUD), 2),
-        "usd_per_hour": round(sum(most_machines(plan, part) * part.node.usd_per_hour for part in machines), 6),
+        "monthly_usd": round(usd_on_cloud(plan, CLOUD), 2),
+        "usd_per_hour": round(sum(max_pool_machines(plan, part) * part.node.usd_per_hour for part in machines), 6),
         "disk_gb": plan.disk_gb,
         "caps": {
-            "machines": sum(most_machines(plan, part) for part in machines),
-            "spot_machines": sum(most_machines(plan, part) for part in machines if part.spot),
+            "machines": sum(max_pool_machines(plan, part) for part in machines),
+            "spot_machines": sum(max_pool_machines(plan, part) for part in machines if part.spot),
             "instances": sum(part.pool.max_replicas for part in services),
         },
         "pools": {part.key: _machines(plan, part) for part in machines},
@@ -82,7 +82,7 @@ def example_values(plan: Plan) -> dict[str, object]:
     }
 
 
-def labels_of(plan: Plan, part: Part) -> dict[str, str]:
+def labels_of(plan: Plan, part: DeployedPool) -> dict[str, str]:
     """Return a pool's labels, as Google Cloud takes them: small letters, digits, hyphens and underscores.
 
     What everything carries is said once, in ``locals.tf``.
@@ -90,7 +90,7 @@ def labels_of(plan: Plan, part: Part) -> dict[str, str]:
     return {key: slug(value, 63) for key, value in part.labels(plan).items() if key not in {"workload", "managed-by"}}
 
 
-def _machines(plan: Plan, part: Part) -> dict[str, object]:
+def _machines(plan: Plan, part: DeployedPool) -> dict[str, object]:
     """Return one entry of ``var.pools``."""
     pool, node = part.pool, part.node
     return {
@@ -102,7 +102,7 @@ def _machines(plan: Plan, part: Part) -> dict[str, object]:
         "spot": part.spot,
         "usd_per_hour": node.usd_per_hour,
         "min": pool.min_replicas,
-        "max": most_machines(plan, part),
+        "max": max_pool_machines(plan, part),
         "signal": _signal(plan, part),
         "requests_per_s": round(part.requests_per_s, 6),
         "in_flight": max(1, floor(pool.serving.concurrency * plan.scaling.target_utilisation)),
@@ -119,23 +119,23 @@ def _machines(plan: Plan, part: Part) -> dict[str, object]:
         "arm": node.arch == "arm64",
         "disk_type": "hyperdisk-balanced" if node.family in HYPERDISK else "pd-balanced",
         "labels": labels_of(plan, part),
-        "schedules": {item.name: item.asked(pool.serving.start_s) for item in stretches(part.week)},
+        "schedules": {item.name: item.asked(pool.serving.start_s) for item in split_week(part.week)},
     }
 
 
-def _is_tpu(part: Part) -> bool:
+def _is_tpu(part: DeployedPool) -> bool:
     """Return whether its accelerators are TPUs, which have neither NVIDIA's driver nor instance groups."""
     return part.node.accelerator.startswith("tpu")
 
 
-def _signal(plan: Plan, part: Part) -> str:
+def _signal(plan: Plan, part: DeployedPool) -> str:
     """Return what the group's autoscaler follows: a load balancer can not wake a group that is empty."""
     if part.pool.max_replicas == part.pool.min_replicas or not plan.scaling.enabled:
         return "none"
     return "rate" if part.pool.min_replicas and part.requests_per_s else "in-flight"
 
 
-def _service(plan: Plan, part: Part) -> dict[str, object]:
+def _service(plan: Plan, part: DeployedPool) -> dict[str, object]:
     """Return one entry of ``var.services``."""
     size = _size(part)
     changes = part.entries() if len(set(part.week)) > 1 else ()
@@ -164,7 +164,7 @@ def _service(plan: Plan, part: Part) -> dict[str, object]:
     }
 
 
-def _size(part: Part) -> ServiceSize:
+def _size(part: DeployedPool) -> ServiceSize:
     """Return the size of a function or container."""
     size = find_size(part.pool.machine)
     if size is None or size.service.cloud != CLOUD:
@@ -175,5 +175,5 @@ def _size(part: Part) -> ServiceSize:
 
 def _promises(plan: Plan) -> dict[str, object]:
     """Return what is promised to each class that is answered here, by a name that alerts take."""
-    found = promises(plan, *parts_of(plan))
+    found = list_promises(plan, *parts_of(plan))
     return {item.key: {"traffic_class": item.traffic_class, "slo": item.slo, "target": item.target} for item in found}
