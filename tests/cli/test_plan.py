@@ -77,7 +77,7 @@ def test_the_image_classifier_needs_no_tokens(tmp_path: Path) -> None:
     assert heldout_days(plan) <= set(range(11, 15))
     assert all(pool.batching.keys() == {"max_batch"} for pool in plan.pools)
     check_report(out / "report.html")
-    for words in ("today", "this plan", "lower bound", "bill by driver", "what saves", "promises", "rests on", "watch out"):
+    for words in ("today", "this plan", "lower bound", "bill by driver", "savings", "promises", "rests on", "watch out"):
         assert words in done.stdout
     assert "report.html" in done.stdout
 

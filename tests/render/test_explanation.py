@@ -45,7 +45,10 @@ def test_every_part_is_said() -> None:
 
 
 def test_a_plan_without_anything_to_explain_prints_nothing() -> None:
-    assert printed(make_plan(levers=(), binding=(), alternatives=(), break_evens=(), sensitivities=(), futures=()), 80) == ""
+    assert (
+        printed(make_plan(levers=(), binding=(), alternatives=(), break_evens=(), sensitivities=(), futures=(), warnings=()), 80)
+        == ""
+    )
 
 
 def test_the_range_stands_beside_the_cost() -> None:

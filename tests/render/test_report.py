@@ -112,14 +112,14 @@ def test_any_name_leaves_the_page_whole(name: str) -> None:
 def test_every_section_answers_its_question() -> None:
     page = Page(report_of(make_plan()))
     questions = (
-        "Watch out",
+        "The promises",
         "The bill",
+        "Watch out",
         "What saves",
         "What runs",
         "The week",
         "Who answers what",
         "Commitments",
-        "The promises",
     )
     places = [page.words.index(question) for question in (*questions, "What it rests on", "How firm it is", "What was refused")]
     assert places == sorted(places)

@@ -14,8 +14,8 @@ CALM = RobustnessCase("metrics-loss", "no metric", "day 14", (replace(WEB, durin
 
 
 def test_the_terminals_line_names_every_case_and_the_worst_of_those_that_do_not_hold() -> None:
-    said = formats.robustness(replace(make_plan(), robustness=(ZONE, CALM)))
-    assert said == "zone-loss recovers (web latency p95 ≤ 900 ms: 87.1 % at the worst); metrics-loss holds"
+    said = "; ".join(formats.drills(replace(make_plan(), robustness=(ZONE, CALM))))
+    assert said == "zone-loss recovers (web latency p95 ≤ 900 ms: 87.1 % at worst); metrics-loss holds"
 
 
 def test_the_report_tells_each_promise_over_the_stretch_and_while_it_lasts() -> None:
@@ -26,5 +26,5 @@ def test_the_report_tells_each_promise_over_the_stretch_and_while_it_lasts() -> 
 
 def test_where_nothing_was_tried_or_tuned_nothing_is_said() -> None:
     bare = replace(make_plan(), robustness=(), tuned=())
-    assert (robustness(bare), tuned(bare), formats.robustness(bare)) == ("", "", "")
+    assert (robustness(bare), tuned(bare), formats.drills(bare)) == ("", "", [])
     assert "web is planned for" in tuned(replace(make_plan(), tuned=("web is planned for +12% traffic",)))

@@ -1,6 +1,7 @@
 """The terminal summary fits its console, says every figure, and lets no name steer the terminal."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from rich.console import Console
 
 from tightrope.base.explained import World
 from tightrope.base.plan import Plan
+from tightrope.render.explanation import print_explanation
+from tightrope.render.formats import fleet_parts
 from tightrope.render.summary import print_summary
 
 REPORT = Path("out/report.html")
@@ -64,6 +67,72 @@ def test_without_a_fleet_of_today_nothing_is_compared() -> None:
     text = summary_of(VARIATIONS["no fleet of today"]())
     assert "today" not in text
     assert "%" not in next(line for line in text.splitlines() if "this plan " in line)
+
+
+LONG = "int8-container-instances-1vcpu-2gb-container"
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+@pytest.mark.parametrize("name", ["full", "many pools", "long names"])
+def test_no_name_is_broken(name: str, width: int) -> None:
+    plan = _with_long_names() if name == "long names" else VARIATIONS[name]()
+    text = summary_of(plan, width)
+    names = {part for pool in plan.pools for part in (pool.name, pool.machine, pool.region, pool.variant, pool.offer)}
+    names |= {part for item in plan.evidence for part in (item.traffic_class, item.slo)}
+    names |= set(fleet_parts(plan.today_cost_lines))
+    assert [part for part in sorted(names) if part not in text] == []
+
+
+def _with_long_names() -> Plan:
+    plan = make_plan()
+    pool = replace(plan.pools[0], name=LONG, machine="container-instances-1vcpu-2gb")
+    rules = tuple(replace(rule, pool=LONG) if rule.pool == plan.pools[0].name else rule for rule in plan.routing)
+    evidence = tuple(replace(item, traffic_class=f"{item.traffic_class}.attachment.us-central1") for item in plan.evidence)
+    return replace(plan, pools=(pool, *plan.pools[1:]), routing=rules, evidence=evidence)
+
+
+UNPLANNED = tuple(f"reserved-{term}y of gcp is not planned with: the catalogue has no such price" for term in (1, 3))
+MANY = (
+    "no commitment is considered: sizing sees less than a week of traffic",
+    "faq/int8 on c7g.large is modelled, ±60%: measure it before you commit",
+    "chat/int8 on g6.xlarge is modelled, ±45%: measure it before you commit",
+    "spot prices are up to 525 days old (seen 2025-06-28)",
+    "on-demand prices are up to 138 days old (seen 2026-07-20)",
+    "old prices are renewed by `tightrope prices refresh aws`",
+    "on the held-out days the autoscaler's fleet cost $9,083 at month scale, the plan's week $926",
+    *(f"remark {number} on the traffic" for number in range(9)),
+    "not in either bill: logs and tax",
+    *UNPLANNED,
+)
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_at_most_seven_lines_of_warnings_the_most_costly_first(width: int) -> None:
+    lines = [line[15:] for line in _warning_lines(make_plan(warnings=MANY), width)]
+    assert len(lines) <= 7
+    assert lines[0].startswith("on the held-out days")
+    assert lines[-1] == "2 options not planned with: see --explain"
+    assert "more warnings: see --explain" in lines[-2]
+
+
+def test_profiles_and_prices_have_a_line_each() -> None:
+    text = "\n".join(_warning_lines(make_plan(warnings=MANY), 140))
+    assert "2 modelled profiles, ±45–60 %" in text
+    assert "prices up to 525 days old: `tightrope prices refresh aws`" in text
+
+
+def _warning_lines(plan: Plan, width: int) -> list[str]:
+    lines = summary_of(plan, width).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("  watch out"))
+    last = next(number for number in range(first + 1, len(lines)) if lines[number][2:3] != " ")
+    return lines[first:last]
+
+
+def test_the_explanation_has_every_warning() -> None:
+    file = io.StringIO()
+    print_explanation(make_plan(warnings=MANY), Console(file=file, width=140, legacy_windows=False))
+    text = " ".join(file.getvalue().split())
+    assert [warning for warning in MANY if warning not in text] == []
 
 
 def test_what_is_not_said_is_counted() -> None:

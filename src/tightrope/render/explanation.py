@@ -7,7 +7,7 @@ from rich.text import Text
 
 from tightrope.base.explained import Alternative
 from tightrope.base.plan import Plan
-from tightrope.render import explanation_formats, formats
+from tightrope.render import explanation_formats, formats, plan_warnings
 from tightrope.render.terminal import add_rows, grid, labelled_grid, plain_text
 
 
@@ -20,6 +20,7 @@ def print_explanation(plan: Plan, console: Console) -> None:
     add_rows(table, "break-even", [plain_text(explanation_formats.break_even(item)) for item in plan.break_evens])
     add_rows(table, "if", [plain_text(explanation_formats.sensitivity(item)) for item in plan.sensitivities])
     add_rows(table, "futures", [plain_text(_future(plan, number)) for number in range(len(plan.futures))])
+    add_rows(table, "warnings", map(plain_text, [*plan_warnings.rank_warnings(plan), *plan_warnings.unplanned_options(plan)]))
     if table.row_count:
         console.print()
         console.print(Padding(table, (0, 0, 0, 2), expand=False))

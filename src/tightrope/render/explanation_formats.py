@@ -20,7 +20,7 @@ def limit_value(item: Limit) -> str:
 def cost_difference(more_usd: float | None, cost_usd: float | None) -> str:
     """Return a difference beside the plan, in dollars and per cent of the plan.
 
-    >>> more(102.0, 906.0), more(-20.0, 180.0), more(None, None)
+    >>> cost_difference(102.0, 906.0), cost_difference(-20.0, 180.0), cost_difference(None, None)
     ('+$102 (+13 %)', '−$20 (−10 %)', 'these pools do not keep the promises')
     """
     if more_usd is None or cost_usd is None:

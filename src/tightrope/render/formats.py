@@ -18,7 +18,7 @@ NOTHING_USD = 0.5
 def strip_controls(text: str) -> str:
     r"""Return ``text`` without control characters, so that a name can not steer a terminal.
 
-    >>> clean("chat\x1b[2J\nbot")
+    >>> strip_controls("chat\x1b[2J\nbot")
     'chat�[2J bot'
     """
     return "".join(sign if sign.isprintable() else " " if sign.isspace() else "�" for sign in text)
@@ -123,7 +123,7 @@ def replicas(pool: Pool) -> str:
 def active_hours(pool: Pool) -> str:
     """Return when a pool runs more than its minimum, such as ``always`` or ``HPA, 08–22 h`` (hours of the trace's day)."""
     if pool.serving.metered:
-        return "when asked"
+        return "on request"
     if pool.min_replicas == pool.max_replicas:
         return "always"
     steered = "HPA" if pool.autoscaling else "schedule"
@@ -205,12 +205,16 @@ def source_dates(sources: Iterable[str]) -> str:
     return f"{count(sources, 'source')}{span}" if sources else ""
 
 
-def fleet_of(lines: Iterable[BillLine]) -> str:
-    """Return which pools a bill pays for and how, such as ``33 × g4dn.xlarge for chat; on-demand``."""
+def fleet_parts(lines: Iterable[BillLine]) -> list[str]:
+    """Return the pools that a bill pays for, then their offers, such as ``33 × g4dn.xlarge for chat`` and ``on-demand``."""
     lines = [line for line in lines if line.pool and line.driver in {"compute", "idle"}]
     pools, offers = list(dict.fromkeys(line.pool for line in lines)), sorted({line.offer for line in lines} - {""})
-    named = ", ".join(pools) if len(pools) <= MOST_POOLS_NAMED else count(pools, "pool")
-    return "; ".join([named, *offers]) if pools else ""
+    return [*(pools if len(pools) <= MOST_POOLS_NAMED else [count(pools, "pool")]), *offers] if pools else []
+
+
+def fleet(lines: Iterable[BillLine]) -> str:
+    """Return the same in one line, such as ``33 × g4dn.xlarge for chat · on-demand``."""
+    return " · ".join(fleet_parts(lines))
 
 
 def routes(plan: Plan) -> list[str]:
@@ -250,9 +254,9 @@ def proof(plan: Plan) -> str:
     return "; ".join([*said, f"today's fleet keeps {good} of {of}"] if of else said)
 
 
-def robustness(plan: Plan) -> str:
-    """Return how the plan fares when something goes wrong, in a line: ``zone-loss recovers (chat ttft p95 ≤ 4 s: 93.1 %)``."""
-    return "; ".join(f"{case.name} {case.verdict}{_worst_promise(case)}" for case in plan.robustness)
+def drills(plan: Plan) -> list[str]:
+    """Return the result of every drill, such as ``zone-loss recovers (chat ttft p95 ≤ 4 s: 93.1 % at worst)``."""
+    return [f"{case.name} {case.verdict}{_worst_promise(case)}" for case in plan.robustness]
 
 
 def _worst_promise(case: RobustnessCase) -> str:
@@ -260,7 +264,7 @@ def _worst_promise(case: RobustnessCase) -> str:
     if case.verdict == "holds":
         return ""
     worst = min(case.promises, key=lambda item: min(item.attainment, _during(item)) - item.target)
-    return f" ({worst.traffic_class} {worst.slo}: {percent(min(worst.attainment, _during(worst)))} at the worst)"
+    return f" ({worst.traffic_class} {worst.slo}: {percent(min(worst.attainment, _during(worst)))} at worst)"
 
 
 def _during(item: RobustnessPromise) -> float:

@@ -13,9 +13,9 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>#|~@&])")
 def escape_text(text: str) -> str:
     r"""Return a text on one line in which nothing is markup, a link, a mention or a cell's end.
 
-    >>> said("a|b <img> @me")
+    >>> escape_text("a|b <img> @me")
     'a\\|b \\<img\\> \\@<!-- -->me'
-    >>> said("int8-g4dn-xlarge, 3 × g4dn.xlarge")
+    >>> escape_text("int8-g4dn-xlarge, 3 × g4dn.xlarge")
     'int8-g4dn-xlarge, 3 × g4dn.xlarge'
     """
     plain = formats.strip_controls(text)

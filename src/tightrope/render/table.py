@@ -9,9 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tightrope.render.terminal import grid, plain_text
+from tightrope.render.terminal import GAP, grid, plain_text
 
-GAP = 2
 INDENT = 2
 
 
@@ -36,9 +35,9 @@ class TableColumn:
 def crop_names(names: Sequence[str], room: int) -> list[str]:
     """Return names that fit, the middle left out where they are too long; the beginning where two would look the same.
 
-    >>> cropped(["meta-llama/Meta-Llama-3.1-8B-Instruct-Turbo", "gpt-4o"], 20)
+    >>> crop_names(["meta-llama/Meta-Llama-3.1-8B-Instruct-Turbo", "gpt-4o"], 20)
     ['meta-llama…uct-Turbo', 'gpt-4o']
-    >>> cropped(["instance-savings-plan-1y-no-upfront", "instance-savings-plan-3y-no-upfront"], 16)
+    >>> crop_names(["instance-savings-plan-1y-no-upfront", "instance-savings-plan-3y-no-upfront"], 16)
     ['…n-1y-no-upfront', '…n-3y-no-upfront']
     """
     head, tail = room // 2, (room - 1) // 2

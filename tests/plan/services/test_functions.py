@@ -145,7 +145,7 @@ def test_a_plan_of_functions_alone_is_proven_and_billed_as_it_ran(plan: Plan) ->
     usd = sum(line.usd for line in plan.cost_lines if line.pool == pool.name)
     assert usd == pytest.approx(0.5 * 3600 * HOURS_PER_MONTH * (0.121 * 1769 / 1024 * 0.0000166667 + 0.2e-6), rel=0.1)
     assert plan.replay_monthly_cost_usd == pytest.approx(plan.monthly_cost_usd, rel=0.1)
-    assert (replicas(pool), active_hours(pool)) == ("by request", "when asked")
+    assert (replicas(pool), active_hours(pool)) == ("by request", "on request")
     # no autoscaler that could lose its metric, no zone of ours
     assert [case.name for case in plan.robustness] == ["surge ×1.5"]
 

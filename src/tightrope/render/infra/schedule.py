@@ -28,7 +28,7 @@ class WeeklyTime:
     def cron(self) -> str:
         """Write it as cron does, which counts days from Sunday.
 
-        >>> Moment(30, 7, (0, 6)).cron
+        >>> WeeklyTime(30, 7, (0, 6)).cron
         '30 7 * * 0,1'
         """
         days = "*" if len(self.days) == len(DAYS) else ",".join(str(day) for day in sorted((day + 1) % 7 for day in self.days))
@@ -47,8 +47,8 @@ class ScheduleEntry:
     def asked(self, start_s: float) -> WeeklyTime:
         """Return when the machines are asked for: where they are more, so early (whole minutes) that they are ready in time.
 
-        >>> Entry(0, (0, 4), 3, rises=True).asked(179.0)
-        Moment(minute=57, hour=23, days=(3, 6))
+        >>> ScheduleEntry(0, (0, 4), 3, rises=True).asked(179.0)
+        WeeklyTime(minute=57, hour=23, days=(3, 6))
         """
         early = ceil(start_s / 60.0) if self.rises else 0
         at = self.hour * 60 - early
@@ -58,7 +58,7 @@ class ScheduleEntry:
 def align_to_monday(schedule: Sequence[int], first_day: str) -> tuple[int, ...]:
     """Return the week that begins on Monday at 00:00, of one that begins on ``first_day`` (empty: a Monday).
 
-    >>> from_monday(range(168), "2026-10-31")[0]  # a Saturday, so that Monday comes 48 hours later
+    >>> align_to_monday(range(168), "2026-10-31")[0]  # a Saturday, so that Monday comes 48 hours later
     48
     """
     shift = HOURS * ((-date.fromisoformat(first_day).weekday()) % len(DAYS)) if first_day else 0
@@ -68,7 +68,7 @@ def align_to_monday(schedule: Sequence[int], first_day: str) -> tuple[int, ...]:
 def advance_rises(week: tuple[int, ...], hours: int) -> tuple[int, ...]:
     """Return the week in which every hour has what any of the ``hours`` after it wants, too: machines that take longer than one to start.
 
-    >>> ahead((1, 1, 3, *[1] * 165), 1)[:4]
+    >>> advance_rises((1, 1, 3, *[1] * 165), 1)[:4]
     (1, 3, 3, 1)
     """
     return tuple(max(week[(at + later) % WEEK] for later in range(hours + 1)) for at in range(WEEK))
@@ -80,11 +80,11 @@ def entries(week: Sequence[int]) -> tuple[ScheduleEntry, ...]:
     An entry stands where the number changes. A week that never changes has one entry, on Monday at 00:00.
 
     >>> entries([1] * 168)
-    (Entry(hour=0, days=(0,), machines=1, rises=False),)
+    (ScheduleEntry(hour=0, days=(0,), machines=1, rises=False),)
     >>> for entry in entries(([0] * 8 + [2] * 16) * 5 + [0] * 48):
     ...     print(entry)
-    Entry(hour=0, days=(1, 2, 3, 4, 5), machines=0, rises=False)
-    Entry(hour=8, days=(0, 1, 2, 3, 4), machines=2, rises=True)
+    ScheduleEntry(hour=0, days=(1, 2, 3, 4, 5), machines=0, rises=False)
+    ScheduleEntry(hour=8, days=(0, 1, 2, 3, 4), machines=2, rises=True)
     """
     found: dict[tuple[int, int, bool], list[int]] = {}
     for at, machines in enumerate(week):

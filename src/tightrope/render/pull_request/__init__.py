@@ -6,7 +6,7 @@ Comes in: a ``Plan``. Goes out: ``pull-request.md``. To extend: add a section to
 from pathlib import Path
 
 from tightrope.base.plan import Plan
-from tightrope.render import explanation_formats, formats
+from tightrope.render import explanation_formats, formats, plan_warnings
 from tightrope.render.infra.deployment import proof_line
 from tightrope.render.markdown import escape_text, page, table
 
@@ -31,7 +31,8 @@ def _headline(plan: Plan) -> str:
 
 def _changes(plan: Plan) -> str:
     """Return what runs today and what is to run."""
-    today = f"Today: {escape_text(formats.fleet_of(plan.today_cost_lines))}." if formats.fleet_of(plan.today_cost_lines) else ""
+    fleet = formats.fleet(plan.today_cost_lines)
+    today = f"Today: {escape_text(fleet)}." if fleet else ""
     rows = [
         (
             escape_text(pool.name),
@@ -82,9 +83,9 @@ def _evidence(plan: Plan) -> str:
         for item in plan.evidence
     ]
     heads = ("", "class", "promise", ">attained", ">promised", ">p95", ">requests")
-    robust = f"When something goes wrong: {escape_text(formats.robustness(plan))}." if plan.robustness else ""
+    drills = f"Drills: {escape_text('; '.join(formats.drills(plan)))}." if plan.robustness else ""
     return page(
-        "## The evidence", table(heads, rows) if rows else "No promise was replayed.", escape_text(formats.proof(plan)), robust
+        "## The evidence", table(heads, rows) if rows else "No promise was replayed.", escape_text(formats.proof(plan)), drills
     )
 
 
@@ -97,7 +98,9 @@ def _commitments(plan: Plan) -> str:
 def _doubts(plan: Plan) -> str:
     """Return what the figures rest on, and what to watch."""
     rests = [f"{use.profile}: {formats.band(use)}" for use in plan.provenance]
-    lines = [*plan.warnings, *rests, *explanation_formats.sensitivities(plan)]
+    unplanned = plan_warnings.unplanned_options(plan)
+    count = [f"{formats.count(unplanned, 'option')} not planned with; the report says why"] if unplanned else []
+    lines = [*plan_warnings.rank_warnings(plan), *count, *rests, *explanation_formats.sensitivities(plan)]
     return page("## Before you merge", "".join(f"- {escape_text(line)}\n" for line in lines)) if lines else ""
 
 

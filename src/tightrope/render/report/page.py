@@ -10,14 +10,15 @@ from tightrope.render.report import explanation, robustness, sections
 
 SECTIONS = (
     sections.headline,
-    sections.alerts,
+    sections.missed,
+    sections.promises,
     sections.bill,
+    sections.warnings,
     explanation.levers,
     sections.pools,
     sections.week,
     sections.routing,
     sections.commitments,
-    sections.promises,
     robustness.robustness,
     robustness.tuned,
     sections.grounds,

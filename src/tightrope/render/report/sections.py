@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from tightrope.base.plan import Plan, Pool
 from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.render import explanation_formats, formats
-from tightrope.render.html import Html, join, listing, table, tag
+from tightrope.render import explanation_formats, formats, plan_warnings
+from tightrope.render.html import Html, listing, table, tag
 from tightrope.render.page_elements import NOTHING, details, evidence, figure, section, share
 from tightrope.render.report import charts
 
@@ -59,30 +59,33 @@ def _facts(plan: Plan) -> Iterable[Html]:
     good, of = formats.count_kept(plan.evidence)
     facts = [
         (f"{good} of {of} proven" if of else "none replayed", "promises on held-out traffic"),
-        (
-            formats.usd(plan.lower_bound_monthly_usd),
-            f"lower bound: no schedule for this demand costs less; gap {formats.percent(plan.gap_fraction)}",
-        ),
-        (formats.usd(plan.replay_monthly_cost_usd), "the replay's own bill, a month"),
+        (formats.usd(plan.replay_monthly_cost_usd), "a month as it ran on held-out traffic"),
+        (formats.usd(plan.lower_bound_monthly_usd), f"lower bound for any schedule; gap {formats.percent(plan.gap_fraction)}"),
     ]
     good, of = formats.count_kept(plan.today_evidence)
-    facts += [(f"{good} of {of} kept", "the same promises by today's fleet")] if of else []
+    facts += [(f"{good} of {of} kept", "by today's fleet")] if of else []
     if plan.cost_range is not None:
-        facts.append((explanation_formats.cost_range(plan.cost_range), "a month within the error bands of its profiles"))
+        facts.append((explanation_formats.cost_range(plan.cost_range), "a month within the error bands"))
     for amount, meaning in facts:
         yield tag("div", tag("dt", meaning), tag("dd", amount))
 
 
-def alerts(plan: Plan) -> Html:
-    """Return what must be read before anything is believed."""
-    boxes = []
-    if plan.status != "proven":
-        boxes.append(
-            tag("div", tag("h2", "Not proven"), tag("p", formats.missed_promises(plan)), class_="alert bad", role="alert")
-        )
-    if plan.warnings:
-        boxes.append(tag("div", tag("h2", "Watch out"), listing(plan.warnings), class_="alert"))
-    return join(boxes)
+def missed(plan: Plan) -> Html:
+    """Return which promises are not proven."""
+    if plan.status == "proven":
+        return NOTHING
+    return tag("div", tag("h2", "Not proven"), tag("p", formats.missed_promises(plan)), class_="alert bad", role="alert")
+
+
+def warnings(plan: Plan) -> Html:
+    """Return the warnings, the most costly first; the options not planned with open on demand."""
+    if not plan.warnings:
+        return NOTHING
+    ranked, unplanned = plan_warnings.rank_warnings(plan), plan_warnings.unplanned_options(plan)
+    parts = [listing(ranked)] if ranked else []
+    if unplanned:
+        parts.append(details(f"{formats.count(unplanned, 'option')} not planned with, and why", listing(unplanned)))
+    return tag("div", tag("h2", "Watch out"), *parts, class_="alert")
 
 
 def bill(plan: Plan) -> Html:
@@ -120,24 +123,20 @@ SETTINGS = {
     "tpot_s": "{:.3g} s a token, as stated",
 }
 """How a pool's settings are said; the others by their names."""
-UNSAID_SETTINGS = {"downscale_stabilization_s", "kv_capacity_tokens", "target_utilisation"}
+HIDDEN_SETTINGS = {"downscale_stabilization_s", "kv_capacity_tokens", "target_utilisation"}
 """Settings that plan.json has and people do not ask for."""
 
 
 def pools(plan: Plan) -> Html:
     """Return what runs."""
-    heads = ("pool", "machine", "region", "variant", "offer", ">replicas", "when", "settings")
-    body = table("Pools of identical machines", heads, map(_pool, plan.pools), class_="stack steady")
+    heads = ("pool", "machine", "region", "variant", "offer", ">replicas", "when")
+    rows = [row for pool in plan.pools for row in (_pool(pool), _settings(pool)) if row]
+    body = table("Pools of identical machines", heads, rows, class_="stack steady")
     return section("What runs", body if plan.pools else tag("p", "Nothing: the plan has no pool."))
 
 
 def _pool(pool: Pool) -> tuple[str, ...]:
     """Return a pool's cells."""
-    settings = "; ".join(
-        SETTINGS.get(name, name.replace("_", " ") + " {:g}").format(figure)
-        for name, figure in sorted((pool.batching | pool.autoscaling).items())
-        if name not in UNSAID_SETTINGS
-    )
     zones = f"{pool.region}, {formats.count(range(pool.zones), 'zone')}" if pool.zones else pool.region
     machine = pool.machine if pool.machine.startswith(f"{pool.cloud}/") else f"{pool.cloud} {pool.machine}"
     return (
@@ -148,7 +147,15 @@ def _pool(pool: Pool) -> tuple[str, ...]:
         pool.offer,
         formats.replicas(pool),
         formats.active_hours(pool),
-        settings or "—",
+    )
+
+
+def _settings(pool: Pool) -> str:
+    """Return a pool's settings for a row of their own; empty where it has none."""
+    return "; ".join(
+        SETTINGS.get(name, name.replace("_", " ") + " {:g}").format(figure)
+        for name, figure in sorted((pool.batching | pool.autoscaling).items())
+        if name not in HIDDEN_SETTINGS
     )
 
 
@@ -222,11 +229,14 @@ def promises(plan: Plan) -> Html:
     if not plan.evidence:
         return section("The promises", tag("p", "No promise was replayed: nothing here is proven."))
     note = (
-        f"{formats.proof(plan)}. The bar shows the confidence interval of the share attained; the tick is the share promised. "
-        "A promise is proven when the low end of the interval reaches it."
+        f"{formats.proof(plan)}. The bar shows the confidence interval of the attained share, the tick the promised share. "
+        "A promise is proven when the whole interval is at or above the promised share."
     )
     parts = [evidence("The plan, replayed on traffic it was not sized on", plan.evidence, "proven", "not proven")]
-    parts += [evidence("Today's fleet on the same traffic", plan.today_evidence, "kept", "broken")] if plan.today_evidence else []
+    if plan.today_evidence:
+        good, of = formats.count_kept(plan.today_evidence)
+        today = evidence("Today's fleet on the same traffic", plan.today_evidence, "kept", "broken")
+        parts.append(details(f"Today's fleet on the same traffic: {good} of {of} kept", today))
     return section("The promises", *parts, note=note[0].upper() + note[1:])
 
 

@@ -96,7 +96,7 @@ def keda(plan: Plan, part: DeployedPool, target: str) -> str:
 def raise_for_tolerance(replicas: int, tolerance: float) -> int:
     """Return the number to ask for so that at least so many come: an HPA leaves out a rise within its tolerance.
 
-    >>> reached(4, 0.1), reached(11, 0.1), reached(50, 0.1), reached(50, 0.0)
+    >>> raise_for_tolerance(4, 0.1), raise_for_tolerance(11, 0.1), raise_for_tolerance(50, 0.1), raise_for_tolerance(50, 0.0)
     (4, 12, 54, 50)
     """
     return max(replicas, floor((1.0 + tolerance) * (replicas - 1) + 1e-9) + 1)

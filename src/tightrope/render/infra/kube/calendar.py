@@ -45,7 +45,7 @@ def spans(week: Sequence[int], start_s: float) -> tuple[ScheduleSpan, ...]:
 def constant_machines(week: Sequence[int], start_s: float) -> int:
     """Return the machines that are always there: more than the week's least where spans that begin early leave no gap.
 
-    >>> least(([2] + [1] * 23) * 7, 179.0), least(([2, 2, 1] * 56), 3600.0)
+    >>> constant_machines(([2] + [1] * 23) * 7, 179.0), constant_machines(([2, 2, 1] * 56), 3600.0)
     (1, 2)
     """
     early = ceil(start_s / 60.0)

@@ -21,7 +21,7 @@ class CapacityPeriod:
     def asked(self, start_s: float) -> dict[str, object]:
         """Return it as the group's schedule: it begins so early (whole minutes) that the machines are ready in time.
 
-        >>> Stretch(8, (0, 1), 10, 2).asked(179.0)
+        >>> CapacityPeriod(8, (0, 1), 10, 2).asked(179.0)
         {'cron': '57 7 * * 1,2', 'duration_s': 36180, 'machines': 2}
         """
         cron = ScheduleEntry(self.hour, self.days, self.machines, rises=True).asked(start_s).cron
@@ -31,7 +31,7 @@ class CapacityPeriod:
     def name(self) -> str:
         """Return a name that no other stretch of the pool has, and that stays while it is planned.
 
-        >>> Stretch(8, (0, 1, 6), 10, 2).name
+        >>> CapacityPeriod(8, (0, 1, 6), 10, 2).name
         'least-2-from-08-for-10h-mon-tue-sun'
         """
         days = "daily" if len(self.days) == len(DAYS) else "-".join(DAYS[day][:3] for day in self.days)
@@ -41,8 +41,10 @@ class CapacityPeriod:
 def split_week(week: tuple[int, ...], most: int = MOST) -> tuple[CapacityPeriod, ...]:
     """Return at most so many stretches that give the week above its least; of a restless week, no hour with fewer machines.
 
-    >>> stretches((*[1] * 8, *[3] * 2, 2, *[1] * 13) * 7)
-    (Stretch(hour=8, days=(0, 1, 2, 3, 4, 5, 6), hours=2, machines=3), Stretch(hour=8, days=(0, 1, 2, 3, 4, 5, 6), hours=3, machines=2))
+    >>> for period in split_week((*[1] * 8, *[3] * 2, 2, *[1] * 13) * 7):
+    ...     print(period)
+    CapacityPeriod(hour=8, days=(0, 1, 2, 3, 4, 5, 6), hours=2, machines=3)
+    CapacityPeriod(hour=8, days=(0, 1, 2, 3, 4, 5, 6), hours=3, machines=2)
     """
     least, allowed = min(week), most
     while len(found := _stretches(week, least)) > most:
