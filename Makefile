@@ -17,8 +17,13 @@ serve: .venv/ready-dev  ## serve all-MiniLM-L6-v2 on port 8000
 	$(BIN)/python examples/minilm/fetch.py
 	$(BIN)/tightrope serve examples/minilm/serve.yaml
 
-test: .venv/ready-dev  ## the whole test-suite
-	$(BIN)/python -m pytest -n auto --dist loadfile
+# FAST=1: the rooms whose tests plan nothing and start no server.
+ifdef FAST
+CHOSEN := $(addprefix tests/,base contracts demand offers policy render)
+endif
+
+test: .venv/ready-dev  ## the whole test suite, or with FAST=1 what takes less than a minute; the ten slowest tests are listed
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations=10 $(CHOSEN)
 
 check: .venv/ready-dev  ## style, types, layers, freshness of the documentation
 	$(BIN)/ruff check .

@@ -119,6 +119,7 @@ class Handler(BaseHTTPRequestHandler):
 
     loopback: Loopback
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes: the second would wait 40 ms for an acknowledgement
 
     def do_GET(self) -> None:
         """Answer as the route, its failures and its cuts say."""

@@ -1,6 +1,7 @@
 """A server that speaks as AWS does, and a fetch from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ from tightrope.base.catalogue import Catalogue, MachineType
 from tightrope.clouds.aws import refresh
 from tightrope.clouds.fetch import Fetcher
 from tightrope.clouds.refresh import Ask
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _service_models_read_once() -> Iterator[None]:
+    """Keep botocore's descriptions of services, which each new client would parse again from megabytes of JSON."""
+    loaders = pytest.importorskip("botocore.loaders")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loaders.JSONFileLoader, "load_file", cache(loaders.JSONFileLoader.load_file))
+        yield
 
 
 @pytest.fixture(autouse=True)
