@@ -129,7 +129,7 @@ class OpenVino:
     def __init__(self, path: Path, threads: int) -> None:
         """Compile the file; raise ``InputError`` where the runtime refuses it."""
         try:
-            import openvino
+            import openvino  # pyrefly: ignore[missing-import]
         except ImportError as error:
             msg = f"{path.name} is to run on OpenVINO, which is not installed"
             raise MissingExtraError(msg, resolve="pip install 'tightrope[openvino]', or engine: onnxruntime") from error
