@@ -8,6 +8,7 @@ RUN python -m venv /opt/tightrope \
     && /opt/tightrope/bin/pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements-serve.lock
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY src src
+COPY examples examples
 RUN /opt/tightrope/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
     && /opt/tightrope/bin/pip uninstall --yes hatchling pathspec pluggy tomlkit trove-classifiers pip
 

@@ -6,10 +6,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from tightrope.base.errors import InputError
+
 
 def init(
+    context: typer.Context,
+    example: Annotated[str, typer.Option(help="Example to copy: chatgenius, helpdesk, newsroom or vision.")] = "",
     trace: Annotated[Path | None, typer.Option(help="Trace to begin from: CSV, JSON lines or Parquet.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for workload.yaml.")] = Path(),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for workload.yaml; default: this one, or a new one named like the example.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the workload; the trace's where left out.")] = "",
     rate: Annotated[float | None, typer.Option(min=0, help="Mean requests per second, where there is no trace.")] = None,
     peak: Annotated[float | None, typer.Option(min=0, help="Requests per second at the daily peak.")] = None,
@@ -28,7 +34,10 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing workload.yaml.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write a first workload.yaml from a trace, or from a few answers, and show the traffic."""
+    """Write a first workload.yaml from a trace, a few answers or an example, and show the traffic."""
+    if example:
+        write_example(context, example, out, as_json=as_json)
+        return
     from rich.console import Console
 
     from tightrope.clouds.book import load_price_book
@@ -54,11 +63,27 @@ def init(
         gaps=gaps,
         **traffic,
     )
-    target, demand = begin(asked, out, load_price_book(), force=force)
+    target, demand = begin(asked, out or Path(), load_price_book(), force=force)
     if as_json:
         typer.echo(json.dumps({"workload": str(target), "source": demand.source} | describe(demand)))
     else:
         print_start(target, demand, Console())
+
+
+def write_example(context: typer.Context, example: str, out: Path | None, *, as_json: bool) -> None:
+    """Copy an example and print its path; refuse options that an example ignores."""
+    from tightrope.cli.example_files import copy_example
+
+    for name in context.params.keys() - {"example", "out", "as_json"}:
+        source = context.get_parameter_source(name)
+        if source and source.name == "COMMANDLINE":
+            what = f"--example cannot be combined with --{name.replace('_', '-')}"
+            raise InputError(what, resolve="leave one of them out")
+    target = copy_example(example, out)
+    if as_json:
+        typer.echo(json.dumps({"workload": str(target)}))
+    else:
+        typer.echo(f"wrote {target}\nnext  tightrope plan {target} --out out")
 
 
 def ask_for_traffic() -> dict[str, Any]:
