@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from tightrope.base.contracts import Prices
 from tightrope.base.plan import Committed, OfferTerms, Refusal, Usage
+from tightrope.base.registry import find_offer
 from tightrope.offers.bill import charge_fleet, used_shares
-from tightrope.offers.compute_savings_plan import OFFERS
 
 Make = Callable[..., object]
 
 NAME = "compute-savings-plan-1y-no-upfront"
-OFFER = next(offer for offer in OFFERS if offer.name == NAME)
+OFFER = find_offer(NAME)
 EXAMPLE_RATES = {"c5.9xlarge": (4, 2), "c5.24xlarge": (10, 8), "fargate-vcpu": ("1.5", 1), "fargate-gb": (2, 1)}
 """On-demand and plan rate of each line of the example in AWS's Savings Plans user guide (illustrative rates)."""
 EXAMPLE_HOURS = {"c5.9xlarge": 1.0, "c5.24xlarge": 1.0, "fargate-vcpu": 10.0, "fargate-gb": 5.0}

@@ -1,4 +1,5 @@
-"""Ways of paying: one file per purchase option, each with its terms for the optimiser and its exact bill.
+"""Purchase options: each offer has its terms for the optimiser and its exact bill.
 
-Comes in: prices and usage. Goes out: ``OfferTerms`` and bill lines. To extend: add a module with an ``OFFER`` or several ``OFFERS``.
+Comes in: prices and usage. Goes out: ``OfferTerms`` and bill lines. To extend: add a module with an ``OFFER`` or several ``OFFERS``;
+a commitment that applies as the others do is a row in a cloud's ``commitments.csv``.
 """

@@ -1,4 +1,11 @@
-"""What on-demand and spot share: machine-hours times a rate. It carries no ``OFFER`` itself."""
+"""On-demand machines, spot machines and container services: machine-hours times a rate, stopped at any time.
+
+- **On-demand** machines have a fixed rate.
+- **Spot** machines are spare capacity at a changing, lower rate. The seller takes them back at two minutes' notice.
+- **Container** services charge the vCPUs and the memory of each hour that a container runs. No commitment covers them here: the price
+  book has no rate of a Compute Savings Plan for AWS Fargate, and unknown is not zero. Sources: AWS Fargate pricing, Azure Container
+  Instances pricing, Google Cloud Run pricing (instance-based billing; all 2026).
+"""
 
 import math
 from collections.abc import Sequence
@@ -55,3 +62,10 @@ class PayAsYouGo:
                 usd = float(hours_per_month[index]) * float(row.usd_per_hour)
                 bill.append(BillLine("compute", line.pool, self.name, usd))
         return tuple(bill), usage.take(unpaid)
+
+
+OFFERS = (
+    PayAsYouGo("on-demand", interruptible=False),
+    PayAsYouGo("spot", interruptible=True),
+    PayAsYouGo("container", interruptible=False),
+)
