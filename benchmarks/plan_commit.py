@@ -18,11 +18,11 @@ from tightrope.base.catalogue import ON_DEMAND
 from tightrope.base.records import FloatArray
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook, load_price_book
-from tightrope.plan.commit.apply import committed_bill_usd
 from tightrope.plan.commit.futures import Path, Shift, project, steady_path
-from tightrope.plan.commit.look_back import clairvoyant, look_back
-from tightrope.plan.commit.size import Sized, cheapest_commitments
-from tightrope.plan.problem import Cover
+from tightrope.plan.commit.lookback import clairvoyant, look_back
+from tightrope.plan.commit.sizing import Sized, cheapest_commitments
+from tightrope.plan.problem.arrays import Cover
+from tightrope.plan.problem.commitment_coverage import committed_bill_usd
 
 NAME = "plan-commit"
 DOC = "saving of commitments sized on futures, on a fleet that migrates; targets: 1 point from clairvoyant, 5 above the look-back"

@@ -35,8 +35,8 @@ from typing import Any
 import numpy as np
 
 from tightrope.clouds.book import load_price_book
+from tightrope.compare.comparison import OURS, Comparison, Row, compare_plans
 from tightrope.demand.workload import load_workload
-from tightrope.plan.compare import OURS, Comparison, Row, compare_plans
 from tightrope.render.comparison import comparison_as_dict
 
 NAME = "plan-compare"

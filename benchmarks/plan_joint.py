@@ -4,12 +4,12 @@ import math
 import time
 
 from benchmarks.planning_family import make_problem
-from tightrope.plan.blocks import WORKERS
-from tightrope.plan.bound import lower_bound
-from tightrope.plan.dominance import drop_dominated
-from tightrope.plan.problem import Problem
-from tightrope.plan.relax import relax
-from tightrope.plan.solve import solve
+from tightrope.plan.problem.arrays import Problem
+from tightrope.plan.problem.dominance import drop_dominated
+from tightrope.plan.solve.block_solutions import WORKERS
+from tightrope.plan.solve.bound import lower_bound
+from tightrope.plan.solve.decomposition import solve
+from tightrope.plan.solve.relaxation import relax
 
 NAME = "plan-joint"
 DOC = "seconds for a plan of a week with every kind of commitment, and its certified gap; targets 30 s and 2 %"

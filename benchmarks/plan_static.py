@@ -11,8 +11,8 @@ import pulp
 
 from benchmarks.loads import CLOCK, RUNS, children_cpu_s
 from benchmarks.static_instances import KNOWN_USD_PER_HOUR, RATES_PER_S, TOY, certified_usd_per_hour, four_gpus, one_block
-from tightrope.plan.blocks import solve_block
-from tightrope.plan.peers.bucket_ilp import BucketInstance, solve_bucket_ilp
+from tightrope.compare.bucket_ilp import BucketInstance, solve_bucket_ilp
+from tightrope.plan.solve.block_solutions import solve_block
 
 NAME = "plan-static"
 DOC = "plans a second of Mélange's static problem, four GPUs at five rates and two promises; target 50 ms each, proven"

@@ -4,11 +4,11 @@ import resource
 import time
 
 from benchmarks.planning_family import make_problem
-from tightrope.plan.blocks import WORKERS
-from tightrope.plan.bound import lower_bound
-from tightrope.plan.dominance import drop_dominated
-from tightrope.plan.problem import Problem
-from tightrope.plan.solve import solve
+from tightrope.plan.problem.arrays import Problem
+from tightrope.plan.problem.dominance import drop_dominated
+from tightrope.plan.solve.block_solutions import WORKERS
+from tightrope.plan.solve.bound import lower_bound
+from tightrope.plan.solve.decomposition import solve
 
 NAME = "plan-year"
 DOC = "seconds for a plan of 8,760 hours with every kind of commitment, and its bound; targets 60 s and 2 GiB"

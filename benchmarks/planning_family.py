@@ -14,8 +14,8 @@ from tightrope.base.catalogue import MachineType, PriceRow
 from tightrope.base.plan import OfferTerms
 from tightrope.base.records import FloatArray, ModelVariant, Profile, Provenance, RequestEngine
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK
-from tightrope.plan.problem import Cover, PoolOption, Problem
-from tightrope.plan.relax import relax
+from tightrope.plan.problem.arrays import Cover, PoolOption, Problem
+from tightrope.plan.solve.relaxation import relax
 
 DAY = date(2026, 7, 20)
 CLASSES, VARIANTS = 4, 4

@@ -11,9 +11,9 @@ from tightrope.base.catalogue import MachineType, PriceRow
 from tightrope.base.plan import OfferTerms
 from tightrope.base.records import ModelVariant, Profile, Provenance, RequestEngine
 from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.plan.bound import price_apart
-from tightrope.plan.peers.bucket_ilp import BucketInstance
-from tightrope.plan.problem import PoolOption, Problem
+from tightrope.compare.bucket_ilp import BucketInstance
+from tightrope.plan.problem.arrays import PoolOption, Problem
+from tightrope.plan.solve.bound import price_apart
 
 FOUR_GPUS = Path(__file__).with_name("data") / "llama31_8b_four_gpus.json"
 RATES_PER_S = (8, 16, 32, 64, 128)

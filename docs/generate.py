@@ -22,7 +22,7 @@ import typer
 from tightrope.cli import app
 from tightrope.demand.columns import columns_table
 from tightrope.demand.schema import schema_page
-from tightrope.plan.constraints import FAMILIES
+from tightrope.plan.solve.constraints import FAMILIES
 from tightrope.render.reference import plan_reference, replayed_reference
 from tightrope.serve.schema import serve_schema_page
 

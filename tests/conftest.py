@@ -13,13 +13,18 @@ settings.register_profile("same", derandomize=True, database=None, deadline=None
 settings.load_profile("same")
 
 
+pytest_plugins = ["tests.small_workload"]
+SHARE_ONE_PLAN = {"plan", "compare", "trial"}
+"""Rooms whose tests use the plan of ``small_workload.py``, which takes long to make."""
+
+
 class Sharing(LoadFileScheduling):
-    """Keeps the tests of a file in one process, and those of ``plan/`` too: they share one plan, which takes long to make."""
+    """Keeps the tests of a file in one process, and those that share one plan too."""
 
     def _split_scope(self, nodeid: str) -> str:  # pyrefly: ignore[missing-override-decorator] - `override` is not in 3.11
         """Return what a test is kept together with."""
         path = PurePosixPath(nodeid.split("::", 1)[0])
-        return str(path.parent if path.parent.name == "plan" else path)
+        return "plan" if path.parts[0] == "tests" and path.parts[1] in SHARE_ONE_PLAN else str(path)
 
 
 @pytest.hookimpl(optionalhook=True)  # unknown where pytest-xdist is off

@@ -10,8 +10,8 @@ import pytest
 
 from tightrope.base.plan import Evidence
 from tightrope.clouds.book import PriceBook, load_price_book
+from tightrope.compare.comparison import OURS, Comparison, Row
 from tightrope.demand.workload import load_workload
-from tightrope.plan.compare import OURS, Comparison, Row
 
 ROOT = Path(__file__).parents[2]
 KEPT = Evidence("chat", "ttft p95 ≤ 4 s", "day 14", 100, 0.99, 0.98, 1.0, 0.95, seeds=(1,), verdict="proven")

@@ -17,9 +17,9 @@ from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow
 from tightrope.base.plan import OfferTerms
 from tightrope.base.records import FloatArray, IntArray, ModelVariant, Profile, Provenance, RequestEngine
 from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.plan.model import Model
-from tightrope.plan.problem import Cover, PoolOption, Problem, Quota, Window
-from tightrope.plan.solve import Solution
+from tightrope.plan.problem.arrays import Cover, PoolOption, Problem, Quota, Window
+from tightrope.plan.solve.decomposition import Solution
+from tightrope.plan.solve.linear_model import Model
 
 DAY = date(2026, 1, 1)
 DISK_USD_PER_HOUR = 0.01

@@ -11,13 +11,13 @@ from tightrope.base.plan import Plan
 from tightrope.base.records import TokenEngine, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.bill import total_usd
-from tightrope.plan.billed import replay_usd
-from tightrope.plan.fleet import open_pools
+from tightrope.plan.bill.plan_bill import replay_usd
+from tightrope.plan.bill.replay_bill import scheduled_hours
+from tightrope.plan.fleet.plan_fleet import open_pools
 from tightrope.plan.make import make_plan
-from tightrope.plan.network import requests_per_month
-from tightrope.plan.prove import Proof
-from tightrope.plan.ran import scheduled_hours
+from tightrope.plan.problem.cost_lines import total_usd
+from tightrope.plan.problem.network import requests_per_month
+from tightrope.plan.prove.proof import Proof
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.load import load_plan
 
@@ -105,7 +105,7 @@ def test_the_horizon_says_what_was_planned_for(plan: Plan) -> None:
 def test_the_replays_bill_is_at_least_the_schedules(proof: Proof, book: PriceBook) -> None:
     # the autoscaler only adds to the schedule, but for the moments in which interrupted machines are replaced
     pools = open_pools(proof.solution)
-    assert replay_usd(proof, pools, book) > 0.0
+    assert replay_usd(proof.solution, proof.fleet, pools, book, proof.stretch, proof.outcomes) > 0.0
     schedule = np.stack([pool.schedule for pool in proof.fleet.pools])
     scheduled = scheduled_hours(schedule, proof.stretch.start_s, proof.stretch.end_s - proof.stretch.start_s)
     assert scheduled.shape == proof.machine_hours.shape == (len(pools), 24)

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tightrope.base.plan import Evidence
-from tightrope.plan.compare import OURS, Comparison, InUse, Row
+from tightrope.compare.comparison import OURS, Comparison, InUse, Row
 from tightrope.render.comparison import comparison_as_dict, print_comparison
 
 KEPT = Evidence("chat", "ttft p95 ≤ 4 s", "days 13–14", 100, 0.991, 0.98, 1.0, 0.95, seeds=(1, 2), verdict="proven")

@@ -14,13 +14,13 @@ from rich.console import Console
 from test_report import Page
 
 from tightrope.base.replayed import Replayed
-from tightrope.plan.rerun import Tried
 from tightrope.render.progress import counting
 from tightrope.render.replay_report import charts, replay_formats
 from tightrope.render.replay_report.engine_trace import engine_trace
 from tightrope.render.replay_report.files import render_replayed, replayed_as_dict, write_replayed
 from tightrope.render.replay_report.summary import print_replayed
 from tightrope.replay.records import EngineWork, Outcome, Traffic
+from tightrope.trial.trial import Tried
 
 HTML, JSON = Path("replay.html"), Path("replay.json")
 

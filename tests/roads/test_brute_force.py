@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tightrope.plan.blocks import solve_block
-from tightrope.plan.bound import lower_bound
-from tightrope.plan.constraints import FAMILIES
-from tightrope.plan.problem import Infeasible, restrict
-from tightrope.plan.relax import relax
-from tightrope.plan.search import cheapest_fleet, may_search
-from tightrope.plan.solve import Solution, solve
+from tightrope.plan.problem.arrays import Infeasible, restrict
+from tightrope.plan.solve.block_search import cheapest_fleet, may_search
+from tightrope.plan.solve.block_solutions import solve_block
+from tightrope.plan.solve.bound import lower_bound
+from tightrope.plan.solve.constraints import FAMILIES
+from tightrope.plan.solve.decomposition import Solution, solve
+from tightrope.plan.solve.relaxation import relax
 
 PATH = Path(__file__).parents[1] / "plan" / "brute_force.py"
 

@@ -20,18 +20,18 @@ from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import load_price_book
 from tightrope.demand.workload import load_workload
 from tightrope.offers.bill import charge_fleet
-from tightrope.plan.bill import total_usd
-from tightrope.plan.billed import plan_lines
-from tightrope.plan.bound import lower_bound
-from tightrope.plan.cover import best_commitments
-from tightrope.plan.covers import find_covers
-from tightrope.plan.fleet import open_pools, plan_fleet
+from tightrope.plan.bill.plan_bill import plan_lines
+from tightrope.plan.bill.replay_bill import month_usd, ran_of
+from tightrope.plan.fleet.plan_fleet import open_pools, plan_fleet
 from tightrope.plan.make import make_plan
-from tightrope.plan.problem import PoolOption, Problem, usage_of
-from tightrope.plan.prove import Bench
-from tightrope.plan.ran import month_usd, ran_of
-from tightrope.plan.relax import relax
-from tightrope.plan.solve import Solution, monthly_usd
+from tightrope.plan.problem.arrays import PoolOption, Problem, usage_of
+from tightrope.plan.problem.commitment_options import find_covers
+from tightrope.plan.problem.cost_lines import total_usd
+from tightrope.plan.prove.proof import Bench
+from tightrope.plan.solve.bound import lower_bound
+from tightrope.plan.solve.commitment_choice import best_commitments
+from tightrope.plan.solve.decomposition import Solution, monthly_usd
+from tightrope.plan.solve.relaxation import relax
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.load import load_plan
 from tightrope.replay.records import Fleet, Outcome, Traffic

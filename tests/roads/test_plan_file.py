@@ -13,21 +13,21 @@ from tightrope.base.plan import Plan, Usage
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.demand.workload import load_workload
-from tightrope.plan.bill import machine_lines, total_usd
-from tightrope.plan.fleet import draw_traffic
+from tightrope.plan.bill.replay_bill import fixed_usd, month_usd, ran_of
+from tightrope.plan.bill.transfer_bill import answering_of, around_as_ran_usd
+from tightrope.plan.fleet.plan_fleet import draw_traffic
+from tightrope.plan.fleet.recorded_traffic import Recorded
 from tightrope.plan.make import make_plan
-from tightrope.plan.measure import evidence_of
-from tightrope.plan.moved import answering_of, around_as_ran_usd
-from tightrope.plan.prove import Bench, Proof, prove
-from tightrope.plan.ran import fixed_usd, month_usd, ran_of
-from tightrope.plan.recorded import Recorded
-from tightrope.plan.rerun import try_plan
-from tightrope.plan.tune import tune
-from tightrope.plan.written import rebuild_fleet
+from tightrope.plan.plan_json import rebuild_fleet
+from tightrope.plan.problem.cost_lines import machine_lines, total_usd
+from tightrope.plan.prove.proof import Bench, Proof, prove
+from tightrope.plan.prove.tuning import tune
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.load import load_plan
 from tightrope.replay.records import Fleet, Outcome
 from tightrope.replay.run import replay_fleet
+from tightrope.trial.outcome_figures import evidence_of
+from tightrope.trial.trial import try_plan
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,7 +21,7 @@ class WherePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Infrastructure:
-    """What stands around the machines and is paid for: see ``plan/network.py`` for what each costs."""
+    """What stands around the machines and is paid for: see ``plan/problem/network.py`` for what each costs."""
 
     disk_gb: float = 100.0
     """Root volume of every machine, billed as block storage: system, container image and model artefacts."""

@@ -32,8 +32,8 @@ def compare(
 
     from tightrope.cli.day import parse_day
     from tightrope.clouds.book import load_price_book
+    from tightrope.compare.comparison import compare_plans
     from tightrope.demand.workload import load_workload
-    from tightrope.plan.compare import compare_plans
     from tightrope.render.comparison import comparison_as_dict, print_comparison
 
     day = parse_day(prices_as_of, "--prices-as-of")

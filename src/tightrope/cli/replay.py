@@ -57,11 +57,11 @@ def replay(
 
     from tightrope.cli.day import parse_day
     from tightrope.clouds.book import load_price_book
-    from tightrope.plan.ask import Question, answer
     from tightrope.render.plan_json.load import load_plan
     from tightrope.render.progress import counting
     from tightrope.render.replay_report.files import replayed_as_dict, write_replayed
     from tightrope.render.replay_report.summary import print_replayed
+    from tightrope.trial.arguments import Question, answer
 
     length_s = 60.0 * trace_minutes
     question = Question(

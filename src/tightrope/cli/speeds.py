@@ -10,7 +10,7 @@ import typer
 from tightrope.base.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
-    from tightrope.plan.speeds import Speed
+    from tightrope.plan.problem.speed_table import Speed
 
 Workload = Annotated[Path, typer.Argument(help="The workload.yaml whose classes, variants, machines and offers are looked at.")]
 ClassName = Annotated[str, typer.Option("--class", metavar="NAME", help="Only this traffic class; * and ? stand for others.")]
@@ -81,7 +81,7 @@ def compare_speeds(
     """Show what nothing else beats in cost, latency and quality at once: the Pareto front of every class."""
     from rich.console import Console
 
-    from tightrope.plan.speeds import pareto_front
+    from tightrope.plan.problem.speed_table import pareto_front
     from tightrope.render.files import write_files
     from tightrope.render.speeds.pareto import render_pareto
     from tightrope.render.speeds.tables import print_speeds
@@ -112,8 +112,8 @@ def _find(path: Path, catalogue: Path | None, as_of: str, *patterns: str) -> "tu
     from tightrope.cli.day import parse_day
     from tightrope.clouds.book import load_price_book
     from tightrope.demand.workload import load_workload
-    from tightrope.plan.capacity import CapacityTable
-    from tightrope.plan.speeds import find_speeds
+    from tightrope.plan.problem.capacity import CapacityTable
+    from tightrope.plan.problem.speed_table import find_speeds
 
     with Console(stderr=True).status("read the workload") as status:
         book = load_price_book(parse_day(as_of, "--prices-as-of"), catalogue)

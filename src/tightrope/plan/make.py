@@ -15,32 +15,32 @@ from tightrope.demand.blocks import DAY_S
 from tightrope.offers.bill import used_shares
 from tightrope.offers.commitment import upfront_usd
 from tightrope.perf.find import describe
-from tightrope.plan.bill import total_usd
-from tightrope.plan.billed import plan_lines, planned_usage, replay_usd
-from tightrope.plan.bound import lower_bound
-from tightrope.plan.caching import cache_lines
-from tightrope.plan.capacity import CapacityTable
-from tightrope.plan.choices import take_choices
-from tightrope.plan.commit.decide import Decision
-from tightrope.plan.discounts import with_all_off
-from tightrope.plan.explain import explain
-from tightrope.plan.fleet import OpenPool, heldout_stretch, open_pools
-from tightrope.plan.futures import break_evens, commit_on_futures, future_costs
-from tightrope.plan.ground import lay_ground, whole_problem
-from tightrope.plan.moved import Answering, around_as_ran_usd
-from tightrope.plan.network import Place, around, items_of, tiers_of
-from tightrope.plan.placed import place_of, plan_around, variants_where, with_and_without_machines
-from tightrope.plan.problem import Infeasible, PoolOption, Problem
-from tightrope.plan.prove import Bench, Proof, prove
-from tightrope.plan.relax import relax
-from tightrope.plan.robust import find_robustness
-from tightrope.plan.services.pools import shown_settings
-from tightrope.plan.sized import lead_seconds, size_classes
-from tightrope.plan.solve import Solution
-from tightrope.plan.today import today_evidence, today_lines
-from tightrope.plan.tune import tune
-from tightrope.plan.warn import find_warnings
-from tightrope.plan.written import answer_cache, served_classes, serving_of, variant_shares
+from tightrope.plan.bill.plan_bill import plan_lines, planned_usage, replay_usd
+from tightrope.plan.bill.transfer_bill import Answering, around_as_ran_usd
+from tightrope.plan.commit.decision import Decision
+from tightrope.plan.commit.future_costs import break_evens, commit_on_futures, future_costs
+from tightrope.plan.explain.baseline import lay_ground, whole_problem
+from tightrope.plan.explain.explanation import explain
+from tightrope.plan.explain.risk_warnings import find_warnings
+from tightrope.plan.fleet.plan_fleet import OpenPool, heldout_stretch, open_pools
+from tightrope.plan.plan_json import answer_cache, served_classes, serving_of, variant_shares
+from tightrope.plan.problem.arrays import Infeasible, PoolOption, Problem
+from tightrope.plan.problem.capacity import CapacityTable
+from tightrope.plan.problem.cost_lines import total_usd
+from tightrope.plan.problem.demand_week import lead_seconds, size_classes
+from tightrope.plan.problem.network import Place, around, items_of, tiers_of
+from tightrope.plan.problem.placement import place_of, plan_around, variants_where, with_and_without_machines
+from tightrope.plan.problem.response_cache import cache_lines
+from tightrope.plan.problem.services.service_pools import shown_settings
+from tightrope.plan.problem.sustained_use import with_all_off
+from tightrope.plan.prove.choices import take_choices
+from tightrope.plan.prove.drills import find_robustness
+from tightrope.plan.prove.proof import Bench, Proof, prove
+from tightrope.plan.prove.today import today_evidence, today_lines
+from tightrope.plan.prove.tuning import tune
+from tightrope.plan.solve.bound import lower_bound
+from tightrope.plan.solve.decomposition import Solution
+from tightrope.plan.solve.relaxation import relax
 
 Progress = Callable[[str], None]
 
@@ -76,7 +76,8 @@ def decide_plan(workload: Workload, book: PriceBook, table: CapacityTable, progr
     constant, unpriced = plan_around(chosen, book, proof.problem, solution.machines, solution.share, solution.work)
     constant += cache_lines(chosen, book, proof.problem)
     lines = plan_lines(solution, pools, book) + constant
-    replayed_usd = replay_usd(proof, pools, book) + around_as_ran_usd(constant, _moved(chosen, proof, pools, book))
+    replayed_usd = replay_usd(solution, proof.fleet, pools, book, proof.stretch, proof.outcomes)
+    replayed_usd += around_as_ran_usd(constant, _moved(chosen, proof, pools, book))
     return Decided(bench, rejected, proof, whole, decision, pools, lines, unpriced, replayed_usd)
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tightrope.base.plan import Evidence
-from tightrope.plan.compare import OURS, Comparison, InUse, Row
+from tightrope.compare.comparison import OURS, Comparison, InUse, Row
 from tightrope.render import formats
 from tightrope.render.plain import Json, plain
 from tightrope.render.table import TableColumn, print_notes, print_table, print_title

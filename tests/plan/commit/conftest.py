@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tightrope.base.records import FloatArray
-from tightrope.plan.commit.apply import Order, application_order
 from tightrope.plan.commit.outlook import Outlook
-from tightrope.plan.problem import Cover
+from tightrope.plan.problem.arrays import Cover
+from tightrope.plan.problem.commitment_coverage import Order, application_order
 
 INF = float("inf")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tightrope.plan.commit.outlook import Outlook, judge, merge_options
-from tightrope.plan.problem import Cover
+from tightrope.plan.problem.arrays import Cover
 
 INF = float("inf")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.plan.commit.apply import Applied, application_order, apply_commitments, used_share
-from tightrope.plan.problem import Cover
+from tightrope.plan.problem.arrays import Cover
+from tightrope.plan.problem.commitment_coverage import Applied, application_order, apply_commitments, used_share
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tightrope.base.records import FloatArray
-from tightrope.plan.series import waiting
 from tightrope.replay.records import EngineWork, Outcome
+from tightrope.trial.time_series import waiting
 
 Event: TypeAlias = dict[str, Any]
 MICROSECONDS = 1e6

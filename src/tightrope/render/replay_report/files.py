@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from tightrope.base.replayed import Replayed
-from tightrope.plan.rerun import Tried
 from tightrope.render.files import write_files
 from tightrope.render.plain import Json, as_text, plain
 from tightrope.render.replay_report import replay_formats
+from tightrope.trial.trial import Tried
 
 
 def replayed_as_dict(report: Replayed) -> dict[str, Json]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import ceil, floor, log10
 from pathlib import Path
 
-from tightrope.plan.speeds import Speed, pareto_front
+from tightrope.plan.problem.speed_table import Speed, pareto_front
 from tightrope.render.chart import INK, POOLS, Chart, Spec, chart, frame
 from tightrope.render.html import table, tag
 from tightrope.render.page_elements import document, figure, section

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from tightrope.plan.speeds import Speed
+from tightrope.plan.problem.speed_table import Speed
 from tightrope.render import formats
 from tightrope.render.table import TableColumn, print_notes, print_table, print_title
 from tightrope.render.terminal import labelled_grid, plain_text
