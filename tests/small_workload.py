@@ -1,13 +1,11 @@
 """One small workload that exercises everything, planned once, and the builders of tiny problems."""
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.plan import brute_force
 
 from tightrope.base.plan import BillLine, Plan
 from tightrope.base.records import Workload
@@ -76,13 +74,7 @@ proof: {heldout: 1 day, seeds: [1]}
 @pytest.fixture(scope="session")
 def brute() -> ModuleType:
     """Return the builders of tiny problems and the checker of solutions."""
-    if "plan_brute_force" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("plan_brute_force", Path(__file__).parent / "plan" / "brute_force.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules["plan_brute_force"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["plan_brute_force"])
-    return sys.modules["plan_brute_force"]
+    return brute_force
 
 
 @pytest.fixture(scope="session")

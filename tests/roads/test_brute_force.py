@@ -3,17 +3,14 @@
 What is tried is in ``tests/plan/brute_force.py``, written from the formulas of ``constraints.FAMILIES`` without its code.
 """
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from tests.plan import brute_force
 
 from tightrope.plan.problem.arrays import Infeasible, restrict
 from tightrope.plan.solve.block_search import cheapest_fleet, may_search
@@ -23,22 +20,7 @@ from tightrope.plan.solve.constraints import FAMILIES
 from tightrope.plan.solve.decomposition import Solution, solve
 from tightrope.plan.solve.relaxation import relax
 
-PATH = Path(__file__).parents[1] / "plan" / "brute_force.py"
-
-
-def load_brute_force() -> ModuleType:
-    if "plan_brute_force" in sys.modules:
-        return sys.modules["plan_brute_force"]
-    spec = importlib.util.spec_from_file_location("plan_brute_force", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-BRUTE: Any = load_brute_force()
+BRUTE: Any = brute_force
 Case, Sold = BRUTE.Case, BRUTE.Sold
 MOST = 4
 """Machines of an option, at most, in what is tried."""

@@ -1,17 +1,16 @@
 """Two roads to every dollar: the optimiser's own arithmetic, the offers' exact bill, and the replay's machine-hours charged."""
 
-import importlib.util
-import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.plan import brute_force
+from tests.small_workload import SMALL
 
 from tightrope.base.plan import OfferTerms, Plan, Usage, UsageLine
 from tightrope.base.records import Committed, Profile, Provenance, RequestEngine
@@ -44,18 +43,7 @@ WRITTEN = 1e-5
 WEEK_S = HOURS_PER_WEEK * SECONDS_PER_HOUR
 
 
-def load_module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"plan_{name}", ROOT / "tests" / "plan" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-BRUTE: Any = sys.modules.get("plan_brute_force") or load_module("brute_force")
-SMALL: str = load_module("conftest").SMALL
+BRUTE: Any = brute_force
 
 
 def charged_usd(problem: Problem, machines: np.ndarray, prices: Any, commitments: np.ndarray) -> float:

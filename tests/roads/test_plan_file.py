@@ -1,13 +1,12 @@
 """Two roads to the evidence: the fleet that was proven, and the fleet that ``plan.json`` describes."""
 
-import importlib.util
-import sys
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.small_workload import SMALL
 
 from tightrope.base.plan import Plan, Usage
 from tightrope.base.records import Workload
@@ -32,16 +31,6 @@ from tightrope.trial.trial import try_plan
 ROOT = Path(__file__).parents[2]
 
 
-def small_workload() -> str:
-    spec = importlib.util.spec_from_file_location("plan_conftest", ROOT / "tests" / "plan" / "conftest.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return str(module.SMALL)
-
-
 @dataclass(frozen=True)
 class Roads:
     """The same plan as it was proven, as it was made, and as its file says."""
@@ -56,7 +45,7 @@ class Roads:
 @pytest.fixture(scope="module")
 def roads(tmp_path_factory: pytest.TempPathFactory) -> Roads:
     folder, book = tmp_path_factory.mktemp("roads"), load_price_book()
-    (folder / "workload.yaml").write_text(small_workload(), encoding="utf-8")
+    (folder / "workload.yaml").write_text(SMALL, encoding="utf-8")
     workload = load_workload(folder / "workload.yaml", book)
     made = make_plan(workload, book, date(2026, 12, 1))
     (folder / "plan.json").write_text(RENDERER.render(made)[Path("plan.json")], encoding="utf-8")

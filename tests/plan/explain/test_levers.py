@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tightrope.base.plan import BillLine, Plan
+from tightrope.plan.explain import levers
 from tightrope.plan.explain.baseline import Ground
-from tightrope.plan.explain.explanation import levers
 from tightrope.plan.explain.levers import NO_PLAN, STEPS, _fixed_with_valleys, _with_levers, _without, find_levers, lever_usd
 from tightrope.plan.problem.arrays import Infeasible, Problem
 from tightrope.plan.solve.decomposition import solve

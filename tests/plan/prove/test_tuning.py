@@ -10,7 +10,8 @@ from tightrope.base.errors import InputError
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.workload import load_workload
-from tightrope.plan.prove.proof import Bench, Proof, gather_evidence, prove, replay_seeds, tuning, tuning_stretch
+from tightrope.plan.prove import tuning
+from tightrope.plan.prove.proof import Bench, Proof, gather_evidence, prove, replay_seeds, tuning_stretch
 from tightrope.plan.prove.tuning import MAX_ROUNDS, RAISE, ROOM, TARGETS, as_run_usd, tune
 
 Surging = Callable[..., Workload]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tightrope.plan.solve import block_search as search
 from tightrope.plan.solve.block_search import Fleet, cheapest_fleet, may_search
-from tightrope.plan.solve.decomposition import block_search as search
 
 
 def test_a_fleet_that_mixes_sizes_is_found_and_proven(brute: ModuleType) -> None:
