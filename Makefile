@@ -25,11 +25,12 @@ endif
 test: .venv/ready-dev  ## the whole test suite, or with FAST=1 what takes less than a minute; the ten slowest tests are listed
 	$(BIN)/python -m pytest -n auto --dist loadfile --durations=10 $(CHOSEN)
 
-check: .venv/ready-dev  ## style, types, layers, freshness of the documentation
+check: .venv/ready-dev  ## style, types, layers, unique class names, freshness of the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyrefly check
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/unique_classes.py
 	$(BIN)/python -m docs.generate --check
 
 bench: .venv/ready-dev  ## every benchmark, as ratios against a peer of the same run

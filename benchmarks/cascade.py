@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from benchmarks.compress_int8 import LENGTH, compressed, outcome
 from benchmarks.minilm import NEWS, minilm
-from tightrope.perf.compress.cascade import Calibrated
+from tightrope.perf.compress.cascade import CalibratedCascade
 from tightrope.perf.compress.distil import Lessons
-from tightrope.perf.compress.prune import Cut
-from tightrope.perf.compress.search import ORIGINAL, Asked
+from tightrope.perf.compress.prune import PruningCut
+from tightrope.perf.compress.search import ORIGINAL, SearchLimits
 
 NAME = "cascade"
 DOC = "cascade small to whole MiniLM-L6 beside the whole one alone, 20 Newsgroups, at parity; reference: parity at 24.5-31 % gone on"
-CUT = Cut(layers=3, neurons=0.5)
+CUT = PruningCut(layers=3, neurons=0.5)
 SMALL = f"{CUT.name}-int8"
 CORPUS = replace(NEWS, fit=3200, held=3400)
 """A quarter of what is held chooses thresholds, the rest states the curve."""
@@ -20,7 +20,7 @@ CORPUS = replace(NEWS, fit=3200, held=3400)
 def run() -> dict:
     """Return the rate of the cascade where it is as good as the whole model, beside that model's, and what words alone reach."""
     graph, tokenizer = minilm()
-    asked = Asked(kinds=("int8",), cuts=(CUT,), lessons=Lessons(steps=150, rate=8e-4), method="minmax", own_head=True)
+    asked = SearchLimits(kinds=("int8",), cuts=(CUT,), lessons=Lessons(steps=150, rate=8e-4), method="minmax", own_head=True)
     found = compressed(graph, tokenizer, CORPUS, asked)
     cascades = {item.small: item for item in found.cascades}
     ours, words = cascades[SMALL], cascades["tf-idf"]
@@ -47,7 +47,7 @@ def run() -> dict:
     }
 
 
-def curve(cascade: Calibrated) -> dict:
+def curve(cascade: CalibratedCascade) -> dict:
     """Return what a cascade reaches at each threshold."""
     steps = [(round(100 * step.escalated, 1), round(step.metric, 4)) for step in cascade.steps]
     return {"notice": cascade.notice, "percent_escalated_and_accuracy": steps}

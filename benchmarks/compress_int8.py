@@ -7,7 +7,7 @@ from benchmarks.minilm import NEWS, R8, Corpus, minilm, texts_of
 from tightrope.perf.compress.examples import split
 from tightrope.perf.compress.graph import Graph
 from tightrope.perf.compress.judge import accuracy
-from tightrope.perf.compress.search import Asked, Found, compress
+from tightrope.perf.compress.search import CompressionResult, SearchLimits, compress
 from tightrope.perf.compress.task import Splits
 
 NAME = "compress-int8"
@@ -23,7 +23,8 @@ def run() -> dict:
     """Return int8's rate beside float32's, and the loss of accuracy on both sets, with float32's head."""
     graph, tokenizer = minilm()
     found = {
-        corpus.name: compressed(graph, tokenizer, corpus, Asked(kinds=("int8", "int8-dynamic"), tries=0)) for corpus in (R8, NEWS)
+        corpus.name: compressed(graph, tokenizer, corpus, SearchLimits(kinds=("int8", "int8-dynamic"), tries=0))
+        for corpus in (R8, NEWS)
     }
     last = found[NEWS.name]
     speed, original = last.speeds["int8"], last.speeds["fp32"]
@@ -46,7 +47,7 @@ def run() -> dict:
     }
 
 
-def compressed(graph: Graph, tokenizer: Path, corpus: Corpus, asked: Asked) -> Found:
+def compressed(graph: Graph, tokenizer: Path, corpus: Corpus, asked: SearchLimits) -> CompressionResult:
     """Return what was found on one set of texts."""
     with tempfile.TemporaryDirectory() as folder:
         fit, held = texts_of(corpus, tokenizer, Path(folder))
@@ -55,7 +56,7 @@ def compressed(graph: Graph, tokenizer: Path, corpus: Corpus, asked: Asked) -> F
     return compress(graph, splits, accuracy, asked, shapes, lambda _: None)
 
 
-def outcome(found: Found, name: str) -> dict:
+def outcome(found: CompressionResult, name: str) -> dict:
     """Return the figures of one variant."""
     trial, speed = next(item for item in found.trials if item.name == name), found.speeds[name]
     return {

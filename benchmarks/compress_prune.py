@@ -6,12 +6,12 @@ from dataclasses import asdict, replace
 from benchmarks.compress_int8 import LENGTH, compressed, outcome
 from benchmarks.minilm import NEWS, minilm
 from tightrope.perf.compress.distil import Lessons
-from tightrope.perf.compress.prune import Cut
-from tightrope.perf.compress.search import Asked
+from tightrope.perf.compress.prune import PruningCut
+from tightrope.perf.compress.search import SearchLimits
 
 NAME = "compress-prune"
 DOC = "MiniLM-L6 pruned, distilled and in int8 beside float32, 20 Newsgroups; targets 3.5 × at parity, 6 × at its stated loss"
-CUTS = (Cut(layers=2), Cut(layers=3, neurons=0.5))
+CUTS = (PruningCut(layers=2), PruningCut(layers=3, neurons=0.5))
 LESSONS = Lessons(steps=150, rate=8e-4)
 CORPUS = replace(NEWS, length=64, fit=1200, held=800)
 
@@ -21,7 +21,7 @@ def run() -> dict:
     graph, tokenizer = minilm()
     began = time.process_time()
     found = compressed(
-        graph, tokenizer, CORPUS, Asked(kinds=("int8",), cuts=CUTS, lessons=LESSONS, method="minmax", own_head=True)
+        graph, tokenizer, CORPUS, SearchLimits(kinds=("int8",), cuts=CUTS, lessons=LESSONS, method="minmax", own_head=True)
     )
     used_s = time.process_time() - began
     name = f"{CUTS[0].name}-int8"

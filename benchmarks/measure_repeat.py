@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.minilm import minilm
 from tightrope.perf.compress.graph import as_bytes
 from tightrope.perf.measure.entry import error_band
-from tightrope.perf.measure.sweep import Asked, Measured, measure_onnx
+from tightrope.perf.measure.sweep import ModelMeasurement, SweepOptions, measure_onnx
 
 NAME = "measure-repeat"
 DOC = "runs of `perf measure` on MiniLM-L6, one after the other: largest difference of a mean beside the stated band; target within it"
@@ -23,7 +23,7 @@ def run() -> dict:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "minilm.onnx"
         path.write_bytes(as_bytes(graph))
-        asked = Asked(path, batches=(1, 8), lengths=(32,), threads=(1,), most_noise_cores=float(cores), precision=0.2)
+        asked = SweepOptions(path, batches=(1, 8), lengths=(32,), threads=(1,), most_noise_cores=float(cores), precision=0.2)
         runs = [measure_onnx(replace(asked, seed=seed)) for seed in range(RUNS)]
     pairs = [(apart(*pair), max(error_band(run.points, run.cores) for run in pair)) for pair in pairwise(runs)]
     worst = max(pairs, key=lambda pair: pair[0] / pair[1])
@@ -44,7 +44,7 @@ def run() -> dict:
     }
 
 
-def apart(first: Measured, second: Measured) -> float:
+def apart(first: ModelMeasurement, second: ModelMeasurement) -> float:
     """Return the largest difference of a point's means, as a share."""
     pairs = zip(first.points, second.points, strict=True)
     return max(abs(a.mean_s - b.mean_s) / min(a.mean_s, b.mean_s) for a, b in pairs)

@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock
 
 from tightrope.base.errors import UnreachableError
-from tightrope.perf.compress.examples import Columns, Examples, load_examples
+from tightrope.perf.compress.examples import Examples, TextColumns, load_examples
 from tightrope.perf.compress.graph import Graph, load_graph
 
 CACHE = Path.home() / ".cache" / "tightrope-tests"
@@ -84,7 +84,7 @@ def minilm() -> tuple[Graph, Path]:
 
 def texts_of(corpus: Corpus, tokenizer: Path, folder: Path) -> tuple[Examples, Examples]:
     """Return examples to fit on and examples held out, drawn by a fixed shuffle; ``folder`` takes them as tables meanwhile."""
-    columns = Columns(tokenizer=tokenizer, length=corpus.length)
+    columns = TextColumns(tokenizer=tokenizer, length=corpus.length)
     found: list[Examples] = []
     for number, rows in enumerate(rows_of(corpus)):
         path = folder / f"{corpus.name}-{number}.csv"

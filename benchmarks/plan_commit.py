@@ -20,8 +20,8 @@ from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.plan.commit.futures import Path, Shift, project, steady_path
 from tightrope.plan.commit.lookback import clairvoyant, look_back
-from tightrope.plan.commit.sizing import Sized, cheapest_commitments
-from tightrope.plan.problem.arrays import Cover
+from tightrope.plan.commit.sizing import CommitmentSizing, cheapest_commitments
+from tightrope.plan.problem.arrays import CommitmentOption
 from tightrope.plan.problem.commitment_coverage import committed_bill_usd
 
 NAME = "plan-commit"
@@ -100,14 +100,14 @@ def _rates(book: PriceBook, offer: str) -> FloatArray:
     return np.array([float(row.usd_per_hour) for row in rows if row is not None])
 
 
-def covers_of(on_demand: FloatArray, family: FloatArray, everything: FloatArray) -> tuple[Cover, ...]:
+def covers_of(on_demand: FloatArray, family: FloatArray, everything: FloatArray) -> tuple[CommitmentOption, ...]:
     """Return a plan for each family and one for everything, at these rates (float64[P])."""
     index = np.arange(len(on_demand))
     one_family = (
-        Cover("aws", "instance-savings-plan", f"{REGION}/{name}", 2, 1, np.where(index == p, family, np.inf))
+        CommitmentOption("aws", "instance-savings-plan", f"{REGION}/{name}", 2, 1, np.where(index == p, family, np.inf))
         for p, name in enumerate(MACHINES)
     )
-    return (*one_family, Cover("aws", "compute-savings-plan", "", 3, 1, everything))
+    return (*one_family, CommitmentOption("aws", "compute-savings-plan", "", 3, 1, everything))
 
 
 def happen(course: Course, seed: int) -> FloatArray:
@@ -139,10 +139,10 @@ def declared_paths() -> tuple[Path, ...]:
 def size_on_futures(
     past: FloatArray,
     on_demand: FloatArray,
-    covers: Sequence[Cover],
+    covers: Sequence[CommitmentOption],
     paths: Sequence[Path],
     min_utilisation: float = 0.0,
-) -> Sized:
+) -> CommitmentSizing:
     """Return what to commit to, knowing the past (float64[P, hours]): its last week, carried into the futures."""
     week = past[:, -HOURS_PER_WEEK:]
     weight = np.full(HOURS_PER_WEEK, HOURS_PER_MONTH / HOURS_PER_WEEK)
@@ -150,7 +150,7 @@ def size_on_futures(
 
 
 def _compare(
-    course: Course, on_demand: FloatArray, covers: tuple[Cover, ...], paths: Sequence[Path] | None = None
+    course: Course, on_demand: FloatArray, covers: tuple[CommitmentOption, ...], paths: Sequence[Path] | None = None
 ) -> dict[str, float]:
     """Return the savings in points, medians over the seeds, and the worst margins of any seed; ``paths`` are the declared ones."""
     runs = [saved_points(happen(course, seed), on_demand, covers, declared_paths() if paths is None else paths) for seed in SEEDS]
@@ -162,7 +162,7 @@ def _compare(
 
 
 def saved_points(
-    machines: FloatArray, on_demand: FloatArray, covers: tuple[Cover, ...], paths: Sequence[Path]
+    machines: FloatArray, on_demand: FloatArray, covers: tuple[CommitmentOption, ...], paths: Sequence[Path]
 ) -> dict[str, float]:
     """Return the savings of each way to buy on one course of events."""
     past, year = machines[:, :PAST_HOURS], machines[:, PAST_HOURS:]

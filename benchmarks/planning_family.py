@@ -14,7 +14,7 @@ from tightrope.base.catalogue import MachineType, PriceRow
 from tightrope.base.plan import OfferTerms
 from tightrope.base.records import FloatArray, ModelVariant, Profile, Provenance, RequestEngine
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK
-from tightrope.plan.problem.arrays import Cover, PoolOption, Problem
+from tightrope.plan.problem.arrays import CommitmentOption, PoolOption, Problem
 from tightrope.plan.solve.relaxation import relax
 
 DAY = date(2026, 7, 20)
@@ -134,7 +134,7 @@ def _problem(random: np.random.Generator, rate: FloatArray) -> Problem:
     )
 
 
-def _covers(sold: list[tuple[Machine, int, bool]], usd_per_hour: FloatArray) -> tuple[Cover, ...]:
+def _covers(sold: list[tuple[Machine, int, bool]], usd_per_hour: FloatArray) -> tuple[CommitmentOption, ...]:
     """Return every commitment: one of each machine type, one of each family, one of everything."""
     names = np.array([machine.name for machine, _, _ in sold])
     families = np.array([name.partition(".")[0] for name in names])
@@ -143,12 +143,14 @@ def _covers(sold: list[tuple[Machine, int, bool]], usd_per_hour: FloatArray) -> 
     for machine in MACHINES:
         rate = machine.usd_per_hour * (1.0 - ONE_YEAR_OFF["reserved"])
         rates = np.where(firm & (names == machine.name), rate, np.inf)
-        covers.append(Cover("aws", "reserved-1y-no-upfront", f"us-east-1/{machine.name}", 1, 1, rates, step_usd_per_hour=rate))
+        covers.append(
+            CommitmentOption("aws", "reserved-1y-no-upfront", f"us-east-1/{machine.name}", 1, 1, rates, step_usd_per_hour=rate)
+        )
     for family in sorted(set(families)):
         rates = np.where(firm & (families == family), usd_per_hour * (1.0 - ONE_YEAR_OFF["instance"]), np.inf)
-        covers.append(Cover("aws", "instance-savings-plan-1y-no-upfront", f"us-east-1/{family}", 2, 1, rates))
+        covers.append(CommitmentOption("aws", "instance-savings-plan-1y-no-upfront", f"us-east-1/{family}", 2, 1, rates))
     rates = np.where(firm, usd_per_hour * (1.0 - ONE_YEAR_OFF["compute"]), np.inf)
-    covers.append(Cover("aws", "compute-savings-plan-1y-no-upfront", "", 3, 1, rates))
+    covers.append(CommitmentOption("aws", "compute-savings-plan-1y-no-upfront", "", 3, 1, rates))
     return tuple(covers)
 
 

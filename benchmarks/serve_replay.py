@@ -18,7 +18,7 @@ from tightrope.perf.compress.quantize import dynamic_int8
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, Traffic
 from tightrope.replay.run import replay_fleet
 from tightrope.serve.ledger.meter import MachineMeter
-from tightrope.serve.local.batches import Batch
+from tightrope.serve.local.batches import EngineBatch
 from tightrope.serve.local.curve import HAND_OVER_S
 from tightrope.serve.local.engines import Engines
 from tightrope.serve.local.pool import LocalPool
@@ -54,12 +54,12 @@ class Ran:
 class Watched(LocalPool):
     """A pool that keeps what it hands to its engine."""
 
-    batches: list[Batch]
+    batches: list[EngineBatch]
 
-    def take(self, now_s: float, free: int) -> Batch | float | None:
+    def take(self, now_s: float, free: int) -> EngineBatch | float | None:
         """Note the next batch."""
         found = super().take(now_s, free)
-        if isinstance(found, Batch):
+        if isinstance(found, EngineBatch):
             self.batches.append(found)
         return found
 

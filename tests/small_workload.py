@@ -11,7 +11,7 @@ from tightrope.base.plan import BillLine, Plan
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.demand.workload import load_workload
-from tightrope.plan.explain.baseline import Ground, lay_ground, whole_problem
+from tightrope.plan.explain.baseline import Baseline, lay_ground, whole_problem
 from tightrope.plan.make import make_plan
 from tightrope.plan.problem.cost_lines import around_lines
 from tightrope.plan.problem.network import Place, around
@@ -115,7 +115,7 @@ def proof(bench: Bench) -> Proof:
 
 
 @pytest.fixture(scope="session")
-def ground(bench: Bench, proof: Proof) -> Ground:
+def ground(bench: Bench, proof: Proof) -> Baseline:
     """Return what the small workload's plan is explained on."""
     return lay_ground(bench, proof, whole_problem(bench, proof), 10.0)
 

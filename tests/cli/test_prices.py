@@ -17,7 +17,7 @@ from tightrope import cli
 from tightrope.base import registry
 from tightrope.base.catalogue import Catalogue, PriceRow
 from tightrope.clouds.fetch import Fetcher
-from tightrope.clouds.refresh import Ask
+from tightrope.clouds.refresh import RefreshQuery
 from tightrope.clouds.rows import CsvCloud
 
 OWNED = """name,site,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,quantity,purchase_usd,life_years,interest_rate,\
@@ -359,7 +359,7 @@ def test_sources_tell_age_origin_and_licence(run: Run) -> None:
 # ---------------------------------------------------------------------------------------------------------------- refresh
 
 
-def renewed(ask: Ask, fetcher: Fetcher) -> Catalogue:
+def renewed(ask: RefreshQuery, fetcher: Fetcher) -> Catalogue:
     """Stand for an importer: one price is dearer, one is as it was."""
     fetcher.progress("corner list", 2, 2)
     fetcher.note("one family is not known: box9")

@@ -9,7 +9,7 @@ from typing import Any
 from tests.clouds.loopback import Loopback, Request
 
 from tightrope.base.catalogue import ON_DEMAND, SPOT
-from tightrope.clouds.gcp.skus import LOCAL_SSD, UNITS, Part, every_series
+from tightrope.clouds.gcp.skus import LOCAL_SSD, UNITS, SeriesPart, every_series
 
 V1 = "/v1/services/6F81-5844-456A/skus"
 V2_SKUS = "/v2beta/skus"
@@ -33,14 +33,14 @@ class Fact:
     regions: tuple[str, ...]
 
 
-def list_usd(part: Part) -> Decimal:
+def list_usd(part: SeriesPart) -> Decimal:
     """Return what a part costs on demand in every region of these lists."""
     name = part.names[0]
     gpu = next((usd for chip, usd in GPU_USD.items() if chip in name), "0")
     return Decimal(USD.get(part.kind) or USD.get(name) or gpu)
 
 
-def described(part: Part, way: str) -> str:
+def described(part: SeriesPart, way: str) -> str:
     """Return the description of a part under a way of paying, as Google writes it."""
     ssd = part.kind == LOCAL_SSD
     if way in {"1", "3"}:

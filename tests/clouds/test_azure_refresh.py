@@ -24,7 +24,7 @@ from tightrope.clouds.azure.refresh import fetch
 from tightrope.clouds.azure.units import unit_prices
 from tightrope.clouds.book import load_price_book
 from tightrope.clouds.fetch import Fetcher
-from tightrope.clouds.refresh import Ask, refresh
+from tightrope.clouds.refresh import RefreshQuery, refresh
 
 TODAY = date(2026, 11, 25)
 T4 = "Standard_NC4as_T4_v3"
@@ -43,7 +43,7 @@ def get(loopback: Loopback, fetcher: Fetcher) -> Callable[..., Catalogue]:
 
     def fetched(*items: Item, regions: tuple[str, ...] = ("eastus",)) -> Catalogue:
         azure_server.serve(loopback, items)
-        return fetch(Ask(regions, MACHINES, TODAY, loopback.url), fetcher)
+        return fetch(RefreshQuery(regions, MACHINES, TODAY, loopback.url), fetcher)
 
     return fetched
 
@@ -87,7 +87,7 @@ def test_a_list_goes_on_over_pages(get: Callable[..., Catalogue], loopback: Loop
 def test_a_mirrors_own_links_are_followed(loopback: Loopback, fetcher: Fetcher) -> None:
     items = [each for name in MACHINES for each in every_item_of(name, 1.0)]
     azure_server.serve(loopback, items, f"{loopback.url}{azure_server.PATH}")
-    assert len(fetch(Ask(("eastus",), MACHINES, TODAY, loopback.url), fetcher).prices) == 6 * len(MACHINES)
+    assert len(fetch(RefreshQuery(("eastus",), MACHINES, TODAY, loopback.url), fetcher).prices) == 6 * len(MACHINES)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_mirrors_own_links_are_followed(loopback: Loopback, fetcher: Fetcher) 
 def test_a_link_elsewhere_is_refused(loopback: Loopback, fetcher: Fetcher, link: object) -> None:
     loopback.serve(azure_server.PATH, json.dumps({"Items": [item(T4, 0.526)], "NextPageLink": link}))
     with pytest.raises(SourceError, match=r"a next page at https://prices\.azure\.com") as error:
-        fetch(Ask(("eastus",), MACHINES, TODAY, loopback.url), fetcher)
+        fetch(RefreshQuery(("eastus",), MACHINES, TODAY, loopback.url), fetcher)
     assert "secret" not in str(error.value)
 
 
@@ -119,7 +119,7 @@ def test_throttled_failing_and_cut_it_goes_on(get: Callable[..., Catalogue], loo
 
 def test_what_came_is_not_asked_for_again(loopback: Loopback, tmp_path: Path) -> None:
     azure_server.serve(loopback, [each for name in MACHINES for each in every_item_of(name, 1.0)])
-    ask = Ask(("eastus",), MACHINES, TODAY, loopback.url)
+    ask = RefreshQuery(("eastus",), MACHINES, TODAY, loopback.url)
     first = fetch(ask, Fetcher(tmp_path, sleep=lambda _: None))
     asked = len(loopback.requests)
     assert fetch(ask, Fetcher(tmp_path, sleep=lambda _: None)) == first
@@ -127,7 +127,7 @@ def test_what_came_is_not_asked_for_again(loopback: Loopback, tmp_path: Path) ->
 
 
 def test_without_a_mirror_the_next_page_is_microsofts() -> None:
-    ask = Ask(("eastus",), MACHINES, TODAY)
+    ask = RefreshQuery(("eastus",), MACHINES, TODAY)
     link = "https://prices.azure.com:443/api/retail/prices?api-version=x&$filter=a eq 'b c'&$skip=1000"
     plain = "https://prices.azure.com/api/retail/prices?api-version=x&$filter=a%20eq%20'b%20c'&$skip=1000"
     assert azure_refresh._following(ask, {"NextPageLink": link}) == plain
@@ -287,7 +287,7 @@ def test_items_of_another_shape_are_refused(loopback: Loopback, fetcher: Fetcher
     wrong = item(T4, 0.526) | change
     loopback.serve(azure_server.PATH, json.dumps({"Items": [wrong]}))
     with pytest.raises(SourceError, match=f"Virtual Machines in eastus, Consumption: {T4}: .*{named}"):
-        fetch(Ask(("eastus",), MACHINES, TODAY, loopback.url), fetcher)
+        fetch(RefreshQuery(("eastus",), MACHINES, TODAY, loopback.url), fetcher)
 
 
 @pytest.mark.parametrize(
@@ -311,14 +311,14 @@ def test_a_missing_key_is_named(loopback: Loopback, fetcher: Fetcher, key: str) 
     wrong = azure_server.changed(item(T4, 0.526), lambda each: each.pop(key))
     loopback.serve(azure_server.PATH, json.dumps({"Items": [wrong]}))
     with pytest.raises(SourceError, match=key):
-        fetch(Ask(("eastus",), MACHINES, TODAY, loopback.url), fetcher)
+        fetch(RefreshQuery(("eastus",), MACHINES, TODAY, loopback.url), fetcher)
 
 
 @pytest.mark.parametrize("page", [[], "text", 7, {}, {"Items": None}, {"Items": {}}, {"Items": [1]}, {"items": []}])
 def test_pages_of_another_shape_are_refused(loopback: Loopback, fetcher: Fetcher, page: object) -> None:
     loopback.serve(azure_server.PATH, json.dumps(page))
     with pytest.raises(SourceError, match="another shape"):
-        fetch(Ask(("eastus",), MACHINES, TODAY, loopback.url), fetcher)
+        fetch(RefreshQuery(("eastus",), MACHINES, TODAY, loopback.url), fetcher)
 
 
 def test_an_empty_list_is_no_price(get: Callable[..., Catalogue]) -> None:

@@ -27,7 +27,7 @@ from tightrope.clouds.fetch import Fetcher
 from tightrope.clouds.gcp.auth import headers_for
 from tightrope.clouds.gcp.refresh import fetch
 from tightrope.clouds.gcp.skus import OFFERS, every_series, kinds, read_description, series_of
-from tightrope.clouds.refresh import Ask, refresh
+from tightrope.clouds.refresh import RefreshQuery, refresh
 
 TODAY = date(2026, 11, 25)
 MACHINES = {machine.name: machine for machine in gcp.CLOUD.catalogue().machines}
@@ -65,9 +65,9 @@ def fetcher(tmp_path: Path) -> Fetcher:
     return Fetcher(tmp_path / "work", sleep=lambda _: None, tries=4)
 
 
-def _ask(loopback: Loopback, *machines: str, regions: tuple[str, ...] = ("us-central1",), version: str = "v1") -> Ask:
+def _ask(loopback: Loopback, *machines: str, regions: tuple[str, ...] = ("us-central1",), version: str = "v1") -> RefreshQuery:
     wanted = {name: MACHINES[name] for name in machines} or MACHINES
-    return Ask(regions, wanted, TODAY, loopback.url + ("/v2beta" if version == "v2beta" else ""))
+    return RefreshQuery(regions, wanted, TODAY, loopback.url + ("/v2beta" if version == "v2beta" else ""))
 
 
 def _usd(listed: Catalogue) -> dict[tuple[str, str, str], Decimal]:
@@ -387,7 +387,7 @@ def test_no_mutated_price_gets_through(data: st.DataObject, tmp_path_factory: py
         price[data.draw(st.sampled_from(["units", "nanos"]))] = data.draw(AMOUNTS)
     told = Told(tmp_path_factory.mktemp("work"), {V1: [{"skus": skus}]})
     try:
-        rows = fetch(Ask(("us-central1",), MACHINES, TODAY, "http://mirror.example"), told).prices
+        rows = fetch(RefreshQuery(("us-central1",), MACHINES, TODAY, "http://mirror.example"), told).prices
     except SourceError:
         return
     _check_sane(rows)

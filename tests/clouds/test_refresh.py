@@ -23,8 +23,8 @@ from tightrope.clouds import refresh as refreshing
 from tightrope.clouds.book import load_price_book
 from tightrope.clouds.fetch import Fetcher
 from tightrope.clouds.in_force import in_force, price_key, tiers_in_force, withdraw
-from tightrope.clouds.join import Comparison, joined
-from tightrope.clouds.refresh import Ask, Refreshed, refresh
+from tightrope.clouds.join import CatalogueComparison, joined
+from tightrope.clouds.refresh import RefreshQuery, RefreshResult, refresh
 from tightrope.clouds.rows import CsvCloud, load_catalogue
 from tightrope.clouds.store import archive_of, load_archive
 
@@ -42,7 +42,7 @@ PRICES = "cloud,region,machine,offer,usd_per_hour,zones,interruptions_per_month,
 UNITS = "cloud,region,item,unit,usd,basis,source,seen\nhere,us-town,internet-egress,GB,0.09,list,shop,2026-01-01\n"
 
 
-def listed(ask: Ask, fetcher: Fetcher) -> Catalogue:
+def listed(ask: RefreshQuery, fetcher: Fetcher) -> Catalogue:
     """Return what the test's server lists: an importer as a contributor writes it."""
     rows: list[PriceRow] = []
     units: list[UnitPrice] = []
@@ -91,7 +91,7 @@ class Vendor:
         following = f"{self.loopback.url}{request.path}?page=2"
         return json.dumps({"prices": rows[:half], "units": [], "next": following}).encode()
 
-    def refresh(self, *regions: str, day: date = TODAY, accept: bool = False, withdraw: bool = False) -> Refreshed:
+    def refresh(self, *regions: str, day: date = TODAY, accept: bool = False, withdraw: bool = False) -> RefreshResult:
         """Refresh on a day."""
 
         class Clock(refreshing.datetime):  # type: ignore[name-defined,misc]
@@ -207,7 +207,7 @@ def test_tiers_have_successors_together() -> None:
             UnitPrice("here", "us-town", "egress", "GB", Decimal(usd), "list", "x", day, Decimal(above))
             for above, usd in tiers.items()
         )
-        now, earlier = joined(now, earlier, Catalogue(unit_prices=rows), Comparison((), (), 0, (), frozenset()), day)
+        now, earlier = joined(now, earlier, Catalogue(unit_prices=rows), CatalogueComparison((), (), 0, (), frozenset()), day)
     for number, tiers in enumerate(days):
         found = tiers_in_force([*earlier.unit_prices, *now.unit_prices], TODAY + timedelta(days=number))
         assert [(str(row.above), str(row.usd)) for row in found["here", "us-town", "egress"]] == list(tiers.items())
@@ -505,7 +505,7 @@ def step_on(now: Catalogue, earlier: Catalogue, rows: tuple[PriceRow, ...], day:
         Withdrawal("here", row.region, row.machine, row.offer, "x", day) for row in now.prices if price_key(row) not in here
     )
     covered = frozenset({("us-town", "on-demand")})
-    return joined(now, earlier, Catalogue(prices=rows), Comparison(rows, (), 0, gone, covered), day)
+    return joined(now, earlier, Catalogue(prices=rows), CatalogueComparison(rows, (), 0, gone, covered), day)
 
 
 def standing(now: Catalogue, earlier: Catalogue, machines: dict[str, MachineType], day: date) -> dict[str, Decimal]:

@@ -22,8 +22,8 @@ from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.clouds.parts import load_parts
 from tightrope.clouds.rows import CsvCloud
 from tightrope.clouds.search.changes import Changes, Difference, changes
-from tightrope.clouds.search.compare import Kind, compare, is_of, parse_kind
-from tightrope.clouds.search.find import Found, Query, find
+from tightrope.clouds.search.compare import MachineKind, compare, is_of, parse_kind
+from tightrope.clouds.search.find import Query, SearchResult, find
 from tightrope.clouds.search.match import matching, named_machine, parse_span
 from tightrope.clouds.search.origins import origins, sources_of
 from tightrope.clouds.search.sheet import sheet
@@ -98,7 +98,7 @@ def book(sellers: Path) -> PriceBook:
     return load_price_book()
 
 
-def names(found: Found) -> list[tuple[str, str]]:
+def names(found: SearchResult) -> list[tuple[str, str]]:
     return [(hit.machine.name, hit.region) for hit in found.hits]
 
 
@@ -225,7 +225,7 @@ def test_a_name_in_full_stands_before_one_that_may_be_shortened_to_it(book: Pric
     both = replace(book, machine_types={**book.machine_types, "z4_v1": other})
     assert named_machine(both, "standard_z4_v1") == book.machine("Standard_Z4_v1")
     assert named_machine(both, "z4_v1") == other
-    assert parse_kind("Standard_Z4_v1", both) == Kind(gpu_memory_gib=24, count=1)
+    assert parse_kind("Standard_Z4_v1", both) == MachineKind(gpu_memory_gib=24, count=1)
     assert {hit.machine.name for hit in find(both, Query(machines=("standard_z4*",))).hits} == {"Standard_Z4_v1"}
     with pytest.raises(UnknownNameError, match=r"'Z4_V1' may be Standard_Z4_v1 or z4_v1\nResolve: write Standard_Z4_v1 or z4_v1"):
         named_machine(both, "Z4_V1")
@@ -402,25 +402,25 @@ def test_a_zone_leaves_the_list_with_its_region_and_a_listing_of_that_day_holds(
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("24 GiB GPU", Kind(gpu_memory_gib=24)),
-        ("2 x 24GB gpus", Kind(gpu_memory_gib=24, count=2)),
-        ("L9", Kind(accelerators=frozenset({"l9"}))),
-        ("4x l9", Kind(accelerators=frozenset({"l9"}), count=4)),
-        ("4× L9, 64 GiB", Kind(accelerators=frozenset({"l9"}), count=4, memory_gib=64)),
-        ("tpu", Kind(accelerators=frozenset({"tpu-v9"}))),
-        ("tpu-v9", Kind(accelerators=frozenset({"tpu-v9"}))),
-        ("8 vCPU 32 GiB", Kind(vcpu=8, memory_gib=32)),
-        ("8 cpus 32 gib ram arm64", Kind(vcpu=8, memory_gib=32, arch="arm64")),
-        ("g1.small", Kind(gpu_memory_gib=22.4, count=1)),
-        ("Standard_Z4_v1", Kind(gpu_memory_gib=24, count=1)),
-        ("c1.large", Kind(vcpu=8, memory_gib=32)),
-        ("l9 tpu-v9", Kind(accelerators=frozenset({"l9", "tpu-v9"}))),
-        ("tpu-v9, 1x L9 1x tpu", Kind(accelerators=frozenset({"l9", "tpu-v9"}), count=1)),
-        ("NVIDIA L9", Kind(accelerators=frozenset({"l9"}))),
-        ("2x nvidia-tesla-l9", Kind(accelerators=frozenset({"l9"}), count=2)),
+        ("24 GiB GPU", MachineKind(gpu_memory_gib=24)),
+        ("2 x 24GB gpus", MachineKind(gpu_memory_gib=24, count=2)),
+        ("L9", MachineKind(accelerators=frozenset({"l9"}))),
+        ("4x l9", MachineKind(accelerators=frozenset({"l9"}), count=4)),
+        ("4× L9, 64 GiB", MachineKind(accelerators=frozenset({"l9"}), count=4, memory_gib=64)),
+        ("tpu", MachineKind(accelerators=frozenset({"tpu-v9"}))),
+        ("tpu-v9", MachineKind(accelerators=frozenset({"tpu-v9"}))),
+        ("8 vCPU 32 GiB", MachineKind(vcpu=8, memory_gib=32)),
+        ("8 cpus 32 gib ram arm64", MachineKind(vcpu=8, memory_gib=32, arch="arm64")),
+        ("g1.small", MachineKind(gpu_memory_gib=22.4, count=1)),
+        ("Standard_Z4_v1", MachineKind(gpu_memory_gib=24, count=1)),
+        ("c1.large", MachineKind(vcpu=8, memory_gib=32)),
+        ("l9 tpu-v9", MachineKind(accelerators=frozenset({"l9", "tpu-v9"}))),
+        ("tpu-v9, 1x L9 1x tpu", MachineKind(accelerators=frozenset({"l9", "tpu-v9"}), count=1)),
+        ("NVIDIA L9", MachineKind(accelerators=frozenset({"l9"}))),
+        ("2x nvidia-tesla-l9", MachineKind(accelerators=frozenset({"l9"}), count=2)),
     ],
 )
-def test_the_language_of_kinds(book: PriceBook, text: str, kind: Kind) -> None:
+def test_the_language_of_kinds(book: PriceBook, text: str, kind: MachineKind) -> None:
     assert parse_kind(text, book) == kind
 
 
@@ -456,7 +456,7 @@ def test_no_words_crash_the_language(text: str) -> None:
     machine = MachineType("here", "g1.small", "g1", 4, 16, "amd64", "l9", 1, 22.4, "list", NOW)
     book = PriceBook({"g1.small": machine}, {}, {})
     with suppress(InputError):
-        assert parse_kind(text, book) != Kind()
+        assert parse_kind(text, book) != MachineKind()
 
 
 def test_several_accelerators_are_compared_together(book: PriceBook) -> None:
@@ -475,20 +475,22 @@ def test_a_memory_that_only_accelerators_have_is_answered_with_how_to_say_that(b
 @pytest.mark.parametrize(("gib", "fits"), [(20.41, True), (20.3, False), (27.59, True), (27.7, False)])
 def test_a_memory_is_met_within_fifteen_per_cent(gib: float, fits: bool) -> None:
     machine = MachineType("here", "g1.small", "g1", 4, 16, "amd64", "l9", 1, gib, "list", NOW)
-    assert is_of(Kind(gpu_memory_gib=24), machine) is fits
+    assert is_of(MachineKind(gpu_memory_gib=24), machine) is fits
 
 
 def test_beside_an_accelerator_processors_and_memory_are_the_least(book: PriceBook) -> None:
-    machines = {name: machine for name, machine in book.machine_types.items() if is_of(Kind(frozenset({"l9"}), vcpu=5), machine)}
+    machines = {
+        name: machine for name, machine in book.machine_types.items() if is_of(MachineKind(frozenset({"l9"}), vcpu=5), machine)
+    }
     assert set(machines) == {"g1.large"}
-    assert is_of(Kind(frozenset({"l9"}), memory_gib=24), book.machine("Standard_Z4_v1"))
-    assert is_of(Kind(frozenset({"l9"}), memory_gib=18), book.machine("g1.small"))  # 16 GiB, as sellers round 18
-    assert not is_of(Kind(frozenset({"l9"}), memory_gib=24), book.machine("g1.small"))
-    assert not is_of(Kind(vcpu=4), book.machine("g1.large"))
+    assert is_of(MachineKind(frozenset({"l9"}), memory_gib=24), book.machine("Standard_Z4_v1"))
+    assert is_of(MachineKind(frozenset({"l9"}), memory_gib=18), book.machine("g1.small"))  # 16 GiB, as sellers round 18
+    assert not is_of(MachineKind(frozenset({"l9"}), memory_gib=24), book.machine("g1.small"))
+    assert not is_of(MachineKind(vcpu=4), book.machine("g1.large"))
 
 
 def test_sides_are_the_smallest_machine_of_each_seller_where_it_is_cheapest(book: PriceBook) -> None:
-    other, ours = compare(book, Kind(gpu_memory_gib=24), lambda machine: 100.0 if machine.cloud == "here" else None)
+    other, ours = compare(book, MachineKind(gpu_memory_gib=24), lambda machine: 100.0 if machine.cloud == "here" else None)
     assert (other.machine.name, other.row.region, other.usd_per_tflops_hour, other.spot) == (
         "Standard_Z4_v1",
         "ustown",
@@ -512,26 +514,26 @@ def test_sides_are_the_smallest_machine_of_each_seller_where_it_is_cheapest(book
 
 
 def test_a_number_of_accelerators_is_kept_to_and_all_of_them_count(book: PriceBook) -> None:
-    (side,) = compare(book, Kind(frozenset({"l9"}), count=4), lambda _: 50.0)
+    (side,) = compare(book, MachineKind(frozenset({"l9"}), count=4), lambda _: 50.0)
     assert side.machine.name == "g1.large"
     assert side.usd_per_gib_hour == pytest.approx(3.0 / (4 * 22.4))
     assert side.usd_per_tflops_hour == pytest.approx(3.0 / 200)
 
 
 def test_without_accelerators_it_is_the_machines_own_memory(book: PriceBook) -> None:
-    (side,) = compare(book, Kind(vcpu=8, memory_gib=32), lambda _: 1.0)
+    (side,) = compare(book, MachineKind(vcpu=8, memory_gib=32), lambda _: 1.0)
     assert (side.machine.name, side.usd_per_gib_hour, side.usd_per_tflops_hour) == ("c1.large", pytest.approx(0.01), None)
 
 
 def test_only_the_regions_asked_for_are_compared(book: PriceBook) -> None:
-    (side,) = compare(book, Kind(gpu_memory_gib=24), lambda _: None, ["us-*"])
+    (side,) = compare(book, MachineKind(gpu_memory_gib=24), lambda _: None, ["us-*"])
     assert side.row.region == "us-town"
     with pytest.raises(
         InputError, match=r"no machine of that kind has a price in those regions\nResolve: ask for less.*16, 22.4, 24 GiB"
     ):
-        compare(book, Kind(gpu_memory_gib=24, count=8), lambda _: None, ["us-*"])
+        compare(book, MachineKind(gpu_memory_gib=24, count=8), lambda _: None, ["us-*"])
     with pytest.raises(UnknownNameError, match="unknown region 'mars'"):
-        compare(book, Kind(gpu_memory_gib=24), lambda _: None, ["mars"])
+        compare(book, MachineKind(gpu_memory_gib=24), lambda _: None, ["mars"])
 
 
 # --------------------------------------------------------------------------------------------------------------- changes

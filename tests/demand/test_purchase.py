@@ -8,7 +8,7 @@ import pytest
 from tightrope.base.errors import InputError
 from tightrope.base.future import Future, Move, Scenario
 from tightrope.base.records import Committed, Workload
-from tightrope.demand.book import Book
+from tightrope.demand.book import PriceNames
 from tightrope.demand.workload import load_workload
 
 Load = Callable[[str], Workload]
@@ -26,7 +26,7 @@ future:
 
 
 @pytest.fixture
-def load(tmp_path: Path, book: Book, offers: dict[str, str], small: str) -> Load:
+def load(tmp_path: Path, book: PriceNames, offers: dict[str, str], small: str) -> Load:
     """Return a function that loads the small workload with existing commitments, or with text behind it."""
 
     def read(text: str) -> Workload:

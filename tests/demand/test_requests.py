@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tightrope.base.errors import InputError, TraceError, UnknownNameError
-from tightrope.demand.requests import Requests, in_order_of_appearance, load_requests
+from tightrope.demand.requests import TraceRequests, in_order_of_appearance, load_requests
 from tightrope.demand.trace import load_arrivals
 
 Write = Callable[[str, str | bytes], Path]
@@ -21,7 +21,7 @@ def lines(*rows: str) -> str:
     return "\n".join(rows) + "\n"
 
 
-def lists_of(found: Requests) -> list[list[int]]:
+def lists_of(found: TraceRequests) -> list[list[int]]:
     assert found.block_start is not None
     assert found.blocks is not None
     bounds = zip(found.block_start[:-1], found.block_start[1:], strict=True)
@@ -130,7 +130,7 @@ def test_parquet_json_lines_and_csv_give_the_same_requests(write: Write, tmp_pat
     parquet, jsonl, plain = (
         load_requests(tmp_path / f"a.{end}", classes=("c0", "c1", "c2")) for end in ("parquet", "jsonl", "csv")
     )
-    for name in Requests.__slots__[:7]:
+    for name in TraceRequests.__slots__[:7]:
         assert getattr(parquet, name).tobytes() == getattr(jsonl, name).tobytes() == getattr(plain, name).tobytes(), name
     assert lists_of(parquet)[:5] == [[], [0], [0, 1], [0, 1, 2], []]
 

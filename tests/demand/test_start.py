@@ -11,10 +11,10 @@ from tightrope.base.errors import InputError
 from tightrope.base.records import Demand
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.demand import start
-from tightrope.demand.start import Asked, begin, describe, draw_chart
+from tightrope.demand.start import InitAnswers, begin, describe, draw_chart
 from tightrope.demand.workload import load_workload
 
-ASKED = Asked(None, "mine", 20.0, 30.0, 20.0, 1000, 200, "", (), "", ("us-east-1",), (), "", "error")
+ASKED = InitAnswers(None, "mine", 20.0, 30.0, 20.0, 1000, 200, "", (), "", ("us-east-1",), (), "", "error")
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_today_runs_the_best_variant_that_fits(tmp_path: Path, prices: PriceBook
 def test_a_wrong_option_is_named_and_nothing_is_written(
     tmp_path: Path, prices: PriceBook, changes: dict[str, object], said: str
 ) -> None:
-    asked = Asked(**{name: getattr(ASKED, name) for name in Asked.__dataclass_fields__} | changes)
+    asked = InitAnswers(**{name: getattr(ASKED, name) for name in InitAnswers.__dataclass_fields__} | changes)
     with pytest.raises(InputError, match=said):
         begin(asked, tmp_path / "out", prices, force=False)
     assert not (tmp_path / "out").exists()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tightrope.base.errors import InputError
 from tightrope.base.records import Demand
 from tightrope.demand.clients import load_clients
-from tightrope.demand.requests import Requests, load_requests
+from tightrope.demand.requests import TraceRequests, load_requests
 from tightrope.demand.trace import load_arrivals, load_rates, load_sizes
 
 NAMES = st.sampled_from(
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def try_all(path: Path) -> None:
     """Load a file every way; what comes out must be sound."""
-    loaders: list[Callable[[Path], Demand | Requests | tuple[np.ndarray, np.ndarray]]] = [
+    loaders: list[Callable[[Path], Demand | TraceRequests | tuple[np.ndarray, np.ndarray]]] = [
         load_arrivals,
         load_rates,
         load_sizes,
@@ -63,7 +63,7 @@ def try_all(path: Path) -> None:
     for load in loaders:
         with suppress(InputError):
             found = load(path)
-            if isinstance(found, Requests):
+            if isinstance(found, TraceRequests):
                 assert (np.diff(found.time_s) >= 0).all()
                 assert found.block_start is None or (np.diff(found.block_start) >= 0).all()
             if isinstance(found, Demand):

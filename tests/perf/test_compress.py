@@ -20,14 +20,14 @@ from tightrope.base.errors import InputError
 from tightrope.cli import app
 from tightrope.cli import compress as verb
 from tightrope.clouds.book import load_price_book
-from tightrope.demand.schema import Model, Variant
-from tightrope.demand.schema_levers import Cascade
+from tightrope.demand.schema import ModelSpec, VariantSpec
+from tightrope.demand.schema_levers import CascadeSpec
 from tightrope.perf.compress import search
-from tightrope.perf.compress.cascade import Answered, calibrate, fit_words
+from tightrope.perf.compress.cascade import PairAnswers, calibrate, fit_words
 from tightrope.perf.compress.judge import accuracy, find_metric, fit_head, judge, macro_f1
-from tightrope.perf.compress.search import Found
-from tightrope.perf.compress.speed import Speed, compare_speeds
-from tightrope.perf.compress.task import Trial
+from tightrope.perf.compress.search import CompressionResult
+from tightrope.perf.compress.speed import VariantSpeed, compare_speeds
+from tightrope.perf.compress.task import VariantTrial
 from tightrope.perf.measure import sweep
 
 RUN = CliRunner()
@@ -106,7 +106,7 @@ def test_metrics_are_found_by_name_or_by_place() -> None:
 # ------------------------------------------------------------------------------------------------------------------ cascades
 
 
-def answered(seed: int, small_right: float, large_right: float) -> Answered:
+def answered(seed: int, small_right: float, large_right: float) -> PairAnswers:
     """Return two models' answers; the small one is sure where it is right, mostly."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 3, 2000)
@@ -119,7 +119,7 @@ def answered(seed: int, small_right: float, large_right: float) -> Answered:
         scores[np.arange(2000), says] = sure
         return scores
 
-    return Answered(labels, model(small_right), model(large_right))
+    return PairAnswers(labels, model(small_right), model(large_right))
 
 
 def test_a_cascade_reaches_parity_on_what_it_was_not_chosen_on() -> None:
@@ -130,7 +130,7 @@ def test_a_cascade_reaches_parity_on_what_it_was_not_chosen_on() -> None:
     assert found.steps[0].metric == pytest.approx(found.small_metric)
     assert "go on to it" in found.notice
     curve = [{"escalated": f"{100 * point['escalated']:g} %", "quality": point["quality"]} for point in found.curve()]
-    Cascade.model_validate({"small": "m/small", "large": "m/large", "within": "50 ms", "curve": curve})
+    CascadeSpec.model_validate({"small": "m/small", "large": "m/large", "within": "50 ms", "curve": curve})
 
 
 def test_parity_is_not_chosen_by_what_it_is_stated_on() -> None:
@@ -167,22 +167,26 @@ def test_plain_word_counts_are_a_model() -> None:
 # -------------------------------------------------------------------------------------------------------------------- search
 
 
-def trial(name: str, metric: float) -> Trial:
+def trial(name: str, metric: float) -> VariantTrial:
     """Return a variant of which only its metric matters."""
     labels = np.zeros(100, np.int64)
     wrong = (np.arange(100) >= 100 * metric).astype(np.int64)
     judged = judge(accuracy, labels, labels, wrong, np.ones(100), 1)
-    return Trial(name, "int8", b"", "", judged, judged, {}, batch_variant=False, alone=1.0)
+    return VariantTrial(name, "int8", b"", "", judged, judged, {}, batch_variant=False, alone=1.0)
 
 
 def test_the_front_is_what_nothing_beats() -> None:
-    speeds = {name: Speed(1.0, 1.0, ratio, 0.1, 1.0, 1.0) for name, ratio in (("fp32", 1.0), ("a", 2.0), ("b", 1.5), ("c", 4.0))}
+    speeds = {
+        name: VariantSpeed(1.0, 1.0, ratio, 0.1, 1.0, 1.0) for name, ratio in (("fp32", 1.0), ("a", 2.0), ("b", 1.5), ("c", 4.0))
+    }
     trials = [trial("fp32", 0.9), trial("a", 0.9), trial("b", 0.8), trial("c", 0.7)]
     assert search.front_of(trials, speeds) == {"a", "c"}
 
 
 def test_a_whole_variant_is_beaten_by_whole_ones_alone() -> None:
-    speeds = {name: Speed(1.0, 1.0, ratio, 0.1, 1.0, 1.0) for name, ratio in (("fp32", 1.0), ("a", 2.0), ("b", 1.5), ("c", 3.0))}
+    speeds = {
+        name: VariantSpeed(1.0, 1.0, ratio, 0.1, 1.0, 1.0) for name, ratio in (("fp32", 1.0), ("a", 2.0), ("b", 1.5), ("c", 3.0))
+    }
     trials = [trial("fp32", 0.9), trial("a", 0.8), trial("b", 0.8), replace(trial("c", 0.9), pruned=True)]
     assert search.front_of(trials, speeds) == {"fp32", "a", "c"}
 
@@ -232,7 +236,7 @@ def test_from_a_model_to_variants_that_a_workload_takes(folder: Path, tmp_path: 
     assert by_name["less-50n-int8"]["size_mb"] < by_name["int8"]["size_mb"] < by_name["fp32"]["size_mb"]
     assert {item["small"] for item in record["cascades"]} >= {"tf-idf"}
     block = yaml.safe_load((tmp_path / "out" / "variants.yaml").read_text())
-    Model.model_validate(block["models"]["encoder"])
+    ModelSpec.model_validate(block["models"]["encoder"])
     for name, entry in block["models"]["encoder"]["variants"].items():
         assert entry["quality"] == by_name[name]["quality"]
         assert entry.get("pruned", False) == by_name[name]["pruned"] == name.startswith("less-")
@@ -252,14 +256,14 @@ def test_with_a_machine_every_variant_has_a_profile_that_a_workload_takes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
-    monkeypatch.setattr(sweep, "Asked", partial(sweep.Asked, seconds=0.05))
+    monkeypatch.setattr(sweep, "Asked", partial(sweep.SweepOptions, seconds=0.05))
     here_is("c7i.large", monkeypatch)
     code, said = compress(folder, tmp_path / "out", *SMALLER, "--max-noise", "1024", "--precision", "1000", "--json")
     assert code == 0, said
     variants = yaml.safe_load((tmp_path / "out" / "variants.yaml").read_text())["models"]["encoder"]["variants"]
     assert "fp32" in variants
     for name, entry in variants.items():
-        (profile,) = Variant.model_validate(entry).profiles
+        (profile,) = VariantSpec.model_validate(entry).profiles
         assert (profile.machine, profile.kind) == ("c7i.large", "measured")
         assert len(entry["profiles"][0]["service_ms"]) == 16
         assert "100% of length 8" in profile.source
@@ -269,7 +273,7 @@ def test_with_a_machine_every_variant_has_a_profile_that_a_workload_takes(
 
 def test_the_speed_of_a_model_of_arrays_is_measured_at_their_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
-    monkeypatch.setattr(sweep, "Asked", partial(sweep.Asked, seconds=0.05))
+    monkeypatch.setattr(sweep, "Asked", partial(sweep.SweepOptions, seconds=0.05))
     here_is("c7i.large", monkeypatch)
     write_pictures(tmp_path)
     asked = (*SMALLER, "--data", str(tmp_path / "pictures.npz"), "--max-noise", "1024", "--precision", "1000")
@@ -298,7 +302,7 @@ def test_a_machine_too_noisy_for_profiles_leaves_nothing_behind(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
-    monkeypatch.setattr(sweep, "Asked", partial(sweep.Asked, seconds=0.05))
+    monkeypatch.setattr(sweep, "Asked", partial(sweep.SweepOptions, seconds=0.05))
     monkeypatch.setattr(sweep, "others", lambda *_: 0.9)
     here_is("c7i.large", monkeypatch)
     code, said = compress(folder, tmp_path / "out", *SMALLER)
@@ -325,8 +329,8 @@ def test_no_figure_is_cut_short_on_a_narrow_console(width: int) -> None:
     console = Console(width=width, file=io.StringIO())
     names = ("fp32", "int8-dynamic", "less-3l-50n-int8")
     trials = [replace(trial(name, 0.7123), batch_variant=name == "int8-dynamic") for name in names]
-    speeds = {name: Speed(100.0, 1.0, 12.34, 0.56, 1.0, 1.0) for name in names}
-    verb._print(console, Found(trials, speeds, frozenset(names), frozenset(names), (), ()), Path("out"), {})
+    speeds = {name: VariantSpeed(100.0, 1.0, 12.34, 0.56, 1.0, 1.0) for name in names}
+    verb._print(console, CompressionResult(trials, speeds, frozenset(names), frozenset(names), (), ()), Path("out"), {})
     assert isinstance(console.file, io.StringIO)
     first, *lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= width

@@ -11,11 +11,11 @@ from tests.perf.compress_models import HEADS, INNER, LAYERS, WIDTH, encoder, mul
 from tightrope.base.errors import InputError
 from tightrope.perf.compress import graph as loading
 from tightrope.perf.compress.distil import LOSS, TARGET, WEIGHT, Lessons, _rank, _training, _weight, distil
-from tightrope.perf.compress.examples import Columns, Examples, load_examples, split
+from tightrope.perf.compress.examples import Examples, TextColumns, load_examples, split
 from tightrope.perf.compress.gradients import trainable
 from tightrope.perf.compress.graph import Graph, as_bytes, changed, graph_of, load_graph
 from tightrope.perf.compress.judge import accuracy, cosine
-from tightrope.perf.compress.prune import Cut, importance, prune, refitted
+from tightrope.perf.compress.prune import PruningCut, importance, prune, refitted
 from tightrope.perf.compress.quantize import (
     blocked,
     columns_int8,
@@ -26,7 +26,7 @@ from tightrope.perf.compress.quantize import (
     small_tables,
     static_int8,
 )
-from tightrope.perf.compress.ranges import METHODS, Seen, observe, rounded, scale_of
+from tightrope.perf.compress.ranges import METHODS, TensorRange, observe, rounded, scale_of
 from tightrope.perf.compress.run import answers, open_session, run_bytes
 from tightrope.perf.compress.structure import find_heads, find_layers, find_neurons
 from tightrope.perf.compress.task import Splits, Task, task_of
@@ -50,7 +50,7 @@ def whole(folder: Path) -> Graph:
 
 @pytest.fixture(scope="module")
 def examples(folder: Path) -> Examples:
-    return load_examples(folder / "texts.csv", INPUTS, Columns(tokenizer=folder / "tokenizer.json"))
+    return load_examples(folder / "texts.csv", INPUTS, TextColumns(tokenizer=folder / "tokenizer.json"))
 
 
 def near(graph: Graph, other: Graph, examples: Examples) -> float:
@@ -93,7 +93,7 @@ def test_static_int8_computes_what_8_bits_keep_and_takes_the_bias_along(*, produ
         opset_imports=[helper.make_opsetid("", 20)],
         ir_version=10,
     )
-    seen = {"x": Seen(float(x.min()), float(x.max()), x.reshape(-1, 8))}
+    seen = {"x": TensorRange(float(x.min()), float(x.max()), x.reshape(-1, 8))}
     made = static_int8(graph_of(model), seen, "minmax")
     assert [node.op_type for node in made.nodes].count("Add") == product_is_given_out
     whole, scales = columns_int8(matrix)
@@ -154,7 +154,7 @@ def test_layers_heads_and_neurons_are_found(whole: Graph) -> None:
 
 
 def test_shapes_are_really_smaller_and_the_model_runs(whole: Graph, examples: Examples) -> None:
-    made = prune(whole, Cut(layers=1, neurons=0.5, heads=0.5), examples.take(np.arange(64)))
+    made = prune(whole, PruningCut(layers=1, neurons=0.5, heads=0.5), examples.take(np.arange(64)))
     assert len(find_layers(made)) == LAYERS - 1
     assert find_heads(made)[0].count == WIDTH // 2
     assert find_neurons(made)[0].count in {32, 64}
@@ -163,7 +163,7 @@ def test_shapes_are_really_smaller_and_the_model_runs(whole: Graph, examples: Ex
 
 
 def test_the_unimportant_go_first_and_cost_little(whole: Graph, examples: Examples) -> None:
-    made = prune(whole, Cut(neurons=0.6), examples)
+    made = prune(whole, PruningCut(neurons=0.6), examples)
     assert near(made, whole, examples) > 0.98
 
 
@@ -192,7 +192,7 @@ def test_layers_that_normalise_first_are_found_and_taught(tmp_path: Path, exampl
     (tmp_path / "first.onnx").write_bytes(encoder(first=True).SerializeToString())
     first = load_graph(tmp_path / "first.onnx")
     assert [(layer.into, layer.out) for layer in find_layers(first)] == [("x0", "x1"), ("x1", "x2")]
-    made = prune(first, Cut(layers=1, heads=0.5), examples)
+    made = prune(first, PruningCut(layers=1, heads=0.5), examples)
     assert made.made_by["last_hidden_state"].op_type == "LayerNormalization"
     taught = distil(made, first, examples, Lessons(steps=30, rate=3e-3))
     assert near(taught, first, examples) > near(made, first, examples)
@@ -203,24 +203,24 @@ def test_attention_in_parts_loses_layers_and_learns_but_keeps_its_heads(whole: G
     parts = load_graph(tmp_path / "parts.onnx")
     assert near(parts, whole, examples) > 1 - 1e-6
     assert (len(find_layers(parts)), len(find_neurons(parts)), find_heads(parts)) == (LAYERS, LAYERS, [])
-    assert near(prune(parts, Cut(layers=1), examples), prune(whole, Cut(layers=1), examples), examples) > 1 - 1e-6
+    assert near(prune(parts, PruningCut(layers=1), examples), prune(whole, PruningCut(layers=1), examples), examples) > 1 - 1e-6
     lessons = Lessons(steps=4, rate=3e-3)
-    student, other = prune(parts, Cut(neurons=0.5), examples), prune(whole, Cut(neurons=0.5), examples)
+    student, other = prune(parts, PruningCut(neurons=0.5), examples), prune(whole, PruningCut(neurons=0.5), examples)
     assert near(distil(student, parts, examples, lessons), distil(other, whole, examples, lessons), examples) > 1 - 1e-4
     with pytest.raises(InputError, match="no heads"):
-        prune(parts, Cut(heads=0.5), examples)
+        prune(parts, PruningCut(heads=0.5), examples)
 
 
 def test_more_layers_than_there_are_is_an_error(whole: Graph, examples: Examples) -> None:
     with pytest.raises(InputError, match="2 layers are to be taken out"):
-        prune(whole, Cut(layers=2), examples)
+        prune(whole, PruningCut(layers=2), examples)
 
 
 # ------------------------------------------------------------------------------------------------------------------ learning
 
 
 def test_the_gradient_is_that_of_the_error(whole: Graph, examples: Examples) -> None:
-    student = prune(whole, Cut(heads=0.5), examples.take(np.arange(64)))
+    student = prune(whole, PruningCut(heads=0.5), examples.take(np.arange(64)))
     lessons, part = Lessons(whole=2.0), examples.take(np.arange(6))
     teacher = open_session(as_bytes(whole))
     model, names = _training(student, lessons, _rank(teacher, examples))
@@ -246,7 +246,7 @@ def test_the_gradient_is_that_of_the_error(whole: Graph, examples: Examples) -> 
 
 
 def test_lessons_bring_answers_nearer_and_are_the_same_each_time(whole: Graph, examples: Examples) -> None:
-    student = prune(whole, Cut(layers=1), examples.take(np.arange(64)))
+    student = prune(whole, PruningCut(layers=1), examples.take(np.arange(64)))
     taught = [distil(student, whole, examples, Lessons(steps=60, rate=3e-3)) for _ in range(2)]
     assert near(taught[0], whole, examples) > near(student, whole, examples) + 0.05
     assert as_bytes(taught[0]) == as_bytes(taught[1])
@@ -288,7 +288,7 @@ def test_neurons_of_a_plain_network_are_pruned(tmp_path: Path) -> None:
     found = load_graph(tmp_path / "net.onnx")
     inputs = np.random.default_rng(1).normal(size=(100, 8)).astype(np.float32)
     data = Examples({"x": inputs}, np.zeros(100, np.int64), ("a", "b"))
-    made = prune(found, Cut(neurons=0.5), data)
+    made = prune(found, PruningCut(neurons=0.5), data)
     assert made.constants["a"].shape == (8, 32)
     assert near(made, found, data) > 0.95
     taught = distil(made, found, data, Lessons(steps=40, rate=1e-2))
@@ -301,7 +301,7 @@ def test_a_chain_of_layers_is_pruned_and_taught(rows: int | None, heads: int, tm
     found = load_graph(tmp_path / "net.onnx")
     inputs = np.random.default_rng(1).normal(size=(200, 8)).astype(np.float32)
     data = Examples({"x": inputs}, np.zeros(200, np.int64), ("a", "b"))
-    made = prune(found, Cut(neurons=0.25), data)
+    made = prune(found, PruningCut(neurons=0.25), data)
     inner = 96 if heads == 1 else 128  # what two matrices see is left alone
     assert [made.constants[node.input[1]].shape for node in multiplications(made)][:3] == [(8, 96), (96, inner), (inner, 3)]
     taught = distil(made, found, data, Lessons(steps=80, rate=1e-3))
@@ -429,16 +429,16 @@ def test_what_is_no_set_of_examples_is_said(text: str, says: str, folder: Path, 
     path = tmp_path / "texts.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=says):
-        load_examples(path, INPUTS, Columns(tokenizer=folder / "tokenizer.json"))
+        load_examples(path, INPUTS, TextColumns(tokenizer=folder / "tokenizer.json"))
 
 
 def test_arrays_are_examples_too(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=np.ones((6, 8), np.float32), label=np.array([0, 1, 0, 1, 0, 1]))
-    found = load_examples(tmp_path / "data.npz", (("x", "tensor(float)"),), Columns())
+    found = load_examples(tmp_path / "data.npz", (("x", "tensor(float)"),), TextColumns())
     assert found.classes == ("0", "1")
     assert len(found) == 6
     with pytest.raises(InputError, match="unknown array 'z'"):
-        load_examples(tmp_path / "data.npz", (("z", "tensor(float)"),), Columns())
+        load_examples(tmp_path / "data.npz", (("z", "tensor(float)"),), TextColumns())
 
 
 @pytest.mark.parametrize(
@@ -464,13 +464,13 @@ def test_arrays_that_are_none_are_told(kind: str, says: str, tmp_path: Path) -> 
         with path.open("wb") as file:
             np.save(file, labels)
     with pytest.raises(InputError, match=says):
-        load_examples(path, (("x", "tensor(float)"),), Columns())
+        load_examples(path, (("x", "tensor(float)"),), TextColumns())
 
 
 def test_labels_that_are_numbers_are_counted_as_a_model_counts(folder: Path, tmp_path: Path) -> None:
     rows = "".join(f"w1,{number}\n" for number in range(12))
     (tmp_path / "texts.csv").write_text(f"\ufefftext,label\n{rows}", encoding="utf-8")
-    found = load_examples(tmp_path / "texts.csv", INPUTS, Columns(tokenizer=folder / "tokenizer.json"))
+    found = load_examples(tmp_path / "texts.csv", INPUTS, TextColumns(tokenizer=folder / "tokenizer.json"))
     assert found.labels.tolist() == list(range(12))
     assert found.classes[10] == "10"
 
@@ -479,7 +479,7 @@ def test_a_line_of_json_holds_what_others_take_for_the_end_of_a_line(folder: Pat
     (tmp_path / "texts.jsonl").write_text(
         '{"text": "w1\u2028w2", "label": "a"}\n{"text": "w3", "label": "b"}\n', encoding="utf-8"
     )
-    assert len(load_examples(tmp_path / "texts.jsonl", INPUTS, Columns(tokenizer=folder / "tokenizer.json"))) == 2
+    assert len(load_examples(tmp_path / "texts.jsonl", INPUTS, TextColumns(tokenizer=folder / "tokenizer.json"))) == 2
 
 
 def test_scores_in_another_order_than_the_labels_are_noticed(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from tightrope.base.errors import UnreachableError
 from tightrope.base.records import FloatArray
-from tightrope.perf.compress.cascade import SHARES, Answered, calibrate, fit_words
+from tightrope.perf.compress.cascade import SHARES, PairAnswers, calibrate, fit_words
 from tightrope.perf.compress.examples import Examples, split
 from tightrope.perf.compress.graph import Graph, as_bytes
 from tightrope.perf.compress.judge import accuracy, cosine, fit_head
-from tightrope.perf.compress.prune import Cut, _without, prune
+from tightrope.perf.compress.prune import PruningCut, _without, prune
 from tightrope.perf.compress.quantize import dynamic_int8, matrices_of, small_tables, static_int8
 from tightrope.perf.compress.ranges import observe
 from tightrope.perf.compress.run import answers, open_session
@@ -66,7 +66,7 @@ def test_static_int8_is_close_and_does_not_depend_on_the_batch(real: tuple[Graph
 
 
 @pytest.fixture(scope="module")
-def answered(minilm: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Answered, Answered]]:
+def answered(minilm: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[PairAnswers, PairAnswers]]:
     """Return what half of MiniLM, and plain words, answer beside MiniLM on 20 Newsgroups: to choose by, and held out."""
     graph, tokenizer = minilm.minilm()
     few = replace(minilm.NEWS, length=32, fit=800, held=700)
@@ -83,11 +83,13 @@ def answered(minilm: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> di
     words = fit_words(fit.texts, fit.labels, len(fit.classes))
     scores["words"] = [words.scores(part.texts) for part in parts]
     rows = {name: zip(parts, scores[name], scores["whole"], strict=True) for name in ("half", "words")}
-    found = {name: [Answered(part.labels, small, large) for part, small, large in row] for name, row in rows.items()}
+    found = {name: [PairAnswers(part.labels, small, large) for part, small, large in row] for name, row in rows.items()}
     return {name: (chosen, held_out) for name, (chosen, held_out) in found.items()}
 
 
-def test_the_more_goes_on_to_the_whole_model_the_better_are_the_answers(answered: dict[str, tuple[Answered, Answered]]) -> None:
+def test_the_more_goes_on_to_the_whole_model_the_better_are_the_answers(
+    answered: dict[str, tuple[PairAnswers, PairAnswers]],
+) -> None:
     found = calibrate(("half", "whole"), *answered["half"], accuracy)
     metric = np.array([step.metric for step in found.steps])
     escalated = np.array([step.escalated for step in found.steps])
@@ -100,7 +102,7 @@ def test_the_more_goes_on_to_the_whole_model_the_better_are_the_answers(answered
     assert (metric[1:-1] > between[1:-1]).all()
 
 
-def test_plain_words_are_noticed_where_they_are_better(answered: dict[str, tuple[Answered, Answered]]) -> None:
+def test_plain_words_are_noticed_where_they_are_better(answered: dict[str, tuple[PairAnswers, PairAnswers]]) -> None:
     found = calibrate(("tf-idf", "whole"), *answered["words"], accuracy)
     assert found.small_metric > found.large_metric + 0.02
     assert found.notice.startswith("tf-idf alone is as good or better")
@@ -109,6 +111,6 @@ def test_plain_words_are_noticed_where_they_are_better(answered: dict[str, tuple
 def test_it_is_shorter_narrower_and_still_runs(real: tuple[Graph, Examples]) -> None:
     graph, examples = real
     few = examples.take(np.arange(16))
-    made = prune(graph, Cut(layers=1, neurons=0.25, heads=0.25), few)
+    made = prune(graph, PruningCut(layers=1, neurons=0.25, heads=0.25), few)
     assert (len(find_layers(made)), find_heads(made)[0].count, find_neurons(made)[0].count) == (5, 288, 1152)
     assert cosine(answers(open_session(as_bytes(made)), few), answers(open_session(as_bytes(graph)), few)).mean() > 0.5

@@ -19,16 +19,16 @@ from tightrope.base.errors import InputError
 from tightrope.base.records import TokenEngine
 from tightrope.cli import app
 from tightrope.cli.endpoint import check_trial, replay_trial
-from tightrope.demand.schema import ProfileEntry
+from tightrope.demand.schema import ProfileSpec
 from tightrope.perf.endpoint import measure
-from tightrope.perf.endpoint.client import Stream, connect
-from tightrope.perf.endpoint.entry import Wanted, profile_of, workload_entry
-from tightrope.perf.endpoint.experiments import Asked, Lab
-from tightrope.perf.endpoint.measure import TokenMeasured, measure_tokens
+from tightrope.perf.endpoint.client import StreamedAnswer, connect
+from tightrope.perf.endpoint.entry import EndpointProfile, profile_of, workload_entry
+from tightrope.perf.endpoint.experiments import ExperimentLimits, Lab
+from tightrope.perf.endpoint.measure import TokenMeasurement, measure_tokens
 from tightrope.perf.endpoint.prompts import Prompts
 from tightrope.perf.endpoint.rising import Ramp
-from tightrope.perf.endpoint.said import Said, ask_server
-from tightrope.perf.endpoint.target import Limits, Target, parse_target
+from tightrope.perf.endpoint.said import ServerLimits, ask_server
+from tightrope.perf.endpoint.target import MeasurementLimits, Target, parse_target
 
 SMALL = TokenEngine(0.004, 0.02, 1e-4, 4e-7, 20_000, 16, 512, 0.0)
 WIDE = TokenEngine(0.002, 0.008, 4e-5, 1.5e-7, 60_000, 48, 1024, 0.0)
@@ -44,21 +44,21 @@ COEFFICIENTS = (
 
 
 async def measured(
-    server: Server, api: str = "completions", ramp: int = 0, limits: Limits | None = None, **asked: int
-) -> TokenMeasured:
+    server: Server, api: str = "completions", ramp: int = 0, limits: MeasurementLimits | None = None, **asked: int
+) -> TokenMeasurement:
     """Return what measuring finds of a server."""
     async with serving(server) as url:
-        said = Asked(**({"max_prompt": 4096, "max_concurrency": 128} | asked))
-        return await measure_tokens(parse_target(url, api), limits or Limits(), said, Ramp(ramp), lambda _: None)
+        said = ExperimentLimits(**({"max_prompt": 4096, "max_concurrency": 128} | asked))
+        return await measure_tokens(parse_target(url, api), limits or MeasurementLimits(), said, Ramp(ramp), lambda _: None)
 
 
 @pytest.fixture(scope="module")
-def small() -> TokenMeasured:
+def small() -> TokenMeasurement:
     """Return one measurement of the small engine, with load that rises until it is full."""
     return run(measured(Server(Engine(SMALL), front_s=0.003, context_tokens=6000), ramp=60))
 
 
-def check_coefficients(found: TokenMeasured, model: TokenEngine) -> None:
+def check_coefficients(found: TokenMeasurement, model: TokenEngine) -> None:
     """Hold what was found against what is true."""
     engine = found.engine(0.0)
     for name in COEFFICIENTS:
@@ -67,7 +67,7 @@ def check_coefficients(found: TokenMeasured, model: TokenEngine) -> None:
     assert found.fitted.r_squared > 0.99
 
 
-def test_every_coefficient_comes_back(small: TokenMeasured) -> None:
+def test_every_coefficient_comes_back(small: TokenMeasurement) -> None:
     check_coefficients(small, SMALL)
     assert small.fitted.best.front_s == pytest.approx(0.003, rel=0.05)
 
@@ -79,7 +79,7 @@ def test_other_engines_come_back(model: TokenEngine, api: str, noise: float) -> 
     check_coefficients(run(measured(Server(Engine(model, lognormal(noise) if noise else lambda: 1.0), fixed=7), api)), model)
 
 
-def test_the_replay_and_the_server_agree_on_every_request(small: TokenMeasured) -> None:
+def test_the_replay_and_the_server_agree_on_every_request(small: TokenMeasurement) -> None:
     """Two roads: load that the fit never saw, on the server, and replayed on the fitted engine."""
     assert len(small.trials) >= 3
     for trial in small.trials:
@@ -92,9 +92,9 @@ def test_the_replay_and_the_server_agree_on_every_request(small: TokenMeasured) 
     assert not small.trials[0].saturated
 
 
-def test_a_profile_goes_into_a_workload(small: TokenMeasured) -> None:
-    entry = workload_entry(profile_of(small, Wanted("m/v", "g5.xlarge", 90.0, date(2026, 1, 2)), missed=0.07))
-    read = ProfileEntry.model_validate(entry)
+def test_a_profile_goes_into_a_workload(small: TokenMeasurement) -> None:
+    entry = workload_entry(profile_of(small, EndpointProfile("m/v", "g5.xlarge", 90.0, date(2026, 1, 2)), missed=0.07))
+    read = ProfileSpec.model_validate(entry)
     assert read.steps is not None
     assert read.steps.weights_ms == pytest.approx(20.0, rel=0.05)
     assert read.kind == "measured"
@@ -109,15 +109,18 @@ def test_what_a_server_says_is_taken_and_named() -> None:
     assert "/metrics" in found.memory.how
     assert found.sequences.how == "stated by you, not measured"
     assert server.engine.preempted == 0
-    profile = profile_of(found, Wanted("m/v", "g5.xlarge", 90.0, date(2026, 1, 2)))
+    profile = profile_of(found, EndpointProfile("m/v", "g5.xlarge", 90.0, date(2026, 1, 2)))
     assert "KV cache stated by the server" in profile.provenance.note
 
 
 def test_what_sglang_says_is_taken() -> None:
     info = {"max_total_num_tokens": 20_000, "max_running_requests": 16, "chunked_prefill_size": -1}
 
-    async def ask() -> Said:
-        async with served(Server(Engine(SMALL), info=info).app()) as url, connect(parse_target(url, "chat"), Limits()) as client:
+    async def ask() -> ServerLimits:
+        async with (
+            served(Server(Engine(SMALL), info=info).app()) as url,
+            connect(parse_target(url, "chat"), MeasurementLimits()) as client,
+        ):
             return await ask_server(client)
 
     found = run(ask())
@@ -130,15 +133,15 @@ def test_an_engine_that_arithmetic_bounds_from_one_token_on_comes_back() -> None
     model = replace(SMALL, weights_s=0.0001, per_token_s=0.0008)
     found = run(measured(Server(Engine(model, lognormal(0.01)))))
     check_coefficients(found, replace(model, weights_s=model.per_token_s))
-    assert workload_entry(profile_of(found, Wanted("m/v", "c7i.large", 20.0, date(2026, 1, 2))))["steps"]
+    assert workload_entry(profile_of(found, EndpointProfile("m/v", "c7i.large", 20.0, date(2026, 1, 2))))["steps"]
 
 
 @pytest.mark.parametrize("api", ["completions", "chat"])
 @pytest.mark.parametrize("tokens", [1, 12], ids=["one", "twelve"])
 def test_a_last_token_without_text_is_counted_and_no_done_is_needed(api: str, tokens: int) -> None:
-    async def ask() -> Stream:
+    async def ask() -> StreamedAnswer:
         server = Server(Engine(SMALL), half_letters=True, done=False)
-        async with serving(server) as url, connect(parse_target(url, api, "model"), Limits()) as client:
+        async with serving(server) as url, connect(parse_target(url, api, "model"), MeasurementLimits()) as client:
             return await client.generate("a few words", tokens)
 
     stream = run(ask())
@@ -146,9 +149,9 @@ def test_a_last_token_without_text_is_counted_and_no_done_is_needed(api: str, to
 
 
 def test_an_empty_choice_beside_the_usage_is_no_token() -> None:
-    async def ask() -> Stream:
+    async def ask() -> StreamedAnswer:
         server = Server(Engine(SMALL), beside=True)
-        async with serving(server) as url, connect(parse_target(url, "chat", "model"), Limits()) as client:
+        async with serving(server) as url, connect(parse_target(url, "chat", "model"), MeasurementLimits()) as client:
             return await client.generate("a few words", 5)
 
     assert len(run(ask()).token_s) == 5
@@ -157,8 +160,8 @@ def test_an_empty_choice_beside_the_usage_is_no_token() -> None:
 def test_the_prompts_that_show_how_words_count_fit_into_a_small_context() -> None:
     async def learn() -> float:
         server = Server(Engine(SMALL), context_tokens=1000, per_word=5)
-        async with serving(server) as url, connect(parse_target(url, "completions", "model"), Limits()) as client:
-            lab = Lab(client, Asked(), Prompts(np.random.default_rng(1)), lambda _: None, 1000)
+        async with serving(server) as url, connect(parse_target(url, "completions", "model"), MeasurementLimits()) as client:
+            lab = Lab(client, ExperimentLimits(), Prompts(np.random.default_rng(1)), lambda _: None, 1000)
             await lab.calibrate()
             return lab.prompts.per_word
 
@@ -168,15 +171,15 @@ def test_the_prompts_that_show_how_words_count_fit_into_a_small_context() -> Non
 @pytest.mark.parametrize(
     ("asked", "limits", "says"),
     [
-        ({"max_prompt": 128, "kv_capacity_tokens": 20_000}, Limits(), "chunk_tokens"),
-        ({"max_concurrency": 8, "max_prompt": 1000}, Limits(), "did not fill the KV cache"),
-        ({"max_concurrency": 8, "kv_capacity_tokens": 20_000}, Limits(), "the limit of the engine is not known"),
-        ({}, Limits(requests=40), "all 40 requests are used up"),
-        ({}, Limits(seconds=5.0), "5 seconds are over"),
+        ({"max_prompt": 128, "kv_capacity_tokens": 20_000}, MeasurementLimits(), "chunk_tokens"),
+        ({"max_concurrency": 8, "max_prompt": 1000}, MeasurementLimits(), "did not fill the KV cache"),
+        ({"max_concurrency": 8, "kv_capacity_tokens": 20_000}, MeasurementLimits(), "the limit of the engine is not known"),
+        ({}, MeasurementLimits(requests=40), "all 40 requests are used up"),
+        ({}, MeasurementLimits(seconds=5.0), "5 seconds are over"),
     ],
     ids=["short prompts", "few at a time", "no limit seen", "requests", "seconds"],
 )
-def test_what_was_not_found_out_is_not_reported(asked: dict[str, int], limits: Limits, says: str) -> None:
+def test_what_was_not_found_out_is_not_reported(asked: dict[str, int], limits: MeasurementLimits, says: str) -> None:
     server = Server(Engine(SMALL))
     with pytest.raises(InputError, match=says) as caught:
         run(measured(server, limits=limits, **asked))
@@ -203,7 +206,7 @@ def test_an_engine_that_does_not_follow_the_formula_is_refused() -> None:
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-async def bad(answer: Answer, limits: Limits, seen: list[int]) -> None:
+async def bad(answer: Answer, limits: MeasurementLimits, seen: list[int]) -> None:
     """Measure a server that answers so, whatever is asked."""
 
     async def counted(request: web.Request) -> web.StreamResponse:
@@ -217,7 +220,7 @@ async def bad(answer: Answer, limits: Limits, seen: list[int]) -> None:
     app.router.add_post("/v1/completions", counted)
     app.router.add_get("/v1/models", models)
     async with served(app) as url:
-        await measure_tokens(parse_target(url, "completions"), limits, Asked(), Ramp(0), lambda _: None)
+        await measure_tokens(parse_target(url, "completions"), limits, ExperimentLimits(), Ramp(0), lambda _: None)
 
 
 def status(code: int, text: str = "no", **headers: str) -> Answer:
@@ -291,7 +294,7 @@ def test_a_bad_server_ends_in_an_error_that_says_what_it_did(name: str) -> None:
     answer, says = BAD[name]
     seen: list[int] = []
     with pytest.raises(InputError) as caught:
-        run(bad(answer, Limits(timeout_s=7.0), seen))
+        run(bad(answer, MeasurementLimits(timeout_s=7.0), seen))
     assert says in str(caught.value)
     assert "Resolve:" in str(caught.value)
     assert len(seen) <= 3
@@ -301,7 +304,7 @@ def test_nobody_there() -> None:
     async def ask() -> None:
         async with served(web.Application()) as url:
             pass
-        await measure_tokens(parse_target(url, "completions"), Limits(), Asked(), Ramp(0), lambda _: None)
+        await measure_tokens(parse_target(url, "completions"), MeasurementLimits(), ExperimentLimits(), Ramp(0), lambda _: None)
 
     with pytest.raises(InputError, match="unreachable"):
         run(ask())
@@ -316,7 +319,11 @@ def test_a_key_is_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     async def ask(server: Server) -> None:
         async with serving(server) as url:
             await measure_tokens(
-                parse_target(url, "completions", key_variable="TEST_KEY"), Limits(requests=12), Asked(), Ramp(0), lambda _: None
+                parse_target(url, "completions", key_variable="TEST_KEY"),
+                MeasurementLimits(requests=12),
+                ExperimentLimits(),
+                Ramp(0),
+                lambda _: None,
             )
 
     monkeypatch.setenv("TEST_KEY", "hunter2")
@@ -345,8 +352,8 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 
 def test_the_verb_writes_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def instead(target: Target, *rest: Any) -> TokenMeasured:
-        async def ask() -> TokenMeasured:
+    def instead(target: Target, *rest: Any) -> TokenMeasurement:
+        async def ask() -> TokenMeasurement:
             async with serving(Server(Engine(SMALL))) as url:
                 return await measure_tokens(replace(target, url=url), *rest)
 
@@ -360,7 +367,7 @@ def test_the_verb_writes_all_or_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert "weights, ms" in done.output
     assert "replayed" in done.output
     (entry,) = yaml.safe_load((tmp_path / "a" / "profile.yaml").read_text())
-    assert ProfileEntry.model_validate(entry).steps is not None
+    assert ProfileSpec.model_validate(entry).steps is not None
     said = json.loads((tmp_path / "a" / "endpoint.json").read_text())
     assert said["measured"]["fitted"]["best"]["per_cached_token_s"] == pytest.approx(4e-7, rel=0.05)
     assert said["load"][0]["errors"] == {}

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tightrope.perf.endpoint.fit import Coefficients, fit_all, fit_engine, not_identified, residuals, tabulate
+from tightrope.perf.endpoint.fit import EndpointCoefficients, fit_all, fit_engine, not_identified, residuals, tabulate
 from tightrope.perf.endpoint.steps import PLAIN, WHOLE, Observation
 
-TRUE = Coefficients(0.004, 0.02, 1e-4, 4e-7, 0.003, 512)
+TRUE = EndpointCoefficients(0.004, 0.02, 1e-4, 4e-7, 0.003, 512)
 PROMPTS = (24, 50, 104, 217, 290, 361, 431, 502, 691, 943, 1690, 1966, 4096)
 
 
-def seen(true: Coefficients, prompts: tuple[int, ...] = PROMPTS, noise: float = 0.0, seed: int = 1) -> list[Observation]:
+def seen(true: EndpointCoefficients, prompts: tuple[int, ...] = PROMPTS, noise: float = 0.0, seed: int = 1) -> list[Observation]:
     """Return what a run of experiments would see of an engine, by the formula of the replay."""
     random = np.random.default_rng(seed)
 
@@ -51,7 +51,7 @@ def test_any_engine_is_found_with_its_chunk(seed: int) -> None:
     random = np.random.default_rng(seed)
     chunk = int(random.integers(200, 1500))
     weights_s = float(random.uniform(0.005, 0.05))
-    true = Coefficients(
+    true = EndpointCoefficients(
         float(random.uniform(0.1, 0.5)) * weights_s,
         weights_s,
         weights_s / float(random.uniform(0.2, 0.7) * chunk),

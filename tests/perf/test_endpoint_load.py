@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from endpoint_server import run
 
-from tightrope.perf.endpoint.client import FailedError, Stream, now_s
+from tightrope.perf.endpoint.client import FailedError, StreamedAnswer, now_s
 from tightrope.perf.endpoint.load import closed_loop, open_loop, together
 from tightrope.perf.endpoint.steps import Peak, decode_steps, most_cached, most_running, prompt_steps
 
@@ -65,10 +65,10 @@ def test_where_one_fails_the_others_end() -> None:
     assert ended == ["long"]
 
 
-def stream(first_s: float, gaps: list[float], prompt: int = 10, sent_s: float = 0.0) -> Stream:
+def stream(first_s: float, gaps: list[float], prompt: int = 10, sent_s: float = 0.0) -> StreamedAnswer:
     """Return an answer whose tokens came so."""
     token_s = first_s + np.concatenate([[0.0], np.cumsum(gaps)])
-    return Stream(sent_s, token_s, prompt, len(token_s))
+    return StreamedAnswer(sent_s, token_s, prompt, len(token_s))
 
 
 def test_steps_of_two_sequences_are_their_common_ones() -> None:
@@ -82,10 +82,10 @@ def test_steps_of_two_sequences_are_their_common_ones() -> None:
 
 def test_the_steps_of_a_prompt_are_the_longer_gaps_beside_it() -> None:
     beside = stream(1.0, [0.1, 0.1, 0.1, 0.5, 0.5, 0.3, 0.1], prompt=20)
-    rows = prompt_steps(beside, Stream(1.25, np.array([2.6]), 900, 1), "beside")
+    rows = prompt_steps(beside, StreamedAnswer(1.25, np.array([2.6]), 900, 1), "beside")
     assert [(row.from_end, round(row.seconds, 6), row.cached) for row in rows] == [(0, 0.3, 25), (1, 0.5, 24), (2, 0.5, 23)]
     assert {row.prompt for row in rows} == {900}
-    assert prompt_steps(beside, Stream(0.5, np.array([1.0]), 900, 1), "before it began") == []
+    assert prompt_steps(beside, StreamedAnswer(0.5, np.array([1.0]), 900, 1), "before it began") == []
 
 
 def test_what_waits_does_not_run_and_what_is_put_back_is_seen() -> None:

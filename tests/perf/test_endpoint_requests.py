@@ -10,11 +10,11 @@ from endpoint_server import run, served
 from tightrope.base.errors import InputError
 from tightrope.base.units import today
 from tightrope.cli.endpoint import check_trial
-from tightrope.demand.schema import ProfileEntry
+from tightrope.demand.schema import ProfileSpec
 from tightrope.perf.endpoint.client import check_lag, connect
-from tightrope.perf.endpoint.entry import Wanted, engine_of, profile_of, workload_entry
-from tightrope.perf.endpoint.requests import Load, RequestMeasured, measure_requests
-from tightrope.perf.endpoint.target import Limits, parse_target
+from tightrope.perf.endpoint.entry import EndpointProfile, engine_of, profile_of, workload_entry
+from tightrope.perf.endpoint.requests import LoadOptions, RequestMeasurement, measure_requests
+from tightrope.perf.endpoint.target import MeasurementLimits, parse_target
 
 ALPHA_S, BETA_S = 0.01, 0.004
 
@@ -68,14 +68,14 @@ class Batches:
         return app
 
 
-def found(api: str, engines: int, front_s: float = 0.0, wrong: str = "", **load: Any) -> RequestMeasured:
+def found(api: str, engines: int, front_s: float = 0.0, wrong: str = "", **load: Any) -> RequestMeasurement:
     """Return what measuring finds."""
 
-    async def ask() -> RequestMeasured:
+    async def ask() -> RequestMeasurement:
         async with served(Batches(engines, front_s, wrong).app()) as url:
             target = parse_target(url, api, "net" if api == "infer" else "")
-            asked = Load(**({"shapes": (("ids", (16,)),), "per_point": 12, "max_concurrency": 16} | load))
-            return await measure_requests(target, Limits(), asked, lambda _: None)
+            asked = LoadOptions(**({"shapes": (("ids", (16,)),), "per_point": 12, "max_concurrency": 16} | load))
+            return await measure_requests(target, MeasurementLimits(), asked, lambda _: None)
 
     return run(ask())
 
@@ -92,7 +92,7 @@ def test_times_of_batches_and_engines_come_back(api: str, engines: int, front_s:
     assert measured.trials[-1].saturated
     calm = check_trial(measured.trials[0], *engine_of(measured))
     assert calm.ttft_p50_s == pytest.approx(calm.replayed_ttft_p50_s, rel=0.05)
-    entry = ProfileEntry.model_validate(workload_entry(profile_of(measured, Wanted("m/v", "c7i.large", 5.0, today()))))
+    entry = ProfileSpec.model_validate(workload_entry(profile_of(measured, EndpointProfile("m/v", "c7i.large", 5.0, today()))))
     assert isinstance(entry.service_ms, list)
     assert len(entry.service_ms) == 16
     assert entry.replicas_per_machine == engines
@@ -120,7 +120,7 @@ def test_a_network_that_takes_longer_than_the_model_is_not_taken_off() -> None:
 
 def test_a_program_that_is_late_itself_does_not_report() -> None:
     async def ask() -> None:
-        async with served(Batches(1).app()) as url, connect(parse_target(url, "embeddings"), Limits()) as client:
+        async with served(Batches(1).app()) as url, connect(parse_target(url, "embeddings"), MeasurementLimits()) as client:
             client.lags_s += [0.0] * 10 + [0.004] * 90
             check_lag(client, 0.021, "a step")
             check_lag(client, 0.019, "a step")

@@ -11,7 +11,7 @@ from tightrope.perf.fit.aiconfigurator import ask, grid, package
 from tightrope.perf.fit.chips import FACTORS, check_chips, figures_of, loss_of, refit
 from tightrope.perf.fit.models import MODELS
 from tightrope.perf.fit.processors import check_processors
-from tightrope.perf.fit.steps import Coefficients, Step, error_of, fit_steps
+from tightrope.perf.fit.steps import ServerStep, StepCoefficients, error_of, fit_steps
 from tightrope.perf.fit.table import Fits, as_csv, fit_all, fit_row
 from tightrope.perf.fitted import fitted_rows
 from tightrope.perf.processors import processors
@@ -25,10 +25,10 @@ GRID = grid(1_000_000, 2048, 256)
 class Known:
     """A step model with known coefficients, in the shape of aiconfigurator's."""
 
-    truth: Coefficients
+    truth: StepCoefficients
 
     def _ms(self, tokens: int, cached: int) -> float:
-        return 1e3 * float(self.truth.predict((Step(tokens, cached, 1.0),))[0])
+        return 1e3 * float(self.truth.predict((ServerStep(tokens, cached, 1.0),))[0])
 
     def predict_prefill_latency(self, bs: int, isl: int, prefix: int = 0) -> float:
         """Return the time of such a step in milliseconds."""
@@ -48,7 +48,7 @@ class Known:
 @settings(max_examples=8, deadline=None)
 @given(st.floats(1e-3, 2e-2), st.floats(50, 400), st.floats(1e-5, 3e-4), st.floats(1e-9, 3e-7))
 def test_known_coefficients_are_found_again(overhead_s: float, knee: float, per_token_s: float, per_cached_s: float) -> None:
-    truth = Coefficients(overhead_s, knee * per_token_s, per_token_s, per_cached_s)
+    truth = StepCoefficients(overhead_s, knee * per_token_s, per_token_s, per_cached_s)
     steps = ask(Known(truth), GRID)
     found = fit_steps(steps)
     assert error_of(found, steps).worst < 0.02
@@ -57,17 +57,19 @@ def test_known_coefficients_are_found_again(overhead_s: float, knee: float, per_
 
 
 def test_no_coefficient_is_negative_whatever_the_steps_say() -> None:
-    steps = tuple(Step(tokens, cached, 0.02 - 1e-6 * tokens) for tokens in (1, 8, 64, 512) for cached in (0, 100, 1000, 9000))
-    assert min(getattr(fit_steps(steps), name) for name in Coefficients.__slots__) >= 0
+    steps = tuple(
+        ServerStep(tokens, cached, 0.02 - 1e-6 * tokens) for tokens in (1, 8, 64, 512) for cached in (0, 100, 1000, 9000)
+    )
+    assert min(getattr(fit_steps(steps), name) for name in StepCoefficients.__slots__) >= 0
 
 
 def test_too_few_steps_are_an_error() -> None:
     with pytest.raises(ValueError, match="got 2 steps"):
-        fit_steps((Step(1, 0, 0.01), Step(2, 0, 0.01)))
+        fit_steps((ServerStep(1, 0, 0.01), ServerStep(2, 0, 0.01)))
 
 
 def test_nothing_that_was_held_out_takes_part_in_the_fit() -> None:
-    steps = ask(Known(Coefficients(0.004, 0.02, 1e-4, 1e-7)), GRID)
+    steps = ask(Known(StepCoefficients(0.004, 0.02, 1e-4, 1e-7)), GRID)
     spoilt = tuple(replace(step, seconds=step.seconds * 7) if step.held_out else step for step in steps)
     assert fit_steps(spoilt) == fit_steps(steps)
 
@@ -90,7 +92,7 @@ def fake_fits() -> Fits:
             msg = "no tables of this chip"
             raise LookupError(msg)
         slow = 2.0 if mode == "fp8" and system == "b200_sxm" else 0.6 if mode == "fp8" else 1.0
-        return Known(Coefficients(0.004 * slow, 0.02 * slow / chips, 1e-4 / chips, 1e-7 / chips))
+        return Known(StepCoefficients(0.004 * slow, 0.02 * slow / chips, 1e-4 / chips, 1e-7 / chips))
 
     return fit_all(compiled, said.append, frozenset({"l40s", "b200", "h100"}))
 

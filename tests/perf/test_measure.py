@@ -21,13 +21,13 @@ from typer.testing import CliRunner
 from tightrope.base.errors import InputError
 from tightrope.cli import app
 from tightrope.cli import perf as verb
-from tightrope.demand.schema import ByLength, ProfileEntry
+from tightrope.demand.schema import ByLengthSpec, ProfileSpec
 from tightrope.perf.measure import sweep
 from tightrope.perf.measure.engines import Engine, engines, run_all
-from tightrope.perf.measure.entry import Wanted, engine_of, error_band, profile_of, workload_entry
+from tightrope.perf.measure.entry import ProfileTarget, engine_of, error_band, profile_of, workload_entry
 from tightrope.perf.measure.noise import Moment, look, others
 from tightrope.perf.measure.steady import half_width, never_falling, steady_part, warm_up
-from tightrope.perf.measure.sweep import Asked, Measured, Point, best_arrangement, measure_onnx
+from tightrope.perf.measure.sweep import ModelMeasurement, SweepOptions, SweepPoint, best_arrangement, measure_onnx
 
 ANYHOW = {"seconds": 0.05, "precision": 1e9, "most_noise_cores": 1e9}
 """A test shares its machine: what it asserts holds however noisy that is."""
@@ -48,9 +48,9 @@ def tiny(folder: Path, shape: tuple[str | int, ...] = ("batch", "length", 8), *,
     return path
 
 
-def point(threads: int, engines: int, batch: int, length: int, mean_s: float, **other: float) -> Point:
+def point(threads: int, engines: int, batch: int, length: int, mean_s: float, **other: float) -> SweepPoint:
     """Return a point of a sweep whose mean is known well."""
-    return replace(Point(threads, engines, batch, length, mean_s, 0.01 * mean_s, mean_s, mean_s, 100, 5, 0.02), **other)
+    return replace(SweepPoint(threads, engines, batch, length, mean_s, 0.01 * mean_s, mean_s, mean_s, 100, 5, 0.02), **other)
 
 
 # ------------------------------------------------------------------------------------------------------------------ statistics
@@ -104,7 +104,7 @@ def test_what_others_take_is_what_is_busy_and_not_ours() -> None:
 
 
 def test_every_shape_is_measured_on_every_arrangement(tmp_path: Path) -> None:
-    asked = Asked(tiny(tmp_path), batches=(1, 2), lengths=(4, 16), threads=(1,), **ANYHOW)
+    asked = SweepOptions(tiny(tmp_path), batches=(1, 2), lengths=(4, 16), threads=(1,), **ANYHOW)
     found = measure_onnx(asked)
     assert {(item.threads, item.batch, item.length) for item in found.points} == {(1, b, n) for b in (1, 2) for n in (4, 16)}
     assert all(item.mean_s > 0 and item.runs > 0 and item.engines >= 1 for item in found.points)
@@ -114,7 +114,9 @@ def test_every_shape_is_measured_on_every_arrangement(tmp_path: Path) -> None:
 
 
 def test_a_machine_that_is_too_noisy_is_told_how_noisy_it_is(tmp_path: Path) -> None:
-    asked = Asked(tiny(tmp_path), batches=(1,), lengths=(4,), threads=(1,), seconds=0.02, precision=1e-9, most_noise_cores=1e9)
+    asked = SweepOptions(
+        tiny(tmp_path), batches=(1,), lengths=(4,), threads=(1,), seconds=0.02, precision=1e-9, most_noise_cores=1e9
+    )
     with pytest.raises(
         InputError, match=r"too noisy to measure on: .* other programs took [\d.]+ cores .* the mean is"
     ) as caught:
@@ -125,7 +127,7 @@ def test_a_machine_that_is_too_noisy_is_told_how_noisy_it_is(tmp_path: Path) -> 
 def test_a_round_in_which_others_took_too_much_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = iter([0.9, 0.0, 0.1, 0.8, 0.1, 0.0])
     monkeypatch.setattr("tightrope.perf.measure.sweep.others", lambda *_: next(said))
-    asked = Asked(tiny(tmp_path), batches=(1,), lengths=(4,), threads=(1,), **ANYHOW | {"most_noise_cores": 0.15})
+    asked = SweepOptions(tiny(tmp_path), batches=(1,), lengths=(4,), threads=(1,), **ANYHOW | {"most_noise_cores": 0.15})
     (found,) = measure_onnx(asked).points
     assert found.noise_cores == pytest.approx(0.05), "of the four rounds that count"
     assert next(said, None) is None
@@ -133,7 +135,7 @@ def test_a_round_in_which_others_took_too_much_does_not_count(tmp_path: Path, mo
 
 def test_points_are_measured_in_turns(tmp_path: Path) -> None:
     said: list[str] = []
-    measure_onnx(Asked(tiny(tmp_path), batches=(1, 2), lengths=(4,), threads=(1,), **ANYHOW), said.append)
+    measure_onnx(SweepOptions(tiny(tmp_path), batches=(1, 2), lengths=(4,), threads=(1,), **ANYHOW), said.append)
     assert [line.rpartition("round ")[2] for line in said] == [
         f"{number}, batch {batch}, length 4" for number in range(1, 5) for batch in (1, 2)
     ]
@@ -153,12 +155,12 @@ def test_what_can_not_be_measured_is_refused(
     tmp_path: Path, shape: tuple[str | int, ...], asked: dict[str, tuple[int, ...]], says: str
 ) -> None:
     with pytest.raises(InputError, match=says):
-        measure_onnx(Asked(tiny(tmp_path, shape), **({"threads": (1,)} | asked), **ANYHOW))
+        measure_onnx(SweepOptions(tiny(tmp_path, shape), **({"threads": (1,)} | asked), **ANYHOW))
 
 
 def test_an_input_that_the_model_lacks_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown input 'pixel'"):
-        measure_onnx(Asked(tiny(tmp_path), batches=(1,), threads=(1,), shapes=(("pixel", (3, 8)),), **ANYHOW))
+        measure_onnx(SweepOptions(tiny(tmp_path), batches=(1,), threads=(1,), shapes=(("pixel", (3, 8)),), **ANYHOW))
 
 
 @pytest.mark.parametrize("kind", [TensorProto.UINT8, TensorProto.STRING])
@@ -168,7 +170,7 @@ def test_what_numbers_a_model_takes_is_made_up_and_texts_are_not(kind: int, tmp_
     graph = helper.make_graph(cast, "cast", ends[:1], ends[1:])
     path = tmp_path / "cast.onnx"
     path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10).SerializeToString())
-    asked = Asked(path, batches=(1,), threads=(1,), **ANYHOW)
+    asked = SweepOptions(path, batches=(1,), threads=(1,), **ANYHOW)
     if kind == TensorProto.STRING:
         with pytest.raises(InputError, match=r"can not be made up .*tensor\(string\)"):
             measure_onnx(asked)
@@ -190,7 +192,7 @@ def test_engines_stay_on_the_cores_that_this_program_may_use(tmp_path: Path, mon
 
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {5, 3})
     monkeypatch.setattr(sweep, "engines", noted)
-    measure_onnx(Asked(tmp_path / "tiny.onnx", batches=(1,), lengths=(4,), threads=(1,), **ANYHOW))
+    measure_onnx(SweepOptions(tmp_path / "tiny.onnx", batches=(1,), lengths=(4,), threads=(1,), **ANYHOW))
     assert asked == [(1, [3, 5]), (2, [3, 5])]
 
 
@@ -202,7 +204,7 @@ def test_at_least_one_run_is_measured_however_little_time_there_is(tmp_path: Pat
 
 
 def test_a_stated_shape_closes_what_the_model_leaves_open(tmp_path: Path) -> None:
-    asked = Asked(tiny(tmp_path, ("batch", "h", "w")), batches=(1,), threads=(1,), shapes=(("x", (3, 8)),), **ANYHOW)
+    asked = SweepOptions(tiny(tmp_path, ("batch", "h", "w")), batches=(1,), threads=(1,), shapes=(("x", (3, 8)),), **ANYHOW)
     assert [item.length for item in measure_onnx(asked).points] == [0]
 
 
@@ -227,13 +229,13 @@ def test_a_file_that_is_no_model_is_told_apart(tmp_path: Path, content: bytes | 
         onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
         (tmp_path / "weights.bin").unlink()
     with pytest.raises(InputError, match=says) as caught:
-        measure_onnx(Asked(path, batches=(1,), lengths=(4,), threads=(1,), **ANYHOW))
+        measure_onnx(SweepOptions(path, batches=(1,), lengths=(4,), threads=(1,), **ANYHOW))
     assert caught.value.resolve
 
 
 # ------------------------------------------------------------------------------------------------------------------ the profile
 
-SWEEP = Measured(
+SWEEP = ModelMeasurement(
     "m.onnx",
     2,
     (
@@ -255,9 +257,9 @@ def test_the_arrangement_that_answers_most_is_taken() -> None:
 
 
 def test_a_workload_takes_the_profile() -> None:
-    profile = profile_of(SWEEP, Wanted("minilm/int8", "c7i.large", MIX), date(2026, 11, 25))
-    entry = ProfileEntry.model_validate(yaml.safe_load(yaml.safe_dump(workload_entry(profile))))
-    assert isinstance(entry.service_ms, ByLength)
+    profile = profile_of(SWEEP, ProfileTarget("minilm/int8", "c7i.large", MIX), date(2026, 11, 25))
+    entry = ProfileSpec.model_validate(yaml.safe_load(yaml.safe_dump(workload_entry(profile))))
+    assert isinstance(entry.service_ms, ByLengthSpec)
     assert entry.service_ms.lengths == [10, 30]
     assert np.ravel(entry.service_ms.batches) == pytest.approx([1.0, 3.0, 2.0, 6.0, 3.0, 9.0, 4.0, 12.0])
     assert entry.replicas_per_machine == 2
@@ -267,7 +269,7 @@ def test_a_workload_takes_the_profile() -> None:
 
 def test_a_profile_of_one_length_is_a_list() -> None:
     one = replace(SWEEP, points=tuple(item for item in SWEEP.points if item.length == 30))
-    profile = profile_of(one, Wanted("minilm/int8", "c7i.large", ((30, 1.0),)), date(2026, 11, 25))
+    profile = profile_of(one, ProfileTarget("minilm/int8", "c7i.large", ((30, 1.0),)), date(2026, 11, 25))
     assert workload_entry(profile)["service_ms"] == pytest.approx([3.0, 6.0, 9.0, 12.0])
     assert profile.provenance.note == "100% of length 30"
 

@@ -17,9 +17,9 @@ from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow
 from tightrope.base.plan import OfferTerms
 from tightrope.base.records import FloatArray, IntArray, ModelVariant, Profile, Provenance, RequestEngine
 from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.plan.problem.arrays import Cover, PoolOption, Problem, Quota, Window
+from tightrope.plan.problem.arrays import CommitmentOption, PoolOption, Problem, Quota, WorkWindow
 from tightrope.plan.solve.decomposition import Solution
-from tightrope.plan.solve.linear_model import Model
+from tightrope.plan.solve.linear_model import LinearModel
 
 DAY = date(2026, 1, 1)
 DISK_USD_PER_HOUR = 0.01
@@ -129,7 +129,9 @@ def pool_option(sold: Sold, variant: ModelVariant) -> PoolOption:
     return PoolOption(variant, machine_type(sold.name), "r", profile, terms)
 
 
-def covers_of(sold: tuple[Sold, ...], existing: dict[tuple[str, str], float], *, closed: bool = False) -> tuple[Cover, ...]:
+def covers_of(
+    sold: tuple[Sold, ...], existing: dict[tuple[str, str], float], *, closed: bool = False
+) -> tuple[CommitmentOption, ...]:
     """Return every commitment that covers some option, those that exist in full; in the sellers' order.
 
     ``closed``: of what exists, no more can be had.
@@ -141,7 +143,7 @@ def covers_of(sold: tuple[Sold, ...], existing: dict[tuple[str, str], float], *,
         step = min(rates) if offer == RESERVED and np.isfinite(min(rates)) else 0.0
         made = existing.get((offer, scope), 0.0)
         order, may_grow = RULES[offer].order, not (closed and made > 0.0)
-        found.append(Cover("aws", offer, scope, order, 1, np.array(rates), step, made, may_grow))
+        found.append(CommitmentOption("aws", offer, scope, order, 1, np.array(rates), step, made, may_grow))
     return tuple(found)
 
 
@@ -207,7 +209,7 @@ class Case:
             block_hours=np.array(self.block_hours or (HOURS_PER_MONTH / blocks,) * blocks),
             zones=np.array([one.zones for one in self.sold]),
             interruptible=np.array([one.spot for one in self.sold]),
-            windows=tuple(Window(0, np.array(blocks), requests) for blocks, requests in self.windows),
+            windows=tuple(WorkWindow(0, np.array(blocks), requests) for blocks, requests in self.windows),
             quotas=tuple(
                 Quota(name, np.array([name in {one.name, one.name.partition(".")[0]} for one in self.sold]), most)
                 for name, most in self.quotas.items()
@@ -283,7 +285,7 @@ def greedy_serves(problem: Problem, block: int, machines: IntArray) -> bool:
 
 def linear_usd(problem: Problem, block: int, machines: IntArray) -> float:
     """Share out several classes and variants by one small linear program in the shares f[c, p]; infinite where there is no way."""
-    model, infinity = Model(), np.inf
+    model, infinity = LinearModel(), np.inf
     count, active = len(problem.options), [c for c in range(len(problem.interactive)) if problem.rate[c, block] > 0.0]
     usd = 3600.0 * problem.mean_rate[:, block, None] * problem.usd_per_request
     columns = {c: model.add_columns(usd[c], (problem.mu[c, :, block] > 0.0).astype(float)) for c in active}
@@ -318,7 +320,7 @@ def candidates(problem: Problem, block: int, most: int) -> tuple[IntArray, Float
     return np.array(vectors, dtype=np.int64).reshape(-1, len(problem.options)), np.array(beside)
 
 
-def add_covered(model: Model, problem: Problem, vector: IntArray, weight: float) -> dict[int, IntArray]:
+def add_covered(model: LinearModel, problem: Problem, vector: IntArray, weight: float) -> dict[int, IntArray]:
     """Add the machine-hours of a vector that each commitment may cover, int64[P] columns by commitment, each worth what it saves."""
     own = problem.usd_per_hour - problem.disk_usd_per_hour
     columns = {
@@ -339,7 +341,7 @@ def hourly_usd(problem: Problem, vectors: IntArray, commitments: FloatArray) -> 
     """
     found = []
     for vector in vectors:
-        model = Model()
+        model = LinearModel()
         saved = add_covered(model, problem, vector, 1.0)
         for k, columns in saved.items():
             model.add_row("", columns, finite(problem.covers[k].usd_per_hour), -np.inf, float(commitments[k]))
@@ -367,7 +369,7 @@ def cheapest_month_usd(problem: Problem, most: int = 4) -> float:
     Exact where blocks are mixtures of vectors: no plan costs less, and where one vector a block is best, one costs just this. One
     linear program over the share of each vector in each block (Dantzig and Wolfe, Operations Research 8(1), 1960) and the amounts.
     """
-    model, hours = Model(), problem.block_hours
+    model, hours = LinearModel(), problem.block_hours
     open_to_more = [np.inf if cover.may_grow else 0.0 for cover in problem.covers]
     amounts = model.add_columns(np.full(len(problem.covers), hours.sum()), np.array(open_to_more))
     for block in range(problem.blocks):
@@ -451,13 +453,13 @@ def violations(solution: Solution) -> dict[str, float]:
     return {name: float(np.max(by, initial=0.0)) for name, by in broken.items()}
 
 
-def off_made(cover: Cover, usd: float) -> float:
+def off_made(cover: CommitmentOption, usd: float) -> float:
     """Return by how much an amount is below what exists already, or above it where no more can be had."""
     more = usd - cover.existing_usd_per_hour
     return -more if cover.may_grow else abs(more)
 
 
-def off_step(cover: Cover, usd: float) -> float:
+def off_step(cover: CommitmentOption, usd: float) -> float:
     """Return how far an amount beside what exists is from what can be bought."""
     step = cover.step_usd_per_hour
     more = usd - cover.existing_usd_per_hour

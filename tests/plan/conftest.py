@@ -7,18 +7,18 @@ import pytest
 
 from tightrope.base.records import FloatArray
 from tightrope.plan.commit.outlook import Outlook
-from tightrope.plan.problem.arrays import Cover
-from tightrope.plan.problem.commitment_coverage import Order, application_order
+from tightrope.plan.problem.arrays import CommitmentOption
+from tightrope.plan.problem.commitment_coverage import ApplicationOrder, application_order
 
 INF = float("inf")
 
 
 @pytest.fixture(scope="session")
-def cover() -> Callable[..., Cover]:
+def cover() -> Callable[..., CommitmentOption]:
     """Return a function from rates (inf where an option is not covered) to a commitment."""
 
-    def make(rates: Sequence[float], order: int = 1, step: float = 0.0, existing: float = 0.0, term: int = 1) -> Cover:
-        return Cover("aws", f"offer-{order}", "", order, term, np.array(rates, dtype=np.float64), step, existing)
+    def make(rates: Sequence[float], order: int = 1, step: float = 0.0, existing: float = 0.0, term: int = 1) -> CommitmentOption:
+        return CommitmentOption("aws", f"offer-{order}", "", order, term, np.array(rates, dtype=np.float64), step, existing)
 
     return make
 
@@ -39,7 +39,7 @@ def outlook() -> Callable[..., Outlook]:
 def slow_bill() -> Callable[..., float]:
     """Return the bill in plain Python, hour by hour, written from the sellers' rules: USD for hours that each weigh 1."""
 
-    def bill(hours: FloatArray, on_demand: FloatArray, covers: Sequence[Cover], amounts: FloatArray) -> float:
+    def bill(hours: FloatArray, on_demand: FloatArray, covers: Sequence[CommitmentOption], amounts: FloatArray) -> float:
         total = 0.0
         for n in range(hours.shape[1]):
             left = [float(value) for value in hours[:, n]]
@@ -68,10 +68,10 @@ def slow_bill() -> Callable[..., float]:
 
 
 @pytest.fixture(scope="session")
-def order_of() -> Callable[..., Order]:
+def order_of() -> Callable[..., ApplicationOrder]:
     """Return the application order of commitments over on-demand rates."""
 
-    def make(on_demand: Sequence[float], *covers: Cover) -> Order:
+    def make(on_demand: Sequence[float], *covers: CommitmentOption) -> ApplicationOrder:
         return application_order(np.array(on_demand, dtype=np.float64), covers)
 
     return make

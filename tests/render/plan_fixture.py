@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import fsum
 from pathlib import Path
 
-from tightrope.base.explained import Alternative, BreakEven, CostRange, FutureCost, Limit, World
+from tightrope.base.explained import Alternative, BindingLimit, BreakEven, CostRange, FutureCost, WhatIf
 from tightrope.base.plan import (
     AnswerCache,
     BillLine,
@@ -239,13 +239,13 @@ def make_plan(**changes: object) -> Plan:
         provenance=PROVENANCE,
         price_sources=PRICE_SOURCES,
         binding=(
-            Limit("spot-share", "one point more", 4.10, "duals"),
-            Limit("quota", "one machine more", 31.25, "relaxations"),
+            BindingLimit("spot-share", "one point more", 4.10, "duals"),
+            BindingLimit("quota", "one machine more", 31.25, "relaxations"),
         ),
         sensitivities=(
-            World("every profile slower by its error band", COST + 380.0, 380.0),
-            World("spot prices +50 %", COST + 190.0, 190.0),
-            World("traffic +25 %"),
+            WhatIf("every profile slower by its error band", COST + 380.0, 380.0),
+            WhatIf("spot prices +50 %", COST + 190.0, 190.0),
+            WhatIf("traffic +25 %"),
         ),
         cost_range=CostRange(COST - 240.0, COST + 380.0),
         alternatives=(

@@ -5,11 +5,11 @@ from dataclasses import replace
 from plan_fixture import make_evidence
 
 from tightrope.base.plan import BillLine
-from tightrope.base.replayed import ClassOutcome, DrillEvidence, PoolOutcome, Replayed, RunOutcome, Series, Spread
+from tightrope.base.replayed import ClassOutcome, DrillEvidence, PoolOutcome, ReplayReport, RunOutcome, Spread, TimeSeries
 
 BINS = 60
 QUEUED = tuple(float(40 if 20 <= place < 32 else place % 5) for place in range(BINS))
-SERIES = Series(
+SERIES = TimeSeries(
     start_h=18.25,
     bin_s=60.0,
     ready={"chat-base": (3.0,) * BINS, "chat-peak": tuple(2.0 if place < 20 else 4.0 for place in range(BINS))},
@@ -79,9 +79,9 @@ DRILLED = replace(
 )
 
 
-def make_replayed(**changes: object) -> Replayed:
+def make_replayed(**changes: object) -> ReplayReport:
     """Return the report, with some fields changed."""
-    report = Replayed(
+    report = ReplayReport(
         workload="chatgenius",
         plan_status="proven",
         plan_monthly_cost_usd=2061.0,
@@ -96,7 +96,7 @@ def make_replayed(**changes: object) -> Replayed:
     return replace(report, **changes)  # type: ignore[arg-type]
 
 
-def _hostile() -> Replayed:
+def _hostile() -> ReplayReport:
     evil = "<script>alert('x')</script>&\x1b[2J\"[bold]"
     series = replace(
         SERIES,
@@ -120,18 +120,18 @@ def _hostile() -> Replayed:
     return make_replayed(workload=evil, sources=(evil,), window=evil, runs=(run,), warnings=(evil,))
 
 
-def _nothing_promised() -> Replayed:
+def _nothing_promised() -> ReplayReport:
     run = replace(PLAIN, evidence=(), classes=(replace(CHAT, latency=None, ttft=None, tpot=None, queue=None),))
     quiet = replace(SERIES, latency_p50_ms={}, latency_p95_ms={}, promised_ms={}, queued=(0.0,) * BINS)
     return make_replayed(runs=(replace(run, series=quiet),), warnings=())
 
 
-def _not_shown() -> Replayed:
+def _not_shown() -> ReplayReport:
     close = replace(EVIDENCE[0], attainment=0.952, attainment_low=0.941, attainment_high=0.962, verdict="not proven")
     return make_replayed(runs=(replace(PLAIN, evidence=(close, *EVIDENCE[1:])),))
 
 
-def _days() -> Replayed:
+def _days() -> ReplayReport:
     series = replace(
         SERIES,
         start_h=0.0,

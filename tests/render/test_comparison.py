@@ -8,12 +8,12 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tightrope.base.plan import Evidence
-from tightrope.compare.comparison import OURS, Comparison, InUse, Row
+from tightrope.compare.comparison import OURS, Comparison, PoolUse, Row
 from tightrope.render.comparison import comparison_as_dict, print_comparison
 
 KEPT = Evidence("chat", "ttft p95 ≤ 4 s", "days 13–14", 100, 0.991, 0.98, 1.0, 0.95, seeds=(1, 2), verdict="proven")
 MISSED = Evidence("chat", "ttft p95 ≤ 4 s", "days 13–14", 100, 0.942, 0.93, 0.95, 0.95, seeds=(1, 2), verdict="not proven")
-POOL = InUse(2, 5, "g6.xlarge", "us-east-1", "assistant/int8", "on-demand")
+POOL = PoolUse(2, 5, "g6.xlarge", "us-east-1", "assistant/int8", "on-demand")
 ROWS = (
     Row("hpa", "an autoscaler", 1.0, (POOL,), 2000.0, 2100.0, (MISSED,)),
     Row("hpa", "an autoscaler", 1.12, (POOL,), 2400.0, 2500.0, (KEPT,)),

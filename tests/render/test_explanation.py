@@ -8,7 +8,7 @@ from plan_fixture import COST, TODAY, VARIATIONS, make_plan
 from rich.cells import cell_len
 from rich.console import Console
 
-from tightrope.base.explained import BreakEven, CostRange, World
+from tightrope.base.explained import BreakEven, CostRange, WhatIf
 from tightrope.base.plan import Plan
 from tightrope.render import explanation_formats
 from tightrope.render.explanation import print_explanation
@@ -106,5 +106,5 @@ def test_a_break_even_is_a_sentence(item: BreakEven, said: str) -> None:
 
 
 def test_another_world_is_a_sentence() -> None:
-    assert explanation_formats.sensitivity(World("traffic +25 %", 906.0, 102.0)) == "traffic +25 %: +$102 (+13 %) a month"
-    assert explanation_formats.sensitivity(World("traffic +25 %")) == "traffic +25 %: these pools do not keep the promises"
+    assert explanation_formats.sensitivity(WhatIf("traffic +25 %", 906.0, 102.0)) == "traffic +25 %: +$102 (+13 %) a month"
+    assert explanation_formats.sensitivity(WhatIf("traffic +25 %")) == "traffic +25 %: these pools do not keep the promises"

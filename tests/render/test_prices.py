@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.text import Text
 
 from tightrope.base.catalogue import Catalogue, MachineType, PriceRow
-from tightrope.clouds.join import Change as Moved
-from tightrope.clouds.parts import Part
-from tightrope.clouds.refresh import Refreshed
+from tightrope.clouds.join import PriceChange as Moved
+from tightrope.clouds.parts import BookPart
+from tightrope.clouds.refresh import RefreshResult
 from tightrope.clouds.search.changes import Changes, Difference
-from tightrope.clouds.search.compare import Kind, Side
-from tightrope.clouds.search.find import Found, Hit, Query
+from tightrope.clouds.search.compare import ComparedMachine, MachineKind
+from tightrope.clouds.search.find import Hit, Query, SearchResult
 from tightrope.clouds.search.origins import Age, Origin, Origins
-from tightrope.clouds.search.sheet import History, Quote, Sheet, Step
+from tightrope.clouds.search.sheet import History, OfferQuote, PriceStep, Sheet
 from tightrope.render.prices import price_formats, price_json
 from tightrope.render.prices.changes import print_changes
 from tightrope.render.prices.machine_comparison import dense_tflops, print_sides
@@ -120,7 +120,7 @@ def test_found_at_two_widths() -> None:
         Hit(CPU, "us-town", (row("on-demand", "55.04", CPU, seen=date(2026, 1, 1)), None)),
     )
     target = console()
-    print_search(Found(("on-demand", "spot"), hits), Query(gpus=("l4",), vcpu="4+"), 20, target, TODAY)
+    print_search(SearchResult(("on-demand", "spot"), hits), Query(gpus=("l4",), vcpu="4+"), 20, target, TODAY)
     assert said(target) == (
         "l4 · 4+ vCPU  2 matched\n"
         "\n"
@@ -131,7 +131,7 @@ def test_found_at_two_widths() -> None:
         "  US dollars an hour; * derived from other figures\n"
     )
     target = console(64)
-    print_search(Found(("on-demand", "spot"), hits), Query(), 1, target, TODAY)
+    print_search(SearchResult(("on-demand", "spot"), hits), Query(), 1, target, TODAY)
     assert said(target) == (
         "all machines  2 matched\n"
         "\n"
@@ -148,18 +148,18 @@ def test_found_at_two_widths() -> None:
 def test_a_sheet_with_zones_upfront_and_history() -> None:
     zones = tuple(row("spot", usd, zone=f"us-town-{letter}") for usd, letter in (("0.30", "a"), ("0.5", "b")))
     quotes = (
-        Quote(row("on-demand", "0.8048", zones=3), None, ()),
-        Quote(
+        OfferQuote(row("on-demand", "0.8048", zones=3), None, ()),
+        OfferQuote(
             row("spot", "0.4", basis="derived", interruptions_per_month=0.1, source="bands [MIT]; the list [public]"),
             0.503,
             zones,
         ),
-        Quote(row("reserved-3y", "0.36", upfront_usd=Decimal("9460.8")), 0.5527, ()),
+        OfferQuote(row("reserved-3y", "0.36", upfront_usd=Decimal("9460.8")), 0.5527, ()),
     )
     steps = (
-        Step(date(2026, 1, 1), Decimal(1), date(2026, 1, 1)),
-        Step(date(2026, 3, 1), None, date(2026, 3, 1)),
-        Step(TODAY, Decimal("0.8048"), TODAY, own=True),
+        PriceStep(date(2026, 1, 1), Decimal(1), date(2026, 1, 1)),
+        PriceStep(date(2026, 3, 1), None, date(2026, 3, 1)),
+        PriceStep(TODAY, Decimal("0.8048"), TODAY, own=True),
     )
     sheet = Sheet(GPU, quotes, (History("us-town", "on-demand", "", steps),), {"reserved-3y": 3})
     target = console()
@@ -183,8 +183,8 @@ def test_a_sheet_with_zones_upfront_and_history() -> None:
 
 def test_many_quotes_are_told_by_the_best_commitment_of_each_term() -> None:
     offers = [f"reserved-{years}y-{number}" for years in (1, 3) for number in range(30)]
-    quotes = [Quote(row("on-demand", "1.0"), None, ())]
-    quotes += [Quote(row(offer, f"0.{50 + place}"), 0.5, ()) for place, offer in enumerate(offers[:40])]
+    quotes = [OfferQuote(row("on-demand", "1.0"), None, ())]
+    quotes += [OfferQuote(row(offer, f"0.{50 + place}"), 0.5, ()) for place, offer in enumerate(offers[:40])]
     sheet = Sheet(GPU, tuple(quotes), (), {offer: int(offer[9]) for offer in offers})
     target = console()
     print_sheet(sheet, target, TODAY, everything=False)
@@ -204,8 +204,10 @@ def test_a_machine_without_a_price_is_still_described() -> None:
 
 def test_sides_say_what_is_unknown_with_a_dash() -> None:
     sides = (
-        Side(GPU, row("on-demand", "0.8048"), 3, 0.8048 / 22.4, 0.8048 / 121, row("spot", "0.4"), {1: row("reserved-1y", "0.6")}),
-        Side(
+        ComparedMachine(
+            GPU, row("on-demand", "0.8048"), 3, 0.8048 / 22.4, 0.8048 / 121, row("spot", "0.4"), {1: row("reserved-1y", "0.6")}
+        ),
+        ComparedMachine(
             MachineType("there", "T1", "T", 1, 4.0, "amd64", "tpu-v9", 1, 16.0, "list", TODAY),
             row("on-demand", "2"),
             1,
@@ -216,14 +218,14 @@ def test_sides_say_what_is_unknown_with_a_dash() -> None:
         ),
     )
     target = console(140)
-    print_sides("24 GiB GPU", Kind(gpu_memory_gib=24), sides, target)
+    print_sides("24 GiB GPU", MachineKind(gpu_memory_gib=24), sides, target)
     first, second = said(target).splitlines()[3:5]
     assert first.split() == (
         cells("Standard_Z4_v1 azure us-town +2 1 × l4 22.4 4 16 0.8048 0.0359 0.0067 −50 % — −25 % reserved-1y")
     )
     assert second.split() == cells("T1 there us-town 1 × tpu-v9 16 1 4 2.0000 0.1250 — — — —")
     target = console(80)
-    print_sides("24 GiB GPU", Kind(frozenset({"l4"}), 24, 1, 4, 16, "amd64"), sides, target)
+    print_sides("24 GiB GPU", MachineKind(frozenset({"l4"}), 24, 1, 4, 16, "amd64"), sides, target)
     assert said(target).startswith("24 GiB GPU  1 × l4 of about 24 GiB · at least 4 vCPU · at least 16 GiB · amd64")
     assert "Z4_v1" in said(target).splitlines()[4]
     assert said(target).splitlines()[5].strip() == "us-town"
@@ -278,7 +280,7 @@ def test_changes_of_a_narrow_console_keep_offer_and_price(width: int) -> None:
 def test_origins_say_what_is_old() -> None:
     old = Origin("the shop's list", "MIT", ("here",), {"price": 1, "machine": 2}, ("derived", "list"), date(2026, 1, 1), TODAY)
     written = datetime(2026, 6, 1, 12, 30, tzinfo=UTC)
-    part = Part("refreshed", "here", Path("kept/here.zip"), written, (Catalogue(prices=(row("on-demand", "1"),)),))
+    part = BookPart("refreshed", "here", Path("kept/here.zip"), written, (Catalogue(prices=(row("on-demand", "1"),)),))
     ages = tuple(
         Age(name, 9, rows, date(2026, 1, 1), TODAY, refreshable)
         for name, rows, refreshable in (
@@ -311,7 +313,7 @@ def test_one_price_is_no_plural() -> None:
     assert "1 day old" in said(target)
     assert "`tightrope prices refresh here` fetches the vendor's own lists" in said(target)
     target = console()
-    print_refreshed(Refreshed("aws", ("a",), 1, 0, 0, 0, 1, (), (), Path("kept/aws.zip"), 12.34), target)
+    print_refreshed(RefreshResult("aws", ("a",), 1, 0, 0, 0, 1, (), (), Path("kept/aws.zip"), 12.34), target)
     assert "aws  1 region, 1 price in 12.3 s" in said(target)
 
 
@@ -320,7 +322,7 @@ def test_what_a_refresh_brought() -> None:
         Moved("g1", "us-town", "on-demand", "", Decimal("0.5"), Decimal("0.6")),
         Moved("g2", "us-town", "spot", "a", None, Decimal("0.2")),
     )
-    refreshed = Refreshed(
+    refreshed = RefreshResult(
         "aws", ("a", "b"), 1200, 1, 2, 3, 1194, moved, ("4 families are not known",), Path("kept/aws.zip"), 12.34
     )
     target = console()
@@ -367,10 +369,14 @@ def test_a_sellers_words_steer_no_terminal() -> None:
     evil = MachineType("here", "box\x1b[2J[red]", "box", 2, 4.0, "amd64", "", 0, 0.0, "list", TODAY)
     target = console()
     print_search(
-        Found(("on-demand",), (Hit(evil, "us", (row("on-demand", "1", evil),)),)), Query(machines=("\x1b[2J",)), 20, target, TODAY
+        SearchResult(("on-demand",), (Hit(evil, "us", (row("on-demand", "1", evil),)),)),
+        Query(machines=("\x1b[2J",)),
+        20,
+        target,
+        TODAY,
     )
     print_sheet(
-        Sheet(evil, (Quote(row("on-demand", "1", evil, source="\x1b]0;x\x07"), None, ()),), (), {}),
+        Sheet(evil, (OfferQuote(row("on-demand", "1", evil, source="\x1b]0;x\x07"), None, ()),), (), {}),
         target,
         TODAY,
         everything=True,
@@ -399,14 +405,14 @@ def test_json_has_no_letter_that_an_output_may_lack() -> None:
 
 
 def test_json_says_the_years_of_each_commitment() -> None:
-    quotes = tuple(Quote(row(offer, "1"), None, ()) for offer in ("reserved-3y", "on-demand"))
+    quotes = tuple(OfferQuote(row(offer, "1"), None, ()) for offer in ("reserved-3y", "on-demand"))
     told = price_json.sheet_json(Sheet(GPU, quotes, (), {"reserved-3y": 3}))
     assert isinstance(told, dict)
     assert [quote["term_years"] for quote in told["quotes"]] == [3, None]
 
 
 def test_json_keeps_every_digit_and_says_null_for_what_is_unknown() -> None:
-    found = Found(("on-demand", "spot"), (Hit(GPU, "us-town", (row("on-demand", "0.20444"), None)),))
+    found = SearchResult(("on-demand", "spot"), (Hit(GPU, "us-town", (row("on-demand", "0.20444"), None)),))
     told = json.loads(price_json.text(price_json.search_json(found, None)))
     (hit,) = told["hits"]
     assert hit["prices"]["on-demand"]["usd_per_hour"] == 0.20444

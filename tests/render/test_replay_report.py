@@ -13,23 +13,23 @@ from rich.cells import cell_len
 from rich.console import Console
 from test_report import Page
 
-from tightrope.base.replayed import Replayed
+from tightrope.base.replayed import ReplayReport
 from tightrope.render.progress import counting
 from tightrope.render.replay_report import charts, replay_formats
 from tightrope.render.replay_report.engine_trace import engine_trace
 from tightrope.render.replay_report.files import render_replayed, replayed_as_dict, write_replayed
 from tightrope.render.replay_report.summary import print_replayed
 from tightrope.replay.records import EngineWork, Outcome, Traffic
-from tightrope.trial.trial import Tried
+from tightrope.trial.trial import Trial
 
 HTML, JSON = Path("replay.html"), Path("replay.json")
 
 
-def page_of(report: Replayed) -> Page:
+def page_of(report: ReplayReport) -> Page:
     return Page(render_replayed(report)[HTML])
 
 
-def summary_of(report: Replayed, width: int) -> str:
+def summary_of(report: ReplayReport, width: int) -> str:
     file = io.StringIO()
     print_replayed(report, Console(file=file, width=width, legacy_windows=False), 123_456.0, ["out/replay.html"])
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
@@ -283,7 +283,7 @@ def test_a_full_log_is_said_in_the_trace_and_beside_its_path(tmp_path: Path) -> 
     events = json.loads(engine_trace(full, ("chat-base", "chat-peak"), 3600.0))["traceEvents"]
     assert [(event["ts"], event["s"]) for event in events if event["ph"] == "i"] == [(201_000_000.0, "g")]
     said_of = [
-        write_replayed(Tried(make_replayed(), outcome), None, tmp_path / "t.json", 3600.0)[0].partition("t.json")[2]
+        write_replayed(Trial(make_replayed(), outcome), None, tmp_path / "t.json", 3600.0)[0].partition("t.json")[2]
         for outcome in (whole, full)
     ]
     assert said_of == ["", " (engines only until 3.35 minutes: their log was full)"]

@@ -9,7 +9,7 @@ from plan_fixture import VARIATIONS, check_golden, make_plan
 from rich.cells import cell_len
 from rich.console import Console
 
-from tightrope.base.explained import World
+from tightrope.base.explained import WhatIf
 from tightrope.base.plan import Plan
 from tightrope.render.explanation import print_explanation
 from tightrope.render.formats import fleet_parts
@@ -136,7 +136,7 @@ def test_the_explanation_has_every_warning() -> None:
 
 
 def test_what_is_not_said_is_counted() -> None:
-    text = summary_of(make_plan(sensitivities=tuple(World(f"change {number}", 2061.0, 0.0) for number in range(9))))
+    text = summary_of(make_plan(sensitivities=tuple(WhatIf(f"change {number}", 2061.0, 0.0) for number in range(9))))
     assert "change 3" in text
     assert "change 4" not in text
     assert "and 5 more, in the report" in text

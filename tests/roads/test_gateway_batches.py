@@ -11,9 +11,9 @@ from tightrope.base.records import FloatArray, RequestEngine, ScalingPolicy
 from tightrope.policy.batch import ROOM, rate_after
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, Traffic
 from tightrope.replay.run import replay_fleet
-from tightrope.serve.local.choosing import Rules, choose
+from tightrope.serve.local.choosing import BatchRules, choose
 from tightrope.serve.local.curve import Curve
-from tightrope.serve.local.waiting import Item, Waiting
+from tightrope.serve.local.waiting import WaitQueue, WorkItem
 
 FIXED = ScalingPolicy(False, 1.0, 1.0, 0.1, 15.0, 0.0, 0.0, 0.0)
 URGENT, PATIENT, WAITS = range(3)
@@ -87,14 +87,14 @@ class Gateway:
         """Begin with nobody there."""
         curve = Curve(case.engine.max_batch, case.engine.lengths)
         curve.service_s = [list(row) for row in case.engine.service_by_length_s]
-        self.rules = Rules(curve, case.engine.max_batch, case.max_wait_s, case.limit, ROOM * min(case.within_s))
-        self.case, self.waiting, self.begin_s = case, Waiting(2), np.full(len(case.kind), math.inf)
+        self.rules = BatchRules(curve, case.engine.max_batch, case.max_wait_s, case.limit, ROOM * min(case.within_s))
+        self.case, self.waiting, self.begin_s = case, WaitQueue(2), np.full(len(case.kind), math.inf)
         self.free_s, self.again_s, self.rate_per_s, self.counted_s = 0.0, math.inf, 0.0, 0.0
 
     def come(self, number: int) -> None:
         """Let a request join the queue."""
         case, now_s, kind = self.case, float(self.case.arrived_s[number]), int(self.case.kind[number])
-        item = Item(None, number, None, int(case.length[number]), 0, 0)  # type: ignore[arg-type] - nobody waits for it
+        item = WorkItem(None, number, None, int(case.length[number]), 0, 0)  # type: ignore[arg-type] - nobody waits for it
         item.entered_s, item.level = now_s, 0 if kind == WAITS else kind
         item.due_s = float(case.deadline_s[number]) if kind == WAITS else now_s + case.within_s[kind]
         self.waiting.push([item], item.due_s if kind == WAITS else None)

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tightrope.base.plan import AnswerCache as Planned
+from tightrope.base.plan import GatewayCache as Planned
 from tightrope.base.records import RequestEngine, ScalingPolicy
 from tightrope.replay.records import CACHED, Fleet, FleetClass, FleetPool, Traffic
 from tightrope.replay.run import replay_fleet
-from tightrope.serve.answers.cache import AnswerCache
+from tightrope.serve.answers.cache import GatewayCache
 from tightrope.serve.records import Call, Caller, Reply
 from tightrope.serve.settings import CacheSettings
 
@@ -43,7 +43,7 @@ async def served(time_s: np.ndarray, key: np.ndarray, entries: int, ttl_s: float
     """Return which requests the gateway answers from its cache, bool[requests]."""
     now_s = 0.0
     metrics = SimpleNamespace(cache=lambda *_, **__: None)
-    answers = AnswerCache(CacheSettings(entries=entries, ttl_s=ttl_s), metrics, lambda: now_s)
+    answers = GatewayCache(CacheSettings(entries=entries, ttl_s=ttl_s), metrics, lambda: now_s)
 
     async def make(call: Call) -> Reply:
         nonlocal now_s

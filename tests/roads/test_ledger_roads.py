@@ -24,8 +24,8 @@ from tightrope.replay.records import ANSWERED, Fleet, FleetClass, FleetPool, Out
 from tightrope.replay.run import replay_fleet
 from tightrope.serve.ledger.check import check
 from tightrope.serve.ledger.ledger import Ledger
-from tightrope.serve.ledger.meter import MachineMeter, Use
-from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.meter import MachineMeter, MachineUse
+from tightrope.serve.ledger.read import LedgerReader
 from tightrope.serve.ledger.total import Total, total
 from tightrope.serve.records import Call, Caller, Reply
 from tightrope.serve.settings import ServedPool
@@ -129,7 +129,7 @@ class Day:
         """Let the day happen."""
         self.start()
         together = Counter(self.batch(i) for i in np.flatnonzero(self.outcome.ended == ANSWERED).tolist())
-        uses: dict[int, Use] = {}
+        uses: dict[int, MachineUse] = {}
         there = True
         for time_s, _, what, which in self.events():
             self.now_s = time_s
@@ -157,7 +157,7 @@ class Day:
         """Return what requests of one batch have in common."""
         return int(self.outcome.pool[which]), float(self.outcome.begin_s[which]), float(self.outcome.finish_s[which])
 
-    def answer(self, which: int, use: Use) -> None:
+    def answer(self, which: int, use: MachineUse) -> None:
         """Write a request that ended."""
         pool = int(self.outcome.pool[which])
         call = Call(str(which), Caller("acme"), "infer", "m", {}, self.clock(), "images")
@@ -197,7 +197,7 @@ def billed(day: Day, first: int, last: int) -> float:
 
 
 def spent(day: Day, from_s: float, to_s: float) -> Total:
-    with Reader(day.folder) as reader:
+    with LedgerReader(day.folder) as reader:
         return total(reader, round((DAY_S + from_s) * 1e9), round((DAY_S + to_s) * 1e9))
 
 
@@ -219,7 +219,7 @@ def test_what_requests_were_charged_is_the_replays_busy_time(calm: Day) -> None:
 
 
 def test_the_killed_gateways_ledger_has_no_fault(day: Day) -> None:
-    with Reader(day.folder) as reader:
+    with LedgerReader(day.folder) as reader:
         assert check(reader) == []
         unmetered = reader.rows("SELECT sum(to_ns - from_ns) / 1e9, count(*) FROM lines WHERE unmetered AND to_ns > from_ns")
     assert unmetered == [(pytest.approx(2 * (BACK_S - KILLED_S + BEAT_S)), 2)]

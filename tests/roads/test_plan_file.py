@@ -15,7 +15,7 @@ from tightrope.demand.workload import load_workload
 from tightrope.plan.bill.replay_bill import fixed_usd, month_usd, ran_of
 from tightrope.plan.bill.transfer_bill import answering_of, around_as_ran_usd
 from tightrope.plan.fleet.plan_fleet import draw_traffic
-from tightrope.plan.fleet.recorded_traffic import Recorded
+from tightrope.plan.fleet.recorded_traffic import RecordedTraffic
 from tightrope.plan.make import make_plan
 from tightrope.plan.plan_json import rebuild_fleet
 from tightrope.plan.problem.cost_lines import machine_lines, total_usd
@@ -115,7 +115,7 @@ def test_replaying_the_file_gives_the_plans_bill(roads: Roads) -> None:
 def test_the_verb_bills_what_the_plan_says_it_ran_for(roads: Roads) -> None:
     stretch, (seed,) = roads.proof.stretch, roads.workload.seeds
     length_s = stretch.end_s - stretch.start_s
-    recorded = Recorded(draw_traffic(roads.workload, stretch, seed), stretch.start_s, stretch.start_s, length_s, ())
+    recorded = RecordedTraffic(draw_traffic(roads.workload, stretch, seed), stretch.start_s, stretch.start_s, length_s, ())
     (run,) = try_plan(roads.read, recorded, roads.book, seeds=(seed,)).report.runs
     assert run.monthly_cost_usd == pytest.approx(roads.made.replay_monthly_cost_usd, abs=1e-6)
     assert [line.driver for line in run.cost_lines].count("egress") == 1

@@ -10,8 +10,8 @@ from tightrope.base.plan import ServedClass
 from tightrope.base.records import RequestEngine, ScalingPolicy
 from tightrope.replay.records import SHED, Fleet, FleetClass, FleetPool, Traffic
 from tightrope.replay.run import replay_fleet
-from tightrope.serve.access.admission import Admission
-from tightrope.serve.interfaces import Load
+from tightrope.serve.access.admission import AdmissionControl
+from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.records import Call, Caller
 from tightrope.serve.refusals import TooMany
 from tightrope.serve.settings import Limits, ServedPool
@@ -43,7 +43,7 @@ def served(time_s: np.ndarray, machines: int) -> np.ndarray:
     """Return which requests the gateway turns away, bool[requests], before engines that take them in the order they come."""
     metrics = SimpleNamespace(shed=lambda *_: None, budget_left=lambda *_: None)
     kind = ServedClass("chat", (), 0.0, shed_wait_s=SHED_WAIT_S)
-    doors = Admission(Limits(), {}, lambda _: 0, metrics, lambda: 0.0, classes=(kind,))
+    doors = AdmissionControl(Limits(), {}, lambda _: 0, metrics, lambda: 0.0, classes=(kind,))
     pool = ServedPool("pool", "m", "v")
     free_s = [0.0] * machines
     ends: list[tuple[float, int]] = []
@@ -56,7 +56,7 @@ def served(time_s: np.ndarray, machines: int) -> np.ndarray:
         call = Call(str(number), Caller("t"), "embed", "m", ("x",), now_s, "chat")
         doors.enter(call)
         try:
-            doors.join(call, pool, Load(machines, in_flight=len(ends), requests_per_s=1.0 / SERVICE_S))
+            doors.join(call, pool, PoolLoad(machines, in_flight=len(ends), requests_per_s=1.0 / SERVICE_S))
         except TooMany:
             doors.leave(call, 0)
             shed[number] = True

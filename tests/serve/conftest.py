@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.serve.ports import kept_port
 
-from tightrope.serve.interfaces import Load
+from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.records import Call, Caller, Reply
 from tightrope.serve.settings import ServedPool
 
@@ -19,7 +19,7 @@ class FakePool:
     def __init__(self, pool: ServedPool, scores: Callable[[str], list[float]] | None = None, *, nusd: int = 1000) -> None:
         self.pool, self.scores, self.nusd = pool, scores or (lambda _: [0.9, 0.1]), nusd
         self.asked: list[Call] = []
-        self.state = Load(replicas_ready=1, requests_per_s=pool.requests_per_s)
+        self.state = PoolLoad(replicas_ready=1, requests_per_s=pool.requests_per_s)
         self.error: Exception | None = None
         self.gate: asyncio.Event | None = None
 
@@ -29,7 +29,7 @@ class FakePool:
     async def stop(self, within_s: float) -> None:
         """Go."""
 
-    def load(self) -> Load:
+    def load(self) -> PoolLoad:
         """Return ``state``."""
         return self.state
 

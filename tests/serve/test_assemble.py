@@ -13,7 +13,7 @@ from tests.serve.protocols.front_door import asked
 from tightrope.base.plan import RoutingRule, ServedClass
 from tightrope.base.records import Deferral
 from tightrope.serve.access import keyfile
-from tightrope.serve.access.keyfile import Entry, create_key
+from tightrope.serve.access.keyfile import KeyEntry, create_key
 from tightrope.serve.assemble import _counts_machines, _pairs, _room, assemble
 from tightrope.serve.jobs.service import MOST
 from tightrope.serve.settings import ServedModel, ServedPool, Settings, Upstream
@@ -63,7 +63,7 @@ def test_the_metrics_ask_for_a_key_where_the_settings_say_so(tmp_path: Path, mon
     keys = {}
     for scope in ("infer", "metrics"):
         stated = {"name": scope, "tenant": "t", "scopes": [scope], "created": datetime.now(UTC)}
-        _, keys[scope] = create_key(tmp_path / "keys.json", lambda made, s=stated: Entry.model_validate({**s, "scrypt": made}))
+        _, keys[scope] = create_key(tmp_path / "keys.json", lambda made, s=stated: KeyEntry.model_validate({**s, "scrypt": made}))
     pools, models = (ServedPool("a", "m", "a"),), (ServedModel("m", "embed", ("a",)),)
 
     async def run(*, metrics_key: bool) -> list[int]:

@@ -9,7 +9,7 @@ import yaml
 
 from tightrope.base.errors import InputError
 from tightrope.serve.beside import ENGINES, load_beside
-from tightrope.serve.schema import Gateway, ServeFile
+from tightrope.serve.schema import GatewayConfig, ServeFile
 from tightrope.serve.settings import CacheSettings, Limits, Listen, ServedModel, ServedPool, Settings, TenantLimits
 
 PLANNED = Settings(
@@ -64,7 +64,7 @@ def test_an_engine_takes_what_concerns_it_alone(file: Path) -> None:
     found = load_beside(file, engine)
     assert (found.limits.body_bytes, found.leaves_s, found.traces) == (1_000_000, 9.0, "http://c:4318")
     assert (found.tenants, found.listen, found.ledger) == ({}, engine.listen, None)
-    assert set(ENGINES) < Gateway.model_fields.keys()
+    assert set(ENGINES) < GatewayConfig.model_fields.keys()
 
 
 def test_a_plans_model_that_embeds_says_how_near_questions_are(file: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_plans_model_that_embeds_says_how_near_questions_are(file: Path) -> No
     assert found.semantic.model == "minilm"
 
 
-@pytest.mark.parametrize("name", sorted(ServeFile.model_fields.keys() - Gateway.model_fields.keys()))
+@pytest.mark.parametrize("name", sorted(ServeFile.model_fields.keys() - GatewayConfig.model_fields.keys()))
 def test_what_the_plan_says_is_not_said_again(file: Path, name: str) -> None:
     file.write_text(f"log: info\n{name}: x\n", encoding="utf-8")
     with pytest.raises(InputError, match=f"yaml:2: {name}: is said by the plan"):

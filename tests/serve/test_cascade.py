@@ -10,8 +10,8 @@ import pytest
 from openai.types.chat import ChatCompletionChunk
 from tests.serve.conftest import FakePool
 
-from tightrope.serve.cascade import Cascade, answer, as_events, token_probability
-from tightrope.serve.records import Call, Raw, Reply
+from tightrope.serve.cascade import CascadeThreshold, answer, as_events, token_probability
+from tightrope.serve.records import Call, RawAnswer, Reply
 from tightrope.serve.refusals import Malformed, Unavailable, UpstreamFailed
 from tightrope.serve.settings import ServedCascade, ServedPool
 
@@ -23,13 +23,13 @@ def pools() -> tuple[FakePool, FakePool]:
     return small, FakePool(ServedPool("large", "m", "large"), lambda _: [0.0, 1.0], nusd=100)
 
 
-def run(cascade: Cascade, call: Call, small: Any, large: Any) -> Reply:
+def run(cascade: CascadeThreshold, call: Call, small: Any, large: Any) -> Reply:
     return asyncio.run(answer(cascade, call, small, large))
 
 
 def test_only_what_is_unsure_goes_on(make_call: Callable[..., Call]) -> None:
     small, large = pools()
-    cascade = Cascade.of(ServedCascade("small", "large", 0.3))
+    cascade = CascadeThreshold.of(ServedCascade("small", "large", 0.3))
     reply = run(cascade, make_call("m", "easy 1", "hard 1", "easy 2", "hard 2"), small.answer, large.answer)
     assert [np.argmax(scores) for scores in reply.outputs] == [0, 1, 0, 1]
     assert large.asked[0].inputs == ("hard 1", "hard 2")
@@ -42,7 +42,7 @@ def test_only_what_is_unsure_goes_on(make_call: Callable[..., Call]) -> None:
 
 def test_a_sure_answer_is_the_small_models(make_call: Callable[..., Call]) -> None:
     small, large = pools()
-    reply = run(Cascade.of(ServedCascade("small", "large", 0.3)), make_call("m", "easy"), small.answer, large.answer)
+    reply = run(CascadeThreshold.of(ServedCascade("small", "large", 0.3)), make_call("m", "easy"), small.answer, large.answer)
     assert (reply.pool, reply.nusd, large.asked) == ("small", 10, [])
 
 
@@ -51,11 +51,11 @@ def test_where_the_large_model_fails_what_the_small_one_cost_is_not_forgotten(ma
     large.error = Unavailable("away")
     call = make_call("m", "easy", "hard")
     with pytest.raises(Unavailable):
-        run(Cascade.of(ServedCascade("small", "large", 0.3)), call, small.answer, large.answer)
+        run(CascadeThreshold.of(ServedCascade("small", "large", 0.3)), call, small.answer, large.answer)
     assert call.lost_nusd == 2 * 10
     chat = make_call("m", task="chat", body=b"{}")
     with pytest.raises(Unavailable):
-        run(Cascade.of(ServedCascade("small", "large", 0.3)), chat, small.answer, large.answer)
+        run(CascadeThreshold.of(ServedCascade("small", "large", 0.3)), chat, small.answer, large.answer)
     assert chat.lost_nusd == 10
 
 
@@ -67,14 +67,14 @@ def test_an_answer_that_its_batch_changes_is_not_judged(make_call: Callable[...,
         reply.varies = True
         return reply
 
-    cascade = Cascade.of(ServedCascade("small", "large", 0.3))
+    cascade = CascadeThreshold.of(ServedCascade("small", "large", 0.3))
     assert run(cascade, make_call("m", "easy"), varying, large.answer).pool == "large"
     assert cascade.judged == 0
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
 def test_a_planned_share_is_found_without_a_margin(share: float) -> None:
-    cascade = Cascade.of(ServedCascade("small", "large", float("nan"), escalated=share))
+    cascade = CascadeThreshold.of(ServedCascade("small", "large", float("nan"), escalated=share))
     margins = np.random.default_rng(3).beta(2.0, 3.0, 20_000)
     for margin in margins:
         cascade.unsure(float(margin))
@@ -107,7 +107,11 @@ class Chat:
     async def __call__(self, call: Call) -> Reply:
         """Say it; an error where there is nothing to say."""
         self.bodies.append(json.loads(call.body))
-        raw = Raw(200, "application/json", json.dumps(self.said).encode()) if self.said else Raw(500, "text/plain", b"oh")
+        raw = (
+            RawAnswer(200, "application/json", json.dumps(self.said).encode())
+            if self.said
+            else RawAnswer(500, "text/plain", b"oh")
+        )
         return Reply(self.name, self.name, raw=raw, compute_nusd=7)
 
 
@@ -115,7 +119,7 @@ def ask(make_call: Callable[..., Call], small: Chat, **fields: Any) -> tuple[Rep
     large = Chat("large", said(None, "maybe"))
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "?"}], **fields}).encode()
     call = make_call("m", task="chat", body=body, stream=bool(fields.get("stream")), inputs=())
-    return run(Cascade.of(ServedCascade("small", "large", 0.5)), call, small, large), large
+    return run(CascadeThreshold.of(ServedCascade("small", "large", 0.5)), call, small, large), large
 
 
 def test_a_likely_chat_is_the_small_models_and_says_no_more_than_was_asked(make_call: Callable[..., Call]) -> None:
@@ -137,11 +141,11 @@ def test_fields_that_are_not_read_go_on_as_they_came(make_call: Callable[..., Ca
 
     async def server(call: Call) -> Reply:
         asked.append(call.body)
-        return Reply("small", "small", raw=Raw(200, "application/json", json.dumps(said(-0.1)).encode()))
+        return Reply("small", "small", raw=RawAnswer(200, "application/json", json.dumps(said(-0.1)).encode()))
 
     body = b'{"model":"m","messages":[],"stream":true,"seed":' + b"9" * 5000 + b',"user":"\xff"}'
     call = make_call("m", task="chat", body=body, inputs=(), stream=True)
-    assert run(Cascade.of(ServedCascade("small", "large", 0.5)), call, server, server).pool == "small"
+    assert run(CascadeThreshold.of(ServedCascade("small", "large", 0.5)), call, server, server).pool == "small"
     assert asked == [body.replace(b"true", b"false")[:-1] + b',"logprobs":true}']
 
 
@@ -152,7 +156,12 @@ def test_options_of_a_stream_that_are_none_are_refused_before_anything_is_paid(
     small, large = Chat("small", said(-0.1)), Chat("large", said(None))
     body = b'{"model":"m","messages":[],"stream":true,"stream_options":' + options + b"}"
     with pytest.raises(Malformed):
-        run(Cascade.of(ServedCascade("small", "large", 0.5)), make_call("m", task="chat", body=body, inputs=()), small, large)
+        run(
+            CascadeThreshold.of(ServedCascade("small", "large", 0.5)),
+            make_call("m", task="chat", body=body, inputs=()),
+            small,
+            large,
+        )
     assert small.bodies == large.bodies == []
 
 
@@ -203,7 +212,7 @@ def test_where_the_small_model_can_not_be_asked_the_large_one_answers(make_call:
         raise refusal
 
     _, large = pools()
-    cascade = Cascade.of(ServedCascade("small", "large", 0.3))
+    cascade = CascadeThreshold.of(ServedCascade("small", "large", 0.3))
     assert run(cascade, make_call("m", "easy"), away, large.answer).pool == "large"
     chat = make_call("m", task="chat", body=b'{"messages": []}', inputs=())
     assert run(cascade, chat, away, Chat("large", said(None))).pool == "large"

@@ -12,7 +12,7 @@ from tightrope.base.errors import InputError, UnknownNameError
 from tightrope.base.plan import Plan
 from tightrope.render.plan_json.load import load_plan
 from tightrope.serve.assemble import assemble
-from tightrope.serve.from_plan import Place, engine_settings, gateway_settings, local_model
+from tightrope.serve.from_plan import GatewayPlace, engine_settings, gateway_settings, local_model
 from tightrope.serve.settings import FunctionPrice, Settings
 
 PLANS = Path(__file__).parent.parent / "render" / "plans"
@@ -51,7 +51,7 @@ def function_price(machine: str, region: str) -> FunctionPrice | None:
 
 
 def test_a_gateway_knows_the_pools_of_its_place(plan: Plan, upstreams: Path) -> None:
-    found = gateway_settings(plan, Place.parse(HERE, plan), upstreams, rates, function_price)
+    found = gateway_settings(plan, GatewayPlace.parse(HERE, plan), upstreams, rates, function_price)
     pools = {pool.name: pool for pool in found.pools}
     assert list(pools) == [pool.name for pool in plan.pools if pool.name in json.loads(upstreams.read_text())]
     node = next(pool.node for pool in plan.pools if pool.name == "int8-c7i-large")
@@ -64,7 +64,7 @@ def test_a_gateway_knows_the_pools_of_its_place(plan: Plan, upstreams: Path) -> 
 
 
 def test_clients_ask_by_class_or_by_model(plan: Plan, upstreams: Path) -> None:
-    found = gateway_settings(plan, Place.parse(HERE, plan), upstreams, rates, function_price)
+    found = gateway_settings(plan, GatewayPlace.parse(HERE, plan), upstreams, rates, function_price)
     models = {model.name: model for model in found.models}
     assert set(models) == {"triage", "draft", "attachment", "hosted", "assistant-7b", "minilm", "vision"}
     assert set(models["draft"].pools) == {"mini-openai-gpt-4o-mini-token-api", "int8-g6-xlarge"}
@@ -88,7 +88,7 @@ def begun(settings: Settings) -> set[str]:
 @pytest.mark.parametrize("name", ["chatgenius", "helpdesk", "vision"])
 def test_a_gateway_of_a_plan_can_begin(name: str, tmp_path: Path) -> None:
     plan = load_plan(PLANS / f"{name}.json")
-    found = gateway_settings(plan, Place.parse(HERE, plan), reachable(plan, tmp_path), rates, lambda *_: None)
+    found = gateway_settings(plan, GatewayPlace.parse(HERE, plan), reachable(plan, tmp_path), rates, lambda *_: None)
     assert begun(found) == {pool.name for pool in plan.pools}
 
 
@@ -98,7 +98,7 @@ def test_the_second_part_of_a_cascade_may_have_pools_that_no_model_names(plan: P
     classes = tuple(replace(item, follows=first) if item.name == then else item for item in plan.classes)
     rules = tuple(replace(rule, traffic_class=then) if rule.pool == large else rule for rule in plan.routing)
     cut = replace(plan, classes=classes, routing=rules)
-    found = gateway_settings(cut, Place.parse(HERE, cut), reachable(cut, tmp_path), rates, lambda *_: None)
+    found = gateway_settings(cut, GatewayPlace.parse(HERE, cut), reachable(cut, tmp_path), rates, lambda *_: None)
     assert large not in {name for model in found.models for name in model.pools}
     assert large in begun(found)
 
@@ -107,7 +107,7 @@ def test_of_a_class_that_is_written_and_answered_otherwise_its_name_is_for_what_
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     plan = load_plan(PLANS / "chatgenius.json")
-    found = gateway_settings(plan, Place.parse(HERE, plan), reachable(plan, tmp_path), rates, lambda *_: None)
+    found = gateway_settings(plan, GatewayPlace.parse(HERE, plan), reachable(plan, tmp_path), rates, lambda *_: None)
     models = {model.name: model for model in found.models}
     writes = {pool.name for pool in plan.pools if pool.model == "assistant-7b"}
     assert {rule.pool for rule in plan.routing if rule.traffic_class == "chat"} > writes
@@ -117,7 +117,9 @@ def test_of_a_class_that_is_written_and_answered_otherwise_its_name_is_for_what_
 
 
 def test_what_is_paid_by_use_has_no_machines(plan: Plan, upstreams: Path) -> None:
-    pools = {pool.name: pool for pool in gateway_settings(plan, Place.parse(HERE, plan), upstreams, rates, function_price).pools}
+    pools = {
+        pool.name: pool for pool in gateway_settings(plan, GatewayPlace.parse(HERE, plan), upstreams, rates, function_price).pools
+    }
     function = pools["int8-lambda-1769mb-serverless"]
     assert (function.usd_per_hour, function.function) == (0.0, FUNCTION)
     api = pools["mini-openai-gpt-4o-mini-token-api"]
@@ -130,7 +132,7 @@ def test_what_is_paid_by_use_has_no_machines(plan: Plan, upstreams: Path) -> Non
 def test_what_leaves_for_the_internet_costs_what_the_plan_says(
     plan: Plan, upstreams: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    place = Place.parse(HERE, plan)
+    place = GatewayPlace.parse(HERE, plan)
     at_home = tuple(
         replace(item, egress_bytes_per_request=0.0) if item.name == "draft.us-east-1" else item for item in plan.classes
     )
@@ -144,7 +146,7 @@ def test_what_leaves_for_the_internet_costs_what_the_plan_says(
 
 
 def test_a_function_whose_price_is_not_known_is_not_free(plan: Plan, upstreams: Path) -> None:
-    found = gateway_settings(plan, Place.parse(HERE, plan), upstreams, rates, lambda *_: None)
+    found = gateway_settings(plan, GatewayPlace.parse(HERE, plan), upstreams, rates, lambda *_: None)
     (function,) = (pool for pool in found.pools if pool.name == "int8-lambda-1769mb-serverless")
     assert (function.usd_per_hour, function.function) == (None, None)
 
@@ -154,7 +156,7 @@ def test_figures_of_a_machine_become_those_of_a_replica(plan: Plan, upstreams: P
         replace(pool, serving=replace(pool.serving, engines_per_machine=2)) if pool.name == "int8-c7i-large" else pool
         for pool in plan.pools
     )
-    found = gateway_settings(replace(plan, pools=pools), Place.parse(HERE, plan), upstreams, rates, function_price)
+    found = gateway_settings(replace(plan, pools=pools), GatewayPlace.parse(HERE, plan), upstreams, rates, function_price)
     served = next(pool for pool in found.pools if pool.name == "int8-c7i-large")
     planned = next(pool for pool in plan.pools if pool.name == "int8-c7i-large")
     assert served.requests_per_s == planned.serving.requests_per_s / 2
@@ -166,7 +168,7 @@ def test_a_pool_that_is_routed_to_must_be_reachable(plan: Plan, upstreams: Path)
     del found["int8-c7i-large"]
     upstreams.write_text(json.dumps(found))
     with pytest.raises(InputError, match="int8-c7i-large"):
-        gateway_settings(plan, Place.parse(HERE, plan), upstreams, rates, function_price)
+        gateway_settings(plan, GatewayPlace.parse(HERE, plan), upstreams, rates, function_price)
 
 
 @pytest.mark.parametrize(
@@ -183,12 +185,12 @@ def test_what_upstreams_say_is_checked(plan: Plan, upstreams: Path, entry: dict[
     found["int8-c7i-large"] = entry
     upstreams.write_text(json.dumps(found))
     with pytest.raises(InputError, match=said):
-        gateway_settings(plan, Place.parse(HERE, plan), upstreams, rates, function_price)
+        gateway_settings(plan, GatewayPlace.parse(HERE, plan), upstreams, rates, function_price)
 
 
 def test_a_place_that_the_plan_does_not_have(plan: Plan) -> None:
     with pytest.raises(UnknownNameError, match="aws/us-east-1"):
-        Place.parse("aws/us-east-2", plan)
+        GatewayPlace.parse("aws/us-east-2", plan)
 
 
 def test_an_engine_is_one_pool_with_its_model(plan: Plan, tmp_path: Path) -> None:

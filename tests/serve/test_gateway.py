@@ -11,9 +11,9 @@ from tests.serve.conftest import FakePool
 
 from tightrope.base.plan import RoutingRule, ServedClass
 from tightrope.base.records import Slo
-from tightrope.serve.access.admission import Admission
+from tightrope.serve.access.admission import AdmissionControl
 from tightrope.serve.gateway import Gateway
-from tightrope.serve.records import Call, Caller, Raw, Reply
+from tightrope.serve.records import Call, Caller, RawAnswer, Reply
 from tightrope.serve.refusals import Forbidden, Malformed, NotFound, TimedOut, TooMany, Unavailable, UpstreamFailed
 from tightrope.serve.settings import Limits, ServedCascade, ServedModel, ServedPool, Settings, TenantLimits
 from tightrope.serve.watch.metrics import Metrics
@@ -65,7 +65,7 @@ class Bench:
         settings = Settings("w", pools, (model,), fields.pop("classes", (NOW, LATER)), **fields)
         self.clock, self.book = Clock(), Book()
         self.metrics = Metrics("w", pools, settings.classes, clock=self.clock)
-        self.admission = Admission(
+        self.admission = AdmissionControl(
             settings.limits, settings.tenants, lambda _: 0, self.metrics, self.clock, classes=settings.classes
         )
         self.gateway = Gateway(settings, self.pools, self.metrics, self.admission, book=self.book, clock=self.clock)
@@ -300,7 +300,7 @@ def test_a_stream_is_settled_once_however_it_ends(make_call: Callable[..., Call]
         yield b"b"
 
     async def streamed(call: Call) -> Reply:
-        return Reply("a", "a", raw=Raw(200, "text/event-stream", stream=parts()), compute_nusd=5)
+        return Reply("a", "a", raw=RawAnswer(200, "text/event-stream", stream=parts()), compute_nusd=5)
 
     async def read() -> None:
         bench.pools["a"].answer = streamed  # type: ignore[method-assign]

@@ -17,7 +17,7 @@ class Lever:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class BindingLimit:
     """A stated limit that costs money, and what loosening it by one step takes off the month."""
 
     name: str
@@ -56,7 +56,7 @@ class BreakEven:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class WhatIf:
     """What the plan would cost a month if the world were different, planned again."""
 
     what: str

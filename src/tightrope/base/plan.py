@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from tightrope.base.catalogue import PriceRow
-from tightrope.base.explained import Alternative, BreakEven, CostRange, FutureCost, Lever, Limit, World
+from tightrope.base.explained import Alternative, BindingLimit, BreakEven, CostRange, FutureCost, Lever, WhatIf
 from tightrope.base.places import Infrastructure
 from tightrope.base.records import Committed, Deferral, EngineModel, FloatArray, ScalingPolicy, Slo
 
@@ -359,8 +359,8 @@ class Plan:
     today_evidence: tuple[Evidence, ...]
     provenance: tuple[ProfileUse, ...]
     price_sources: tuple[str, ...]
-    binding: tuple[Limit, ...]
-    sensitivities: tuple[World, ...]
+    binding: tuple[BindingLimit, ...]
+    sensitivities: tuple[WhatIf, ...]
     refusals: tuple[Refusal, ...]
     warnings: tuple[str, ...]
     classes: tuple[ServedClass, ...] = field(metadata=EXACT)

@@ -81,7 +81,7 @@ class DrillEvidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class TimeSeries:
     """What the time-line chart draws, for the first seed: one value a bin of ``bin_s`` seconds from ``start_h`` on."""
 
     start_h: float
@@ -128,7 +128,7 @@ class RunOutcome:
     stretch_cost_usd: float
     monthly_cost_usd: float
     """At the scale of a month."""
-    series: Series
+    series: TimeSeries
     drill_start_h: float | None = None
     drill_end_h: float | None = None
 
@@ -139,7 +139,7 @@ class RunOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayReport:
     """The report of ``tightrope replay``: the plan's fleet on the traffic as recorded and, where asked for, in a scenario."""
 
     workload: str

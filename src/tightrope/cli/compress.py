@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from tightrope.perf.compress.examples import Columns, Examples
+    from tightrope.perf.compress.examples import Examples, TextColumns
     from tightrope.perf.compress.graph import Graph
-    from tightrope.perf.compress.prune import Cut
-    from tightrope.perf.compress.search import Asked, Found
+    from tightrope.perf.compress.prune import PruningCut
+    from tightrope.perf.compress.search import CompressionResult, SearchLimits
     from tightrope.perf.compress.task import Splits
 
 ALL = "int8,int8-dynamic,fp16,int4"
@@ -85,7 +85,7 @@ def compress(
     """Make an ONNX model smaller: quantise, prune, distil; verify on held-out examples; write what keeps within the budget."""
     from rich.console import Console
 
-    from tightrope.perf.compress.examples import Columns
+    from tightrope.perf.compress.examples import TextColumns
     from tightrope.perf.compress.graph import load_graph
     from tightrope.perf.compress.judge import find_metric
     from tightrope.perf.compress.search import compress as search
@@ -97,7 +97,7 @@ def compress(
     with Console(stderr=True).status("load the model") as status:
         graph = load_graph(model)
         _check_machine(machine)
-        columns = Columns(text, label, tokenizer or _tokenizer(model), length)
+        columns = TextColumns(text, label, tokenizer or _tokenizer(model), length)
         splits = _splits(graph, data, train, columns, seed)
         shapes = _shapes(graph, splits.test, length)
         found = search(graph, splits, judged_by, asked, shapes, status.update)
@@ -123,11 +123,11 @@ def _asked(
     *,
     sure: bool,
     seed: int,
-) -> "Asked":
+) -> "SearchLimits":
     """Return what may be tried; raise ``InputError`` where an option says nothing that can be."""
     from tightrope.perf.compress.distil import Lessons
     from tightrope.perf.compress.ranges import METHODS
-    from tightrope.perf.compress.search import KINDS, Asked
+    from tightrope.perf.compress.search import KINDS, SearchLimits
 
     wanted = tuple(kind.strip() for kind in kinds.split(",")) if kinds != "none" else ()
     for kind in wanted:
@@ -139,7 +139,7 @@ def _asked(
         raise unknown_name(head, kind="head", known=("original", "own"))
     none = prune == ["none"]
     cuts = tuple(_cut(item) for item in prune or []) if not none else ()
-    return Asked(
+    return SearchLimits(
         max_drop=_points(max_drop),
         kinds=wanted,
         cuts=cuts,
@@ -165,15 +165,15 @@ def _points(text: str) -> float:
     return float(found.group(1)) / 100
 
 
-def _cut(text: str) -> "Cut":
+def _cut(text: str) -> "PruningCut":
     """Return a cut from ``layers=2,neurons=0.5,heads=0.25``."""
-    from tightrope.perf.compress.prune import Cut
+    from tightrope.perf.compress.prune import PruningCut
 
     if re.fullmatch(r"(layers=\d+|(neurons|heads)=0?\.\d+)(,(layers=\d+|(neurons|heads)=0?\.\d+))*", text) is None:
         msg = f"--prune is {text!r}, expected such as layers=2,neurons=0.5,heads=0.25, shares being below 1"
         raise InputError(msg, resolve="correct --prune")
     parts = dict(part.split("=") for part in text.split(","))
-    return Cut(int(parts.get("layers", 0)), float(parts.get("neurons", 0)), float(parts.get("heads", 0)))
+    return PruningCut(int(parts.get("layers", 0)), float(parts.get("neurons", 0)), float(parts.get("heads", 0)))
 
 
 def _check_out(out: Path) -> None:
@@ -219,7 +219,7 @@ def _shapes(graph: "Graph", examples: "Examples", length: int) -> dict[str, tupl
     return shapes_of([(name, shape) for name, _, shape in _inputs(graph)], length)
 
 
-def _splits(graph: "Graph", data: Path, train: Path | None, columns: "Columns", seed: int) -> "Splits":
+def _splits(graph: "Graph", data: Path, train: Path | None, columns: "TextColumns", seed: int) -> "Splits":
     """Return the examples: half to fit on and a fifth to choose by where there is one file, a third to choose by where there are two."""
     from tightrope.perf.compress.examples import load_examples, split
     from tightrope.perf.compress.task import Splits
@@ -233,7 +233,7 @@ def _splits(graph: "Graph", data: Path, train: Path | None, columns: "Columns", 
 
 
 def _profiles(
-    found: "Found",
+    found: "CompressionResult",
     machine: str,
     length: int,
     stated: dict[str, tuple[int, ...]],
@@ -246,15 +246,15 @@ def _profiles(
 
     from tightrope.base.units import today
     from tightrope.perf.compress.variants import written
-    from tightrope.perf.measure.entry import Wanted, profile_of, workload_entry
-    from tightrope.perf.measure.sweep import Asked, measure_onnx
+    from tightrope.perf.measure.entry import ProfileTarget, profile_of, workload_entry
+    from tightrope.perf.measure.sweep import SweepOptions, measure_onnx
 
     profiles: dict[str, dict[str, Any]] = {}
     for trial in written(found):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{trial.name}.onnx"
             path.write_bytes(trial.model)
-            asked = Asked(
+            asked = SweepOptions(
                 path,
                 lengths=(length,),
                 batches=(1, 4, 16),
@@ -264,12 +264,12 @@ def _profiles(
             )
             measured = measure_onnx(asked, lambda text, name=trial.name: progress(f"{name}: {text}"))
         shares = ((max(point.length for point in measured.points), 1.0),)
-        profiles[trial.name] = workload_entry(profile_of(measured, Wanted(trial.name, machine, shares), today()))
+        profiles[trial.name] = workload_entry(profile_of(measured, ProfileTarget(trial.name, machine, shares), today()))
     return profiles
 
 
 def _files(
-    found: "Found", name: str, traffic: str, metric: str, profiles: dict[str, dict[str, Any]]
+    found: "CompressionResult", name: str, traffic: str, metric: str, profiles: dict[str, dict[str, Any]]
 ) -> tuple[dict[str, Any], dict[Path, str | bytes]]:
     """Return what variants.json holds, and all files."""
     import yaml
@@ -309,7 +309,7 @@ def _write(out: Path, files: dict[Path, str | bytes]) -> None:
     write_files(out, files)
 
 
-def _print(console: "Console", found: "Found", out: Path, files: dict[Path, str | bytes]) -> None:
+def _print(console: "Console", found: "CompressionResult", out: Path, files: dict[Path, str | bytes]) -> None:
     """Print everything that was tried, what was written, and what should be known."""
     from tightrope.cli.entry import print_rows
     from tightrope.perf.compress.variants import registered

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tightrope.base.records import EngineModel, FloatArray
-    from tightrope.perf.endpoint.measure import TokenMeasured
-    from tightrope.perf.endpoint.requests import RequestMeasured
-    from tightrope.perf.endpoint.rising import Trial
+    from tightrope.perf.endpoint.measure import TokenMeasurement
+    from tightrope.perf.endpoint.requests import RequestMeasurement
+    from tightrope.perf.endpoint.rising import LoadTrial
     from tightrope.replay.records import Outcome
 
 ENOUGH = 20
@@ -66,19 +66,19 @@ def measure_endpoint(
     from rich.console import Console
 
     from tightrope.base.units import today
-    from tightrope.perf.endpoint.entry import Wanted, profile_of, workload_entry
-    from tightrope.perf.endpoint.experiments import Asked
+    from tightrope.perf.endpoint.entry import EndpointProfile, profile_of, workload_entry
+    from tightrope.perf.endpoint.experiments import ExperimentLimits
     from tightrope.perf.endpoint.measure import run_tokens
-    from tightrope.perf.endpoint.requests import Load, run_requests
+    from tightrope.perf.endpoint.requests import LoadOptions, run_requests
     from tightrope.perf.endpoint.rising import Ramp
-    from tightrope.perf.endpoint.target import Limits, parse_target
+    from tightrope.perf.endpoint.target import MeasurementLimits, parse_target
     from tightrope.render.files import write_files
     from tightrope.render.plain import plain
 
     target = parse_target(url, api, model, key_variable)
-    limits = Limits(max_requests, max_seconds, timeout)
+    limits = MeasurementLimits(max_requests, max_seconds, timeout)
     load_s = _seconds(load)
-    asked = Asked(
+    asked = ExperimentLimits(
         max_prompt=max_prompt,
         max_concurrency=max_concurrency,
         seed=seed,
@@ -88,16 +88,18 @@ def measure_endpoint(
     )
     sizes = _pair(tokens)
     shapes = tuple(parse_shape(text) for text in inputs or ())
-    requests = Load(_batches(batch), max_concurrency=max_concurrency, words=words, shapes=shapes, ramp_requests=ramp, seed=seed)
+    requests = LoadOptions(
+        _batches(batch), max_concurrency=max_concurrency, words=words, shapes=shapes, ramp_requests=ramp, seed=seed
+    )
     with Console(stderr=True).status("connect") as status:
         if target.api in {"completions", "chat"}:
-            measured: TokenMeasured | RequestMeasured = run_tokens(target, limits, asked, Ramp(ramp, *sizes), status.update)
+            measured: TokenMeasurement | RequestMeasurement = run_tokens(target, limits, asked, Ramp(ramp, *sizes), status.update)
         else:
             measured = run_requests(target, limits, requests, status.update)
         status.update("replay the load that was sent")
         checks = _checks(measured)
     missed = max((check.off for check in checks if check.off is not None and not check.saturated), default=0.0)
-    wanted = Wanted(variant or measured.target.model, machine, load_s, today())
+    wanted = EndpointProfile(variant or measured.target.model, machine, load_s, today())
     profile = profile_of(measured, wanted, missed)
     entry = workload_entry(profile)
     said = {"measured": plain(replace(measured, trials=()), exact=True), "load": plain(checks, exact=True), "profile": entry}
@@ -129,7 +131,7 @@ class Check:
     """Largest relative difference of the median time to the first token and of the mean time per token; None: too few answers."""
 
 
-def _checks(measured: "TokenMeasured | RequestMeasured") -> tuple[Check, ...]:
+def _checks(measured: "TokenMeasurement | RequestMeasurement") -> tuple[Check, ...]:
     """Return each trial beside its replay."""
     from tightrope.perf.endpoint.entry import engine_of
 
@@ -137,7 +139,7 @@ def _checks(measured: "TokenMeasured | RequestMeasured") -> tuple[Check, ...]:
     return tuple(check_trial(trial, engine, engines, front_s) for trial in measured.trials)
 
 
-def check_trial(trial: "Trial", engine: "EngineModel", engines: int, front_s: float) -> Check:
+def check_trial(trial: "LoadTrial", engine: "EngineModel", engines: int, front_s: float) -> Check:
     """Return one trial beside the replay of the same requests at the same moments."""
     import numpy as np
 
@@ -157,7 +159,7 @@ def check_trial(trial: "Trial", engine: "EngineModel", engines: int, front_s: fl
     )
 
 
-def replay_trial(trial: "Trial", engine: "EngineModel", engines: int) -> "Outcome":
+def replay_trial(trial: "LoadTrial", engine: "EngineModel", engines: int) -> "Outcome":
     """Return what one machine with so many engines makes of the requests of a trial."""
     import numpy as np
 
@@ -213,16 +215,16 @@ def _batches(text: str) -> tuple[int, ...]:
 
 
 def _print(
-    console: "Console", measured: "TokenMeasured | RequestMeasured", checks: tuple[Check, ...], entry: str, out: Path | None
+    console: "Console", measured: "TokenMeasurement | RequestMeasurement", checks: tuple[Check, ...], entry: str, out: Path | None
 ) -> None:
     """Print what was found, how good it is, and the profile as the workload takes it."""
     from rich.text import Text
 
-    from tightrope.perf.endpoint.measure import TokenMeasured
+    from tightrope.perf.endpoint.measure import TokenMeasurement
     from tightrope.render.terminal import grid, plain_text
 
     console.print(plain_text(f"{measured.target.model} at {measured.target.url}", "bold"))
-    rows, notes = _token_rows(measured) if isinstance(measured, TokenMeasured) else _request_rows(measured)
+    rows, notes = _token_rows(measured) if isinstance(measured, TokenMeasurement) else _request_rows(measured)
     table = grid(*["right!"] * (len(rows[0]) - 1), "left")
     table.add_row(*(Text(head, "dim") for head in rows[0]))
     for row in rows[1:]:
@@ -236,7 +238,7 @@ def _print(
         typer.echo(f"wrote  {out / 'profile.yaml'}, {out / 'endpoint.json'}")
 
 
-def _token_rows(measured: "TokenMeasured") -> tuple[list[tuple[str, ...]], list[str]]:
+def _token_rows(measured: "TokenMeasurement") -> tuple[list[tuple[str, ...]], list[str]]:
     """Return the coefficients and limits with their intervals, and how good the fit is."""
     from tightrope.perf.endpoint.fit import UNITS
 
@@ -259,7 +261,7 @@ def _token_rows(measured: "TokenMeasured") -> tuple[list[tuple[str, ...]], list[
     return rows, [fit, way]
 
 
-def _request_rows(measured: "RequestMeasured") -> tuple[list[tuple[str, ...]], list[str]]:
+def _request_rows(measured: "RequestMeasurement") -> tuple[list[tuple[str, ...]], list[str]]:
     """Return every point, and what was made of them."""
     rows: list[tuple[str, ...]] = [("batch", "at a time", "ms", "±", "p95 ms", "items/s")]
     for point in measured.points:

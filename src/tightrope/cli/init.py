@@ -41,7 +41,7 @@ def init(
     from rich.console import Console
 
     from tightrope.clouds.book import load_price_book
-    from tightrope.demand.start import Asked, begin, describe, print_start
+    from tightrope.demand.start import InitAnswers, begin, describe, print_start
 
     traffic: dict[str, Any] = {
         "rate_per_s": rate,
@@ -52,7 +52,7 @@ def init(
     traffic |= {"model": model, "today": today}
     if trace is None and rate is None:
         traffic |= ask_for_traffic()
-    asked = Asked(
+    asked = InitAnswers(
         trace=trace,
         name=name or (trace.name.split(".")[0] if trace else "my-service"),
         peak_hour=peak_hour,
@@ -87,7 +87,7 @@ def write_example(context: typer.Context, example: str, out: Path | None, *, as_
 
 
 def ask_for_traffic() -> dict[str, Any]:
-    """Return the answers of someone who has no trace, by the names of ``Asked``."""
+    """Return the answers of someone who has no trace, by the names of ``InitAnswers``."""
     rate = typer.prompt("Requests per second, on the mean", type=float)
     answers = {
         "rate_per_s": rate,

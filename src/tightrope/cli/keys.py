@@ -13,7 +13,7 @@ from tightrope.base.errors import InputError
 from tightrope.base.units import parse_seconds
 
 if TYPE_CHECKING:
-    from tightrope.serve.access.keyfile import Entry
+    from tightrope.serve.access.keyfile import KeyEntry
 
 app = typer.Typer(no_args_is_help=True, help="API keys of a gateway: create, list, revoke.")
 
@@ -37,7 +37,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it, this once."""
-    from tightrope.serve.access.keyfile import Entry, Scrypt, create_key
+    from tightrope.serve.access.keyfile import KeyEntry, Scrypt, create_key
 
     now = datetime.now(UTC).replace(microsecond=0)
     stated = {
@@ -49,8 +49,8 @@ def create(
         "expires": _expires(expires, now),
     }
 
-    def record(scrypt: Scrypt) -> Entry:
-        return Entry.model_validate({**stated, "scrypt": scrypt})
+    def record(scrypt: Scrypt) -> KeyEntry:
+        return KeyEntry.model_validate({**stated, "scrypt": scrypt})
 
     entry, key = create_key(file, record)
     if as_json:
@@ -106,7 +106,7 @@ def revoke(
         typer.echo(f"revoked  {entry.name} of {entry.tenant}", err=True)
 
 
-def _shown(entry: "Entry", now: datetime) -> dict[str, object]:
+def _shown(entry: "KeyEntry", now: datetime) -> dict[str, object]:
     """Return a key's record but for what it is checked by."""
     return {**entry.model_dump(exclude={"scrypt"}), "state": entry.state(now)}
 

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tightrope.render.table import TableColumn
-    from tightrope.serve.ledger.read import Reader
+    from tightrope.serve.ledger.read import LedgerReader
     from tightrope.serve.ledger.total import Total
 
 app = typer.Typer(no_args_is_help=True, help="What was spent: sum it, export it, check it.")
 
 
-class Form(StrEnum):
+class ExportFormat(StrEnum):
     """What a ledger can be exported as."""
 
     parquet = "parquet"
@@ -30,7 +30,7 @@ class Form(StrEnum):
     focus = "focus"
 
 
-class Idle(StrEnum):
+class IdleDisplay(StrEnum):
     """Where idle time is shown."""
 
     apart = "apart"
@@ -51,21 +51,23 @@ def total_command(
     since: FROM = "",
     until: TO = "",
     by: Annotated[str, typer.Option(metavar="NAME,...", help="tenant, model, variant, class, pool, tag, hour.")] = "",
-    idle: Annotated[Idle, typer.Option(help="Show idle time apart, or add it to the requests by what they used.")] = Idle.apart,
+    idle: Annotated[
+        IdleDisplay, typer.Option(help="Show idle time apart, or add it to the requests by what they used.")
+    ] = IdleDisplay.apart,
     as_json: JSON = False,
 ) -> None:
     """Sum what was spent; it adds up to the price of the machines, and what providers asked."""
     from rich.console import Console
 
-    from tightrope.serve.ledger.read import Reader
+    from tightrope.serve.ledger.read import LedgerReader
     from tightrope.serve.ledger.total import COLUMNS, total
 
     names = tuple(name.strip() for name in by.split(",") if name.strip())
     for name in names:
         if name not in (*COLUMNS, "hour"):
             raise unknown_name(name, kind="column", known=(*COLUMNS, "hour"))
-    with Reader(ledger) as reader:
-        spent = total(reader, *_window(reader, since, until), names, spread=idle is Idle.spread)
+    with LedgerReader(ledger) as reader:
+        spent = total(reader, *_window(reader, since, until), names, spread=idle is IdleDisplay.spread)
     if as_json:
         typer.echo(json.dumps(_as_json(spent)))
     else:
@@ -76,7 +78,7 @@ def total_command(
 def export_command(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
     form: Annotated[
-        Form | None,
+        ExportFormat | None,
         typer.Option(
             "--format",
             help="A row for each request, or for an hour of those alike with the columns of FOCUS 1.2 (CSV). "
@@ -90,10 +92,10 @@ def export_command(
 ) -> None:
     """Write every charge as a row of a file: requests, and what machines cost beside them by the hour."""
     from tightrope.serve.ledger.export import export
-    from tightrope.serve.ledger.read import Reader
+    from tightrope.serve.ledger.read import LedgerReader
 
-    form = form or (Form.csv if out.suffix == ".csv" else Form.parquet)
-    with Reader(ledger) as reader:
+    form = form or (ExportFormat.csv if out.suffix == ".csv" else ExportFormat.parquet)
+    with LedgerReader(ledger) as reader:
         rows = export(reader, form.value, out, *_window(reader, since, until))
     said = f"wrote  {out}: {rows:,} charges"
     typer.echo(json.dumps({"wrote": str(out), "format": form.value, "charges": rows}) if as_json else said)
@@ -104,9 +106,9 @@ def check_command(ledger: LEDGER = Path("ledger"), as_json: JSON = False) -> Non
     """Check that no line lacks, and that machines are paid at their price for all of the time; exit code 2 where not."""
     from tightrope.render.formats import strip_controls
     from tightrope.serve.ledger.check import check
-    from tightrope.serve.ledger.read import Reader
+    from tightrope.serve.ledger.read import LedgerReader
 
-    with Reader(ledger) as reader:
+    with LedgerReader(ledger) as reader:
         found = check(reader)
         lines = reader.rows("SELECT count(*) FROM lines")[0][0]
     faults = [finding.what for finding in found if finding.fault]
@@ -124,7 +126,7 @@ def check_command(ledger: LEDGER = Path("ledger"), as_json: JSON = False) -> Non
         typer.echo(f"ok    {lines:,} lines: none lacks, and machines are paid at their price for all of the time")
 
 
-def _window(reader: "Reader", since: str, until: str) -> tuple[int, int]:
+def _window(reader: "LedgerReader", since: str, until: str) -> tuple[int, int]:
     """Return two instants in nanoseconds UTC; all of the ledger where they are left out."""
     from tightrope.serve.ledger.journal import utc
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tightrope.base.records import Profile
-    from tightrope.perf.measure.sweep import Measured
+    from tightrope.perf.measure.sweep import ModelMeasurement
 
 app = typer.Typer(no_args_is_help=True, help="What models do on machines: list, compare, measure.")
 
@@ -65,14 +65,14 @@ def measure(
 
     from tightrope.base.units import today
     from tightrope.clouds.book import load_price_book
-    from tightrope.perf.measure.entry import Wanted, profile_of, workload_entry
-    from tightrope.perf.measure.sweep import Asked, measure_onnx
+    from tightrope.perf.measure.entry import ProfileTarget, profile_of, workload_entry
+    from tightrope.perf.measure.sweep import SweepOptions, measure_onnx
     from tightrope.render.files import write_files
     from tightrope.render.plain import as_text, plain
 
     shares = _shares(length)
     book = load_price_book()
-    asked = Asked(
+    asked = SweepOptions(
         model=model,
         batches=_numbers("--batch", batch),
         lengths=tuple(sorted({number for number, _ in shares})),
@@ -89,7 +89,7 @@ def measure(
     if all(point.length == 0 for point in measured.points):
         shares = ((0, 1.0),)
     limit_s = math.inf if within is None else within / 1e3
-    profile = profile_of(measured, Wanted(variant or model.stem, machine, shares, limit_s), today())
+    profile = profile_of(measured, ProfileTarget(variant or model.stem, machine, shares, limit_s), today())
     entry = workload_entry(profile)
     if out is not None:
         write_files(out, {Path("measured.json"): as_text(plain(measured)) + "\n", Path("profile.yaml"): entry_yaml(entry)})
@@ -129,7 +129,7 @@ def _shares(text: str) -> tuple[tuple[int, float], ...]:
     return tuple((number, 1.0 / len(found) if not said else share) for number, share in found)
 
 
-def _print(console: "Console", measured: "Measured", profile: "Profile", entry: str, out: Path | None) -> None:
+def _print(console: "Console", measured: "ModelMeasurement", profile: "Profile", entry: str, out: Path | None) -> None:
     """Print the sweep as a table, and the profile as the workload takes it."""
     from tightrope.render.terminal import plain_text
 

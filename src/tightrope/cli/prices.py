@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from tightrope.clouds.book import PriceBook
-    from tightrope.clouds.parts import Part
+    from tightrope.clouds.parts import BookPart
 
 app = typer.Typer(no_args_is_help=True, help="The price book: find, show, compare, what changed, where it is from, refresh it.")
 Answer = TypeVar("Answer")
@@ -33,7 +33,7 @@ def _book(as_of: str, catalogue: Path | None) -> "tuple[PriceBook, date]":
     return load_price_book(day, catalogue), day or today()
 
 
-def _parts(as_of: str, catalogue: Path | None) -> "tuple[tuple[Part, ...], PriceBook, date]":
+def _parts(as_of: str, catalogue: Path | None) -> "tuple[tuple[BookPart, ...], PriceBook, date]":
     """Return the catalogues of all days, the book of a day that they make, and the day that ages count from."""
     from tightrope.cli.day import parse_day, today
     from tightrope.clouds.book import book_of

@@ -9,7 +9,7 @@ import typer
 from tightrope.base.errors import NotProvenError
 
 if TYPE_CHECKING:
-    from tightrope.base.replayed import Replayed
+    from tightrope.base.replayed import ReplayReport
 
 
 def replay(
@@ -61,10 +61,10 @@ def replay(
     from tightrope.render.progress import counting
     from tightrope.render.replay_report.files import replayed_as_dict, write_replayed
     from tightrope.render.replay_report.summary import print_replayed
-    from tightrope.trial.arguments import Question, answer
+    from tightrope.trial.arguments import TrialArguments, answer
 
     length_s = 60.0 * trace_minutes
-    question = Question(
+    question = TrialArguments(
         traces=tuple(trace),
         seeds=tuple(seed or ()),
         scenarios=tuple(scenario or ()),
@@ -87,7 +87,7 @@ def replay(
     check_kept(tried.report)
 
 
-def check_kept(report: "Replayed") -> None:
+def check_kept(report: "ReplayReport") -> None:
     """Raise ``NotProvenError`` where the last run does not show every promise kept, or had none to show."""
     from tightrope.render.replay_report.replay_formats import missed_promises, unproven_promises, verdict
 

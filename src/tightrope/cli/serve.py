@@ -137,11 +137,11 @@ def _beside(file: Path, settings: "Settings", keys: Path | None, ledger: Path | 
 def _from_plan(plan: Path, place: str, upstreams: Path | None, pool: str, model: str, models: Path | None) -> "Settings":
     """Return what a plan says of one engine of a pool, or of the gateway of a place."""
     from tightrope.render.plan_json.load import load_plan
-    from tightrope.serve.from_plan import Place, engine_pool, engine_settings, gateway_settings
+    from tightrope.serve.from_plan import GatewayPlace, engine_pool, engine_settings, gateway_settings
 
     loaded = load_plan(plan)
     if upstreams is not None:
-        return gateway_settings(loaded, Place.parse(place, loaded), upstreams, _find_token_price, _find_function_price)
+        return gateway_settings(loaded, GatewayPlace.parse(place, loaded), upstreams, _find_token_price, _find_function_price)
     from tightrope.serve.fetching import fetched_model
 
     engine_pool(loaded, pool)

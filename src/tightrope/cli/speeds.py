@@ -10,7 +10,7 @@ import typer
 from tightrope.base.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
-    from tightrope.plan.problem.speed_table import Speed
+    from tightrope.plan.problem.speed_table import SpeedRow
 
 Workload = Annotated[Path, typer.Argument(help="The workload.yaml whose classes, variants, machines and offers are looked at.")]
 ClassName = Annotated[str, typer.Option("--class", metavar="NAME", help="Only this traffic class; * and ? stand for others.")]
@@ -96,7 +96,7 @@ def compare_speeds(
             typer.echo(f"wrote  {out / 'pareto.html'}")
 
 
-def _as_json(speeds: "tuple[Speed, ...]", *, as_json: bool) -> bool:
+def _as_json(speeds: "tuple[SpeedRow, ...]", *, as_json: bool) -> bool:
     """Print the rows as JSON where that was asked for; return whether it was."""
     if as_json:
         from tightrope.render.plain import plain
@@ -105,7 +105,7 @@ def _as_json(speeds: "tuple[Speed, ...]", *, as_json: bool) -> bool:
     return as_json
 
 
-def _find(path: Path, catalogue: Path | None, as_of: str, *patterns: str) -> "tuple[Speed, ...]":
+def _find(path: Path, catalogue: Path | None, as_of: str, *patterns: str) -> "tuple[SpeedRow, ...]":
     """Return the rows whose class, variant, machine and offer fit the patterns; raise ``InputError`` where none does."""
     from rich.console import Console
 

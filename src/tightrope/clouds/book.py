@@ -39,7 +39,7 @@ from tightrope.clouds.in_force import (
     withdraw,
     without_zones,
 )
-from tightrope.clouds.parts import Part, load_parts, machines_of
+from tightrope.clouds.parts import BookPart, load_parts, machines_of
 from tightrope.clouds.services import SERVICES, find_size, unknown_size
 from tightrope.clouds.tokens import token_price
 
@@ -258,7 +258,7 @@ def load_price_book(as_of: date | None = None, directory: Path | None = None) ->
     return book_of(load_parts(directory, earlier=as_of is not None), as_of)
 
 
-def book_of(parts: Sequence[Part], as_of: date | None = None) -> PriceBook:
+def book_of(parts: Sequence[BookPart], as_of: date | None = None) -> PriceBook:
     """Return what the catalogues say together of a day; raise ``InputError`` where nothing was seen by then."""
     theirs = [item for part in parts if part.kind != "own" for item in part.catalogues]
     own = next((item for part in parts if part.kind == "own" for item in part.catalogues), Catalogue())

@@ -42,7 +42,7 @@ Headers: TypeAlias = Mapping[str, str]
 Got = TypeVar("Got")
 
 
-class Progress(Protocol):
+class FetchProgress(Protocol):
     """Hears how far a list has come: ``total`` is None where the server does not say. A wait is a label of which nothing is done."""
 
     def __call__(self, label: str, done: int, total: int | None) -> None:
@@ -122,7 +122,7 @@ class Fetcher:
     """Fetches lists into a work folder; see the module. ``notes`` is what an importer has to tell the user."""
 
     def __init__(
-        self, work: Path, progress: Progress = silent, *, sleep: Callable[[float], None] = time.sleep, tries: int = 6
+        self, work: Path, progress: FetchProgress = silent, *, sleep: Callable[[float], None] = time.sleep, tries: int = 6
     ) -> None:
         """Keep what comes in ``work`` (made if need be); give up after ``tries`` failures in a row."""
         self.work, self.progress, self.notes = work, progress, list[str]()

@@ -27,7 +27,7 @@ NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PriceChange:
     """A price that is not what the book said."""
 
     what: str
@@ -49,12 +49,12 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class CatalogueComparison:
     """What a vendor lists today beside what the book has."""
 
     prices: tuple[PriceRow, ...]
     """The new rows, with what the list does not tell (zones, interruptions) as the book has it."""
-    changes: tuple[Change, ...]
+    changes: tuple[PriceChange, ...]
     """Of unit prices too."""
     unchanged: int
     withdrawn: tuple[Withdrawal, ...]
@@ -62,18 +62,18 @@ class Comparison:
     """(region, offer) that the list tells of."""
 
     @property
-    def added(self) -> tuple[Change, ...]:
+    def added(self) -> tuple[PriceChange, ...]:
         """Prices that the book did not have."""
         return tuple(change for change in self.changes if change.old_usd is None)
 
     @property
-    def moved(self) -> tuple[Change, ...]:
+    def moved(self) -> tuple[PriceChange, ...]:
         """Prices that are others now, the largest relative change first."""
         both = [change for change in self.changes if change.old_usd is not None]
         return tuple(sorted(both, key=lambda change: change.factor, reverse=True))
 
 
-def compare(book: PriceBook, listed: Catalogue, cloud: str, today: date) -> Comparison:
+def compare(book: PriceBook, listed: Catalogue, cloud: str, today: date) -> CatalogueComparison:
     """Return what changes with the list of one cloud."""
     source = f"no longer in the price lists of {cloud}"
     known = {price_key(row): row for row in book.every_price() if row.cloud == cloud}
@@ -86,24 +86,24 @@ def compare(book: PriceBook, listed: Catalogue, cloud: str, today: date) -> Comp
     )
     changes = [*_price_changes(book, known, prices), *_unit_changes(book, listed.unit_prices)]
     unchanged = len(prices) + len(listed.unit_prices) - len(changes)
-    return Comparison(prices, tuple(changes), unchanged, gone, covered)
+    return CatalogueComparison(prices, tuple(changes), unchanged, gone, covered)
 
 
-def _price_changes(book: PriceBook, known: Mapping[ZoneKey, PriceRow], prices: Iterable[PriceRow]) -> Iterator[Change]:
+def _price_changes(book: PriceBook, known: Mapping[ZoneKey, PriceRow], prices: Iterable[PriceRow]) -> Iterator[PriceChange]:
     """Yield the prices of machines that the book does not have so."""
     for row in prices:
         old = known.get(price_key(row)) if row.zone else book.find(row.machine, row.region, row.offer)
         if old is None or old.usd_per_hour != row.usd_per_hour:
-            yield Change(row.machine, row.region, row.offer, row.zone, old.usd_per_hour if old else None, row.usd_per_hour)
+            yield PriceChange(row.machine, row.region, row.offer, row.zone, old.usd_per_hour if old else None, row.usd_per_hour)
 
 
-def _unit_changes(book: PriceBook, unit_prices: Iterable[UnitPrice]) -> Iterator[Change]:
+def _unit_changes(book: PriceBook, unit_prices: Iterable[UnitPrice]) -> Iterator[PriceChange]:
     """Yield the tiers of unit prices that the book does not have so."""
     for row in unit_prices:
         tiers = {tier.above: tier.usd for tier in book.unit_tiers.get(unit_key(row), ()) if tier.usd}
         if tiers.get(row.above) != row.usd:
             part = f"above {row.above:,f}" if row.above else ""
-            yield Change(row.item, row.region, f"a {row.unit}", part, tiers.get(row.above), row.usd)
+            yield PriceChange(row.item, row.region, f"a {row.unit}", part, tiers.get(row.above), row.usd)
 
 
 def _completed(row: PriceRow, old: PriceRow | None) -> PriceRow:
@@ -138,7 +138,7 @@ def _gone(
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class PriceDoubt:
     """What looks wrong in a list."""
 
     said: str
@@ -146,22 +146,26 @@ class Doubt:
     """(region, offer) of which a list tells too little."""
 
 
-def doubts(book: PriceBook, before: Catalogue, found: Comparison, regions: Sequence[str], cloud: str) -> Iterator[Doubt]:
+def doubts(
+    book: PriceBook, before: Catalogue, found: CatalogueComparison, regions: Sequence[str], cloud: str
+) -> Iterator[PriceDoubt]:
     """Yield what looks wrong in a list: empty, shrunken, or with prices that no vendor would change so."""
     here: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in found.prices:
         here[row.region, row.offer].add(row.machine)
-    yield from (Doubt(f"{region}: no on-demand price", (region, ON_DEMAND)) for region in regions if not here[region, ON_DEMAND])
+    yield from (
+        PriceDoubt(f"{region}: no on-demand price", (region, ON_DEMAND)) for region in regions if not here[region, ON_DEMAND]
+    )
     for place, machines in sorted(_had(book, before, found.covered, regions, cloud).items()):
         missing = sorted(machines - here[place])
         if len(missing) > max(1, SHRUNKEN * len(machines)) or not here[place]:
             more = " …" if len(missing) > NAMED else ""
             left = f"{len(machines) - len(missing)} of the {len(machines)} machines known are left"
-            yield Doubt(f"{' '.join(place)}: {left}, without {', '.join(missing[:NAMED])}{more}", place)
+            yield PriceDoubt(f"{' '.join(place)}: {left}, without {', '.join(missing[:NAMED])}{more}", place)
     for change in found.moved:
         if change.factor > JUMP.get(change.offer, JUMP[ON_DEMAND]):
             said = " ".join(filter(None, (change.region, change.what, change.offer, change.part)))
-            yield Doubt(f"{said}: ${change.old_usd:f} became ${change.new_usd:f}")
+            yield PriceDoubt(f"{said}: ${change.old_usd:f} became ${change.new_usd:f}")
 
 
 def _had(
@@ -181,7 +185,7 @@ def _had(
     return had
 
 
-def doubted(found: Sequence[Doubt], cloud: str) -> SourceError:
+def doubted(found: Sequence[PriceDoubt], cloud: str) -> SourceError:
     """Return the error for lists that look wrong, with the first few reasons."""
     shown = "; ".join(doubt.said for doubt in found[:NAMED]) + (f"; and {len(found) - NAMED} more" if len(found) > NAMED else "")
     msg = f"the price lists of {cloud} look wrong, nothing was changed: {shown}"
@@ -199,7 +203,7 @@ def joined(
     now: Catalogue,
     earlier: Catalogue,
     listed: Catalogue,
-    found: Comparison,
+    found: CatalogueComparison,
     today: date,
     machines: Iterable[MachineType] = (),
 ) -> tuple[Catalogue, Catalogue]:

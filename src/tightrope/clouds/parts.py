@@ -14,7 +14,7 @@ from tightrope.clouds.store import archives, load_archive
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BookPart:
     """One catalogue that the book is made of."""
 
     kind: Literal["shipped", "refreshed", "own"]
@@ -32,30 +32,30 @@ class Part:
         return sum(len(item.prices) + len(item.unit_prices) + len(item.discounts) for item in self.catalogues)
 
 
-def load_parts(directory: Path | None = None, *, earlier: bool = True) -> tuple[Part, ...]:
+def load_parts(directory: Path | None = None, *, earlier: bool = True) -> tuple[BookPart, ...]:
     """Return every catalogue that the book is made of; ``directory`` is the user's own folder.
 
     ``earlier`` reads what newer rows of refreshed catalogues have replaced, too: a book of today does without. Raises ``InputError``.
     """
-    parts = [Part("shipped", name, None, None, (cloud.catalogue(),)) for name, cloud in registry.clouds().items()]
+    parts = [BookPart("shipped", name, None, None, (cloud.catalogue(),)) for name, cloud in registry.clouds().items()]
     _check_one_seller(parts)
     machines = machines_of(parts)
     for path in archives(machines):
         written = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
-        parts.append(Part("refreshed", path.stem, path, written, load_archive(path, machines, earlier=earlier)))
+        parts.append(BookPart("refreshed", path.stem, path, written, load_archive(path, machines, earlier=earlier)))
     if directory:
         own = load_own(directory, machines_of(parts), [item for part in parts for item in part.catalogues])
-        parts.append(Part("own", directory.name, directory, None, (own,)))
+        parts.append(BookPart("own", directory.name, directory, None, (own,)))
     return tuple(parts)
 
 
-def machines_of(parts: Sequence[Part]) -> dict[str, MachineType]:
+def machines_of(parts: Sequence[BookPart]) -> dict[str, MachineType]:
     """Return name → machine: as the user describes it, else as it ships, else as it was refreshed."""
     ordered = sorted(parts, key=lambda part: ("refreshed", "shipped", "own").index(part.kind))
     return {machine.name: machine for part in ordered for item in part.catalogues for machine in item.machines}
 
 
-def _check_one_seller(shipped: Sequence[Part]) -> None:
+def _check_one_seller(shipped: Sequence[BookPart]) -> None:
     """Raise ``InputError`` where two sellers have machines of one name, since prices are found by name."""
     found: dict[str, MachineType] = {}
     for machine in (machine for part in shipped for item in part.catalogues for machine in item.machines):

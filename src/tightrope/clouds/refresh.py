@@ -1,6 +1,6 @@
 """Refreshes the price book from a vendor's own public lists: ``tightrope prices refresh``.
 
-An importer (``clouds/<name>/refresh.py``, named by its cloud) takes an ``Ask`` and a ``Fetcher`` and returns a ``Catalogue``; it
+An importer (``clouds/<name>/refresh.py``, named by its cloud) takes an ``RefreshQuery`` and a ``Fetcher`` and returns a ``Catalogue``; it
 writes nothing. What it returns is compared with what is known, refused where it looks wrong, joined to what was refreshed before
 (append-only, see ``store.py``) and swapped in as one file.
 """
@@ -27,9 +27,9 @@ from tightrope.base.catalogue import Catalogue, MachineType, PriceRow
 from tightrope.base.contracts import Cloud
 from tightrope.base.errors import InputError, SourceError, UnreachableError, Where, unknown_name
 from tightrope.clouds.book import PriceBook, load_price_book
-from tightrope.clouds.fetch import KEPT_S, Fetcher, Progress, reshaped, silent
+from tightrope.clouds.fetch import KEPT_S, Fetcher, FetchProgress, reshaped, silent
 from tightrope.clouds.in_force import ZoneKey, price_key
-from tightrope.clouds.join import Change, compare, doubted, doubts, joined
+from tightrope.clouds.join import PriceChange, compare, doubted, doubts, joined
 from tightrope.clouds.store import archive_of, load_archive, save_archive
 
 BEGUN, REFUSED = "begun", "refused"
@@ -38,7 +38,7 @@ REGION = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class RefreshQuery:
     """What an importer is to fetch."""
 
     regions: tuple[str, ...]
@@ -53,7 +53,7 @@ class Ask:
     def at(self, url: str) -> str:
         """Return a vendor's URL, at the endpoint where one is given.
 
-        >>> Ask(("us-east-1",), {}, date(2026, 11, 25), "http://127.0.0.1:8000/").at("https://prices.example/list?page=2")
+        >>> RefreshQuery(("us-east-1",), {}, date(2026, 11, 25), "http://127.0.0.1:8000/").at("https://prices.example/list?page=2")
         'http://127.0.0.1:8000/list?page=2'
         """
         parts = urlsplit(url)
@@ -61,11 +61,11 @@ class Ask:
         return self.endpoint.rstrip("/") + rest if self.endpoint else url
 
 
-Importer: TypeAlias = Callable[[Ask, Fetcher], Catalogue]
+Importer: TypeAlias = Callable[[RefreshQuery, Fetcher], Catalogue]
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
+class RefreshResult:
     """What a refresh brought."""
 
     cloud: str
@@ -76,7 +76,7 @@ class Refreshed:
     changed: int
     withdrawn: int
     unchanged: int
-    biggest_changes: tuple[Change, ...]
+    biggest_changes: tuple[PriceChange, ...]
     """Prices that are others now, the largest relative change first; at most twenty."""
     notes: tuple[str, ...]
     path: Path
@@ -90,8 +90,8 @@ def refresh(
     endpoint: str = "",
     accept: bool = False,
     withdraw: bool = False,
-    progress: Progress = silent,
-) -> Refreshed:
+    progress: FetchProgress = silent,
+) -> RefreshResult:
     """Fetch a vendor's price lists and put them into the user's price book; the old ones stay until the new are whole.
 
     Parameters
@@ -127,7 +127,7 @@ def refresh(
     machines = {name: machine for name, machine in book.machine_types.items() if machine.cloud == cloud}
     path = archive_of(cloud)
     with _alone(path.with_suffix(".work"), wants_refused=accept) as (work, today):
-        ask = Ask(resolve_regions(book, cloud, regions), machines, today, endpoint)
+        ask = RefreshQuery(resolve_regions(book, cloud, regions), machines, today, endpoint)
         fetcher = Fetcher(work, progress)
         listed = _listed(seller.importer, ask, fetcher)
         now, *past = load_archive(path, machines, earlier=True) if path.exists() else (Catalogue(),)
@@ -142,7 +142,7 @@ def refresh(
         save_archive(path, standing, earlier, machines)
         shutil.rmtree(work)
     changed = found.moved
-    return Refreshed(
+    return RefreshResult(
         cloud,
         ask.regions,
         len(found.prices),
@@ -192,7 +192,7 @@ def resolve_regions(book: PriceBook, cloud: str, asked: Sequence[str]) -> tuple[
     return tuple(sorted(found))
 
 
-def _listed(importer: str, ask: Ask, fetcher: Fetcher) -> Catalogue:
+def _listed(importer: str, ask: RefreshQuery, fetcher: Fetcher) -> Catalogue:
     """Return what an importer reads; what it can not trust is not kept for the next try."""
     module, _, function = importer.rpartition(".")
     fetch: Importer = getattr(importlib.import_module(module), function)
@@ -211,7 +211,7 @@ def _listed(importer: str, ask: Ask, fetcher: Fetcher) -> Catalogue:
     return listed
 
 
-def _check_own(listed: Catalogue, ask: Ask) -> None:
+def _check_own(listed: Catalogue, ask: RefreshQuery) -> None:
     """Raise ``SourceError`` for what is no price, a price of a region nobody asked for, and two prices of one thing."""
     for row in (*listed.prices, *listed.unit_prices):
         usd = row.usd_per_hour if isinstance(row, PriceRow) else row.usd

@@ -43,7 +43,7 @@ class Column:
     expected: str
 
 
-class _Parsed(dict[str, object]):
+class _ParsedColumn(dict[str, object]):
     """Cell → value, each different cell parsed once."""
 
     def __init__(self, column: Column) -> None:
@@ -139,7 +139,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CatalogueTable:
     """A file's cells, by column name, each a tuple as long as ``lines``, which holds each row's line number."""
 
     path: Folder
@@ -201,12 +201,12 @@ def _check_header(header: list[str], required: list[str], optional: list[str], w
         raise InputError(msg, where=where, resolve=f"use the columns {', '.join(expected)}")
 
 
-def read_table(path: Folder, required: list[str], optional: list[str]) -> Table:
+def read_table(path: Folder, required: list[str], optional: list[str]) -> CatalogueTable:
     """Return a table with these columns; a file without a header, or with rows of another length, is an error."""
     lines, rows = _rows(path)
     header = rows[0] if rows else []
     _check_header(header, required, optional, Where(str(path), lines[0] if lines else 1))
-    table = Table(path, lines[1:], dict(zip(header, zip(*rows[1:], strict=False), strict=False)))
+    table = CatalogueTable(path, lines[1:], dict(zip(header, zip(*rows[1:], strict=False), strict=False)))
     if {len(row) for row in rows[1:]} - {len(header)}:
         bad = next(index for index, row in enumerate(rows[1:]) if len(row) != len(header))
         msg = f"the row has {len(rows[bad + 1])} cells, expected {len(header)}"
@@ -214,9 +214,9 @@ def read_table(path: Folder, required: list[str], optional: list[str]) -> Table:
     return table
 
 
-def parse_column(table: Table, name: str, column: Column) -> list[object]:
+def parse_column(table: CatalogueTable, name: str, column: Column) -> list[object]:
     """Return a column's values; raise ``InputError`` with line, what was got and expected."""
-    cells, parsed = table.columns.get(name, ()), _Parsed(column)
+    cells, parsed = table.columns.get(name, ()), _ParsedColumn(column)
     values: list[object] = []
     try:
         values.extend(map(parsed.__getitem__, cells))
@@ -227,7 +227,7 @@ def parse_column(table: Table, name: str, column: Column) -> list[object]:
     return values
 
 
-def check_repeats(table: Table, keys: list[tuple[object, ...]]) -> None:
+def check_repeats(table: CatalogueTable, keys: list[tuple[object, ...]]) -> None:
     """Raise ``InputError`` where two rows have one key."""
     if len(set(keys)) == len(keys):
         return

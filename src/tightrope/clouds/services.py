@@ -1,7 +1,7 @@
 """Functions and container services: machines without a machine, by the vendors' rules of which sizes there are.
 
 Comes in: a name such as ``lambda-1769mb`` or ``fargate-1vcpu-2gb``. Goes out: the ``MachineType`` of that size, and its price for an hour
-from the vendor's unit prices (``unit_prices.csv``), where the book has them. To extend: add a ``Service``.
+from the vendor's unit prices (``unit_prices.csv``), where the book has them. To extend: add a ``VendorService``.
 
 A size costs what its vCPUs and its memory cost; where a vendor writes GB for memory it counts 2³⁰ bytes, so a size's memory is billed by
 the number that its name states. Free grants are left out: an account has one for everything that it runs. Tiers for volume are left out
@@ -27,7 +27,7 @@ SECONDS_PER_HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class SizeRange:
     """Sizes that are sold: one number of vCPUs, or None where they follow from the memory; memory in MiB, in steps."""
 
     vcpu: Decimal | None
@@ -42,7 +42,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class VendorService:
     """One vendor's service: which sizes it has, by which unit prices it is paid, and how it behaves."""
 
     name: str
@@ -50,7 +50,7 @@ class Service:
     cloud: str
     offer: Literal["serverless", "container"]
     arch: str
-    sizes: tuple[Sizes, ...]
+    sizes: tuple[SizeRange, ...]
     items: tuple[tuple[str, Literal["vcpu", "memory"]], ...]
     """Unit prices of a second or an hour, and what of the size each is multiplied with."""
     source: str
@@ -68,9 +68,9 @@ class Service:
     """Time for which an idle instance stays: not promised by any vendor, but measured."""
 
 
-def _gib(vcpu: str, least: float, most: float, step: float = 1.0) -> Sizes:
+def _gib(vcpu: str, least: float, most: float, step: float = 1.0) -> SizeRange:
     """Return sizes whose memory is stated in GiB."""
-    return Sizes(Decimal(vcpu), int(least * MIB_PER_GIB), int(most * MIB_PER_GIB), int(step * MIB_PER_GIB))
+    return SizeRange(Decimal(vcpu), int(least * MIB_PER_GIB), int(most * MIB_PER_GIB), int(step * MIB_PER_GIB))
 
 
 FARGATE_SIZES = (
@@ -98,16 +98,16 @@ FUNCTIONS = f"Microsoft documentation, Azure Functions scale and hosting, and Az
 INSTANCES = "Microsoft documentation, Resource availability and quota limits for Azure Container Instances (2026)"
 SEEN = date(2026, 11, 25)
 
-SERVICES: dict[str, Service] = {
+SERVICES: dict[str, VendorService] = {
     service.name: service
     for service in (
         *(
-            Service(
+            VendorService(
                 name=f"lambda{arm}",
                 cloud="aws",
                 offer=SERVERLESS,
                 arch=arch,
-                sizes=(Sizes(None, 128, 10_240, 1),),
+                sizes=(SizeRange(None, 128, 10_240, 1),),
                 items=((f"serverless-duration{arm}", "memory"),),
                 source=LAMBDA,
                 seen=SEEN,
@@ -119,7 +119,7 @@ SERVICES: dict[str, Service] = {
             )
             for arm, arch in (("", "amd64"), ("-arm", "arm64"))
         ),
-        Service(
+        VendorService(
             name="cloud-run",
             cloud="gcp",
             offer=SERVERLESS,
@@ -133,12 +133,12 @@ SERVICES: dict[str, Service] = {
             instances=100,
             keep_alive_s=300.0,
         ),
-        Service(
+        VendorService(
             name="functions",
             cloud="azure",
             offer=SERVERLESS,
             arch="amd64",
-            sizes=(Sizes(None, 128, 1536, 128),),
+            sizes=(SizeRange(None, 128, 1536, 128),),
             items=(("serverless-duration", "memory"),),
             source=FUNCTIONS,
             seen=SEEN,
@@ -149,7 +149,7 @@ SERVICES: dict[str, Service] = {
             keep_alive_s=600.0,
         ),
         *(
-            Service(
+            VendorService(
                 name=f"fargate{arm}",
                 cloud="aws",
                 offer=CONTAINER,
@@ -161,7 +161,7 @@ SERVICES: dict[str, Service] = {
             )
             for arm, arch in (("", "amd64"), ("-arm", "arm64"))
         ),
-        Service(
+        VendorService(
             name="cloud-run-instance",
             cloud="gcp",
             offer=CONTAINER,
@@ -171,7 +171,7 @@ SERVICES: dict[str, Service] = {
             source=RUN,
             seen=SEEN,
         ),
-        Service(
+        VendorService(
             name="container-instances",
             cloud="azure",
             offer=CONTAINER,
@@ -193,7 +193,7 @@ class ServiceSize:
     """One size of a service."""
 
     name: str
-    service: Service
+    service: VendorService
     vcpu: Decimal
     memory_mib: int
 
@@ -263,7 +263,7 @@ def unknown_size(name: str, where: Where | None = None) -> UnknownNameError | No
     return UnknownNameError(msg, resolve=f"name one of these sizes, such as {_example(service)}", where=where)
 
 
-def _form(service: Service, sizes: Sizes) -> str:
+def _form(service: VendorService, sizes: SizeRange) -> str:
     """Return how sizes are named, in words."""
     if sizes.vcpu is None:
         return f"{service.name}-<{sizes.least_mib} to {sizes.most_mib}>mb"
@@ -271,7 +271,7 @@ def _form(service: Service, sizes: Sizes) -> str:
     return f"{service.name}-{sizes.vcpu}vcpu-<{least} to {most}>gb"
 
 
-def _example(service: Service) -> str:
+def _example(service: VendorService) -> str:
     """Return the name of the smallest size."""
     first = service.sizes[0]
     if first.vcpu is None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tightrope.base.errors import InfeasibleError, InputError
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.plan.solve.linear_model import INFINITY, MOST_NODES, Model
+from tightrope.plan.solve.linear_model import INFINITY, MOST_NODES, LinearModel
 
 MOST_NAMED = 5
 
@@ -66,7 +66,7 @@ def solve_bucket_ilp(instance: BucketInstance, slice_factor: int = 1, *, gap: fl
         raise InputError(what, resolve="give a whole number of 1 or more")
     busy = np.flatnonzero(instance.rate_per_s > 0.0)
     _check_served(instance, busy)
-    model, types = Model(), len(instance.machines)
+    model, types = LinearModel(), len(instance.machines)
     counts = model.add_columns(instance.usd_per_hour, integer=True)
     slices = np.zeros((len(busy), types), dtype=np.int64)
     load = np.zeros((len(busy), types))

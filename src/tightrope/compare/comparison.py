@@ -19,8 +19,8 @@ from tightrope.compare.peer_draft import HPA_TARGET, Draft, Setting, scheduled_u
 from tightrope.compare.single_type import draft_single_type
 from tightrope.compare.spot_fallback import draft_spot_fallback
 from tightrope.demand.blocks import DAY_S
-from tightrope.plan.bill.replay_bill import Ran, month_usd
-from tightrope.plan.bill.transfer_bill import Answering, around_as_ran_usd
+from tightrope.plan.bill.replay_bill import ReplayUsage, month_usd
+from tightrope.plan.bill.transfer_bill import TransferBill, around_as_ran_usd
 from tightrope.plan.fleet.plan_fleet import Stretch, draw_traffic
 from tightrope.plan.make import Progress, decide_plan
 from tightrope.plan.problem.arrays import PoolOption, Problem
@@ -61,7 +61,7 @@ NAMES = (*(peer.name for peer in PEERS), OURS)
 
 
 @dataclass(frozen=True, slots=True)
-class InUse:
+class PoolUse:
     """What one pool of a plan runs: its fewest and most machines in any hour of the planned week."""
 
     least: int
@@ -80,7 +80,7 @@ class Row:
     words: str
     sized: float
     """Largest factor by which it is sized above what its rule says; our own plan finds its own."""
-    pools: tuple[InUse, ...] = ()
+    pools: tuple[PoolUse, ...] = ()
     planned_usd_per_month: float | None = None
     replayed_usd_per_month: float | None = None
     """What really ran on the held-out traffic, at the scale of a month."""
@@ -262,14 +262,14 @@ def _around_usd(draft: Draft, arena: _Arena, outcomes: list[Outcome]) -> float:
         return around_as_ran_usd(draft.around, None)
     places = tuple(Place(option.machine.cloud, option.region) for option in draft.options)
     names = tuple(item.name for item in draft.fleet.classes)
-    answering = Answering(arena.bench.workload, names, places, frozenset(places), arena.bench.book)
+    answering = TransferBill(arena.bench.workload, names, places, frozenset(places), arena.bench.book)
     return around_as_ran_usd(draft.around, answering.in_month(outcomes, length_s))
 
 
-def _ran(draft: Draft, stretch: Stretch, machine_hours: np.ndarray, planned_usd: float) -> Ran:
+def _ran(draft: Draft, stretch: Stretch, machine_hours: np.ndarray, planned_usd: float) -> ReplayUsage:
     """Return what the replay ran, to be charged."""
     rate = np.array([option.terms.usd_per_hour for option in draft.options]) + draft.disk_usd_per_hour
-    return Ran(
+    return ReplayUsage(
         lines=draft.lines,
         schedule=draft.machines,
         usd_per_hour=rate,
@@ -282,10 +282,10 @@ def _ran(draft: Draft, stretch: Stretch, machine_hours: np.ndarray, planned_usd:
     )
 
 
-def _in_use(option: PoolOption, machines: FloatArray | IntArray) -> InUse:
+def _in_use(option: PoolOption, machines: FloatArray | IntArray) -> PoolUse:
     """Return what a pool of ``machines`` [B] runs; one that stands in for another has as many as may be missing."""
     least, most = int(np.floor(machines.min())), int(np.ceil(machines.max()))
-    return InUse(least, most, option.machine.name, option.region, option.variant.name, option.terms.offer)
+    return PoolUse(least, most, option.machine.name, option.region, option.variant.name, option.terms.offer)
 
 
 def _our_row(arena: _Arena, progress: Progress) -> Row:

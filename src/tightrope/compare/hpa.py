@@ -11,7 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.records import IntArray
-from tightrope.compare.peer_draft import Draft, Loads, Lone, Setting, cheapest, draft_of, lone_solutions, on_demand, whole
+from tightrope.compare.peer_draft import (
+    Draft,
+    MachineLoads,
+    Setting,
+    SingleTypeFleet,
+    cheapest,
+    draft_of,
+    lone_solutions,
+    on_demand,
+    whole,
+)
 from tightrope.plan.problem.arrays import Problem
 
 ROOM = 2.0
@@ -25,12 +35,12 @@ def draft_hpa(setting: Setting) -> Draft:
     return reactive(setting, lone, target, least=1)
 
 
-def followed(loads: Loads, target: float, least: int = 1) -> IntArray:
+def followed(loads: MachineLoads, target: float, least: int = 1) -> IntArray:
     """Return the machines that an autoscaler comes to run on the mean, int64[P, B]; none where there is never any load."""
     return np.where(_busy(loads), np.maximum(whole(loads.mean / target), least), 0).astype(np.int64)
 
 
-def reactive(setting: Setting, lone: Lone, target: float, least: int) -> Draft:
+def reactive(setting: Setting, lone: SingleTypeFleet, target: float, least: int) -> Draft:
     """Return the draft in which nothing but ``least`` machines, and what nightly jobs need, is there without being asked for."""
     floor = np.where(_busy(lone.loads), least, 0) + lone.jobs
     scaling = replace(setting.workload.scaling, enabled=True, target_utilisation=target)
@@ -39,7 +49,7 @@ def reactive(setting: Setting, lone: Lone, target: float, least: int) -> Draft:
     return draft_of(setting, replace(lone.solution, machines=floor), lone.solution.machines, scaling, allowed)
 
 
-def _busy(loads: Loads) -> NDArray[np.bool_]:
+def _busy(loads: MachineLoads) -> NDArray[np.bool_]:
     """Return which options have any interactive work, bool[P, 1]."""
     return np.asarray(loads.peak.any(axis=1, keepdims=True), dtype=np.bool_)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from tightrope.base.records import IntArray
-from tightrope.compare.peer_draft import Draft, Loads, Setting, cheapest, draft_of, lone_solutions, on_demand, whole
+from tightrope.compare.peer_draft import Draft, MachineLoads, Setting, cheapest, draft_of, lone_solutions, on_demand, whole
 from tightrope.plan.solve.decomposition import Solution
 
 
@@ -19,7 +19,7 @@ def draft_peak(setting: Setting) -> Draft:
     return draft_of(setting, solution, solution.machines, replace(setting.workload.scaling, enabled=False))
 
 
-def _peaks(loads: Loads) -> IntArray:
+def _peaks(loads: MachineLoads) -> IntArray:
     """Return every option's largest load in all blocks, int64[P, B]."""
     return np.repeat(whole(loads.peak).max(axis=1, keepdims=True), loads.peak.shape[1], axis=1)
 

@@ -72,14 +72,14 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Loads:
+class MachineLoads:
     """Machines' worth of interactive work on every option that is used, float64[P, B]: at the planned peaks, and on the mean."""
 
     peak: FloatArray
     mean: FloatArray
 
 
-Count: TypeAlias = Callable[[Loads], IntArray]
+Count: TypeAlias = Callable[[MachineLoads], IntArray]
 """How many machines of every option a rule runs for interactive work, int64[P, B]."""
 
 
@@ -151,13 +151,13 @@ def assignments(problem: Problem, allowed: NDArray[np.bool_]) -> list[IntArray]:
 
 
 @dataclass(frozen=True, slots=True)
-class Lone:
+class SingleTypeFleet:
     """A solution with one type of machine, or one for each class; ``interactive`` is what it needs beside its work that can wait."""
 
     solution: Solution
     interactive: IntArray
     """int64[P, B]."""
-    loads: Loads
+    loads: MachineLoads
 
     @property
     def jobs(self) -> IntArray:
@@ -165,7 +165,9 @@ class Lone:
         return self.solution.machines - self.interactive
 
 
-def lone_solutions(problem: Problem, allowed: NDArray[np.bool_], count: Count, *, spread_work: bool = False) -> Iterator[Lone]:
+def lone_solutions(
+    problem: Problem, allowed: NDArray[np.bool_], count: Count, *, spread_work: bool = False
+) -> Iterator[SingleTypeFleet]:
     """Yield the solution of every assignment that keeps the quotas; work that can wait fills idle machines before new ones.
 
     With ``spread_work`` it runs evenly over its window, on machines of its own.
@@ -185,15 +187,15 @@ def lone_solutions(problem: Problem, allowed: NDArray[np.bool_], count: Count, *
         if within_quotas(small, machines):
             amounts = small.existing_usd_per_hour
             solution = Solution(small, machines, share, work, amounts, machines_usd(small, machines, amounts))
-            yield Lone(solution, interactive, loads)
+            yield SingleTypeFleet(solution, interactive, loads)
 
 
-def loads_of(problem: Problem, share: FloatArray) -> Loads:
+def loads_of(problem: Problem, share: FloatArray) -> MachineLoads:
     """Return the load of ``share`` (float64[C, P, B]) on every option, in machines."""
-    return Loads(*((share * problem.load(rate)).sum(axis=0) for rate in (problem.rate, problem.mean_rate)))
+    return MachineLoads(*((share * problem.load(rate)).sum(axis=0) for rate in (problem.rate, problem.mean_rate)))
 
 
-def cheapest(found_ones: Iterator[Lone]) -> Lone:
+def cheapest(found_ones: Iterator[SingleTypeFleet]) -> SingleTypeFleet:
     """Return the cheapest; raise ``InfeasibleError`` where there is none."""
     found = min(found_ones, key=lambda lone: lone.solution.usd_per_month, default=None)
     if found is None:

@@ -19,7 +19,7 @@ from tightrope.base.registry import find_offer
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.compare.hpa import followed, reactive
-from tightrope.compare.peer_draft import Draft, Loads, Setting, cheapest, lone_solutions
+from tightrope.compare.peer_draft import Draft, MachineLoads, Setting, cheapest, lone_solutions
 from tightrope.plan.problem.arrays import PoolOption
 from tightrope.replay.records import FleetPool
 
@@ -37,7 +37,7 @@ def draft_spot_fallback(setting: Setting) -> Draft:
         raise InfeasibleError(what, resolve="allow spot in purchase.offers, or more families or regions")
     target = setting.hpa_target / setting.most_headroom
 
-    def hedged(loads: Loads) -> IntArray:
+    def hedged(loads: MachineLoads) -> IntArray:
         """Return what an autoscaler runs, and one more."""
         asked = followed(loads, target)
         return asked + OVERPROVISIONED * (asked > 0)

@@ -45,7 +45,7 @@ def draw_arrivals(demand: Demand, start_s: float, end_s: float, seed: int) -> Ar
     if demand.clients is not None:
         return _joined(list(_client_steps(demand, demand.clients, start_s, end_s, seed)))
     generator = np.random.Generator(np.random.PCG64(seed))
-    clock = _Clock.of(demand, start_s, end_s)
+    clock = _OperationalTime.of(demand, start_s, end_s)
     points = _renewals(clock.end - clock.begin, law_of(demand.interarrival_law, demand.interarrival_cv), generator)
     time_s = clock.times(clock.begin + points)
     return _sized(demand, time_s, generator)
@@ -97,7 +97,7 @@ def _sized(demand: Demand, time_s: FloatArray, generator: np.random.Generator) -
 # --------------------------------------------------------------------------------------------------------- one process in all
 
 
-class _Clock(NamedTuple):
+class _OperationalTime(NamedTuple):
     """Operational time of a stretch: ``expected`` requests by each of the bins' ``edges``; the stretch is [begin, end) of it."""
 
     edges: FloatArray
@@ -108,7 +108,7 @@ class _Clock(NamedTuple):
     end_s: float
 
     @classmethod
-    def of(cls, demand: Demand, start_s: float, end_s: float, rate_factor: float = 1.0) -> "_Clock":
+    def of(cls, demand: Demand, start_s: float, end_s: float, rate_factor: float = 1.0) -> "_OperationalTime":
         """Return the clock of a demand."""
         edges = np.arange(len(demand.rate_per_s) + 1, dtype=np.float64) * demand.bin_s
         expected = np.concatenate([[0.0], np.cumsum(demand.rate_per_s * demand.bin_s)]) * rate_factor
@@ -141,7 +141,7 @@ def _renewals(length: float, law: GapLaw, generator: np.random.Generator) -> Flo
 def _steps(demand: Demand, start_s: float, end_s: float, seed: int, rate_factor: float) -> Iterator[Arrivals]:
     """Yield the requests of a stretch, about ``STEP`` at a time."""
     of_gaps, of_sizes = (np.random.Generator(np.random.PCG64(part)) for part in np.random.SeedSequence(seed).spawn(2))
-    clock = _Clock.of(demand, start_s, end_s, rate_factor)
+    clock = _OperationalTime.of(demand, start_s, end_s, rate_factor)
     length = clock.end - clock.begin
     process = Renewal(law_of(demand.interarrival_law, demand.interarrival_cv), of_gaps)
     for limit in np.append(np.arange(STEP, length, STEP, dtype=np.float64), length):

@@ -7,7 +7,7 @@ from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow, Stoc
 from tightrope.base.errors import Where
 
 
-class Book(Protocol):
+class PriceNames(Protocol):
     """The price book, as far as names are checked against it; satisfies ``contracts.Prices``."""
 
     @property

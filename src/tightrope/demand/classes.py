@@ -28,7 +28,7 @@ def define_classes(document: Document, stated: WorkloadFile) -> tuple[TrafficCla
     )
 
 
-def _recorded(document: Document, name: str, entry: schema.Traffic) -> Demand | None:
+def _recorded(document: Document, name: str, entry: schema.TrafficSpec) -> Demand | None:
     """Return the demand of a class that has a trace, None where it is declared."""
     if (asked := entry.requests) is not None:
         demand = load_arrivals(
@@ -67,7 +67,7 @@ def _file(document: Document, file: str, traffic: str, section: str) -> Path:
     return path
 
 
-def _declared(entry: schema.Traffic, duration_s: float) -> Demand:
+def _declared(entry: schema.TrafficSpec, duration_s: float) -> Demand:
     """Return the demand of a declared pattern."""
     if (daily := entry.daily) is not None:
         return define_daily(daily.mean_per_s, daily.peak_per_s, daily.peak_hour, duration_s)
@@ -82,7 +82,7 @@ def _scaled(demand: Demand, scale: float) -> Demand:
     return replace(demand, rate_per_s=demand.rate_per_s * scale, source=note)
 
 
-def _columns(columns: schema.Columns | schema.ClientColumns) -> dict[str, str]:
+def _columns(columns: schema.ColumnsSpec | schema.ClientColumnsSpec) -> dict[str, str]:
     """Return role → column as stated."""
     return {role: name for role, name in columns.model_dump().items() if name is not None}
 
@@ -100,7 +100,7 @@ def _common_duration(document: Document, duration_s: dict[str, float]) -> float:
     return duration_s[long]
 
 
-def _class(document: Document, name: str, entry: schema.Traffic, demand: Demand) -> TrafficClass:
+def _class(document: Document, name: str, entry: schema.TrafficSpec, demand: Demand) -> TrafficClass:
     """Return one class with its sizes."""
     sized = _sized(document, name, entry, demand)
     if entry.interarrival_cv is not None:
@@ -125,7 +125,7 @@ def _class(document: Document, name: str, entry: schema.Traffic, demand: Demand)
     )
 
 
-def _sized(document: Document, name: str, entry: schema.Traffic, demand: Demand) -> Demand:
+def _sized(document: Document, name: str, entry: schema.TrafficSpec, demand: Demand) -> Demand:
     """Return the demand with the stated sizes; requests listed one by one get theirs drawn from the sample, in a fixed order."""
     if entry.sizes is None:
         return demand

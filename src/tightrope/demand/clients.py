@@ -26,7 +26,16 @@ from tightrope.base.records import ClientMix, Demand, FloatArray, IntArray
 from tightrope.demand.clock import DAY_S, MAX_DAYS, NO_COLUMNS, on_the_clock
 from tightrope.demand.columns import find_column, require_column, time_factor
 from tightrope.demand.renewal import LARGEST_SHAPE, SMALLEST_SHAPE, weibull_cv, weibull_shape
-from tightrope.demand.tables import Pick, Table, checked, in_order_of_appearance, key_of, number_of, open_table, read_picks
+from tightrope.demand.tables import (
+    ColumnPick,
+    TraceTable,
+    checked,
+    in_order_of_appearance,
+    key_of,
+    number_of,
+    open_table,
+    read_picks,
+)
 from tightrope.demand.trace import MAX_RATE, common_step, said
 
 Variation: TypeAlias = Literal["fit", "cv"]
@@ -48,7 +57,7 @@ class _Rows:
     weibull: NDArray[np.bool_]
 
 
-class _Layout(NamedTuple):
+class _ClientLayout(NamedTuple):
     """Which column holds what; an empty name where none does."""
 
     client: str
@@ -92,19 +101,19 @@ def load_clients(
     return replace(demand, source=said(f"{path.name}: {mix_shape[0]} clients, {len(starts):,} windows of {step_s:g} s", note))
 
 
-def _layout(table: Table, columns: Mapping[str, str], variation: Variation) -> _Layout:
+def _layout(table: TraceTable, columns: Mapping[str, str], variation: Variation) -> _ClientLayout:
     """Return which column plays which role: of the shape and the cv, the one that is used."""
     client, time, rate, law = (require_column(table, [role], columns)[1] for role in ("client", "time", "rate", "law"))
     shape = (find_column(table, "shape", columns) or "") if variation == "fit" else ""
-    return _Layout(client, time, rate, law, shape, "" if shape else require_column(table, ["cv"], columns)[1])
+    return _ClientLayout(client, time, rate, law, shape, "" if shape else require_column(table, ["cv"], columns)[1])
 
 
-def _rows(table: Table, layout: _Layout, only: Mapping[str, str]) -> _Rows:
+def _rows(table: TraceTable, layout: _ClientLayout, only: Mapping[str, str]) -> _Rows:
     """Return the rows that count, all checked but for their times."""
     law = "list_position(['poisson', 'gamma', 'weibull'], replace(lower(trim(CAST({} AS VARCHAR))), 'exponential', 'poisson'))"
-    measure = Pick(layout.shape or layout.cv, "DOUBLE", "coalesce(CAST({} AS DOUBLE), 0)")
+    measure = ColumnPick(layout.shape or layout.cv, "DOUBLE", "coalesce(CAST({} AS DOUBLE), 0)")
     numbers = [number_of(table, layout.time), number_of(table, layout.rate), measure]
-    texts = [key_of(layout.client), Pick(layout.law, "VARCHAR", f"coalesce({law}, 0)::BIGINT")]
+    texts = [key_of(layout.client), ColumnPick(layout.law, "VARCHAR", f"coalesce({law}, 0)::BIGINT")]
     found = read_picks(table, [*numbers, *texts, *_filters(table, only)])
     time, rate_per_s, measured = (checked(table, pick.column, found.pop(0)) for pick in numbers)
     client, laws = in_order_of_appearance(found.pop(0)), found.pop(0)
@@ -130,7 +139,7 @@ def _taken(rows: _Rows, chosen: IntArray | NDArray[np.bool_]) -> _Rows:
     )
 
 
-def _filters(table: Table, only: Mapping[str, str]) -> list[Pick]:
+def _filters(table: TraceTable, only: Mapping[str, str]) -> list[ColumnPick]:
     """Return a pick of true and false for each column that must hold a text."""
     for column in only:
         if column not in table.columns:
@@ -139,12 +148,12 @@ def _filters(table: Table, only: Mapping[str, str]) -> list[Pick]:
             raise TraceError(what, resolve=f"use {' or '.join(map(repr, near))}", where=table.where())
     texts = [text.replace("'", "''").replace("{", "{{").replace("}", "}}") for text in only.values()]
     return [
-        Pick(column, "VARCHAR", f"coalesce(CAST({{}} AS VARCHAR) = '{text}', false)")
+        ColumnPick(column, "VARCHAR", f"coalesce(CAST({{}} AS VARCHAR) = '{text}', false)")
         for column, text in zip(only, texts, strict=True)
     ]
 
 
-def _check_rows(table: Table, layout: _Layout, rows: _Rows, law: IntArray) -> None:
+def _check_rows(table: TraceTable, layout: _ClientLayout, rows: _Rows, law: IntArray) -> None:
     """Refuse the first row without a client, with a rate, a law or a shape that can not be."""
     busy = rows.rate_per_s > 0
     if layout.shape:
@@ -174,7 +183,7 @@ def _shapes(cv: FloatArray, weibull: NDArray[np.bool_]) -> FloatArray:
     return shape
 
 
-def _windows(table: Table, column: str, rows: _Rows, time_unit: str) -> tuple[FloatArray, float, str]:
+def _windows(table: TraceTable, column: str, rows: _Rows, time_unit: str) -> tuple[FloatArray, float, str]:
     """Return the windows' starts as the file writes them, float64[windows], their width in seconds, and a note; rows too early go."""
     starts = np.unique(rows.time)
     if starts[0] < 0:
@@ -196,7 +205,7 @@ def _windows(table: Table, column: str, rows: _Rows, time_unit: str) -> tuple[Fl
     return starts[clock.first_row :], step_s, clock.note
 
 
-def _check_once(table: Table, rows: _Rows, cell: IntArray) -> None:
+def _check_once(table: TraceTable, rows: _Rows, cell: IntArray) -> None:
     """Refuse a client's second row in one window."""
     order = np.argsort(cell, kind="stable")
     twice = np.flatnonzero(np.diff(cell[order]) == 0)

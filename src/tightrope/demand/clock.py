@@ -14,7 +14,7 @@ import numpy as np
 from tightrope.base.errors import TraceError
 from tightrope.base.records import FloatArray
 from tightrope.demand.columns import time_factor
-from tightrope.demand.tables import Table
+from tightrope.demand.tables import TraceTable
 
 DAY_S = 86_400.0
 MAX_DAYS = 800.0
@@ -45,7 +45,14 @@ class Clock:
 
 
 def on_the_clock(
-    table: Table, column: str, values: FloatArray, time_unit: str, *, step_s: float, quiet_start: bool, keep_hour: bool = False
+    table: TraceTable,
+    column: str,
+    values: FloatArray,
+    time_unit: str,
+    *,
+    step_s: float,
+    quiet_start: bool,
+    keep_hour: bool = False,
 ) -> tuple[FloatArray, Clock]:
     """Return times in seconds from 00:00 of the first day kept (in place), ascending, and how they came about.
 
@@ -77,7 +84,7 @@ def _clock(time_s: FloatArray, step_s: float, *, known_start: bool, keep_hour: b
     return Clock(float(time_s[0]), 0, "holds no whole day from midnight, so hours are counted from its start")
 
 
-def check_order(table: Table, time: FloatArray) -> None:
+def check_order(table: TraceTable, time: FloatArray) -> None:
     """Refuse a time that goes backwards, by its line."""
     back = time[1:] < time[:-1]
     if back.any():
@@ -86,7 +93,7 @@ def check_order(table: Table, time: FloatArray) -> None:
         raise TraceError(what, resolve="sort the rows by time", where=table.where(row))
 
 
-def check_span(table: Table, length_s: float) -> None:
+def check_span(table: TraceTable, length_s: float) -> None:
     """Refuse a trace so long that its times can not be right."""
     if length_s > MAX_DAYS * DAY_S:
         what = f"the requests span {length_s / DAY_S:,.0f} days, more than {MAX_DAYS:g}"

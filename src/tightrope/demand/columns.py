@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from tightrope.base.errors import TraceError, near_names
-from tightrope.demand.tables import Table, is_number
+from tightrope.demand.tables import TraceTable, is_number
 
 _NAMES = """
 time timestamp timestamps ts t time times datetime date epoch unixtime arrival arrivals arrival_time arrival_ts arrival_timestamp
@@ -52,7 +52,7 @@ def columns_table() -> str:
     return "\n".join(["| what | names |", "|---|---|", *rows, ""])
 
 
-def find_column(table: Table, role: str, chosen: Mapping[str, str]) -> str | None:
+def find_column(table: TraceTable, role: str, chosen: Mapping[str, str]) -> str | None:
     """Return the column that plays ``role``, None where no name fits; two that fit, or a chosen one that is absent, raise.
 
     ``chosen`` is the user's own role → column and wins; an empty name there says that no column plays the role.
@@ -66,7 +66,7 @@ def find_column(table: Table, role: str, chosen: Mapping[str, str]) -> str | Non
     return fits[0] if fits else None
 
 
-def require_column(table: Table, roles: Iterable[str], chosen: Mapping[str, str]) -> tuple[str, str]:
+def require_column(table: TraceTable, roles: Iterable[str], chosen: Mapping[str, str]) -> tuple[str, str]:
     """Return the first of ``roles`` that a column plays, and the column; raise ``TraceError`` where none does."""
     roles = list(roles)
     for role in roles:
@@ -78,7 +78,7 @@ def require_column(table: Table, roles: Iterable[str], chosen: Mapping[str, str]
     raise TraceError(what, resolve=_say(roles[-1], near[0]), where=table.where())
 
 
-def time_factor(table: Table, column: str, unit: str) -> float:
+def time_factor(table: TraceTable, column: str, unit: str) -> float:
     """Return seconds per unit of a time column: the stated unit, the name's suffix (``_ms``), or the size of a Unix time."""
     if table.is_time(column):
         return 1.0
@@ -96,7 +96,7 @@ def _split_unit(name: str) -> tuple[str, str]:
     return (" ".join(words[:-1]), unit) if unit else (name, "")
 
 
-def _by_magnitude(table: Table, column: str) -> float:
+def _by_magnitude(table: TraceTable, column: str) -> float:
     """Return the factor of a Unix time (1973 or later) from its first value; a small number has no unit of its own."""
     text = table.first_row[column]
     first = float(text) if is_number(text) else 0.0
@@ -109,7 +109,7 @@ def _by_magnitude(table: Table, column: str) -> float:
     )
 
 
-def _chosen(table: Table, role: str, column: str) -> str:
+def _chosen(table: TraceTable, role: str, column: str) -> str:
     """Return the user's own choice, which must exist."""
     if column not in table.columns:
         near = near_names(column, table.columns) or list(table.columns[:12])

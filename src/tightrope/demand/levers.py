@@ -4,15 +4,15 @@ from dataclasses import replace
 
 from tightrope.base.errors import InputError
 from tightrope.base.records import CachePolicy, Cascade, ModelVariant, TrafficClass
-from tightrope.demand.book import Book
+from tightrope.demand.book import PriceNames
 from tightrope.demand.document import Document, check_name
-from tightrope.demand.schema_levers import Cache
-from tightrope.demand.schema_traffic import Traffic
+from tightrope.demand.schema_levers import CacheSpec
+from tightrope.demand.schema_traffic import TrafficSpec
 
 PARTS = ("first", "escalated")
 
 
-def define_cache(document: Document, stated: Cache | None, book: Book) -> CachePolicy | None:
+def define_cache(document: Document, stated: CacheSpec | None, book: PriceNames) -> CachePolicy | None:
     """Return the cache of answers; its machine must exist."""
     if stated is None:
         return None
@@ -30,13 +30,13 @@ def define_cache(document: Document, stated: Cache | None, book: Book) -> CacheP
 
 
 def with_cascades(
-    document: Document, stated: dict[str, Traffic], classes: tuple[TrafficClass, ...], variants: tuple[ModelVariant, ...]
+    document: Document, stated: dict[str, TrafficSpec], classes: tuple[TrafficClass, ...], variants: tuple[ModelVariant, ...]
 ) -> tuple[TrafficClass, ...]:
     """Return the classes with their cascades."""
     return tuple(_with_cascade(document, stated, item, [variant.name for variant in variants]) for item in classes)
 
 
-def _with_cascade(document: Document, stated: dict[str, Traffic], item: TrafficClass, variants: list[str]) -> TrafficClass:
+def _with_cascade(document: Document, stated: dict[str, TrafficSpec], item: TrafficClass, variants: list[str]) -> TrafficClass:
     """Return the class with its cascade, if it has one."""
     entry = stated[item.name].cascade
     if entry is None:

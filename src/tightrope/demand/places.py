@@ -7,9 +7,9 @@ import numpy as np
 from tightrope.base.errors import InputError, near_names, unknown_name
 from tightrope.base.records import Demand, Infrastructure, TrafficClass, WherePolicy, Workload
 from tightrope.demand import schema
-from tightrope.demand.book import Book
+from tightrope.demand.book import PriceNames
 from tightrope.demand.document import Document
-from tightrope.demand.schema_places import Infrastructure as StatedInfrastructure
+from tightrope.demand.schema_places import InfrastructureSpec as StatedInfrastructure
 
 BYTES_PER_GB = 1e9
 MOST_TOGETHER = 4
@@ -18,14 +18,14 @@ SHARE_ERROR = 1e-3
 """Shares of users may miss 1 by this, which is rounding."""
 
 
-def define_where(document: Document, stated: schema.WorkloadFile, book: Book) -> WherePolicy:
+def define_where(document: Document, stated: schema.WorkloadFile, book: PriceNames) -> WherePolicy:
     """Return where machines may stand; clouds, regions, families and quota names must exist."""
     where = stated.where
     regions = {cloud: tuple(names) for cloud, names in (where.model_extra or {}).items()}
     if not regions:
         what, resolve = "where names no cloud", "add one, such as `aws: [us-east-1]`"
         raise InputError(what, resolve=resolve, where=document.where("where"))
-    known = [*schema.Places.model_fields]
+    known = [*schema.PlacesSpec.model_fields]
     for cloud, names in regions.items():
         if near := near_names(cloud, known, 1):
             what, resolve = f"where: unknown key {cloud!r}", f"use {near[0]}"
@@ -81,7 +81,7 @@ def define_infrastructure(stated: StatedInfrastructure) -> Infrastructure:
     )
 
 
-def split_by_place(document: Document, stated: schema.WorkloadFile, workload: Workload, book: Book) -> Workload:
+def split_by_place(document: Document, stated: schema.WorkloadFile, workload: Workload, book: PriceNames) -> Workload:
     """Return the workload with every class whose users are in several places parted into ``class.region``, one for each place."""
     parts = {
         item.name: _parts(document, item, stated.traffic[item.name].users, workload, book)
@@ -110,7 +110,7 @@ def split_by_place(document: Document, stated: schema.WorkloadFile, workload: Wo
 
 
 def _parts(
-    document: Document, item: TrafficClass, users: dict[str, float], workload: Workload, book: Book
+    document: Document, item: TrafficClass, users: dict[str, float], workload: Workload, book: PriceNames
 ) -> tuple[TrafficClass, ...]:
     """Return the class as its places see it; the shares must be 100 % together and every place a region of an allowed cloud."""
     total = sum(users.values())
@@ -128,7 +128,7 @@ def _parts(
     )
 
 
-def _place(document: Document, name: str, region: str, workload: Workload, book: Book) -> tuple[str, str]:
+def _place(document: Document, name: str, region: str, workload: Workload, book: PriceNames) -> tuple[str, str]:
     """Return the first allowed cloud that has the region, with the region."""
     for cloud in workload.where.regions:
         if region in workload.where.regions[cloud]:

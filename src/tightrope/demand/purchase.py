@@ -7,11 +7,13 @@ from tightrope.base.future import Future, Move, Scenario
 from tightrope.base.records import Committed, PurchasePolicy
 from tightrope.base.scope import covered_scope
 from tightrope.demand import schema
-from tightrope.demand.book import Book
+from tightrope.demand.book import PriceNames
 from tightrope.demand.document import Document, check_name
 
 
-def define_purchase(document: Document, stated: schema.Purchase, offers: Mapping[str, str], book: Book) -> PurchasePolicy:
+def define_purchase(
+    document: Document, stated: schema.PurchaseSpec, offers: Mapping[str, str], book: PriceNames
+) -> PurchasePolicy:
     """Return how machines may be paid for; offers and commitments must exist."""
     for number, offer in enumerate(stated.offers):
         check_name(offer, "offer", offers, document.where("purchase", "offers", number))
@@ -29,7 +31,7 @@ def define_purchase(document: Document, stated: schema.Purchase, offers: Mapping
     )
 
 
-def _existing(document: Document, number: int, entry: schema.Existing, book: Book) -> Committed:
+def _existing(document: Document, number: int, entry: schema.ExistingSpec, book: PriceNames) -> Committed:
     """Return one commitment with the scope and the US dollars an hour that bills know it by."""
     cloud = _seller(document, number, entry, book)
     usd_per_hour = entry.usd_per_hour or 0.0
@@ -56,7 +58,7 @@ def _existing(document: Document, number: int, entry: schema.Existing, book: Boo
         raise InputError(error.what, resolve=error.resolve, where=document.where(*place)) from error
 
 
-def _seller(document: Document, number: int, entry: schema.Existing, book: Book) -> str:
+def _seller(document: Document, number: int, entry: schema.ExistingSpec, book: PriceNames) -> str:
     """Return the cloud that sells a commitment of that name: the machine's, where one is named."""
     where = document.where("purchase", "existing", number, "offer")
     sellers = [cloud for cloud, offer in book.commitments if offer == entry.offer]
@@ -74,7 +76,7 @@ def _seller(document: Document, number: int, entry: schema.Existing, book: Book)
     return sellers[0]
 
 
-def define_future(document: Document, stated: schema.Future, book: Book) -> Future:
+def define_future(document: Document, stated: schema.FutureSpec, book: PriceNames) -> Future:
     """Return what may come; families and machines must exist. Weights that miss 1 by rounding are made to fit."""
     total = sum(scenario.weight for scenario in stated.scenarios)
     scenarios = []

@@ -11,7 +11,16 @@ from tightrope.base.errors import TraceError, UnknownNameError, near_names, unkn
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.demand.clock import NO_COLUMNS, check_span, on_the_clock
 from tightrope.demand.columns import REQUEST_ROLES, find_column, require_column
-from tightrope.demand.tables import Pick, Table, checked, in_order_of_appearance, key_of, number_of, open_table, read_picks
+from tightrope.demand.tables import (
+    ColumnPick,
+    TraceTable,
+    checked,
+    in_order_of_appearance,
+    key_of,
+    number_of,
+    open_table,
+    read_picks,
+)
 from tightrope.demand.trace import ARRIVAL_BIN_S, as_tokens, said, token_columns
 
 ALL_ITEMS = 2**62
@@ -19,7 +28,7 @@ ALL_ITEMS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
-class Requests:
+class TraceRequests:
     """The requests of a trace, ascending in time; all arrays are [requests] unless said otherwise.
 
     ``time_s`` is float64, from 00:00 of the trace's first day; unlike a plan's demand, calendar times without a whole day keep their
@@ -47,7 +56,7 @@ class Requests:
     """Whether the file has columns of tokens."""
 
 
-class _Layout(NamedTuple):
+class _RequestColumns(NamedTuple):
     """Which column holds what; None where no column does."""
 
     time: str
@@ -61,7 +70,7 @@ class _Layout(NamedTuple):
 
 def load_requests(
     path: Path, *, columns: Mapping[str, str] = NO_COLUMNS, time_unit: str = "", classes: Sequence[str] = ()
-) -> Requests:
+) -> TraceRequests:
     """Return the requests of a file with one row each: CSV, JSON lines (both also ``.gz``) or Parquet.
 
     ``columns`` maps a role (time, input_tokens, output_tokens, class, key, blocks) to its column where the name does not say it,
@@ -74,17 +83,17 @@ def load_requests(
         raise unknown_name(unknown, kind="column role", known=REQUEST_ROLES)
     table = open_table(path, may_be_empty=True)
     if not table.columns:
-        return _no_requests(path, _Layout("", [], None, None, None))
+        return _no_requests(path, _RequestColumns("", [], None, None, None))
     layout = _layout(table, columns, classes)
     return _no_requests(path, layout) if table.empty else _read(table, layout, time_unit, classes)
 
 
-def _layout(table: Table, columns: Mapping[str, str], classes: Sequence[str]) -> _Layout:
+def _layout(table: TraceTable, columns: Mapping[str, str], classes: Sequence[str]) -> _RequestColumns:
     """Return which column plays which role; the class is looked for where there are classes to tell apart."""
     traffic_class = find_column(table, "class", columns)
     if traffic_class is None and "class" not in columns and len(classes) > 1:
         traffic_class = find_column(table, "model", {})
-    return _Layout(
+    return _RequestColumns(
         time=require_column(table, ["time"], columns)[1],
         tokens=token_columns(table, columns),
         traffic_class=traffic_class if classes else None,
@@ -94,10 +103,10 @@ def _layout(table: Table, columns: Mapping[str, str], classes: Sequence[str]) ->
     )
 
 
-def _no_requests(path: Path, layout: _Layout) -> Requests:
+def _no_requests(path: Path, layout: _RequestColumns) -> TraceRequests:
     """Return a trace of nothing, with the columns that the file has."""
     none = np.empty(0, dtype=np.int64)
-    return Requests(
+    return TraceRequests(
         time_s=np.empty(0),
         class_index=none if layout.traffic_class else None,
         input_tokens=none,
@@ -118,7 +127,7 @@ def _count(requests: int) -> str:
     return "1 request" if requests == 1 else f"{requests:,} requests"
 
 
-def _read(table: Table, layout: _Layout, time_unit: str, classes: Sequence[str]) -> Requests:
+def _read(table: TraceTable, layout: _RequestColumns, time_unit: str, classes: Sequence[str]) -> TraceRequests:
     """Return the requests of a file that has some."""
     numbers = [layout.time, *layout.tokens]
     texts = [_class_pick(layout.traffic_class, classes)] if layout.traffic_class else []
@@ -133,7 +142,7 @@ def _read(table: Table, layout: _Layout, time_unit: str, classes: Sequence[str])
     first, second = sizes or [np.ones(len(values[0]), dtype=np.int64)] * 2
     block_start, blocks = _from_row(*read_lists(table, layout.blocks), clock.first_row) if layout.blocks else (None, None)
     kept = slice(clock.first_row, None)
-    return Requests(
+    return TraceRequests(
         time_s=time_s,
         class_index=None if index is None else index[kept],
         input_tokens=first[kept],
@@ -155,18 +164,18 @@ def _read(table: Table, layout: _Layout, time_unit: str, classes: Sequence[str])
 # ------------------------------------------------------------------------------------------------------------------ classes
 
 
-def _class_pick(column: str, classes: Sequence[str]) -> Pick:
+def _class_pick(column: str, classes: Sequence[str]) -> ColumnPick:
     """Return the pick of a class's index, -1 where the text is none of ``classes``."""
     known = ", ".join("'" + name.replace("'", "''").replace("{", "{{").replace("}", "}}") + "'" for name in classes)
-    return Pick(column, "VARCHAR", f"coalesce(list_position([{known}], trim(CAST({{}} AS VARCHAR))), 0)::BIGINT - 1")
+    return ColumnPick(column, "VARCHAR", f"coalesce(list_position([{known}], trim(CAST({{}} AS VARCHAR))), 0)::BIGINT - 1")
 
 
-def _class_index(table: Table, column: str, index: IntArray, classes: Sequence[str]) -> IntArray:
+def _class_index(table: TraceTable, column: str, index: IntArray, classes: Sequence[str]) -> IntArray:
     """Return the classes' indices, or the error for the first row whose class is not one of them."""
     if (index >= 0).all():
         return index
     row = int(np.argmax(index < 0))
-    got = read_picks(table, [Pick(column, "VARCHAR", "CAST({} AS VARCHAR)")], offset=row, limit=1)[0]
+    got = read_picks(table, [ColumnPick(column, "VARCHAR", "CAST({} AS VARCHAR)")], offset=row, limit=1)[0]
     if np.ma.is_masked(got):
         what = f"column {column!r}, row {row + 1}: got an empty cell, expected a traffic class"
         raise TraceError(what, resolve="fill the cell or remove the row", where=table.where(row))
@@ -179,7 +188,7 @@ def _class_index(table: Table, column: str, index: IntArray, classes: Sequence[s
 # ---------------------------------------------------------------------------------------------------------- keys and blocks
 
 
-def read_lists(table: Table, column: str) -> tuple[IntArray, IntArray]:
+def read_lists(table: TraceTable, column: str) -> tuple[IntArray, IntArray]:
     """Return a column of lists as int64[rows + 1] and int64[items]: row ``i`` is ``items[start[i] : start[i + 1]]``.
 
     Whole numbers stay what they are; other items become numbers that are equal where the items are. A row without a list has an
@@ -200,11 +209,11 @@ def read_lists(table: Table, column: str) -> tuple[IntArray, IntArray]:
     return start, whole if whole.dtype == np.int64 else in_order_of_appearance(whole)
 
 
-def _lists(table: Table, column: str, kind: str, item: str) -> tuple[Any, Any]:
+def _lists(table: TraceTable, column: str, kind: str, item: str) -> tuple[Any, Any]:
     """Return the lengths of a column's lists, and all items one after another."""
     value = f"CAST({{}} AS {kind})"
-    sizes = read_picks(table, [Pick(column, kind, f"coalesce(len({value}), 0)")])[0]
-    return sizes, read_picks(table, [Pick(column, kind, f"unnest({item.format(value)})")], limit=ALL_ITEMS)[0]
+    sizes = read_picks(table, [ColumnPick(column, kind, f"coalesce(len({value}), 0)")])[0]
+    return sizes, read_picks(table, [ColumnPick(column, kind, f"unnest({item.format(value)})")], limit=ALL_ITEMS)[0]
 
 
 def _from_row(start: IntArray, items: IntArray, row: int) -> tuple[IntArray, IntArray]:

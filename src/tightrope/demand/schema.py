@@ -22,11 +22,11 @@ from tightrope.demand.quantities import (
     Share,
     Tokens,
 )
-from tightrope.demand.schema_levers import Cache
-from tightrope.demand.schema_places import Infrastructure, Places
-from tightrope.demand.schema_scaling import Scaling
-from tightrope.demand.schema_services import Api, Services
-from tightrope.demand.schema_traffic import Traffic
+from tightrope.demand.schema_levers import CacheSpec
+from tightrope.demand.schema_places import InfrastructureSpec, PlacesSpec
+from tightrope.demand.schema_scaling import ScalingSpec
+from tightrope.demand.schema_services import ApiSpec, ServicesSpec
+from tightrope.demand.schema_traffic import TrafficSpec
 from tightrope.demand.strict import Strict, editors_schema
 
 WEIGHT_ERROR = 1e-3
@@ -37,7 +37,7 @@ MOST_GROWTH = 10_000.0
 # ------------------------------------------------------------------------------------------------------------------- models
 
 
-class Architecture(Strict):
+class ArchitectureSpec(Strict):
     """The sizes of a decoder-only transformer."""
 
     parameters: Positive
@@ -46,14 +46,14 @@ class Architecture(Strict):
     head_dim: Annotated[int, Field(ge=1, le=100_000)]
 
 
-class BatchLine(Strict):
+class BatchLineSpec(Strict):
     """Service time as a line: the first item, and each further one."""
 
     batch_1: Positive
     per_item: NotNegative
 
 
-class ByLength(Strict):
+class ByLengthSpec(Strict):
     """Service time by length: rows of batches of 1, 2, 3, … items, each at the lengths to which a batch is padded."""
 
     lengths: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(description="In input tokens, ascending.")
@@ -76,18 +76,18 @@ class ByLength(Strict):
 
 def _kind_of_time(value: object) -> str:
     """Return which form a service time has."""
-    if isinstance(value, ByLength) or (isinstance(value, dict) and "lengths" in value):
+    if isinstance(value, ByLengthSpec) or (isinstance(value, dict) and "lengths" in value):
         return "lengths"
-    return "line" if isinstance(value, (dict, BatchLine)) else "points"
+    return "line" if isinstance(value, (dict, BatchLineSpec)) else "points"
 
 
 ServiceTime: TypeAlias = Annotated[
-    Annotated[BatchLine, Tag("line")] | Annotated[list[Positive], Tag("points")] | Annotated[ByLength, Tag("lengths")],
+    Annotated[BatchLineSpec, Tag("line")] | Annotated[list[Positive], Tag("points")] | Annotated[ByLengthSpec, Tag("lengths")],
     Discriminator(_kind_of_time),
 ]
 
 
-class Steps(Strict):
+class StepsSpec(Strict):
     """A measured continuous-batching engine.
 
     One step takes overhead + max(weights, tokens × per_token) + cached tokens × per_cached_token.
@@ -102,13 +102,13 @@ class Steps(Strict):
     chunk_tokens: Tokens
 
 
-class ProfileEntry(Strict):
+class ProfileSpec(Strict):
     """How a variant behaves on a machine, as you measured it."""
 
     machine: str
     service_ms: ServiceTime | None = Field(None, description="Time of a batch of 1, 2, 3, … items, a line, or by length.")
     max_batch: Annotated[int, Field(ge=1, le=4096)] | None = Field(None, description="Largest batch, where service_ms is a line.")
-    steps: Steps | None = Field(None, description="The measured step times of a token engine.")
+    steps: StepsSpec | None = Field(None, description="The measured step times of a token engine.")
     load: Seconds = Field(description="Time from a booted machine to a model that answers.")
     replicas_per_machine: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="Engines side by side on one machine.")
     source: Annotated[str, Field(min_length=1)] = Field(description="Where the figures come from.")
@@ -121,7 +121,7 @@ class ProfileEntry(Strict):
         if (self.service_ms is None) == (self.steps is None):
             msg = "expected exactly one of service_ms and steps"
             raise ValueError(msg)
-        if isinstance(self.service_ms, BatchLine) != (self.max_batch is not None):
+        if isinstance(self.service_ms, BatchLineSpec) != (self.max_batch is not None):
             msg = "max_batch belongs to a service_ms of batch_1 and per_item, and is required there"
             raise ValueError(msg)
         if isinstance(self.service_ms, list) and (not self.service_ms or sorted(self.service_ms) != self.service_ms):
@@ -130,7 +130,7 @@ class ProfileEntry(Strict):
         return self
 
 
-class Variant(Strict):
+class VariantSpec(Strict):
     """One form of a model."""
 
     precision: Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4"] | None = Field(
@@ -141,8 +141,8 @@ class Variant(Strict):
     serves: dict[str, Share] = Field(description="Traffic class → largest share of it that this variant may answer.")
     pruned: bool = Field(False, description="Whether parts of the model are taken out: the waterfall then says what that saves.")
     profile: str | None = Field(None, description="Name under which published profiles know it; the model's where left out.")
-    profiles: list[ProfileEntry] = Field(default_factory=list, description="Profiles that you measured yourself.")
-    api: Api | None = Field(None, description="A provider's API that answers with this variant's quality. Token models only.")
+    profiles: list[ProfileSpec] = Field(default_factory=list, description="Profiles that you measured yourself.")
+    api: ApiSpec | None = Field(None, description="A provider's API that answers with this variant's quality. Token models only.")
 
     @model_validator(mode="after")
     def somebody_runs_it(self) -> Self:
@@ -153,18 +153,18 @@ class Variant(Strict):
         return self
 
 
-class Model(Strict):
+class ModelSpec(Strict):
     """A model and its variants."""
 
     engine: Literal["token", "request"] = Field(description="token: continuous batching (LLMs); request: one answer per request.")
-    architecture: Architecture | None = Field(None, description="Required where engine is token.")
+    architecture: ArchitectureSpec | None = Field(None, description="Required where engine is token.")
     profile: str | None = Field(None, description="Name under which published profiles know it, such as resnet50.")
     prefix_cache: BlockTokens | None = Field(
         None,
         description="Block size of the engines' prefix cache; none where left out. It acts on requests whose trace names the blocks "
         "of their prompts, which must be of this size (Mooncake's hash_ids: 512 tokens). Token models only.",
     )
-    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    variants: Annotated[dict[Name, VariantSpec], Field(min_length=1)]
 
     @model_validator(mode="after")
     def engine_is_complete(self) -> Self:
@@ -192,7 +192,7 @@ class Model(Strict):
 # ------------------------------------------------------------------------------------------- where, how to buy, today, proof
 
 
-class Existing(Strict):
+class ExistingSpec(Strict):
     """A commitment that is made already: so many US dollars an hour, or so many machines reserved."""
 
     offer: str
@@ -215,7 +215,7 @@ class Existing(Strict):
         return self
 
 
-class Purchase(Strict):
+class PurchaseSpec(Strict):
     """How machines may be paid for."""
 
     offers: Annotated[list[str], Field(min_length=1)]
@@ -225,7 +225,7 @@ class Purchase(Strict):
     )
     max_pools: Annotated[int, Field(ge=1, le=100)] = Field(6, description="Most distinct pools of machines.")
     pool_worth: Share = Field(0.02, description="A pool stays open only where the machines cost more by this share without it.")
-    existing: list[Existing] = Field(default_factory=list, description="Commitments already made: paid whatever is planned.")
+    existing: list[ExistingSpec] = Field(default_factory=list, description="Commitments already made: paid whatever is planned.")
     min_utilisation: Annotated[Share, Field(lt=1)] = Field(
         0.0, description="Least share of a new commitment that is used in every future; 0 leaves it to the expected cost."
     )
@@ -238,7 +238,7 @@ class Purchase(Strict):
     min_spot_zones: Annotated[int, Field(ge=1, le=20)] = Field(1, description="Fewest zones that sell a spot machine in use.")
 
 
-class Move(Strict):
+class MoveSpec(Strict):
     """Machine-hours of one family that go to another over the months."""
 
     source: str = Field(alias="from", description="Machine family or type.")
@@ -255,26 +255,26 @@ class Move(Strict):
         return self
 
 
-class Scenario(Strict):
+class ScenarioSpec(Strict):
     """One course that the future may take."""
 
     name: Annotated[str, Field(min_length=1, max_length=80)]
     weight: Annotated[Share, Field(gt=0)] = Field(description="How likely it is; all together are 100 %.")
     growth_per_month: Change = Field(0.0, description="Of all traffic, compounded; may be negative.")
-    moves: list[Move] = Field(default_factory=list)
+    moves: list[MoveSpec] = Field(default_factory=list)
 
 
-class Future(Strict):
+class FutureSpec(Strict):
     """What may come: commitments are sized on it."""
 
     months: Annotated[int, Field(ge=1, le=120)] = 12
-    scenarios: list[Scenario] = Field(
+    scenarios: list[ScenarioSpec] = Field(
         default_factory=list, description="Where none is stated, every week is like the one planned."
     )
 
     @field_validator("scenarios")
     @classmethod
-    def whole(cls, value: list[Scenario]) -> list[Scenario]:
+    def whole(cls, value: list[ScenarioSpec]) -> list[ScenarioSpec]:
         """Want names that differ and weights that are 1 together."""
         _each_once([scenario.name for scenario in value])
         total = sum(scenario.weight for scenario in value)
@@ -297,7 +297,7 @@ class Future(Strict):
         return self
 
 
-class Today(Strict):
+class TodaySpec(Strict):
     """Part of the fleet that runs now, around the clock."""
 
     name: Name | None = Field(None, description="`33 × g4dn.xlarge for chat` where left out.")
@@ -312,7 +312,7 @@ class Today(Strict):
     )
 
 
-class Proof(Strict):
+class ProofSpec(Strict):
     """How the plan is proven."""
 
     heldout: Heldout = Field(0.3, description="Last part of the trace that sizing never sees.")
@@ -328,17 +328,19 @@ class WorkloadFile(Strict):
     """A Tightrope workload: traffic and its promises, the models that may answer, where and how to buy, what runs today."""
 
     name: Name
-    traffic: Annotated[dict[Name, Traffic], Field(min_length=1)]
-    models: Annotated[dict[Name, Model], Field(min_length=1)]
-    where: Places
-    purchase: Purchase
-    scaling: Scaling = Scaling()
-    cache: Cache | None = Field(None, description="A cache of answers before the fleet; none where left out.")
-    today: list[Today] = Field(default_factory=list, description="What runs now, to compare with.")
-    proof: Proof = Proof()
-    future: Future = Field(Future(), description="What may come; commitments are sized on it.")
-    services: Services = Field(Services(), description="How functions, containers and machines of your own behave.")
-    infrastructure: Infrastructure = Field(Infrastructure(), description="What stands around the machines and is paid for.")
+    traffic: Annotated[dict[Name, TrafficSpec], Field(min_length=1)]
+    models: Annotated[dict[Name, ModelSpec], Field(min_length=1)]
+    where: PlacesSpec
+    purchase: PurchaseSpec
+    scaling: ScalingSpec = ScalingSpec()
+    cache: CacheSpec | None = Field(None, description="A cache of answers before the fleet; none where left out.")
+    today: list[TodaySpec] = Field(default_factory=list, description="What runs now, to compare with.")
+    proof: ProofSpec = ProofSpec()
+    future: FutureSpec = Field(FutureSpec(), description="What may come; commitments are sized on it.")
+    services: ServicesSpec = Field(ServicesSpec(), description="How functions, containers and machines of your own behave.")
+    infrastructure: InfrastructureSpec = Field(
+        InfrastructureSpec(), description="What stands around the machines and is paid for."
+    )
 
 
 def _each_once(values: list[str]) -> list[str]:

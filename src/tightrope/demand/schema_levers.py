@@ -8,7 +8,7 @@ from tightrope.demand.quantities import Bytes, Positive, Seconds, Share, Wait
 from tightrope.demand.strict import Strict
 
 
-class Cache(Strict):
+class CacheSpec(Strict):
     """A cache of answers before the fleet. It acts on requests with a key, which a recorded trace may have."""
 
     entries: Annotated[int, Field(ge=1, le=1_000_000_000)] | Literal["auto"] = Field(
@@ -36,19 +36,19 @@ class Cache(Strict):
         return self
 
 
-class CascadePoint(Strict):
+class CascadePointSpec(Strict):
     """What a threshold of the small model's confidence leads to."""
 
     escalated: Share = Field(description="Share of the requests that go on to the large model.")
     quality: Positive = Field(description="Mean quality of all answers, on the scale of quality_floor.")
 
 
-class Cascade(Strict):
+class CascadeSpec(Strict):
     """A small model that is asked first, and a large one for the answers that are not trusted."""
 
     small: str = Field(description="model/variant that every request goes to first.")
     large: str = Field(description="model/variant that the others go on to.")
-    curve: Annotated[list[CascadePoint], Field(min_length=1)] = Field(
+    curve: Annotated[list[CascadePointSpec], Field(min_length=1)] = Field(
         description="Measured on requests like these: one point for each threshold, by the share escalated."
     )
     within: Seconds = Field(description="Time in which the small model must have answered; the large one has the rest.")

@@ -8,7 +8,7 @@ from tightrope.demand.quantities import Bytes, Share, Wait
 from tightrope.demand.strict import Strict
 
 
-class Places(Strict):
+class PlacesSpec(Strict):
     """Where machines may stand: cloud → regions, and which machines."""
 
     model_config = ConfigDict(extra="allow")
@@ -38,7 +38,7 @@ class Places(Strict):
         return value
 
 
-class Infrastructure(Strict):
+class InfrastructureSpec(Strict):
     """What stands around the machines and is paid for, in every region in use."""
 
     disk: Bytes = Field(100e9, description="Root volume of every machine: system, container image and model artefacts.")

@@ -8,7 +8,7 @@ from tightrope.demand.quantities import LONGEST_WINDOW_S, SHORTEST_SYNC_S, Secon
 from tightrope.demand.strict import Strict
 
 
-class Rule(Strict):
+class RuleSpec(Strict):
     """So much change in a period: a number of machines, or a part of those there are."""
 
     pods: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(None, description="Machines.")
@@ -26,10 +26,10 @@ class Rule(Strict):
         return self
 
 
-class ScalingLimit(Strict):
+class ScalingLimitSpec(Strict):
     """How fast the fleet may grow, or shrink."""
 
-    rules: Annotated[list[Rule], Field(min_length=1)] | None = Field(
+    rules: Annotated[list[RuleSpec], Field(min_length=1)] | None = Field(
         None, description="Where left out, Kubernetes' own: up 4 pods or 100 % in 15 s, down 100 % in 15 s."
     )
     select: Literal["max", "min", "disabled"] = Field(
@@ -37,7 +37,7 @@ class ScalingLimit(Strict):
     )
 
 
-class Scaling(Strict):
+class ScalingSpec(Strict):
     """The autoscaler, named as in the Kubernetes HorizontalPodAutoscaler v2."""
 
     enabled: bool = True
@@ -63,8 +63,8 @@ class Scaling(Strict):
     metric: Literal["rate", "concurrency"] = Field(
         "rate", description="What is followed: the requests per second to a pool, or the requests on each of its machines."
     )
-    scale_up: ScalingLimit = Field(ScalingLimit(), description="How fast the fleet may grow.")
-    scale_down: ScalingLimit = Field(ScalingLimit(), description="How fast the fleet may shrink.")
+    scale_up: ScalingLimitSpec = Field(ScalingLimitSpec(), description="How fast the fleet may grow.")
+    scale_down: ScalingLimitSpec = Field(ScalingLimitSpec(), description="How fast the fleet may shrink.")
     upscale_stabilization: Annotated[Wait, Field(le=3600)] = Field(
         0.0, description="How long the lowest wish holds before scaling out."
     )

@@ -8,7 +8,7 @@ from tightrope.demand.quantities import Positive, Seconds
 from tightrope.demand.strict import Strict
 
 
-class Api(Strict):
+class ApiSpec(Strict):
     """A provider's model that answers by the token: what it costs is in the price list, how fast it is you have to say."""
 
     provider: Annotated[str, Field(min_length=1)] = Field(description="As `tightrope prices tokens` names it, such as openai.")
@@ -26,7 +26,7 @@ class Api(Strict):
     )
 
 
-class Services(Strict):
+class ServicesSpec(Strict):
     """How services that run without machines of your own behave, and whether machines of your own are there already."""
 
     keep_alive: Seconds | None = Field(

@@ -5,11 +5,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tightrope.demand.quantities import Bytes, Change, Clock, NotNegative, Positive, Promise, Seconds, Share, Surge, Tokens, Wait
-from tightrope.demand.schema_levers import Cascade
+from tightrope.demand.schema_levers import CascadeSpec
 from tightrope.demand.strict import Strict
 
 
-class Columns(Strict):
+class ColumnsSpec(Strict):
     """Which column of a file holds what; only needed where the names do not say it."""
 
     time: str | None = Field(None, description="Time of the request, or start of the bin.")
@@ -20,11 +20,11 @@ class Columns(Strict):
     key: str | None = Field(None, description="What an answer is kept under in a cache, of single requests.")
 
 
-class Requests(Strict):
+class RequestsSpec(Strict):
     """A file with one row per request."""
 
     file: str = Field(description="CSV, JSON lines (both also .gz) or Parquet; relative to the workload.")
-    columns: Columns = Columns()
+    columns: ColumnsSpec = ColumnsSpec()
     time_unit: Literal["", "s", "ms", "us", "ns"] = Field(
         "", description="Unit of a numeric time column whose name does not say it."
     )
@@ -33,11 +33,11 @@ class Requests(Strict):
     )
 
 
-class Rates(Strict):
+class RatesSpec(Strict):
     """A file with one row per bin of time."""
 
     file: str = Field(description="CSV, JSON lines (both also .gz) or Parquet; relative to the workload.")
-    columns: Columns = Columns()
+    columns: ColumnsSpec = ColumnsSpec()
     time_unit: Literal["", "s", "ms", "us", "ns"] = Field(
         "", description="Unit of a numeric time column whose name does not say it."
     )
@@ -47,7 +47,7 @@ class Rates(Strict):
     zeros: Literal["keep", "gap"] = Field("keep", description="`gap` takes bins of zero as missing.")
 
 
-class ClientColumns(Strict):
+class ClientColumnsSpec(Strict):
     """Which column of a file of clients holds what; only needed where the names do not say it."""
 
     client: str | None = Field(None, description="Name or number of the client.")
@@ -58,11 +58,11 @@ class ClientColumns(Strict):
     cv: str | None = Field(None, description="Coefficient of variation of the gaps.")
 
 
-class Clients(Strict):
+class ClientsSpec(Strict):
     """A file with one row per client and window, as ServeGen's traces: every client sends in bursts of its own."""
 
     file: str = Field(description="CSV, JSON lines (both also .gz) or Parquet; relative to the workload.")
-    columns: ClientColumns = ClientColumns()
+    columns: ClientColumnsSpec = ClientColumnsSpec()
     time_unit: Literal["", "s", "ms", "us", "ns"] = Field(
         "", description="Unit of a numeric time column whose name does not say it."
     )
@@ -76,13 +76,13 @@ class Clients(Strict):
     )
 
 
-class Constant(Strict):
+class ConstantSpec(Strict):
     """The same rate all the time."""
 
     rate_per_s: Positive
 
 
-class Daily(Strict):
+class DailySpec(Strict):
     """A rate that swings once a day, as a sine."""
 
     mean_per_s: Positive
@@ -99,7 +99,7 @@ class Daily(Strict):
         return self
 
 
-class Nightly(Strict):
+class NightlySpec(Strict):
     """Work that appears once a day and is due hours later: it can wait, and can be interrupted."""
 
     per_day: Annotated[int, Field(ge=1, le=10_000_000_000)]
@@ -107,11 +107,11 @@ class Nightly(Strict):
     deadline: Clock = Field(description="Time of day at which all of it must be done; may be the next day.")
 
 
-class Sizes(Strict):
+class SizesSpec(Strict):
     """How large requests are: a file with a joint sample, or one fixed size."""
 
     file: str | None = None
-    columns: Columns = Columns()
+    columns: ColumnsSpec = ColumnsSpec()
     input_tokens: Tokens | None = None
     output_tokens: Tokens | None = None
 
@@ -128,16 +128,18 @@ class Sizes(Strict):
 PATTERNS = ("requests", "rates", "clients", "constant", "daily", "nightly")
 
 
-class Traffic(Strict):
+class TrafficSpec(Strict):
     """One class of requests: how many come, how large they are, what they are promised."""
 
-    requests: Requests | None = None
-    rates: Rates | None = None
-    clients: Clients | None = None
-    constant: Constant | None = None
-    daily: Daily | None = None
-    nightly: Nightly | None = None
-    sizes: Sizes | None = Field(None, description="Tokens per request; left out where requests have none or the file holds them.")
+    requests: RequestsSpec | None = None
+    rates: RatesSpec | None = None
+    clients: ClientsSpec | None = None
+    constant: ConstantSpec | None = None
+    daily: DailySpec | None = None
+    nightly: NightlySpec | None = None
+    sizes: SizesSpec | None = Field(
+        None, description="Tokens per request; left out where requests have none or the file holds them."
+    )
     interarrival_cv: NotNegative | None = Field(
         None, description="Coefficient of variation between arrivals: 1 is Poisson (the default where it can not be measured)."
     )
@@ -148,7 +150,7 @@ class Traffic(Strict):
         default_factory=list, description="Promises, each `metric pNN <= limit`; metric is latency, ttft or tpot."
     )
     quality_floor: Share = Field(0.0, description="Smallest mean quality of the answers.")
-    cascade: Cascade | None = Field(
+    cascade: CascadeSpec | None = Field(
         None, description="A small model asked first and a large one for the rest, which the plan takes where that is cheaper."
     )
     growth: Change = Field(0.0, description="How much larger the traffic will be than the trace.")

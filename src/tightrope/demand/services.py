@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from tightrope.base.errors import UnknownNameError, Where
 from tightrope.base.services import ApiUse, ServicePolicy
-from tightrope.demand.book import Book
-from tightrope.demand.schema_services import Api, Services
+from tightrope.demand.book import PriceNames
+from tightrope.demand.schema_services import ApiSpec, ServicesSpec
 
 SECONDS_PER_MINUTE = 60.0
 
 
-def define_api(stated: Api | None, book: Book, where: Where) -> ApiUse | None:
+def define_api(stated: ApiSpec | None, book: PriceNames, where: Where) -> ApiUse | None:
     """Return a provider's model; the price list must have it."""
     if stated is None:
         return None
@@ -25,6 +25,6 @@ def define_api(stated: Api | None, book: Book, where: Where) -> ApiUse | None:
     return ApiUse(stated.provider, stated.model, stated.ttft, stated.tpot, requests, tokens, stated.batch_within)
 
 
-def define_services(stated: Services, own_sites: Sequence[str]) -> ServicePolicy:
+def define_services(stated: ServicesSpec, own_sites: Sequence[str]) -> ServicePolicy:
     """Return how services behave; ``own_sites`` are those at which the workload may use machines of its own."""
     return ServicePolicy(stated.keep_alive, stated.container_start, stated.own_machines == "bought", tuple(own_sites))

@@ -21,7 +21,7 @@ from tightrope.base.errors import InputError, Where, unknown_name
 from tightrope.base.records import Demand, FloatArray
 from tightrope.base.units import GIB
 from tightrope.demand.blocks import weekly_blocks
-from tightrope.demand.book import Book
+from tightrope.demand.book import PriceNames
 from tightrope.demand.columns import DEMAND_ROLES, find_column
 from tightrope.demand.quantities import parse_slo
 from tightrope.demand.tables import open_table
@@ -38,7 +38,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class InitAnswers:
     """What the verb ``init`` was asked: a trace, or the rates of a declared day; empty and None are left to choose."""
 
     trace: Path | None
@@ -129,7 +129,7 @@ def find_model(name: str) -> dict[str, str]:
     return known[name]
 
 
-def begin(asked: Asked, out: Path, book: Book, *, force: bool) -> tuple[Path, Demand]:
+def begin(asked: InitAnswers, out: Path, book: PriceNames, *, force: bool) -> tuple[Path, Demand]:
     """Write ``out/workload.yaml`` and return it with the traffic it loads; what exists is replaced only with ``force``.
 
     It is loaded under a temporary name first, so a failure leaves nothing behind.
@@ -156,7 +156,7 @@ def begin(asked: Asked, out: Path, book: Book, *, force: bool) -> tuple[Path, De
     return target, demand
 
 
-def _workload_text(asked: Asked, out: Path, book: Book) -> str:
+def _workload_text(asked: InitAnswers, out: Path, book: PriceNames) -> str:
     """Return the commented YAML; what the user gave is checked first, so that an error names the option."""
     for promise in asked.slo:
         _check_promise(promise)
@@ -181,7 +181,7 @@ def _workload_text(asked: Asked, out: Path, book: Book) -> str:
     )
 
 
-def _traffic_section(asked: Asked, out: Path) -> tuple[str, bool]:
+def _traffic_section(asked: InitAnswers, out: Path) -> tuple[str, bool]:
     """Return the YAML of how many requests come and how large they are, and whether they have tokens."""
     sizes = _sizes_section(asked.input_tokens, asked.output_tokens)
     if asked.trace is not None:
@@ -230,7 +230,7 @@ def _model_lines(name: str, row: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _today_section(asked: Asked, model: str, row: Mapping[str, str], book: Book) -> str:
+def _today_section(asked: InitAnswers, model: str, row: Mapping[str, str], book: PriceNames) -> str:
     """Return what runs now, or how to say it."""
     if not asked.today:
         pool = f"machine: g4dn.xlarge, region: {asked.regions[0]}, variant: {model}/int8, machines: 4, classes: [requests]"

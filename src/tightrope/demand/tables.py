@@ -39,7 +39,7 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|[+-]?(nan|inf
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TraceTable:
     """A file whose head was read: its format, its columns, and the first row as text."""
 
     path: Path
@@ -70,7 +70,7 @@ def is_number(text: str) -> bool:
 # ---------------------------------------------------------------------------------------------------------------- the head
 
 
-def open_table(path: Path, *, may_be_empty: bool = False) -> Table:
+def open_table(path: Path, *, may_be_empty: bool = False) -> TraceTable:
     """Return the file's format, columns and first row, judged by its head; raise ``InputError`` for what is no table.
 
     ``may_be_empty`` lets a file without rows through; JSON lines have no columns then.
@@ -86,7 +86,7 @@ def open_table(path: Path, *, may_be_empty: bool = False) -> Table:
     return table
 
 
-def _opened(path: Path, form: Format, head: bytes) -> Table:
+def _opened(path: Path, form: Format, head: bytes) -> TraceTable:
     """Return the table of a file with this head."""
     if not head and form != "jsonl":
         what = "the file is empty"
@@ -144,7 +144,7 @@ def _text(path: Path, head: bytes) -> str:
     return text
 
 
-def _open_csv(path: Path, text: str) -> Table:
+def _open_csv(path: Path, text: str) -> TraceTable:
     """Return a CSV's columns; the delimiter is the one that the header holds most of."""
     lines = [line for line in text.splitlines()[:50] if line.strip()]
     if not lines:
@@ -155,8 +155,8 @@ def _open_csv(path: Path, text: str) -> Table:
     header = tuple(cell.strip() for cell in rows[0])
     _check_header(path, header)
     if len(rows) == 1:
-        return Table(path, "csv", header, {}, delimiter)
-    return Table(path, "csv", header, dict.fromkeys(header, "") | dict(zip(header, rows[1], strict=False)), delimiter)
+        return TraceTable(path, "csv", header, {}, delimiter)
+    return TraceTable(path, "csv", header, dict.fromkeys(header, "") | dict(zip(header, rows[1], strict=False)), delimiter)
 
 
 def _csv_rows(path: Path, lines: list[str], delimiter: str) -> list[list[str]]:
@@ -179,11 +179,11 @@ def _check_header(path: Path, header: tuple[str, ...]) -> None:
         raise TraceError(what, resolve="give each column one name of its own", where=Where(path, 1))
 
 
-def _open_jsonl(path: Path, text: str) -> Table:
+def _open_jsonl(path: Path, text: str) -> TraceTable:
     """Return the keys of the first record of a JSON-lines file."""
     first = next(((number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()), None)
     if first is None:
-        return Table(path, "jsonl", (), {})
+        return TraceTable(path, "jsonl", (), {})
     try:
         record = json.loads(first[1])
     except (ValueError, RecursionError) as error:
@@ -192,29 +192,29 @@ def _open_jsonl(path: Path, text: str) -> Table:
     if not isinstance(record, dict) or not record:
         what = f"got {first[1][:60]!r}, expected a JSON object with keys"
         raise TraceError(what, resolve="give one JSON object per line", where=Where(path, first[0]))
-    return Table(path, "jsonl", tuple(record), {key: str(value) for key, value in record.items()})
+    return TraceTable(path, "jsonl", tuple(record), {key: str(value) for key, value in record.items()})
 
 
-def _open_parquet(path: Path, form: Format, head: bytes) -> Table:
+def _open_parquet(path: Path, form: Format, head: bytes) -> TraceTable:
     """Return a Parquet file's columns; its first row stands for their types."""
     if form != "parquet" or not head.startswith(b"PAR1"):
         what = "the content is Parquet, the name is not" if form != "parquet" else "the name says Parquet, the content is not"
         raise TraceError(what, resolve="rename the file by its content", where=Where(path))
-    first = _query(f"SELECT * FROM read_parquet({_quoted(path)}) LIMIT 1", Table(path, "parquet", (), {}))  # noqa: S608 - quoted
-    return Table(path, "parquet", tuple(first), {name: str(values[0]) for name, values in first.items() if len(values)})
+    first = _query(f"SELECT * FROM read_parquet({_quoted(path)}) LIMIT 1", TraceTable(path, "parquet", (), {}))  # noqa: S608 - quoted
+    return TraceTable(path, "parquet", tuple(first), {name: str(values[0]) for name, values in first.items() if len(values)})
 
 
 # ---------------------------------------------------------------------------------------------------------------- the rows
 
 
-def read_columns(table: Table, columns: list[str]) -> list[FloatArray]:
+def read_columns(table: TraceTable, columns: list[str]) -> list[FloatArray]:
     """Return the columns as float64[rows], calendar times as seconds since 1970; an empty cell, NaN or text is an error."""
     found = read_picks(table, [number_of(table, column) for column in columns])
     return [checked(table, column, found.pop(0)) for column in columns]
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
+class ColumnPick:
     """One value of each row: the column, the SQL type it is read as, and the SQL of the value, ``{}`` standing for the column."""
 
     column: str
@@ -222,14 +222,14 @@ class Pick:
     value: str
 
 
-def number_of(table: Table, column: str) -> Pick:
+def number_of(table: TraceTable, column: str) -> ColumnPick:
     """Return the pick of a column's numbers, calendar times as seconds since 1970."""
     if table.is_time(column):
-        return Pick(column, "TIMESTAMPTZ", "epoch_us(CAST({} AS TIMESTAMPTZ)) / 1e6")
-    return Pick(column, "DOUBLE", "CAST({} AS DOUBLE)")
+        return ColumnPick(column, "TIMESTAMPTZ", "epoch_us(CAST({} AS TIMESTAMPTZ)) / 1e6")
+    return ColumnPick(column, "DOUBLE", "CAST({} AS DOUBLE)")
 
 
-def read_picks(table: Table, picks: list[Pick], offset: int = 0, limit: int | None = None) -> list[Any]:
+def read_picks(table: TraceTable, picks: list[ColumnPick], offset: int = 0, limit: int | None = None) -> list[Any]:
     """Return one array [rows] per pick, masked where SQL gives NULL; all rows, or ``limit`` of them from row ``offset`` on."""
     chosen = ", ".join(f"{pick.value.format(_name(pick.column))} AS c{number}" for number, pick in enumerate(picks))
     kinds: dict[str, str] = {}
@@ -243,9 +243,9 @@ def read_picks(table: Table, picks: list[Pick], offset: int = 0, limit: int | No
     return [found[f"c{number}"] for number in range(len(picks))]
 
 
-def key_of(column: str) -> Pick:
+def key_of(column: str) -> ColumnPick:
     """Return the pick of a key's 64-bit hash, NULL where a request has none; two of a million keys are taken for one by 3e-8."""
-    return Pick(column, "VARCHAR", "CASE WHEN {0} IS NULL THEN NULL ELSE hash(CAST({0} AS VARCHAR)) END")
+    return ColumnPick(column, "VARCHAR", "CASE WHEN {0} IS NULL THEN NULL ELSE hash(CAST({0} AS VARCHAR)) END")
 
 
 def in_order_of_appearance(values: Any) -> IntArray:  # noqa: ANN401 - numpy's masked or plain array
@@ -263,7 +263,7 @@ def in_order_of_appearance(values: Any) -> IntArray:  # noqa: ANN401 - numpy's m
     return numbers
 
 
-def _check_count(table: Table, rows: int) -> None:
+def _check_count(table: TraceTable, rows: int) -> None:
     """Refuse a file without rows and one with too many."""
     if rows > MAX_ROWS:
         what = f"the file has more than {MAX_ROWS:,} rows"
@@ -273,7 +273,7 @@ def _check_count(table: Table, rows: int) -> None:
         raise TraceError(what, resolve="give a file with at least one row", where=table.where())
 
 
-def checked(table: Table, column: str, values: Any) -> FloatArray:  # noqa: ANN401 - numpy's masked or plain array
+def checked(table: TraceTable, column: str, values: Any) -> FloatArray:  # noqa: ANN401 - numpy's masked or plain array
     """Return the column without a mask, or the error for its first empty or infinite cell."""
     bad = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else ~np.isfinite(values)
     if not bad.any() and np.ma.isMaskedArray(values):
@@ -286,7 +286,7 @@ def checked(table: Table, column: str, values: Any) -> FloatArray:  # noqa: ANN4
     return np.asarray(values, dtype=np.float64)
 
 
-def _source(table: Table, wanted: Mapping[str, str]) -> str:
+def _source(table: TraceTable, wanted: Mapping[str, str]) -> str:
     """Return the SQL table function that reads the file; the types of the ``wanted`` columns are stated, nothing is guessed."""
     path = _quoted(table.path)
     if table.format == "parquet":
@@ -299,7 +299,7 @@ def _source(table: Table, wanted: Mapping[str, str]) -> str:
     return f"""read_csv({path}, auto_detect=false, header=true, delim={delimiter}, quote='"', escape='"', columns={typed})"""
 
 
-def _query(sql: str, table: Table) -> dict[str, Any]:
+def _query(sql: str, table: TraceTable) -> dict[str, Any]:
     """Return the answer's columns; a failure is a ``TraceError`` with the line that DuckDB names."""
     import duckdb  # heavy, and only needed once a file is really read
 
@@ -317,7 +317,7 @@ def _query(sql: str, table: Table) -> dict[str, Any]:
         raise _explained(str(error), table) from error
 
 
-def _explained(message: str, table: Table) -> TraceError:
+def _explained(message: str, table: TraceTable) -> TraceError:
     """Return DuckDB's message in one line, with its line as a place.
 
     For JSON lines DuckDB counts records and not lines, and one too many for what is no JSON at all.
@@ -332,7 +332,7 @@ def _explained(message: str, table: Table) -> TraceError:
     return TraceError(what, resolve="correct or remove the row", where=Where(table.path, line))
 
 
-def _line_of_row(table: Table, row: int) -> int:
+def _line_of_row(table: TraceTable, row: int) -> int:
     """Return the line (from 1) of data row ``row`` (from 0): blank lines hold no row, a CSV's header holds none."""
     with ExitStack() as stack:
         file = stack.enter_context(gzip.open(table.path) if table.path.suffix.lower() == ".gz" else table.path.open("rb"))  # noqa: SIM115 - the stack closes it

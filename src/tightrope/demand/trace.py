@@ -13,7 +13,7 @@ from tightrope.base.errors import TraceError
 from tightrope.base.records import Demand, FloatArray, IntArray
 from tightrope.demand.clock import DAY_S, MAX_DAYS, NO_COLUMNS, check_order, check_span, on_the_clock
 from tightrope.demand.columns import find_column, require_column, time_factor
-from tightrope.demand.tables import Table, in_order_of_appearance, key_of, open_table, read_columns, read_picks
+from tightrope.demand.tables import TraceTable, in_order_of_appearance, key_of, open_table, read_columns, read_picks
 
 Gaps: TypeAlias = Literal["error", "zero", "interpolate"]
 Zeros: TypeAlias = Literal["keep", "gap"]
@@ -64,7 +64,7 @@ def said(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def token_columns(table: Table, columns: Mapping[str, str]) -> list[str]:
+def token_columns(table: TraceTable, columns: Mapping[str, str]) -> list[str]:
     """Return the input and output token columns, none where the file has neither; one without the other raises."""
     found = [find_column(table, role, columns) for role in ("input_tokens", "output_tokens")]
     names = [name for name in found if name is not None]
@@ -74,7 +74,7 @@ def token_columns(table: Table, columns: Mapping[str, str]) -> list[str]:
     return names
 
 
-def as_tokens(table: Table, column: str, values: FloatArray) -> IntArray:
+def as_tokens(table: TraceTable, column: str, values: FloatArray) -> IntArray:
     """Return whole token counts of at least 1."""
     bad = (values < 1) | (values > MAX_TOKENS) | (values != np.floor(values))
     if bad.any():
@@ -93,7 +93,7 @@ def _measured_cv(arrival_s: FloatArray, rate_per_s: FloatArray) -> tuple[float, 
     return float(gaps.std() / gaps.mean()), ""
 
 
-def _check_length(table: Table, length_s: float) -> None:
+def _check_length(table: TraceTable, length_s: float) -> None:
     """Refuse a trace too short to have a rate, and one too long."""
     if length_s < ARRIVAL_BIN_S:
         what = f"the requests span {length_s:g} s: less than a minute says nothing about a rate"
@@ -137,7 +137,7 @@ def load_rates(
     return Demand(step_s, rate, one, one, 1.0, np.empty(0), source, first_day=clock.first_day)
 
 
-def common_step(table: Table, time_s: FloatArray) -> float:
+def common_step(table: TraceTable, time_s: FloatArray) -> float:
     """Return the most common distance of two rows."""
     if len(time_s) < 2:
         what = "one row does not say how long its bin is"
@@ -151,7 +151,7 @@ def common_step(table: Table, time_s: FloatArray) -> float:
     return step_s
 
 
-def _on_the_grid(table: Table, time_s: FloatArray, rate_per_s: FloatArray, step_s: float, skipped: int) -> FloatArray:
+def _on_the_grid(table: TraceTable, time_s: FloatArray, rate_per_s: FloatArray, step_s: float, skipped: int) -> FloatArray:
     """Return float64[bins] with NaN where no row is; rows between the bins' starts and two rows in one bin raise."""
     if time_s[-1] - time_s[0] > min(MAX_DAYS * DAY_S, MAX_BINS * step_s):
         what = f"the rows span {(time_s[-1] - time_s[0]) / DAY_S:,.0f} days in bins of {step_s:g} s"
@@ -170,7 +170,7 @@ def _on_the_grid(table: Table, time_s: FloatArray, rate_per_s: FloatArray, step_
     return grid
 
 
-def _without_gaps(table: Table, grid: FloatArray, step_s: float, gaps: Gaps) -> tuple[FloatArray, str]:
+def _without_gaps(table: TraceTable, grid: FloatArray, step_s: float, gaps: Gaps) -> tuple[FloatArray, str]:
     """Return the rates with the missing bins filled as ``gaps`` says, and a note on how many."""
     missing = np.isnan(grid)
     if not missing.any():

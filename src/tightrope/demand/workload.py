@@ -26,7 +26,7 @@ from tightrope.base.records import (
 from tightrope.base.units import HOURS_PER_MONTH, parse_quantity
 from tightrope.demand import schema, schema_scaling
 from tightrope.demand.blocks import split_demand
-from tightrope.demand.book import Book
+from tightrope.demand.book import PriceNames
 from tightrope.demand.classes import define_classes
 from tightrope.demand.document import Document, check_name, read_document
 from tightrope.demand.levers import define_cache, with_cascades
@@ -42,7 +42,7 @@ DEFAULT_TARGET = 0.95
 BYTES_PER_PARAMETER = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
 
 
-def load_workload(path: Path, book: Book, offers: Mapping[str, str] | None = None) -> Workload:
+def load_workload(path: Path, book: PriceNames, offers: Mapping[str, str] | None = None) -> Workload:
     """Return the workload of a YAML file with its traces loaded; names are checked against ``book`` and ``offers``.
 
     ``offers`` is name → kind, by default of every discovered offer. Raises ``InputError`` (also as ``UnknownNameError`` and
@@ -85,7 +85,7 @@ def _own_sites(stated: schema.WorkloadFile) -> list[str]:
 # --------------------------------------------------------------------------------------------------------------------- models
 
 
-def _variants(document: Document, stated: schema.WorkloadFile, book: Book) -> tuple[ModelVariant, ...]:
+def _variants(document: Document, stated: schema.WorkloadFile, book: PriceNames) -> tuple[ModelVariant, ...]:
     """Return every variant as ``model/variant``; the classes it serves and the machines it was measured on must exist."""
     found = []
     for model_name, model in stated.models.items():
@@ -103,7 +103,7 @@ def _variants(document: Document, stated: schema.WorkloadFile, book: Book) -> tu
 
 
 def _variant(
-    model_name: str, model: schema.Model, name: str, variant: schema.Variant, profiles: tuple[Profile, ...]
+    model_name: str, model: schema.ModelSpec, name: str, variant: schema.VariantSpec, profiles: tuple[Profile, ...]
 ) -> ModelVariant:
     """Return one variant; the size of a token model's weights follows from its parameters where it is not stated."""
     architecture = Architecture(**model.architecture.model_dump()) if model.architecture else None
@@ -125,14 +125,14 @@ def _variant(
     )
 
 
-def _profile(variant: str, entry: schema.ProfileEntry, book: Book, where: Where) -> Profile:
+def _profile(variant: str, entry: schema.ProfileSpec, book: PriceNames, where: Where) -> Profile:
     """Return a profile the user states."""
     book.machine(entry.machine, where)
     provenance = Provenance(entry.kind, entry.source, entry.error_band, f"declared in {Where(Path(where.path).name, where.line)}")
     return Profile(variant, entry.machine, _engine(entry), entry.replicas_per_machine, provenance)
 
 
-def _engine(entry: schema.ProfileEntry) -> EngineModel:
+def _engine(entry: schema.ProfileSpec) -> EngineModel:
     """Return the engine model of a measured profile."""
     if (steps := entry.steps) is not None:
         return TokenEngine(
@@ -145,10 +145,10 @@ def _engine(entry: schema.ProfileEntry) -> EngineModel:
             chunk_tokens=steps.chunk_tokens,
             load_s=entry.load,
         )
-    if isinstance(table := entry.service_ms, schema.ByLength):
+    if isinstance(table := entry.service_ms, schema.ByLengthSpec):
         rows = tuple(tuple(point / 1e3 for point in row) for row in table.batches)
         return RequestEngine(tuple(row[-1] for row in rows), entry.load, tuple(table.lengths), rows)
-    if isinstance(line := entry.service_ms, schema.BatchLine):
+    if isinstance(line := entry.service_ms, schema.BatchLineSpec):
         points = [line.batch_1 + line.per_item * extra for extra in range(entry.max_batch or 1)]
     else:
         points = line or []
@@ -184,7 +184,7 @@ def _check_serving(document: Document, classes: tuple[TrafficClass, ...], varian
 # ------------------------------------------------------------------------------------------- where, how to buy, today, proof
 
 
-def _scaling(stated: schema_scaling.Scaling) -> ScalingPolicy:
+def _scaling(stated: schema_scaling.ScalingSpec) -> ScalingPolicy:
     """Return the autoscaler's numbers; limits on change that are not stated are the record's own, which are Kubernetes'."""
     policy = ScalingPolicy(
         enabled=stated.enabled,
@@ -207,7 +207,7 @@ def _scaling(stated: schema_scaling.Scaling) -> ScalingPolicy:
     )
 
 
-def _limit(stated: schema_scaling.ScalingLimit, usual: tuple[ScalingRule, ...]) -> ScalingLimit:
+def _limit(stated: schema_scaling.ScalingLimitSpec, usual: tuple[ScalingRule, ...]) -> ScalingLimit:
     """Return the limit on change in one direction, with the ``usual`` rules where none is stated."""
     if stated.rules is None:
         return ScalingLimit(usual, stated.select)
@@ -221,7 +221,11 @@ def _limit(stated: schema_scaling.ScalingLimit, usual: tuple[ScalingRule, ...]) 
 
 
 def _today(
-    document: Document, stated: schema.WorkloadFile, variants: tuple[ModelVariant, ...], book: Book, offers: Mapping[str, str]
+    document: Document,
+    stated: schema.WorkloadFile,
+    variants: tuple[ModelVariant, ...],
+    book: PriceNames,
+    offers: Mapping[str, str],
 ) -> tuple[TodayPool, ...]:
     """Return what runs now; every name must exist and every machine must have a price."""
     pools = []
@@ -253,7 +257,7 @@ def _check_today_names(document: Document, pools: list[TodayPool]) -> None:
             raise InputError(what, resolve="give one of them a name", where=document.where("today", number))
 
 
-def _pool(cloud: str, entry: schema.Today) -> TodayPool:
+def _pool(cloud: str, entry: schema.TodaySpec) -> TodayPool:
     """Return one pool of today's fleet."""
     return TodayPool(
         name=entry.name or f"{entry.machines} × {entry.machine} for {', '.join(entry.classes)}",

@@ -15,7 +15,7 @@ REQUESTS = "requests"
 
 
 @dataclass(frozen=True, slots=True)
-class Metered:
+class MeteredOffer:
     """An offer that charges units at the rates of its terms."""
 
     name: str

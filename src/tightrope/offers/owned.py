@@ -21,7 +21,7 @@ POWER = "power"
 
 
 @dataclass(frozen=True, slots=True)
-class Owned:
+class OwnedOffer:
     """Machines that stand at a site, by what an hour of having them costs."""
 
     name: str
@@ -59,4 +59,4 @@ class Owned:
         return (*bill, *unused), replace(usage, machine_hours=hours)
 
 
-OFFER = Owned(OWNED)
+OFFER = OwnedOffer(OWNED)

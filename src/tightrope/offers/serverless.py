@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tightrope.base.contracts import Prices
 from tightrope.base.errors import UnknownNameError
 from tightrope.base.plan import OfferTerms, Refusal
-from tightrope.offers.metered import REQUESTS, Metered
+from tightrope.offers.metered import REQUESTS, MeteredOffer
 
 ITEM = "serverless-requests"
 REQUESTS_PER_PRICE = 1_000_000
@@ -17,7 +17,7 @@ REQUESTS_PER_PRICE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Serverless(Metered):
+class Serverless(MeteredOffer):
     """A size of a function by its billed hours and its requests; free grants and tiers for volume are left out."""
 
     def terms(self, machine: str, region: str, prices: Prices) -> OfferTerms | Refusal:

@@ -17,7 +17,7 @@ from tightrope.base.errors import UnknownNameError
 from tightrope.base.plan import OfferTerms, Refusal
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import today
-from tightrope.offers.metered import Metered
+from tightrope.offers.metered import MeteredOffer
 
 STANDARD, BATCH = "token-api", "token-api-batch"
 TOKENS_PER_PRICE = 1_000_000
@@ -40,7 +40,7 @@ def token_units(terms: OfferTerms, input_tokens: IntArray, output_tokens: IntArr
 
 
 @dataclass(frozen=True, slots=True)
-class TokenApi(Metered):
+class TokenApi(MeteredOffer):
     """A provider's model by its tokens."""
 
     def terms(self, machine: str, region: str, prices: Prices) -> OfferTerms | Refusal:

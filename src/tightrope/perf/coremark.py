@@ -72,7 +72,7 @@ def _carry(profile: Profile, measured: CoreMark, target: CoreMark) -> Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class Scaled:
+class ScaledProfiles:
     """The profile source for CPU machines that the user did not measure, but a relative of."""
 
     name: str = "coremark"
@@ -95,4 +95,4 @@ class Scaled:
         return _carry(*pair, target)
 
 
-PROFILES = Scaled()
+PROFILES = ScaledProfiles()

@@ -8,7 +8,7 @@ from tightrope.base.records import ModelVariant, Profile
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class DeclaredProfiles:
     """The profile source for what the workload's ``profiles:`` say; nothing is scaled to other machines."""
 
     name: str = "declared"
@@ -23,4 +23,4 @@ class Declared:
         return Refusal(f"{variant.name} on {machine.name}", f"declared: the workload has profiles of this variant for {measured}")
 
 
-PROFILES = Declared()
+PROFILES = DeclaredProfiles()

@@ -88,7 +88,7 @@ def _provenance(row: FittedRow, variant: ModelVariant, sizes: Architecture) -> P
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedProfiles:
     """The profile source for token models on the accelerators that a performance database covers."""
 
     name: str = "fitted"
@@ -128,4 +128,4 @@ def _engines(variant: ModelVariant, machine: MachineType) -> dict[int, tuple[Tok
     }
 
 
-PROFILES = Fitted()
+PROFILES = FittedProfiles()

@@ -76,7 +76,7 @@ def _row_for(variant: ModelVariant, machine: MachineType) -> PublishedRow | str:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedProfiles:
     """The profile source for models that MLPerf and the like publish."""
 
     name: str = "published"
@@ -96,4 +96,4 @@ class Published:
         return Profile(variant.name, machine.name, engine, replicas, provenance)
 
 
-PROFILES = Published()
+PROFILES = PublishedProfiles()

@@ -91,7 +91,7 @@ def _provenance(chip: Accelerator, variant: ModelVariant, split: int) -> Provena
 
 
 @dataclass(frozen=True, slots=True)
-class Roofline:
+class RooflineProfiles:
     """The profile source for token models on accelerators."""
 
     name: str = "roofline"
@@ -161,4 +161,4 @@ def spread(variant: ModelVariant, machine: MachineType, engines: dict[int, tuple
     return replace(profiles[0], wider=tuple(replace(profile, setting=f"{chips} chips an engine") for profile, chips in wider))
 
 
-PROFILES = Roofline()
+PROFILES = RooflineProfiles()

@@ -9,7 +9,7 @@ from tightrope.base.records import TokenEngine
 
 
 @dataclass(frozen=True, slots=True)
-class Steady:
+class SteadyState:
     """A steady state with ``sequences`` in flight: every one that ends is followed by another."""
 
     sequences: int
@@ -28,7 +28,7 @@ def step_s(engine: TokenEngine, tokens: float, cached_tokens: float) -> float:
     return engine.overhead_s + dense_s + cached_tokens * engine.per_cached_token_s
 
 
-def steady_state(engine: TokenEngine, input_tokens: float, output_tokens: float, sequences: int) -> Steady:
+def steady_state(engine: TokenEngine, input_tokens: float, output_tokens: float, sequences: int) -> SteadyState:
     """Return rate and TPOT with ``sequences`` requests of one size always in flight.
 
     While every sequence decodes ``output_tokens`` steps, as many prompts are read in the room that decoding leaves in each
@@ -39,7 +39,7 @@ def steady_state(engine: TokenEngine, input_tokens: float, output_tokens: float,
     full_steps = sequences * input_tokens / room
     decode_steps = max(output_tokens - full_steps, 0.0)
     cycle_s = full_steps * step_s(engine, room + sequences, cached) + decode_steps * step_s(engine, sequences, cached)
-    return Steady(sequences, sequences / cycle_s, cycle_s / output_tokens)
+    return SteadyState(sequences, sequences / cycle_s, cycle_s / output_tokens)
 
 
 def most_sequences(engine: TokenEngine, input_tokens: float, output_tokens: float) -> int:
@@ -47,7 +47,9 @@ def most_sequences(engine: TokenEngine, input_tokens: float, output_tokens: floa
     return min(engine.max_sequences, int(engine.kv_capacity_tokens // (input_tokens + output_tokens)))
 
 
-def saturate(engine: TokenEngine, input_tokens: float, output_tokens: float, tpot_limit_s: float = float("inf")) -> Steady | None:
+def saturate(
+    engine: TokenEngine, input_tokens: float, output_tokens: float, tpot_limit_s: float = float("inf")
+) -> SteadyState | None:
     """Return the steady state of the highest rate that keeps TPOT within the limit; None where none does."""
     counts = range(1, most_sequences(engine, input_tokens, output_tokens) + 1)
     states = (steady_state(engine, input_tokens, output_tokens, count) for count in counts)

@@ -16,7 +16,7 @@ from tightrope.offers.bill import used_shares
 from tightrope.offers.commitment import upfront_usd
 from tightrope.perf.find import describe
 from tightrope.plan.bill.plan_bill import plan_lines, planned_usage, replay_usd
-from tightrope.plan.bill.transfer_bill import Answering, around_as_ran_usd
+from tightrope.plan.bill.transfer_bill import TransferBill, around_as_ran_usd
 from tightrope.plan.commit.decision import Decision
 from tightrope.plan.commit.future_costs import break_evens, commit_on_futures, future_costs
 from tightrope.plan.explain.baseline import lay_ground, whole_problem
@@ -46,7 +46,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class PlanDecision:
     """What is planned, proven and billed, before anything of it is explained."""
 
     bench: Bench
@@ -64,7 +64,7 @@ class Decided:
     replayed_usd_per_month: float
 
 
-def decide_plan(workload: Workload, book: PriceBook, table: CapacityTable, progress: Progress = lambda _: None) -> Decided:
+def decide_plan(workload: Workload, book: PriceBook, table: CapacityTable, progress: Progress = lambda _: None) -> PlanDecision:
     """Return the cheapest plan found that the replay proves, with its bill; raise ``InfeasibleError`` where there is none."""
     chosen, rejected = take_choices(workload, book, table, progress)
     bench = Bench(chosen, book, table)
@@ -78,7 +78,7 @@ def decide_plan(workload: Workload, book: PriceBook, table: CapacityTable, progr
     lines = plan_lines(solution, pools, book) + constant
     replayed_usd = replay_usd(solution, proof.fleet, pools, book, proof.stretch, proof.outcomes)
     replayed_usd += around_as_ran_usd(constant, _moved(chosen, proof, pools, book))
-    return Decided(bench, rejected, proof, whole, decision, pools, lines, unpriced, replayed_usd)
+    return PlanDecision(bench, rejected, proof, whole, decision, pools, lines, unpriced, replayed_usd)
 
 
 def _moved(workload: Workload, proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[BillLine, ...] | None:
@@ -89,7 +89,7 @@ def _moved(workload: Workload, proof: Proof, pools: tuple[OpenPool, ...], book: 
     places = tuple(place_of(proof.problem, pool.index) for pool in pools)
     machines = frozenset(variants_where(proof.solution.problem, proof.solution.machines))
     names = tuple(item.name for item in proof.fleet.classes)
-    return Answering(workload, names, places, machines, book).in_month(proof.outcomes, length_s)
+    return TransferBill(workload, names, places, machines, book).in_month(proof.outcomes, length_s)
 
 
 def make_plan(

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tightrope.base.plan import Evidence
-from tightrope.compare.comparison import OURS, Comparison, InUse, Row
+from tightrope.compare.comparison import OURS, Comparison, PoolUse, Row
 from tightrope.render import formats
 from tightrope.render.plain import Json, plain
 from tightrope.render.table import TableColumn, print_notes, print_table, print_title
@@ -98,7 +98,7 @@ def _machines(row: Row) -> Text:
     return Text("\n").join([plain_text(line) for line in lines])
 
 
-def _pool(pool: InUse) -> str:
+def _pool(pool: PoolUse) -> str:
     """Return a pool, such as ``2–5 × g6.xlarge spot, int8``."""
     count = f"{pool.least}" if pool.least == pool.most else f"{pool.least}–{pool.most}"
     return f"{count} × {pool.machine} {pool.offer}, {pool.variant.split('/')[-1]}"

@@ -1,6 +1,6 @@
 """How an explanation is said, the same in the report and on the terminal."""
 
-from tightrope.base.explained import BreakEven, CostRange, Limit, World
+from tightrope.base.explained import BindingLimit, BreakEven, CostRange, WhatIf
 from tightrope.base.plan import Plan
 from tightrope.render import formats
 
@@ -12,7 +12,7 @@ NOT_EXPLAINED = (
 NO_PLAN = "these pools do not keep the promises"
 
 
-def limit_value(item: Limit) -> str:
+def limit_value(item: BindingLimit) -> str:
     """Return what one step of a limit is worth, such as ``spot-share: one point more saves $4.10 a month``."""
     return f"{item.name}: {item.step} saves {formats.usd(item.usd)} a month"
 
@@ -31,7 +31,7 @@ def cost_difference(more_usd: float | None, cost_usd: float | None) -> str:
     return f"{formats.signed_usd(more_usd)} ({'+' if more_usd > 0 else ''}{formats.percent(more_usd / before, 0)})"
 
 
-def sensitivity(item: World) -> str:
+def sensitivity(item: WhatIf) -> str:
     """Return what another world would cost, such as ``traffic +25 %: +$102 (+13 %) a month``."""
     said = cost_difference(item.more_usd, item.monthly_cost_usd)
     return f"{item.what}: {said}" if item.more_usd is None else f"{item.what}: {said} a month"

@@ -9,7 +9,7 @@ from types import NoneType, UnionType
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from tightrope.base.plan import Plan
-from tightrope.base.replayed import Replayed
+from tightrope.base.replayed import ReplayReport
 
 UNITS = {
     "_usd_per_hour": "US dollars an hour",
@@ -68,7 +68,7 @@ def plan_reference() -> str:
 
 def replayed_reference() -> str:
     """Return the page of a replay's report."""
-    return REPLAYED + "".join(f"\n{_section(record)}" for record in _records(Replayed))
+    return REPLAYED + "".join(f"\n{_section(record)}" for record in _records(ReplayReport))
 
 
 def _records(record: type) -> list[type]:

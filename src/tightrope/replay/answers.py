@@ -19,8 +19,8 @@ from tightrope.replay.state import (
     QUEUE_S,
     TPOT_S,
     TTFT_S,
+    ReplayState,
     Row,
-    World,
 )
 
 fresh = jit(is_fresh)
@@ -40,7 +40,7 @@ def forget(row: Row) -> None:
 
 
 @jit
-def take_in(world: World, arrival: int) -> int:
+def take_in(world: ReplayState, arrival: int) -> int:
     """Give an arrival a free row, and return it."""
     settings = world.settings[0]
     index = settings.free
@@ -55,7 +55,7 @@ def take_in(world: World, arrival: int) -> int:
 
 
 @jit
-def describe(world: World, index: int, arrival: int) -> None:
+def describe(world: ReplayState, index: int, arrival: int) -> None:
     """Let a row be a request of the traffic that nobody has answered yet; it came when the row's ``time_s`` says."""
     row = world.requests[index]
     row.traffic_class = world.traffic_class[arrival]
@@ -72,7 +72,7 @@ def describe(world: World, index: int, arrival: int) -> None:
 
 
 @jit
-def end_request(world: World, index: int, ended: int, finish_s: float) -> None:
+def end_request(world: ReplayState, index: int, ended: int, finish_s: float) -> None:
     """Write down how a request ended; let the one that goes on from it have its row, or free it."""
     settings, row = world.settings[0], world.requests[index]
     note_end(world, row, ended, finish_s)
@@ -88,7 +88,7 @@ def end_request(world: World, index: int, ended: int, finish_s: float) -> None:
 
 
 @jit
-def go_on(world: World, index: int, ended: int, finish_s: float) -> None:
+def go_on(world: ReplayState, index: int, ended: int, finish_s: float) -> None:
     """Turn a request's row into the one that goes on from it: at ``finish_s``, or not at all where the first had no answer."""
     settings, row = world.settings[0], world.requests[index]
     number = world.next_part[row.number]
@@ -103,7 +103,7 @@ def go_on(world: World, index: int, ended: int, finish_s: float) -> None:
 
 
 @jit
-def note_end(world: World, row: Row, ended: int, finish_s: float) -> None:
+def note_end(world: ReplayState, row: Row, ended: int, finish_s: float) -> None:
     """Write down how a request ended."""
     if len(world.finish_s):
         number = row.number
@@ -114,7 +114,7 @@ def note_end(world: World, row: Row, ended: int, finish_s: float) -> None:
 
 
 @jit
-def count_times(world: World, row: Row, ended: int, finish_s: float) -> None:
+def count_times(world: ReplayState, row: Row, ended: int, finish_s: float) -> None:
     """Count a request's times into its class's histograms; time per token only where tokens came one by one."""
     c = row.traffic_class
     world.counted[c, len(METRICS) + ended] += 1
@@ -129,7 +129,7 @@ def count_times(world: World, row: Row, ended: int, finish_s: float) -> None:
 
 
 @jit
-def count_time(world: World, traffic_class: int, metric: int, time_s: float) -> None:
+def count_time(world: ReplayState, traffic_class: int, metric: int, time_s: float) -> None:
     """Count one time."""
     world.histogram[traffic_class, metric, time_bin(time_s)] += 1
     if time_s <= world.within[traffic_class, metric]:
@@ -157,7 +157,7 @@ def bin_edges_s() -> np.ndarray:
 
 
 @jit
-def unlink(world: World, key: int) -> None:
+def unlink(world: ReplayState, key: int) -> None:
     """Take a kept answer out of the order of use."""
     settings, kept = world.settings[0], world.kept
     before, after = kept[key].before, kept[key].after
@@ -172,7 +172,7 @@ def unlink(world: World, key: int) -> None:
 
 
 @jit
-def put_first(world: World, key: int) -> None:
+def put_first(world: ReplayState, key: int) -> None:
     """Make a kept answer the most recently used."""
     settings, kept = world.settings[0], world.kept
     kept[key].before, kept[key].after = NONE, settings.kept_head
@@ -184,7 +184,7 @@ def put_first(world: World, key: int) -> None:
 
 
 @jit
-def drop(world: World, key: int) -> None:
+def drop(world: ReplayState, key: int) -> None:
     """Drop a kept answer."""
     unlink(world, key)
     world.kept[key].made_s = -NEVER
@@ -192,7 +192,7 @@ def drop(world: World, key: int) -> None:
 
 
 @jit
-def keep(world: World, key: int, now_s: float) -> None:
+def keep(world: ReplayState, key: int, now_s: float) -> None:
     """Keep an answer made now, the least recently used going where there is no room."""
     settings = world.settings[0]
     if world.kept[key].made_s > -NEVER:
@@ -206,7 +206,7 @@ def keep(world: World, key: int, now_s: float) -> None:
 
 
 @jit
-def answer_from_cache(world: World, index: int, now_s: float) -> bool:
+def answer_from_cache(world: ReplayState, index: int, now_s: float) -> bool:
     """End a request with a kept answer where there is a fresh one; drop one that is not."""
     settings, row = world.settings[0], world.requests[index]
     if row.key < 0 or world.kept[row.key].made_s == -NEVER:

@@ -5,14 +5,14 @@ from tightrope.replay.answers import end_request
 from tightrope.replay.compiled import jit
 from tightrope.replay.lengths import start_where_known
 from tightrope.replay.queues import begin_work, first_waiting, pop_waiting, take_deferrable
-from tightrope.replay.state import ANSWERED, BATCHING, IDLE, NEVER, NONE, WAITING, World
+from tightrope.replay.state import ANSWERED, BATCHING, IDLE, NEVER, NONE, WAITING, ReplayState
 
 next_batch = jit(batch_size)
 due = jit(batch_due_s)
 
 
 @jit
-def due_s(world: World, index: int) -> float:
+def due_s(world: ReplayState, index: int) -> float:
     """Return when the partial batch that waits at a slot must go."""
     slot = world.slots[index]
     first = world.requests[first_waiting(world, index)]
@@ -22,7 +22,7 @@ def due_s(world: World, index: int) -> float:
 
 
 @jit
-def choose(world: World, index: int, now_s: float) -> None:
+def choose(world: ReplayState, index: int, now_s: float) -> None:
     """Move the first waiting request into the batch."""
     slot, request = world.slots[index], pop_waiting(world, index)
     world.heap[index, 1, slot.sequences] = request
@@ -31,7 +31,7 @@ def choose(world: World, index: int, now_s: float) -> None:
 
 
 @jit
-def start_batch(world: World, index: int, now_s: float) -> float:
+def start_batch(world: ReplayState, index: int, now_s: float) -> float:
     """Start the next batch, what can wait filling it up, or wait for more requests, or idle; return when that ends."""
     slot = world.slots[index]
     most = world.pools[slot.pool].max_batch
@@ -55,7 +55,7 @@ def start_batch(world: World, index: int, now_s: float) -> float:
 
 
 @jit
-def end_batch(world: World, index: int, now_s: float) -> None:
+def end_batch(world: ReplayState, index: int, now_s: float) -> None:
     """Answer every request of the batch that ends now."""
     slot = world.slots[index]
     if slot.mode == BATCHING:

@@ -1,7 +1,7 @@
-"""How compiled functions see a ``World``: by reference.
+"""How compiled functions see a ``ReplayState``: by reference.
 
 Numba passes a named tuple of arrays by value, some 350 machine words at every call; that took most of a replay's time, and of its
-compilation. Here a ``World`` is a pointer to its arrays, which live on the stack of the call that came from Python, and reading a
+compilation. Here a ``ReplayState`` is a pointer to its arrays, which live on the stack of the call that came from Python, and reading a
 field loads what is needed of it. Nothing else changes: the functions are the same Python.
 """
 
@@ -16,7 +16,7 @@ from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.core.typing.typeof import typeof
 from numba.extending import NativeValue, lower_getattr_generic, register_model, typeof_impl, unbox
 
-from tightrope.replay.state import World
+from tightrope.replay.state import ReplayState
 
 
 class WorldType(Type):
@@ -28,10 +28,10 @@ class WorldType(Type):
         super().__init__(name=f"World({dtype})")
 
 
-@typeof_impl.register(World)
-def typeof_world(value: World, _: object) -> WorldType:
+@typeof_impl.register(ReplayState)
+def typeof_world(value: ReplayState, _: object) -> WorldType:
     """Return the type of a world."""
-    return WorldType(NamedTuple([typeof(array) for array in value], World))
+    return WorldType(NamedTuple([typeof(array) for array in value], ReplayState))
 
 
 register_model(WorldType)(models.PointerModel)
@@ -39,20 +39,20 @@ register_model(WorldType)(models.PointerModel)
 
 @infer_getattr
 class WorldFields(AttributeTemplate):
-    """A world has the fields of ``World``."""
+    """A world has the fields of ``ReplayState``."""
 
     key = WorldType
 
     # pyrefly: ignore[missing-override-decorator]
     def generic_resolve(self, world: WorldType, name: str) -> object:
         """Return the type of a field, None where there is none of that name."""
-        return world.dtype[World._fields.index(name)] if name in World._fields else None
+        return world.dtype[ReplayState._fields.index(name)] if name in ReplayState._fields else None
 
 
 @lower_getattr_generic(WorldType)
 def load_field(context: Any, builder: Any, world: WorldType, pointer: Any, name: str) -> object:
     """Load a field's array through the pointer."""
-    place = World._fields.index(name)
+    place = ReplayState._fields.index(name)
     field = world.dtype[place]
     address = cgutils.gep_inbounds(builder, pointer, 0, place)
     return impl_ret_borrowed(context, builder, field, load_parts(builder, address, address.type.pointee))

@@ -7,7 +7,7 @@ from tightrope.replay.machines import block_of, can_start, end_slot, set_state, 
 from tightrope.replay.prefix import clear
 from tightrope.replay.routing import ask_again, route
 from tightrope.replay.scaling import control
-from tightrope.replay.state import FIRST, NEVER, NONE, OFF, READY, UNANSWERED, World
+from tightrope.replay.state import FIRST, NEVER, NONE, OFF, READY, UNANSWERED, ReplayState
 
 LATEST_S = 86400.0
 """A replay goes on after its traffic until everything is answered, at most so long."""
@@ -15,7 +15,7 @@ DONE, NEEDS_ROWS, NEEDS_ARRIVALS = 0, 1, 2
 
 
 @entry
-def set_up(world: World) -> None:
+def set_up(world: ReplayState) -> None:
     """Set trees and prefix caches up, and begin with the schedule's first machines ready."""
     build(world.event_tree, world.event_s, FIRST, len(world.event_s))
     for p in range(len(world.pools)):
@@ -31,7 +31,7 @@ def set_up(world: World) -> None:
 
 
 @entry
-def run(world: World, until_s: float, more: bool) -> int:
+def run(world: ReplayState, until_s: float, more: bool) -> int:
     """Replay what happens up to ``until_s``, or without end until every request has ended; called again, it goes on.
 
     At equal times the order is: ends of engines' work by slot, then arrivals, then requests that go on from
@@ -69,7 +69,7 @@ def run(world: World, until_s: float, more: bool) -> int:
 
 
 @entry
-def end_all(world: World) -> None:
+def end_all(world: ReplayState) -> None:
     """Give every machine back at the traffic's end, as the bill has it, and end what is still somewhere."""
     for index in range(len(world.machines)):
         if world.machines[index].state != OFF:

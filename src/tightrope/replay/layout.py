@@ -1,4 +1,4 @@
-"""A fleet and its traffic laid out as the arrays of a ``World``: all machines off, nothing answered."""
+"""A fleet and its traffic laid out as the arrays of a ``ReplayState``: all machines off, nothing answered."""
 
 import math
 
@@ -26,8 +26,8 @@ from tightrope.replay.state import (
     SLOT,
     WINDOW_ROWS,
     WORK,
+    ReplayState,
     Rows,
-    World,
     rows,
 )
 
@@ -56,7 +56,7 @@ def lay_out(
     log_s: float = 0.0,
     results: bool = True,
     bins: int = 0,
-) -> World:
+) -> ReplayState:
     """Return the world of a replay at time 0; without ``results``, times are counted in histograms of ``bins`` bins."""
     pools, scaling = lay_pools(fleet), fleet.scaling
     machines, slots = lay_machines(pools), lay_slots(pools)
@@ -70,7 +70,7 @@ def lay_out(
     frames = max(int((row.kv_capacity // row.block_tokens) if row.block_tokens else 0) for row in pools)
     counts, kept = (len(fleet.classes), len(METRICS)), requests if results else 0
     looked_at = max(WINDOW, int(pools.max_batch.max())) if pools.knots.any() else 0
-    return World(
+    return ReplayState(
         settings=settings,
         pools=pools,
         slots=slots,
@@ -331,7 +331,7 @@ def lay_requests(size: int) -> Rows:
     return table
 
 
-def grow(world: World) -> World:
+def grow(world: ReplayState) -> ReplayState:
     """Return the world with twice as many request rows; all were in use."""
     old = world.requests
     table = lay_requests(2 * len(old))

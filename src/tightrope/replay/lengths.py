@@ -1,6 +1,6 @@
 """A request engine whose batches take as long as their longest: it chooses as a gateway's engine does. Compiled by numba.
 
-What is looked at while a batch is chosen, the first of a queue, stands in ``World.window`` meanwhile; nothing is allocated.
+What is looked at while a batch is chosen, the first of a queue, stands in ``ReplayState.window`` meanwhile; nothing is allocated.
 """
 
 from collections.abc import Callable
@@ -37,8 +37,8 @@ from tightrope.replay.state import (
     REQUESTS,
     TAKEN,
     WAITING,
+    ReplayState,
     Rows,
-    World,
 )
 
 AS_COMPILED: Any = {"error_model": "numpy", "_nrt": False}
@@ -55,13 +55,13 @@ start_deferrable = jit(may_start_deferrable)
 
 
 @jit
-def seconds(world: World, p: int, size: int, length: int) -> float:
+def seconds(world: ReplayState, p: int, size: int, length: int) -> float:
     """Return the time of a batch that is padded to a length."""
     return batch_time_s(size, length, world.by_length_s[p], world.lengths[p, : world.pools[p].knots])
 
 
 @jit
-def count_arrival(world: World, index: int, now_s: float) -> None:
+def count_arrival(world: ReplayState, index: int, now_s: float) -> None:
     """Take one more arrival into an engine's rate."""
     slot = world.slots[index]
     slot.rate_per_s = next_rate(slot.rate_per_s, now_s - slot.counted_s, 1)
@@ -69,7 +69,7 @@ def count_arrival(world: World, index: int, now_s: float) -> None:
 
 
 @jit
-def start_by_length(world: World, index: int, now_s: float) -> float:
+def start_by_length(world: ReplayState, index: int, now_s: float) -> float:
     """Start the next batch, what can wait filling it up, or wait for more requests, or idle; return when that ends."""
     slot = world.slots[index]
     pool = world.pools[slot.pool]
@@ -93,7 +93,7 @@ def start_by_length(world: World, index: int, now_s: float) -> float:
 
 
 @jit
-def due_by_length(world: World, index: int) -> float:
+def due_by_length(world: ReplayState, index: int) -> float:
     """Return when the partial batch that waits at a slot must go: at once where it is not worth waiting for one more."""
     slot = world.slots[index]
     pool = world.pools[slot.pool]
@@ -107,7 +107,7 @@ def due_by_length(world: World, index: int) -> float:
     return due(first.time_s, wait_s, world.classes[first.traffic_class].answer_within_s, one_more_s)
 
 
-def start_where_known(world: World, index: int, now_s: float) -> float:
+def start_where_known(world: ReplayState, index: int, now_s: float) -> float:
     """Do as ``start_by_length``; call it only for a pool whose times are known by length.
 
     Fleets that have none leave all of it out when they are compiled: it takes two fifths of the time that the rest does.
@@ -116,9 +116,9 @@ def start_where_known(world: World, index: int, now_s: float) -> float:
 
 
 @overload(start_where_known, jit_options=AS_COMPILED, strict=False)
-def choose_start(world: WorldType, index: Type, now_s: Type) -> Callable[[World, int, float], float]:  # noqa: ARG001 - as numba calls it
+def choose_start(world: WorldType, index: Type, now_s: Type) -> Callable[[ReplayState, int, float], float]:  # noqa: ARG001 - as numba calls it
     """Return what is compiled, by the shape of ``by_length_s``."""
-    if world.dtype[World._fields.index("by_length_s")].ndim == 1:
+    if world.dtype[ReplayState._fields.index("by_length_s")].ndim == 1:
         return lambda world, index, now_s: NEVER  # noqa: ARG005 - as above
     return lambda world, index, now_s: start_by_length(world, index, now_s)  # noqa: PLW0108 - numba wants it so
 
@@ -127,7 +127,7 @@ def choose_start(world: WorldType, index: Type, now_s: Type) -> Callable[[World,
 
 
 @jit
-def line_up(world: World, index: int, most: int) -> int:
+def line_up(world: ReplayState, index: int, most: int) -> int:
     """Write the first requests of an engine's queue to the window, in the order they go; return how many."""
     count = 0
     for level in range(world.lines.shape[1]):
@@ -140,7 +140,7 @@ def line_up(world: World, index: int, most: int) -> int:
 
 
 @jit
-def line_up_deferrable(world: World, p: int, most: int) -> int:
+def line_up_deferrable(world: ReplayState, p: int, most: int) -> int:
     """Write the first requests that can wait to the window, of the classes' next ones that which is due first; return how many."""
     for c in range(len(world.classes)):
         mine = (world.pools[p].classes >> c) & 1 and world.classes[c].deferrable
@@ -159,7 +159,7 @@ def line_up_deferrable(world: World, p: int, most: int) -> int:
 
 
 @jit
-def note(world: World, place: int, request: int, line: int) -> None:
+def note(world: ReplayState, place: int, request: int, line: int) -> None:
     """Write a request to a place of the window."""
     window = world.window
     window[REQUESTS, place], window[LINE, place], window[TAKEN, place] = request, line, 0
@@ -178,7 +178,7 @@ def sort_by_length(window: IntArray, count: int) -> None:
 
 
 @jit
-def choose(world: World, index: int, count: int, most: int, now_s: float) -> int:
+def choose(world: ReplayState, index: int, count: int, most: int, now_s: float) -> int:
     """Move those of the window that go together into the batch, which is empty; return the longest. ``slack_s`` is set."""
     slot, window = world.slots[index], world.window
     sort_by_length(window, count)
@@ -193,7 +193,7 @@ def choose(world: World, index: int, count: int, most: int, now_s: float) -> int
 
 
 @jit
-def take(world: World, index: int, place: int, now_s: float) -> None:
+def take(world: ReplayState, index: int, place: int, now_s: float) -> None:
     """Move a place of the window into the batch; it stays linked in its queue until ``unlink_taken``."""
     slot, request = world.slots[index], world.window[REQUESTS, place]
     world.window[TAKEN, place] = 1
@@ -225,7 +225,7 @@ def unlink_taken(queue: IntArray, requests: Rows, window: IntArray, count: int, 
 
 
 @jit
-def take_waiting(world: World, index: int, now_s: float) -> int:
+def take_waiting(world: ReplayState, index: int, now_s: float) -> int:
     """Move those of an engine's queue that go together into the batch; return the longest."""
     slot = world.slots[index]
     most = min(world.pools[slot.pool].max_batch, slot.waiting)
@@ -245,7 +245,7 @@ def take_waiting(world: World, index: int, now_s: float) -> int:
 
 
 @jit
-def take_what_can_wait(world: World, index: int, now_s: float) -> int:
+def take_what_can_wait(world: ReplayState, index: int, now_s: float) -> int:
     """Move work that can wait, and goes together in the pool's room for it, into the batch; return the longest, 0 where there is none."""
     slot = world.slots[index]
     pool = world.pools[slot.pool]
@@ -264,7 +264,7 @@ def take_what_can_wait(world: World, index: int, now_s: float) -> int:
 
 
 @jit
-def fill_up(world: World, index: int, longest: int, now_s: float) -> int:
+def fill_up(world: ReplayState, index: int, longest: int, now_s: float) -> int:
     """Fill a batch of requests that can not wait up with such as can and do not lengthen it; return its longest, as given."""
     slot = world.slots[index]
     pool = world.pools[slot.pool]

@@ -5,11 +5,11 @@ from tightrope.replay.lists import pop, push, remove_running
 from tightrope.replay.machines import drain, drilled, is_lost, set_event, slots_of, stop_machine, warm
 from tightrope.replay.queues import pop_waiting
 from tightrope.replay.routing import retry
-from tightrope.replay.state import BATCHING, DECODING, FIRST, IDLE, NEVER, NONE, SPOT_STORM, STARTING, STEPPING, World
+from tightrope.replay.state import BATCHING, DECODING, FIRST, IDLE, NEVER, NONE, SPOT_STORM, STARTING, STEPPING, ReplayState
 
 
 @jit
-def empty_slot(world: World, index: int, now_s: float) -> None:
+def empty_slot(world: ReplayState, index: int, now_s: float) -> None:
     """Move all that is on a slot to those that lost their machine, what runs first, and leave it as new."""
     slot, heap, requests = world.slots[index], world.heap[index], world.requests
     if slot.mode in (DECODING, STEPPING, BATCHING):
@@ -30,7 +30,7 @@ def empty_slot(world: World, index: int, now_s: float) -> None:
 
 
 @jit
-def take_machine(world: World, index: int, now_s: float) -> None:
+def take_machine(world: ReplayState, index: int, now_s: float) -> None:
     """Take a machine away; every request on it starts again elsewhere, its first arrival still counting.
 
     All is taken off it first: what starts again may find a new machine in the same place.
@@ -46,7 +46,7 @@ def take_machine(world: World, index: int, now_s: float) -> None:
 
 
 @jit
-def age_machine(world: World, index: int, now_s: float) -> None:
+def age_machine(world: ReplayState, index: int, now_s: float) -> None:
     """Move one machine along its life: taken away, notice received, ready."""
     machine, settings = world.machines[index], world.settings[0]
     storm = settings.drill == SPOT_STORM and drilled(world, world.pools[machine.pool], now_s)

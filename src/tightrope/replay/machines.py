@@ -20,8 +20,8 @@ from tightrope.replay.state import (
     STARTING,
     WAITING,
     ZONE_LOSS,
+    ReplayState,
     Row,
-    World,
 )
 from tightrope.replay.tokens import end_tokens, start_tokens
 
@@ -39,7 +39,7 @@ def block_of(settings: Row, now_s: float) -> int:
 
 
 @jit
-def set_event(world: World, index: int, event_s: float) -> None:
+def set_event(world: ReplayState, index: int, event_s: float) -> None:
     """Set when the slot's work ends."""
     if event_s == world.event_s[index]:
         return
@@ -54,7 +54,7 @@ def load_of(slot: Row) -> int:
 
 
 @jit
-def set_load(world: World, index: int) -> None:
+def set_load(world: ReplayState, index: int) -> None:
     """Let routing know how much is on a slot; one that takes no requests is closed to it."""
     slot = world.slots[index]
     pool, state = world.pools[slot.pool], world.machines[slot.machine].state
@@ -67,7 +67,7 @@ def set_load(world: World, index: int) -> None:
 
 
 @jit
-def start_slot(world: World, index: int, now_s: float) -> None:
+def start_slot(world: ReplayState, index: int, now_s: float) -> None:
     """Start whatever the slot does next."""
     token_engine = world.pools[world.slots[index].pool].token_engine
     set_event(world, index, start_tokens(world, index, now_s) if token_engine else start_batch(world, index, now_s))
@@ -75,7 +75,7 @@ def start_slot(world: World, index: int, now_s: float) -> None:
 
 
 @jit
-def end_slot(world: World, index: int, now_s: float) -> None:
+def end_slot(world: ReplayState, index: int, now_s: float) -> None:
     """End what the slot did until now."""
     slot = world.slots[index]
     note_work(world, index, now_s)
@@ -89,7 +89,7 @@ def end_slot(world: World, index: int, now_s: float) -> None:
 
 
 @jit
-def note_work(world: World, index: int, now_s: float) -> None:
+def note_work(world: ReplayState, index: int, now_s: float) -> None:
     """Log the work that ends now, while the log has room and its time is not over."""
     settings, slot = world.settings[0], world.slots[index]
     if settings.logged < len(world.work) and slot.begin_s < settings.log_s and slot.mode not in (COLD, WAITING):
@@ -110,7 +110,7 @@ def slots_of(pool: Row, machine: int) -> tuple[int, int]:
 
 
 @jit
-def outstanding(world: World, machine: int) -> int:
+def outstanding(world: ReplayState, machine: int) -> int:
     """Return the requests on a machine."""
     first, end = slots_of(world.pools[world.machines[machine].pool], machine)
     total = 0
@@ -120,7 +120,7 @@ def outstanding(world: World, machine: int) -> int:
 
 
 @jit
-def set_state(world: World, machine: int, state: int) -> None:
+def set_state(world: ReplayState, machine: int, state: int) -> None:
     """Move a machine to another state; its slots take requests, or work that can wait, accordingly."""
     row = world.machines[machine]
     pool = world.pools[row.pool]
@@ -134,7 +134,7 @@ def set_state(world: World, machine: int, state: int) -> None:
 
 
 @jit
-def warm(world: World, machine: int, now_s: float) -> None:
+def warm(world: ReplayState, machine: int, now_s: float) -> None:
     """Let a machine be ready."""
     if world.machines[machine].state == STARTING:
         world.machines[machine].idle_since_s = now_s
@@ -142,7 +142,7 @@ def warm(world: World, machine: int, now_s: float) -> None:
 
 
 @jit
-def drilled(world: World, pool: Row, now_s: float) -> bool:
+def drilled(world: ReplayState, pool: Row, now_s: float) -> bool:
     """Return whether a drill is on that touches the pool's machines."""
     settings = world.settings[0]
     if not settings.drill_s <= now_s < settings.drill_end_s:
@@ -152,20 +152,20 @@ def drilled(world: World, pool: Row, now_s: float) -> bool:
 
 
 @jit
-def zone_is_lost(world: World, pool: Row, now_s: float) -> bool:
+def zone_is_lost(world: ReplayState, pool: Row, now_s: float) -> bool:
     """Return whether a drill has taken a zone of the pool."""
     settings = world.settings[0]
     return settings.drill != SPOT_STORM and settings.lost_zone < max(pool.zones, 1) and drilled(world, pool, now_s)
 
 
 @jit
-def is_lost(world: World, machine: Row, now_s: float) -> bool:
+def is_lost(world: ReplayState, machine: Row, now_s: float) -> bool:
     """Return whether a machine stands in a zone that a drill has taken."""
     return machine.zone == world.settings[0].lost_zone and zone_is_lost(world, world.pools[machine.pool], now_s)
 
 
 @jit
-def can_start(world: World, p: int, now_s: float) -> bool:
+def can_start(world: ReplayState, p: int, now_s: float) -> bool:
     """Return whether one more machine of the pool is to be had: a place is free, and a zone that is up."""
     pool, settings = world.pools[p], world.settings[0]
     if pool.used == pool.end_machine - pool.first_machine:
@@ -176,7 +176,7 @@ def can_start(world: World, p: int, now_s: float) -> bool:
 
 
 @jit
-def start_machine(world: World, p: int, now_s: float, ready_s: float) -> int:
+def start_machine(world: ReplayState, p: int, now_s: float, ready_s: float) -> int:
     """Ask for one more machine, which can be had, in the lowest free place and the next zone that is up; return it."""
     pool, settings = world.pools[p], world.settings[0]
     index = pool.first_machine
@@ -201,7 +201,7 @@ def start_machine(world: World, p: int, now_s: float, ready_s: float) -> int:
 
 
 @jit
-def start_instance(world: World, p: int, now_s: float) -> int:
+def start_instance(world: ReplayState, p: int, now_s: float) -> int:
     """Start a serverless instance, which begins what it has as soon as it is ready; return its first slot."""
     pool = world.pools[p]
     ready_s = now_s + pool.start_s
@@ -225,7 +225,7 @@ def add_hours(hours: FloatArray, from_s: float, to_s: float) -> None:
 
 
 @jit
-def stop_machine(world: World, index: int, now_s: float) -> None:
+def stop_machine(world: ReplayState, index: int, now_s: float) -> None:
     """Give a machine back: its bill ends now, and what its prefix caches hold is gone."""
     machine = world.machines[index]
     set_state(world, index, OFF)
@@ -241,7 +241,7 @@ def stop_machine(world: World, index: int, now_s: float) -> None:
 
 
 @jit
-def settle(world: World, index: int, now_s: float) -> None:
+def settle(world: ReplayState, index: int, now_s: float) -> None:
     """After work on a machine ended: give a draining one back once nothing is left on it; note since when a serverless one idles."""
     state = world.machines[index].state
     serverless = world.pools[world.machines[index].pool].serverless
@@ -252,7 +252,7 @@ def settle(world: World, index: int, now_s: float) -> None:
 
 
 @jit
-def drain(world: World, index: int, now_s: float) -> None:
+def drain(world: ReplayState, index: int, now_s: float) -> None:
     """Let a machine finish what it has, then give it back."""
     set_state(world, index, DRAINING)
     settle(world, index, now_s)

@@ -6,7 +6,7 @@ the order in which they became idle. Free frames are chained from ``free_frame``
 
 from tightrope.base.records import IntArray
 from tightrope.replay.compiled import jit
-from tightrope.replay.state import NONE, Row, Rows, World
+from tightrope.replay.state import NONE, ReplayState, Row, Rows
 
 MIX = 2654435761
 """Knuth's multiplicative hash: the golden ratio's fraction of 2^32 (The Art of Computer Programming 3, section 6.4)."""
@@ -102,7 +102,7 @@ def give_up(slot: Row, frames: Rows, buckets: IntArray) -> None:
 
 
 @jit
-def give_up_beyond(world: World, index: int, occupied: int) -> None:
+def give_up_beyond(world: ReplayState, index: int, occupied: int) -> None:
     """Give idle blocks up until they fit beside what is occupied."""
     slot = world.slots[index]
     pool = world.pools[slot.pool]
@@ -111,7 +111,7 @@ def give_up_beyond(world: World, index: int, occupied: int) -> None:
 
 
 @jit
-def leading_blocks(world: World, index: int, request: int) -> tuple[int, int]:
+def leading_blocks(world: ReplayState, index: int, request: int) -> tuple[int, int]:
     """Return how many of a prompt's leading blocks are kept (never the whole prompt), and the tokens of memory that it needs.
 
     Kept blocks need none where they are in use; a prompt that repeats a block needs it once.
@@ -137,7 +137,7 @@ def leading_blocks(world: World, index: int, request: int) -> tuple[int, int]:
 
 
 @jit
-def hold_leading(world: World, index: int, request: int, blocks: int) -> None:
+def hold_leading(world: ReplayState, index: int, request: int, blocks: int) -> None:
     """Hold so many leading blocks of a prompt for it."""
     row, frames = world.requests[request], world.frames[index]
     for i in range(blocks):
@@ -146,7 +146,7 @@ def hold_leading(world: World, index: int, request: int, blocks: int) -> None:
 
 
 @jit
-def share(world: World, index: int, request: int) -> None:
+def share(world: ReplayState, index: int, request: int) -> None:
     """Keep every further full block of a prompt that is complete; a copy of one kept already is freed."""
     slot, row, frames, buckets = world.slots[index], world.requests[request], world.frames[index], world.buckets[index]
     block_tokens = world.pools[slot.pool].block_tokens
@@ -163,7 +163,7 @@ def share(world: World, index: int, request: int) -> None:
 
 
 @jit
-def free_memory(world: World, index: int, request: int, tokens: int) -> None:
+def free_memory(world: ReplayState, index: int, request: int, tokens: int) -> None:
     """Free the KV cache of a request that has ``tokens`` in it: what it shares stays kept, its last block idle first."""
     slot, row, frames = world.slots[index], world.requests[request], world.frames[index]
     block_tokens = world.pools[slot.pool].block_tokens

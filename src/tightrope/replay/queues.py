@@ -4,14 +4,14 @@ from tightrope.policy.admit import may_begin, may_start_deferrable
 from tightrope.replay.compiled import jit
 from tightrope.replay.lists import pop, push
 from tightrope.replay.prefix import leading_blocks
-from tightrope.replay.state import NEVER, NONE, Row, World
+from tightrope.replay.state import NEVER, NONE, ReplayState, Row
 
 fits = jit(may_begin)
 start_deferrable = jit(may_start_deferrable)
 
 
 @jit
-def first_waiting(world: World, index: int) -> int:
+def first_waiting(world: ReplayState, index: int) -> int:
     """Return the first request in an engine's queue; NONE where it is empty."""
     for level in range(world.lines.shape[1]):
         if world.lines[index, level, 0] != NONE:
@@ -20,7 +20,7 @@ def first_waiting(world: World, index: int) -> int:
 
 
 @jit
-def pop_waiting(world: World, index: int) -> int:
+def pop_waiting(world: ReplayState, index: int) -> int:
     """Take the first request off an engine's queue, which has one."""
     world.slots[index].waiting -= 1
     request = first_waiting(world, index)
@@ -28,14 +28,14 @@ def pop_waiting(world: World, index: int) -> int:
 
 
 @jit
-def push_waiting(world: World, index: int, request: int) -> None:
+def push_waiting(world: ReplayState, index: int, request: int) -> None:
     """Append a request to its priority in an engine's queue."""
     push(world.lines[index, world.requests[request].level], world.requests, request)
     world.slots[index].waiting += 1
 
 
 @jit
-def take_deferrable(world: World, index: int, running: int) -> int:
+def take_deferrable(world: ReplayState, index: int, running: int) -> int:
     """Move one request that can wait to the engine's empty queue, if it may begin; return it, or NONE.
 
     Of the classes whose first request fits, the one whose first request is due first.
@@ -67,7 +67,7 @@ def holds(pool: Row, tokens: int) -> bool:
 
 
 @jit
-def has_room(world: World, index: int, need: int, running: int) -> bool:
+def has_room(world: ReplayState, index: int, need: int, running: int) -> bool:
     """Return whether a prompt that needs so much memory may begin on a token engine now, beside ``running`` others."""
     slot = world.slots[index]
     pool = world.pools[slot.pool]
@@ -75,7 +75,7 @@ def has_room(world: World, index: int, need: int, running: int) -> bool:
 
 
 @jit
-def may_take(world: World, index: int, request: int, running: int) -> bool:
+def may_take(world: ReplayState, index: int, request: int, running: int) -> bool:
     """Return whether an engine could hold a request that can wait, and a token engine could begin it now."""
     pool, row = world.pools[world.slots[index].pool], world.requests[request]
     if not pool.token_engine:

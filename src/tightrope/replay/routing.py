@@ -8,7 +8,21 @@ from tightrope.replay.lengths import count_arrival
 from tightrope.replay.lists import pop, push
 from tightrope.replay.machines import block_of, can_start, set_event, set_load, start_instance, start_slot
 from tightrope.replay.queues import first_waiting, holds, push_waiting
-from tightrope.replay.state import CLOSED, DECODING, FIRST, IDLE, NEVER, NO_POOL, NONE, ONE, SHED, TOO_LARGE, WAITING, Row, World
+from tightrope.replay.state import (
+    CLOSED,
+    DECODING,
+    FIRST,
+    IDLE,
+    NEVER,
+    NO_POOL,
+    NONE,
+    ONE,
+    SHED,
+    TOO_LARGE,
+    WAITING,
+    ReplayState,
+    Row,
+)
 from tightrope.replay.tokens import cut_decoding
 
 pick_group = jit(pick_by_share)
@@ -17,27 +31,27 @@ may_join = jit(may_enter)
 
 
 @jit
-def least_loaded(world: World, pool: Row) -> int:
+def least_loaded(world: ReplayState, pool: Row) -> int:
     """Return the pool's slot with the fewest requests."""
     return world.load_tree[2 * pool.first_slot + 1]
 
 
 @jit
-def may_grow(world: World, p: int, now_s: float) -> bool:
+def may_grow(world: ReplayState, p: int, now_s: float) -> bool:
     """Return whether a serverless pool may start one more instance."""
     pool = world.pools[p]
     return pool.serverless and pool.present < pool.ceiling and can_start(world, p, now_s)
 
 
 @jit
-def offered_load(world: World, p: int, now_s: float) -> int:
+def offered_load(world: ReplayState, p: int, now_s: float) -> int:
     """Return the requests on the slot that a pool offers; CLOSED where none is ready."""
     load = world.load[least_loaded(world, world.pools[p])]
     return FIRST if load > 0 and may_grow(world, p, now_s) else load
 
 
 @jit
-def best_pool(world: World, group: int, tokens: int, now_s: float, counted: int) -> int:
+def best_pool(world: ReplayState, group: int, tokens: int, now_s: float, counted: int) -> int:
     """Return the group's pool with the shortest wait whose KV cache could hold the request; NONE where none is ready.
 
     ``counted`` says whether the request itself counts (ONE), as where engines of unlike speed are compared, or not (FIRST).
@@ -56,7 +70,7 @@ def best_pool(world: World, group: int, tokens: int, now_s: float, counted: int)
 
 
 @jit
-def best_slot(world: World, p: int, now_s: float) -> int:
+def best_slot(world: ReplayState, p: int, now_s: float) -> int:
     """Return the pool's slot that a request goes to; a serverless pool with none idle starts an instance if it may."""
     index = least_loaded(world, world.pools[p])
     if world.load[index] > 0 and may_grow(world, p, now_s):
@@ -65,7 +79,7 @@ def best_slot(world: World, p: int, now_s: float) -> int:
 
 
 @jit
-def reason(world: World, group: int, traffic_class: int, tokens: int) -> int:
+def reason(world: ReplayState, group: int, traffic_class: int, tokens: int) -> int:
     """Return why no pool of a group (or, where that is NONE, for a deferrable class) takes a request: NONE where one could if ready."""
     found = NO_POOL
     for p in range(len(world.pools)):
@@ -79,7 +93,7 @@ def reason(world: World, group: int, traffic_class: int, tokens: int) -> int:
 
 
 @jit
-def join(world: World, index: int, request: int, now_s: float) -> None:
+def join(world: ReplayState, index: int, request: int, now_s: float) -> None:
     """Queue a request on a slot, and let the slot look at it."""
     slot = world.slots[index]
     world.requests[request].pool = slot.pool
@@ -95,7 +109,7 @@ def join(world: World, index: int, request: int, now_s: float) -> None:
 
 
 @jit
-def send(world: World, request: int, group: int, now_s: float) -> None:
+def send(world: ReplayState, request: int, group: int, now_s: float) -> None:
     """Send a request to a replica of the group that is not asked whether it may; hold it where none is ready."""
     row = world.requests[request]
     tokens = row.input_tokens + row.output_tokens
@@ -107,7 +121,7 @@ def send(world: World, request: int, group: int, now_s: float) -> None:
 
 
 @jit
-def hold_or_end(world: World, request: int, group: int, tokens: int) -> None:
+def hold_or_end(world: ReplayState, request: int, group: int, tokens: int) -> None:
     """Hold a request until a machine of the group is ready, or end it where none that could hold it will ever be."""
     why = reason(world, group, NONE, tokens)
     if why == NONE:
@@ -117,7 +131,7 @@ def hold_or_end(world: World, request: int, group: int, tokens: int) -> None:
 
 
 @jit
-def route(world: World, request: int, now_s: float) -> None:
+def route(world: ReplayState, request: int, now_s: float) -> None:
     """Route a request as it arrives, goes on from another, or as its client asks again."""
     row = world.requests[request]
     if answer_from_cache(world, request, now_s):
@@ -151,7 +165,7 @@ def route(world: World, request: int, now_s: float) -> None:
 
 
 @jit
-def put_off(world: World, request: int, now_s: float) -> None:
+def put_off(world: ReplayState, request: int, now_s: float) -> None:
     """Let a request wait for idle capacity, and idle engines look at once."""
     push(world.queues[world.requests[request].traffic_class], world.requests, request)
     for p in range(len(world.pools)):
@@ -159,7 +173,7 @@ def put_off(world: World, request: int, now_s: float) -> None:
 
 
 @jit
-def wake_idle(world: World, p: int, now_s: float) -> None:
+def wake_idle(world: ReplayState, p: int, now_s: float) -> None:
     """Let a pool's idle engines look for work that can wait, until one finds none: they are all alike."""
     pool = world.pools[p]
     if pool.classes == 0:
@@ -174,7 +188,7 @@ def wake_idle(world: World, p: int, now_s: float) -> None:
 
 
 @jit
-def turn_away(world: World, request: int, now_s: float) -> None:
+def turn_away(world: ReplayState, request: int, now_s: float) -> None:
     """Turn a request away; its client asks again later, or gives up."""
     settings, row = world.settings[0], world.requests[request]
     kind = world.classes[row.traffic_class]
@@ -189,7 +203,7 @@ def turn_away(world: World, request: int, now_s: float) -> None:
 
 
 @jit
-def ask_again(world: World, now_s: float) -> None:
+def ask_again(world: ReplayState, now_s: float) -> None:
     """Route the first request that goes on from another now, or whose client asks again, and note when the next one does."""
     settings = world.settings[0]
     for kind in range(len(world.going_on)):
@@ -209,7 +223,7 @@ def ask_again(world: World, now_s: float) -> None:
 
 
 @jit
-def next_retry_s(world: World) -> float:
+def next_retry_s(world: ReplayState) -> float:
     """Return when the next request goes on, or the next client asks again."""
     soonest_s = NEVER
     for kind in range(len(world.going_on)):
@@ -222,7 +236,7 @@ def next_retry_s(world: World) -> float:
 
 
 @jit
-def retry(world: World, request: int, now_s: float) -> None:
+def retry(world: ReplayState, request: int, now_s: float) -> None:
     """Begin a request that lost its machine again, within its group or its class's queue."""
     row = world.requests[request]
     world.settings[0].retries += 1
@@ -235,7 +249,7 @@ def retry(world: World, request: int, now_s: float) -> None:
 
 
 @jit
-def release_held(world: World, group: int, now_s: float) -> None:
+def release_held(world: ReplayState, group: int, now_s: float) -> None:
     """Send every request that waits for a replica of the group once more."""
     queue = world.held[group]
     last = queue[1]

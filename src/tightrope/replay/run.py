@@ -9,7 +9,7 @@ from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.replay.checks import check_fleet, check_traffic
 from tightrope.replay.layout import as_array, grow, lay_out
 from tightrope.replay.records import ANSWERED, Drill, EngineWork, Fleet, Outcome, StreamOutcome, Timeline, Traffic
-from tightrope.replay.state import NEVER, WORKING, World
+from tightrope.replay.state import NEVER, WORKING, ReplayState
 from tightrope.replay.traffic import came_s, with_followers
 
 SLICES = 100
@@ -72,7 +72,7 @@ def replay_fleet(
     )
 
 
-def _away_s(fleet: Fleet, traffic: Traffic, world: World) -> FloatArray:
+def _away_s(fleet: Fleet, traffic: Traffic, world: ReplayState) -> FloatArray:
     """Return the time that each answer spends on the way there and back, float64[requests]; none where no pool answered."""
     answered = (world.ended == ANSWERED) & (world.pool >= 0)
     if fleet.away_s is None:
@@ -80,7 +80,7 @@ def _away_s(fleet: Fleet, traffic: Traffic, world: World) -> FloatArray:
     return np.where(answered, fleet.away_s[traffic.traffic_class, np.maximum(world.pool, 0)], 0.0)
 
 
-def _set_answers(fleet: Fleet, traffic: Traffic, world: World) -> FloatArray | None:
+def _set_answers(fleet: Fleet, traffic: Traffic, world: ReplayState) -> FloatArray | None:
     """Set the times of what services without a queue answered, and return when requests came to the fleet where some went on.
 
     What goes on from such an answer comes as much later as the service took longer than the engine that stood for it.
@@ -98,7 +98,7 @@ def _set_answers(fleet: Fleet, traffic: Traffic, world: World) -> FloatArray | N
     return came
 
 
-def _set_services(fleet: Fleet, traffic: Traffic, world: World, rows: np.ndarray, arrived_s: FloatArray) -> None:
+def _set_services(fleet: Fleet, traffic: Traffic, world: ReplayState, rows: np.ndarray, arrived_s: FloatArray) -> None:
     """Set the times of the rows (bool[requests]) that services without a queue answered: from arrival, or when what could wait began."""
     may_wait = np.array([item.deferrable for item in fleet.classes], dtype=bool)
     for p, pool in enumerate(fleet.pools):
@@ -165,7 +165,7 @@ def replay_stream(
     )
 
 
-def _with_arrivals(world: World, chunk: Traffic) -> World:
+def _with_arrivals(world: ReplayState, chunk: Traffic) -> ReplayState:
     """Return the world with a chunk's arrivals still to come."""
     world.settings.arrived = 0
     return world._replace(
@@ -177,7 +177,7 @@ def _with_arrivals(world: World, chunk: Traffic) -> World:
     )
 
 
-def _advance(world: World, until_s: float, *, more: bool = False) -> World:
+def _advance(world: ReplayState, until_s: float, *, more: bool = False) -> ReplayState:
     """Replay up to a moment, with as many request rows as it takes; return the world."""
     from tightrope.replay import kernel
 
@@ -186,7 +186,7 @@ def _advance(world: World, until_s: float, *, more: bool = False) -> World:
     return world
 
 
-def _busy_hours(world: World, duration_s: float) -> FloatArray:
+def _busy_hours(world: ReplayState, duration_s: float) -> FloatArray:
     """Return machine-hours of work until now, float64[pools]; work under way counts as far as it is done."""
     slots = world.slots
     ahead_s = np.where(np.isin(slots.mode, WORKING), world.event_s - duration_s, 0.0)
@@ -194,7 +194,7 @@ def _busy_hours(world: World, duration_s: float) -> FloatArray:
     return busy_s / world.pools.engines / SECONDS_PER_HOUR
 
 
-def _timeline(world: World) -> Timeline:
+def _timeline(world: ReplayState) -> Timeline:
     """Return the samples taken."""
     samples, settings = world.samples, world.settings[0]
     taken = min(len(samples), -(-int(settings.sync) // int(settings.sample_every)))
@@ -204,7 +204,7 @@ def _timeline(world: World) -> Timeline:
     return Timeline(time_s, *(np.ascontiguousarray(kept[name]) for name in names), held=kept["held"][:, 0].copy())
 
 
-def _work(world: World) -> EngineWork:
+def _work(world: ReplayState) -> EngineWork:
     """Return the engines' work that was logged."""
     log, pools = world.work[: int(world.settings.logged[0])], world.pools
     slot = log["slot"]

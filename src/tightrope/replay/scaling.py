@@ -24,7 +24,7 @@ from tightrope.replay.machines import (
 )
 from tightrope.replay.queues import holds
 from tightrope.replay.routing import release_held, wake_idle
-from tightrope.replay.state import DRAINING, METRICS_LOSS, NONE, OFF, READY, STARTING, Row, World
+from tightrope.replay.state import DRAINING, METRICS_LOSS, NONE, OFF, READY, STARTING, ReplayState, Row
 
 for_total = jit(desired_for_total)
 for_pods = jit(desired_for_pods)
@@ -35,7 +35,7 @@ may_sleep = jit(sleeps)
 
 
 @jit
-def count_machines(world: World, p: int, state: int) -> int:
+def count_machines(world: ReplayState, p: int, state: int) -> int:
     """Return the pool's machines in ``state``."""
     total = 0
     for index in range(world.pools[p].first_machine, world.pools[p].end_machine):
@@ -47,7 +47,7 @@ def count_machines(world: World, p: int, state: int) -> int:
 
 
 @jit
-def desired_by_rate(world: World, p: int) -> int:
+def desired_by_rate(world: ReplayState, p: int) -> int:
     """Return the machines for the request rate of the window that ended before the metric's lag."""
     pool, settings = world.pools[p], world.settings[0]
     kept, newest = world.arrivals.shape[1], settings.sync - settings.lag_syncs
@@ -59,7 +59,7 @@ def desired_by_rate(world: World, p: int) -> int:
 
 
 @jit
-def desired_by_pods(world: World, p: int, now_s: float) -> int:
+def desired_by_pods(world: ReplayState, p: int, now_s: float) -> int:
     """Return the machines for the requests that were on each ready one at the round before the metric's lag."""
     pool, settings = world.pools[p], world.settings[0]
     at = settings.sync - settings.lag_syncs
@@ -81,7 +81,7 @@ def desired_by_pods(world: World, p: int, now_s: float) -> int:
 
 
 @jit
-def recommend(world: World, p: int, now_s: float) -> int:
+def recommend(world: ReplayState, p: int, now_s: float) -> int:
     """Return the metric's recommendation; NO_RECOMMENDATION where there is no metric."""
     settings = world.settings[0]
     if settings.drill == METRICS_LOSS and settings.drill_s <= now_s < settings.drill_end_s:
@@ -90,7 +90,7 @@ def recommend(world: World, p: int, now_s: float) -> int:
 
 
 @jit
-def follow(world: World, p: int, floor: int, most: int, now_s: float) -> int:
+def follow(world: ReplayState, p: int, floor: int, most: int, now_s: float) -> int:
     """Return the machines wanted after one round of the autoscaler: recommended, stabilised, limited."""
     pool, settings = world.pools[p], world.settings[0]
     current, now = pool.wanted, settings.sync
@@ -112,7 +112,7 @@ def follow(world: World, p: int, floor: int, most: int, now_s: float) -> int:
 
 
 @jit
-def scheduled(world: World, p: int, now_s: float) -> int:
+def scheduled(world: ReplayState, p: int, now_s: float) -> int:
     """Return the schedule's figure, a coming hour's larger one as early as machines asked for now are ready in it."""
     settings = world.settings[0]
     coming = world.floor[p, block_of(settings, now_s + world.pools[p].start_s)]
@@ -120,7 +120,7 @@ def scheduled(world: World, p: int, now_s: float) -> int:
 
 
 @jit
-def woken(world: World, p: int, now_s: float) -> int:
+def woken(world: ReplayState, p: int, now_s: float) -> int:
     """Return 1 where a pool for which nothing is scheduled starts a machine for those who wait, else 0."""
     pool, present = world.pools[p], 0
     first = world.held[pool.group, 0]
@@ -138,7 +138,7 @@ def woken(world: World, p: int, now_s: float) -> int:
 
 
 @jit
-def kept_awake(world: World, p: int, now_s: float) -> int:
+def kept_awake(world: ReplayState, p: int, now_s: float) -> int:
     """Return 1 where a pool that was woken goes on, else 0."""
     pool, busy = world.pools[p], world.held[world.pools[p].group, 0] != NONE
     for index in range(pool.first_slot, pool.end_slot):
@@ -156,7 +156,7 @@ def kept_awake(world: World, p: int, now_s: float) -> int:
 
 
 @jit
-def set_wanted(world: World, p: int, now_s: float) -> None:
+def set_wanted(world: ReplayState, p: int, now_s: float) -> None:
     """Set how many machines the pool should have: the schedule's floor, or what the autoscaler makes of it; none where it is 0."""
     pool, settings = world.pools[p], world.settings[0]
     floor = scheduled(world, p, now_s)
@@ -177,7 +177,7 @@ def set_wanted(world: World, p: int, now_s: float) -> None:
 
 
 @jit
-def victim(world: World, p: int) -> int:
+def victim(world: ReplayState, p: int) -> int:
     """Return the machine to let go: one that still starts, else the one with the fewest requests, the lowest place of equals."""
     best, least = NONE, 1 << 60
     for index in range(world.pools[p].first_machine, world.pools[p].end_machine):
@@ -190,7 +190,7 @@ def victim(world: World, p: int) -> int:
 
 
 @jit
-def size_pool(world: World, p: int, now_s: float) -> None:
+def size_pool(world: ReplayState, p: int, now_s: float) -> None:
     """Start or drain machines until the pool has what it should, and what the pool it backs is short of."""
     pool = world.pools[p]
     want = pool.wanted
@@ -203,7 +203,7 @@ def size_pool(world: World, p: int, now_s: float) -> None:
 
 
 @jit
-def size_serverless(world: World, p: int, now_s: float) -> None:
+def size_serverless(world: ReplayState, p: int, now_s: float) -> None:
     """Keep the schedule's instances warm; give back those that have been idle too long."""
     pool = world.pools[p]
     while pool.present < pool.wanted and can_start(world, p, now_s):
@@ -219,7 +219,7 @@ def size_serverless(world: World, p: int, now_s: float) -> None:
 
 
 @jit
-def measure(world: World) -> None:
+def measure(world: ReplayState) -> None:
     """Note the requests on every ready machine, for a metric of pods."""
     at = world.settings[0].sync % world.measured.shape[1]
     for index in range(len(world.machines)):
@@ -228,7 +228,7 @@ def measure(world: World) -> None:
 
 
 @jit
-def age_machines(world: World, now_s: float) -> None:
+def age_machines(world: ReplayState, now_s: float) -> None:
     """Let what is due happen to every machine; a lost zone closes first, so that none of its machines is given what others lose."""
     for index in range(len(world.machines)):
         if world.machines[index].state != OFF and is_lost(world, world.machines[index], now_s):
@@ -239,7 +239,7 @@ def age_machines(world: World, now_s: float) -> None:
 
 
 @jit
-def control(world: World, now_s: float) -> None:
+def control(world: ReplayState, now_s: float) -> None:
     """One round of the control loop: ages of machines first, then held work and work that can wait, then every pool's size."""
     settings = world.settings[0]
     if settings.follow_pods:
@@ -262,7 +262,7 @@ def control(world: World, now_s: float) -> None:
 
 
 @jit
-def take_sample(world: World, now_s: float) -> None:
+def take_sample(world: ReplayState, now_s: float) -> None:
     """Note what every pool looks like, every so many rounds until the traffic's end."""
     settings = world.settings[0]
     at = settings.sync // settings.sample_every
@@ -276,7 +276,7 @@ def take_sample(world: World, now_s: float) -> None:
 
 
 @jit
-def sample_pool(world: World, p: int, sample: Row) -> None:
+def sample_pool(world: ReplayState, p: int, sample: Row) -> None:
     """Count the pool's machines and what is on them."""
     pool = world.pools[p]
     sample.ready, sample.starting = count_machines(world, p, READY), count_machines(world, p, STARTING)

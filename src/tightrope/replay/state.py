@@ -30,7 +30,7 @@ ANSWERED, CACHED, SHED, TOO_LARGE, NO_POOL, UNANSWERED = map(_code, range(6))
 """As in ``ENDINGS``."""
 WINDOW_ROWS = 6
 REQUESTS, LINE, LENGTH, ORDER, CHOSEN, TAKEN = map(_code, range(WINDOW_ROWS))
-"""Rows of ``World.window``: the request, the queue it is in, its length; places by length; places chosen; whether a place is taken."""
+"""Rows of ``ReplayState.window``: request, its queue, its length; places by length; places chosen; place taken or not."""
 METRICS = ("queue", "ttft", "tpot", "latency")
 QUEUE_S, TTFT_S, TPOT_S, LATENCY_S = map(_code, range(4))
 NONE, FIRST, ONE = _code(-1), _code(0), _code(1)
@@ -93,7 +93,7 @@ def rows(dtype: np.dtype, *shape: int) -> Rows:
     return np.zeros(shape, dtype=dtype).view(np.recarray)
 
 
-class World(NamedTuple):
+class ReplayState(NamedTuple):
     """Everything a replay reads and writes."""
 
     settings: Rows  # [1]

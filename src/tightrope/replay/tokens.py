@@ -7,11 +7,11 @@ from tightrope.replay.compiled import jit
 from tightrope.replay.lists import pop, push, push_front, push_running, remove_running
 from tightrope.replay.prefix import free_memory, give_up_beyond, hold_leading, leading_blocks, share
 from tightrope.replay.queues import begin_work, first_waiting, has_room, pop_waiting, take_deferrable
-from tightrope.replay.state import ANSWERED, DECODING, FIRST, IDLE, NEVER, NONE, STEPPING, Row, World
+from tightrope.replay.state import ANSWERED, DECODING, FIRST, IDLE, NEVER, NONE, STEPPING, ReplayState, Row
 
 
 @jit
-def last_taken_up(world: World, index: int) -> int:
+def last_taken_up(world: ReplayState, index: int) -> int:
     """Return the place in the heap of the sequence to preempt: lowest priority, then taken up last; NONE for the prompt in progress."""
     slot, heap, requests = world.slots[index], world.heap[index], world.requests
     place, level, order = NONE, NONE, NONE
@@ -26,7 +26,7 @@ def last_taken_up(world: World, index: int) -> int:
 
 
 @jit
-def preempt(world: World, index: int) -> None:
+def preempt(world: ReplayState, index: int) -> None:
     """Put one request back to the front of the queue; what it had in memory is read again when it begins again."""
     slot, heap, requests = world.slots[index], world.heap[index], world.requests
     place = last_taken_up(world, index)
@@ -47,7 +47,7 @@ def preempt(world: World, index: int) -> None:
 
 
 @jit
-def make_room(world: World, index: int) -> bool:
+def make_room(world: ReplayState, index: int) -> bool:
     """Preempt until every decoding sequence has memory for one more token; return whether any was."""
     slot = world.slots[index]
     capacity = world.pools[slot.pool].kv_capacity
@@ -60,7 +60,7 @@ def make_room(world: World, index: int) -> bool:
 
 
 @jit
-def begin_prompt(world: World, index: int, request: int, now_s: float) -> bool:
+def begin_prompt(world: ReplayState, index: int, request: int, now_s: float) -> bool:
     """Take a prompt from the queue to those being read, if there is room; its progress is what the prefix cache spares it."""
     slot, row = world.slots[index], world.requests[request]
     pool = world.pools[slot.pool]
@@ -85,7 +85,7 @@ def begin_prompt(world: World, index: int, request: int, now_s: float) -> bool:
 
 
 @jit
-def read_part(world: World, index: int, budget: int) -> int:
+def read_part(world: ReplayState, index: int, budget: int) -> int:
     """Give a step's tokens to the last of those being read, return what is left; ``complete`` counts prompts that end with the step."""
     slot, row = world.slots[index], world.requests[world.reading[index, 1]]
     part = min(budget, row.input_tokens + row.written - slot.progress)
@@ -98,7 +98,7 @@ def read_part(world: World, index: int, budget: int) -> int:
 
 
 @jit
-def fill_step(world: World, index: int, may_start: bool, now_s: float) -> None:
+def fill_step(world: ReplayState, index: int, may_start: bool, now_s: float) -> None:
     """Choose the prompts of the next step: the one in progress, then the queue in order, then work that can wait."""
     slot = world.slots[index]
     budget = world.pools[slot.pool].chunk_tokens - slot.sequences
@@ -121,7 +121,7 @@ def run_s(slot: Row, steps: int) -> float:
 
 
 @jit
-def start_tokens(world: World, index: int, now_s: float) -> float:
+def start_tokens(world: ReplayState, index: int, now_s: float) -> float:
     """Start the next step, return its end; steps that only decode run together until one ends, or memory does."""
     slot = world.slots[index]
     pool = world.pools[slot.pool]
@@ -144,7 +144,7 @@ def start_tokens(world: World, index: int, now_s: float) -> float:
 
 
 @jit
-def cut_decoding(world: World, index: int, now_s: float) -> float:
+def cut_decoding(world: ReplayState, index: int, now_s: float) -> float:
     """End a decode run at the first step boundary after ``now_s``; return that."""
     slot, event_s = world.slots[index], world.event_s[index]
     elapsed_s, growth_s = now_s - slot.begin_s, slot.growth_s
@@ -161,7 +161,7 @@ def cut_decoding(world: World, index: int, now_s: float) -> float:
 
 
 @jit
-def finish_decoded(world: World, index: int, now_s: float) -> None:
+def finish_decoded(world: ReplayState, index: int, now_s: float) -> None:
     """Answer every sequence whose last decode step is done, and free its KV cache."""
     slot, heap = world.slots[index], world.heap[index]
     while slot.sequences > 0 and heap[0, 0] <= slot.step:
@@ -174,7 +174,7 @@ def finish_decoded(world: World, index: int, now_s: float) -> None:
 
 
 @jit
-def finish_prompt(world: World, index: int, now_s: float) -> None:
+def finish_prompt(world: ReplayState, index: int, now_s: float) -> None:
     """Give the next token of the first prompt read to its end; it decodes from now on, or is answered."""
     slot = world.slots[index]
     request = pop(world.reading[index], world.requests)
@@ -193,7 +193,7 @@ def finish_prompt(world: World, index: int, now_s: float) -> None:
 
 
 @jit
-def end_tokens(world: World, index: int, now_s: float) -> None:
+def end_tokens(world: ReplayState, index: int, now_s: float) -> None:
     """Take in the step (or decode run) that ends now: finished sequences leave, finished prompts start to decode."""
     slot = world.slots[index]
     written = slot.steps * slot.sequences

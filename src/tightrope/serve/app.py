@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from tightrope.serve.access.keys import allow
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols import openai
-from tightrope.serve.protocols.held import Held
+from tightrope.serve.protocols.held import BodyBudget
 from tightrope.serve.protocols.http import (
     CLOSE,
     WANTED,
@@ -36,7 +36,7 @@ from tightrope.serve.protocols.oip_http import Infer
 from tightrope.serve.protocols.openapi import described
 from tightrope.serve.protocols.words import oip_error, openai_error
 from tightrope.serve.records import Caller
-from tightrope.serve.refusals import Failed, NotFound, Refusal, Unavailable
+from tightrope.serve.refusals import Failed, NotFound, RequestRefusal, Unavailable
 from tightrope.serve.settings import Limits
 
 Authenticate: TypeAlias = Callable[[Request], Awaitable[Caller]]
@@ -46,14 +46,14 @@ FILES = "/v1/files"
 MODEL, VERSIONS = "/v2/models/{name:path}", "/versions/{version}"
 
 
-class _NotAllowed(Refusal):
+class _NotAllowed(RequestRefusal):
     """Another method than the path has."""
 
     status, code = 405, "method_not_allowed"
 
 
 def authenticator(gateway: GatewayLike) -> Authenticate:
-    """Return what tells who sent a request of Starlette's; it raises ``Refusal``, which the application answers."""
+    """Return what tells who sent a request of Starlette's; it raises ``RequestRefusal``, which the application answers."""
 
     async def authenticate(request: Request) -> Caller:
         return await _caller(gateway, request.scope)
@@ -73,7 +73,7 @@ class App:
         gateway: GatewayLike,
         limits: Limits,
         routes: Sequence[BaseRoute] = (),
-        held: Held | None = None,
+        held: BodyBudget | None = None,
         *,
         metrics_key: bool = False,
     ) -> None:
@@ -140,7 +140,7 @@ def _starlette(asked: "_Rest", more: Sequence[BaseRoute]) -> Starlette:
         Route(f"{MODEL}{VERSIONS}", asked.model_metadata),
         Route(MODEL, asked.model_metadata),
     ]
-    handlers: dict[Any, Any] = {Refusal: _refused, HTTPException: _not_found, ClientDisconnect: _gone, Exception: _failed}
+    handlers: dict[Any, Any] = {RequestRefusal: _refused, HTTPException: _not_found, ClientDisconnect: _gone, Exception: _failed}
     app = Starlette(routes=[*more, *routes], exception_handlers=handlers)
     asked.openapi_json = msgspec.json.encode(described({route.path for route in app.routes if isinstance(route, Route)}))
     app.router.redirect_slashes = False
@@ -233,7 +233,7 @@ def _json(answer: dict[str, Any], status: int = 200) -> Response:
     return Response(msgspec.json.encode(answer), status, media_type="application/json")
 
 
-async def _refused(request: Request, refusal: Refusal) -> Response:
+async def _refused(request: Request, refusal: RequestRefusal) -> Response:
     """Answer with a refusal, in the words of the protocol that the path belongs to."""
     said = oip_error if request.scope["path"].startswith("/v2") else openai_error
     response = Response(said(refusal), refusal.status, media_type="application/json")

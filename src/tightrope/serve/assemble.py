@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tightrope.base.metrics import BATCHES
-from tightrope.serve.access.admission import Admission
-from tightrope.serve.access.keys import Everybody, Keys
-from tightrope.serve.answers.cache import AnswerCache
+from tightrope.serve.access.admission import AdmissionControl
+from tightrope.serve.access.keys import Keys, OpenAccess
+from tightrope.serve.answers.cache import GatewayCache
 from tightrope.serve.app import App, authenticator
-from tightrope.serve.drain.leaving import Drain
+from tightrope.serve.drain.leaving import GracefulShutdown
 from tightrope.serve.gateway import Gateway
 from tightrope.serve.interfaces import Backend
 from tightrope.serve.jobs.service import MOST, Jobs
@@ -20,7 +20,7 @@ from tightrope.serve.local.engines import Engines
 from tightrope.serve.local.placement import usable_cores
 from tightrope.serve.local.pool import LocalPool
 from tightrope.serve.named import tasks_of
-from tightrope.serve.protocols.held import Held
+from tightrope.serve.protocols.held import BodyBudget
 from tightrope.serve.protocols.openai import run_json
 from tightrope.serve.records import NUSD_PER_USD, Call, Reply
 from tightrope.serve.settings import ServedPool, Settings
@@ -40,10 +40,10 @@ class Process:
     gateway: Gateway
     backends: Mapping[str, Backend]
     metrics: Metrics
-    keys: Keys | Everybody
+    keys: Keys | OpenAccess
     app: App
-    drain: Drain
-    held: Held
+    drain: GracefulShutdown
+    held: BodyBudget
     meters: dict[str, MachineMeter] = field(default_factory=dict)
     jobs: Jobs | None = None
     ledger: Ledger | None = None
@@ -57,12 +57,12 @@ def assemble(settings: Settings, clock: Callable[[], float] = time.monotonic) ->
     meters, backends = _backends(settings, metrics)
     ledger = _ledger(settings, meters)
     traces = Traces(settings.traces, settings.workload, share=settings.trace_share) if settings.traces else None
-    keys: Keys | Everybody = Everybody() if settings.keys is None else Keys(settings.keys)
+    keys: Keys | OpenAccess = OpenAccess() if settings.keys is None else Keys(settings.keys)
     gateway = Gateway(
         settings,
         backends,
         metrics,
-        Admission(
+        AdmissionControl(
             settings.limits,
             settings.tenants,
             ledger.spent_this_month if ledger else _nothing,
@@ -82,10 +82,12 @@ def assemble(settings: Settings, clock: Callable[[], float] = time.monotonic) ->
             backend.late = gateway.late
     jobs = _jobs(settings, gateway, metrics)
     authenticate = authenticator(gateway)
-    drain = Drain(lambda: gateway.in_flight, leaves_s=settings.leaves_s, within_s=settings.limits.answer_s, clock=clock)
+    drain = GracefulShutdown(
+        lambda: gateway.in_flight, leaves_s=settings.leaves_s, within_s=settings.limits.answer_s, clock=clock
+    )
     gateway.is_open = lambda: drain.ready
     routes = [drain.route(authenticate), *(jobs.routes(authenticate) if jobs else [])]
-    held = Held(settings.limits.held_bytes)
+    held = BodyBudget(settings.limits.held_bytes)
     app = App(gateway, settings.limits, routes, held, metrics_key=settings.metrics_key)
     metrics.watch(backends.values(), _Money(settings, metrics, meters, ledger).say)
     return Process(settings, gateway, backends, metrics, keys, app, drain, held, meters, jobs, ledger, traces)
@@ -93,13 +95,13 @@ def assemble(settings: Settings, clock: Callable[[], float] = time.monotonic) ->
 
 def _kept(
     settings: Settings, backends: Mapping[str, Backend], metrics: Metrics, clock: Callable[[], float]
-) -> AnswerCache | None:
+) -> GatewayCache | None:
     """Return the cache of answers, where there is one."""
     if settings.cache is None:
         return None
     semantic = settings.cache.semantic
     if semantic is None:
-        return AnswerCache(settings.cache, metrics, clock)
+        return GatewayCache(settings.cache, metrics, clock)
     model = next(model for model in settings.models if model.name == semantic.model)
     embeds = backends[model.pools[0]]
 
@@ -107,7 +109,7 @@ def _kept(
         """Answer with the vector of a question."""
         return await embeds.answer(replace(call, model=model.name))
 
-    return AnswerCache(settings.cache, metrics, clock, embed=embed)
+    return GatewayCache(settings.cache, metrics, clock, embed=embed)
 
 
 def _nothing(tenant: str) -> int:  # noqa: ARG001 - as the ledger

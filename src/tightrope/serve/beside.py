@@ -25,12 +25,12 @@ def load_beside(path: Path, settings: Settings, *, keys: Path | None = None, led
     ``keys`` and ``ledger`` are what the command line puts before the file's: what belongs together is checked of what holds.
     """
     document = read_document(path, FIRST)
-    for name in schema.ServeFile.model_fields.keys() - schema.Gateway.model_fields.keys():
+    for name in schema.ServeFile.model_fields.keys() - schema.GatewayConfig.model_fields.keys():
         if isinstance(document.value, dict) and name in document.value:
             msg = f"{name}: is said by the plan, beside which this file is read"
             raise InputError(msg, resolve=f"take {name!r} out, or serve this file without --plan", where=document.where(name))
-    stated = validated(schema.Gateway, document, REFERENCE)
-    return Beside(document, path.parent, stated, settings).settings(keys, ledger)
+    stated = validated(schema.GatewayConfig, document, REFERENCE)
+    return SettingsOverrides(document, path.parent, stated, settings).settings(keys, ledger)
 
 
 def file_of(document: Document, folder: Path, name: str | None, *location: str) -> Path | None:
@@ -45,12 +45,12 @@ def file_of(document: Document, folder: Path, name: str | None, *location: str) 
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class SettingsOverrides:
     """What a file says, and the settings that it is put on."""
 
     document: Document
     folder: Path
-    stated: schema.Gateway
+    stated: schema.GatewayConfig
     before: Settings
 
     def settings(self, keys: Path | None, ledger: Path | None) -> Settings:
@@ -135,12 +135,12 @@ class Beside:
                 raise InputError(msg, resolve=resolve, where=where)
 
 
-def _tenant(stated: schema.Tenant) -> TenantLimits:
+def _tenant(stated: schema.TenantConfig) -> TenantLimits:
     """Return what one tenant may take."""
     return TenantLimits(stated.requests_per_s, stated.burst, stated.concurrency, stated.budget_usd_per_month)
 
 
-def _limits(stated: schema.Limits) -> Limits:
+def _limits(stated: schema.LimitsConfig) -> Limits:
     """Return what is refused."""
     return Limits(
         body_bytes=int(stated.body),

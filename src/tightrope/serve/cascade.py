@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tightrope.policy.route import goes_on, margin_of, threshold_towards
 from tightrope.serve.protocols.words import malformed
-from tightrope.serve.records import Call, Raw, Reply
+from tightrope.serve.records import Call, RawAnswer, Reply
 from tightrope.serve.refusals import Unavailable, UpstreamFailed
 from tightrope.serve.settings import ServedCascade
 
@@ -27,7 +27,7 @@ EVENT, TRUE, NULL = b"data: ", b"true", b"null"
 
 
 @dataclass(slots=True, eq=False)
-class Cascade:
+class CascadeThreshold:
     """A cascade, and where its threshold stands: fixed where it was calibrated, else such that the planned share goes on."""
 
     stated: ServedCascade
@@ -36,7 +36,7 @@ class Cascade:
     judged: int = 0
 
     @classmethod
-    def of(cls, stated: ServedCascade) -> "Cascade":
+    def of(cls, stated: ServedCascade) -> "CascadeThreshold":
         """Return a cascade that has seen nothing yet."""
         return cls(stated, 0.0 if isnan(stated.margin) else stated.margin)
 
@@ -50,7 +50,7 @@ class Cascade:
         return on
 
 
-async def answer(cascade: Cascade, call: Call, small: Answer, large: Answer) -> Reply:
+async def answer(cascade: CascadeThreshold, call: Call, small: Answer, large: Answer) -> Reply:
     """Return the small variant's answer where it is sure, the large one's where it is not; raise ``Refusal``.
 
     Where the small one can not be asked, the large one answers all. Where the large one does not answer, the request fails: half an answer
@@ -115,7 +115,7 @@ def _with_probabilities(call: Call, said: Mapping[str, msgspec.Raw]) -> Call:
     return replace(call, body=msgspec.json.encode(body), stream=False)
 
 
-async def _chat(cascade: Cascade, call: Call, first: Reply, large: Answer, *, shows: bool, usage: bool) -> Reply:
+async def _chat(cascade: CascadeThreshold, call: Call, first: Reply, large: Answer, *, shows: bool, usage: bool) -> Reply:
     """Return the small model's answer where its tokens were likely enough, else what the large one says, streamed where asked.
 
     It ``shows`` the probabilities, and a stream's ``usage``, where that was asked for.
@@ -128,7 +128,9 @@ async def _chat(cascade: Cascade, call: Call, first: Reply, large: Answer, *, sh
         for choice in said["choices"]:
             choice.pop("logprobs", None)
     first.raw = (
-        Raw(200, "text/event-stream", as_events(said, usage=usage)) if call.stream else Raw(200, "application/json", _text(said))
+        RawAnswer(200, "text/event-stream", as_events(said, usage=usage))
+        if call.stream
+        else RawAnswer(200, "application/json", _text(said))
     )
     return first
 
@@ -168,7 +170,7 @@ def _delta(choice: dict[str, Any]) -> dict[str, Any]:
     return {**message, "tool_calls": [{"index": place, **call} for place, call in enumerate(calls)]} if calls else message
 
 
-def _completion(raw: Raw | None) -> dict[str, Any] | None:
+def _completion(raw: RawAnswer | None) -> dict[str, Any] | None:
     """Return a whole completion as it came; None where it is not one."""
     if raw is None or raw.status != 200 or raw.stream is not None:
         return None

@@ -10,7 +10,7 @@ from tightrope.base.records import Deferral
 from tightrope.demand.document import Document, check_name, read_document
 from tightrope.demand.strict import validated
 from tightrope.serve import schema
-from tightrope.serve.beside import FIRST, REFERENCE, Beside, file_of
+from tightrope.serve.beside import FIRST, REFERENCE, SettingsOverrides, file_of
 from tightrope.serve.settings import LocalModel, ServedCascade, ServedModel, ServedPool, Settings, Upstream
 
 USUAL_CLASS = "requests"
@@ -31,9 +31,9 @@ def load_settings(
     """
     document = read_document(path, FIRST)
     stated = validated(schema.ServeFile, document, REFERENCE)
-    reader = _Reader(document, stated, path.parent, find_price)
+    reader = _SettingsReader(document, stated, path.parent, find_price)
     settings = Settings(stated.name, reader.pools(), reader.models(), reader.classes())
-    found = Beside(document, path.parent, stated, settings).settings(keys, ledger)
+    found = SettingsOverrides(document, path.parent, stated, settings).settings(keys, ledger)
     host = host or found.listen.host
     if found.keys is None and host not in LOOPBACK:
         msg = f"listen.host: {host!r} can be reached by others, and no keys are asked for"
@@ -42,7 +42,7 @@ def load_settings(
     return found
 
 
-class _Reader:
+class _SettingsReader:
     """What the parts of a file share while they are read."""
 
     def __init__(self, document: Document, stated: schema.ServeFile, folder: Path, find_price: FindPrice) -> None:
@@ -63,7 +63,7 @@ class _Reader:
             for name, variant in item.variants.items()
         )
 
-    def _pool(self, model: str, name: str, stated: schema.Variant, here: float | None) -> ServedPool:
+    def _pool(self, model: str, name: str, stated: schema.VariantConfig, here: float | None) -> ServedPool:
         """Return the pool of one variant."""
         at = ("models", model, "variants", name)
         machine = self.stated.machine if stated.upstream is None else stated.machine
@@ -88,7 +88,7 @@ class _Reader:
             usd_per_gb_egress=stated.usd_per_gb_egress,
         )
 
-    def _local(self, stated: schema.Variant, model: schema.Model, at: tuple[str, ...]) -> LocalModel | None:
+    def _local(self, stated: schema.VariantConfig, model: schema.ModelConfig, at: tuple[str, ...]) -> LocalModel | None:
         """Return a model file that runs here."""
         path = self.file(stated.onnx, *at, "onnx")
         if path is None:
@@ -116,7 +116,7 @@ class _Reader:
             idle_s=stated.idle,
         )
 
-    def _upstream(self, stated: schema.Upstream | None, at: tuple[str, ...]) -> Upstream | None:
+    def _upstream(self, stated: schema.UpstreamConfig | None, at: tuple[str, ...]) -> Upstream | None:
         """Return servers elsewhere."""
         if stated is None:
             return None
@@ -138,13 +138,13 @@ class _Reader:
             health_path=stated.health,
         )
 
-    def _elsewhere(self, stated: schema.Variant, *at: str) -> float | None:
+    def _elsewhere(self, stated: schema.VariantConfig, *at: str) -> float | None:
         """Return what an hour of a machine elsewhere costs: nothing where tokens are what is paid for, and no machine is stated."""
         if stated.machine is None and (stated.usd_per_million_input_tokens or stated.usd_per_million_output_tokens):
             return 0.0
         return self.price(stated.machine, *at)
 
-    def price(self, stated: schema.Machine | None, *at: str) -> float | None:
+    def price(self, stated: schema.MachineConfig | None, *at: str) -> float | None:
         """Return what an hour of a machine costs; None where nothing is said of it."""
         if stated is None or stated.usd_per_hour is not None or stated.type is None:
             return None if stated is None else stated.usd_per_hour
@@ -160,7 +160,7 @@ class _Reader:
         """Return the names that clients ask for."""
         return tuple(self._model(name, item) for name, item in self.stated.models.items())
 
-    def _model(self, name: str, stated: schema.Model) -> ServedModel:
+    def _model(self, name: str, stated: schema.ModelConfig) -> ServedModel:
         """Return one model; its classes and the variants of its cascade must exist."""
         for place, wanted in enumerate(stated.classes):
             check_name(wanted, "traffic class", self.stated.classes, self.document.where("models", name, "classes", place))
@@ -179,7 +179,7 @@ class _Reader:
             cache=stated.cache,
         )
 
-    def _cascade(self, name: str, stated: schema.Model) -> ServedCascade | None:
+    def _cascade(self, name: str, stated: schema.ModelConfig) -> ServedCascade | None:
         """Return a model's cascade."""
         if stated.cascade is None:
             return None
@@ -201,7 +201,7 @@ class _Reader:
         return tuple(_class(name, item) for name, item in self.stated.classes.items())
 
 
-def _class(name: str, stated: schema.TrafficClass) -> ServedClass:
+def _class(name: str, stated: schema.TrafficClassConfig) -> ServedClass:
     """Return one traffic class; a partial batch goes so that its first request keeps its promise."""
     limits = [slo.limit_s for slo in stated.slo if slo.metric in {"latency", "ttft"}]
     deferral = None if stated.within is None else Deferral(0.0, stated.within / 3600.0)

@@ -36,14 +36,14 @@ FindFunctionPrice: TypeAlias = Callable[[str, str], FunctionPrice | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GatewayPlace:
     """Where a gateway stands."""
 
     cloud: str
     region: str
 
     @classmethod
-    def parse(cls, text: str, plan: Plan) -> "Place":
+    def parse(cls, text: str, plan: Plan) -> "GatewayPlace":
         """Return the place written ``cloud/region``; raise ``InputError`` where the plan has nothing there."""
         known = sorted({f"{pool.cloud}/{pool.region}" for pool in plan.pools})
         if text not in known:
@@ -53,7 +53,7 @@ class Place:
 
 
 def gateway_settings(
-    plan: Plan, place: Place, upstreams: Path, find_token_price: FindTokenPrice, find_function_price: FindFunctionPrice
+    plan: Plan, place: GatewayPlace, upstreams: Path, find_token_price: FindTokenPrice, find_function_price: FindFunctionPrice
 ) -> Settings:
     """Return the settings of the gateway of a place, whose pools answer where ``upstreams.json`` says.
 
@@ -91,7 +91,7 @@ def gateway_settings(
     )
 
 
-def _egress(plan: Plan, place: Place, classes: Sequence[ServedClass]) -> tuple[float, frozenset[str]]:
+def _egress(plan: Plan, place: GatewayPlace, classes: Sequence[ServedClass]) -> tuple[float, frozenset[str]]:
     """Return what a GB of answers costs that leaves for the internet there, US dollars, and the classes whose answers do not."""
     usd = plan.egress_usd_per_gb.get(f"{place.cloud}/{place.region}")
     sends = [item.name for item in classes if item.egress_bytes_per_request]

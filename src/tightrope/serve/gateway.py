@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from tightrope.base.plan import ServedClass
 from tightrope.serve import cascade as cascades
-from tightrope.serve.access.admission import Admission
-from tightrope.serve.access.keys import Everybody, Keys
+from tightrope.serve.access.admission import AdmissionControl
+from tightrope.serve.access.keys import Keys, OpenAccess
 from tightrope.serve.deadlines import Deadlines
 from tightrope.serve.interfaces import Backend
 from tightrope.serve.records import Call, Caller, Reply, Signature
@@ -18,7 +18,7 @@ from tightrope.serve.refusals import (
     Forbidden,
     Malformed,
     NotFound,
-    Refusal,
+    RequestRefusal,
     TimedOut,
     TooMany,
     Unavailable,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tightrope.serve.watch.traces import Traces
 
 
-class Kept(Protocol):
+class CacheInterface(Protocol):
     """Answers that are kept."""
 
     async def answer(self, call: Call, make: Callable[[Call], Awaitable[Reply]]) -> Reply:
@@ -47,7 +47,7 @@ class Kept(Protocol):
         ...
 
 
-class Book(Protocol):
+class UsageRecorder(Protocol):
     """Where each call's cost is written."""
 
     def request(self, call: Call, reply: Reply | None, status: int, now_s: float) -> None:
@@ -71,24 +71,24 @@ class Gateway:
         settings: Settings,
         backends: Mapping[str, Backend],
         metrics: Metrics,
-        admission: Admission,
+        admission: AdmissionControl,
         *,
-        keys: Keys | Everybody | None = None,
-        kept: Kept | None = None,
-        book: Book | None = None,
+        keys: Keys | OpenAccess | None = None,
+        kept: CacheInterface | None = None,
+        book: UsageRecorder | None = None,
         traces: "Traces | None" = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the parts; None leaves a part out."""
         self.settings, self.backends, self.metrics = settings, backends, metrics
-        self._admission, self._keys, self._kept, self._book, self._clock = admission, keys or Everybody(), kept, book, clock
+        self._admission, self._keys, self._kept, self._book, self._clock = admission, keys or OpenAccess(), kept, book, clock
         self._traces = traces
         self._deadlines = Deadlines(settings.limits.answer_s)
         self.router = Router(settings, backends)
         self._models = {model.name: model for model in settings.models}
         self._classes = {item.name: item for item in settings.classes}
         self._follows = {item.follows: item for item in settings.classes if item.follows}
-        self.cascades = {model.name: cascades.Cascade.of(model.cascade) for model in settings.models if model.cascade}
+        self.cascades = {model.name: cascades.CascadeThreshold.of(model.cascade) for model in settings.models if model.cascade}
         self._late_s = {item.name: _limits_s(item) for item in settings.classes}
         self.in_flight = 0
         self.started = False
@@ -135,7 +135,7 @@ class Gateway:
     # ------------------------------------------------------------------------------------------------------------------ the way
 
     async def answer(self, call: Call) -> Reply:
-        """Return the answer; raise ``Refusal``. A reply's ``raw.stream`` must be iterated to its end or closed."""
+        """Return the answer; raise ``RequestRefusal``. A reply's ``raw.stream`` must be iterated to its end or closed."""
         model = self._model(call)
         promised = self._promised(call, model)
         call.traffic_class = promised.name
@@ -190,7 +190,7 @@ class Gateway:
 
         What has ``begun`` elsewhere is not asked whether it would wait too long.
         """
-        last: Refusal | None = None
+        last: RequestRefusal | None = None
         for backend in pools:
             pool = backend.pool
             if not begun:
@@ -258,7 +258,7 @@ class Gateway:
             if self._book is not None:
                 self._book.check_room()
             self._admission.enter(call)
-        except Refusal as refusal:
+        except RequestRefusal as refusal:
             self._unanswered(call, refusal, pool, span, "shed")
             raise
 
@@ -307,7 +307,7 @@ class Gateway:
     def _end_stream(self, call: Call, reply: Reply, error: Exception | None, span: "Span | None") -> None:
         """Settle an answer that was streamed, whose figures are known now; what broke off cost as much, and is no answer."""
         if error is not None and reply.raw is not None:
-            reply.raw.status = error.status if isinstance(error, Refusal) else Failed.status
+            reply.raw.status = error.status if isinstance(error, RequestRefusal) else Failed.status
         else:
             self.router.learn(reply, 1)
         self._settle(call, reply, span)
@@ -320,7 +320,7 @@ class Gateway:
         self.in_flight -= 1
         timed_out = isinstance(error, TimeoutError)
         instead = TimedOut(f"not answered within {self.settings.limits.answer_s:g} s") if timed_out else None
-        shed = isinstance(error, Refusal) and error.status == TooMany.status
+        shed = isinstance(error, RequestRefusal) and error.status == TooMany.status
         try:
             self._unanswered(call, instead or error, pool, span, "shed" if shed else "error")
         finally:
@@ -332,7 +332,7 @@ class Gateway:
         now_s = self._clock()
         if isinstance(error, asyncio.CancelledError):
             call.gone, status, code, message = True, GONE, "gone", "the client hung up"
-        elif isinstance(error, Refusal):
+        elif isinstance(error, RequestRefusal):
             status, code, message = error.status, error.code, error.logged
         else:
             status, code, message = Failed.status, Failed.code, f"{type(error).__name__}: {error}"

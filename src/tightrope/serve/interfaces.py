@@ -8,7 +8,7 @@ from tightrope.serve.settings import ServedModel, ServedPool
 
 
 @dataclass(slots=True)
-class Load:
+class PoolLoad:
     """How things stand at a pool."""
 
     replicas_ready: int
@@ -40,7 +40,7 @@ class Backend(Protocol):
         """Take nothing more, finish what has begun within the time, then let go of everything."""
         ...
 
-    def load(self) -> Load:
+    def load(self) -> PoolLoad:
         """Return how things stand now; called for every request, so it costs nothing."""
         ...
 

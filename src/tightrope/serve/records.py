@@ -96,7 +96,7 @@ class Signature:
 
 
 @dataclass(slots=True, eq=False)
-class Raw:
+class RawAnswer:
     """An answer of a server elsewhere as it came, to be passed on."""
 
     status: int
@@ -118,7 +118,7 @@ class Reply:
     """Of an engine here: for each text float32[dimensions] or float32[classes] (probabilities); of ``infer`` tensors."""
     labels: tuple[str, ...] = ()
     """Names of the classes, of ``classify``, in the order of its scores; empty where the model has none: then they are numbered."""
-    raw: Raw | None = None
+    raw: RawAnswer | None = None
     input_tokens: int = 0
     output_tokens: int = 0
     asked_tokens: int | None = None

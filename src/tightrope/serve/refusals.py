@@ -23,7 +23,7 @@ from typing import ClassVar
 from tightrope.base.errors import near_names
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is no error of this program
+class RequestRefusal(Exception):  # noqa: N818 - a refusal is no error of this program
     """The root: ``message`` is complete and holds nothing that the client did not send or may not know."""
 
     status: ClassVar[int] = 500
@@ -40,85 +40,85 @@ class Refusal(Exception):  # noqa: N818 - a refusal is no error of this program
         super().__init__(message)
 
 
-class Malformed(Refusal):
+class Malformed(RequestRefusal):
     """What came is not what the protocol says."""
 
     status, code = 400, "invalid_request"
 
 
-class Unauthenticated(Refusal):
+class Unauthenticated(RequestRefusal):
     """No key, or one that is not known."""
 
     status, code = 401, "invalid_api_key"
 
 
-class Forbidden(Refusal):
+class Forbidden(RequestRefusal):
     """The key may not do this."""
 
     status, code = 403, "forbidden"
 
 
-class NotFound(Refusal):
+class NotFound(RequestRefusal):
     """No such model, file or batch that this tenant may see."""
 
     status, code = 404, "not_found"
 
 
-class TooSlow(Refusal):
+class TooSlow(RequestRefusal):
     """The request did not come in time."""
 
     status, code = 408, "request_timeout"
 
 
-class Conflict(Refusal):
+class Conflict(RequestRefusal):
     """Not in this state."""
 
     status, code = 409, "conflict"
 
 
-class TooLarge(Refusal):
+class TooLarge(RequestRefusal):
     """More than is taken."""
 
     status, code = 413, "too_large"
 
 
-class Unsupported(Refusal):
+class Unsupported(RequestRefusal):
     """A type or feature that is not had."""
 
     status, code = 415, "unsupported"
 
 
-class Reused(Refusal):
+class Reused(RequestRefusal):
     """The key of another request."""
 
     status, code = 422, "idempotency_key_reused"
 
 
-class TooMany(Refusal):
+class TooMany(RequestRefusal):
     """Over a rate, a concurrency or a budget, or more than can be answered in time."""
 
     status, code = 429, "rate_limited"
 
 
-class Failed(Refusal):
+class Failed(RequestRefusal):
     """A defect here."""
 
     status, code = 500, "internal_error"
 
 
-class UpstreamFailed(Refusal):
+class UpstreamFailed(RequestRefusal):
     """A server elsewhere did not answer, on any replica."""
 
     status, code = 502, "upstream_failed"
 
 
-class Unavailable(Refusal):
+class Unavailable(RequestRefusal):
     """Going away, or not loaded yet."""
 
     status, code = 503, "unavailable"
 
 
-class TimedOut(Refusal):
+class TimedOut(RequestRefusal):
     """Not answered in the time that its class allows."""
 
     status, code = 504, "timed_out"

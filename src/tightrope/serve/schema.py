@@ -13,7 +13,7 @@ Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
-class Listen(Strict):
+class ListenConfig(Strict):
     """Where the gateway listens."""
 
     host: str = Field("127.0.0.1", description="Address; 0.0.0.0 is all of them, and wants `keys`.")
@@ -31,7 +31,7 @@ class Listen(Strict):
         return self
 
 
-class Machine(Strict):
+class MachineConfig(Strict):
     """What a machine costs: by its type and place, or as stated."""
 
     type: str | None = Field(None, description="Machine type of the price book, such as c7i.large.")
@@ -48,7 +48,7 @@ class Machine(Strict):
         return self
 
 
-class Upstream(Strict):
+class UpstreamConfig(Strict):
     """Servers elsewhere that answer."""
 
     api: Literal["openai", "oip"] = Field(description="openai: vLLM, SGLang, a token API; oip: Triton, KServe.")
@@ -72,11 +72,11 @@ class Upstream(Strict):
     health: str = Field("", description="Path asked to see whether it is well; the api's own where left out.")
 
 
-class Variant(Strict):
+class VariantConfig(Strict):
     """One form of a model: a file that runs here, or servers elsewhere."""
 
     onnx: str | None = Field(None, description="Model file that runs in this process.")
-    upstream: Upstream | None = None
+    upstream: UpstreamConfig | None = None
     noop: Literal[True] | None = Field(None, description="Answers at once with zeros: measures what is around an engine.")
     quality: Positive = Field(1.0, description="On the scale of quality_floor; the best form is usually 1.")
     engine: Literal["onnxruntime", "openvino"] = "onnxruntime"
@@ -94,7 +94,7 @@ class Variant(Strict):
     idle: Seconds = Field(300.0, description="Time without a request after which it is unloaded, where it is loaded when asked.")
     max_batch: Count = 32
     max_wait: Wait = Field(0.0, description="Longest time that a partial batch waits for more, where waiting pays.")
-    machine: Machine | None = Field(None, description="Of an upstream: what one of its machines costs.")
+    machine: MachineConfig | None = Field(None, description="Of an upstream: what one of its machines costs.")
     replicas_per_machine: Count = 1
     requests_per_s: NotNegative = Field(0.0, description="Of an upstream: what one replica sustains; 0 is not known.")
     concurrency: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
@@ -120,7 +120,7 @@ class Variant(Strict):
         return self
 
 
-class Cascade(Strict):
+class CascadeConfig(Strict):
     """A small variant is asked first, and a large one for the answers that are not trusted."""
 
     small: str
@@ -132,15 +132,15 @@ class Cascade(Strict):
     escalated: Share | None = Field(None, description="Share that is expected to go on.")
 
 
-class Model(Strict):
+class ModelConfig(Strict):
     """A name that clients ask for."""
 
     task: Literal["embed", "classify", "chat", "infer"]
-    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    variants: Annotated[dict[Name, VariantConfig], Field(min_length=1)]
     labels: list[str] = Field(
         default_factory=list, description="classify: names of the classes in the order of the model's outputs."
     )
-    cascade: Cascade | None = None
+    cascade: CascadeConfig | None = None
     classes: list[str] = Field(
         default_factory=list, description="Traffic classes that may ask for it, the usual one first; all where empty."
     )
@@ -153,7 +153,7 @@ def _as_list(stated: object) -> object:
     return [stated] if isinstance(stated, str) else stated
 
 
-class TrafficClass(Strict):
+class TrafficClassConfig(Strict):
     """What is promised to a kind of request, and how it is treated."""
 
     slo: Annotated[list[Promise], BeforeValidator(_as_list, json_schema_input_type=Promise | list[Promise])] = Field(
@@ -166,7 +166,7 @@ class TrafficClass(Strict):
     shed_wait: Seconds | None = Field(None, description="Turned away where the wait would be longer; by its slo where left out.")
 
 
-class Tenant(Strict):
+class TenantConfig(Strict):
     """What one tenant may take; what is left out has no limit."""
 
     requests_per_s: Positive | None = None
@@ -175,7 +175,7 @@ class Tenant(Strict):
     budget_usd_per_month: NotNegative | None = Field(None, description="Calendar months, UTC, by the ledger.")
 
 
-class Semantic(Strict):
+class SemanticConfig(Strict):
     """Answer from one that was asked nearly the same. It is sometimes wrong: `checked` of the hits say how often."""
 
     threshold: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -185,16 +185,16 @@ class Semantic(Strict):
     checked: Share = 0.01
 
 
-class Cache(Strict):
+class CacheConfig(Strict):
     """Answers that are kept."""
 
     entries: Count = 100_000
     size: Annotated[Bytes, Field(gt=0)] = 268_435_456.0
     ttl: Seconds = 600.0
-    semantic: Semantic | None = None
+    semantic: SemanticConfig | None = None
 
 
-class Limits(Strict):
+class LimitsConfig(Strict):
     """What is refused before memory is taken for it."""
 
     body: Annotated[Bytes, Field(gt=0)] = 8_388_608.0
@@ -227,7 +227,7 @@ class Limits(Strict):
         return self
 
 
-class Traces(Strict):
+class TracesConfig(Strict):
     """OpenTelemetry traces."""
 
     endpoint: str = Field(description="OTLP endpoint (HTTP), such as http://collector:4318.")
@@ -241,23 +241,23 @@ def _as_traces(stated: object) -> object:
     return {"endpoint": stated} if isinstance(stated, str) else stated
 
 
-class Gateway(Strict):
+class GatewayConfig(Strict):
     """What a ``serve.yaml`` says beside a plan, which has the models and classes."""
 
-    listen: Listen = Field(default_factory=lambda: Listen.model_validate({}))
+    listen: ListenConfig = Field(default_factory=lambda: ListenConfig.model_validate({}))
     keys: str | None = Field(
         None, description="File of `tightrope keys`; left out, everybody may ask, which is for loopback alone."
     )
     metrics: Literal["open", "key"] = Field(
         "open", description="key: `/metrics`, which names tenants with budgets, wants a key with the scope metrics or admin."
     )
-    tenants: dict[str, Tenant] = Field(default_factory=dict, description="By name; `*` is for the others.")
-    cache: Cache | None = None
+    tenants: dict[str, TenantConfig] = Field(default_factory=dict, description="By name; `*` is for the others.")
+    cache: CacheConfig | None = None
     jobs: str | None = Field(
         None, description="SQLite file, or postgresql://…, of work that can wait; none is taken where left out."
     )
     ledger: str | None = Field(None, description="Folder of the ledger; none is written where left out.")
-    traces: Annotated[Traces | None, BeforeValidator(_as_traces, json_schema_input_type=Traces | str | None)] = Field(
+    traces: Annotated[TracesConfig | None, BeforeValidator(_as_traces, json_schema_input_type=TracesConfig | str | None)] = Field(
         None, description="Where OpenTelemetry traces go, or with what share of the requests; none where left out."
     )
     log: Literal["debug", "info", "warning", "error"] = "info"
@@ -266,18 +266,18 @@ class Gateway(Strict):
         5.0, description="Requests are still taken so long after it is told to leave, until every balancer knows."
     )
     cores: Annotated[int, Field(ge=0, le=4096)] = Field(0, description="For engines here; 0 is all that this process may use.")
-    limits: Limits = Field(default_factory=lambda: Limits.model_validate({}))
+    limits: LimitsConfig = Field(default_factory=lambda: LimitsConfig.model_validate({}))
 
 
-class ServeFile(Gateway):
+class ServeFile(GatewayConfig):
     """A ``serve.yaml``."""
 
     name: Name
-    models: Annotated[dict[Name, Model], Field(min_length=1)]
-    machine: Machine | None = Field(
+    models: Annotated[dict[Name, ModelConfig], Field(min_length=1)]
+    machine: MachineConfig | None = Field(
         None, description="This machine, which runs the models that are files; costs are not known without."
     )
-    classes: dict[Name, TrafficClass] = Field(default_factory=dict)
+    classes: dict[Name, TrafficClassConfig] = Field(default_factory=dict)
 
 
 def serve_schema_page() -> str:

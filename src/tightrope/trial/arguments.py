@@ -7,7 +7,7 @@ from tightrope.base.plan import Plan
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.fleet.recorded_traffic import load_traffic, parse_columns, parse_trace
 from tightrope.plan.fleet.scenarios import parse_scenarios
-from tightrope.trial.trial import Progress, Tried, try_plan
+from tightrope.trial.trial import ReplayProgress, Trial, try_plan
 
 MOST_SEEDS = 1000
 LARGEST_SEED = 2**32 - 1
@@ -16,7 +16,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TrialArguments:
     """What ``tightrope replay`` was asked, word for word; see its ``--help``."""
 
     traces: tuple[str, ...]
@@ -29,7 +29,7 @@ class Question:
     """Until when the engines' work is noted."""
 
 
-def answer(question: Question, plan: Plan, book: PriceBook, progress: Progress | None = None) -> Tried:
+def answer(question: TrialArguments, plan: Plan, book: PriceBook, progress: ReplayProgress | None = None) -> Trial:
     """Return what the replays show; raise ``InputError`` for whatever in the question is wrong."""
     seeds, scenario = parse_seeds(question.seeds), parse_scenarios(question.scenarios)
     traces = [parse_trace(text, plan) for text in question.traces]

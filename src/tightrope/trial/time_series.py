@@ -4,7 +4,7 @@ import numpy as np
 
 from tightrope.base.plan import Plan
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.base.replayed import Series
+from tightrope.base.replayed import TimeSeries
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.replay.evidence import metric_s
 from tightrope.replay.records import UNANSWERED, Outcome, Timeline
@@ -21,7 +21,7 @@ def bin_width_s(duration_s: float) -> float:
     return next((width for width in WIDTHS_S if duration_s / width <= MOST_BINS), duration_s / MOST_BINS)
 
 
-def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, hourly_usd: dict[str, list[float]]) -> Series:
+def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, hourly_usd: dict[str, list[float]]) -> TimeSeries:
     """Return the series of one replay; raise ``ValueError`` for an outcome without a time-line, which no replay gives."""
     if (timeline := outcome.timeline) is None:
         msg = "got an outcome without a time-line, expected one of replay_fleet"
@@ -33,7 +33,7 @@ def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, h
     whole, names_asked = as_asked(outcome), [item.asked_as or item.name for item in plan.classes]
     latency = {name: _latency(plan, whole, index, bins, width_s) for index, name in enumerate(names_asked)}
     seen = {name: both for name, both in latency.items() if any(value is not None for value in both[0])}
-    return Series(
+    return TimeSeries(
         start_h=clock_s / SECONDS_PER_HOUR,
         bin_s=width_s,
         ready={name: _floats(row) for name, row in zip(names, ready, strict=True)},

@@ -12,20 +12,20 @@ from typing import Protocol, TypeAlias, TypeVar
 import numpy as np
 
 from tightrope.base.plan import Plan
-from tightrope.base.replayed import Replayed, RunOutcome
+from tightrope.base.replayed import ReplayReport, RunOutcome
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill.replay_bill import hourly_usd, month_usd, outcomes_ran, ran_of, stretch_lines
 from tightrope.plan.bill.transfer_bill import answering_of, around_as_ran_usd
-from tightrope.plan.fleet.recorded_traffic import DAY_S, Recorded
-from tightrope.plan.fleet.scenarios import AS_RECORDED, Scenario, place_drills, surged, without_cache
+from tightrope.plan.fleet.recorded_traffic import DAY_S, RecordedTraffic
+from tightrope.plan.fleet.scenarios import AS_RECORDED, ReplayScenario, place_drills, surged, without_cache
 from tightrope.plan.plan_json import prefix_warnings, rebuild_fleet
 from tightrope.plan.problem.cost_lines import total_usd
 from tightrope.replay.records import Drill, Fleet, Outcome
 from tightrope.replay.run import replay_fleet
 from tightrope.trial.outcome_figures import class_outcomes, drill_evidence, evidence_of, pool_outcomes
 from tightrope.trial.time_series import series_of
-from tightrope.trial.zone_loss import Loss, loss_of
+from tightrope.trial.zone_loss import ZoneLoss, loss_of
 
 THREADS = 2
 """Compiled code runs outside Python's lock, so seeds run side by side; each needs the memory of a whole replay."""
@@ -35,7 +35,7 @@ Keep: TypeAlias = Callable[[int, Outcome], Kept]
 """From the place and the outcome of a replay to what is kept of it: outcomes are large."""
 
 
-class Progress(Protocol):
+class ReplayProgress(Protocol):
     """Hears how far the replays are; called from several threads."""
 
     live: bool
@@ -51,10 +51,10 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class Trial:
     """The report, and the first seed's outcome of its last run."""
 
-    report: Replayed
+    report: ReplayReport
     outcome: Outcome
 
 
@@ -63,13 +63,13 @@ class _Job:
     """One way of replaying the traffic."""
 
     fleet: Fleet
-    recorded: Recorded
+    recorded: RecordedTraffic
     seeds: tuple[int, ...]
-    scenario: Scenario = AS_RECORDED
+    scenario: ReplayScenario = AS_RECORDED
     drill: Drill | None = None
     had_cache: bool = True
     """Whether there was a cache for ``no-cache`` to take."""
-    loss: Loss | None = None
+    loss: ZoneLoss | None = None
     """What the drill took, where its zone was searched for."""
     log_s: float = 0.0
 
@@ -94,14 +94,14 @@ class _Job:
 
 def try_plan(
     plan: Plan,
-    recorded: Recorded,
+    recorded: RecordedTraffic,
     book: PriceBook,
     *,
     seeds: tuple[int, ...],
-    scenario: Scenario = AS_RECORDED,
+    scenario: ReplayScenario = AS_RECORDED,
     log_s: float = 0.0,
-    progress: Progress | None = None,
-) -> Tried:
+    progress: ReplayProgress | None = None,
+) -> Trial:
     """Return what the plan's fleet makes of the traffic, as recorded and in the scenario where one is asked for.
 
     ``log_s`` is until when the first seed's engines are to note their work, in the last run. Raises ``InputError`` where the plan
@@ -118,20 +118,20 @@ def try_plan(
     return _tried(plan, recorded, [plain, replace(changed, log_s=log_s)], watch, book)
 
 
-def _tried(plan: Plan, recorded: Recorded, jobs: list[_Job], watch: "_Watch", book: PriceBook) -> Tried:
+def _tried(plan: Plan, recorded: RecordedTraffic, jobs: list[_Job], watch: "_Watch", book: PriceBook) -> Trial:
     """Return the report of all ways of replaying, and the first seed's outcome of the last."""
     runs: list[RunOutcome] = []
     for job in jobs:
         outcomes = watch.replays([job] * len(job.seeds), job.seeds, str(job.scenario) or "as recorded", _whole)
         runs.append(_run(plan, job, outcomes, book))
-    return Tried(_report(plan, recorded, jobs[0].seeds, tuple(runs)), outcomes[0])
+    return Trial(_report(plan, recorded, jobs[0].seeds, tuple(runs)), outcomes[0])
 
 
 @dataclass(slots=True)
 class _Watch:
     """Runs replays side by side, and tells whoever watches how far they are."""
 
-    progress: Progress | None
+    progress: ReplayProgress | None
     begun: int = 0
 
     def expect(self, plain: _Job, changed: _Job, drills: Sequence[Drill]) -> None:
@@ -169,7 +169,7 @@ def _whole(_place: int, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _changed(job: _Job, scenario: Scenario) -> _Job:
+def _changed(job: _Job, scenario: ReplayScenario) -> _Job:
     """Return the job in a scenario, its drill still to be placed; the job itself where nothing is changed."""
     if scenario == AS_RECORDED:
         return job
@@ -185,7 +185,7 @@ def _with_drill(plan: Plan, job: _Job, drills: Sequence[Drill], watch: _Watch) -
     (without,) = watch.replays([job], job.seeds[:1], "no zone lost", _whole)
     tries = [replace(job, drill=drill) for drill in drills]
 
-    def loss(place: int, outcome: Outcome) -> Loss:
+    def loss(place: int, outcome: Outcome) -> ZoneLoss:
         return loss_of(plan, outcome, without, drills[place], job.recorded.start_s)
 
     losses = watch.replays(tries, [job.seeds[0]] * len(tries), "each zone lost", loss)
@@ -230,12 +230,12 @@ def _mean(outcomes: list[Outcome], name: str) -> float:
     return float(np.mean([getattr(outcome, name) for outcome in outcomes]))
 
 
-def _clock_h(recorded: Recorded, time_s: float) -> float:
+def _clock_h(recorded: RecordedTraffic, time_s: float) -> float:
     """Return a time of the replay as an hour of the trace's clock."""
     return (recorded.clock_s + time_s) / SECONDS_PER_HOUR
 
 
-def _notes(job: _Job, recorded: Recorded) -> tuple[str, ...]:
+def _notes(job: _Job, recorded: RecordedTraffic) -> tuple[str, ...]:
     """Say what exactly a scenario changed."""
     notes = []
     if job.drill is not None:
@@ -266,7 +266,7 @@ def _drill_words(job: _Job, drill: Drill) -> str:
     }[drill.kind]
 
 
-def _loss_words(loss: Loss | None, seeds: tuple[int, ...]) -> str:
+def _loss_words(loss: ZoneLoss | None, seeds: tuple[int, ...]) -> str:
     """Say how much a drill took, and that no other zone's loss is worse."""
     if loss is None:
         return ""
@@ -274,9 +274,9 @@ def _loss_words(loss: Loss | None, seeds: tuple[int, ...]) -> str:
     return f" (the worst of them; it takes {count}{f' with seed {seeds[0]}' if len(seeds) > 1 else ''})"
 
 
-def _report(plan: Plan, recorded: Recorded, seeds: tuple[int, ...], runs: tuple[RunOutcome, ...]) -> Replayed:
+def _report(plan: Plan, recorded: RecordedTraffic, seeds: tuple[int, ...], runs: tuple[RunOutcome, ...]) -> ReplayReport:
     """Return the whole report."""
-    return Replayed(
+    return ReplayReport(
         workload=plan.workload,
         plan_status=plan.status,
         plan_monthly_cost_usd=plan.monthly_cost_usd,
@@ -290,7 +290,7 @@ def _report(plan: Plan, recorded: Recorded, seeds: tuple[int, ...], runs: tuple[
     )
 
 
-def _warnings(plan: Plan, recorded: Recorded, runs: tuple[RunOutcome, ...]) -> tuple[str, ...]:
+def _warnings(plan: Plan, recorded: RecordedTraffic, runs: tuple[RunOutcome, ...]) -> tuple[str, ...]:
     """Return what a reader should know before believing the figures."""
     found = [*recorded.warnings, *prefix_warnings(plan, recorded.traffic)]
     seen = {item.name for item in runs[0].classes}

@@ -13,7 +13,7 @@ from tightrope.trial.outcome_figures import drill_evidence
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class ZoneLoss:
     """How a replay with a zone lost compares with the same replay without."""
 
     changed: bool
@@ -34,13 +34,13 @@ class Loss:
         return self.changed, self.missed, -self.margin, -self.drill_margin, self.retries
 
 
-def loss_of(plan: Plan, outcome: Outcome, without: Outcome, drill: Drill, start_s: float) -> Loss:
+def loss_of(plan: Plan, outcome: Outcome, without: Outcome, drill: Drill, start_s: float) -> ZoneLoss:
     """Return what a drill did to the replay ``without`` it, of the same traffic and seed; ``start_s`` is their time of the week."""
     always = Drill(drill.kind, 0.0, float("inf"), drill.zone)
     margins = [item.attainment - item.target for item in drill_evidence(plan, [outcome], always, start_s)]
     machines = _taken(outcome, without, drill)
     during = [item.attainment - item.target for item in drill_evidence(plan, [outcome], drill, start_s)]
-    return Loss(
+    return ZoneLoss(
         changed=machines > 0 or _differ(outcome, without),
         machines=machines,
         missed=sum(margin < 0.0 for margin in margins),

@@ -13,7 +13,7 @@ from tests.clouds.loopback import Loopback
 from tightrope.base.catalogue import Catalogue, MachineType
 from tightrope.clouds.aws import refresh
 from tightrope.clouds.fetch import Fetcher
-from tightrope.clouds.refresh import Ask
+from tightrope.clouds.refresh import RefreshQuery
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -57,6 +57,6 @@ def fetch(aws: Loopback, tmp_path: Path) -> Callable[..., tuple[Catalogue, list[
     def fetch_once(form: str = "csv", regions: tuple[str, ...] = (REGION,), known: Mapping[str, MachineType] = KNOWN) -> Any:
         work = tmp_path / f"work{len(list(tmp_path.iterdir()))}"
         fetcher = Fetcher(work, sleep=lambda _: None)
-        return refresh.fetch(Ask(regions, known, TODAY, aws.url), fetcher, form), fetcher.notes
+        return refresh.fetch(RefreshQuery(regions, known, TODAY, aws.url), fetcher, form), fetcher.notes
 
     return fetch_once

@@ -17,7 +17,7 @@ from tightrope.base.catalogue import Catalogue, UnitPrice
 from tightrope.base.errors import SourceError
 from tightrope.clouds.aws.meters import unit_prices
 from tightrope.clouds.aws.offers import METERS, Listing, ListPrice
-from tightrope.clouds.aws.rates import Skipped
+from tightrope.clouds.aws.rates import SkippedRates
 from tightrope.clouds.book import load_price_book
 
 Fetch: TypeAlias = Callable[..., tuple[Catalogue, list[str]]]
@@ -180,7 +180,7 @@ def test_no_amount_gives_a_bad_unit_price(usd: str, begin: str, other: str) -> N
             for price, start in ((usd, begin), (other, "0")):
                 listing.prices.append(ListPrice(meter.item, "OnDemand", "TERM", "2026-11-01", unit, "USD", price, begin=start))
         try:
-            found = list(unit_prices(listing, TODAY, Skipped()))
+            found = list(unit_prices(listing, TODAY, SkippedRates()))
         except SourceError:
             continue
         for price in found:

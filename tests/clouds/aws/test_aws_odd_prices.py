@@ -31,10 +31,10 @@ from tightrope.base.catalogue import PriceRow
 from tightrope.base.errors import SourceError
 from tightrope.clouds.aws import offers_csv, offers_json, refresh, spot
 from tightrope.clouds.aws.offers import Listing
-from tightrope.clouds.aws.rates import LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR, Skipped
+from tightrope.clouds.aws.rates import LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR, SkippedRates
 from tightrope.clouds.aws.savings_plans import PlanRate
 from tightrope.clouds.fetch import Fetcher
-from tightrope.clouds.refresh import Ask
+from tightrope.clouds.refresh import RefreshQuery
 
 ROOT = Path(__file__).parents[3]
 
@@ -117,7 +117,7 @@ def rows_or_refusal(
     work: Path, contents: Mapping[str, bytes], form: str, history: Sequence[Mapping[str, object]] = ()
 ) -> tuple[PriceRow, ...]:
     """Return the rows that lists give, none where they are refused."""
-    ask = Ask((REGION,), KNOWN, TODAY, "http://127.0.0.1")
+    ask = RefreshQuery((REGION,), KNOWN, TODAY, "http://127.0.0.1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spot, "_client", lambda *_: FakeEc2(history))
         try:
@@ -183,7 +183,7 @@ def test_no_spot_price_gives_a_bad_row(tmp_path: Path, odd: str) -> None:
 def test_another_shape_of_the_spot_history_is_refused(missing: str) -> None:
     said = {"InstanceType": "g6.xlarge", "AvailabilityZone": "us-east-1a", "Timestamp": datetime.now(UTC), "SpotPrice": "0.3"}
     with pytest.raises(SourceError, match="expected InstanceType, AvailabilityZone, Timestamp and SpotPrice"):
-        spot._history(FakeEc2([{name: value for name, value in said.items() if name != missing}]), ["g6.xlarge"], Skipped())
+        spot._history(FakeEc2([{name: value for name, value in said.items() if name != missing}]), ["g6.xlarge"], SkippedRates())
 
 
 # ---------------------------------------------------------------------------------------------------------------- memory

@@ -16,9 +16,9 @@ from tests.clouds.loopback import Loopback
 
 from tightrope.base.catalogue import Catalogue
 from tightrope.clouds.aws import spot
-from tightrope.clouds.aws.rates import Skipped
+from tightrope.clouds.aws.rates import SkippedRates
 from tightrope.clouds.fetch import Fetcher
-from tightrope.clouds.refresh import Ask
+from tightrope.clouds.refresh import RefreshQuery
 
 Fetch: TypeAlias = Callable[..., tuple[Catalogue, list[str]]]
 
@@ -100,7 +100,7 @@ def test_a_refusal_is_told_without_what_is_secret(
 def test_an_endpoint_of_the_environment_is_boto3s_own(aws: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     aws.serve("/", aws_ec2.Ec2(HISTORY))
     monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", aws.url)
-    found = spot.load_history(REGION, sorted(KNOWN), Ask((REGION,), KNOWN, TODAY), Fetcher(tmp_path), Skipped())
+    found = spot.load_history(REGION, sorted(KNOWN), RefreshQuery((REGION,), KNOWN, TODAY), Fetcher(tmp_path), SkippedRates())
     assert found["c6i.large"] == {"use1-az1": Decimal("0.03")}
 
 
@@ -108,8 +108,8 @@ def test_an_endpoint_of_the_environment_is_boto3s_own(aws: Loopback, tmp_path: P
 def test_credentials_go_to_no_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spot, "_client", lambda *_: pytest.fail("asked"))
     fetcher = Fetcher(tmp_path)
-    ask = Ask((REGION,), KNOWN, TODAY, "https://mirror.example")
-    assert spot.load_history(REGION, sorted(KNOWN), ask, fetcher, Skipped()) == {}
+    ask = RefreshQuery((REGION,), KNOWN, TODAY, "https://mirror.example")
+    assert spot.load_history(REGION, sorted(KNOWN), ask, fetcher, SkippedRates()) == {}
     assert "credentials go to AWS and to no mirror" in fetcher.notes[0]
 
 

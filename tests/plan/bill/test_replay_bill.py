@@ -8,7 +8,7 @@ import pytest
 from tightrope.base.plan import Plan
 from tightrope.base.records import Committed
 from tightrope.clouds.book import load_price_book
-from tightrope.plan.bill.replay_bill import Ran, hourly_usd, month_usd, ran_of, stretch_lines
+from tightrope.plan.bill.replay_bill import ReplayUsage, hourly_usd, month_usd, ran_of, stretch_lines
 from tightrope.plan.problem.cost_lines import total_usd
 
 COMMITMENT_USD_PER_HOUR = 50.0
@@ -17,7 +17,7 @@ MADE = Committed("aws", "compute-savings-plan-1y-no-upfront", "", COMMITMENT_USD
 RESERVED = Committed("aws", "reserved-1y-no-upfront", "us-east-1/c6i", 0.05623)
 
 
-def steady(plan: Plan, hours: float) -> Ran:
+def steady(plan: Plan, hours: float) -> ReplayUsage:
     """Return one machine of every pool for so many hours, under a commitment."""
     parts = np.clip(hours - np.arange(int(np.ceil(hours))), 0.0, 1.0)
     ran = ran_of(plan, load_price_book(), np.tile(parts, (len(plan.pools), 1)), 0.0, hours * 3600.0)

@@ -8,18 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tightrope.plan.commit.breakpoints import best_single_usd_per_hour
-from tightrope.plan.problem.arrays import Cover
+from tightrope.plan.problem.arrays import CommitmentOption
 from tightrope.plan.problem.commitment_coverage import committed_bill_usd
 
 INF = float("inf")
 
 
-def usd_of(hours: np.ndarray, weight: np.ndarray, on_demand: np.ndarray, one: Cover, amount: float) -> float:
+def usd_of(hours: np.ndarray, weight: np.ndarray, on_demand: np.ndarray, one: CommitmentOption, amount: float) -> float:
     return committed_bill_usd(hours, weight, on_demand, [one], np.array([amount]))[0]
 
 
 @pytest.mark.parametrize("discount", [0.2, 0.37, 0.57])
-def test_the_discount_is_the_quantile_of_the_hourly_machines(cover: Callable[..., Cover], discount: float) -> None:
+def test_the_discount_is_the_quantile_of_the_hourly_machines(cover: Callable[..., CommitmentOption], discount: float) -> None:
     machines = np.random.default_rng(3).permutation(np.arange(1000) % 101).astype(np.float64)
     one = cover([1.0 - discount])
     best = best_single_usd_per_hour(machines[None], np.ones(1000), np.ones(1), one)
@@ -37,7 +37,7 @@ def test_the_discount_is_the_quantile_of_the_hourly_machines(cover: Callable[...
 )
 @settings(max_examples=80, deadline=None)
 def test_no_other_amount_is_cheaper(
-    cover: Callable[..., Cover],
+    cover: Callable[..., CommitmentOption],
     hours: list[list[int]],
     weight: list[int],
     rates: list[float],
@@ -56,6 +56,6 @@ def test_no_other_amount_is_cheaper(
     assert usd_of(usage, weighed, on_demand, one, best) <= cheapest + 1e-9
 
 
-def test_what_covers_nothing_is_not_bought(cover: Callable[..., Cover]) -> None:
+def test_what_covers_nothing_is_not_bought(cover: Callable[..., CommitmentOption]) -> None:
     assert best_single_usd_per_hour(np.ones((1, 2)), np.ones(2), np.ones(1), cover([INF])) == 0.0
     assert best_single_usd_per_hour(np.ones((1, 2)), np.ones(2), np.ones(1), cover([INF], existing=2.0)) == 2.0

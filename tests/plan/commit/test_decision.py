@@ -13,7 +13,7 @@ from tightrope.base.future import Future, Move, Scenario
 from tightrope.base.plan import OfferTerms
 from tightrope.base.records import ModelVariant, Profile, Provenance, RequestEngine, Workload
 from tightrope.plan.commit.decision import commit_for, outlook_of
-from tightrope.plan.problem.arrays import Cover, PoolOption, Problem
+from tightrope.plan.problem.arrays import CommitmentOption, PoolOption, Problem
 
 INF = float("inf")
 DAY = date(2026, 1, 1)
@@ -63,9 +63,9 @@ def problem() -> Problem:
         metered=np.zeros(count, dtype=np.bool_),
         only_covered=np.zeros(count, dtype=np.bool_),
         covers=(
-            Cover("aws", "family-1y", "r/g5", 2, 1, np.array([0.6, INF, INF, INF, INF])),
-            Cover("aws", "all-1y", "", 3, 1, np.where(firm, 0.75 * rates, INF)),
-            Cover("aws", "all-3y", "", 3, 3, np.where(firm, 0.5 * rates, INF)),
+            CommitmentOption("aws", "family-1y", "r/g5", 2, 1, np.array([0.6, INF, INF, INF, INF])),
+            CommitmentOption("aws", "all-1y", "", 3, 1, np.where(firm, 0.75 * rates, INF)),
+            CommitmentOption("aws", "all-3y", "", 3, 3, np.where(firm, 0.5 * rates, INF)),
         ),
         block_hours=np.array([365.0, 365.0]),
         zones=np.full(count, 3),
@@ -153,7 +153,7 @@ def test_a_least_utilisation_of_the_workload_is_kept(workload: Workload, problem
 
 
 def test_machines_of_ones_own_are_the_plans_to_count(workload: Workload, problem: Problem, machines: np.ndarray) -> None:
-    own = Cover("own", "owned", "r/g6.2xlarge", 0, 0, np.array([INF, INF, INF, INF, 0.3]), step_usd_per_hour=0.3)
+    own = CommitmentOption("own", "owned", "r/g6.2xlarge", 0, 0, np.array([INF, INF, INF, INF, 0.3]), step_usd_per_hour=0.3)
     others = (
         replace(each, usd_per_hour=np.where(np.isfinite(own.usd_per_hour), INF, each.usd_per_hour)) for each in problem.covers
     )

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tightrope.base.plan import Plan
 from tightrope.plan.explain import break_even, sensitivity
 from tightrope.plan.explain.alternatives import find_alternatives
-from tightrope.plan.explain.baseline import Ground, at_prices, at_speed, at_traffic, plan_again, pools_again
+from tightrope.plan.explain.baseline import Baseline, at_prices, at_speed, at_traffic, plan_again, pools_again
 from tightrope.plan.explain.binding_limits import LOOSENED, find_binding, find_limits
-from tightrope.plan.explain.break_even import Rivalry, bisect, find_break_evens
+from tightrope.plan.explain.break_even import BreakEvenRace, bisect, find_break_evens
 from tightrope.plan.explain.explanation import explain
 from tightrope.plan.explain.sensitivity import find_range, find_sensitivities, worlds
 from tightrope.plan.problem.arrays import Problem
@@ -23,7 +23,7 @@ from tightrope.plan.solve.relaxation import relax
 
 MONTH = 730.0
 DISK = 0.01
-Stand = Callable[[Problem], Ground]
+Stand = Callable[[Problem], Baseline]
 
 
 def quiet(_: str) -> None:
@@ -31,10 +31,10 @@ def quiet(_: str) -> None:
 
 
 @pytest.fixture
-def stand(ground: Ground) -> Stand:
+def stand(ground: Baseline) -> Stand:
     """Return a function that puts a problem made by hand, solved, in the place of the small workload's."""
 
-    def make(problem: Problem) -> Ground:
+    def make(problem: Problem) -> Baseline:
         proof = replace(ground.proof, problem=problem, others=(), solution=solve(problem))
         return replace(ground, proof=proof, whole=problem, constant_usd=0.0, workload=replace(ground.workload, today=()))
 
@@ -167,13 +167,13 @@ def test_every_offer_is_looked_at_to_both_sides(brute: ModuleType, stand: Stand,
     assert found["traffic −25 %"] == pytest.approx(-MONTH * 0.11)
 
 
-def test_more_traffic_is_sized_again(ground: Ground) -> None:
+def test_more_traffic_is_sized_again(ground: Baseline) -> None:
     more, same = at_traffic(ground, 1.25), at_traffic(ground, 1.0)
     assert [window.requests for window in more.windows] == pytest.approx([1.25 * window.requests for window in same.windows])
     assert more.mean_rate == pytest.approx(1.25 * same.mean_rate)
 
 
-def test_without_asking_only_spot_and_traffic_are_looked_at(ground: Ground) -> None:
+def test_without_asking_only_spot_and_traffic_are_looked_at(ground: Baseline) -> None:
     few, all_of_them = (dict(worlds(ground, full=full)) for full in (False, True))
     assert list(few) == ["traffic +25 %", "spot prices +25 %"]
     assert set(few) < set(all_of_them)
@@ -273,7 +273,7 @@ def test_self_hosting_beats_buying_from_the_traffic_that_pays_a_machine(
     sold = (brute.Sold("m0.0", "0.35", (50.0,)), brute.Sold("api", "0", (1.0,), metered=True, usd_per_request=(usd,)))
     ground = stand(brute.Case(sold, ((1.0,),)).problem)
 
-    def busier(_ground: Ground, factor: float) -> Problem:
+    def busier(_ground: Baseline, factor: float) -> Problem:
         return replace(ground.whole, rate=ground.whole.rate * factor, mean_rate=ground.whole.mean_rate * factor)
 
     monkeypatch.setattr(break_even, "at_traffic", busier)
@@ -290,7 +290,7 @@ def test_self_hosting_beats_buying_from_the_traffic_that_pays_a_machine(
 
 def test_an_upper_bound_of_the_rivals_cost_is_what_their_pools_cost(brute: ModuleType, stand: Stand) -> None:
     ground = stand(replace(two_machines(brute), pool_worth=0.0))
-    rivals = Rivalry(ground, np.array([True, False]), 2 * MONTH * 0.31, ground.opened)
+    rivals = BreakEvenRace(ground, np.array([True, False]), 2 * MONTH * 0.31, ground.opened)
     assert rivals.pays(2.9)
     assert not rivals.pays(3.1)
     assert pools_again(ground, ground.whole, ground.opened) == pytest.approx(2 * MONTH * 0.11)
@@ -308,7 +308,7 @@ def test_a_plan_carries_what_is_cheap_to_know(plan: Plan) -> None:
     assert plan.cost_range.high_usd is None or plan.cost_range.low_usd <= plan.monthly_cost_usd <= plan.cost_range.high_usd
 
 
-def test_asked_for_everything_is_there(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asked_for_everything_is_there(ground: Baseline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(break_even, "bisect", lambda holds, low, high, *_: bisect(holds, low, high, 1.0))  # coarse, for speed
     found = explain(ground, (), quiet, full=True)
     open_pools = int(ground.opened.sum())

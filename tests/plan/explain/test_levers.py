@@ -8,7 +8,7 @@ import pytest
 
 from tightrope.base.plan import BillLine, Plan
 from tightrope.plan.explain import levers
-from tightrope.plan.explain.baseline import Ground
+from tightrope.plan.explain.baseline import Baseline
 from tightrope.plan.explain.levers import NO_PLAN, STEPS, _fixed_with_valleys, _with_levers, _without, find_levers, lever_usd
 from tightrope.plan.problem.arrays import Infeasible, Problem
 from tightrope.plan.solve.decomposition import solve
@@ -21,7 +21,7 @@ def quiet(_: str) -> None:
     """Say nothing."""
 
 
-def problem_with(ground: Ground, levers: frozenset[str]) -> Problem:
+def problem_with(ground: Baseline, levers: frozenset[str]) -> Problem:
     """Return what is planned with these levers."""
     return _with_levers(*_without(ground, ground.workload, levers), levers)
 
@@ -33,7 +33,7 @@ def test_the_waterfall_goes_from_todays_bill_to_the_plans(plan: Plan) -> None:
     assert next(lever for lever in plan.levers if lever.name == "right-size").saving_usd > 0.0
 
 
-def test_each_stage_allows_what_its_levers_say(ground: Ground) -> None:
+def test_each_stage_allows_what_its_levers_say(ground: Baseline) -> None:
     seen = {}
     for number in range(len(LEVERS)):
         problem = problem_with(ground, frozenset(LEVERS[: number + 1]))
@@ -51,7 +51,7 @@ def test_each_stage_allows_what_its_levers_say(ground: Ground) -> None:
     assert [count for _, _, count in seen.values()] == [0] * 6 + [len(ground.proof.problem.covers)] * 2
 
 
-def test_a_pruned_variant_needs_its_own_lever_and_that_of_its_precision(ground: Ground) -> None:
+def test_a_pruned_variant_needs_its_own_lever_and_that_of_its_precision(ground: Baseline) -> None:
     variants = tuple(replace(variant, pruned=variant.name == "big/int8") for variant in ground.workload.variants)
     options = [replace(o, variant=replace(o.variant, pruned=o.variant.name == "big/int8")) for o in ground.whole.options]
     pruned = replace(
@@ -68,15 +68,15 @@ def test_a_pruned_variant_needs_its_own_lever_and_that_of_its_precision(ground: 
     assert [step.lever for step in STEPS if step.used(pruned.workload, pruned.whole)].index("prune") == 4
 
 
-def test_by_itself_a_lever_keeps_todays_types_of_machines(ground: Ground) -> None:
+def test_by_itself_a_lever_keeps_todays_types_of_machines(ground: Baseline) -> None:
     problem = problem_with(ground, frozenset({"autoscale"}))
     assert {option.machine.name for option in problem.options if option.variant.model == "big"} == {"c6i.large"}
 
 
-def test_by_itself_a_lever_takes_its_share_off_todays_machines(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_itself_a_lever_takes_its_share_off_todays_machines(ground: Baseline, monkeypatch: pytest.MonkeyPatch) -> None:
     costs = {frozenset(): 500.0, frozenset({"autoscale"}): 400.0, frozenset({"commit"}): None}
 
-    def cost(_ground: Ground, _workload: object, names: frozenset[str]) -> float | None:
+    def cost(_ground: Baseline, _workload: object, names: frozenset[str]) -> float | None:
         return costs.get(names, 300.0)
 
     monkeypatch.setattr(levers, "lever_usd", cost)
@@ -89,7 +89,7 @@ def test_by_itself_a_lever_takes_its_share_off_todays_machines(ground: Ground, m
     assert sum(lever.saving_usd for lever in found.values()) == pytest.approx(1000.0 - ground.usd_per_month)
 
 
-def test_levers_that_change_nothing_are_not_planned_for_again(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_levers_that_change_nothing_are_not_planned_for_again(ground: Baseline, monkeypatch: pytest.MonkeyPatch) -> None:
     first, all_but_defer = frozenset(LEVERS[:5]), frozenset(LEVERS[:7])
     fresh, idle = (replace(ground, whole=replace(ground.whole, windows=windows)) for windows in (ground.whole.windows, ()))
     before = lever_usd(fresh, ground.workload, first)
@@ -99,7 +99,7 @@ def test_levers_that_change_nothing_are_not_planned_for_again(ground: Ground, mo
     assert lever_usd(idle, ground.workload, all_but_defer | {"services"}) == ground.proof.solution.usd_per_month
 
 
-def test_a_stage_without_a_plan_leaves_its_saving_to_the_next(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_without_a_plan_leaves_its_saving_to_the_next(ground: Baseline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levers, "lever_usd", lambda _g, _w, names: None if names <= {"right-size"} else 80.0)
     found = find_levers(ground, TODAY, quiet)
     assert (found[0].saving_usd, found[0].note, found[0].alone_usd) == (0.0, NO_PLAN, None)
@@ -107,18 +107,18 @@ def test_a_stage_without_a_plan_leaves_its_saving_to_the_next(ground: Ground, mo
     assert all(lever.alone_usd is None for lever in found)
 
 
-def test_without_a_fleet_today_there_is_no_waterfall(ground: Ground) -> None:
+def test_without_a_fleet_today_there_is_no_waterfall(ground: Baseline) -> None:
     assert find_levers(ground, (), quiet) == ()
 
 
-def test_autoscaling_costs_no_more_than_the_fixed_fleet(ground: Ground) -> None:
+def test_autoscaling_costs_no_more_than_the_fixed_fleet(ground: Baseline) -> None:
     fixed, scaled = (lever_usd(ground, ground.workload, frozenset(names)) for names in (LEVERS[:1], LEVERS[:2]))
     assert fixed is not None
     assert scaled is not None
     assert scaled <= fixed
 
 
-def test_a_step_that_the_workload_has_no_use_for_is_left_out(ground: Ground) -> None:
+def test_a_step_that_the_workload_has_no_use_for_is_left_out(ground: Baseline) -> None:
     used = {step.lever for step in STEPS if step.used(ground.workload, ground.whole)}
     assert "services" not in used
     unbatched = replace(ground.workload, today=tuple(replace(pool, max_batch=0) for pool in ground.workload.today))

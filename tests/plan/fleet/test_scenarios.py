@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
-from tightrope.plan.fleet.recorded_traffic import Recorded
-from tightrope.plan.fleet.scenarios import NEAR_S, Scenario, busiest_s, parse_scenarios, place_drills, surged, without_cache
+from tightrope.plan.fleet.recorded_traffic import RecordedTraffic
+from tightrope.plan.fleet.scenarios import NEAR_S, ReplayScenario, busiest_s, parse_scenarios, place_drills, surged, without_cache
 from tightrope.plan.plan_json import rebuild_fleet
 from tightrope.replay.records import ResponseCache, Traffic
 
@@ -22,8 +22,8 @@ def traffic_at(time_s: np.ndarray) -> Traffic:
     return Traffic(time_s, 0 * count, count + 1, count + 2, key=count, deadline_s=time_s + 100.0)
 
 
-def recorded(time_s: np.ndarray, duration_s: float) -> Recorded:
-    return Recorded(traffic_at(time_s), 5 * HOUR_S, 2 * HOUR_S, duration_s, ("here",))
+def recorded(time_s: np.ndarray, duration_s: float) -> RecordedTraffic:
+    return RecordedTraffic(traffic_at(time_s), 5 * HOUR_S, 2 * HOUR_S, duration_s, ("here",))
 
 
 @settings(deadline=None)
@@ -60,14 +60,14 @@ def test_the_same_seed_draws_the_same_copies() -> None:
 @pytest.mark.parametrize(
     ("stated", "found", "said"),
     [
-        ((), Scenario(), ""),
-        (("surge=2x",), Scenario(surge=2.0), "surge=2x"),
-        (("surge=1.5", "no-cache"), Scenario(surge=1.5, no_cache=True), "surge=1.5x + no-cache"),
-        (("spot-storm", "surge=4x"), Scenario(4.0, drill="spot-storm"), "spot-storm + surge=4x"),
-        (("zone-loss", "zone-loss"), Scenario(drill="zone-loss"), "zone-loss"),
+        ((), ReplayScenario(), ""),
+        (("surge=2x",), ReplayScenario(surge=2.0), "surge=2x"),
+        (("surge=1.5", "no-cache"), ReplayScenario(surge=1.5, no_cache=True), "surge=1.5x + no-cache"),
+        (("spot-storm", "surge=4x"), ReplayScenario(4.0, drill="spot-storm"), "spot-storm + surge=4x"),
+        (("zone-loss", "zone-loss"), ReplayScenario(drill="zone-loss"), "zone-loss"),
     ],
 )
-def test_scenarios_are_read_and_said(stated: tuple[str, ...], found: Scenario, said: str) -> None:
+def test_scenarios_are_read_and_said(stated: tuple[str, ...], found: ReplayScenario, said: str) -> None:
     assert parse_scenarios(stated) == found
     assert str(found) == said
 

@@ -11,8 +11,13 @@ from tightrope.base.catalogue import ON_DEMAND
 from tightrope.base.plan import Committed, Usage, UsageLine
 from tightrope.clouds.book import PriceBook
 from tightrope.offers.bill import charge_fleet
-from tightrope.plan.problem.arrays import Cover
-from tightrope.plan.problem.commitment_coverage import Order, apply_commitments, break_even_utilisation, committed_bill_usd
+from tightrope.plan.problem.arrays import CommitmentOption
+from tightrope.plan.problem.commitment_coverage import (
+    ApplicationOrder,
+    apply_commitments,
+    break_even_utilisation,
+    committed_bill_usd,
+)
 
 INF = float("inf")
 OFFERS = (
@@ -24,7 +29,7 @@ OFFERS = (
 MACHINES = ("g5.xlarge", "g5.2xlarge", "g6.xlarge", "c6i.large", "c6i.xlarge", "c7g.4xlarge")
 
 
-def test_the_sellers_published_example(cover: Callable[..., Cover]) -> None:
+def test_the_sellers_published_example(cover: Callable[..., CommitmentOption]) -> None:
     """The AWS page's rates: a line each of c5.9xlarge, c5.24xlarge, 10 vCPU and 5 GB; only the total of 25 is AWS's own."""
     on_demand = np.array([4.0, 10.0, 1.5, 2.0])
     plan = cover([2.0, 8.0, 1.0, 1.0])
@@ -36,34 +41,42 @@ def test_the_sellers_published_example(cover: Callable[..., Cover]) -> None:
 
 
 def test_the_highest_saving_is_covered_first_and_the_lowest_rate_among_equals(
-    cover: Callable[..., Cover], order_of: Callable[..., Order]
+    cover: Callable[..., CommitmentOption], order_of: Callable[..., ApplicationOrder]
 ) -> None:
     order = order_of([1.0, 2.0, 4.0], cover([0.7, 1.2, 2.4]))
     assert order.option.tolist() == [1, 2, 0]
     assert order.usd_per_hour.tolist() == [1.2, 2.4, 0.7]
 
 
-def test_a_lower_order_comes_first_though_it_saves_less(cover: Callable[..., Cover], order_of: Callable[..., Order]) -> None:
+def test_a_lower_order_comes_first_though_it_saves_less(
+    cover: Callable[..., CommitmentOption], order_of: Callable[..., ApplicationOrder]
+) -> None:
     order = order_of([1.0, 1.0], cover([0.5, 0.5], order=3), cover([0.9, INF], order=1))
     assert order.cover.tolist() == [1, 0, 0]
 
 
-def test_reserved_machines_go_to_the_smallest_size_first(cover: Callable[..., Cover], order_of: Callable[..., Order]) -> None:
+def test_reserved_machines_go_to_the_smallest_size_first(
+    cover: Callable[..., CommitmentOption], order_of: Callable[..., ApplicationOrder]
+) -> None:
     assert order_of([2.0, 1.0], cover([1.0, 0.7], step=0.7)).option.tolist() == [1, 0]
     assert order_of([2.0, 1.0], cover([1.0, 0.7])).option.tolist() == [0, 1]
 
 
-def test_what_costs_as_much_as_on_demand_is_never_covered(cover: Callable[..., Cover], order_of: Callable[..., Order]) -> None:
+def test_what_costs_as_much_as_on_demand_is_never_covered(
+    cover: Callable[..., CommitmentOption], order_of: Callable[..., ApplicationOrder]
+) -> None:
     assert order_of([1.0, 1.0], cover([1.0, 1.1])).option.size == 0
 
 
-def test_half_a_machine_is_covered_in_part(cover: Callable[..., Cover], order_of: Callable[..., Order]) -> None:
+def test_half_a_machine_is_covered_in_part(
+    cover: Callable[..., CommitmentOption], order_of: Callable[..., ApplicationOrder]
+) -> None:
     applied = apply_commitments(np.array([[2.0, 0.5]]), order_of([1.0], cover([0.5])), np.array([0.75]))
     assert applied.left.tolist() == [[0.5, 0.0]]
     assert applied.used_usd_per_hour[0].tolist() == [0.75, 0.25]
 
 
-def test_utilisation_and_break_even(cover: Callable[..., Cover]) -> None:
+def test_utilisation_and_break_even(cover: Callable[..., CommitmentOption]) -> None:
     plan, other = cover([0.63, INF]), cover([INF, 0.5])
     hours, on_demand = np.array([[1.0, 0.5], [1.0, 1.0]]), np.array([1.0, 1.0])
     _, utilisation = committed_bill_usd(hours, np.ones(2), on_demand, [plan, other], np.array([0.63, 0.0]))
@@ -80,7 +93,7 @@ def test_utilisation_and_break_even(cover: Callable[..., Cover]) -> None:
 )
 @settings(max_examples=150, deadline=None)
 def test_a_plain_count_hour_by_hour_gives_the_same_bill(
-    cover: Callable[..., Cover],
+    cover: Callable[..., CommitmentOption],
     slow_bill: Callable[..., float],
     hours: list[list[float]],
     rates: list[list[float]],
@@ -114,7 +127,7 @@ def test_offers_charge_the_same(book: PriceBook, seed: int) -> None:
     assert usd == pytest.approx(charged, rel=1e-9)
 
 
-def _covers(book: PriceBook, region: str) -> list[Cover]:
+def _covers(book: PriceBook, region: str) -> list[CommitmentOption]:
     """Return every commitment of the offers over the machines, as the rules of the price book scope them."""
     scopes: dict[tuple[str, str], dict[int, float]] = {}
     for offer in OFFERS:
@@ -130,5 +143,5 @@ def _covers(book: PriceBook, region: str) -> list[Cover]:
         rule = book.commitment("aws", offer)
         array = np.array([rates.get(p, INF) for p in range(len(MACHINES))])
         step = min(rates.values()) if rule.scope == "machine" else 0.0
-        covers.append(Cover("aws", offer, scope, rule.order, rule.term_years, array, step))
+        covers.append(CommitmentOption("aws", offer, scope, rule.order, rule.term_years, array, step))
     return covers

@@ -10,10 +10,10 @@ from tightrope.base.plan import OfferTerms, Refusal
 from tightrope.base.records import Committed, TrafficClass, Workload
 from tightrope.base.registry import find_offer
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.problem.arrays import Cover, PoolOption
+from tightrope.plan.problem.arrays import CommitmentOption, PoolOption
 from tightrope.plan.problem.commitment_options import _beats, find_covers
 
-Found = Callable[..., tuple[tuple[Cover, ...], tuple[Refusal, ...]]]
+Found = Callable[..., tuple[tuple[CommitmentOption, ...], tuple[Refusal, ...]]]
 RESERVED, FAMILY, ANY = (f"{name}-1y-no-upfront" for name in ("reserved", "instance-savings-plan", "compute-savings-plan"))
 PLAN_3Y = "instance-savings-plan-3y-no-upfront"
 
@@ -40,7 +40,7 @@ def found(workload: Workload, book: PriceBook, options: tuple[PoolOption, ...]) 
 
     def find(
         *offers: str, existing: tuple[Committed, ...] = (), months: int = 12
-    ) -> tuple[tuple[Cover, ...], tuple[Refusal, ...]]:
+    ) -> tuple[tuple[CommitmentOption, ...], tuple[Refusal, ...]]:
         purchase = replace(workload.purchase, offers=("on-demand", "spot", *offers), existing=existing)
         changed = replace(workload, purchase=purchase, future=replace(workload.future, months=months))
         return find_covers(changed, book, options)
@@ -108,8 +108,8 @@ def test_three_years_at_a_lower_rate_do_not_beat_one_year(found: Found) -> None:
     }
 
 
-def cover(rates: list[float], term: int = 1, order: int = 1, scope: str = "") -> Cover:
-    return Cover("aws", "offer", scope, order, term, np.array(rates))
+def cover(rates: list[float], term: int = 1, order: int = 1, scope: str = "") -> CommitmentOption:
+    return CommitmentOption("aws", "offer", scope, order, term, np.array(rates))
 
 
 INF = float("inf")
@@ -130,7 +130,7 @@ INF = float("inf")
     ],
     ids=["cheaper", "narrower", "wider", "equal", "first-of-equals", "longer", "shorter", "other-order", "other-scope"],
 )
-def test_what_beats_a_commitment(other: Cover, mine: Cover, first: bool, beats: bool) -> None:
+def test_what_beats_a_commitment(other: CommitmentOption, mine: CommitmentOption, first: bool, beats: bool) -> None:
     assert _beats(other, mine, first=first) is beats
 
 

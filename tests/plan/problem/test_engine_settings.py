@@ -7,7 +7,7 @@ import pytest
 
 from tightrope.base.records import Demand, EngineModel, Profile, Provenance, RequestEngine, Slo, TokenEngine, TrafficClass
 from tightrope.plan.problem.capacity import Capacity, CapacityTable, measure_capacity
-from tightrope.plan.problem.demand_week import Sized
+from tightrope.plan.problem.demand_week import ClassDemand
 from tightrope.plan.problem.engine_settings import keep_best, other_settings, speed, throughput_bound
 
 TOKENS = TokenEngine(0.002, 0.02, 4e-4, 1e-8, 200_000, 64, 2048, 30.0)
@@ -16,11 +16,11 @@ BATCHES = RequestEngine((0.1, 0.12, 0.14, 0.4), 5.0)
 """A batch of 4 is slower per item than one of 3."""
 
 
-def sized(*slos: Slo, rate_per_s: float, tokens: tuple[int, int] = (1, 1), name: str = "c") -> Sized:
+def sized(*slos: Slo, rate_per_s: float, tokens: tuple[int, int] = (1, 1), name: str = "c") -> ClassDemand:
     inputs, outputs = (np.full(50, size, dtype=np.int64) for size in tokens)
     demand = Demand(60.0, np.full(10, rate_per_s), inputs, outputs, 1.0, np.zeros(0), "by hand")
     week = np.full(168, rate_per_s)
-    return Sized(TrafficClass(name, slos, None, 0.0, 0.0, 0.0, 0.0, demand), week, week, week, "")
+    return ClassDemand(TrafficClass(name, slos, None, 0.0, 0.0, 0.0, 0.0, demand), week, week, week, "")
 
 
 def profile(engine: EngineModel, replicas: int = 1, **more: tuple[Profile, ...]) -> Profile:
@@ -71,7 +71,7 @@ def test_a_smaller_batch_is_chosen_where_the_largest_is_slow() -> None:
     ],
     ids=["first-token-only", "no-step-breaks-it", "missed-when-idle", "no-batch-breaks-it"],
 )
-def test_nothing_is_tried_where_a_cut_can_not_help(engine: EngineModel, item: Sized) -> None:
+def test_nothing_is_tried_where_a_cut_can_not_help(engine: EngineModel, item: ClassDemand) -> None:
     assert list(other_settings(profile(engine), [item], CapacityTable())) == []
 
 

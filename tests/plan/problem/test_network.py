@@ -17,7 +17,7 @@ from tightrope.base.plan import BillLine
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.in_force import Key
-from tightrope.plan.bill.transfer_bill import Answering, around_as_ran_usd, served_in
+from tightrope.plan.bill.transfer_bill import TransferBill, around_as_ran_usd, served_in
 from tightrope.plan.problem.cost_lines import around_lines, total_usd
 from tightrope.plan.problem.network import Around, Place, around, items_of, mean_usd_per_gb, tiered_usd
 from tightrope.replay.records import ANSWERED, CACHED, SHED, Outcome, Traffic
@@ -249,7 +249,7 @@ def test_a_replay_moves_what_the_plan_moves(surrounding: Callable[..., Around]) 
     made = surrounding(2e6, 5e5, EAST, load_balancer=True)
     # 730 hours like this one have 1,000 requests each: 1,460 GB leave from the east, of which 1,360 are paid for
     outcome = answered(*(0,) * 600, *(1,) * 400)
-    answering = Answering(made.workload, ("web",), (EAST, WEST), frozenset({EAST, WEST}), made.book)
+    answering = TransferBill(made.workload, ("web",), (EAST, WEST), frozenset({EAST, WEST}), made.book)
     internet = 0.09 * 1000 + 0.05 * 360
     in_month = {(line.driver, line.offer): line.usd for line in answering.in_month([outcome], 3600.0)}
     over = 400 * 730

@@ -11,9 +11,9 @@ from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.capacity import CapacityTable
-from tightrope.plan.problem.speed_table import Speed, find_speeds, pareto_front
+from tightrope.plan.problem.speed_table import SpeedRow, find_speeds, pareto_front
 
-SPEED = Speed(
+SPEED = SpeedRow(
     "chat",
     "m/v",
     "g6.xlarge",
@@ -67,7 +67,7 @@ def test_nothing_beats_the_front_and_the_front_beats_the_rest(figures: list[tupl
         for place, (usd, used, quality, name) in enumerate(figures)
     )
 
-    def cost(item: Speed) -> np.ndarray:
+    def cost(item: SpeedRow) -> np.ndarray:
         used = np.inf if item.promise_used is None else item.promise_used
         return np.array([item.usd_per_million_requests, used, -item.quality])
 

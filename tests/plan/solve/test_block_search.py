@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tightrope.plan.solve import block_search as search
-from tightrope.plan.solve.block_search import Fleet, cheapest_fleet, may_search
+from tightrope.plan.solve.block_search import BlockFleet, cheapest_fleet, may_search
 
 
 def test_a_fleet_that_mixes_sizes_is_found_and_proven(brute: ModuleType) -> None:
@@ -54,7 +54,7 @@ def test_what_is_dearer_to_serve_than_to_leave_is_served_still(
         brute.Sold("api.0", "0.00", (1.0, 0.0), variant=1, metered=True, usd_per_request=(12.0 / 3600.0, 0.0)),
     )
     problem = brute.Case(sold, ((1.0,), (1.0,)), quality=(0.9, 0.91), quality_floor=(0.91, 0.0)).problem
-    start = Fleet(np.array([1, 15, 0]), np.zeros((2, 3)), 0.0, 0.0)
+    start = BlockFleet(np.array([1, 15, 0]), np.zeros((2, 3)), 0.0, 0.0)
     fleet = cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0, (start,))
     assert fleet is not None
     assert fleet.bound_usd_per_hour <= 13.0

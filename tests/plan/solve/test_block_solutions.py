@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tightrope.plan.solve.block_search import Fleet
+from tightrope.plan.solve.block_search import BlockFleet
 from tightrope.plan.solve.block_solutions import block_keys, solve_blocks
 from tightrope.plan.solve.bound import lower_bound
 from tightrope.plan.solve.commitment_sizes import _Known
@@ -37,6 +37,6 @@ def test_a_fleet_serves_no_other_hour_on_what_may_not_serve_there(brute: ModuleT
     mu[0, 1, 1] = 0.0
     problem = replace(problem, mu=mu)
     known = _Known(problem, np.zeros((2, 0), dtype=np.int64), np.zeros((3, 0), dtype=bool), np.zeros((3, 0)))
-    known.add(0, Fleet(np.array([0, 1]), np.array([[0.0, 1.0]]), 0.51, 0.51))
-    known.add(0, Fleet(np.array([1, 0]), np.array([[1.0, 0.0]]), 1.0, 1.0))
+    known.add(0, BlockFleet(np.array([0, 1]), np.array([[0.0, 1.0]]), 0.51, 0.51))
+    known.add(0, BlockFleet(np.array([1, 0]), np.array([[1.0, 0.0]]), 1.0, 1.0))
     assert known.serves.tolist() == [[True, True], [False, True], [True, True]]

@@ -8,7 +8,7 @@ import pytest
 
 from tightrope.demand.schema import WorkloadFile
 from tightrope.plan.solve.constraints import FAMILIES, add_block, add_commitments, add_deadline, work_hours
-from tightrope.plan.solve.linear_model import Model
+from tightrope.plan.solve.linear_model import LinearModel
 
 
 def test_every_row_belongs_to_a_family_and_every_family_has_rows(brute: ModuleType) -> None:
@@ -29,7 +29,7 @@ def test_every_row_belongs_to_a_family_and_every_family_has_rows(brute: ModuleTy
         zone_loss_share=0.2,
         n_plus_one_share=0.3,
     )
-    model = Model()
+    model = LinearModel()
     columns = add_block(model, case.problem, 0, 1.0, deferrable=True)
     add_commitments(model, case.problem, columns, np.array([1.0]))
     add_deadline(model, case.problem, 0, {0: columns})
@@ -53,7 +53,7 @@ def test_machine_hours_of_work(brute: ModuleType) -> None:
 @pytest.mark.parametrize("machines", [1.0, 2.0])
 def test_a_covered_hour_is_never_more_than_the_machine_runs(brute: ModuleType, machines: float) -> None:
     case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,), plan="0.05"),), ((machines,),))
-    model = Model()
+    model = LinearModel()
     columns = add_block(model, case.problem, 0, 1.0, deferrable=False)
     add_commitments(model, case.problem, columns, np.array([100.0]))
     assert model.solve().values[columns.covered].tolist() == [machines]
@@ -61,7 +61,7 @@ def test_a_covered_hour_is_never_more_than_the_machine_runs(brute: ModuleType, m
 
 def test_two_commitments_share_one_machine_hour(brute: ModuleType) -> None:
     case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,), plan="0.05", reserved="0.04"),), ((1.0,),))
-    model = Model()
+    model = LinearModel()
     columns = add_block(model, case.problem, 0, 1.0, deferrable=False)
     add_commitments(
         model, case.problem, columns, np.array([0.02, 0.02])
@@ -74,7 +74,7 @@ def test_two_commitments_share_one_machine_hour(brute: ModuleType) -> None:
 def test_what_is_committed_already_covers_beside_what_is_bought(brute: ModuleType) -> None:
     existing = {("compute-savings-plan-1y-no-upfront", ""): 0.04}
     case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,), plan="0.05"),), ((2.0,),), existing=existing)
-    model = Model()
+    model = LinearModel()
     more = model.add_columns(np.array([1.0]))
     columns = add_block(model, case.problem, 0, 1.0, deferrable=False)
     add_commitments(model, case.problem, columns, more)
@@ -87,7 +87,7 @@ def test_machines_of_ones_own_run_only_as_far_as_they_are_covered(brute: ModuleT
     own = brute.Sold("m0.0", "0.05", (1.0,), plan="0.05", only_covered=True)
     existing = {("compute-savings-plan-1y-no-upfront", ""): 0.10}
     case = brute.Case((own, brute.Sold("m1.0", "0.20", (1.0,))), ((3.0,),), existing=existing, closed=True)
-    model = Model()
+    model = LinearModel()
     columns = add_block(model, case.problem, 0, 1.0, deferrable=False)
     add_commitments(model, case.problem, columns, case.problem.existing_usd_per_hour)
     assert model.solve().values[columns.machines].tolist() == [2.0, 1.0]
@@ -100,7 +100,7 @@ def test_a_metered_option_serves_without_machines_by_the_request(brute: ModuleTy
         brute.Sold("api.0", "0.00", (1.0,), metered=True, usd_per_request=(usd_per_request,)),
     )
     case = brute.Case(sold, ((2.5,),))
-    model = Model()
+    model = LinearModel()
     columns = add_block(model, case.problem, 0, 1.0, deferrable=False, covers=False)
     result = model.solve(gap=0.0)
     # a request/s costs $0.036 an hour of the service and $0.11 of machines

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from tightrope.plan.solve.linear_model import Model
+from tightrope.plan.solve.linear_model import LinearModel
 
 
-def knapsack(most: float = np.inf) -> Model:
-    model = Model()
+def knapsack(most: float = np.inf) -> LinearModel:
+    model = LinearModel()
     columns = model.add_columns(np.array([3.0, 2.0]), integer=True)
     model.add_row("need", columns, np.array([2.0, 1.0]), 3.0, np.inf)
     model.add_row("most", columns, np.array([1.0, 1.0]), -np.inf, most)
@@ -30,7 +30,7 @@ def test_no_solution_is_infeasible() -> None:
 
 
 def test_zero_coefficients_and_empty_rows_are_left_out() -> None:
-    model = Model()
+    model = LinearModel()
     columns = model.add_columns(np.array([1.0, 1.0]), np.array([4.0, 5.0]))
     assert model.add_row("a", columns, np.array([0.0, 1.0]), 2.0, np.inf) == 0
     assert model.row_columns[0].tolist() == [1]
@@ -38,7 +38,7 @@ def test_zero_coefficients_and_empty_rows_are_left_out() -> None:
 
 
 def test_one_upper_bound_may_stand_for_all() -> None:
-    model = Model()
+    model = LinearModel()
     model.add_columns(np.array([-1.0, -1.0]), 3.0)
     model.add_row("free", np.array([0, 1]), np.ones(2), -np.inf, np.inf)
     assert model.solve().values.tolist() == [3.0, 3.0]

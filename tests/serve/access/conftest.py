@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tightrope.serve.access import keyfile
-from tightrope.serve.access.keyfile import Entry, create_key, parse_moment
+from tightrope.serve.access.keyfile import KeyEntry, create_key, parse_moment
 
 
 class Ring:
@@ -20,7 +20,7 @@ class Ring:
     def add(self, name: str = "acme-web", **fields: object) -> str:
         """Make a key and return the header that shows it."""
         stated = {"name": name, "tenant": "acme", "scopes": ["infer"], "created": parse_moment("2026-11-01T00:00:00Z")}
-        _, self.keys[name] = create_key(self.path, lambda scrypt: Entry.model_validate({**stated, **fields, "scrypt": scrypt}))
+        _, self.keys[name] = create_key(self.path, lambda scrypt: KeyEntry.model_validate({**stated, **fields, "scrypt": scrypt}))
         return self.header(name)
 
     def age(self) -> None:

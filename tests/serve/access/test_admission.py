@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tightrope.base.plan import ServedClass
 from tightrope.base.records import Deferral, Slo
 from tightrope.serve.access import admission
-from tightrope.serve.access.admission import Admission
-from tightrope.serve.interfaces import Load
+from tightrope.serve.access.admission import AdmissionControl
+from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.records import NUSD_PER_USD, Call, Caller, Reply
 from tightrope.serve.refusals import TooMany
 from tightrope.serve.settings import Limits, ServedPool, TenantLimits
@@ -57,13 +57,13 @@ class Desk:
     heard: Heard = field(default_factory=Heard)
     used_up: list[str] = field(default_factory=list)
 
-    def admission(self, waiting: int = 1000, **tenants: TenantLimits) -> Admission:
+    def admission(self, waiting: int = 1000, **tenants: TenantLimits) -> AdmissionControl:
         """Return the doors, with these tenants' limits."""
 
         def spent(tenant: str) -> int:
             return round(self.spent_usd[tenant] * NUSD_PER_USD)
 
-        return Admission(
+        return AdmissionControl(
             Limits(waiting=waiting),
             tenants,
             spent,
@@ -123,7 +123,7 @@ def simulate(
             asked[call.caller.tenant] += 1
             doors.enter(call)
             try:
-                doors.join(call, POOL, Load(3, in_flight=sum(map(len, queues)), requests_per_s=stated_per_s))
+                doors.join(call, POOL, PoolLoad(3, in_flight=sum(map(len, queues)), requests_per_s=stated_per_s))
             except TooMany:
                 doors.leave(call, None)
                 continue
@@ -310,15 +310,15 @@ def test_work_that_can_wait_is_turned_away_first() -> None:
 @pytest.mark.parametrize(
     ("load", "let_in"),
     [
-        (Load(2, in_flight=0, requests_per_s=10.0), True),
-        (Load(2, in_flight=2, requests_per_s=10.0), True),  # 0.1 s: half of the shortest wait that is shed, 0.2 s
-        (Load(2, in_flight=4, requests_per_s=10.0), False),
-        (Load(2, in_flight=2, waiting={"chat": 1}, requests_per_s=10.0), False),
-        (Load(2, in_flight=2, waiting={"nightly": 1}, requests_per_s=10.0), True),
-        (Load(0, held=3, in_flight=3), True),
+        (PoolLoad(2, in_flight=0, requests_per_s=10.0), True),
+        (PoolLoad(2, in_flight=2, requests_per_s=10.0), True),  # 0.1 s: half of the shortest wait that is shed, 0.2 s
+        (PoolLoad(2, in_flight=4, requests_per_s=10.0), False),
+        (PoolLoad(2, in_flight=2, waiting={"chat": 1}, requests_per_s=10.0), False),
+        (PoolLoad(2, in_flight=2, waiting={"nightly": 1}, requests_per_s=10.0), True),
+        (PoolLoad(0, held=3, in_flight=3), True),
     ],
 )
-def test_work_that_can_wait_joins_where_no_other_waits(load: Load, let_in: bool) -> None:
+def test_work_that_can_wait_joins_where_no_other_waits(load: PoolLoad, let_in: bool) -> None:
     desk = Desk()
     doors, call = desk.admission(), desk.call(kind="nightly", deadline_s=1e9)
     if let_in:
@@ -329,24 +329,24 @@ def test_work_that_can_wait_joins_where_no_other_waits(load: Load, let_in: bool)
 
 def test_work_that_can_wait_is_not_what_others_wait_for() -> None:
     desk = Desk()
-    doors, load = desk.admission(), Load(1, in_flight=1000, waiting={"nightly": 999}, requests_per_s=10.0)
+    doors, load = desk.admission(), PoolLoad(1, in_flight=1000, waiting={"nightly": 999}, requests_per_s=10.0)
     doors.join(desk.call(), POOL, load)
-    assert refused(doors.join, desk.call(), POOL, Load(1, in_flight=1000, requests_per_s=10.0)).retry_after_s == 99.75
+    assert refused(doors.join, desk.call(), POOL, PoolLoad(1, in_flight=1000, requests_per_s=10.0)).retry_after_s == 99.75
 
 
 def test_nothing_is_said_of_a_wait_that_is_not_known() -> None:
     desk = Desk()
     doors = desk.admission()
-    doors.join(desk.call(), POOL, Load(1, in_flight=1000))
-    doors.join(desk.call(kind="of no plan"), POOL, Load(1, in_flight=1000, requests_per_s=1.0))
+    doors.join(desk.call(), POOL, PoolLoad(1, in_flight=1000))
+    doors.join(desk.call(kind="of no plan"), POOL, PoolLoad(1, in_flight=1000, requests_per_s=1.0))
 
 
 def test_who_left_a_pool_is_not_counted_there() -> None:
     desk = Desk()
-    doors, full = desk.admission(), Load(1, in_flight=6, requests_per_s=20.0)
+    doors, full = desk.admission(), PoolLoad(1, in_flight=6, requests_per_s=20.0)
     calls = [desk.call("a") for _ in range(6)]
     for call in calls:
-        doors.join(call, POOL, Load(1, requests_per_s=20.0))
+        doors.join(call, POOL, PoolLoad(1, requests_per_s=20.0))
     refused(doors.join, desk.call("a"), POOL, full)
     for call in calls[1:]:
         doors.part(call, POOL)
@@ -354,7 +354,7 @@ def test_who_left_a_pool_is_not_counted_there() -> None:
     doors.join(desk.call("a"), POOL, full)  # of the two it has one of six
 
 
-def patience_after(desk: Desk, call: Call, reply: Reply, load: Load) -> float:
+def patience_after(desk: Desk, call: Call, reply: Reply, load: PoolLoad) -> float:
     """Return the patience of a class after one answer, 0.7 s after its call came."""
     doors = desk.admission()
     doors.enter(call)
@@ -369,16 +369,18 @@ def patience_after(desk: Desk, call: Call, reply: Reply, load: Load) -> float:
 @pytest.mark.parametrize(
     ("kind", "fields", "load", "lowered"),
     [
-        ("chat", {"wait_s": 0.6}, Load(1, requests_per_s=9.0), True),
-        ("chat", {"wait_s": 0.1}, Load(1, requests_per_s=9.0), False),  # the engine itself took longer than was promised
-        ("chat", {"wait_s": 0.6}, Load(0), False),  # a machine had to start
-        ("chat", {"wait_s": 0.6, "cached": "shared"}, Load(1), False),
-        ("planned", {"wait_s": 0.6}, Load(1), False),
-        ("first token", {"wait_s": 0.6, "first_token_s": 100.6}, Load(1), True),
-        ("first token", {"wait_s": 0.4, "first_token_s": 100.4}, Load(1), False),
+        ("chat", {"wait_s": 0.6}, PoolLoad(1, requests_per_s=9.0), True),
+        ("chat", {"wait_s": 0.1}, PoolLoad(1, requests_per_s=9.0), False),  # the engine itself took longer than was promised
+        ("chat", {"wait_s": 0.6}, PoolLoad(0), False),  # a machine had to start
+        ("chat", {"wait_s": 0.6, "cached": "shared"}, PoolLoad(1), False),
+        ("planned", {"wait_s": 0.6}, PoolLoad(1), False),
+        ("first token", {"wait_s": 0.6, "first_token_s": 100.6}, PoolLoad(1), True),
+        ("first token", {"wait_s": 0.4, "first_token_s": 100.4}, PoolLoad(1), False),
     ],
 )
-def test_only_answers_late_by_the_queue_lower_the_patience(kind: str, fields: dict[str, Any], load: Load, lowered: bool) -> None:
+def test_only_answers_late_by_the_queue_lower_the_patience(
+    kind: str, fields: dict[str, Any], load: PoolLoad, lowered: bool
+) -> None:
     desk = Desk()
     assert (patience_after(desk, desk.call(kind=kind), Reply("pool", "v", **fields), load) < 1.0) == lowered
 
@@ -386,7 +388,7 @@ def test_only_answers_late_by_the_queue_lower_the_patience(kind: str, fields: di
 def test_work_that_can_wait_lowers_no_patience_and_lengthens_no_retry() -> None:
     desk = Desk()
     late = desk.call(deadline_s=1e9)
-    assert patience_after(desk, late, Reply("pool", "v", wait_s=0.6), Load(1)) == 1.0
+    assert patience_after(desk, late, Reply("pool", "v", wait_s=0.6), PoolLoad(1)) == 1.0
     doors = desk.admission(a=TenantLimits(concurrency=1))
     late = desk.call(deadline_s=1e9)
     doors.enter(late)
@@ -406,11 +408,11 @@ def test_memory_is_bounded_whatever_tenants_come(monkeypatch: pytest.MonkeyPatch
     stays = [desk.call(f"stays {n}") for n in range(20)]
     for call in stays:
         doors.enter(call)
-        doors.join(call, POOL, Load(1))
+        doors.join(call, POOL, PoolLoad(1))
     for n in range(2000):
         call = desk.call(f"comes and goes {n}")
         doors.enter(call)
-        doors.join(call, POOL, Load(1))
+        doors.join(call, POOL, PoolLoad(1))
         doors.part(call, POOL)
         doors.leave(call, 0)
     assert len(doors._tenants) <= 55

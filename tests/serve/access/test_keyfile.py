@@ -93,7 +93,7 @@ keyfile.SCRYPT, keyfile.LOCK_S = (16, 8, 1), 60.0
 stated = {"tenant": "t", "scopes": ["infer"], "created": "2026-11-01T00:00:00Z"}
 input("ready")
 for name in sys.argv[2:]:
-    keyfile.create_key(pathlib.Path(sys.argv[1]), lambda scrypt: keyfile.Entry(**stated, name=name, scrypt=scrypt))
+    keyfile.create_key(pathlib.Path(sys.argv[1]), lambda scrypt: keyfile.KeyEntry(**stated, name=name, scrypt=scrypt))
 """
 """Adds keys, from when it is told to."""
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tightrope.base.errors import InputError
 from tightrope.serve.access import keys as module
 from tightrope.serve.access.keyfile import Scrypt, revoke_key
-from tightrope.serve.access.keys import GUESSES, NO_KEY, NOT_KNOWN, Everybody, Keys, allow, parse_authorization
+from tightrope.serve.access.keys import GUESSES, NO_KEY, NOT_KNOWN, Keys, OpenAccess, allow, parse_authorization
 from tightrope.serve.records import Caller
-from tightrope.serve.refusals import Forbidden, Refusal, TooMany, Unauthenticated
+from tightrope.serve.refusals import Forbidden, RequestRefusal, TooMany, Unauthenticated
 
 if TYPE_CHECKING:
     from conftest import Ring
@@ -67,9 +67,9 @@ def with_keys(ring: "Ring", clocks: Clocks, body: Callable[[Keys], Coroutine[Any
     asyncio.run(run())
 
 
-async def refusal(keys: Keys, header: str | None) -> Refusal:
+async def refusal(keys: Keys, header: str | None) -> RequestRefusal:
     """Return why a header is refused."""
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RequestRefusal) as caught:
         await keys.verify(header)
     return caught.value
 
@@ -415,7 +415,7 @@ def test_a_key_may_do_what_its_scopes_and_classes_say() -> None:
 
 def test_without_a_file_everybody_is_one_tenant_without_the_scope_admin() -> None:
     async def body() -> None:
-        everybody = Everybody()
+        everybody = OpenAccess()
         await everybody.start()
         assert everybody.caller("whatever") is await everybody.verify(None)
         assert everybody.caller(None).tenant == "default"

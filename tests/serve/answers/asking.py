@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tightrope.serve.answers.cache import AnswerCache
-from tightrope.serve.records import Call, Caller, Raw, Reply, Task, Tensors
+from tightrope.serve.answers.cache import GatewayCache
+from tightrope.serve.records import Call, Caller, RawAnswer, Reply, Task, Tensors
 from tightrope.serve.settings import CacheSettings
 
 
@@ -33,7 +33,7 @@ class Desk:
     counted: Counter[bool] = field(default_factory=Counter)
     known_tokens: bool = True
     nusd: int | None = 700
-    cache_: AnswerCache | None = None
+    cache_: GatewayCache | None = None
     gate: asyncio.Event | None = None
     """Where given, answers wait for it."""
     failures: list[Exception] = field(default_factory=list)
@@ -47,10 +47,10 @@ class Desk:
         self.counted[hit] += 1
 
     @property
-    def answers(self) -> AnswerCache:
+    def answers(self) -> GatewayCache:
         """The cache."""
         if self.cache_ is None:
-            self.cache_ = AnswerCache(self.settings, self, lambda: self.now_s)
+            self.cache_ = GatewayCache(self.settings, self, lambda: self.now_s)
         return self.cache_
 
     def call(
@@ -75,9 +75,9 @@ class Desk:
         if self.failures:
             raise self.failures.pop(0)
         if call.task == "chat":
-            raw = Raw(200, "application/json", call.body[::-1])
+            raw = RawAnswer(200, "application/json", call.body[::-1])
             if call.stream:
-                raw = Raw(200, "text/event-stream", stream=events(b"data: x\n\n", b"data: [DONE]\n\n"))
+                raw = RawAnswer(200, "text/event-stream", stream=events(b"data: x\n\n", b"data: [DONE]\n\n"))
             return Reply(
                 "pool", "v", raw=raw, input_tokens=9, output_tokens=3, compute_nusd=self.nusd, egress_nusd=50, **self.fields
             )

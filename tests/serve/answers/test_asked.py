@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightrope.serve.answers import asked
-from tightrope.serve.answers.asked import Asker
+from tightrope.serve.answers.asked import CacheKeys
 from tightrope.serve.records import Call, Caller
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ PARAMETERS = st.dictionaries(
 ASKED = st.tuples(
     st.text(max_size=3), st.text(max_size=3), st.text(max_size=3), st.sampled_from(["embed", "classify"]), PARAMETERS
 )
-ASKER = Asker()
+ASKER = CacheKeys()
 
 
 @given(ASKED, ASKED)
@@ -50,7 +50,7 @@ def test_what_is_said_to_the_cache_changes_nothing() -> None:
 
 def test_no_other_process_has_the_same_digests() -> None:
     call = call_of("t", "m", "x")
-    assert Asker().keys(call) != Asker().keys(call)
+    assert CacheKeys().keys(call) != CacheKeys().keys(call)
 
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0}
@@ -127,7 +127,7 @@ def test_what_is_too_large_is_not_kept(desk: "Desk", make: "Callable[[Desk], Cal
 
 def test_tenants_without_end_take_no_memory_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asked, "MOST_BEGINNINGS", 10)
-    asker = Asker()
+    asker = CacheKeys()
     first = asker.keys(call_of("0", "m", "x"))
     for n in range(100):
         asker.keys(call_of(str(n), "m", "x"))

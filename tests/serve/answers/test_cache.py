@@ -10,7 +10,7 @@ from asking import run, tokens_of, vector_of
 
 from tightrope.serve.answers import streams
 from tightrope.serve.answers.streams import MOST_BYTES
-from tightrope.serve.records import Call, Raw, Reply
+from tightrope.serve.records import Call, RawAnswer, Reply
 from tightrope.serve.refusals import TooMany
 from tightrope.serve.settings import CacheSettings
 
@@ -80,8 +80,8 @@ def test_no_tenant_has_anothers_answer(desk: "Desk") -> None:
     [
         ({"varies": True}, None),
         ({}, TooMany("busy")),
-        ({"raw": Raw(500, "application/json", b"oh")}, None),
-        ({"raw": Raw(200, "text/event-stream", stream=None), "varies": True}, None),
+        ({"raw": RawAnswer(500, "application/json", b"oh")}, None),
+        ({"raw": RawAnswer(200, "text/event-stream", stream=None), "varies": True}, None),
     ],
     ids=["varies", "refused", "failed elsewhere", "raw and varies"],
 )
@@ -345,7 +345,7 @@ def test_what_failed_attempts_cost_is_not_lost(desk: "Desk", fails: bool) -> Non
 def test_an_answer_that_can_not_be_told_apart_is_asked_for_whole(desk: "Desk") -> None:
     async def body() -> None:
         await desk.ask(desk.call("a"))
-        desk.fields = {"raw": Raw(200, "application/json", b"all of it")}
+        desk.fields = {"raw": RawAnswer(200, "application/json", b"all of it")}
         call = desk.call("a", "b")
         reply = await desk.ask(call)
         assert reply.raw is not None
@@ -421,7 +421,7 @@ def test_a_stream_that_fails_is_let_go_of(desk: "Desk") -> None:
                 msg = "gone"
                 raise TooMany(msg)
 
-            return Reply("pool", "v", raw=Raw(200, "text/event-stream", stream=parts()))
+            return Reply("pool", "v", raw=RawAnswer(200, "text/event-stream", stream=parts()))
 
         reply = await desk.answers.answer(chat(desk, temperature=0, stream=True), make)
         assert desk.answers._recorder.streams == 1
@@ -446,8 +446,8 @@ def test_so_many_streams_are_recorded_at_a_time_and_no_more(desk: "Desk", monkey
 
 
 def test_the_semantic_cache_wants_an_embedding() -> None:
-    from tightrope.serve.answers.cache import AnswerCache
+    from tightrope.serve.answers.cache import GatewayCache
     from tightrope.serve.settings import SemanticCache
 
     with pytest.raises(ValueError, match="needs what embeds a text"):
-        AnswerCache(CacheSettings(semantic=SemanticCache(0.9, "m")), None)  # type: ignore[arg-type]
+        GatewayCache(CacheSettings(semantic=SemanticCache(0.9, "m")), None)  # type: ignore[arg-type]

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightrope.serve.answers import similar
-from tightrope.serve.answers.cache import AnswerCache
-from tightrope.serve.answers.similar import Similar
-from tightrope.serve.answers.store import Kept
-from tightrope.serve.records import Call, Raw, Reply
+from tightrope.serve.answers.cache import GatewayCache
+from tightrope.serve.answers.similar import SemanticIndex
+from tightrope.serve.answers.store import CachedAnswer
+from tightrope.serve.records import Call, RawAnswer, Reply
 from tightrope.serve.refusals import Unavailable
 from tightrope.serve.settings import CacheSettings, SemanticCache
 
@@ -36,10 +36,10 @@ class Asking(Desk):
     refuses: bool = False
 
     @property
-    def answers(self) -> AnswerCache:
+    def answers(self) -> GatewayCache:
         """The cache."""
         if self.cache_ is None:
-            self.cache_ = AnswerCache(self.settings, self, lambda: self.now_s, embed=self.embed)
+            self.cache_ = GatewayCache(self.settings, self, lambda: self.now_s, embed=self.embed)
         return self.cache_
 
     async def embed(self, call: Call) -> Reply:
@@ -61,7 +61,7 @@ class Asking(Desk):
         if call.task == "chat":
             text = json.loads(call.body)["messages"][-1]["content"]
             said = {"id": len(self.asked), "choices": [{"message": {"content": str(int(float(text) // 90))}}]}
-            return Reply("pool", "v", raw=Raw(200, "application/json", json.dumps(said).encode()), compute_nusd=9)
+            return Reply("pool", "v", raw=RawAnswer(200, "application/json", json.dumps(said).encode()), compute_nusd=9)
         scores = tuple(np.eye(4, dtype=np.float32)[int(float(str(text)) // 90)] for text in call.inputs)
         return Reply("pool", "v", outputs=scores, input_tokens=3, compute_nusd=9, **self.fields)
 
@@ -203,7 +203,7 @@ def test_what_an_embedding_cost_that_failed_is_the_questions_own() -> None:
 
 # ------------------------------------------------------------------------------------------------------------------- the index
 
-KEPT = Kept.of(Reply("p", "v"))
+KEPT = CachedAnswer.of(Reply("p", "v"))
 
 
 def key_of(number: int) -> bytes:
@@ -216,13 +216,13 @@ def key_of(number: int) -> bytes:
     st.sets(st.integers(0, 5)),
 )
 def test_it_finds_what_a_search_of_everything_finds(added: list[tuple[int, int, int]], asked: int, gone: set[int]) -> None:
-    index, held = Similar(0.9), {}
+    index, held = SemanticIndex(0.9), {}
     for scope, key, degrees in added:
         index.add(bytes([scope]), at(degrees, 3.0), key_of(key))
         held[scope, key] = degrees
     looked: list[int] = []
 
-    def get(key: bytes) -> Kept | None:
+    def get(key: bytes) -> CachedAnswer | None:
         looked.append(int.from_bytes(key))
         return None if looked[-1] in gone else KEPT
 
@@ -242,7 +242,7 @@ def test_it_finds_what_a_search_of_everything_finds(added: list[tuple[int, int, 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(similar, "MOST_ROWS", 100)
     monkeypatch.setattr(similar, "MOST_IN_SCOPE", 20)
-    index = Similar(0.9999)
+    index = SemanticIndex(0.9999)
     for scope in range(30):
         for n in range(50):
             index.add(bytes([scope]), at(n), key_of(n))
@@ -255,7 +255,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("vector", [np.zeros(2), np.array([np.nan, 1.0]), np.array([np.inf, 1.0])])
 def test_what_has_no_direction_is_near_nothing(vector: Any) -> None:
-    index = Similar(0.5)
+    index = SemanticIndex(0.5)
     index.add(b"s", at(0), b"k")
     with np.errstate(invalid="ignore"):
         index.add(b"s", vector, b"other")
@@ -264,7 +264,7 @@ def test_what_has_no_direction_is_near_nothing(vector: Any) -> None:
 
 
 def test_another_embedding_model_begins_anew() -> None:
-    index = Similar(0.5)
+    index = SemanticIndex(0.5)
     index.add(b"s", at(0), b"k")
     assert index.find(b"s", np.ones(3), lambda _: KEPT) is None
     index.add(b"s", np.ones(3), b"k")

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.serve.answers.store import ARRAY_BYTES, OVERHEAD_BYTES, Kept, Store, parts_of, split
-from tightrope.serve.records import Raw, Reply, add
+from tightrope.serve.answers.store import ARRAY_BYTES, OVERHEAD_BYTES, CachedAnswer, Store, parts_of, split
+from tightrope.serve.records import RawAnswer, Reply, add
 from tightrope.serve.settings import CacheSettings
 
 
-def kept(size: int, name: str = "v") -> Kept:
-    return Kept.of(Reply("pool", name, outputs=(np.zeros(size, dtype=np.uint8),)))
+def kept(size: int, name: str = "v") -> CachedAnswer:
+    return CachedAnswer.of(Reply("pool", name, outputs=(np.zeros(size, dtype=np.uint8),)))
 
 
 class Model:
@@ -77,7 +77,9 @@ def test_memory_is_what_it_counts(size: int) -> None:
     try:
         for n in range(3000):
             array = np.zeros((2, size), dtype=np.uint8)[0]  # a view: the rest is not kept alive
-            store.put(n.to_bytes(16), Kept.of(Reply("pool", "v", outputs=(array,), input_tokens=n, compute_nusd=n)), float(n))
+            store.put(
+                n.to_bytes(16), CachedAnswer.of(Reply("pool", "v", outputs=(array,), input_tokens=n, compute_nusd=n)), float(n)
+            )
         used = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
@@ -86,7 +88,7 @@ def test_memory_is_what_it_counts(size: int) -> None:
 
 def test_what_is_kept_is_not_changed_from_outside() -> None:
     store, batch = Store(CacheSettings()), np.ones((2, 3), np.float32)
-    store.put(b"x", Kept.of(Reply("pool", "v", outputs=(batch[0],))), 0.0)
+    store.put(b"x", CachedAnswer.of(Reply("pool", "v", outputs=(batch[0],))), 0.0)
     batch[:] = 7.0
     found = store.get(b"x", 0.0)
     assert found is not None
@@ -97,9 +99,9 @@ def test_what_is_kept_is_not_changed_from_outside() -> None:
 
 def test_strings_and_bodies_count() -> None:
     store = Store(CacheSettings())
-    store.put(b"x", Kept.of(Reply("p", "v", outputs={"y": np.array([b"x" * 5000], dtype=object)})), 0.0)
+    store.put(b"x", CachedAnswer.of(Reply("p", "v", outputs={"y": np.array([b"x" * 5000], dtype=object)})), 0.0)
     assert store.size_bytes > 5000
-    store.put(b"y", Kept.of(Reply("p", "v", raw=Raw(200, "application/json", b"x" * 9000))), 0.0)
+    store.put(b"y", CachedAnswer.of(Reply("p", "v", raw=RawAnswer(200, "application/json", b"x" * 9000))), 0.0)
     assert store.size_bytes > 14_000
     assert len(store) == 2
 
@@ -126,4 +128,4 @@ def test_the_parts_of_an_answer_sum_to_it(known: tuple[int, ...]) -> None:
 def test_a_cost_that_is_not_known_stays_so() -> None:
     reply = Reply("p", "v", outputs=tuple(np.ones((2, 2))), input_tokens=10, compute_nusd=None)
     assert [part.spared_nusd for part in parts_of(reply, [1, 1])] == [None, None]
-    assert Kept.of(reply).reply("hit", 0.0).saved_nusd is None
+    assert CachedAnswer.of(reply).reply("hit", 0.0).saved_nusd is None

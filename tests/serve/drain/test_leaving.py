@@ -17,10 +17,10 @@ from starlette.responses import Response
 
 from tightrope.render.infra.kube import containers
 from tightrope.serve.drain import leaving
-from tightrope.serve.drain.leaving import MARGIN_S, Drain
+from tightrope.serve.drain.leaving import MARGIN_S, GracefulShutdown
 from tightrope.serve.drain.notices import Notice
 from tightrope.serve.records import Caller
-from tightrope.serve.refusals import Forbidden, NotFound, Refusal, Unauthenticated
+from tightrope.serve.refusals import Forbidden, NotFound, RequestRefusal, Unauthenticated
 
 LIMIT_S = 60.0
 
@@ -34,9 +34,9 @@ class Work:
     ends_s: float = 1e9
     """When the requests are answered."""
 
-    def drain(self, **more: Any) -> Drain:
+    def drain(self, **more: Any) -> GracefulShutdown:
         """Return one that asks here."""
-        return Drain(lambda: 0 if self.now_s >= self.ends_s else self.in_flight, clock=lambda: self.now_s, **more)
+        return GracefulShutdown(lambda: 0 if self.now_s >= self.ends_s else self.in_flight, clock=lambda: self.now_s, **more)
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_notice_that_can_not_be_written_down_makes_it_leave_all_the_same(work:
 
 
 async def post(
-    drain: Drain, *, peer: str = "127.0.0.1", host: str = "127.0.0.1:8000", method: str = "POST", **headers: str
+    drain: GracefulShutdown, *, peer: str = "127.0.0.1", host: str = "127.0.0.1:8000", method: str = "POST", **headers: str
 ) -> int:
     """Return the status with which ``/drain`` answers."""
 
@@ -165,10 +165,10 @@ async def post(
         return Caller("t", "" if name == "nobody" else name, frozenset({"admin"} if name == "admin" else {"infer"}))
 
     async def refused(request: Request, error: Exception) -> Any:
-        assert isinstance(error, Refusal)
+        assert isinstance(error, RequestRefusal)
         return Response(status_code=error.status)
 
-    app = Starlette(routes=[drain.route(authenticate)], exception_handlers={Refusal: refused})
+    app = Starlette(routes=[drain.route(authenticate)], exception_handlers={RequestRefusal: refused})
     named = {"host": host, **{name.replace("_", "-"): text for name, text in headers.items()}}
     scope = {
         "type": "http",
@@ -215,7 +215,7 @@ ADMIN = {"authorization": "Bearer admin"}
 )
 def test_only_this_machine_and_whoever_may_can_tell_it_to_leave(asked: dict[str, str], status: int) -> None:
     async def ask() -> None:
-        drain = Drain(lambda: 0)
+        drain = GracefulShutdown(lambda: 0)
         assert await post(drain, **asked) == status
         assert drain.ready == (status != 202)
 
@@ -318,7 +318,7 @@ def test_no_request_fails_when_it_is_told_to_go() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT")
 def test_a_second_interrupt_does_not_wait() -> None:
     async def leave() -> int:
-        drain = Drain(lambda: 2, leaves_s=0.0)
+        drain = GracefulShutdown(lambda: 2, leaves_s=0.0)
         let_go = drain.on_signals()
         try:
             os.kill(os.getpid(), signal.SIGINT)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from tightrope.serve.jobs.queue import Queue, queue_at
-from tightrope.serve.jobs.records import Batch, File, Item, new_id, packed
+from tightrope.serve.jobs.records import Batch, BatchItem, File, new_id, packed
 from tightrope.serve.jobs.tables import PART_BYTES
 from tightrope.serve.records import Caller
 
@@ -66,11 +66,11 @@ async def put_batch(queue: Queue, count: int, tenant: str = "acme", **more: obje
     return await queue.batches.get(tenant, batch.id)
 
 
-def items_of(content: bytes) -> list[Item]:
+def items_of(content: bytes) -> list[BatchItem]:
     """Return the items of a file all of whose lines are right."""
     start, items = 0, []
     for number, text in enumerate(content.splitlines(keepends=True), 1):
-        items.append(Item(number, json.loads(text)["custom_id"], start, len(text) - 1))
+        items.append(BatchItem(number, json.loads(text)["custom_id"], start, len(text) - 1))
         start += len(text)
     return items
 

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from queue_bench import EMBED, line
 
 from tightrope.serve.jobs import lines
-from tightrope.serve.jobs.lines import MOST_ERRORS, Reader
-from tightrope.serve.jobs.records import Item, LineError
+from tightrope.serve.jobs.lines import MOST_ERRORS, InputReader
+from tightrope.serve.jobs.records import BatchItem, LineError
 
 DEEP = line("a").replace(b'"a"}', b"[" * 100_000)
 """Nested deeper than is read."""
 
 
-def read(content: bytes, pieces: int = 1 << 20, line_bytes: int = 10_000, most: int = 1000) -> Reader:
+def read(content: bytes, pieces: int = 1 << 20, line_bytes: int = 10_000, most: int = 1000) -> InputReader:
     """Return a reader that has read all of a file, with its items in ``reader.items``."""
-    reader = Reader(EMBED, line_bytes, most)
+    reader = InputReader(EMBED, line_bytes, most)
     reader.items = []
     for start in range(0, len(content), pieces):
         reader.items += reader.feed(content[start : start + pieces])
@@ -90,7 +90,7 @@ def test_whatever_bytes_stand_in_a_line_it_is_an_item_or_wrong(place: int, other
 
 def test_a_doubled_id_is_told() -> None:
     reader = read(line("a"))
-    reader.doubled([Item(9, "b" * 300, 0, 1)])
+    reader.doubled([BatchItem(9, "b" * 300, 0, 1)])
     (error,) = reader.errors
     assert (error.line, error.code, error.param) == (9, "duplicate_custom_id", "custom_id")
     assert len(error.message) < 200
@@ -109,7 +109,7 @@ def test_reading_stops_when_there_is_no_use_in_it() -> None:
 
 
 def test_a_line_without_end_is_not_kept() -> None:
-    reader = Reader(EMBED, 1000, 10)
+    reader = InputReader(EMBED, 1000, 10)
     fed = 0
     while not reader.stopped:
         reader.feed(b"x" * 100)
@@ -119,7 +119,7 @@ def test_a_line_without_end_is_not_kept() -> None:
     assert reader.end() == []
 
 
-ITEM = Item(3, 'we"ird', 0, 1, tries=4, last_status=503)
+ITEM = BatchItem(3, 'we"ird', 0, 1, tries=4, last_status=503)
 
 
 def test_an_answer_is_one_line_of_the_output_file() -> None:
@@ -171,7 +171,7 @@ def test_an_item_that_was_not_answered_says_why() -> None:
         "response": None,
         "error": {"code": "batch_expired", "message": f"{lines.EXPIRED} It was tried 4 times; the last answer was 503."},
     }
-    assert json.loads(lines.unanswered("batch_12", Item(1, "a", 0, 1), cancelled=True).bytes)["error"] == {
+    assert json.loads(lines.unanswered("batch_12", BatchItem(1, "a", 0, 1), cancelled=True).bytes)["error"] == {
         "code": "batch_cancelled",
         "message": lines.CANCELLED,
     }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.serve.jobs.multipart import FIELD_BYTES, HEADER_BYTES, MOST_FIELDS, Form, boundary_of
+from tightrope.serve.jobs.multipart import FIELD_BYTES, HEADER_BYTES, MOST_FIELDS, MultipartForm, boundary_of
 from tightrope.serve.refusals import Malformed
 
 MARK = b"x7"
@@ -22,7 +22,7 @@ def part(name: str, content: bytes, filename: str | None = None) -> bytes:
 END = b"--%s--\r\n" % MARK
 
 
-def read(body: bytes, pieces: int = 10_000) -> tuple[Form, bytes]:
+def read(body: bytes, pieces: int = 10_000) -> tuple[MultipartForm, bytes]:
     """Return a form and its file's bytes."""
     found = bytearray()
 
@@ -33,7 +33,7 @@ def read(body: bytes, pieces: int = 10_000) -> tuple[Form, bytes]:
     async def sink(piece: bytes) -> None:
         found.extend(piece)
 
-    form = Form(MARK)
+    form = MultipartForm(MARK)
     asyncio.run(form.read(chunks(), sink))
     return form, bytes(found)
 

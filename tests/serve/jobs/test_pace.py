@@ -6,7 +6,7 @@ import pytest
 from queue_bench import NOW, Told, batch_of, file_of
 
 from tightrope.serve.jobs import pace as module
-from tightrope.serve.jobs.pace import FIRST_LIMIT, Flow, Pace
+from tightrope.serve.jobs.pace import FIRST_LIMIT, BatchPace, TenantFlow
 from tightrope.serve.jobs.records import Batch
 
 
@@ -32,9 +32,9 @@ def batch(items: int, done: int = 0, due_s: float = NOW + 1000.0, tenant: str = 
     return replace(made, id=f"batch {tenant}")
 
 
-def going(clock: Clock, waits: int, left: int, per_s: int, due_s: float = NOW + 1000.0) -> Pace:
+def going(clock: Clock, waits: int, left: int, per_s: int, due_s: float = NOW + 1000.0) -> BatchPace:
     """Return a pace that has seen ``per_s`` items done each second, with ``left`` to do."""
-    pace = Pace(lambda: waits, lambda: 64)
+    pace = BatchPace(lambda: waits, lambda: 64)
     for second in range(50):
         pace.look([batch(left + 50 * per_s, second * per_s, due_s)])
         pace.answered(pace.batches["batch acme"], 200, 0.5, 0)
@@ -44,11 +44,11 @@ def going(clock: Clock, waits: int, left: int, per_s: int, due_s: float = NOW + 
 
 
 def test_what_was_not_seen_yet_is_tried_one_at_a_time(clock: Clock) -> None:
-    pace = Pace(lambda: 1, lambda: 64)
+    pace = BatchPace(lambda: 1, lambda: 64)
     pace.look([batch(100)])
     assert pace.limit(NOW) == 1
-    assert Pace(lambda: 1, lambda: 0).limit(NOW) == 0
-    pace = Pace(lambda: 0, lambda: 64)
+    assert BatchPace(lambda: 1, lambda: 0).limit(NOW) == 0
+    pace = BatchPace(lambda: 0, lambda: 64)
     pace.look([batch(100)])
     assert pace.limit(NOW) == FIRST_LIMIT
 
@@ -74,7 +74,7 @@ def test_what_other_gateways_do_counts(clock: Clock) -> None:
 
 
 def test_a_flow_finds_what_is_taken(clock: Clock) -> None:
-    flow, capacity = Flow(), 30
+    flow, capacity = TenantFlow(), 30
     for _ in range(200):
         clock.now_s += 1.0
         begun = int(flow.learned)
@@ -84,7 +84,7 @@ def test_a_flow_finds_what_is_taken(clock: Clock) -> None:
 
 
 def test_a_flow_that_is_always_refused_pauses_ever_longer(clock: Clock) -> None:
-    flow, pauses = Flow(), []
+    flow, pauses = TenantFlow(), []
     for _ in range(20):
         clock.now_s = max(clock.now_s + 1.0, flow.again_s)
         flow.answered(429, 0.01, int(flow.learned), 64)
@@ -99,7 +99,7 @@ def test_a_flow_that_is_always_refused_pauses_ever_longer(clock: Clock) -> None:
 
 
 def test_a_flow_is_cut_once_a_round(clock: Clock) -> None:
-    flow = Flow(learned=64.0)
+    flow = TenantFlow(learned=64.0)
     for _ in range(40):
         clock.now_s += 0.01
         flow.answered(503, 0.5, 64, 64)

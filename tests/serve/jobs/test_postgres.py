@@ -10,7 +10,7 @@ import pytest
 from queue_bench import NOW, opened, put_batch, put_file, read
 
 from tightrope.base.errors import InputError
-from tightrope.serve.jobs.database import Trouble
+from tightrope.serve.jobs.database import JobsDatabaseError
 from tightrope.serve.jobs.queue import queue_at
 from tightrope.serve.jobs.records import new_id
 
@@ -52,11 +52,11 @@ def test_a_server_that_goes_is_trouble_and_may_come_back(new_database: Callable[
             for _ in range(2):  # one in the connection that was cut, and one in a new one
                 try:
                     assert await read(queue, "acme", file.id) == b"x" * 300_000
-                except Trouble as trouble:
+                except JobsDatabaseError as trouble:
                     assert "can not be used" in str(trouble)  # noqa: PT017 - either may be
             assert await read(queue, "acme", file.id) == b"x" * 300_000
             await queue.database.close()
-            with pytest.raises(Trouble, match="closed"):
+            with pytest.raises(JobsDatabaseError, match="closed"):
                 await queue.items.beat("a", NOW)
 
     asyncio.run(run(new_database()))

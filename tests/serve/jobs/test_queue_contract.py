@@ -11,9 +11,9 @@ from queue_bench import NOW, batch_of, file_of, ids, items_of, line, numbered, o
 from tightrope.serve.jobs import lines
 from tightrope.serve.jobs.database import Statements
 from tightrope.serve.jobs.files import READ_BYTES
-from tightrope.serve.jobs.items import Gone
+from tightrope.serve.jobs.items import BatchLostError
 from tightrope.serve.jobs.queue import Queue
-from tightrope.serve.jobs.records import Batch, Item, LineError, Result, new_id
+from tightrope.serve.jobs.records import Batch, BatchItem, ItemResult, LineError, new_id
 from tightrope.serve.jobs.tables import PART_BYTES
 
 Test = Callable[[Queue], Awaitable[None]]
@@ -27,11 +27,11 @@ def on(url: str, test: Test) -> None:
     asyncio.run(run())
 
 
-def right(item: Item, batch: Batch, answer: bytes = b'{"ok": true}') -> Result:
+def right(item: BatchItem, batch: Batch, answer: bytes = b'{"ok": true}') -> ItemResult:
     return lines.answered(batch.id, item, 200, answer, "req_1")
 
 
-async def do(queue: Queue, batch: Batch, count: int, holder: str = "a", status: int = 200) -> list[Item]:
+async def do(queue: Queue, batch: Batch, count: int, holder: str = "a", status: int = 200) -> list[BatchItem]:
     """Claim and answer ``count`` items."""
     items = await queue.items.claim(batch.id, holder, count, NOW)
     await queue.items.record(batch.id, [lines.answered(batch.id, item, status, b"{}", "req_1") for item in items], NOW)
@@ -289,9 +289,11 @@ def test_what_is_put_back_waits_for_its_time(url: str) -> None:
         batch = await put_batch(queue, 2)
         first, second = await queue.items.claim(batch.id, "a", 2, NOW)
         await queue.items.put_back(batch.id, "a", [(first.line, 503, NOW + 10.0), (second.line, None, 0.0)])
-        assert await queue.items.claim(batch.id, "a", 2, NOW) == [Item(2, "i1", second.start, second.size, tries=2)]
+        assert await queue.items.claim(batch.id, "a", 2, NOW) == [BatchItem(2, "i1", second.start, second.size, tries=2)]
         assert await queue.items.claim(batch.id, "b", 2, NOW + 9.9) == []
-        assert await queue.items.claim(batch.id, "b", 2, NOW + 10.0) == [Item(1, "i0", 0, first.size, tries=2, last_status=503)]
+        assert await queue.items.claim(batch.id, "b", 2, NOW + 10.0) == [
+            BatchItem(1, "i0", 0, first.size, tries=2, last_status=503)
+        ]
         await queue.items.put_back(batch.id, "a", [(first.line, 503, 0.0)])  # it is b's by now
         assert await queue.items.claim(batch.id, "a", 2, NOW + 10.0) == []
 
@@ -315,7 +317,7 @@ def test_the_work_of_a_dead_gateway_is_taken_over(url: str) -> None:
         assert await queue.items.dead(NOW + 31.0) == ["nameless"]
         assert [found.line for found in await queue.items.claim(batch.id, "b", 1, NOW)] == [item.line]
         assert (await queue.batches.take("b")).id == unread.id
-        with pytest.raises(Gone):
+        with pytest.raises(BatchLostError):
             await queue.items.add(unread.id, "a", items_of(line("x")))
         await queue.batches.begin(unread.id, "a", 1, NOW)  # says nothing any more
         assert (await queue.batches.get("acme", unread.id)).status == "validating"
@@ -335,7 +337,7 @@ def test_doubled_ids_are_found(url: str) -> None:
         items = items_of(content)
         assert [item.line for item in await queue.items.add(batch.id, "g", items[:3])] == [3]
         assert await queue.items.add(batch.id, "g", items[3:]) == []
-        assert [item.line for item in await queue.items.add(batch.id, "g", [Item(5, "b", 0, 1)])] == [5]
+        assert [item.line for item in await queue.items.add(batch.id, "g", [BatchItem(5, "b", 0, 1)])] == [5]
 
     on(url, test)
 
@@ -398,7 +400,7 @@ def test_a_batch_may_be_cancelled_before_it_is_read(url: str) -> None:
         await queue.batches.stop(batch.id, "finalizing", NOW)  # due, but first it is read
         assert (await queue.batches.get("acme", batch.id)).status == "validating"
         await queue.batches.stop(batch.id, "cancelling", NOW)
-        with pytest.raises(Gone):
+        with pytest.raises(BatchLostError):
             await queue.items.add(batch.id, "g", items_of(line("a") + line("b"))[1:])
         await queue.batches.settle(batch.id, NOW + 1)
         done = await queue.batches.get("acme", batch.id)

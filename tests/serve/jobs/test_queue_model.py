@@ -13,7 +13,7 @@ from queue_bench import NOW, ids, opened, put_batch, read
 
 from tightrope.serve.jobs import lines
 from tightrope.serve.jobs.queue import Queue
-from tightrope.serve.jobs.records import Item
+from tightrope.serve.jobs.records import BatchItem
 
 MOST = 4
 holders, some = st.sampled_from(("a", "b")), st.integers(1, MOST)
@@ -40,7 +40,7 @@ class QueueModel(RuleBasedStateMachine):
         self.waiting = dict.fromkeys(range(1, count + 1), 0.0)
         """Line → when it may be tried."""
         self.held: dict[int, str] = {}
-        self.seen: dict[str, dict[int, Item]] = {"a": {}, "b": {}}
+        self.seen: dict[str, dict[int, BatchItem]] = {"a": {}, "b": {}}
         """What a gateway once held, which it may still have an answer to."""
         self.done: dict[int, bool] = {}
         self.ended = self.stopped = ""

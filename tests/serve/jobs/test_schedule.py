@@ -7,7 +7,7 @@ import pytest
 from queue_bench import NOW, batch_of, file_of
 
 from tightrope.serve.jobs.records import Batch
-from tightrope.serve.jobs.schedule import Rate, next_batch, slack_s
+from tightrope.serve.jobs.schedule import ItemRate, next_batch, slack_s
 
 
 def batch(tenant: str, left_s: float, items: int) -> Batch:
@@ -59,7 +59,7 @@ def test_who_is_in_a_hurry_goes_first_while_others_have_time() -> None:
 
 
 def test_a_rate_is_learned_over_the_time_that_there_was_work() -> None:
-    rate = Rate()
+    rate = ItemRate()
     assert (rate.per_s, rate.answer_s) == (0.0, 0.0)
     for _ in range(100):
         rate.answered(0.2)

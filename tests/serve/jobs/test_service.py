@@ -18,7 +18,7 @@ from starlette.requests import Request
 
 from tightrope.policy import defer
 from tightrope.serve.jobs import keeper, runner, service
-from tightrope.serve.jobs.database import Body, Statements, T, Trouble
+from tightrope.serve.jobs.database import Body, JobsDatabaseError, Statements, T
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import Batch
 from tightrope.serve.jobs.service import Jobs
@@ -348,7 +348,7 @@ def test_trouble_with_the_database_passes(
 ) -> None:
     async def test() -> None:
         async with working(sqlite, Engine(), lease_s=0.3) as (_, queue):
-            right, full = queue.database.write, Trouble("the disk is full")
+            right, full = queue.database.write, JobsDatabaseError("the disk is full")
             chance = random.Random(5)  # noqa: S311 - no secret
 
             async def sometimes(body: Body[T]) -> T:

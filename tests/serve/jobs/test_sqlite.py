@@ -14,7 +14,7 @@ from queue_bench import NOW, file_of, line, opened, put_batch, put_file, read
 
 from tightrope.base.errors import InputError
 from tightrope.serve.jobs import sqlite
-from tightrope.serve.jobs.database import Trouble
+from tightrope.serve.jobs.database import JobsDatabaseError
 from tightrope.serve.jobs.queue import queue_at
 
 
@@ -51,7 +51,7 @@ def test_a_damaged_queue_says_so(tmp_path: Path) -> None:
         async with opened(f"sqlite:///{path}") as queue:
             await queue.batches.open()
 
-    with pytest.raises((InputError, Trouble), match=r"malformed|disk image"):
+    with pytest.raises((InputError, JobsDatabaseError), match=r"malformed|disk image"):
         asyncio.run(use())
 
 
@@ -111,7 +111,7 @@ def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
             connection = queue.database._connections["write"]
             pages = connection.execute("PRAGMA page_count").fetchone()[0]
             connection.execute(f"PRAGMA max_page_count = {pages + 2}")
-            with pytest.raises(Trouble, match="can not be used: database or disk is full"):
+            with pytest.raises(JobsDatabaseError, match="can not be used: database or disk is full"):
                 await put_file(queue, b"x" * 100_000)
             assert await read(queue, "acme", kept.id) == line("a")
             connection.execute("PRAGMA max_page_count = 1000000")
@@ -160,7 +160,7 @@ def test_another_program_is_not_waited_for_without_end(tmp_path: Path, monkeypat
         async with opened(f"sqlite:///{path}") as queue:
             with closing(sqlite3.connect(path, isolation_level=None)) as holder:
                 holder.execute("BEGIN IMMEDIATE")
-                with pytest.raises(Trouble, match="database is locked"):
+                with pytest.raises(JobsDatabaseError, match="database is locked"):
                     await queue.files.begin(file_of(1))
             assert await queue.files.begin(file_of(1)) == 0
 
@@ -172,7 +172,7 @@ def test_a_queue_that_is_closed_says_so(tmp_path: Path) -> None:
         async with opened(f"sqlite:///{tmp_path}/jobs.db") as queue:
             pass
         for ask in (queue.batches.open(), queue.items.beat("a", NOW)):
-            with pytest.raises(Trouble, match="closed"):
+            with pytest.raises(JobsDatabaseError, match="closed"):
                 await ask
 
     asyncio.run(run())

@@ -10,7 +10,7 @@ import pytest
 
 from tightrope.serve.ledger.ledger import Ledger
 from tightrope.serve.ledger.meter import MachineMeter
-from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.read import LedgerReader
 from tightrope.serve.ledger.total import Total, total
 from tightrope.serve.records import Call, Caller, Reply
 from tightrope.serve.settings import ServedPool
@@ -76,7 +76,7 @@ class World:
         self, by: Sequence[str] = (), since_s: float = NOON_S, until_s: float | None = None, *, spread: bool = False
     ) -> Total:
         """Return what was spent since noon, or another time."""
-        with Reader(self.folder) as reader:
+        with LedgerReader(self.folder) as reader:
             return total(reader, int(since_s * 1e9), int((until_s or self.now_s) * 1e9), by, spread=spread)
 
     def close(self, ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tightrope.serve.ledger.check import check
-from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.read import LedgerReader
 from tightrope.serve.ledger.total import total
 
 WRITER = """
@@ -59,10 +59,10 @@ def test_no_answered_request_is_lost_and_every_machine_second_is_paid(tmp_path: 
     for number in range(ROUNDS):
         first = sum(answered)
         answered.append(answered_until_killed(tmp_path, first, after_answers=500 + 700 * number))
-        with Reader(tmp_path) as reader:
+        with LedgerReader(tmp_path) as reader:
             kept = {int(identity) for (identity,) in reader.rows("SELECT id FROM lines WHERE kind = 'request'")}
         assert kept >= set(range(first, first + answered[-1]))
-    with Reader(tmp_path) as reader:
+    with LedgerReader(tmp_path) as reader:
         assert [finding for finding in check(reader) if finding.fault] == []
         starts = reader.rows("SELECT count(*) FROM lines WHERE kind = 'start'")[0][0]
         begins_ns, ends_ns = reader.rows("SELECT min(from_ns), max(to_ns) FROM lines WHERE kind = 'machines'")[0]

@@ -9,7 +9,7 @@ from tightrope.base.errors import InputError
 from tightrope.serve.ledger import journal
 from tightrope.serve.ledger.check import check
 from tightrope.serve.ledger.ledger import Ledger
-from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.read import LedgerReader
 from tightrope.serve.records import Call, Caller, Reply
 from tightrope.serve.refusals import Unavailable
 
@@ -122,7 +122,7 @@ def test_an_attempt_that_came_to_nothing_is_charged_where_it_was_made_and_once(w
     assert charged == {"small": (0, 5_000_000)} | ({"large": (1, 5_000_000)} if how == "answered" else {"": (1, 0)})
     assert spent.nusd == sum(row.paid_nusd or 0 for row in spent.machines) > 0
     assert ledger.spent_this_month("acme") == (10_000_000 if how == "answered" else 5_000_000)
-    with Reader(world.folder) as reader:
+    with LedgerReader(world.folder) as reader:
         assert check(reader) == []
 
 
@@ -355,7 +355,7 @@ def test_of_a_longer_sleep_nothing_is_known(world: Any) -> None:
     world.now_s += 60
     ledger.heartbeat()
     assert ledger.month_to_date("small") == 2 * CENT
-    with Reader(world.folder) as reader:
+    with LedgerReader(world.folder) as reader:
         (found,) = check(reader)
     assert found.what.startswith(
         "gateway 'one' did not count 'small' from 2026-10-21T12:01:00Z to 2026-10-21T14:01:00Z; it was stopped"
@@ -375,7 +375,7 @@ def test_a_clock_that_is_set_back_does_not_pay_machines_twice(world: Any) -> Non
     world.now_s += 120
     again.heartbeat()
     assert again.month_to_date("small") == 12 * CENT
-    with Reader(world.folder) as reader:
+    with LedgerReader(world.folder) as reader:
         assert check(reader) == []
 
 
@@ -404,7 +404,7 @@ def test_a_clock_that_was_far_ahead_once_takes_nothing_from_what_was_spent(world
     two = world.ledger("two")
     two.heartbeat()
     assert two.spent_this_month("acme") == spent
-    with Reader(world.folder) as reader:
+    with LedgerReader(world.folder) as reader:
         assert reader.rows("SELECT count(*) - count(DISTINCT seq) FROM lines WHERE gateway = 'one'") == [(0,)]
 
 
@@ -487,7 +487,7 @@ def test_what_a_full_disk_does_not_take_waits_and_then_stops_answers(world: Any,
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
     spent = world.total()
     assert spent.nusd == sum(row.paid_nusd or 0 for row in spent.machines) > 0
-    with Reader(world.folder) as reader:
+    with LedgerReader(world.folder) as reader:
         assert check(reader) == []
 
 

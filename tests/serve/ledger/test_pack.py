@@ -10,7 +10,7 @@ from tightrope.serve.ledger import journal
 from tightrope.serve.ledger.check import check
 from tightrope.serve.ledger.compact import remove_empty
 from tightrope.serve.ledger.journal import visiting
-from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.read import LedgerReader
 from tightrope.serve.ledger.rows import Event
 
 CENT = 10_000_000
@@ -39,7 +39,7 @@ def test_hours_that_ended_are_packed_and_say_the_same(world: Any) -> None:
     assert world.total(("hour", "tenant", "tag")) == before
     assert world.total(("pool",), spread=True) == spread
     assert before.nusd == 120 * CENT
-    with Reader(world.folder) as reader:
+    with LedgerReader(world.folder) as reader:
         assert check(reader) == []
         assert reader.rows("SELECT count(*) FROM lines WHERE tenant IS NULL OR pools IS NULL AND kind = 'machines'") == [(0,)]
 
@@ -52,7 +52,7 @@ def test_while_an_hour_is_there_twice_it_counts_once(world: Any) -> None:
     ledger.pack()
     path.write_bytes(lines)
     assert world.total().nusd == 120 * CENT
-    with Reader(world.folder) as reader:
+    with LedgerReader(world.folder) as reader:
         assert check(reader) == []
     ledger.pack()
     assert not path.exists()
@@ -65,7 +65,7 @@ def test_packing_keeps_the_knowledge_of_a_torn_line(world: Any) -> None:
     with (world.folder / "one" / "2026-10-21T12.jsonl").open("ab") as file:
         file.write(b'{"kind":"reque')
     ledger.pack()
-    with Reader(world.folder) as reader:
+    with LedgerReader(world.folder) as reader:
         assert reader.rows("SELECT kind, count(*) FROM lines WHERE kind = 'torn' GROUP BY kind") == [("torn", 1)]
         assert [finding.what for finding in check(reader)] == ["torn lines of gateway 'one': 1; times that it was killed: 1"]
 
@@ -145,7 +145,7 @@ def test_hours_older_than_is_kept_are_removed(world: Any) -> None:
 def test_an_hour_that_is_packed_while_it_is_read_is_said(world: Any) -> None:
     pool, ledger = world.pool(), world.ledger()
     busy_hours(world, ledger, world.meter(ledger, pool), pool)
-    with Reader(world.folder) as reader:
+    with LedgerReader(world.folder) as reader:
         ledger.pack()
         with pytest.raises(InputError, match="the ledger can not be read"):
             reader.rows("SELECT count(*) FROM lines")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tightrope.base.errors import InputError
 from tightrope.cli import app
 from tightrope.serve.ledger.check import check
-from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.read import LedgerReader
 
 CENT = 10_000_000
 
@@ -231,7 +231,7 @@ def faults(folder: Path, edit: Any) -> list[str]:
     for path in folder.glob("*/*.jsonl"):
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         path.write_text("".join(json.dumps(line) + "\n" for line in edit(lines)))
-    with Reader(folder) as reader:
+    with LedgerReader(folder) as reader:
         return [finding.what for finding in check(reader) if finding.fault]
 
 
@@ -277,7 +277,7 @@ def test_gateways_that_let_requests_take_more_than_there_is_are_found(world: Any
     for ledger, meter, use in zip(ledgers, meters, uses, strict=True):
         meter.end(use, ledger._clock())
         ledger.heartbeat()
-    with Reader(world.folder) as reader:
+    with LedgerReader(world.folder) as reader:
         (found,) = check(reader)
     assert found.what.startswith("gateways that share the machines 'small' let requests take 10000000 nano-dollars more")
     assert found.fault

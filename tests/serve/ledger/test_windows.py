@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tightrope.serve.ledger.fleet import Stretch, paid_nusd
 from tightrope.serve.ledger.meter import MACHINE, SECOND
-from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.read import LedgerReader
 from tightrope.serve.ledger.total import total
 from tightrope.serve.settings import Upstream
 
@@ -91,7 +91,7 @@ def test_any_time_costs_the_price_of_the_machines(world: Any, steps: list[tuple[
         for ledger in [*shop.world.open]:
             shop.world.close(ledger)
         first, middle, last = sorted(int(shop.world.noon_s) * SECOND + cut for cut in cuts)
-        with Reader(Path(folder)) as reader:
+        with LedgerReader(Path(folder)) as reader:
             spent = [total(reader, *window) for window in ((first, last), (first, middle), (middle, last))]
             hourly, spread = total(reader, first, last, ("hour", "pool")), total(reader, first, last, ("tenant",), spread=True)
     for one in spent:

@@ -18,10 +18,10 @@ from local_models import call, pool_of, run
 from tightrope.base.errors import UnreachableError
 from tightrope.policy.admit import may_start_deferrable
 from tightrope.policy.batch import batch_due_s, batch_size
-from tightrope.serve.local.choosing import Rules, choose
+from tightrope.serve.local.choosing import BatchRules, choose
 from tightrope.serve.local.curve import Curve
 from tightrope.serve.local.pool import LocalPool
-from tightrope.serve.local.waiting import Item, Waiting
+from tightrope.serve.local.waiting import WaitQueue, WorkItem
 from tightrope.serve.settings import LocalModel
 
 Batches = list[tuple[float, list[int]]]
@@ -93,12 +93,12 @@ def as_replayed(plan: Plan) -> Batches:
 
 def as_served(plan: Plan) -> Batches:
     """Return the batches by what a pool asks."""
-    waiting = Waiting(2)
-    rules = Rules(Curve(plan.most, (1,), plan.service_s), plan.most, plan.max_wait_s, plan.limit, math.inf)
+    waiting = WaitQueue(2)
+    rules = BatchRules(Curve(plan.most, (1,), plan.service_s), plan.most, plan.max_wait_s, plan.limit, math.inf)
 
     def arrive(number: int) -> None:
         now_s, level, can_wait = plan.requests[number]
-        item = Item(None, number, None, 1, 0, 0)  # type: ignore[arg-type] - nobody waits for it
+        item = WorkItem(None, number, None, 1, 0, 0)  # type: ignore[arg-type] - nobody waits for it
         item.entered_s, item.level = now_s, level
         item.due_s = 1e6 + number if can_wait else now_s + plan.within_s
         waiting.push([item], item.due_s if can_wait else None)

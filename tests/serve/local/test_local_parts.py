@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.serve.local.choosing import Rules, choose
+from tightrope.serve.local.choosing import BatchRules, choose
 from tightrope.serve.local.curve import HAND_OVER_S, Curve
-from tightrope.serve.local.heads import Finish
+from tightrope.serve.local.heads import OutputHead
 from tightrope.serve.local.placement import held_to, places, real_cores, usable_cores
 from tightrope.serve.local.sessions import _glibc
-from tightrope.serve.local.waiting import Item, Waiting
+from tightrope.serve.local.waiting import WaitQueue, WorkItem
 
 
 def truth(size: int, length: int) -> float:
@@ -117,24 +117,24 @@ class Nobody:
     """Stands for the ticket of an item that nobody waits for."""
 
 
-def queue(*items: tuple[int, float], deferrable: tuple[int, ...] = (), within_s: float = math.inf) -> Waiting:
+def queue(*items: tuple[int, float], deferrable: tuple[int, ...] = (), within_s: float = math.inf) -> WaitQueue:
     """Return a queue with items of a length that came at a time, and others that can wait."""
-    waiting = Waiting(1)
+    waiting = WaitQueue(1)
     for place, (length, entered_s) in enumerate(items):
-        item = Item(Nobody(), place, f"{length}", length, 0, 0)  # type: ignore[arg-type]
+        item = WorkItem(Nobody(), place, f"{length}", length, 0, 0)  # type: ignore[arg-type]
         item.entered_s, item.due_s = entered_s, entered_s + within_s
         waiting.push([item], None)
     for place, length in enumerate(deferrable):
-        item = Item(Nobody(), place, f"later {length}", length, 0, 0)  # type: ignore[arg-type]
+        item = WorkItem(Nobody(), place, f"later {length}", length, 0, 0)  # type: ignore[arg-type]
         item.due_s = 1e9 - place
         waiting.push([item], item.due_s)
     return waiting
 
 
-def rules(curve: Curve | None = None, **more: float) -> Rules:
+def rules(curve: Curve | None = None, **more: float) -> BatchRules:
     """Return rules that nothing is said by."""
     given = {"most": 8, "max_wait_s": 0.0, "deferrable_limit": 0, "room_s": math.inf} | more
-    return Rules(curve or measured(), **given)  # type: ignore[arg-type]
+    return BatchRules(curve or measured(), **given)  # type: ignore[arg-type]
 
 
 def test_a_partial_batch_waits_until_the_replay_says_that_it_is_due() -> None:
@@ -178,9 +178,9 @@ def test_alone_it_takes_no_longer_than_there_is_room_and_goes_by_its_deadline() 
 @pytest.mark.parametrize(("high", "chosen"), [(4, [0, 1, 2, 3]), (3, [0, 3, 4, 5])])
 def test_a_lower_priority_joins_only_where_the_higher_could_not_fill_the_batch(high: int, chosen: list[int]) -> None:
     """The first has length 20, the others of its priority 40, those of the lower one 20 too."""
-    waiting = Waiting(2)
+    waiting = WaitQueue(2)
     for place in range(high + 4):
-        item = Item(Nobody(), place, None, 40 if 0 < place < high else 20, 0, 0)  # type: ignore[arg-type]
+        item = WorkItem(Nobody(), place, None, 40 if 0 < place < high else 20, 0, 0)  # type: ignore[arg-type]
         item.level, item.due_s = int(place >= high), math.inf
         waiting.push([item], None)
     found = choose(waiting, rules(most=4), 0.0, 1, 0.0)
@@ -195,10 +195,10 @@ def test_items_of_another_group_are_left() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60))
 def test_the_queue_holds_what_was_put_in_and_not_taken_out(steps: list[tuple[bool, bool]]) -> None:
-    waiting, held = Waiting(2), []
+    waiting, held = WaitQueue(2), []
     for place, (add, deferrable) in enumerate(steps):
         if add or not held:
-            item = Item(Nobody(), place, None, 1, 0, 0)  # type: ignore[arg-type]
+            item = WorkItem(Nobody(), place, None, 1, 0, 0)  # type: ignore[arg-type]
             item.level, item.tenant = place % 2, "abc"[place % 3]
             waiting.push([item], float(place % 3) if deferrable else None)
             held.append(item)
@@ -220,7 +220,7 @@ def test_halves_are_summed_in_full_precision_and_padding_has_no_part() -> None:
     """In float16 itself, 3,000 times 0.1 sums to 256 or so; what follows the text is ignored."""
     states = np.full((2, 4000, 3), np.float16(0.1))
     states[0, 3000:], states[1, 1:] = np.nan, np.inf
-    long, short = Finish(("y",), "mean", normalize=False)(states, [3000, 1])
+    long, short = OutputHead(("y",), "mean", normalize=False)(states, [3000, 1])
     assert np.allclose(long, np.float32(np.float16(0.1)), rtol=1e-5)
     assert np.array_equal(short, states[1, 0].astype(np.float32))
     assert long.dtype == short.dtype == np.float32

@@ -19,12 +19,12 @@ import tightrope.serve.local.pool as pool_module
 from tightrope.serve.ledger.meter import MachineMeter
 from tightrope.serve.local.curve import Curve
 from tightrope.serve.local.engines import Engines
-from tightrope.serve.local.loading import Found, Loaded
+from tightrope.serve.local.loading import LoadedModel, LoadMeasurement
 from tightrope.serve.local.models import NoSession
 from tightrope.serve.local.pool import LocalPool
 from tightrope.serve.local.sessions import open_sessions
 from tightrope.serve.local.texts import RUN_LETTERS, TOKEN_LETTERS
-from tightrope.serve.local.waiting import Ticket
+from tightrope.serve.local.waiting import CallTicket
 from tightrope.serve.records import Caller
 from tightrope.serve.refusals import Failed, Malformed, Unavailable, Unsupported
 from tightrope.serve.settings import LocalModel
@@ -52,7 +52,7 @@ def gated(monkeypatch: pytest.MonkeyPatch, pool: LocalPool, planned_s: tuple[flo
             for length in curve.knots:
                 curve.put(size, length, 1e-3 * length * (0.15 + 0.85 * size))
         curve.complete()
-    monkeypatch.setattr(pool_module, "load", lambda *_: Loaded(model, (NoSession(),) * 4, Found(1, curve)))
+    monkeypatch.setattr(pool_module, "load", lambda *_: LoadedModel(model, (NoSession(),) * 4, LoadMeasurement(1, curve)))
     return model
 
 
@@ -635,7 +635,7 @@ def test_no_request_leaves_anything_to_the_garbage_collector(monkeypatch: pytest
         monkeypatch.setattr(pool_module.log, "error", lambda *_: None)  # pytest keeps what is logged
 
     def tickets() -> int:
-        return sum(type(one) is Ticket for one in gc.get_objects())  # of a weak proxy `isinstance` may fail
+        return sum(type(one) is CallTicket for one in gc.get_objects())  # of a weak proxy `isinstance` may fail
 
     async def ask(pool: LocalPool) -> None:
         for turn in range(2):

@@ -16,7 +16,7 @@ import tightrope.serve.local.pool as pool_module
 from tightrope.serve.ledger.meter import MachineMeter
 from tightrope.serve.local.curve import Curve
 from tightrope.serve.local.engines import Engines
-from tightrope.serve.local.loading import Found, Loaded
+from tightrope.serve.local.loading import LoadedModel, LoadMeasurement
 from tightrope.serve.local.models import NoModel, NoSession
 from tightrope.serve.local.pool import LocalPool
 from tightrope.serve.records import Call, Caller, Reply
@@ -132,12 +132,12 @@ class Bench:
         assert self.charged_nusd + sum(reply.compute_nusd or 0 for reply in self.late) == self.meter.read(1e9).ended_nusd
 
 
-def _load(pool: ServedPool, *_: Any) -> Loaded:
+def _load(pool: ServedPool, *_: Any) -> LoadedModel:
     """Return the model, after a moment."""
     time.sleep(1e-3)
     curve = Curve(pool.max_batch, (4, 8), (2e-4, 3e-4, 4e-4, 5e-4))
     threads = THREADS[pool.name]
-    return Loaded(Hasty(), (NoSession(),) * (CORES // threads), Found(threads, curve))
+    return LoadedModel(Hasty(), (NoSession(),) * (CORES // threads), LoadMeasurement(threads, curve))
 
 
 def on(bench: Bench, use: Callable[[Bench], Any]) -> None:

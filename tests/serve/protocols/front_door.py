@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from starlette.routing import BaseRoute
 
 from tightrope.serve.app import App
-from tightrope.serve.protocols.held import Held
+from tightrope.serve.protocols.held import BodyBudget
 from tightrope.serve.protocols.options import server_options
-from tightrope.serve.records import Call, Caller, Raw, Reply, Signature, Task, TensorSpec
-from tightrope.serve.refusals import NotFound, Refusal, TooMany, Unauthenticated
+from tightrope.serve.records import Call, Caller, RawAnswer, Reply, Signature, Task, TensorSpec
+from tightrope.serve.refusals import NotFound, RequestRefusal, TooMany, Unauthenticated
 from tightrope.serve.settings import Limits, Listen, ServedModel, Settings
 
 KEYS = {
@@ -159,7 +159,7 @@ class FakeGateway:
                 self.closed.set()
         assert isinstance(call.inputs, tuple)
         if call.model == "upstream":
-            reply.raw = Raw(
+            reply.raw = RawAnswer(
                 200,
                 "application/json",
                 b'{"object":"list","data":[{"index":0,"embedding":[1.0,2.0]}],"model":"upstream","usage":{}}',
@@ -168,11 +168,11 @@ class FakeGateway:
         if call.model == "nan":
             reply.outputs = (np.array([1, np.nan], np.float32),)
 
-    def _chat(self, call: Call) -> Raw:
+    def _chat(self, call: Call) -> RawAnswer:
         """Return an answer, in parts where it is streamed."""
         if not call.stream:
-            return Raw(200, "text/plain\r\nX-Evil: 1" if call.model == "splitter" else "application/json", CHAT)
-        return Raw(200, "text/event-stream; charset=utf-8", stream=self._parts(call))
+            return RawAnswer(200, "text/plain\r\nX-Evil: 1" if call.model == "splitter" else "application/json", CHAT)
+        return RawAnswer(200, "text/event-stream; charset=utf-8", stream=self._parts(call))
 
     async def _parts(self, call: Call) -> AsyncIterator[bytes]:
         """Yield a chat's parts."""
@@ -183,7 +183,7 @@ class FakeGateway:
                 await asyncio.sleep(60)
             if call.model == "broken-talker":
                 msg = "the server elsewhere went away"
-                raise Refusal(msg)
+                raise RequestRefusal(msg)
             yield event("lo")
             yield b"data: [DONE]\n\n"
         finally:
@@ -201,7 +201,7 @@ class Served:
     app: App
     port: int
     uvicorn: uvicorn.Server
-    held: Held
+    held: BodyBudget
 
     @property
     def url(self) -> str:
@@ -262,7 +262,7 @@ def served(
     gateway: FakeGateway, limits: Limits = USUAL, listen: Listen = LOOPBACK, routes: Sequence[BaseRoute] = ()
 ) -> Iterator[Served]:
     """Run the application as ``tightrope serve`` does, in a thread."""
-    held = Held(limits.held_bytes)
+    held = BodyBudget(limits.held_bytes)
     app = App(gateway, limits, routes, held)
     options = server_options(Settings("w", (), (), (), listen=listen, limits=limits), held)
     server = uvicorn.Server(uvicorn.Config(app, **options))

@@ -15,14 +15,14 @@ from tritonclient.utils import InferenceServerException
 
 from tightrope.base.errors import InputError
 from tightrope.serve.protocols.grpc import serve_grpc
-from tightrope.serve.protocols.held import SMALL, Held
+from tightrope.serve.protocols.held import SMALL, BodyBudget
 from tightrope.serve.protocols.oip_messages import MESSAGES, MOST_FIELDS, message
 from tightrope.serve.settings import Limits, Listen
 
 Ask = Callable[[triton.InferenceServerClient], Awaitable[Any]]
 
 
-def asked(ask: Ask, gateway: FakeGateway | None = None, limits: Limits = USUAL, held: Held | None = None) -> Any:
+def asked(ask: Ask, gateway: FakeGateway | None = None, limits: Limits = USUAL, held: BodyBudget | None = None) -> Any:
     """Return what ``ask`` does with a client of a running server."""
 
     async def run() -> Any:
@@ -262,7 +262,7 @@ def test_a_client_that_goes_takes_its_request_along() -> None:
 
 
 def test_messages_are_held_until_they_are_answered_and_refused_without_room() -> None:
-    held = Held(8 * SMALL)
+    held = BodyBudget(8 * SMALL)
 
     async def ask(client: triton.InferenceServerClient) -> None:
         large = tensor("x", np.zeros((2000, SMALL // 4000), np.float32), "FP32")
@@ -283,14 +283,14 @@ def test_what_there_will_never_be_room_for_is_too_large_and_not_to_be_sent_again
         with pytest.raises(InferenceServerException, match="larger than max"):
             await client.infer("echo", [tensor("x", np.zeros((1000, SMALL // 2000), np.float32), "FP32")])
 
-    asked(ask, held=Held(SMALL))
+    asked(ask, held=BodyBudget(SMALL))
 
 
 @pytest.mark.parametrize(
     "body", [b"\xff\xff\xff", b"\x2a\x01", b"\x2b\x00", b"\x2a\x02\x2a\x7f"], ids=["key", "short", "group", "inner"]
 )
 def test_what_is_no_message_is_malformed_and_not_held(body: bytes) -> None:
-    held = Held(SMALL)
+    held = BodyBudget(SMALL)
     assert asked(lambda client: refused(client, body, "not the message"), held=held) == grpc.StatusCode.INVALID_ARGUMENT
     assert held.size == 0
 

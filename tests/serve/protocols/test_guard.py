@@ -16,7 +16,7 @@ from front_door import EMBED, FakeGateway, Served, post, received, served, small
 from tests.serve.certificates import certificate
 
 from tightrope.serve.protocols import options as told
-from tightrope.serve.protocols.guard import HEADERS, PIPELINED, Guarded
+from tightrope.serve.protocols.guard import HEADERS, PIPELINED, GuardedProtocol
 from tightrope.serve.protocols.options import KEEP_ALIVE_S, server_options
 from tightrope.serve.settings import Listen, Settings
 
@@ -249,7 +249,9 @@ def test_who_hangs_up_while_sending_leaves_nothing(server: Served) -> None:
 def test_a_connection_that_is_reset_is_not_kept(server: Served) -> None:
     def kept() -> int:
         gc.collect()
-        return sum(issubclass(type(found), Guarded) for found in gc.get_objects())  # of a weak proxy `isinstance` may fail
+        return sum(
+            issubclass(type(found), GuardedProtocol) for found in gc.get_objects()
+        )  # of a weak proxy `isinstance` may fail
 
     until(lambda: not server.uvicorn.server_state.connections)
     before = kept()

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from tightrope.serve.app import App
-from tightrope.serve.protocols.guard import Guarded, guarded
-from tightrope.serve.protocols.outbox import MOST, Outbox
+from tightrope.serve.protocols.guard import GuardedProtocol, guarded
+from tightrope.serve.protocols.outbox import MOST, AnswerOutbox
 
 APP = App(FakeGateway(), USUAL)
 CHUNKED = b"POST /v1/embeddings HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\nX: y\r\n\r\n" % (len(EMBED), EMBED)
@@ -61,7 +61,7 @@ class Wire:
         return 0
 
 
-def connected() -> tuple[Guarded, Wire, ServerState]:
+def connected() -> tuple[GuardedProtocol, Wire, ServerState]:
     """Return a connection on the loop that runs, what it writes to, and the server's state."""
     made = guarded(small(header_bytes=1000))
     config = uvicorn.Config(APP, http=made, ws="none", lifespan="off", log_config=None, access_log=False)
@@ -140,7 +140,7 @@ def test_an_idle_connection_stays_whatever_it_had_to_wait_for_before() -> None:
 
 @pytest.mark.parametrize("turns", [1, 3, 50])
 def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collector(turns: int) -> None:
-    async def run() -> "weakref.ref[Guarded]":
+    async def run() -> "weakref.ref[GuardedProtocol]":
         connection, _, state = connected()
         connection.data_received(post("/v1/embeddings", EMBED, close=False))
         for _ in range(turns):  # while it is read, worked on, and when it was answered
@@ -161,7 +161,7 @@ def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collector(tur
 
 def test_answers_go_together_in_their_order_and_the_first_does_not_wait_for_too_many() -> None:
     async def run() -> list[int]:
-        box, sent = Outbox(), []
+        box, sent = AnswerOutbox(), []
         for place in range(MOST + 2):
             box.add(asyncio.get_running_loop(), lambda place=place: sent.append(place))
             assert len(sent) == (MOST if place >= MOST - 1 else 0)

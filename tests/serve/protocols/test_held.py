@@ -18,8 +18,8 @@ from test_guard_pieces import APP, Wire
 from uvicorn.server import ServerState
 
 from tightrope.serve.app import App
-from tightrope.serve.protocols.guard import Guarded, guarded
-from tightrope.serve.protocols.held import SMALL, Held
+from tightrope.serve.protocols.guard import GuardedProtocol, guarded
+from tightrope.serve.protocols.held import SMALL, BodyBudget
 from tightrope.serve.refusals import TooMany
 
 MOST = 512 * 1024
@@ -221,7 +221,7 @@ def test_the_limit_is_kept_before_any_request_is_looked_at() -> None:
     async def run() -> None:
         config = uvicorn.Config(APP, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False)
         config.load()
-        pairs: list[tuple[Guarded, Wire]] = []
+        pairs: list[tuple[GuardedProtocol, Wire]] = []
         for _ in range(40):
             wire, connection = Wire(), protocol(config, ServerState(), {}, asyncio.get_running_loop())
             connection.connection_made(wire)  # type: ignore[arg-type]
@@ -241,7 +241,7 @@ def test_the_limit_is_kept_before_any_request_is_looked_at() -> None:
 
 
 def test_what_is_held_whole_is_counted_by_whoever_holds_it() -> None:
-    held = Held(8 * SMALL)
+    held = BodyBudget(8 * SMALL)
     held.take(7 * SMALL + 1)
     with pytest.raises(TooMany, match="more bytes of requests are held") as caught:
         held.take(SMALL + 1)

@@ -22,7 +22,7 @@ from tightrope.serve.protocols.tensors import (
     to_binary,
     to_json,
 )
-from tightrope.serve.refusals import Failed, Malformed, Refusal, TooLarge, Unsupported
+from tightrope.serve.refusals import Failed, Malformed, RequestRefusal, TooLarge, Unsupported
 
 NUMBERS = sorted(set(DTYPES) - {"BYTES"})
 SHAPES = st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple)
@@ -103,7 +103,7 @@ def test_random_json_is_a_tensor_or_refused(datatype: str, shape: tuple[int, ...
         ("BYTES", (1, 2**31, 2**31, 0), TooLarge),
     ],
 )
-def test_a_claim_is_refused_before_memory_is_taken(datatype: str, shape: tuple[int, ...], kind: type[Refusal]) -> None:
+def test_a_claim_is_refused_before_memory_is_taken(datatype: str, shape: tuple[int, ...], kind: type[RequestRefusal]) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(kind) as caught:

@@ -10,7 +10,7 @@ from upstream_stand_in import ANSWER, CLASSES, Bench, Server, bench, breaks, cal
 from tightrope.base.plan import ServedClass
 from tightrope.base.records import Deferral
 from tightrope.serve.records import Reply
-from tightrope.serve.refusals import Refusal
+from tightrope.serve.refusals import RequestRefusal
 from tightrope.serve.settings import ServedPool
 
 DONE = sse(token("a"), token("b"), b"[DONE]")
@@ -53,7 +53,7 @@ async def client(on: Bench, dice: random.Random, replies: list[Reply], lost: lis
                     replies.append(reply)
             else:
                 replies.append(reply)
-    except (Refusal, TimeoutError):
+    except (RequestRefusal, TimeoutError):
         pass
     finally:
         lost.append(asked.lost_nusd or 0)

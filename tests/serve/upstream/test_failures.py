@@ -31,7 +31,7 @@ from tightrope.base.records import Deferral
 from tightrope.serve.records import Reply
 from tightrope.serve.refusals import TimedOut, TooMany, Unavailable, UpstreamFailed
 from tightrope.serve.settings import ServedPool
-from tightrope.serve.upstream.line import Budget
+from tightrope.serve.upstream.line import RetryBudget
 
 ONE = ServedPool("p", "m", "v", usd_per_hour=3.6, concurrency=1.0)
 
@@ -138,7 +138,7 @@ def test_servers_in_trouble_are_not_stormed() -> None:
 
 
 def test_a_budget_grows_by_a_share_of_the_requests() -> None:
-    budget = Budget(0.2, 10)
+    budget = RetryBudget(0.2, 10)
     assert sum(budget.take() for _ in range(100)) == 10
     for _ in range(20):
         budget.earn()

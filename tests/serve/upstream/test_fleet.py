@@ -16,7 +16,7 @@ from upstream_stand_in import ANSWER, LIMIT_S, Server, bench, call, says, until,
 from tightrope.serve.refusals import Unavailable
 from tightrope.serve.settings import ServedPool
 from tightrope.serve.upstream.fleet import NEAR_MORE, NEAR_TIMES
-from tightrope.serve.upstream.key import MOST_BYTES, KeyFile
+from tightrope.serve.upstream.key import MOST_BYTES, UpstreamKey
 from tightrope.serve.upstream.replica import nearness, number
 
 LONG = "You are a careful assistant. " * 60
@@ -386,7 +386,7 @@ def test_a_file_that_holds_no_key_changes_nothing(tmp_path: Path, content: bytes
     path.write_text("good")
 
     async def work() -> None:
-        key = KeyFile(path)
+        key = UpstreamKey(path)
         assert await key.refresh()
         assert not await key.refresh()
         path.write_bytes(content)
@@ -395,7 +395,7 @@ def test_a_file_that_holds_no_key_changes_nothing(tmp_path: Path, content: bytes
         path.unlink()
         assert await key.refresh()
         assert key.headers == {}
-        assert not await KeyFile(None).refresh()
+        assert not await UpstreamKey(None).refresh()
 
     within(work())
 

@@ -18,8 +18,8 @@ from upstream_stand_in import Handler, Server, bench, call, says, until, within
 
 from tightrope.serve.records import Reply, Signature, TensorSpec
 from tightrope.serve.refusals import Malformed, Unsupported, UpstreamFailed
-from tightrope.serve.upstream.asked import Asked, Whole
-from tightrope.serve.upstream.oip import HEADER_LENGTH, Described, OpenInference, decode, described, server
+from tightrope.serve.upstream.asked import UpstreamRequest, WholeAnswer
+from tightrope.serve.upstream.oip import HEADER_LENGTH, ModelMetadata, OpenInference, decode, described, server
 
 SIZES = {"FP32": 4, "FP64": 8, "INT64": 8, "INT32": 4, "UINT8": 1, "BOOL": 1, "FP16": 2}
 KINDS = {"FP32": "f", "FP64": "d", "INT64": "q", "INT32": "i", "UINT8": "B", "BOOL": "?", "FP16": "e"}
@@ -151,7 +151,7 @@ def test_a_model_that_takes_no_texts_says_so() -> None:
         dialect.model = described(json.dumps(said).encode())
         with pytest.raises(Unsupported):
             dialect.ask(call(task="embed", inputs=("a",)), "m", binary=False)
-    assert dialect.model != Described()
+    assert dialect.model != ModelMetadata()
     assert not server(b"{}").takes_bytes
 
 
@@ -276,9 +276,9 @@ def test_what_is_sent_as_bytes_is_what_the_specification_says(array: Any, texts:
     # an answer has the same form: it comes back as it went
     back = json.loads(sent.body[: int(sent.headers[HEADER_LENGTH])])
     head = json.dumps({"outputs": back["inputs"]}).encode()
-    whole = Whole("", {HEADER_LENGTH: str(len(head))}, head + sent.body[int(sent.headers[HEADER_LENGTH]) :])
+    whole = WholeAnswer("", {HEADER_LENGTH: str(len(head))}, head + sent.body[int(sent.headers[HEADER_LENGTH]) :])
     reply = Reply("p", "v")
-    OpenInference().answer(call(task="infer", inputs={"x": array}), Asked("", b""), whole, reply)
+    OpenInference().answer(call(task="infer", inputs={"x": array}), UpstreamRequest("", b""), whole, reply)
     assert isinstance(reply.outputs, dict)
     np.testing.assert_array_equal(reply.outputs["x"], array)
     assert reply.outputs["x"].dtype == array.dtype

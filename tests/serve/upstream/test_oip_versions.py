@@ -11,8 +11,8 @@ from upstream_stand_in import Bench, Server, bench, call, until, within
 
 from tightrope.serve.records import Reply
 from tightrope.serve.upstream import ours, pool
-from tightrope.serve.upstream.asked import Whole
-from tightrope.serve.upstream.oip import Described, OpenInference
+from tightrope.serve.upstream.asked import WholeAnswer
+from tightrope.serve.upstream.oip import ModelMetadata, OpenInference
 
 
 @dataclass
@@ -139,12 +139,12 @@ def test_a_server_that_is_silent_when_it_is_asked_again_stays_in(monkeypatch: py
 
 def test_an_answer_is_read_as_it_was_asked_for_whatever_is_said_of_the_model_by_then() -> None:
     dialect, embed = OpenInference(), call(task="embed", inputs=("a",))
-    mine = Described(platform=ours.PLATFORM)
+    mine = ModelMetadata(platform=ours.PLATFORM)
     asked = dialect.ask(embed, "m", binary=False, said=mine)
     vectors = {"data": [{"index": 0, "embedding": [1.0, 2.0]}], "usage": {"prompt_tokens": 7}}
-    for dialect.model in (mine, Described()):
+    for dialect.model in (mine, ModelMetadata()):
         reply = Reply("p", "v")
-        dialect.answer(embed, asked, Whole("application/json", {}, json.dumps(vectors).encode()), reply)
+        dialect.answer(embed, asked, WholeAnswer("application/json", {}, json.dumps(vectors).encode()), reply)
         assert [item.tolist() for item in reply.outputs] == [[1.0, 2.0]]
         assert reply.input_tokens == 7
 

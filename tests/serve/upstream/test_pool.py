@@ -9,7 +9,7 @@ from upstream_stand_in import ANSWER, USAGE, Server, bench, call, read, said, sa
 
 from tightrope.base.errors import InputError
 from tightrope.serve.ledger.meter import MachineMeter
-from tightrope.serve.records import Raw, Reply
+from tightrope.serve.records import RawAnswer, Reply
 from tightrope.serve.refusals import Malformed, TooLarge, UpstreamFailed
 from tightrope.serve.settings import ServedPool, Upstream
 from tightrope.serve.upstream.pool import UpstreamPool
@@ -28,7 +28,7 @@ def test_a_chat_goes_on_with_the_servers_name_and_comes_back_with_the_clients() 
             assert headers["traceparent"] == "00-aa-bb-01"
             assert headers["x-request-id"] == "r-7"
             assert "authorization" not in headers
-            assert isinstance(reply.raw, Raw)
+            assert isinstance(reply.raw, RawAnswer)
             assert json.loads(reply.raw.body) == ANSWER | {"model": "mine"}
             assert (reply.input_tokens, reply.output_tokens, reply.tokens_estimated) == (11, 2, False)
             assert (reply.pool, reply.variant, reply.replica) == ("p", "v", on.servers[0].url.removeprefix("http://"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tightrope.serve.records import Call, Caller
 from tightrope.serve.watch import logs
-from tightrope.serve.watch.logs import SAME, SAME_S, Lines, Repeats, begin_logs, encoded, log_failure
+from tightrope.serve.watch.logs import SAME, SAME_S, JsonLines, Repeats, begin_logs, encoded, log_failure
 from tightrope.serve.watch.redact import GONE, redacted
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -44,7 +44,7 @@ def record(message: str, *arguments: object, level: int = logging.INFO, **extra:
 
 def written(*records: logging.LogRecord) -> list[dict[str, Any]]:
     stream = io.StringIO()
-    handler = Lines(stream)
+    handler = JsonLines(stream)
     for item in records:
         handler.handle(item)
     handler.close()
@@ -187,7 +187,7 @@ class Stuck(io.StringIO):
 def test_a_pipe_that_nobody_reads_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "MOST_WAITING", 2)
     stream = Stuck()
-    handler = Lines(stream)
+    handler = JsonLines(stream)
     handler.handle(record("0"))
     assert stream.begun.wait(20.0)
     for number in range(1, 6):
@@ -204,7 +204,7 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up(monkeypatch: pytest.MonkeyPatc
 
 def test_a_stream_that_is_closed_stops_nothing() -> None:
     stream = io.StringIO()
-    handler = Lines(stream)
+    handler = JsonLines(stream)
     stream.close()
     handler.handle(record("x"))
     handler.close()

@@ -14,17 +14,17 @@ from watched import POOLS, Clock, Standing, call, kept, make, read, value
 from tightrope.base.metrics import EVERYWHERE, METRICS
 from tightrope.base.plan import ServedClass
 from tightrope.base.records import Slo
-from tightrope.serve.interfaces import Load
+from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.records import Reply
 from tightrope.serve.watch.metrics import MOST_REASONS, MOST_TENANTS, Metrics
-from tightrope.serve.watch.series import SLOTS, WINDOW_S, Histogram, Rate
+from tightrope.serve.watch.series import SLOTS, WINDOW_S, EventRate, Histogram
 
 # ------------------------------------------------------------------------------------------------------------- the series
 
 
 def test_every_family_is_shown_with_its_kind_and_labels() -> None:
     metrics = make()
-    metrics.watch([Standing(pool, Load(1)) for pool in POOLS])
+    metrics.watch([Standing(pool, PoolLoad(1)) for pool in POOLS])
     metrics.arrived("chat", "small")
     metrics.shed("chat", "rate")
     metrics.deferred("index", 3, 60.0)
@@ -59,7 +59,7 @@ def test_what_is_counted_is_there_at_0_from_the_start() -> None:
 
 def test_what_is_not_known_is_not_shown_as_0() -> None:
     metrics = make()
-    metrics.watch([Standing(POOLS[0], Load(0)), Standing(POOLS[1], Load(2))])
+    metrics.watch([Standing(POOLS[0], PoolLoad(0)), Standing(POOLS[1], PoolLoad(2))])
     metrics.spent("chat", "small", "compute", None)
     metrics.deferred("index", 0, None)
     samples = read(metrics)
@@ -165,7 +165,7 @@ def test_each_limit_is_a_border() -> None:
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 400), max_size=60), st.floats(0, 100))
 def test_a_rate_is_that_of_the_last_whole_seconds(times: list[float], later: float) -> None:
-    rate, begin = Rate(0.0), 0
+    rate, begin = EventRate(0.0), 0
     for at in sorted(times):
         rate.add(at)
     now = int(max(times, default=0.0) + later)
@@ -182,7 +182,7 @@ def test_utilisation_is_the_rate_over_what_ready_replicas_sustain() -> None:
         [
             Standing(
                 POOLS[0],
-                Load(3, replicas_starting=1, replicas_draining=2, replicas_down=9, in_flight=5, held=2, waiting={"chat": 4}),
+                PoolLoad(3, replicas_starting=1, replicas_draining=2, replicas_down=9, in_flight=5, held=2, waiting={"chat": 4}),
             )
         ]
     )

@@ -20,7 +20,7 @@ from tightrope.render.alerts import RENDERER as ALERTS
 from tightrope.render.infra.deployment import list_promises
 from tightrope.render.kubernetes import RENDERER as KUBERNETES
 from tightrope.render.plan_json.load import load_plan
-from tightrope.serve.interfaces import Load
+from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.records import Call, Caller, Reply
 from tightrope.serve.settings import ServedPool
 from tightrope.serve.watch.metrics import Metrics
@@ -58,7 +58,7 @@ def made(plan: Plan) -> Metrics:
     """Return a gateway's metrics with everything said once that it can not know at the start."""
     pools = [served(pool) for pool in plan.pools]
     metrics = Metrics(plan.workload, pools, plan.classes)
-    metrics.watch([Standing(pool, Load(2, in_flight=1)) for pool in pools])
+    metrics.watch([Standing(pool, PoolLoad(2, in_flight=1)) for pool in pools])
     for pool in pools:
         metrics.month_to_date(pool.name, 3.0)
     for item in plan.classes:

@@ -18,13 +18,13 @@ from rich.console import Console
 from watched import POOLS, Clock, Standing, call, make
 
 from tightrope.base.errors import InputError
-from tightrope.serve.interfaces import Load
+from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.records import Reply
 from tightrope.serve.watch import top as of
 from tightrope.serve.watch.figures import figures_of
-from tightrope.serve.watch.readings import Reading, Window
+from tightrope.serve.watch.readings import MetricsReading, ReadingWindow
 from tightrope.serve.watch.series import Family, Histogram, families, text
-from tightrope.serve.watch.top import Gateway, top
+from tightrope.serve.watch.top import MetricsSource, top
 from tightrope.serve.watch.view import view
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -36,7 +36,7 @@ def recorded() -> tuple[str, str]:
     """Return two expositions a minute apart of a gateway that is busy: 20 requests a second, every fiftieth turned away."""
     clock = Clock()
     metrics = make(clock=clock)
-    loads = (Load(3, replicas_starting=1, in_flight=41, waiting={"chat": 4}), Load(2, replicas_down=1, in_flight=2))
+    loads = (PoolLoad(3, replicas_starting=1, in_flight=41, waiting={"chat": 4}), PoolLoad(2, replicas_down=1, in_flight=2))
     metrics.watch([Standing(pool, load) for pool, load in zip(POOLS, loads, strict=True)])
     metrics.usd_per_1000_requests("chat", 0.0123)
     metrics.month_to_date("small", 1234.5)
@@ -62,10 +62,10 @@ def recorded() -> tuple[str, str]:
     return shown[0], shown[1]
 
 
-BEFORE, AFTER = (Reading.of(shown, 60.0 * minute) for minute, shown in enumerate(recorded()))
+BEFORE, AFTER = (MetricsReading.of(shown, 60.0 * minute) for minute, shown in enumerate(recorded()))
 
 
-def rendered(window: Window, width: int) -> str:
+def rendered(window: ReadingWindow, width: int) -> str:
     stream = StringIO()
     Console(file=stream, width=width).print(view(figures_of(window), "http://127.0.0.1:8000", width, NOW))
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
@@ -73,7 +73,7 @@ def rendered(window: Window, width: int) -> str:
 
 @pytest.mark.parametrize("width", [60, 100, 160])
 def test_golden(width: int) -> None:
-    shown = rendered(Window(BEFORE, AFTER), width)
+    shown = rendered(ReadingWindow(BEFORE, AFTER), width)
     path = GOLDEN / f"top-{width}.txt"
     if os.environ.get("TIGHTROPE_UPDATE_GOLDEN") == "1":
         path.write_text(shown, encoding="utf-8", newline="\n")
@@ -82,8 +82,8 @@ def test_golden(width: int) -> None:
 
 
 def test_a_gateway_that_has_just_begun_is_shown_with_nothing_made_up() -> None:
-    reading = Reading.of(make().exposition().decode(), 1.0)
-    shown = rendered(Window(reading, reading, whole=True), 160)
+    reading = MetricsReading.of(make().exposition().decode(), 1.0)
+    shown = rendered(ReadingWindow(reading, reading, whole=True), 160)
     assert "since its start" in shown
     assert "small" in shown
     assert "%" not in shown
@@ -94,8 +94,8 @@ def test_a_gateway_that_has_just_begun_is_shown_with_nothing_made_up() -> None:
 # ------------------------------------------------------------------------------------------------------------------ figures
 
 
-def window_of(before: str, after: str, **more: Any) -> Window:
-    return Window(Reading.of(before, 0.0), Reading.of(after, 10.0), **more)
+def window_of(before: str, after: str, **more: Any) -> ReadingWindow:
+    return ReadingWindow(MetricsReading.of(before, 0.0), MetricsReading.of(after, 10.0), **more)
 
 
 def test_what_grew_is_what_came_between_and_all_of_it_after_a_new_start() -> None:
@@ -250,4 +250,4 @@ def test_what_is_no_url_is_said(url: str) -> None:
 
 def test_where_nothing_listens_is_said() -> None:
     with pytest.raises(InputError, match="does not answer"):
-        Gateway("http://127.0.0.1:1").read()
+        MetricsSource("http://127.0.0.1:1").read()

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tightrope.base.plan import ServedClass
 from tightrope.base.records import Deferral, Slo
-from tightrope.serve.interfaces import Load
+from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.records import Call, Caller, Reply
 from tightrope.serve.settings import ServedPool
 from tightrope.serve.watch.metrics import Metrics
@@ -40,9 +40,9 @@ class Standing:
     """A pool that stands as it is told to."""
 
     pool: ServedPool
-    said: Load = field(default_factory=lambda: Load(0))
+    said: PoolLoad = field(default_factory=lambda: PoolLoad(0))
 
-    def load(self) -> Load:
+    def load(self) -> PoolLoad:
         """Return what was said."""
         return self.said
 

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from tightrope.base.catalogue import UnitPrice
-from tightrope.clouds.aws.offers import Listing, ListPrice, Meter
-from tightrope.clouds.aws.rates import Skipped, check_currency, in_force, trimmed, usd_of
+from tightrope.clouds.aws.offers import AwsMeter, Listing, ListPrice
+from tightrope.clouds.aws.rates import SkippedRates, check_currency, in_force, trimmed, usd_of
 
 LEAST_USD, MOST_USD = Decimal("0.0005"), Decimal(100)
 """No unit of the book's costs less or more (inter-zone traffic 0.01, a million writes 5): a price beyond is an error in the list."""
@@ -22,9 +22,9 @@ Tiers: TypeAlias = dict[Decimal, Decimal]
 """Where a tier begins → US dollars a unit, both as the price book counts."""
 
 
-def unit_prices(listing: Listing, today: date, skipped: Skipped) -> Iterator[UnitPrice]:
+def unit_prices(listing: Listing, today: date, skipped: SkippedRates) -> Iterator[UnitPrice]:
     """Yield the unit prices of an offer file, by item and tier; raise ``SourceError`` for another currency, or for no number."""
-    by_item: dict[str, list[tuple[Meter, Tiers]]] = defaultdict(list)
+    by_item: dict[str, list[tuple[AwsMeter, Tiers]]] = defaultdict(list)
     for (sku, _), prices in sorted(_terms(listing, today).items()):
         meter = listing.metered[sku]
         tiers = _tiers(meter, prices, listing.where)
@@ -55,7 +55,7 @@ def _terms(listing: Listing, today: date) -> dict[tuple[str, str], list[ListPric
     return terms
 
 
-def _tiers(meter: Meter, prices: list[ListPrice], where: str) -> Tiers | str:
+def _tiers(meter: AwsMeter, prices: list[ListPrice], where: str) -> Tiers | str:
     """Return the tiers of one term that cost something, the lowest first, or why they can not be said."""
     tiers: Tiers = {}
     for price in prices:

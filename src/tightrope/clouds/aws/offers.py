@@ -24,7 +24,7 @@ REGION_CODE = re.compile(r"\A(?!TS-)[A-Z]{2,4}\d?-", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Meter:
+class AwsMeter:
     """What the price book calls an item that AWS sells by another name."""
 
     item: str
@@ -45,22 +45,22 @@ _LCU_HOURS, _REQUESTS = frozenset({"LCU-Hrs", "LCU-hours", "LCU-Hours"}), frozen
 EC2 = "AmazonEC2"
 METERS = {
     EC2: (
-        Meter("block-storage", "GB-month", "Storage", "EBS:VolumeUsage.gp3", _GB_MONTHS),
-        Meter("nat-gateway", "hour", "NAT Gateway", "NatGateway-Hours", _HOURS),
-        Meter("nat-gateway-traffic", "GB", "NAT Gateway", "NatGateway-Bytes", _GB),
+        AwsMeter("block-storage", "GB-month", "Storage", "EBS:VolumeUsage.gp3", _GB_MONTHS),
+        AwsMeter("nat-gateway", "hour", "NAT Gateway", "NatGateway-Hours", _HOURS),
+        AwsMeter("nat-gateway-traffic", "GB", "NAT Gateway", "NatGateway-Bytes", _GB),
     ),
     "AWSDataTransfer": (
-        Meter("internet-egress", "GB", "Data Transfer", "DataTransfer-Out-Bytes", _GB, free=100),
-        Meter("inter-zone-transfer", "GB each way", "Data Transfer", "DataTransfer-Regional-Bytes", _GB),
+        AwsMeter("internet-egress", "GB", "Data Transfer", "DataTransfer-Out-Bytes", _GB, free=100),
+        AwsMeter("inter-zone-transfer", "GB each way", "Data Transfer", "DataTransfer-Regional-Bytes", _GB),
     ),
     "AmazonS3": (
-        Meter("object-storage", "GB-month", "Storage", "TimedStorage-ByteHrs", _GB_MONTHS),
-        Meter("object-storage-writes", "million requests", "API Request", "Requests-Tier1", _REQUESTS, times=1_000_000),
-        Meter("object-storage-reads", "million requests", "API Request", "Requests-Tier2", _REQUESTS, times=1_000_000),
+        AwsMeter("object-storage", "GB-month", "Storage", "TimedStorage-ByteHrs", _GB_MONTHS),
+        AwsMeter("object-storage-writes", "million requests", "API Request", "Requests-Tier1", _REQUESTS, times=1_000_000),
+        AwsMeter("object-storage-reads", "million requests", "API Request", "Requests-Tier2", _REQUESTS, times=1_000_000),
     ),
     "AWSELB": (
-        Meter("load-balancer", "hour", "Load Balancer-Application", "LoadBalancerUsage", _HOURS),
-        Meter("load-balancer-traffic", "LCU-hour", "Load Balancer-Application", "LCUUsage", _LCU_HOURS),
+        AwsMeter("load-balancer", "hour", "Load Balancer-Application", "LoadBalancerUsage", _HOURS),
+        AwsMeter("load-balancer-traffic", "LCU-hour", "Load Balancer-Application", "LCUUsage", _LCU_HOURS),
     ),
 }
 """Offer file → what is read from it beside machines. AWS gives 100 GB a month of traffic to the internet for nothing (EC2 on-demand
@@ -108,7 +108,7 @@ class Listing:
     version: str = ""
     products: dict[str, Product] = field(default_factory=dict)
     """SKU → machine."""
-    metered: dict[str, Meter] = field(default_factory=dict)
+    metered: dict[str, AwsMeter] = field(default_factory=dict)
     """SKU → what it is in the price book."""
     prices: list[ListPrice] = field(default_factory=list)
     other_families: set[str] = field(default_factory=set)

@@ -20,7 +20,7 @@ STARTS, ENDS = frozenset({"start_map", "start_array"}), frozenset({"end_map", "e
 Event: TypeAlias = tuple[str, object]
 
 
-class _Reader:
+class _OffersReader:
     """Walks through a JSON document that is never in memory as a whole."""
 
     def __init__(self, stream: BinaryIO, where: str) -> None:
@@ -95,10 +95,10 @@ class _Reader:
 
 
 @contextmanager
-def _reading(stream: BinaryIO, where: str) -> Iterator[_Reader]:
+def _reading(stream: BinaryIO, where: str) -> Iterator[_OffersReader]:
     """Lend a reader; raise ``SourceError`` where what it reads is no JSON document, or ends too early."""
     try:
-        yield _Reader(stream, where)
+        yield _OffersReader(stream, where)
     except (ijson.JSONError, UnicodeDecodeError, OSError, EOFError, zlib.error, RecursionError) as error:
         raise reshaped(where, error, "a JSON document") from error
 
@@ -136,13 +136,13 @@ def read_plans(stream: BinaryIO, where: str, skus: Mapping[str, str]) -> Iterato
         _check_order(reader, found)
 
 
-def _check_order(reader: _Reader, found: list[str]) -> None:
+def _check_order(reader: _OffersReader, found: list[str]) -> None:
     """Raise ``SourceError`` unless there were products, then terms."""
     if [name for name in found if name in {"products", "terms"}] != ["products", "terms"]:
         reader.fail(", ".join(found), "products, then terms")
 
 
-def _read_products(reader: _Reader, listing: Listing) -> None:
+def _read_products(reader: _OffersReader, listing: Listing) -> None:
     """Keep the products that count."""
     for sku in reader.keys("products"):
         product = reader.record("a product")
@@ -152,7 +152,7 @@ def _read_products(reader: _Reader, listing: Listing) -> None:
         listing.keep(sku, str(product.get("productFamily")), {str(name): str(value) for name, value in attributes.items()})
 
 
-def _read_terms(reader: _Reader, listing: Listing) -> None:
+def _read_terms(reader: _OffersReader, listing: Listing) -> None:
     """Take up the prices of the products that were kept."""
     for kind in reader.keys("terms"):
         if kind not in {"OnDemand", "Reserved"}:
@@ -166,7 +166,7 @@ def _read_terms(reader: _Reader, listing: Listing) -> None:
                 listing.prices += _prices(reader, sku, kind, reader.record(f"the term {name}"))
 
 
-def _prices(reader: _Reader, sku: str, kind: str, term: dict[str, object]) -> Iterator[ListPrice]:
+def _prices(reader: _OffersReader, sku: str, kind: str, term: dict[str, object]) -> Iterator[ListPrice]:
     """Yield a term's prices."""
     dimensions, about = term.get("priceDimensions"), term.get("termAttributes")
     if not isinstance(dimensions, dict) or not isinstance(about, dict):
@@ -183,7 +183,7 @@ def _prices(reader: _Reader, sku: str, kind: str, term: dict[str, object]) -> It
         yield ListPrice(sku, kind, code, effective, unit, currency, price, *terms, begin=begin)
 
 
-def _plan(reader: _Reader, begun: Event) -> tuple[str, tuple[str, str]]:
+def _plan(reader: _OffersReader, begun: Event) -> tuple[str, tuple[str, str]]:
     """Return a plan's SKU, its kind, and how it is paid."""
     plan = reader.record("a plan", begun)
     attributes = plan.get("attributes")
@@ -191,7 +191,7 @@ def _plan(reader: _Reader, begun: Event) -> tuple[str, tuple[str, str]]:
     return reader.text(plan, "sku"), (reader.text(plan, "productFamily"), payment)
 
 
-def _plan_rates(reader: _Reader, plans: Mapping[str, tuple[str, str]], skus: Mapping[str, str]) -> Iterator[PlanRate]:
+def _plan_rates(reader: _OffersReader, plans: Mapping[str, tuple[str, str]], skus: Mapping[str, str]) -> Iterator[PlanRate]:
     """Yield the rates of all plans."""
     for name in reader.keys("terms"):
         if name != "savingsPlan":
@@ -202,7 +202,7 @@ def _plan_rates(reader: _Reader, plans: Mapping[str, tuple[str, str]], skus: Map
 
 
 def _rates_of_one(
-    reader: _Reader, plans: Mapping[str, tuple[str, str]], skus: Mapping[str, str], begun: Event
+    reader: _OffersReader, plans: Mapping[str, tuple[str, str]], skus: Mapping[str, str], begun: Event
 ) -> Iterator[PlanRate]:
     """Yield the rates of one plan, which says what it is before them."""
     about: dict[str, object] = {}
@@ -224,7 +224,7 @@ def _rates_of_one(
 
 
 def _rate(
-    reader: _Reader, rate: dict[str, object], plan: tuple[str, str, str, str, str, str], skus: Mapping[str, str]
+    reader: _OffersReader, rate: dict[str, object], plan: tuple[str, str, str, str, str, str], skus: Mapping[str, str]
 ) -> Iterator[PlanRate]:
     """Yield one rate, if its product counts."""
     sku = reader.text(rate, "discountedSku")

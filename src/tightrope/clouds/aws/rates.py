@@ -25,7 +25,7 @@ CLASSES = {"standard": "reserved", "convertible": "convertible"}
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,4})?", re.ASCII)
 
 
-class Skipped:
+class SkippedRates:
     """Counts what a list holds and no row was made of: reason → machines."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class MachineRate:
     """What one machine costs under one offer from one day on."""
 
     machine: str
@@ -112,7 +112,7 @@ def check_unit(unit: str, units: Collection[str], where: str) -> None:
         raise reshaped(where, unit, f"prices per {' or '.join(units)}")
 
 
-def on_demand_rows(listing: Listing, today: date, skipped: Skipped) -> dict[str, PriceRow]:
+def on_demand_rows(listing: Listing, today: date, skipped: SkippedRates) -> dict[str, PriceRow]:
     """Return machine → its on-demand row; raise ``SourceError`` where there is none at all, or for another shape than known."""
     rates = _rates("OnDemand", listing, today, skipped)
     rows = rows_of(rates, listing.region, listing.source, today, skipped)
@@ -122,13 +122,13 @@ def on_demand_rows(listing: Listing, today: date, skipped: Skipped) -> dict[str,
     return {row.machine: row for row in rows}
 
 
-def reserved_rows(listing: Listing, on_demand: Mapping[str, PriceRow], today: date, skipped: Skipped) -> list[PriceRow]:
+def reserved_rows(listing: Listing, on_demand: Mapping[str, PriceRow], today: date, skipped: SkippedRates) -> list[PriceRow]:
     """Return the rows of Reserved Instances, standard and convertible; raise ``SourceError`` for another shape than known."""
     rates = _rates("Reserved", listing, today, skipped)
     return rows_of(cheaper(rates, on_demand, skipped), listing.region, listing.source, today, skipped)
 
 
-def cheaper(rates: Iterable[Rate], on_demand: Mapping[str, PriceRow], skipped: Skipped) -> Iterator[Rate]:
+def cheaper(rates: Iterable[MachineRate], on_demand: Mapping[str, PriceRow], skipped: SkippedRates) -> Iterator[MachineRate]:
     """Yield the commitments that cost no more than on demand: any other is an error in the list, or of no use."""
     for rate in rates:
         row = on_demand.get(rate.machine)
@@ -138,9 +138,9 @@ def cheaper(rates: Iterable[Rate], on_demand: Mapping[str, PriceRow], skipped: S
             yield rate
 
 
-def rows_of(rates: Iterable[Rate], region: str, source: str, today: date, skipped: Skipped) -> list[PriceRow]:
+def rows_of(rates: Iterable[MachineRate], region: str, source: str, today: date, skipped: SkippedRates) -> list[PriceRow]:
     """Return a row for the newest rate of each machine and offer; where the list says two things at once, none."""
-    by_key: dict[tuple[str, str], list[Rate]] = defaultdict(list)
+    by_key: dict[tuple[str, str], list[MachineRate]] = defaultdict(list)
     for rate in rates:
         by_key[rate.machine, rate.offer].append(rate)
     rows: list[PriceRow] = []
@@ -156,7 +156,7 @@ def rows_of(rates: Iterable[Rate], region: str, source: str, today: date, skippe
     return rows
 
 
-def _rates(kind: str, listing: Listing, today: date, skipped: Skipped) -> Iterator[Rate]:
+def _rates(kind: str, listing: Listing, today: date, skipped: SkippedRates) -> Iterator[MachineRate]:
     """Yield what the machines' terms of one kind cost that hold today."""
     terms: dict[tuple[str, str, str], list[ListPrice]] = defaultdict(list)
     for price in listing.prices:
@@ -169,13 +169,13 @@ def _rates(kind: str, listing: Listing, today: date, skipped: Skipped) -> Iterat
         machine = listing.products[sku].machine
         holds = in_force(effective, today, listing.where)
         rate = _rate(machine, parts, listing.where) if holds else "price that does not hold yet"
-        if isinstance(rate, Rate):
+        if isinstance(rate, MachineRate):
             yield rate
         else:
             skipped.add(rate, machine)
 
 
-def _rate(machine: str, parts: list[ListPrice], where: str) -> Rate | str:
+def _rate(machine: str, parts: list[ListPrice], where: str) -> MachineRate | str:
     """Return what one term costs, or why that can not be said."""
     terms = parts[0]
     years, kind, payment = LEASES.get(terms.lease), CLASSES.get(terms.offering), PAYMENTS.get(terms.payment)
@@ -184,13 +184,13 @@ def _rate(machine: str, parts: list[ListPrice], where: str) -> Rate | str:
         return "term with more prices than one by the hour and one at its start"
     hourly_usd, upfront_usd = sum(hourly, Decimal(0)), sum(upfront, Decimal(0))
     if terms.kind == "OnDemand":
-        return _whole(Rate(machine, ON_DEMAND, hourly_usd, upfront_usd, terms.effective), "no-upfront", 1)
+        return _whole(MachineRate(machine, ON_DEMAND, hourly_usd, upfront_usd, terms.effective), "no-upfront", 1)
     if years is None or kind is None or payment is None:
         return f"unknown term {terms.lease!r}, {terms.payment!r}, {terms.offering!r}"
-    return _whole(Rate(machine, f"{kind}-{years}y-{payment}", hourly_usd, upfront_usd, terms.effective), payment, years)
+    return _whole(MachineRate(machine, f"{kind}-{years}y-{payment}", hourly_usd, upfront_usd, terms.effective), payment, years)
 
 
-def _whole(parts: Rate, payment: str, years: int) -> Rate | str:
+def _whole(parts: MachineRate, payment: str, years: int) -> MachineRate | str:
     """Return a rate with all that is paid in its price an hour, or why there is none: a part that is missing is not nothing."""
     hourly, upfront = parts.usd_per_hour, parts.upfront_usd
     fits = {
@@ -201,4 +201,6 @@ def _whole(parts: Rate, payment: str, years: int) -> Rate | str:
     all_in = hourly + upfront / (HOURS_PER_YEAR * years)
     if not fits[payment] or not plausible(all_in):
         return "price that no machine can have"
-    return Rate(parts.machine, parts.offer, rounded_up(all_in) if upfront else trimmed(all_in), trimmed(upfront), parts.effective)
+    return MachineRate(
+        parts.machine, parts.offer, rounded_up(all_in) if upfront else trimmed(all_in), trimmed(upfront), parts.effective
+    )

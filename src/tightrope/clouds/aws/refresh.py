@@ -18,11 +18,11 @@ from tightrope.base.errors import SourceError, near_names
 from tightrope.clouds.aws import offers_csv, offers_json
 from tightrope.clouds.aws.meters import unit_prices
 from tightrope.clouds.aws.offers import EC2, METERS, Listing, described
-from tightrope.clouds.aws.rates import Skipped, on_demand_rows, reserved_rows
+from tightrope.clouds.aws.rates import SkippedRates, on_demand_rows, reserved_rows
 from tightrope.clouds.aws.savings_plans import PlanRate, savings_plan_rows
 from tightrope.clouds.aws.spot import Advice, load_advice, load_history, spot_rows
 from tightrope.clouds.fetch import Fetcher, reshaped
-from tightrope.clouds.refresh import Ask
+from tightrope.clouds.refresh import RefreshQuery
 
 HOST = "https://pricing.us-east-1.amazonaws.com"
 INDEX_URL = f"{HOST}/offers/v1.0/aws/index.json"
@@ -44,7 +44,7 @@ class _Files:
 class _Task:
     """What every region's part needs."""
 
-    ask: Ask
+    ask: RefreshQuery
     fetcher: Fetcher
     form: Form
     advice: Mapping[tuple[str, str], Advice]
@@ -55,7 +55,7 @@ class _Task:
         return self.ask.at(f"{url.removesuffix('json')}csv" if beside else url)
 
 
-def fetch(ask: Ask, fetcher: Fetcher, form: Form = "csv") -> Catalogue:
+def fetch(ask: RefreshQuery, fetcher: Fetcher, form: Form = "csv") -> Catalogue:
     """Return today's prices of the regions and machines asked for, and the machines' new sizes.
 
     Raises
@@ -77,7 +77,7 @@ def fetch(ask: Ask, fetcher: Fetcher, form: Form = "csv") -> Catalogue:
 
 def _fetch_region(region: str, files: _Files, task: _Task) -> Catalogue:
     """Return one region's rows, and the machines that are new in it."""
-    ask, skipped = task.ask, Skipped()
+    ask, skipped = task.ask, SkippedRates()
     families = frozenset(machine.family for machine in ask.machines.values())
     listing = _read_offers(Listing(region, families), files.offers[EC2], task)
     units = [*unit_prices(listing, ask.today, skipped), *_further_unit_prices(region, files, task, skipped)]
@@ -106,7 +106,7 @@ def _read_offers(listing: Listing, url: str, task: _Task) -> Listing:
     return listing
 
 
-def _further_unit_prices(region: str, files: _Files, task: _Task, skipped: Skipped) -> Iterator[UnitPrice]:
+def _further_unit_prices(region: str, files: _Files, task: _Task, skipped: SkippedRates) -> Iterator[UnitPrice]:
     """Yield the unit prices of the other services' files."""
     for service in METERS:
         if service in files.offers and service != EC2:
@@ -116,7 +116,7 @@ def _further_unit_prices(region: str, files: _Files, task: _Task, skipped: Skipp
             task.fetcher.note(f"aws {region}: AWS's Price List has no {service} there, its unit prices stay as they are")
 
 
-def _new_sizes(listing: Listing, ask: Ask, skipped: Skipped) -> tuple[MachineType, ...]:
+def _new_sizes(listing: Listing, ask: RefreshQuery, skipped: SkippedRates) -> tuple[MachineType, ...]:
     """Return the machines that the book does not know yet; those that can not be described are taken off the listing."""
     new: dict[str, MachineType] = {}
     for sku, product in list(listing.products.items()):
@@ -132,7 +132,9 @@ def _new_sizes(listing: Listing, ask: Ask, skipped: Skipped) -> tuple[MachineTyp
     return tuple(new.values())
 
 
-def _plan_rows(listing: Listing, url: str, on_demand: Mapping[str, PriceRow], task: _Task, skipped: Skipped) -> list[PriceRow]:
+def _plan_rows(
+    listing: Listing, url: str, on_demand: Mapping[str, PriceRow], task: _Task, skipped: SkippedRates
+) -> list[PriceRow]:
     """Return the Savings Plan rows of a region, none where it has no such file: the user is told."""
     if not url:
         task.fetcher.note(f"aws {listing.region}: AWS lists no Savings Plans for the region")
@@ -155,7 +157,7 @@ def _read_plans(url: str, region: str, where: str, skus: Mapping[str, str], task
 # --------------------------------------------------------------------------------------------------------------- index
 
 
-def _find_files(ask: Ask, fetcher: Fetcher) -> dict[str, _Files]:
+def _find_files(ask: RefreshQuery, fetcher: Fetcher) -> dict[str, _Files]:
     """Return region → its files; raise ``SourceError`` for a region that the Price List lacks."""
     services = _record(_field(fetcher.json(ask.at(INDEX_URL), "index"), "offers"))
     ec2 = _field(services, EC2)
@@ -175,7 +177,7 @@ def _find_files(ask: Ask, fetcher: Fetcher) -> dict[str, _Files]:
     }
 
 
-def _regions(offer: object, service: str, ask: Ask, fetcher: Fetcher) -> dict[str, str]:
+def _regions(offer: object, service: str, ask: RefreshQuery, fetcher: Fetcher) -> dict[str, str]:
     """Return region → a service's offer file."""
     index = fetcher.json(ask.at(_url(offer, "currentRegionIndexUrl")), f"{service} by region")
     return {region: _url(item, "currentVersionUrl") for region, item in _record(_field(index, "regions")).items()}

@@ -17,8 +17,8 @@ from tightrope.base.catalogue import PriceRow
 from tightrope.base.units import HOURS_PER_YEAR
 from tightrope.clouds.aws.rates import (
     PAYMENTS,
-    Rate,
-    Skipped,
+    MachineRate,
+    SkippedRates,
     cheaper,
     check_currency,
     check_unit,
@@ -53,7 +53,7 @@ class PlanRate:
 
 
 def savings_plan_rows(
-    rates: Iterable[PlanRate], skus: Mapping[str, str], on_demand: Mapping[str, PriceRow], where: str, skipped: Skipped
+    rates: Iterable[PlanRate], skus: Mapping[str, str], on_demand: Mapping[str, PriceRow], where: str, skipped: SkippedRates
 ) -> list[PriceRow]:
     """Return the rows of both kinds of plan for the machines of ``on_demand``; ``skus`` is SKU → machine.
 
@@ -65,7 +65,9 @@ def savings_plan_rows(
     return rows_of(cheaper(found, on_demand, skipped), like.region, source, like.seen, skipped)
 
 
-def _rates(rates: Iterable[PlanRate], skus: Mapping[str, str], today: date, where: str, skipped: Skipped) -> Iterator[Rate]:
+def _rates(
+    rates: Iterable[PlanRate], skus: Mapping[str, str], today: date, where: str, skipped: SkippedRates
+) -> Iterator[MachineRate]:
     """Yield what machines cost under the plans that are in force."""
     for rate in rates:
         check_currency(rate.currency, where)
@@ -80,4 +82,6 @@ def _rates(rates: Iterable[PlanRate], skus: Mapping[str, str], today: date, wher
             skipped.add("price that no machine can have", machine)
         else:
             upfront_usd = trimmed(usd_per_hour * HOURS_PER_YEAR * years * UPFRONT_SHARES[payment])
-            yield Rate(machine, f"{KINDS[rate.kind]}-{years}y-{payment}", trimmed(usd_per_hour), upfront_usd, rate.effective)
+            yield MachineRate(
+                machine, f"{KINDS[rate.kind]}-{years}y-{payment}", trimmed(usd_per_hour), upfront_usd, rate.effective
+            )

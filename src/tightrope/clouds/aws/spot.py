@@ -13,9 +13,9 @@ from decimal import Decimal
 from typing import Any, Literal, TypeAlias, cast
 
 from tightrope.base.catalogue import SPOT, PriceRow
-from tightrope.clouds.aws.rates import Skipped, plausible, rounded_up, trimmed, usd_of
+from tightrope.clouds.aws.rates import SkippedRates, plausible, rounded_up, trimmed, usd_of
 from tightrope.clouds.fetch import Fetcher, on_loopback, reshaped
-from tightrope.clouds.refresh import Ask
+from tightrope.clouds.refresh import RefreshQuery
 
 ADVISOR_URL = "https://spot-bid-advisor.s3.amazonaws.com/spot-advisor-data.json"
 ADVISOR = "AWS Spot Instance Advisor [public document]"
@@ -41,13 +41,13 @@ class Advice:
     interruptions_per_month: float
 
 
-def load_advice(ask: Ask, fetcher: Fetcher) -> dict[tuple[str, str], Advice]:
+def load_advice(ask: RefreshQuery, fetcher: Fetcher) -> dict[tuple[str, str], Advice]:
     """Return (region, machine) → what the advisor says of Linux; raise ``SourceError`` for another shape than known."""
     document = _mapping(fetcher.json(ask.at(ADVISOR_URL), "Spot Instance Advisor"), "the document")
     bands = _bands(document.get("ranges"))
     listed = _mapping(document.get("spot_advisor"), "spot_advisor")
     found: dict[tuple[str, str], Advice] = {}
-    skipped = Skipped()
+    skipped = SkippedRates()
     for region in ask.regions:
         if region in listed:
             linux = _mapping(_mapping(listed[region], region).get("Linux"), f"Linux in {region}")
@@ -90,7 +90,9 @@ def _advice(said: Mapping[str, object], bands: Mapping[object, float]) -> Advice
 # ------------------------------------------------------------------------------------------------------------- history
 
 
-def load_history(region: str, machines: Sequence[str], ask: Ask, fetcher: Fetcher, skipped: Skipped) -> dict[str, Zones]:
+def load_history(
+    region: str, machines: Sequence[str], ask: RefreshQuery, fetcher: Fetcher, skipped: SkippedRates
+) -> dict[str, Zones]:
     """Return machine → zone → the spot price in force, nothing where the history can not be read: the user is told why."""
     if ask.endpoint and not on_loopback(ask.endpoint):
         fetcher.note(f"aws: no spot prices by zone, credentials go to AWS and to no mirror: {WITHOUT}")
@@ -112,7 +114,7 @@ def load_history(region: str, machines: Sequence[str], ask: Ask, fetcher: Fetche
     return {}
 
 
-def _client(region: str, ask: Ask) -> Any:  # noqa: ANN401 - boto3 makes its clients' classes as it runs
+def _client(region: str, ask: RefreshQuery) -> Any:  # noqa: ANN401 - boto3 makes its clients' classes as it runs
     """Return boto3's client of EC2 in a region, with the credentials that boto3 finds itself."""
     import boto3  # an optional part of the installation
     from botocore.config import Config
@@ -121,7 +123,7 @@ def _client(region: str, ask: Ask) -> Any:  # noqa: ANN401 - boto3 makes its cli
     return boto3.Session().client("ec2", region_name=region, endpoint_url=ask.endpoint or None, config=config)
 
 
-def _history(client: Any, machines: Sequence[str], skipped: Skipped) -> dict[str, Zones]:  # noqa: ANN401
+def _history(client: Any, machines: Sequence[str], skipped: SkippedRates) -> dict[str, Zones]:  # noqa: ANN401
     """Return machine → zone → the newest price."""
     newest: dict[tuple[str, str], tuple[datetime, Decimal]] = {}
     pages = client.get_paginator("describe_spot_price_history")
@@ -173,7 +175,7 @@ def spot_rows(
     on_demand: Mapping[str, PriceRow],
     history: Mapping[str, Zones],
     advice: Mapping[tuple[str, str], Advice],
-    skipped: Skipped,
+    skipped: SkippedRates,
 ) -> list[PriceRow]:
     """Return the spot rows of the machines of ``on_demand``, those of single zones after that of the region.
 
@@ -195,7 +197,7 @@ def spot_rows(
     return rows
 
 
-def _kept(zones: Zones, on_demand: PriceRow, skipped: Skipped) -> Iterator[tuple[str, Decimal]]:
+def _kept(zones: Zones, on_demand: PriceRow, skipped: SkippedRates) -> Iterator[tuple[str, Decimal]]:
     """Yield the zones whose price can be, by name."""
     for zone, usd in sorted(zones.items()):
         if usd <= on_demand.usd_per_hour * MOST_TIMES_ON_DEMAND:

@@ -41,7 +41,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Quote:
+class MeterQuote:
     """What one item says of one machine and offer; of several, the greatest counts: primary, then newest, then dearest."""
 
     primary: bool
@@ -109,7 +109,7 @@ def check_place(item: Item, region: str, where: str) -> None:
             raise unlike(where, key, item[key], repr(expected))
 
 
-def quotes(item: Item, machine: str, today: date, left_out: Counter[str], where: str) -> Iterator[Quote]:
+def quotes(item: Item, machine: str, today: date, left_out: Counter[str], where: str) -> Iterator[MeterQuote]:
     """Yield what an item says of a machine: one price, and those of savings plans beside an on-demand price.
 
     Counts in ``left_out`` what it says that is none of ours, by reason. Raises ``SourceError`` for an item of another shape.
@@ -127,7 +127,7 @@ def quotes(item: Item, machine: str, today: date, left_out: Counter[str], where:
     for name, (usd, its_hours) in named.items():
         if CHEAPEST_USD_PER_HOUR <= usd / its_hours <= DEAREST_USD_PER_HOUR:
             usd_per_hour = usd if its_hours == 1 else (usd / its_hours).quantize(THOUSANDTH_OF_A_CENT, ROUND_UP)
-            yield Quote(primary, since, usd_per_hour, machine, name, product_of(item, where))
+            yield MeterQuote(primary, since, usd_per_hour, machine, name, product_of(item, where))
         else:
             left_out["no sensible price (zero, negative or absurd)"] += 1
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 from tightrope.base.catalogue import ON_DEMAND, Catalogue, PriceRow, UnitPrice
-from tightrope.clouds.azure.meters import Item, Quote, as_object, check_place, machine_name, part, quotes, series
+from tightrope.clouds.azure.meters import Item, MeterQuote, as_object, check_place, machine_name, part, quotes, series
 from tightrope.clouds.azure.units import SERVICES, unit_prices
 from tightrope.clouds.fetch import Fetcher, reshaped, shown
-from tightrope.clouds.refresh import Ask
+from tightrope.clouds.refresh import RefreshQuery
 
 HOST, PATH = "prices.azure.com", "/api/retail/prices"
 VERSION = "2023-01-01-preview"
@@ -34,7 +34,7 @@ class _Tally:
     undescribed: set[str] = field(default_factory=set)
     units: set[str] = field(default_factory=set)
 
-    def tell(self, fetcher: Fetcher, ask: Ask) -> None:
+    def tell(self, fetcher: Fetcher, ask: RefreshQuery) -> None:
         """Note everything once."""
         for reason, count in sorted(self.left_out.items()):
             fetcher.note(f"azure: {count} price{'s' if count > 1 else ''} left out: {reason}")
@@ -49,7 +49,7 @@ class _Tally:
             fetcher.note(f"azure: {others} sizes of series that the book does not have were left out")
 
 
-def fetch(ask: Ask, fetcher: Fetcher) -> Catalogue:
+def fetch(ask: RefreshQuery, fetcher: Fetcher) -> Catalogue:
     """Return on-demand, spot, reservation and savings-plan prices of the machines in ``ask``, and a few unit prices.
 
     Raises
@@ -65,10 +65,10 @@ def fetch(ask: Ask, fetcher: Fetcher) -> Catalogue:
     return Catalogue(prices=prices, unit_prices=units)
 
 
-def _region(ask: Ask, fetcher: Fetcher, region: str, tally: _Tally) -> Iterator[PriceRow]:
+def _region(ask: RefreshQuery, fetcher: Fetcher, region: str, tally: _Tally) -> Iterator[PriceRow]:
     """Yield a region's prices, by machine and offer."""
     names = {name.lower(): name for name in ask.machines}
-    best: dict[str, dict[tuple[str, str], Quote]] = defaultdict(dict)
+    best: dict[str, dict[tuple[str, str], MeterQuote]] = defaultdict(dict)
     for item, where in _items(ask, fetcher, region, MACHINES, KINDS):
         sku = machine_name(item, where)
         machine = names.get(sku.lower())
@@ -86,9 +86,9 @@ def _region(ask: Ask, fetcher: Fetcher, region: str, tally: _Tally) -> Iterator[
         yield from _rows(_undisputed(best[machine].values(), tally), region, ask, tally)
 
 
-def _undisputed(quoted: Iterable[Quote], tally: _Tally) -> dict[str, Quote]:
+def _undisputed(quoted: Iterable[MeterQuote], tally: _Tally) -> dict[str, MeterQuote]:
     """Return offer → price of a machine; none where several products have different ones, for nothing tells which is the machine's."""
-    offers: dict[str, list[Quote]] = defaultdict(list)
+    offers: dict[str, list[MeterQuote]] = defaultdict(list)
     for each in quoted:
         offers[each.offer].append(each)
     disputed = [offer for offer, of_it in offers.items() if len({each.usd_per_hour for each in of_it}) > 1]
@@ -97,7 +97,7 @@ def _undisputed(quoted: Iterable[Quote], tally: _Tally) -> dict[str, Quote]:
     return {offer: max(of_it) for offer, of_it in offers.items()}
 
 
-def _rows(offers: dict[str, Quote], region: str, ask: Ask, tally: _Tally) -> Iterator[PriceRow]:
+def _rows(offers: dict[str, MeterQuote], region: str, ask: RefreshQuery, tally: _Tally) -> Iterator[PriceRow]:
     """Yield a machine's rows: on-demand, and what costs less than that."""
     on_demand = offers.get(ON_DEMAND)
     for offer in sorted(offers):
@@ -110,7 +110,7 @@ def _rows(offers: dict[str, Quote], region: str, ask: Ask, tally: _Tally) -> Ite
             yield PriceRow("azure", region, quoted.machine, offer, quoted.usd_per_hour, 0, None, "list", SOURCE, ask.today)
 
 
-def _units(ask: Ask, fetcher: Fetcher, region: str, tally: _Tally) -> Iterator[UnitPrice]:
+def _units(ask: RefreshQuery, fetcher: Fetcher, region: str, tally: _Tally) -> Iterator[UnitPrice]:
     """Yield a region's unit prices."""
     for service in SERVICES:
         items = (item for item, _ in _items(ask, fetcher, region, service, KINDS[:1]))
@@ -124,7 +124,7 @@ def _units(ask: Ask, fetcher: Fetcher, region: str, tally: _Tally) -> Iterator[U
 # ---------------------------------------------------------------------------------------------------------------- pages
 
 
-def _items(ask: Ask, fetcher: Fetcher, region: str, service: str, kinds: tuple[str, ...]) -> Iterator[tuple[Item, str]]:
+def _items(ask: RefreshQuery, fetcher: Fetcher, region: str, service: str, kinds: tuple[str, ...]) -> Iterator[tuple[Item, str]]:
     """Yield every item of a service in a region, page by page, each with the place to name in an error."""
     for kind in kinds:
         where = f"{service} in {region}, {kind}"
@@ -133,13 +133,13 @@ def _items(ask: Ask, fetcher: Fetcher, region: str, service: str, kinds: tuple[s
                 yield as_object(item, where), where
 
 
-def _url(ask: Ask, region: str, service: str, kind: str) -> str:
+def _url(ask: RefreshQuery, region: str, service: str, kind: str) -> str:
     """Return the address of a list's first page."""
     wanted = f"serviceName eq '{service}' and armRegionName eq '{region}' and priceType eq '{kind}'"
     return ask.at(f"https://{HOST}{PATH}?api-version={VERSION}&$filter={quote(wanted)}")
 
 
-def _following(ask: Ask, page: object) -> str | None:
+def _following(ask: RefreshQuery, page: object) -> str | None:
     """Return the next page's address: of the same server, however the list writes its name (it names the port, too)."""
     link = as_object(page, SOURCE).get("NextPageLink")
     if link is None or link == "":

@@ -17,7 +17,7 @@ DEAREST_USD = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Meter:
+class AzureMeter:
     """How the list names a price, and how the price book does."""
 
     service: str
@@ -31,24 +31,28 @@ class Meter:
 
 
 METERS = (
-    Meter("Bandwidth", MGN, "Standard Data Transfer Out", "1 GB", "internet-egress", "GB", EGRESS_TIERS_GB),
-    Meter("Bandwidth", MGN, "Standard Inter-Region Data Transfer", "1 GB", "inter-region-transfer", "GB"),
-    Meter("Bandwidth", MGN, "Standard Inter-Availability Zone Data Transfer Out", "1 GB", "inter-zone-transfer", "GB each way"),
-    Meter("Container Instances", "Container Instances", "Standard vCPU Duration", "1 Hour", "container-cpu", "vCPU-hour"),
-    Meter("Container Instances", "Container Instances", "Standard Memory Duration", "1 GB Hour", "container-memory", "GB-hour"),
+    AzureMeter("Bandwidth", MGN, "Standard Data Transfer Out", "1 GB", "internet-egress", "GB", EGRESS_TIERS_GB),
+    AzureMeter("Bandwidth", MGN, "Standard Inter-Region Data Transfer", "1 GB", "inter-region-transfer", "GB"),
+    AzureMeter(
+        "Bandwidth", MGN, "Standard Inter-Availability Zone Data Transfer Out", "1 GB", "inter-zone-transfer", "GB each way"
+    ),
+    AzureMeter("Container Instances", "Container Instances", "Standard vCPU Duration", "1 Hour", "container-cpu", "vCPU-hour"),
+    AzureMeter(
+        "Container Instances", "Container Instances", "Standard Memory Duration", "1 GB Hour", "container-memory", "GB-hour"
+    ),
 )
 SERVICES = tuple(dict.fromkeys(meter.service for meter in METERS))
 
 
 def unit_prices(
     items: Iterable[Item], service: str, region: str, today: date, where: str
-) -> Iterator[UnitPrice | tuple[Meter, str]]:
+) -> Iterator[UnitPrice | tuple[AzureMeter, str]]:
     """Yield the prices that a service's items hold of the meters above, or a meter and why it is left out.
 
     Raises ``SourceError`` for an item of another shape.
     """
     meters = {(meter.product, meter.name): meter for meter in METERS if meter.service == service}
-    tiers: dict[Meter, dict[Decimal, tuple[bool, date, Decimal]]] = defaultdict(dict)
+    tiers: dict[AzureMeter, dict[Decimal, tuple[bool, date, Decimal]]] = defaultdict(dict)
     for item in items:
         meter = meters.get((part(item, "productName", str, where), part(item, "meterName", str, where)))
         if meter is None or part(item, "type", str, where) != "Consumption" or not in_force(item, today, where):
@@ -63,7 +67,9 @@ def unit_prices(
         yield from _tiers(meter, {above: usd for above, (_, _, usd) in found.items()}, region, today)
 
 
-def _tiers(meter: Meter, usd_above: dict[Decimal, Decimal], region: str, today: date) -> Iterator[UnitPrice | tuple[Meter, str]]:
+def _tiers(
+    meter: AzureMeter, usd_above: dict[Decimal, Decimal], region: str, today: date
+) -> Iterator[UnitPrice | tuple[AzureMeter, str]]:
     """Yield a meter's tiers, or the meter and why they can not be taken."""
     paid = {above: usd for above, usd in usd_above.items() if above or usd}
     if not all(0 < usd < DEAREST_USD for usd in paid.values()):

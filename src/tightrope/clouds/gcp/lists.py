@@ -1,4 +1,4 @@
-"""Reads the two forms of Google's price list into one: ``Rates``, the price of each part by region and way of paying.
+"""Reads the two forms of Google's price list into one: ``PartPrices``, the price of each part by region and way of paying.
 
 - **Cloud Billing Catalog v1** (``v1/services/…/skus``): descriptions, regions and prices in one list, a page at a time.
 - **Pricing API** (``v2beta/skus`` and ``v1beta/skus/-/prices``): descriptions and regions in one list, prices of every service in
@@ -17,8 +17,8 @@ from urllib.parse import quote, urlencode
 
 from tightrope.base.errors import SourceError
 from tightrope.clouds.fetch import Fetcher, Headers, reshaped
-from tightrope.clouds.gcp.skus import OFFERS, UNITS, Sold, kinds, read_description, stranger
-from tightrope.clouds.refresh import Ask
+from tightrope.clouds.gcp.skus import OFFERS, UNITS, SkuMeaning, kinds, read_description, stranger
+from tightrope.clouds.refresh import RefreshQuery
 
 HOST = "https://cloudbilling.googleapis.com"
 COMPUTE_ENGINE = "6F81-5844-456A"
@@ -35,7 +35,7 @@ Kind = TypeVar("Kind")
 
 
 @dataclass
-class Rates:
+class PartPrices:
     """The price of each part, and what was left out."""
 
     regions: frozenset[str]
@@ -46,7 +46,7 @@ class Rates:
     strangers: set[str] = field(default_factory=set)
     """Series of machines that ``series.csv`` does not know."""
 
-    def wanted(self, description: str) -> Sold | None:
+    def wanted(self, description: str) -> SkuMeaning | None:
         """Return what a SKU sells, None where it is no part of a known machine."""
         sold = read_description(description)
         if sold is not None and (sold.name, sold.committed) in kinds():
@@ -56,7 +56,7 @@ class Rates:
             self.strangers.add(name)
         return None
 
-    def take(self, sold: Sold, regions: Sequence[str], usd: Decimal) -> None:
+    def take(self, sold: SkuMeaning, regions: Sequence[str], usd: Decimal) -> None:
         """Keep a price for the regions that are asked for: the dearer where there are two."""
         if not 0 < usd < MAX_USD:
             self.left_out["their price can not be one"] += 1
@@ -123,14 +123,16 @@ def _money(where: str, item: Object) -> Decimal:
     return _whole(where, item, "units") + _whole(where, item, "nanos") * NANO
 
 
-def _check_unit(where: str, sold: Sold, unit: str) -> None:
+def _check_unit(where: str, sold: SkuMeaning, unit: str) -> None:
     """Raise ``SourceError`` unless a part is priced by the unit that machines count it in."""
     expected = UNITS[kinds()[sold.name, sold.committed]]
     if unit != expected:
         raise _odd(where, f"the unit of {sold.name!r}", unit, expected)
 
 
-def _pages(ask: Ask, fetcher: Fetcher, headers: Headers, url: str, query: Mapping[str, str], key: str) -> Iterator[Object]:
+def _pages(
+    ask: RefreshQuery, fetcher: Fetcher, headers: Headers, url: str, query: Mapping[str, str], key: str
+) -> Iterator[Object]:
     """Yield the items of a list, page by page; ``key`` is what a page calls them."""
     start = ask.at(f"{url}?{urlencode(query, quote_via=quote)}")
 
@@ -148,9 +150,9 @@ def _pages(ask: Ask, fetcher: Fetcher, headers: Headers, url: str, query: Mappin
 # ---------------------------------------------------------------------------------------------------------------------- v1
 
 
-def read_v1(ask: Ask, fetcher: Fetcher, headers: Headers) -> Rates:
+def read_v1(ask: RefreshQuery, fetcher: Fetcher, headers: Headers) -> PartPrices:
     """Return the prices of the Cloud Billing Catalog v1; raise ``SourceError`` where it has another shape."""
-    rates = Rates(frozenset(ask.regions))
+    rates = PartPrices(frozenset(ask.regions))
     query = {"currencyCode": "USD", "pageSize": str(PAGE_SIZE)}
     for sku in _pages(ask, fetcher, headers, V1_SKUS, query, "skus"):
         where = f"SKU {_get('a SKU of v1', sku, 'skuId', str)}"
@@ -165,7 +167,7 @@ def read_v1(ask: Ask, fetcher: Fetcher, headers: Headers) -> Rates:
     return rates
 
 
-def _take_v1(rates: Rates, where: str, sold: Sold, sku: Object) -> None:
+def _take_v1(rates: PartPrices, where: str, sold: SkuMeaning, sku: Object) -> None:
     """Keep the price of one SKU of v1: the last that is stated, in its only tier."""
     regions = _texts(where, sku, "serviceRegions")
     stated = _objects(where, sku, "pricingInfo")
@@ -177,7 +179,9 @@ def _take_v1(rates: Rates, where: str, sold: Sold, sku: Object) -> None:
     _take_tier(rates, where, sold, regions, _objects(where, expression, "tieredRates"), "unitPrice")
 
 
-def _take_tier(rates: Rates, where: str, sold: Sold, regions: Sequence[str], tiers: Sequence[Object], key: str) -> None:
+def _take_tier(
+    rates: PartPrices, where: str, sold: SkuMeaning, regions: Sequence[str], tiers: Sequence[Object], key: str
+) -> None:
     """Keep the price of the only tier."""
     if len(tiers) == 1:
         rates.take(sold, regions, _money(where, _get(where, tiers[0], key, dict)))
@@ -188,10 +192,10 @@ def _take_tier(rates: Rates, where: str, sold: Sold, regions: Sequence[str], tie
 # ---------------------------------------------------------------------------------------------------------------------- v2
 
 
-def read_v2(ask: Ask, fetcher: Fetcher, headers: Headers) -> Rates:
+def read_v2(ask: RefreshQuery, fetcher: Fetcher, headers: Headers) -> PartPrices:
     """Return the prices of the Pricing API (v2beta and v1beta); raise ``SourceError`` where it has another shape."""
-    rates = Rates(frozenset(ask.regions))
-    found: dict[str, tuple[Sold, list[str]]] = {}
+    rates = PartPrices(frozenset(ask.regions))
+    found: dict[str, tuple[SkuMeaning, list[str]]] = {}
     query = {"pageSize": str(PAGE_SIZE), "filter": f'service="services/{COMPUTE_ENGINE}"'}
     for sku in _pages(ask, fetcher, headers, V2_SKUS, query, "skus"):
         where = f"SKU {_get('a SKU of v2beta', sku, 'skuId', str)}"
@@ -223,7 +227,7 @@ def _v2_regions(where: str, place: Object) -> list[str]:
     return [_get(where, item, "region", str) for item in named]
 
 
-def _take_v2(rates: Rates, where: str, sku: tuple[Sold, list[str]], price: Object) -> None:
+def _take_v2(rates: PartPrices, where: str, sku: tuple[SkuMeaning, list[str]], price: Object) -> None:
     """Keep the price of one SKU of the Pricing API: its only tier, for one unit."""
     sold, regions = sku
     rate = _get(where, price, "rate", dict)
@@ -235,4 +239,4 @@ def _take_v2(rates: Rates, where: str, sku: tuple[Sold, list[str]], price: Objec
     _take_tier(rates, where, sold, regions, _objects(where, rate, "tiers"), "listPrice")
 
 
-READERS: Mapping[str, Callable[[Ask, Fetcher, Headers], Rates]] = {"v1": read_v1, "v2beta": read_v2}
+READERS: Mapping[str, Callable[[RefreshQuery, Fetcher, Headers], PartPrices]] = {"v1": read_v1, "v2beta": read_v2}

@@ -15,9 +15,9 @@ from tightrope.base.catalogue import ON_DEMAND, Catalogue, MachineType, PriceRow
 from tightrope.clouds.fetch import Fetcher
 from tightrope.clouds.gcp import CLOUD
 from tightrope.clouds.gcp.auth import headers_for
-from tightrope.clouds.gcp.lists import HOST, NANO, READERS, Rates
+from tightrope.clouds.gcp.lists import HOST, NANO, READERS, PartPrices
 from tightrope.clouds.gcp.skus import LOCAL_SSD, OFFERS, series_of
-from tightrope.clouds.refresh import Ask
+from tightrope.clouds.refresh import RefreshQuery
 
 NEWER = "/v2beta"
 HOURS_PER_MONTH = 730
@@ -25,7 +25,7 @@ SOURCE = "Google Cloud Billing Catalog, Compute Engine: the sum of the list pric
 NAMED = 3
 
 
-def fetch(ask: Ask, fetcher: Fetcher) -> Catalogue:
+def fetch(ask: RefreshQuery, fetcher: Fetcher) -> Catalogue:
     """Return on-demand, spot and resource-commitment prices of the machines asked for, as Google lists them.
 
     Raises
@@ -40,7 +40,7 @@ def fetch(ask: Ask, fetcher: Fetcher) -> Catalogue:
     version = "v2beta" if endpoint.endswith(NEWER) else "v1"
     ask = replace(ask, endpoint=endpoint.removesuffix(NEWER))
     rates = READERS[version](ask, fetcher, headers_for(ask.at(HOST + "/")))
-    adding = Adding(rates)
+    adding = MachineSums(rates)
     rows = tuple(adding.rows(ask))
     for note in adding.notes(ask):
         fetcher.note(note)
@@ -48,10 +48,10 @@ def fetch(ask: Ask, fetcher: Fetcher) -> Catalogue:
 
 
 @dataclass
-class Adding:
+class MachineSums:
     """Adds up machines from the prices of their parts."""
 
-    rates: Rates
+    rates: PartPrices
     lacking: Counter[str] = field(default_factory=Counter)
     """Part that has no price where others of the machine do → prices left out."""
     not_offered: int = 0
@@ -59,7 +59,7 @@ class Adding:
     not_cheaper: int = 0
     """Prices of another way of paying that are not below the on-demand price."""
 
-    def rows(self, ask: Ask) -> Iterator[PriceRow]:
+    def rows(self, ask: RefreshQuery) -> Iterator[PriceRow]:
         """Yield the rows of every machine and region asked for."""
         offered = {(row.region, row.machine) for row in CLOUD.catalogue().prices}
         regions = {region for region, _ in offered}
@@ -97,7 +97,7 @@ class Adding:
             self.lacking[missing[0]] += 1
         return None if missing else total.quantize(NANO, ROUND_UP).normalize()
 
-    def notes(self, ask: Ask) -> Iterator[str]:
+    def notes(self, ask: RefreshQuery) -> Iterator[str]:
         """Yield what the user should know of what was left out."""
         for why, count in sorted(self.rates.left_out.items()):
             yield f"{count} SKUs of parts are left out: {why}"
@@ -122,7 +122,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
 
 
-def _row(machine: str, region: str, offer: str, usd_per_hour: Decimal, ask: Ask) -> PriceRow:
+def _row(machine: str, region: str, offer: str, usd_per_hour: Decimal, ask: RefreshQuery) -> PriceRow:
     """Return one row; zones and interruptions are not in the list."""
     return PriceRow(
         cloud=CLOUD.name,

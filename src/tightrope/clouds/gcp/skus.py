@@ -31,7 +31,7 @@ STRANGER = re.compile(rf"(?P<name>\S+(?: \S+)?) Instance Core running in {PLACE}
 
 
 @dataclass(frozen=True, slots=True)
-class Sold:
+class SkuMeaning:
     """What a description says: a part by its name, and the way of paying."""
 
     name: str
@@ -44,7 +44,7 @@ class Sold:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SeriesPart:
     """A part of the machines of a series, by the names that it may have; without ``committed`` it has no commitment."""
 
     kind: str
@@ -57,14 +57,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class MachineSeries:
     """Machines of one kind: their parts, without local SSD where none comes with them."""
 
     name: str
-    parts: tuple[Part, ...]
+    parts: tuple[SeriesPart, ...]
     local_ssd_gib_per_accelerator: int
 
-    def quantities(self, machine: MachineType) -> Iterator[tuple[Part, Decimal]]:
+    def quantities(self, machine: MachineType) -> Iterator[tuple[SeriesPart, Decimal]]:
         """Yield each part of a machine and how much of it: vCPUs, GiB, pieces."""
         has = {
             "core": Decimal(machine.vcpu),
@@ -75,7 +75,7 @@ class Series:
         yield from ((part, has[part.kind]) for part in self.parts)
 
 
-def read_description(description: str) -> Sold | None:
+def read_description(description: str) -> SkuMeaning | None:
     """Return what a description says, None for a commitment of another kind.
 
     >>> read_description("Nvidia L4 GPU attached to Spot Preemptible VMs running in Iowa")
@@ -85,11 +85,11 @@ def read_description(description: str) -> Sold | None:
     """
     if description.startswith("Commitment"):
         found = COMMITTED.fullmatch(description)
-        return Sold(found["name"], COMMITMENTS[found["term"]]) if found else None
+        return SkuMeaning(found["name"], COMMITMENTS[found["term"]]) if found else None
     found = USAGE.fullmatch(description)
     if not found or (found["spot"] and found["attached"]):
         return None
-    return Sold(found["name"], SPOT if found["spot"] or found["attached"] else ON_DEMAND)
+    return SkuMeaning(found["name"], SPOT if found["spot"] or found["attached"] else ON_DEMAND)
 
 
 def stranger(description: str) -> str | None:
@@ -104,18 +104,18 @@ def stranger(description: str) -> str | None:
 
 
 @cache
-def every_series() -> tuple[Series, ...]:
+def every_series() -> tuple[MachineSeries, ...]:
     """Return the series of ``series.csv``."""
     with Path(__file__).with_name("series.csv").open(encoding="utf-8", newline="") as file:
         return tuple(_series(row) for row in csv.DictReader(file))
 
 
-def _series(row: Mapping[str, str]) -> Series:
+def _series(row: Mapping[str, str]) -> MachineSeries:
     """Return one row of ``series.csv``."""
     ssd_gib = int(row["local_ssd_gib_per_accelerator"])
-    named = [Part(kind, _names(row[kind]), _names(row[f"{kind}_committed"])) for kind in UNITS if kind != LOCAL_SSD]
-    ssd = [Part(LOCAL_SSD, ("SSD backed Local Storage",), ("Local SSD",))] if ssd_gib else []
-    return Series(row["series"], tuple(part for part in [*named, *ssd] if part.names), ssd_gib)
+    named = [SeriesPart(kind, _names(row[kind]), _names(row[f"{kind}_committed"])) for kind in UNITS if kind != LOCAL_SSD]
+    ssd = [SeriesPart(LOCAL_SSD, ("SSD backed Local Storage",), ("Local SSD",))] if ssd_gib else []
+    return MachineSeries(row["series"], tuple(part for part in [*named, *ssd] if part.names), ssd_gib)
 
 
 def _names(cell: str) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def _names(cell: str) -> tuple[str, ...]:
     return tuple(name for name in cell.split("|") if name)
 
 
-def series_of(machine: str) -> Series | None:
+def series_of(machine: str) -> MachineSeries | None:
     """Return the series of a machine by its name, None where ``series.csv`` has none."""
     return next((series for series in every_series() if machine.startswith(series.name + "-")), None)
 

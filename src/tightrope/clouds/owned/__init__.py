@@ -24,7 +24,7 @@ from pathlib import Path
 from tightrope.base.catalogue import OWNED, Catalogue, MachineType, PriceRow, Stock, UnitPrice
 from tightrope.base.errors import InputError
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
-from tightrope.clouds.rows import COLUMNS, TEXT, Column, Table, check_repeats, numeric, parse_column, read_table
+from tightrope.clouds.rows import COLUMNS, TEXT, CatalogueTable, Column, check_repeats, numeric, parse_column, read_table
 
 MOST_USD_PER_HOUR = 1_000_000
 IN_THE_OVERHEAD = ("internet-egress", "inter-zone-transfer", "object-storage", "block-storage")
@@ -145,7 +145,7 @@ def _column(name: str, default: object) -> Column:
     return Column(lambda cell: column.parse(cell) if cell.strip() else default, column.expected)
 
 
-def _read(path: Path) -> tuple[Table, tuple[OwnedMachine, ...]]:
+def _read(path: Path) -> tuple[CatalogueTable, tuple[OwnedMachine, ...]]:
     """Return the file's cells and its rows, one for each name and site."""
     defaults = {field.name: field.default for field in fields(OwnedMachine)}
     required = [name for name, default in defaults.items() if default is MISSING]
@@ -160,7 +160,7 @@ def _read(path: Path) -> tuple[Table, tuple[OwnedMachine, ...]]:
 # ------------------------------------------------------------------------------------------------------ machines and prices
 
 
-def _check_chips(table: Table, rows: tuple[OwnedMachine, ...]) -> None:
+def _check_chips(table: CatalogueTable, rows: tuple[OwnedMachine, ...]) -> None:
     """Raise ``InputError`` unless accelerator, count and memory are all there or all absent."""
     for index, row in enumerate(rows):
         if not bool(row.accelerator) == (row.accelerators > 0) == (row.accelerator_memory_gib > 0):
@@ -171,7 +171,7 @@ def _check_chips(table: Table, rows: tuple[OwnedMachine, ...]) -> None:
             )
 
 
-def _check_worth(table: Table, rows: tuple[OwnedMachine, ...]) -> None:
+def _check_worth(table: CatalogueTable, rows: tuple[OwnedMachine, ...]) -> None:
     """Raise ``InputError`` for a machine that would sell for more than it cost, or that costs nothing or absurdly much."""
     for index, row in enumerate(rows):
         if row.residual_usd > row.purchase_usd:
@@ -185,7 +185,7 @@ def _check_worth(table: Table, rows: tuple[OwnedMachine, ...]) -> None:
             )
 
 
-def _machines(table: Table, rows: tuple[OwnedMachine, ...]) -> tuple[MachineType, ...]:
+def _machines(table: CatalogueTable, rows: tuple[OwnedMachine, ...]) -> tuple[MachineType, ...]:
     """Return each machine once; one name for two different machines is an error."""
     found: dict[str, tuple[int, OwnedMachine]] = {}
     for index, row in enumerate(rows):

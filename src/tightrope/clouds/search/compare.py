@@ -42,7 +42,7 @@ BASES = (ON_DEMAND, OWNED)
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class MachineKind:
     """What is compared; None where nothing is said of it."""
 
     accelerators: frozenset[str] | None = None
@@ -59,7 +59,7 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedMachine:
     """One seller's machine of the kind, where it is cheapest."""
 
     machine: MachineType
@@ -85,12 +85,12 @@ class _Word:
     """A few words of the language and what they say."""
 
     text: str
-    kind: Kind
+    kind: MachineKind
     alone: bool = False
     """Whether it says all, and nothing may stand beside it."""
 
 
-def parse_kind(text: str, book: PriceBook) -> Kind:
+def parse_kind(text: str, book: PriceBook) -> MachineKind:
     """Return the kind of machine that the words mean.
 
     Raises ``InputError`` for what is not of the language above, or says one thing twice, and ``UnknownNameError`` for a name that
@@ -118,7 +118,7 @@ def _next(rest: str, book: PriceBook) -> tuple[_Word, int]:
     raise InputError(msg, resolve=f"say it as in {EXAMPLES}")
 
 
-def _joined(said: list[_Word], book: PriceBook) -> Kind:
+def _joined(said: list[_Word], book: PriceBook) -> MachineKind:
     """Return what all words mean together: any of the accelerators, and everything else once."""
     alone = next((word for word in said if word.alone), None)
     if alone and len(said) > 1:
@@ -126,8 +126,8 @@ def _joined(said: list[_Word], book: PriceBook) -> Kind:
         msg = f"{alone.text!r} is a machine to be like, and {other.text!r} stands beside it"
         raise InputError(msg, resolve=f"say {alone.text} alone, or the kind in words, as in {EXAMPLES}")
     chips = [word for word in said if word.kind.accelerators is not None]
-    kind = Kind(frozenset().union(*(word.kind.accelerators or () for word in chips)) if chips else None)
-    kind = replace(kind, **{field.name: _once(said, field.name) for field in fields(Kind)[1:]})  # type: ignore[arg-type]
+    kind = MachineKind(frozenset().union(*(word.kind.accelerators or () for word in chips)) if chips else None)
+    kind = replace(kind, **{field.name: _once(said, field.name) for field in fields(MachineKind)[1:]})  # type: ignore[arg-type]
     for word in chips if len(chips) > 1 else ():
         if not any(is_of(replace(kind, accelerators=word.kind.accelerators), machine) for machine in book.machine_types.values()):
             msg = f"no machine with {word.text!r} has the rest of what is said"
@@ -156,7 +156,7 @@ def _count(found: re.Match[str]) -> int | None:
 def _gpu_memory(found: re.Match[str], book: PriceBook) -> _Word:
     """Read ``[N x] SIZE GiB GPU``."""
     del book
-    return _Word(found[0], Kind(gpu_memory_gib=float(found["size"]), count=_count(found)))
+    return _Word(found[0], MachineKind(gpu_memory_gib=float(found["size"]), count=_count(found)))
 
 
 def _name(found: re.Match[str], book: PriceBook) -> _Word:
@@ -165,7 +165,7 @@ def _name(found: re.Match[str], book: PriceBook) -> _Word:
     if like and not found["count"]:
         return _Word(found[0], _like(like), alone=True)
     try:
-        return _Word(found[0], Kind(accelerators=matching_gpus([found["name"]], book), count=_count(found)))
+        return _Word(found[0], MachineKind(accelerators=matching_gpus([found["name"]], book), count=_count(found)))
     except UnknownNameError:
         names = {short(machine.name) for machine in book.machine_types.values()}
         near = near_names(found["name"], (names | {machine.accelerator for machine in book.machine_types.values()}) - {""})
@@ -174,18 +174,18 @@ def _name(found: re.Match[str], book: PriceBook) -> _Word:
         raise UnknownNameError(msg, resolve=resolve) from None
 
 
-def _like(machine: MachineType) -> Kind:
+def _like(machine: MachineType) -> MachineKind:
     """Return the kind of one machine."""
     if machine.accelerators:
-        return Kind(gpu_memory_gib=machine.accelerator_memory_gib, count=machine.accelerators)
-    return Kind(vcpu=machine.vcpu, memory_gib=machine.memory_gib)
+        return MachineKind(gpu_memory_gib=machine.accelerator_memory_gib, count=machine.accelerators)
+    return MachineKind(vcpu=machine.vcpu, memory_gib=machine.memory_gib)
 
 
 READERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], PriceBook], _Word]], ...] = (
     (GPU_MEMORY, _gpu_memory),
-    (VCPU, lambda found, _: _Word(found[0], Kind(vcpu=float(found["size"])))),
-    (MEMORY, lambda found, _: _Word(found[0], Kind(memory_gib=float(found["size"])))),
-    (ARCH, lambda found, _: _Word(found[0], Kind(arch=found["arch"]))),
+    (VCPU, lambda found, _: _Word(found[0], MachineKind(vcpu=float(found["size"])))),
+    (MEMORY, lambda found, _: _Word(found[0], MachineKind(memory_gib=float(found["size"])))),
+    (ARCH, lambda found, _: _Word(found[0], MachineKind(arch=found["arch"]))),
     (NAME, _name),
 )
 """The words of the language, those that say more first."""
@@ -201,7 +201,7 @@ def _least(value: float, wanted: float | None) -> bool:
     return wanted is None or value >= wanted * (1 - ABOUT)
 
 
-def is_of(kind: Kind, machine: MachineType) -> bool:
+def is_of(kind: MachineKind, machine: MachineType) -> bool:
     """Return whether a machine is of a kind.
 
     A memory of 32 GiB is met by 30 GiB, and vCPUs by that number; beside a GPU both by that much or more.
@@ -220,8 +220,8 @@ def is_of(kind: Kind, machine: MachineType) -> bool:
 
 
 def compare(
-    book: PriceBook, kind: Kind, tflops: Callable[[MachineType], float | None], regions: Iterable[str] = ()
-) -> tuple[Side, ...]:
+    book: PriceBook, kind: MachineKind, tflops: Callable[[MachineType], float | None], regions: Iterable[str] = ()
+) -> tuple[ComparedMachine, ...]:
     """Return each seller's machine of a kind in its cheapest region, the cheapest first.
 
     One a seller and accelerator; without accelerators one a seller and machine family. ``regions`` are patterns, and ``tflops``
@@ -239,14 +239,14 @@ def compare(
     return tuple(sorted(sides, key=lambda side: (side.row.usd_per_hour, side.machine.name)))
 
 
-def _priced(book: PriceBook, kind: Kind, places: frozenset[str]) -> list[PriceRow]:
+def _priced(book: PriceBook, kind: MachineKind, places: frozenset[str]) -> list[PriceRow]:
     """Return the row that each machine of a kind is compared by, in each of the regions."""
     wanted = (place for place in sold(book) if place[1] in places and is_of(kind, book.machine_types[place[0]]))
     found = (next(filter(None, (regional(book, *place, offer) for offer in BASES)), None) for place in wanted)
     return [row for row in found if row is not None]
 
 
-def _nothing(book: PriceBook, kind: Kind, regions: Iterable[str]) -> InputError:
+def _nothing(book: PriceBook, kind: MachineKind, regions: Iterable[str]) -> InputError:
     """Return the error where nothing is of a kind; it says which memories there are."""
     sizes = sorted({machine.accelerator_memory_gib for machine in book.machine_types.values() if machine.accelerators})
     known = ", ".join(f"{size:g}" for size in sizes)
@@ -258,7 +258,7 @@ def _nothing(book: PriceBook, kind: Kind, regions: Iterable[str]) -> InputError:
     return InputError(msg, resolve=resolve)
 
 
-def _side(book: PriceBook, rows: list[PriceRow], tflops: Callable[[MachineType], float | None]) -> Side:
+def _side(book: PriceBook, rows: list[PriceRow], tflops: Callable[[MachineType], float | None]) -> ComparedMachine:
     """Return the machine with the fewest accelerators, where it is cheapest; of equals, where spot is."""
 
     def order(row: PriceRow) -> tuple[object, ...]:
@@ -270,7 +270,7 @@ def _side(book: PriceBook, rows: list[PriceRow], tflops: Callable[[MachineType],
     machine = book.machine_types[row.machine]
     speed = tflops(machine) if machine.accelerators else None
     usd_per_hour = float(row.usd_per_hour)
-    return Side(
+    return ComparedMachine(
         machine,
         row,
         sum((item.machine, item.usd_per_hour) == (row.machine, row.usd_per_hour) for item in rows),

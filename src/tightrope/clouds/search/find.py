@@ -51,7 +51,7 @@ class Hit:
     machine: MachineType
     region: str
     prices: tuple[PriceRow | None, ...]
-    """Its row under each offer of ``Found.offers``, None where it is not sold so."""
+    """Its row under each offer of ``SearchResult.offers``, None where it is not sold so."""
 
     @property
     def usd_per_hour(self) -> Decimal:
@@ -60,7 +60,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """What was found, in the order asked for."""
 
     offers: tuple[str, ...]
@@ -74,7 +74,7 @@ def total_memory_gib(machine: MachineType) -> float:
     return machine.accelerators * machine.accelerator_memory_gib or machine.memory_gib
 
 
-def find(book: PriceBook, query: Query) -> Found:
+def find(book: PriceBook, query: Query) -> SearchResult:
     """Return the machines and regions that a query means, each with its price under every offer asked for.
 
     Raises ``UnknownNameError`` for a name that matches nothing, with near names, and ``InputError`` for a range that is none or
@@ -93,7 +93,7 @@ def find(book: PriceBook, query: Query) -> Found:
     unsold = query.offers and not any(row for hit in every for row in hit.prices)
     offers, hits = _without_empty(offers, hits)
     found = tuple(sorted(hits, key=lambda hit: (sort(hit), _first_usd(hit), hit.machine.name, hit.region)))
-    return Found(offers, found, _near_offers(book, places, query.offers) if unsold else ())
+    return SearchResult(offers, found, _near_offers(book, places, query.offers) if unsold else ())
 
 
 def _near_offers(book: PriceBook, places: Iterable[tuple[str, str]], asked: Iterable[str]) -> tuple[str, ...]:

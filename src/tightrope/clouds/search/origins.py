@@ -10,7 +10,7 @@ from typing import TypeAlias
 from tightrope.base import registry
 from tightrope.base.catalogue import OLD_DAYS, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.parts import Part
+from tightrope.clouds.parts import BookPart
 from tightrope.clouds.search.match import matching
 
 Fact: TypeAlias = MachineType | PriceRow | UnitPrice | Discount | CommitmentRule
@@ -77,7 +77,7 @@ class Origins:
     """Everything that the book rests on."""
 
     origins: tuple[Origin, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[BookPart, ...]
     ages: tuple[Age, ...]
     """Of each cloud, by name."""
 
@@ -90,7 +90,7 @@ def facts(book: PriceBook) -> Iterator[Fact]:
     yield from book.commitments.values()
 
 
-def origins(book: PriceBook, parts: tuple[Part, ...], today: date, clouds: Iterable[str] = ()) -> Origins:
+def origins(book: PriceBook, parts: tuple[BookPart, ...], today: date, clouds: Iterable[str] = ()) -> Origins:
     """Return the sources of all facts in force of the clouds that the patterns name, by cloud, the oldest first.
 
     Raises ``UnknownNameError`` for a cloud that is not there.

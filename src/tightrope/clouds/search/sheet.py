@@ -8,13 +8,13 @@ from decimal import Decimal
 
 from tightrope.base.catalogue import ON_DEMAND, MachineType, PriceRow, Withdrawal
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.parts import Part
+from tightrope.clouds.parts import BookPart
 from tightrope.clouds.search.match import matching, named_machine, offer_names, rank, unknown_machine
 from tightrope.clouds.search.places import sold, ways_to_pay
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
+class OfferQuote:
     """One way to pay for the machine in one region."""
 
     row: PriceRow
@@ -25,7 +25,7 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PriceStep:
     """What a price was on a day; ``usd_per_hour`` is None where it had been withdrawn by then."""
 
     seen: date
@@ -44,7 +44,7 @@ class History:
     offer: str
     zone: str
     """Empty for the region as a whole."""
-    steps: tuple[Step, ...]
+    steps: tuple[PriceStep, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Sheet:
     """One machine, its prices in force, and how those that ever changed went."""
 
     machine: MachineType
-    quotes: tuple[Quote, ...]
+    quotes: tuple[OfferQuote, ...]
     histories: tuple[History, ...]
     terms: dict[str, int]
     """Offer → years that it commits to."""
@@ -70,7 +70,7 @@ def sheet(
     name: str,
     regions: Iterable[str] = (),
     offers: Iterable[str] = (),
-    parts: Iterable[Part] = (),
+    parts: Iterable[BookPart] = (),
 ) -> Sheet:
     """Return what is known of a machine in the regions and under the offers that the patterns name (all where there is none).
 
@@ -89,34 +89,34 @@ def sheet(
     return Sheet(machine, tuple(quotes), tuple(histories), terms)
 
 
-def _quotes(book: PriceBook, machine: str, region: str) -> list[Quote]:
+def _quotes(book: PriceBook, machine: str, region: str) -> list[OfferQuote]:
     """Return every way to pay in one region: on-demand, spot, then the cheapest first.
 
     What is priced in single zones only stands there with its dearest zone.
     """
     on_demand = book.find(machine, region, ON_DEMAND)
     found = [
-        Quote(row, share_off(row, on_demand), book.zone_prices(machine, region, row.offer))
+        OfferQuote(row, share_off(row, on_demand), book.zone_prices(machine, region, row.offer))
         for row in ways_to_pay(book, machine, region)
     ]
     return sorted(found, key=lambda quote: rank(quote.row.offer))
 
 
 @dataclass(frozen=True, slots=True)
-class _Dated:
+class _DatedPrice:
     """A row of any day, and whether it is the user's own."""
 
     row: PriceRow | Withdrawal
     own: bool
 
 
-def _histories(book: PriceBook, machine: str, parts: Iterable[Part]) -> list[History]:
+def _histories(book: PriceBook, machine: str, parts: Iterable[BookPart]) -> list[History]:
     """Return how each price of a machine went that was not always the same, by region and offer."""
-    dated: defaultdict[tuple[str, str, str], list[_Dated]] = defaultdict(list)
+    dated: defaultdict[tuple[str, str, str], list[_DatedPrice]] = defaultdict(list)
     for part in parts:
         for row in (row for item in part.catalogues for row in (*item.prices, *item.withdrawn)):
             if row.machine == machine and (book.as_of is None or row.seen <= book.as_of):
-                dated[row.region, row.offer, row.zone].append(_Dated(row, part.kind == "own"))
+                dated[row.region, row.offer, row.zone].append(_DatedPrice(row, part.kind == "own"))
     for region, offer, zone in [place for place in dated if place[2]]:
         whole = dated.get((region, offer, ""), ())
         dated[region, offer, zone] += [item for item in whole if isinstance(item.row, Withdrawal)]
@@ -124,24 +124,24 @@ def _histories(book: PriceBook, machine: str, parts: Iterable[Part]) -> list[His
     return [item for item in found if len(item.steps) > 1]
 
 
-def _steps(rows: list[_Dated]) -> list[Step]:
+def _steps(rows: list[_DatedPrice]) -> list[PriceStep]:
     """Return the course of one price, the user's own last; sightings of the same price in a row are one step.
 
     A seller that lists a price on the day on which another list lacks it still sells it so.
     """
     listed = {item.row.seen for item in rows if isinstance(item.row, PriceRow)}
     kept = [item for item in rows if isinstance(item.row, PriceRow) or item.row.seen not in listed]
-    steps: list[Step] = []
+    steps: list[PriceStep] = []
     for item in sorted(kept, key=lambda item: (item.own, item.row.seen)):
         usd = item.row.usd_per_hour if isinstance(item.row, PriceRow) else None
         if steps and steps[-1].usd_per_hour == usd:
             steps[-1] = replace(steps[-1], last_seen=max(steps[-1].last_seen, item.row.seen))
         else:
-            steps.append(Step(item.row.seen, usd, item.row.seen, item.own))
+            steps.append(PriceStep(item.row.seen, usd, item.row.seen, item.own))
     return steps
 
 
-def _up_to_now(book: PriceBook, machine: str, place: tuple[str, str, str], steps: list[Step]) -> tuple[Step, ...]:
+def _up_to_now(book: PriceBook, machine: str, place: tuple[str, str, str], steps: list[PriceStep]) -> tuple[PriceStep, ...]:
     """Return the steps, the last of them the price in force; none of a zone whose region has a price of the user's instead.
 
     What a discount of the user's makes of a listed price has no row of its own: it is the last step then.
@@ -154,4 +154,4 @@ def _up_to_now(book: PriceBook, machine: str, place: tuple[str, str, str], steps
         return tuple(steps) if last.usd_per_hour is None else ()
     if last.usd_per_hour == now.usd_per_hour:
         return tuple(steps)
-    return (*steps, Step(now.seen, now.usd_per_hour, now.seen, own=book.rows.get((machine, region, offer)) != now))
+    return (*steps, PriceStep(now.seen, now.usd_per_hour, now.seen, own=book.rows.get((machine, region, offer)) != now))

@@ -19,7 +19,7 @@ WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ThresholdStep:
     """One threshold: below this margin a request goes on to the large model."""
 
     margin: float
@@ -32,14 +32,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
+class CalibratedCascade:
     """A cascade from a small to a large model, on held-out examples."""
 
     small: str
     large: str
     small_metric: float
     large_metric: float
-    steps: tuple[Step, ...]
+    steps: tuple[ThresholdStep, ...]
     parity: float | None
     """Share escalated at the first threshold with which the cascade is as good as the large model alone on the examples that thresholds are
     chosen on; None where it never is."""
@@ -67,7 +67,7 @@ def margins(scores: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class PairAnswers:
     """What two models answered on one split."""
 
     labels: IntArray
@@ -76,29 +76,29 @@ class Answered:
     large: FloatArray
 
 
-def calibrate(names: tuple[str, str], chosen_on: Answered, held_out: Answered, metric: Metric) -> Calibrated:
+def calibrate(names: tuple[str, str], chosen_on: PairAnswers, held_out: PairAnswers, metric: Metric) -> CalibratedCascade:
     """Return the cascade whose thresholds escalate given shares of ``chosen_on``, and what it does on ``held_out``."""
     known = margins(chosen_on.small)
     found = margins(held_out.small)
     small, large = held_out.small.argmax(axis=1), held_out.large.argmax(axis=1)
     tuned_small, tuned_large = chosen_on.small.argmax(axis=1), chosen_on.large.argmax(axis=1)
-    steps: dict[float, Step] = {}
+    steps: dict[float, ThresholdStep] = {}
     for share in SHARES:
         margin = float(np.quantile(known, share)) if share else -1.0
         goes = found < margin
         escalated = float(goes.mean())
         tuned = metric(chosen_on.labels, np.where(known < margin, tuned_large, tuned_small))
         stated = metric(held_out.labels, np.where(goes, large, small))
-        steps.setdefault(round(escalated, 4), Step(margin, escalated, stated, tuned))
+        steps.setdefault(round(escalated, 4), ThresholdStep(margin, escalated, stated, tuned))
     alone = metric(held_out.labels, large)
     ordered = tuple(steps[share] for share in sorted(steps))
     parity = next((step for step in ordered if step.chosen_metric >= metric(chosen_on.labels, tuned_large)), None)
     cheap = metric(held_out.labels, small)
     figures = (None, None) if parity is None else (parity.escalated, parity.metric)
-    return Calibrated(*names, cheap, alone, ordered, *figures, _notice(names, cheap, alone, parity))
+    return CalibratedCascade(*names, cheap, alone, ordered, *figures, _notice(names, cheap, alone, parity))
 
 
-def _notice(names: tuple[str, str], small: float, large: float, parity: Step | None) -> str:
+def _notice(names: tuple[str, str], small: float, large: float, parity: ThresholdStep | None) -> str:
     """Return what a user should know before taking a cascade."""
     if small >= large:
         return f"{names[0]} alone is as good or better ({small:.4f} against {large:.4f}): no cascade is needed, serve it alone"

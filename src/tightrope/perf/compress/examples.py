@@ -62,7 +62,7 @@ class Examples:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class TextColumns:
     """How a file of texts is to be read."""
 
     text: str = "text"
@@ -72,7 +72,7 @@ class Columns:
     """Tokens of a text that are kept."""
 
 
-def load_examples(path: Path, inputs: Sequence[tuple[str, str]], columns: Columns, classes: Sequence[str] = ()) -> Examples:
+def load_examples(path: Path, inputs: Sequence[tuple[str, str]], columns: TextColumns, classes: Sequence[str] = ()) -> Examples:
     """Return the examples of a .csv, .tsv or .jsonl of texts, or an .npz of arrays; ``inputs`` are the model's names and types.
 
     Labels are numbered in the order of ``classes``; where it is empty, by their number, or by the alphabet. Raises ``InputError``.
@@ -109,7 +109,7 @@ def _dtype(kind: str) -> type[np.generic]:
     return {"tensor(int32)": np.int32, "tensor(float)": np.float32}.get(kind, np.int64)
 
 
-def _texts(path: Path, columns: Columns) -> tuple[list[str], list[str]]:
+def _texts(path: Path, columns: TextColumns) -> tuple[list[str], list[str]]:
     """Return texts and labels, row by row."""
     rows = list(_json_rows(path) if path.suffix == ".jsonl" else _table_rows(path))
     if not rows:
@@ -151,7 +151,7 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _tokenized(texts: list[str], columns: Columns, path: Path) -> list[list[int]]:
+def _tokenized(texts: list[str], columns: TextColumns, path: Path) -> list[list[int]]:
     """Return each text's token ids, cut to the length."""
     from tokenizers import Tokenizer
 

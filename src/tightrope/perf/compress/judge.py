@@ -129,7 +129,7 @@ def _checked(name: str, own: Metric) -> Metric:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class QualityScore:
     """What a variant is worth beside the original."""
 
     metric: float
@@ -146,7 +146,7 @@ class Judged:
     examples: int
 
 
-def judge(metric: Metric, labels: IntArray, original: IntArray, ours: IntArray, alike: FloatArray, seed: int) -> Judged:
+def judge(metric: Metric, labels: IntArray, original: IntArray, ours: IntArray, alike: FloatArray, seed: int) -> QualityScore:
     """Return the metric of ``ours`` and its drop, with 95 % intervals from examples drawn again and again (paired bootstrap)."""
     random = np.random.default_rng(seed)
     size = len(labels)
@@ -158,6 +158,6 @@ def judge(metric: Metric, labels: IntArray, original: IntArray, ours: IntArray, 
     drops = np.percentile(figures[:, 1] - figures[:, 0], [2.5, 97.5])
     here, there = metric(labels, ours), metric(labels, original)
     same = float((original == ours).mean())
-    return Judged(
+    return QualityScore(
         here, float(ends[0]), float(ends[1]), there - here, float(drops[0]), float(drops[1]), same, float(alike.mean()), size
     )

@@ -34,7 +34,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class PruningCut:
     """How much is taken out."""
 
     layers: int = 0
@@ -47,7 +47,7 @@ class Cut:
     def name(self) -> str:
         """Return what a variant is called after: what was taken out of it.
 
-        >>> Cut(2, 0.5).name, Cut(heads=0.25).name
+        >>> PruningCut(2, 0.5).name, PruningCut(heads=0.25).name
         ('less-2l-50n', 'less-25h')
         """
         parts = [f"{self.layers}l"] * (self.layers > 0) + [f"{100 * self.neurons:.0f}n"] * (self.neurons > 0)
@@ -57,13 +57,13 @@ class Cut:
     def words(self) -> str:
         """Return what is taken out, in words.
 
-        >>> Cut(2, 0.5).words
+        >>> PruningCut(2, 0.5).words
         'without 2 layers, 50% of the neurons, 0% of the heads'
         """
         return f"without {self.layers} layers, {self.neurons:.0%} of the neurons, {self.heads:.0%} of the heads"
 
 
-def prune(graph: Graph, cut: Cut, calibration: Examples, progress: Progress = lambda _: None) -> Graph:
+def prune(graph: Graph, cut: PruningCut, calibration: Examples, progress: Progress = lambda _: None) -> Graph:
     """Return the model with so much taken out, and the matrices behind the cuts re-fitted."""
     graph = without_layers(graph, cut.layers, calibration, progress)
     for what, share, find in (("heads", cut.heads, find_heads), ("neurons", cut.neurons, find_neurons)):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tightrope.perf.compress.graph import AnyArray, Graph, changed
-from tightrope.perf.compress.ranges import Seen, scale_of
+from tightrope.perf.compress.ranges import TensorRange, scale_of
 
 BLOCK = 32
 """Rows of a column that share a scale where weights have 4 bits."""
@@ -35,7 +35,7 @@ def columns_int8(weights: AnyArray) -> tuple[AnyArray, AnyArray]:
     return np.clip(np.rint(weights / scales), -127, 127).astype(np.int8), scales
 
 
-def static_int8(graph: Graph, seen: dict[str, Seen], method: str, skip: Collection[str] = ()) -> Graph:
+def static_int8(graph: Graph, seen: dict[str, TensorRange], method: str, skip: Collection[str] = ()) -> Graph:
     """Return the model with 8-bit multiplications, their inputs rounded with a scale fixed on what was ``seen``.
 
     Multiplication, scaling back and bias are one ``MatMulIntegerToFloat`` of onnxruntime. From ``QuantizeLinear`` and ``DequantizeLinear``

@@ -19,7 +19,7 @@ BINS, LEVELS = 2048, 128
 
 
 @dataclass(slots=True)
-class Seen:
+class TensorRange:
     """What was seen of one tensor: its extremes, and an even sample of its rows."""
 
     low: float
@@ -29,13 +29,13 @@ class Seen:
     count: int = 0
 
 
-def observe(graph: Graph, names: list[str], examples: Examples) -> dict[str, Seen]:
+def observe(graph: Graph, names: list[str], examples: Examples) -> dict[str, TensorRange]:
     """Return tensor → what was seen of it, the same for the same examples."""
-    seen: dict[str, Seen] = {}
+    seen: dict[str, TensorRange] = {}
 
     def look(name: str, value: AnyArray) -> None:
         values = value.astype(np.float32, copy=False)
-        item = seen.setdefault(name, Seen(0.0, 0.0, values[:0]))
+        item = seen.setdefault(name, TensorRange(0.0, 0.0, values[:0]))
         item.low, item.high = min(item.low, float(values.min())), max(item.high, float(values.max()))
         first = -item.count % item.every
         item.count += len(values)
@@ -47,7 +47,7 @@ def observe(graph: Graph, names: list[str], examples: Examples) -> dict[str, See
     return seen
 
 
-def scale_of(seen: Seen, method: str) -> tuple[float, int]:
+def scale_of(seen: TensorRange, method: str) -> tuple[float, int]:
     """Return scale and zero point, uint8, of a tensor."""
     if method == "percentile":
         low, high = (float(end) for end in np.percentile(seen.rows, [100 - PERCENTILE, PERCENTILE]))

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from tightrope.base.errors import InputError
-from tightrope.perf.compress.cascade import Answered, Calibrated, calibrate, fit_words
+from tightrope.perf.compress.cascade import CalibratedCascade, PairAnswers, calibrate, fit_words
 from tightrope.perf.compress.distil import Lessons, distil
 from tightrope.perf.compress.graph import Graph
 from tightrope.perf.compress.judge import Metric, cosine
-from tightrope.perf.compress.prune import Cut, prune
+from tightrope.perf.compress.prune import PruningCut, prune
 from tightrope.perf.compress.quantize import (
     blocked,
     dynamic_int8,
@@ -27,11 +27,11 @@ from tightrope.perf.compress.quantize import (
     small_tables,
     static_int8,
 )
-from tightrope.perf.compress.ranges import METHODS, Seen, observe
+from tightrope.perf.compress.ranges import METHODS, TensorRange, observe
 from tightrope.perf.compress.run import run_bytes
-from tightrope.perf.compress.speed import Speed, compare_speeds
+from tightrope.perf.compress.speed import VariantSpeed, compare_speeds
 from tightrope.perf.compress.structure import find_heads, find_layers, find_neurons
-from tightrope.perf.compress.task import Splits, Task, Trial, task_of, try_variant
+from tightrope.perf.compress.task import Splits, Task, VariantTrial, task_of, try_variant
 
 ORIGINAL = "fp32"
 KINDS = ("int8", "int8-dynamic", "fp16", "int4")
@@ -47,13 +47,13 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SearchLimits:
     """What may be tried."""
 
     max_drop: float = 0.005
     """Largest loss of the metric that is written, as a share: 0.5 points are 0.005."""
     kinds: tuple[str, ...] = KINDS
-    cuts: tuple[Cut, ...] = ()
+    cuts: tuple[PruningCut, ...] = ()
     """Cuts to try; where there are none, ``tries`` are searched for."""
     tries: int = 4
     lessons: Lessons | None = field(default_factory=Lessons)
@@ -67,11 +67,11 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Found:
+class CompressionResult:
     """The original first, then everything that was tried."""
 
-    trials: list[Trial]
-    speeds: dict[str, Speed]
+    trials: list[VariantTrial]
+    speeds: dict[str, VariantSpeed]
     front: frozenset[str]
     """Names that nothing else beats in both speed and metric, and of what is whole those that nothing whole beats.
 
@@ -80,13 +80,13 @@ class Found:
     """
     within: frozenset[str]
     """Names within the budget."""
-    cascades: tuple[Calibrated, ...]
+    cascades: tuple[CalibratedCascade, ...]
     notices: tuple[str, ...]
 
 
 def compress(
-    graph: Graph, splits: Splits, metric: Metric, asked: Asked, shapes: dict[str, tuple[int, ...]], progress: Progress
-) -> Found:
+    graph: Graph, splits: Splits, metric: Metric, asked: SearchLimits, shapes: dict[str, tuple[int, ...]], progress: Progress
+) -> CompressionResult:
     """Return everything tried on a model, beside the original."""
     progress("run the original")
     search = _Search(graph, task_of(graph, splits, metric, asked.seed, own_head=asked.own_head), asked, shapes, progress)
@@ -98,7 +98,9 @@ def compress(
 class _Search:
     """What has been tried so far."""
 
-    def __init__(self, graph: Graph, task: Task, asked: Asked, shapes: dict[str, tuple[int, ...]], progress: Progress) -> None:
+    def __init__(
+        self, graph: Graph, task: Task, asked: SearchLimits, shapes: dict[str, tuple[int, ...]], progress: Progress
+    ) -> None:
         self.graph, self.task, self.asked, self.shapes, self.progress = graph, task, asked, shapes, progress
         self.notices: list[str] = []
         self.method = asked.method
@@ -110,7 +112,7 @@ class _Search:
                 msg, resolve="check model and labels, or take a --metric that is 0 at the worst and larger where better"
             )
 
-    def attempt(self, name: str, precision: str, graph: Graph, how: str) -> Trial:
+    def attempt(self, name: str, precision: str, graph: Graph, how: str) -> VariantTrial:
         """Return a variant, tried."""
         self.progress(f"try {name}")
         return try_variant(self.task, name, precision, graph, how)
@@ -135,7 +137,7 @@ class _Search:
                 made = small_tables(make(self.graph)) if precision == "int8" else make(self.graph)
                 self.trials.append(self.attempt(kind, precision, made, HOW[kind]))
 
-    def static(self, name: str, graph: Graph) -> Trial:
+    def static(self, name: str, graph: Graph) -> VariantTrial:
         """Return the static int8 form of a graph, with ever more multiplications left as they are until the budget is kept."""
         calibration = self.task.splits.calibration
         self.progress(f"calibrate {name}")
@@ -159,11 +161,11 @@ class _Search:
                 break
         return trial
 
-    def over(self, trial: Trial) -> bool:
+    def over(self, trial: VariantTrial) -> bool:
         """Return whether a variant loses more than the budget beyond chance: leaving multiplications in float32 costs speed."""
         return (trial.tune.drop_high if self.asked.sure else trial.tune.drop_low) > self.asked.max_drop
 
-    def best_method(self, graph: Graph, seen: dict[str, Seen]) -> str:
+    def best_method(self, graph: Graph, seen: dict[str, TensorRange]) -> str:
         """Return the way of finding ranges whose answers are nearest to the graph's own."""
         calibration = self.task.splits.calibration
         reference = run_bytes(graph, calibration)
@@ -173,7 +175,7 @@ class _Search:
             near[method] = float(cosine(run_bytes(static_int8(graph, seen, method), calibration), reference).mean())
         return max(near, key=lambda method: near[method])
 
-    def sensitive(self, graph: Graph, seen: dict[str, Seen], method: str) -> list[str]:
+    def sensitive(self, graph: Graph, seen: dict[str, TensorRange], method: str) -> list[str]:
         """Return the multiplications, the one first that alone changes the answers most when it is rounded."""
         calibration = self.task.splits.calibration.take(np.arange(min(32, len(self.task.splits.calibration))))
         reference = run_bytes(graph, calibration)
@@ -189,9 +191,9 @@ class _Search:
 
     def pruned(self) -> None:
         """Try cuts: those asked for, or ever deeper ones from those that no other cut beats."""
-        tried: set[Cut] = {Cut()}
+        tried: set[PruningCut] = {PruningCut()}
         front: list[tuple[int, float]] = []
-        waiting = list(self.asked.cuts) or self.deeper(Cut())
+        waiting = list(self.asked.cuts) or self.deeper(PruningCut())
         while waiting and len(tried) <= (len(self.asked.cuts) or self.asked.tries):
             cut = waiting.pop(0)
             if cut in tried:
@@ -203,19 +205,19 @@ class _Search:
             if not self.asked.cuts and not beaten and drop <= self.asked.max_drop + FURTHER:
                 waiting = [*self.deeper(cut), *waiting]
 
-    def deeper(self, cut: Cut) -> list[Cut]:
+    def deeper(self, cut: PruningCut) -> list[PruningCut]:
         """Return the cuts that take one step more, that which shortens most first."""
         layers, neurons, heads = find_layers(self.graph), find_neurons(self.graph), find_heads(self.graph)
-        steps: list[Cut] = []
+        steps: list[PruningCut] = []
         if cut.layers + 1 < len(layers):
-            steps.append(Cut(cut.layers + 1, cut.neurons, cut.heads))
+            steps.append(PruningCut(cut.layers + 1, cut.neurons, cut.heads))
         if neurons and cut.neurons + NEURON_STEP < 1:
-            steps.append(Cut(cut.layers, cut.neurons + NEURON_STEP, cut.heads))
+            steps.append(PruningCut(cut.layers, cut.neurons + NEURON_STEP, cut.heads))
         if heads and cut.heads + HEAD_STEP < 1:
-            steps.append(Cut(cut.layers, cut.neurons, cut.heads + HEAD_STEP))
+            steps.append(PruningCut(cut.layers, cut.neurons, cut.heads + HEAD_STEP))
         return steps
 
-    def cut(self, cut: Cut) -> tuple[int, float]:
+    def cut(self, cut: PruningCut) -> tuple[int, float]:
         """Try one cut, alone and in int8; return the multiplications a token still takes, and the least it loses of the metric."""
         made = prune(self.graph, cut, self.task.splits.calibration, self.progress)
         how = f"{cut.words}, re-fitted"
@@ -234,7 +236,7 @@ class _Search:
 
     # --------------------------------------------------------------------------------------------------------------- outcome
 
-    def found(self) -> Found:
+    def found(self) -> CompressionResult:
         """Return what came out, with the speeds of all, measured in turns."""
         self.progress("measure the speed of all")
         with tempfile.TemporaryDirectory() as folder:
@@ -246,13 +248,13 @@ class _Search:
         within = frozenset(trial.name for trial in self.trials if self.drop(trial) <= self.asked.max_drop + 1e-12)
         if within == {ORIGINAL}:
             self.notices.append("nothing smaller keeps within the budget: allow more (--max-drop), or teach longer (--lessons)")
-        return Found(self.trials, speeds, front, within, self.cascades(front), tuple(self.notices))
+        return CompressionResult(self.trials, speeds, front, within, self.cascades(front), tuple(self.notices))
 
-    def drop(self, trial: Trial) -> float:
+    def drop(self, trial: VariantTrial) -> float:
         """Return the loss that the budget is held against."""
         return 0.0 if trial.name == ORIGINAL else trial.test.drop_high if self.asked.sure else trial.test.drop
 
-    def cascades(self, front: frozenset[str]) -> tuple[Calibrated, ...]:
+    def cascades(self, front: frozenset[str]) -> tuple[CalibratedCascade, ...]:
         """Return the cascades from everything cheaper, and from plain word counts, to the original."""
         splits = self.task.splits
         labels, original = {"tune": splits.tune.labels, "test": splits.test.labels}, self.trials[0].scores
@@ -262,18 +264,18 @@ class _Search:
             words = fit_words(splits.fit.texts, splits.fit.labels, len(splits.fit.classes))
             small["tf-idf"] = {"tune": words.scores(splits.tune.texts), "test": words.scores(splits.test.texts)}
         both = {
-            name: tuple(Answered(labels[split], scores[split], original[split]) for split in ("tune", "test"))
+            name: tuple(PairAnswers(labels[split], scores[split], original[split]) for split in ("tune", "test"))
             for name, scores in small.items()
         }
         return tuple(calibrate((name, ORIGINAL), chosen, held, self.task.metric) for name, (chosen, held) in both.items())
 
 
-def front_of(trials: Sequence[Trial], speeds: dict[str, Speed]) -> frozenset[str]:
+def front_of(trials: Sequence[VariantTrial], speeds: dict[str, VariantSpeed]) -> frozenset[str]:
     """Return the names of what nothing else beats in both speed and the metric on the examples to choose by, or nothing that is whole."""
     return _unbeaten(trials, speeds) | _unbeaten([trial for trial in trials if not trial.pruned], speeds)
 
 
-def _unbeaten(trials: Sequence[Trial], speeds: dict[str, Speed]) -> frozenset[str]:
+def _unbeaten(trials: Sequence[VariantTrial], speeds: dict[str, VariantSpeed]) -> frozenset[str]:
     """Return the names of what none of the others beats."""
     kept = [
         trial.name

@@ -19,7 +19,7 @@ ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class VariantSpeed:
     """What one variant takes, on one thread."""
 
     items_per_s: float
@@ -36,7 +36,7 @@ class Speed:
 
 def compare_speeds(
     files: dict[str, Path], shapes: dict[str, tuple[int, ...]], seconds: float = 0.6, rounds: int = ROUNDS
-) -> dict[str, Speed]:
+) -> dict[str, VariantSpeed]:
     """Return variant → speed, the first of ``files`` being the original; ``shapes`` are the inputs' without their batch."""
     rates: dict[str, list[float]] = {name: [] for name in files}
     single: dict[str, list[float]] = {name: [] for name in files}
@@ -55,11 +55,11 @@ def compare_speeds(
     return {name: _speed(np.array(rates[name]), first, single[name], loads[name], memory[name]) for name in files}
 
 
-def _speed(rates: FloatArray, first: FloatArray, single: list[float], load_s: float, memory_mib: float) -> Speed:
+def _speed(rates: FloatArray, first: FloatArray, single: list[float], load_s: float, memory_mib: float) -> VariantSpeed:
     """Return the figures of one variant's rounds beside the original's."""
     ratios = rates / first
     sure, latency_ms = half_width(ratios), 1e3 / float(np.median(single))
-    return Speed(float(np.median(rates)), latency_ms, float(np.median(ratios)), sure, load_s, memory_mib)
+    return VariantSpeed(float(np.median(rates)), latency_ms, float(np.median(ratios)), sure, load_s, memory_mib)
 
 
 def _rate(

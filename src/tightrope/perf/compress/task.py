@@ -8,7 +8,7 @@ from tightrope.base.errors import InputError
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.perf.compress.examples import Examples
 from tightrope.perf.compress.graph import Graph, as_bytes
-from tightrope.perf.compress.judge import Head, Judged, Metric, cosine, fit_head, judge
+from tightrope.perf.compress.judge import Head, Metric, QualityScore, cosine, fit_head, judge
 from tightrope.perf.compress.run import Vectors, answers, open_session
 
 CALIBRATION = 128
@@ -98,7 +98,7 @@ def _check_order(said: IntArray, examples: Examples) -> None:
 
 
 @dataclass(slots=True)
-class Trial:
+class VariantTrial:
     """A variant and its answers."""
 
     name: str
@@ -106,8 +106,8 @@ class Trial:
     model: bytes
     how: str
     """In words: what was done to it."""
-    tune: Judged
-    test: Judged
+    tune: QualityScore
+    test: QualityScore
     scores: dict[str, FloatArray]
     """By split, tune and test."""
     batch_variant: bool
@@ -118,14 +118,14 @@ class Trial:
     """Whether parts of the original are taken out."""
 
 
-def try_variant(task: Task, name: str, precision: str, graph: Graph, how: str) -> Trial:
+def try_variant(task: Task, name: str, precision: str, graph: Graph, how: str) -> VariantTrial:
     """Return a variant with its answers judged on the examples to choose by, and on those kept apart."""
     model = as_bytes(graph)
     session = open_session(model)
     head = task.head
     if task.own_head and not task.logits and graph is not task.graph:
         head = fit_head(answers(session, task.splits.fit), task.splits.fit.labels, len(task.splits.fit.classes))
-    judged: dict[str, Judged] = {}
+    judged: dict[str, QualityScore] = {}
     scores: dict[str, FloatArray] = {}
     for split in ("tune", "test"):
         examples: Examples = getattr(task.splits, split)
@@ -135,4 +135,4 @@ def try_variant(task: Task, name: str, precision: str, graph: Graph, how: str) -
         judged[split] = judge(task.metric, examples.labels, theirs, ours, cosine(vectors, task.vectors[split]), task.seed)
     few = task.splits.tune.take(np.arange(min(ALONE, len(task.splits.tune))))
     least = float(cosine(answers(session, few, 1), answers(session, few, ALONE)).min())
-    return Trial(name, precision, model, how, judged["tune"], judged["test"], scores, 1.0 - least > SAME, least)
+    return VariantTrial(name, precision, model, how, judged["tune"], judged["test"], scores, 1.0 - least > SAME, least)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tightrope.perf.compress.cascade import Calibrated
-from tightrope.perf.compress.judge import Judged
-from tightrope.perf.compress.search import ORIGINAL, Found
-from tightrope.perf.compress.speed import Speed
-from tightrope.perf.compress.task import Trial
+from tightrope.perf.compress.cascade import CalibratedCascade
+from tightrope.perf.compress.judge import QualityScore
+from tightrope.perf.compress.search import ORIGINAL, CompressionResult
+from tightrope.perf.compress.speed import VariantSpeed
+from tightrope.perf.compress.task import VariantTrial
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Registered:
     size_mb: float
     quality: float
     """The metric on examples kept apart, the original's being 1."""
-    held_out: Judged
-    speed: Speed
+    held_out: QualityScore
+    speed: VariantSpeed
     batch_variant: bool
     least_cosine_alone: float
     front: bool
@@ -35,13 +35,13 @@ class Registered:
     """Whether parts of the original are taken out."""
 
 
-def written(found: Found) -> list[Trial]:
+def written(found: CompressionResult) -> list[VariantTrial]:
     """Return what is worth a file: the original, what is within the budget and beaten by nothing, and what a cascade begins with."""
     names = {ORIGINAL, *(found.within & found.front), *(item.small for item in useful(found))}
     return [trial for trial in found.trials if trial.name in names]
 
 
-def registered(found: Found) -> list[Registered]:
+def registered(found: CompressionResult) -> list[Registered]:
     """Return the record of everything that was tried, the original first."""
     files = {trial.name for trial in written(found)}
     firsts = {item.small for item in useful(found)}
@@ -68,7 +68,7 @@ def registered(found: Found) -> list[Registered]:
 
 
 def workload_block(
-    found: Found, model: str, traffic: str, profiles: Mapping[str, dict[str, Any]] | None = None
+    found: CompressionResult, model: str, traffic: str, profiles: Mapping[str, dict[str, Any]] | None = None
 ) -> dict[str, Any]:
     """Return the block ``models:`` of a workload, with the variants that were written."""
     files = {trial.name for trial in written(found)}
@@ -87,14 +87,14 @@ def workload_block(
     return {"models": {model: {"engine": "request", "variants": variants}}}
 
 
-def cascade_block(calibrated: Calibrated, model: str, within_ms: float) -> dict[str, Any]:
+def cascade_block(calibrated: CalibratedCascade, model: str, within_ms: float) -> dict[str, Any]:
     """Return the block ``cascade:`` of a traffic class."""
     curve = [{"escalated": f"{100 * point['escalated']:g} %", "quality": point["quality"]} for point in calibrated.curve()]
     small, large = f"{model}/{calibrated.small}", f"{model}/{calibrated.large}"
     return {"cascade": {"small": small, "large": large, "within": f"{within_ms:g} ms", "curve": curve}}
 
 
-def useful(found: Found) -> list[Calibrated]:
+def useful(found: CompressionResult) -> list[CalibratedCascade]:
     """Return the cascades worth taking: from a variant that is over the budget alone, and yet as good as the original with its help.
 
     A variant whose answers depend on the batch is none: what goes on would depend on what it was batched with.

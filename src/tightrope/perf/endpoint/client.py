@@ -14,7 +14,7 @@ import numpy as np
 from tightrope.base.errors import InputError, MissingExtraError
 from tightrope.base.records import FloatArray
 from tightrope.perf.endpoint.sse import Events
-from tightrope.perf.endpoint.target import Limits, Target
+from tightrope.perf.endpoint.target import MeasurementLimits, Target
 
 if TYPE_CHECKING:
     import aiohttp
@@ -32,7 +32,7 @@ SPARE = 8
 """Pieces beyond the tokens that were asked for may come without one, no more."""
 
 
-class Kind(StrEnum):
+class FailureKind(StrEnum):
     """Kinds of failures that have no number of HTTP."""
 
     NOT_JSON = "answer is not JSON"
@@ -64,7 +64,7 @@ class SpentError(InputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class StreamedAnswer:
     """One streamed answer: when it was asked for, when each token came, and what the server says it counted."""
 
     sent_s: float
@@ -95,7 +95,7 @@ class Answer:
 class Client:
     """A connection to one server; ``errors`` counts failures by kind, ``sent`` every request."""
 
-    def __init__(self, target: Target, limits: Limits, session: "aiohttp.ClientSession", key: str) -> None:
+    def __init__(self, target: Target, limits: MeasurementLimits, session: "aiohttp.ClientSession", key: str) -> None:
         """Take an open session; see ``connect``."""
         self.target, self.limits = target, limits
         self.sent, self.errors, self.lags_s = 0, Counter[str](), [0.0]
@@ -125,13 +125,13 @@ class Client:
         try:
             said = json.loads(text)
         except ValueError:
-            raise self._count(Kind.NOT_JSON, text) from None
+            raise self._count(FailureKind.NOT_JSON, text) from None
         found = said.get(key) if isinstance(said, dict) else None
         if not isinstance(found, list) or len(found) < count:
-            raise self._count(Kind.WRONG_JSON, f"expected a list of {count} under {key!r}, got {text}")
+            raise self._count(FailureKind.WRONG_JSON, f"expected a list of {count} under {key!r}, got {text}")
         return Answer(sent_s, done_s, said)
 
-    async def generate(self, prompt: str, tokens: int, began: asyncio.Event | None = None) -> Stream:
+    async def generate(self, prompt: str, tokens: int, began: asyncio.Event | None = None) -> StreamedAnswer:
         """Return a streamed answer of so many tokens, set ``began`` with the first of them; raise ``FailedError``."""
         said = {"messages": [{"role": "user", "content": prompt}]} if self.target.api == "chat" else {"prompt": prompt}
         body = {"model": self.target.model, **said, "max_tokens": tokens, "temperature": 0, "stream": True}
@@ -139,7 +139,7 @@ class Client:
         async with self._request("POST", self.target.path, body) as (response, sent_s):
             if "text/event-stream" not in response.headers.get("Content-Type", ""):
                 text = (await response.content.read(MOST_TEXT)).decode("utf-8", "replace")
-                raise self._fail(Kind.NO_STREAM, text)
+                raise self._fail(FailureKind.NO_STREAM, text)
             events, reading = Events(), _Reading(tokens)
             async for data in response.content.iter_any():
                 at_s = now_s()
@@ -174,15 +174,15 @@ class Client:
             kind = f"no whole answer in {self.limits.timeout_s:g} s"
             raise self._count(kind) from None
         except aiohttp.ClientConnectorError as error:
-            raise self._count(Kind.UNREACHABLE, str(error)) from None
+            raise self._count(FailureKind.UNREACHABLE, str(error)) from None
         except (aiohttp.ClientError, ConnectionError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
-            kind = Kind.CLOSED if isinstance(error, aiohttp.ClientError | ConnectionError) else Kind.WRONG_JSON
+            kind = FailureKind.CLOSED if isinstance(error, aiohttp.ClientError | ConnectionError) else FailureKind.WRONG_JSON
             raise self._count(kind, str(error)) from None
 
     async def _check(self, response: "aiohttp.ClientResponse") -> None:
         """Raise ``FailedError`` for a redirect or an error."""
         if 300 <= response.status < 400:
-            raise self._fail(Kind.REDIRECT, f"to {response.headers.get('Location', 'nowhere')}, which is not followed")
+            raise self._fail(FailureKind.REDIRECT, f"to {response.headers.get('Location', 'nowhere')}, which is not followed")
         if response.status != 200:
             text = (await response.content.read(4 * MOST_TEXT)).decode("utf-8", "replace")
             kind = f"status {response.status}"
@@ -197,7 +197,7 @@ class Client:
                 parts.append(data)
                 size += len(data)
                 if size > MOST_BODY:
-                    raise self._fail(Kind.TOO_LARGE, f"more than {MOST_BODY} bytes")
+                    raise self._fail(FailureKind.TOO_LARGE, f"more than {MOST_BODY} bytes")
             return b"".join(parts).decode("utf-8", "replace"), sent_s
 
     def _spend(self) -> None:
@@ -241,9 +241,9 @@ class _Reading:
         try:
             said = json.loads(event)
         except ValueError:
-            raise FailedError(Kind.BAD_EVENT, event[:MOST_TEXT]) from None
+            raise FailedError(FailureKind.BAD_EVENT, event[:MOST_TEXT]) from None
         if said.get("error"):
-            raise FailedError(Kind.ERROR_INSIDE, str(said["error"])[:MOST_TEXT])
+            raise FailedError(FailureKind.ERROR_INSIDE, str(said["error"])[:MOST_TEXT])
         self.usage = said.get("usage") or self.usage
         for choice in said.get("choices") or ():
             if _has_token(choice):
@@ -252,25 +252,25 @@ class _Reading:
                 self.closed_s = at_s
             self.done = self.done or bool(choice.get("finish_reason"))
         if len(self.token_s) > self.tokens + SPARE:
-            raise FailedError(Kind.ENDLESS, f"{self.tokens} were asked for, {len(self.token_s)} have come")
+            raise FailedError(FailureKind.ENDLESS, f"{self.tokens} were asked for, {len(self.token_s)} have come")
 
-    def stream(self, sent_s: float) -> Stream:
+    def stream(self, sent_s: float) -> StreamedAnswer:
         """Return the whole answer; raise ``FailedError`` where it is not whole, or can not be counted."""
         if not self.done:
-            raise FailedError(Kind.CLOSED, f"after {len(self.token_s)} tokens, without saying why")
+            raise FailedError(FailureKind.CLOSED, f"after {len(self.token_s)} tokens, without saying why")
         said = self.usage or {}
         prompt, output = int(said.get("prompt_tokens", 0)), int(said.get("completion_tokens", 0))
         if self.closed_s is not None and len(self.token_s) < output:  # half a letter: vLLM holds its text back
             self.token_s.append(self.closed_s)
         if not self.token_s:
-            raise FailedError(Kind.EMPTY)
+            raise FailedError(FailureKind.EMPTY)
         if self.usage is None:
             raise FailedError(
-                Kind.NO_USAGE, "the server does not say how many tokens a prompt has (stream_options.include_usage)"
+                FailureKind.NO_USAGE, "the server does not say how many tokens a prompt has (stream_options.include_usage)"
             )
         if output >= LEAST_MERGED and len(self.token_s) < MERGED * output:
-            raise FailedError(Kind.LUMPS, f"{output} tokens in {len(self.token_s)} pieces")
-        return Stream(sent_s, np.array(self.token_s), prompt, output)
+            raise FailedError(FailureKind.LUMPS, f"{output} tokens in {len(self.token_s)} pieces")
+        return StreamedAnswer(sent_s, np.array(self.token_s), prompt, output)
 
 
 def _has_token(choice: dict[str, Any]) -> bool:
@@ -297,7 +297,7 @@ def now_s() -> float:
 
 
 @asynccontextmanager
-async def connect(target: Target, limits: Limits) -> AsyncIterator[Client]:
+async def connect(target: Target, limits: MeasurementLimits) -> AsyncIterator[Client]:
     """Lend a client; raise ``MissingExtraError`` where aiohttp is not installed, ``SpentError`` where the time is over."""
     try:
         import aiohttp
@@ -345,15 +345,15 @@ def check_lag(client: Client, time_s: float, of_what: str) -> None:
 
 
 REMEDIES = {
-    Kind.UNREACHABLE: "start the server, or correct the address",
-    Kind.REDIRECT: "give the address that it leads to, if you trust it",
+    FailureKind.UNREACHABLE: "start the server, or correct the address",
+    FailureKind.REDIRECT: "give the address that it leads to, if you trust it",
     "status 401": "name the environment variable that holds the key: --key-variable",
     "status 403": "name the environment variable that holds the key: --key-variable",
     "status 404": "correct the address, --api or --model",
     "status 429": "lift the server's limit on requests while it is measured, or ask for less: --max-concurrency",
-    Kind.NO_STREAM: "measure a server that streams; --api embeddings or infer are for those that do not",
-    Kind.NO_USAGE: "use a server that takes stream_options.include_usage",
-    Kind.LUMPS: "let the server send each token: no speculative decoding, stream interval 1, no buffering proxy",
+    FailureKind.NO_STREAM: "measure a server that streams; --api embeddings or infer are for those that do not",
+    FailureKind.NO_USAGE: "use a server that takes stream_options.include_usage",
+    FailureKind.LUMPS: "let the server send each token: no speculative decoding, stream interval 1, no buffering proxy",
 }
 
 

@@ -6,15 +6,15 @@ from datetime import date
 import numpy as np
 
 from tightrope.base.records import EngineModel, Profile, Provenance, RequestEngine, TokenEngine
-from tightrope.perf.endpoint.measure import TokenMeasured
-from tightrope.perf.endpoint.requests import RequestMeasured
+from tightrope.perf.endpoint.measure import TokenMeasurement
+from tightrope.perf.endpoint.requests import RequestMeasurement
 
 LEAST_BAND = 0.03
 """No measurement is trusted further: two runs against one server differ by this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EndpointProfile:
     """What the profile is to be of; ``load_s`` can not be seen on a server that runs already."""
 
     variant: str
@@ -23,7 +23,7 @@ class Wanted:
     day: date
 
 
-def token_profile(measured: TokenMeasured, wanted: Wanted, missed: float = 0.0) -> Profile:
+def token_profile(measured: TokenMeasurement, wanted: EndpointProfile, missed: float = 0.0) -> Profile:
     """Return the profile of a token engine; ``missed`` is how far the replay of the open-loop load was off, as a share."""
     fitted = measured.fitted
     source = (
@@ -38,7 +38,7 @@ def token_profile(measured: TokenMeasured, wanted: Wanted, missed: float = 0.0) 
     )
 
 
-def request_profile(measured: RequestMeasured, wanted: Wanted, missed: float = 0.0) -> Profile:
+def request_profile(measured: RequestMeasurement, wanted: EndpointProfile, missed: float = 0.0) -> Profile:
     """Return the profile of a server that answers whole requests: every batch up to the largest that was measured."""
     source = (
         f"measured on {wanted.day.isoformat()} through {measured.target.api} of {measured.target.model}: batches of "
@@ -49,21 +49,21 @@ def request_profile(measured: RequestMeasured, wanted: Wanted, missed: float = 0
     return Profile(wanted.variant, wanted.machine, engine, measured.engines, Provenance("measured", source, band))
 
 
-def profile_of(measured: TokenMeasured | RequestMeasured, wanted: Wanted, missed: float = 0.0) -> Profile:
+def profile_of(measured: TokenMeasurement | RequestMeasurement, wanted: EndpointProfile, missed: float = 0.0) -> Profile:
     """Return the profile of what was measured."""
-    if isinstance(measured, TokenMeasured):
+    if isinstance(measured, TokenMeasurement):
         return token_profile(measured, wanted, missed)
     return request_profile(measured, wanted, missed)
 
 
-def engine_of(measured: TokenMeasured | RequestMeasured) -> tuple[EngineModel, int, float]:
+def engine_of(measured: TokenMeasurement | RequestMeasurement) -> tuple[EngineModel, int, float]:
     """Return the engine, how many there are, and what the first token waits for beside them."""
-    if isinstance(measured, TokenMeasured):
+    if isinstance(measured, TokenMeasurement):
         return measured.engine(0.0), 1, measured.fitted.best.front_s
     return RequestEngine(_every_batch(measured), 0.0), measured.engines, measured.round_trip_s
 
 
-def _every_batch(measured: RequestMeasured) -> tuple[float, ...]:
+def _every_batch(measured: RequestMeasurement) -> tuple[float, ...]:
     """Return the time of each batch up to the largest that was measured."""
     return tuple(np.interp(np.arange(1, measured.batches[-1] + 1), measured.batches, measured.service_s).tolist())
 

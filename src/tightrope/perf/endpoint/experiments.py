@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tightrope.base.errors import InputError
-from tightrope.perf.endpoint.client import Client, FailedError, Stream
-from tightrope.perf.endpoint.fit import Coefficients, fit_all, tabulate
+from tightrope.perf.endpoint.client import Client, FailedError, StreamedAnswer
+from tightrope.perf.endpoint.fit import EndpointCoefficients, fit_all, tabulate
 from tightrope.perf.endpoint.load import together
 from tightrope.perf.endpoint.prompts import Prompts
 from tightrope.perf.endpoint.steps import WHOLE, Observation, Peak, decode_steps, most_cached, most_running, prompt_steps
@@ -31,7 +31,7 @@ SPREAD = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ExperimentLimits:
     """How far the experiments go, and what is known already."""
 
     max_prompt: int = 8192
@@ -45,7 +45,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class EngineLimit:
     """A limit of the engine, and how it is known."""
 
     value: int
@@ -59,7 +59,7 @@ class Lab:
     """One server under experiments; what is seen is gathered in ``observations``."""
 
     client: Client
-    asked: Asked
+    asked: ExperimentLimits
     prompts: Prompts
     say: Progress
     context_tokens: int | None = None
@@ -91,7 +91,7 @@ class Lab:
         room = CALIBRATION[1] if self.context_tokens is None else int(0.5 * self.context_tokens / first_tokens * CALIBRATION[0])
         return max(CALIBRATION[0] + 1, min(CALIBRATION[1], room))
 
-    async def generate(self, words: int) -> Stream:
+    async def generate(self, words: int) -> StreamedAnswer:
         """Return a short answer to so many words."""
         return await self.client.generate(self.prompts.words(words), CALIBRATION_TOKENS)
 
@@ -110,7 +110,7 @@ class Lab:
         room = self.context_tokens - prompt - 8 if self.context_tokens else math.inf
         return max(2, int(min(math.ceil(tokens), room)))
 
-    async def burst(self, count: int, prompt: int, tokens: float) -> list[Stream]:
+    async def burst(self, count: int, prompt: int, tokens: float) -> list[StreamedAnswer]:
         """Return the answers to so many prompts that are sent at once."""
         length = self.answer(tokens, prompt)
         return await together([self.client.generate(self.prompts.text(prompt), length) for _ in range(count)])
@@ -167,17 +167,17 @@ class Lab:
             await asyncio.gather(steady, waiting, return_exceptions=True)
         return [row for stream in read for row in prompt_steps(beside, stream, "prompt beside a sequence")]
 
-    def first_fit(self) -> Coefficients:
+    def first_fit(self) -> EndpointCoefficients:
         """Return what the observations so far tell."""
         return fit_all(tabulate(self.observations), self.asked.chunk_tokens)
 
-    async def memory(self, chunk: int, most: int) -> Limit:
+    async def memory(self, chunk: int, most: int) -> EngineLimit:
         """Fill the KV cache with long sequences; raise ``InputError`` where it is never full."""
         known, prompt, count = self.asked.kv_capacity_tokens, self.long, 2
         if known is not None:
             for count in doubling(2, min(8, most, known // (prompt + 4 * self.asked.decode_tokens))):
                 await self._contexts(count, prompt, chunk)
-            return Limit(known, known, known, "")
+            return EngineLimit(known, known, known, "")
         while True:
             held = await self._until_full(count, prompt, chunk, most)
             if held is None:
@@ -199,7 +199,7 @@ class Lab:
                 return peak.sequences
         return None
 
-    async def _contexts(self, count: int, prompt: int, chunk: int) -> list[Stream]:
+    async def _contexts(self, count: int, prompt: int, chunk: int) -> list[StreamedAnswer]:
         """Return the answers to long prompts that are sent at once; what they show of steps is kept."""
         self.say(f"decode {count} sequences over {prompt} tokens each")
         streams = await self.burst(count, prompt, self.asked.decode_tokens + 1.2 * count * prompt / chunk)
@@ -207,7 +207,7 @@ class Lab:
             self.observations += decode_steps(streams, "long contexts")
         return streams
 
-    async def _grown(self, held: int, prompt: int, chunk: int) -> Limit:
+    async def _grown(self, held: int, prompt: int, chunk: int) -> EngineLimit:
         """Return the capacity from sequences that grow until one is put back: then it is known to one token of each."""
         self.say(f"let {held} sequences of {prompt} tokens grow until the KV cache is full")
         tokens = 1.3 * (held * math.ceil(prompt / chunk) + prompt / held) + self.asked.decode_tokens
@@ -218,7 +218,7 @@ class Lab:
             msg = f"the KV cache holds between {peak.tokens} and {upper} tokens: that is not close enough"
             raise InputError(msg, resolve="state --kv-tokens, or let the answers be longer: a larger context of the model")
         seen = "until one was preempted" if peak.stalled else "until no further prompt was let in"
-        return Limit(value, peak.tokens, upper, f"measured: {peak.sequences} sequences grew {seen}")
+        return EngineLimit(value, peak.tokens, upper, f"measured: {peak.sequences} sequences grew {seen}")
 
 
 def doubling(first: int, last: int) -> list[int]:
@@ -252,7 +252,7 @@ def grown(first: float, last: float, count: int) -> list[int]:
     return np.unique(np.geomspace(first, max(first, last), count).round().astype(int)).tolist()
 
 
-def further_lengths(fit: Coefficients, short: int, longest: int) -> Sequence[int]:
+def further_lengths(fit: EndpointCoefficients, short: int, longest: int) -> Sequence[int]:
     """Return the prompts that tell most, now that it is known where arithmetic begins to bound a step and where a step is full."""
     full = min(fit.chunk_tokens, longest)
     bound = [*spaced(max(short, 1.1 * fit.threshold), 0.98 * full, 5)] if fit.threshold < full else []

@@ -40,7 +40,7 @@ SAME = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Coefficients:
+class EndpointCoefficients:
     """One fit; ``front_s`` is what the first token waits for beside its steps: the network, the server's front end, the client."""
 
     overhead_s: float
@@ -57,7 +57,7 @@ class Coefficients:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ObservationArrays:
     """Observations as arrays."""
 
     seconds: FloatArray
@@ -67,9 +67,9 @@ class Table:
     from_end: IntArray
     experiment: np.ndarray
 
-    def part(self, rows: np.ndarray) -> "Table":
+    def part(self, rows: np.ndarray) -> "ObservationArrays":
         """Return some of the rows."""
-        return Table(
+        return ObservationArrays(
             self.seconds[rows],
             self.decode[rows],
             self.cached[rows],
@@ -80,10 +80,10 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class EndpointFit:
     """The fit of all observations, and how good it is."""
 
-    best: Coefficients
+    best: EndpointCoefficients
     lower: dict[str, float]
     upper: dict[str, float]
     """Of 95 % intervals by bootstrap over the observations."""
@@ -105,9 +105,9 @@ class Fitted:
     most_cached: float
 
 
-def tabulate(observations: Sequence[Observation]) -> Table:
+def tabulate(observations: Sequence[Observation]) -> ObservationArrays:
     """Return the observations as arrays."""
-    return Table(
+    return ObservationArrays(
         seconds=np.array([row.seconds for row in observations], dtype=np.float64),
         decode=np.array([row.decode for row in observations], dtype=np.int64),
         cached=np.array([row.cached for row in observations], dtype=np.float64),
@@ -118,7 +118,7 @@ def tabulate(observations: Sequence[Observation]) -> Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class PromptChunks:
     """What each observation is made of, if prompts are cut so: steps full of ``chunk`` tokens, and one of ``last`` tokens."""
 
     full: FloatArray
@@ -128,7 +128,7 @@ class Cut:
     whole: np.ndarray
 
 
-def cut(table: Table, chunk: int) -> Cut:
+def cut(table: ObservationArrays, chunk: int) -> PromptChunks:
     """Return the steps of each observation where a step has at most ``chunk`` tokens."""
     room = np.maximum(chunk - table.decode, 1)
     parts = np.maximum(-(-table.prompt // room), 1)
@@ -138,10 +138,10 @@ def cut(table: Table, chunk: int) -> Cut:
     last = np.select([whole | ends, inner], [rest + table.decode, room + table.decode], table.decode)
     read = np.select([ends, inner], [(parts - 1) * room, (parts - 1 - table.from_end) * room], 0)
     cached = np.where(whole, room * parts * (parts - 1) / 2, table.cached + read)
-    return Cut(np.where(whole, parts - 1, 0).astype(np.float64), chunk, last, cached, whole)
+    return PromptChunks(np.where(whole, parts - 1, 0).astype(np.float64), chunk, last, cached, whole)
 
 
-def design(steps: Cut, threshold: float) -> FloatArray:
+def design(steps: PromptChunks, threshold: float) -> FloatArray:
     """Return float64[5, observations], what each coefficient of ``NAMES`` is multiplied with, where steps above the threshold are bound."""
     bound, full_bound = steps.last > threshold, steps.chunk > threshold
     matrix = np.empty((len(NAMES), len(steps.full)))
@@ -153,13 +153,13 @@ def design(steps: Cut, threshold: float) -> FloatArray:
     return matrix
 
 
-def _errors(table: Table, steps: Cut, at: Coefficients) -> FloatArray:
+def _errors(table: ObservationArrays, steps: PromptChunks, at: EndpointCoefficients) -> FloatArray:
     """Return relative residuals for a known cut, no larger than a million."""
     values = np.array([at.overhead_s, at.weights_s, at.per_token_s, at.per_cached_token_s, at.front_s])
     return np.clip(values @ design(steps, at.threshold) / table.seconds - 1.0, -1e6, 1e6)
 
 
-def residuals(table: Table, at: Coefficients) -> FloatArray:
+def residuals(table: ObservationArrays, at: EndpointCoefficients) -> FloatArray:
     """Return what the fit predicts less what was seen, as shares of what was seen."""
     return _errors(table, cut(table, at.chunk_tokens), at)
 
@@ -170,7 +170,7 @@ def loss(errors: FloatArray) -> float:
     return float(np.where(size <= SURE, size * size, SURE * (2 * size - SURE)).mean())
 
 
-def fit_all(table: Table, chunk: int | None = None, near: Coefficients | None = None) -> Coefficients:
+def fit_all(table: ObservationArrays, chunk: int | None = None, near: EndpointCoefficients | None = None) -> EndpointCoefficients:
     """Return the coefficients that explain the observations best; ``chunk`` is stated, or searched: near a known fit, or everywhere."""
     if chunk is not None:
         return fit_chunk(table, chunk, near)[0]
@@ -194,18 +194,18 @@ def _near(chunk: int, width: float) -> list[int]:
     return [size for size in range(chunk - reach, chunk + reach + 1, step) if size > 1]
 
 
-def endless(table: Table) -> int:
+def endless(table: ObservationArrays) -> int:
     """Return a chunk that no prompt fills."""
     return int(table.prompt.max(initial=0)) + int(table.decode.max(initial=1)) + 1
 
 
-def _best(table: Table, chunks: Sequence[int], near: Coefficients | None) -> Coefficients:
+def _best(table: ObservationArrays, chunks: Sequence[int], near: EndpointCoefficients | None) -> EndpointCoefficients:
     """Return the fit of the chunk that explains most; of equal ones the largest, as one that was never filled is not seen."""
     fits = [fit_chunk(table, chunk, near) for chunk in chunks]
     return min(fits, key=lambda found: (round(found[1], 12), -found[0].chunk_tokens))[0]
 
 
-def fit_chunk(table: Table, chunk: int, near: Coefficients | None) -> tuple[Coefficients, float]:
+def fit_chunk(table: ObservationArrays, chunk: int, near: EndpointCoefficients | None) -> tuple[EndpointCoefficients, float]:
     """Return the best fit with a known chunk, and its loss: from several thresholds, moved until they are their own coefficients'."""
     steps = cut(table, chunk)
     even = np.ones(len(table.seconds))
@@ -228,7 +228,7 @@ def fit_chunk(table: Table, chunk: int, near: Coefficients | None) -> tuple[Coef
     return found, lost
 
 
-def _solve(table: Table, steps: Cut, threshold: float, weights: FloatArray) -> Coefficients:
+def _solve(table: ObservationArrays, steps: PromptChunks, threshold: float, weights: FloatArray) -> EndpointCoefficients:
     """Return the least-squares coefficients, none below 0, of relative residuals with weights, where the threshold is known."""
     matrix = design(steps, threshold) / table.seconds
     gram, right = (matrix * weights) @ matrix.T, matrix @ weights
@@ -242,10 +242,10 @@ def _solve(table: Table, steps: Cut, threshold: float, weights: FloatArray) -> C
             values[free] = part / scale[free]
             break
         free.pop(int(np.argmin(part)))
-    return Coefficients(*values.tolist(), chunk_tokens=steps.chunk)
+    return EndpointCoefficients(*values.tolist(), chunk_tokens=steps.chunk)
 
 
-def fit_engine(observations: Sequence[Observation], chunk: int | None, seed: int) -> Fitted:
+def fit_engine(observations: Sequence[Observation], chunk: int | None, seed: int) -> EndpointFit:
     """Return the joint fit with its intervals and its errors on observations that were held out."""
     table, random = tabulate(observations), np.random.default_rng(seed)
     best = _never_free(fit_all(table, chunk), table)
@@ -258,7 +258,7 @@ def fit_engine(observations: Sequence[Observation], chunk: int | None, seed: int
     errors = np.abs(residuals(table, best))
     missed, spread = residuals(table, best) * table.seconds, table.seconds - table.seconds.mean()
     sizes = np.unique(cut(table, best.chunk_tokens).last)
-    return Fitted(
+    return EndpointFit(
         best=best,
         lower=lower,
         upper=upper,
@@ -276,7 +276,7 @@ def fit_engine(observations: Sequence[Observation], chunk: int | None, seed: int
     )
 
 
-def _never_free(found: Coefficients, table: Table) -> Coefficients:
+def _never_free(found: EndpointCoefficients, table: ObservationArrays) -> EndpointCoefficients:
     """Return a fit whose weights take at least what a token does: on processors arithmetic may bound even steps of one token.
 
     That is the same for every step, as none has less than one token. Where none of one was seen, nothing is known of the weights.
@@ -292,7 +292,11 @@ def _at(errors: FloatArray, percentile: float) -> float:
 
 
 def _intervals(
-    table: Table, best: Coefficients, chunk: int | None, strata: Sequence[np.ndarray], random: np.random.Generator
+    table: ObservationArrays,
+    best: EndpointCoefficients,
+    chunk: int | None,
+    strata: Sequence[np.ndarray],
+    random: np.random.Generator,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return the 95 % intervals of all coefficients, by fits to observations drawn again within each experiment."""
     drawn = []
@@ -315,7 +319,7 @@ MOST_DOUBT = 0.1
 """A coefficient counts as found where its interval leaves less doubt than this about the step in which it matters most."""
 
 
-def not_identified(fitted: Fitted, kv_capacity_tokens: int, chunk: int | None) -> dict[str, str]:
+def not_identified(fitted: EndpointFit, kv_capacity_tokens: int, chunk: int | None) -> dict[str, str]:
     """Return coefficient → the experiment that is missing, for each that the observations do not tell."""
     best = fitted.best
     full_s = best.overhead_s + max(best.weights_s, best.chunk_tokens * best.per_token_s)

@@ -41,7 +41,7 @@ async def closed_loop(ask: Ask[Result], count: int, concurrency: int) -> list[Re
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenLoopResult:
     """What came of an open loop: ``due_s`` are the moments that were drawn, float64[requests], from its beginning."""
 
     due_s: FloatArray
@@ -53,7 +53,7 @@ class Opened:
     """How much later than drawn a request was sent, at most."""
 
 
-async def open_loop(ask: Ask[Result], rate_per_s: float, count: int, random: np.random.Generator) -> Opened:
+async def open_loop(ask: Ask[Result], rate_per_s: float, count: int, random: np.random.Generator) -> OpenLoopResult:
     """Send ``count`` requests at the moments of a Poisson process, whether or not others are answered; failures are counted."""
     due_s = np.cumsum(random.exponential(1.0 / rate_per_s, count))
     began_s = now_s()
@@ -69,7 +69,7 @@ async def open_loop(ask: Ask[Result], rate_per_s: float, count: int, random: np.
             return None
 
     answers = await together([at_its_time(number) for number in range(count)])
-    return Opened(due_s, tuple(answers), dict(errors), began_s, max(late))
+    return OpenLoopResult(due_s, tuple(answers), dict(errors), began_s, max(late))
 
 
 async def round_trip_s(client: Client, path: str) -> float:

@@ -8,13 +8,13 @@ import numpy as np
 from tightrope.base.errors import InputError
 from tightrope.base.records import TokenEngine
 from tightrope.perf.endpoint.client import Client, FailedError, as_error, check_lag, connect, now_s
-from tightrope.perf.endpoint.experiments import Asked, Lab, Limit, Progress, further_lengths, grown
-from tightrope.perf.endpoint.fit import Fitted, fit_engine, not_identified
+from tightrope.perf.endpoint.experiments import EngineLimit, ExperimentLimits, Lab, Progress, further_lengths, grown
+from tightrope.perf.endpoint.fit import EndpointFit, fit_engine, not_identified
 from tightrope.perf.endpoint.load import round_trip_s
 from tightrope.perf.endpoint.prompts import Prompts
-from tightrope.perf.endpoint.rising import Answered, Ramp, Trial, rising
-from tightrope.perf.endpoint.said import Said, ask_server
-from tightrope.perf.endpoint.target import Limits, Target, check_limits
+from tightrope.perf.endpoint.rising import LoadTrial, Ramp, TimedAnswer, rising
+from tightrope.perf.endpoint.said import ServerLimits, ask_server
+from tightrope.perf.endpoint.target import MeasurementLimits, Target, check_limits
 from tightrope.perf.steady import saturate
 
 MOST_MISSED = 0.15
@@ -24,21 +24,21 @@ SAME_LIMIT = 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class TokenMeasured:
+class TokenMeasurement:
     """What is known of a language model's server."""
 
     target: Target
-    said: Said
-    fitted: Fitted
-    chunk: Limit
-    sequences: Limit
-    memory: Limit
+    said: ServerLimits
+    fitted: EndpointFit
+    chunk: EngineLimit
+    sequences: EngineLimit
+    memory: EngineLimit
     round_trip_s: float
     lag_p95_s: float
     """How late this program itself was, at the 95th percentile."""
     requests: int
     seconds: float
-    trials: tuple[Trial, ...]
+    trials: tuple[LoadTrial, ...]
 
     def engine(self, load_s: float) -> TokenEngine:
         """Return the engine as the planner takes it."""
@@ -55,7 +55,9 @@ class TokenMeasured:
         )
 
 
-async def measure_tokens(target: Target, limits: Limits, asked: Asked, ramp: Ramp, say: Progress) -> TokenMeasured:
+async def measure_tokens(
+    target: Target, limits: MeasurementLimits, asked: ExperimentLimits, ramp: Ramp, say: Progress
+) -> TokenMeasurement:
     """Return the fitted engine of a server; raise ``InputError`` where it fails, a limit is reached, or a coefficient stays unknown."""
     check_limits(limits)
     async with connect(target, limits) as client:
@@ -65,7 +67,7 @@ async def measure_tokens(target: Target, limits: Limits, asked: Asked, ramp: Ram
             raise as_error(client, error) from None
 
 
-async def _measure(client: Client, asked: Asked, ramp: Ramp, say: Progress) -> TokenMeasured:
+async def _measure(client: Client, asked: ExperimentLimits, ramp: Ramp, say: Progress) -> TokenMeasurement:
     """Return what all experiments tell."""
     began_s = now_s()
     say("what the server says of itself")
@@ -97,16 +99,16 @@ async def _measure(client: Client, asked: Asked, ramp: Ramp, say: Progress) -> T
     fitted = fit_engine(lab.observations, known.chunk_tokens, asked.seed)
     check(client, fitted, memory.value, known)
     chunk = fitted.best.chunk_tokens
-    seen = Limit(
+    seen = EngineLimit(
         chunk, round(fitted.lower["chunk_tokens"]), round(fitted.upper["chunk_tokens"]), "measured: prompts longer than a step"
     )
-    measured = TokenMeasured(
+    measured = TokenMeasurement(
         target=client.target,
         said=said,
         fitted=fitted,
         chunk=_told(seen, asked.chunk_tokens, said, "chunk_tokens"),
         sequences=_told(
-            Limit(sequences, sequences, sequences, "measured: more were sent, so many ran"),
+            EngineLimit(sequences, sequences, sequences, "measured: more were sent, so many ran"),
             asked.max_sequences,
             said,
             "max_sequences",
@@ -122,7 +124,7 @@ async def _measure(client: Client, asked: Asked, ramp: Ramp, say: Progress) -> T
     return replace(measured, requests=client.sent, seconds=now_s() - began_s, trials=trials)
 
 
-def check(client: Client, fitted: Fitted, kv_capacity_tokens: int, asked: Asked) -> None:
+def check(client: Client, fitted: EndpointFit, kv_capacity_tokens: int, asked: ExperimentLimits) -> None:
     """Raise ``InputError`` where a coefficient is not identified, or this program was too slow to tell."""
     missing = not_identified(fitted, kv_capacity_tokens, asked.chunk_tokens)
     if missing:
@@ -141,17 +143,19 @@ def check(client: Client, fitted: Fitted, kv_capacity_tokens: int, asked: Asked)
     check_lag(client, fitted.best.overhead_s + fitted.best.weights_s, "a step of the engine")
 
 
-def _told(seen: Limit, stated: int | None, said: Said, name: str) -> Limit:
+def _told(seen: EngineLimit, stated: int | None, said: ServerLimits, name: str) -> EngineLimit:
     """Return a limit with how it is known: stated by the user, by the server, or seen."""
     if stated is not None:
-        return Limit(stated, stated, stated, "stated by you, not measured")
+        return EngineLimit(stated, stated, stated, "stated by you, not measured")
     if name in said.sources:
         value = int(getattr(said, name))
-        return Limit(value, value, value, f"stated by the server ({said.sources[name]}), not measured")
+        return EngineLimit(value, value, value, f"stated by the server ({said.sources[name]}), not measured")
     return seen
 
 
-async def _ramp(client: Client, prompts: Prompts, engine: TokenEngine, ramp: Ramp, say: Progress, seed: int) -> tuple[Trial, ...]:
+async def _ramp(
+    client: Client, prompts: Prompts, engine: TokenEngine, ramp: Ramp, say: Progress, seed: int
+) -> tuple[LoadTrial, ...]:
     """Return open-loop load at rising rates, until the server is full."""
     full = saturate(engine, ramp.input_tokens, ramp.output_tokens) if ramp.requests else None
     if full is None:
@@ -161,13 +165,13 @@ async def _ramp(client: Client, prompts: Prompts, engine: TokenEngine, ramp: Ram
     def size(mean: int) -> int:
         return int(random.integers(max(2, mean // 2), mean * 3 // 2 + 1))
 
-    async def ask(_: int) -> Answered:
+    async def ask(_: int) -> TimedAnswer:
         stream = await client.generate(prompts.text(size(ramp.input_tokens)), size(ramp.output_tokens))
-        return Answered(stream.sent_s, stream.ttft_s, stream.tpot_s, stream.prompt_tokens, stream.output_tokens)
+        return TimedAnswer(stream.sent_s, stream.ttft_s, stream.tpot_s, stream.prompt_tokens, stream.output_tokens)
 
     return await rising(ask, full.requests_per_s, ramp.requests, random, say, client.affordable)
 
 
-def run_tokens(target: Target, limits: Limits, asked: Asked, ramp: Ramp, say: Progress) -> TokenMeasured:
+def run_tokens(target: Target, limits: MeasurementLimits, asked: ExperimentLimits, ramp: Ramp, say: Progress) -> TokenMeasurement:
     """Return what ``measure_tokens`` does, from a program without an event loop."""
     return asyncio.run(measure_tokens(target, limits, asked, ramp, say))

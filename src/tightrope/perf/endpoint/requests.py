@@ -15,9 +15,9 @@ from tightrope.perf.endpoint.client import Answer, Client, FailedError, as_error
 from tightrope.perf.endpoint.experiments import Progress, doubling
 from tightrope.perf.endpoint.load import closed_loop, round_trip_s
 from tightrope.perf.endpoint.prompts import Prompts
-from tightrope.perf.endpoint.rising import Answered, Trial, rising
+from tightrope.perf.endpoint.rising import LoadTrial, TimedAnswer, rising
 from tightrope.perf.endpoint.said import ask_server
-from tightrope.perf.endpoint.target import Limits, Target, check_limits
+from tightrope.perf.endpoint.target import MeasurementLimits, Target, check_limits
 from tightrope.perf.measure.steady import never_falling
 
 WARM_UP = 3
@@ -31,7 +31,7 @@ INTEGERS = re.compile(r"U?INT(8|16|32|64)")
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadOptions:
     """What is asked: batches in one request, requests a point, requests at a time at most, words of a text, open shapes of inputs."""
 
     batches: tuple[int, ...] = (1, 2, 4, 8, 16)
@@ -44,7 +44,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class ConcurrencyPoint:
     """One batch at one concurrency; times are of whole answers."""
 
     batch: int
@@ -59,11 +59,11 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestMeasured:
+class RequestMeasurement:
     """What is known of a server that answers whole requests."""
 
     target: Target
-    points: tuple[Point, ...]
+    points: tuple[ConcurrencyPoint, ...]
     batches: tuple[int, ...]
     service_s: tuple[float, ...]
     """Time of each batch, the way there and back taken off."""
@@ -77,13 +77,13 @@ class RequestMeasured:
     lag_p95_s: float
     requests: int
     seconds: float
-    trials: tuple[Trial, ...]
+    trials: tuple[LoadTrial, ...]
 
 
 Ask = Callable[[int], Awaitable[Answer]]
 
 
-async def measure_requests(target: Target, limits: Limits, load: Load, say: Progress) -> RequestMeasured:
+async def measure_requests(target: Target, limits: MeasurementLimits, load: LoadOptions, say: Progress) -> RequestMeasurement:
     """Return how long batches take on a server; raise ``InputError`` where it fails, or a limit is reached."""
     check_limits(limits)
     async with connect(target, limits) as client:
@@ -93,18 +93,18 @@ async def measure_requests(target: Target, limits: Limits, load: Load, say: Prog
             raise as_error(client, error) from None
 
 
-def run_requests(target: Target, limits: Limits, load: Load, say: Progress) -> RequestMeasured:
+def run_requests(target: Target, limits: MeasurementLimits, load: LoadOptions, say: Progress) -> RequestMeasurement:
     """Return what ``measure_requests`` does, from a program without an event loop."""
     return asyncio.run(measure_requests(target, limits, load, say))
 
 
-async def _measure(client: Client, load: Load, say: Progress) -> RequestMeasured:
+async def _measure(client: Client, load: LoadOptions, say: Progress) -> RequestMeasurement:
     """Return what closed and open loops tell."""
     began_s = now_s()
     say("what the server says of itself")
     ask = await _asker(client, load)
     trip_s = await round_trip_s(client, "/v1/models" if client.target.api == "embeddings" else "/v2/health/ready")
-    alone: list[Point] = []
+    alone: list[ConcurrencyPoint] = []
     halves: list[float] = []
     for batch in load.batches:
         say(f"batches of {batch}, one at a time")
@@ -122,13 +122,13 @@ async def _measure(client: Client, load: Load, say: Progress) -> RequestMeasured
     engines = max(1, round(seen))
     random = np.random.default_rng(load.seed)
 
-    async def one(number: int) -> Answered:
+    async def one(number: int) -> TimedAnswer:
         answer = await ask(-1 - number)
-        return Answered(answer.sent_s, answer.done_s - answer.sent_s)
+        return TimedAnswer(answer.sent_s, answer.done_s - answer.sent_s)
 
     full_per_s = engines / float(service[0])
     trials = await rising(one, full_per_s, load.ramp_requests, random, say, client.affordable) if load.ramp_requests else ()
-    return RequestMeasured(
+    return RequestMeasurement(
         target=client.target,
         points=(*alone, *crowd),
         batches=load.batches,
@@ -146,9 +146,9 @@ async def _measure(client: Client, load: Load, say: Progress) -> RequestMeasured
     )
 
 
-async def _crowd(ask: Ask, load: Load, say: Progress) -> list[Point]:
+async def _crowd(ask: Ask, load: LoadOptions, say: Progress) -> list[ConcurrencyPoint]:
     """Return the largest batch at rising concurrency, until no more is answered."""
-    points: list[Point] = []
+    points: list[ConcurrencyPoint] = []
     for concurrency in doubling(2, load.max_concurrency):
         say(f"batches of {load.batches[-1]}, {concurrency} at a time")
         began_s = now_s()
@@ -168,11 +168,11 @@ async def _times(ask: Ask, batch: int, concurrency: int, count: int) -> FloatArr
     return np.array([answer.done_s - answer.sent_s for answer in answers])
 
 
-def _point(batch: int, concurrency: int, times: FloatArray) -> Point:
+def _point(batch: int, concurrency: int, times: FloatArray) -> ConcurrencyPoint:
     """Return what the times of one point tell."""
     mean_s, half_s = float(times.mean()), T_95 * float(times.std(ddof=1)) / math.sqrt(len(times))
     p50_s, p95_s = (float(figure) for figure in np.percentile(times, [50, 95]))
-    return Point(batch, concurrency, len(times), mean_s, half_s, p50_s, p95_s, batch * concurrency / mean_s)
+    return ConcurrencyPoint(batch, concurrency, len(times), mean_s, half_s, p50_s, p95_s, batch * concurrency / mean_s)
 
 
 def _foretold(batches: tuple[int, ...], service_s: FloatArray) -> list[float]:
@@ -185,7 +185,7 @@ def _foretold(batches: tuple[int, ...], service_s: FloatArray) -> list[float]:
 # ------------------------------------------------------------------------------------------------------------ what is asked
 
 
-async def _asker(client: Client, load: Load) -> Ask:
+async def _asker(client: Client, load: LoadOptions) -> Ask:
     """Return a function that asks for a batch (one item where its number is negative); every request is another one."""
     random = np.random.default_rng(load.seed)
     if client.target.api == "embeddings":

@@ -26,7 +26,7 @@ class Ramp:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class TimedAnswer:
     """One answer; what has no tokens counts as one."""
 
     sent_s: float
@@ -42,7 +42,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class LoadTrial:
     """Open-loop load at one rate; arrays [requests], of those that were answered, ascending in time."""
 
     rate_per_s: float
@@ -61,18 +61,18 @@ class Trial:
 
 
 async def rising(
-    ask: Callable[[int], Awaitable[Answered]],
+    ask: Callable[[int], Awaitable[TimedAnswer]],
     full_per_s: float,
     requests: int,
     random: np.random.Generator,
     say: Callable[[str], None],
     affordable: Callable[[int, float], bool],
-) -> tuple[Trial, ...]:
+) -> tuple[LoadTrial, ...]:
     """Return what comes of rising shares of the rate at which the engine should be full; the first at which it is full is the last.
 
     So is the last one that is ``affordable``: so many requests over so many seconds.
     """
-    trials: list[Trial] = []
+    trials: list[LoadTrial] = []
     calm_s = np.inf
     for share in RAMP:
         rate = share * full_per_s
@@ -81,12 +81,14 @@ async def rising(
             break
         say(f"{requests} requests at {rate:.2f} a second")
         opened = await open_loop(ask, rate, requests, random)
-        answers = sorted((answer for answer in opened.answers if isinstance(answer, Answered)), key=lambda answer: answer.sent_s)
+        answers = sorted(
+            (answer for answer in opened.answers if isinstance(answer, TimedAnswer)), key=lambda answer: answer.sent_s
+        )
         last_s = max((answer.done_s - opened.began_s for answer in answers), default=0.0)
         calm_s = min(calm_s, _long([answer.done_s - answer.sent_s for answer in answers]))
         backlog_s = last_s - float(opened.due_s[-1])
         trials.append(
-            Trial(
+            LoadTrial(
                 rate_per_s=rate,
                 sent=requests,
                 errors=opened.errors,

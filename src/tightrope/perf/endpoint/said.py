@@ -9,7 +9,7 @@ from tightrope.perf.endpoint.client import Client, FailedError
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ServerLimits:
     """Limits as the server states them; None where it does not."""
 
     model: str
@@ -32,7 +32,7 @@ SGLANG = {
 }
 
 
-async def ask_server(client: Client) -> Said:
+async def ask_server(client: Client) -> ServerLimits:
     """Return what the server says; raise ``InputError`` where no model is named and it has not exactly one."""
     listed = await _try(client, "/v1/models", needed=True)
     models = [row for row in _get(listed, "data", []) if isinstance(row, dict)]
@@ -52,7 +52,9 @@ async def ask_server(client: Client) -> Said:
             _keep(found, ours, _get(info, theirs, None), path)
         if info is not None:
             break
-    return Said(model, **{key: value for key, (value, _) in found.items()}, sources={key: at for key, (_, at) in found.items()})
+    return ServerLimits(
+        model, **{key: value for key, (value, _) in found.items()}, sources={key: at for key, (_, at) in found.items()}
+    )
 
 
 def vllm_cache_tokens(metrics: object) -> int | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.perf.endpoint.client import Stream
+from tightrope.perf.endpoint.client import StreamedAnswer
 
 SEGMENT = 8
 """Steps whose mean time is one observation."""
@@ -34,7 +34,7 @@ class Observation:
     """Which of the prompt's steps, counted back from its last."""
 
 
-def decode_steps(streams: Sequence[Stream], experiment: str) -> list[Observation]:
+def decode_steps(streams: Sequence[StreamedAnswer], experiment: str) -> list[Observation]:
     """Return the steps of a time in which all streams ran and no prompt was read, as means over segments."""
     start_s, end_s = max(stream.token_s[0] for stream in streams), min(stream.token_s[-1] for stream in streams)
     parts = [stream.token_s[(stream.token_s >= start_s) & (stream.token_s <= end_s)] for stream in streams]
@@ -47,12 +47,12 @@ def decode_steps(streams: Sequence[Stream], experiment: str) -> list[Observation
     return found
 
 
-def cached_at(stream: Stream, time_s: float) -> int:
+def cached_at(stream: StreamedAnswer, time_s: float) -> int:
     """Return the tokens that a running stream has in the KV cache: its last token goes in with the next step."""
     return stream.prompt_tokens + int(np.searchsorted(stream.token_s, time_s, side="right")) - 1
 
 
-def prompt_steps(beside: Stream, prompt: Stream, experiment: str) -> list[Observation]:
+def prompt_steps(beside: StreamedAnswer, prompt: StreamedAnswer, experiment: str) -> list[Observation]:
     """Return the steps in which a prompt was read beside one stream, last first, and those before it began.
 
     The prompt's first token comes with the token that the stream gets in the prompt's last step.
@@ -87,17 +87,17 @@ class Peak:
     """Whether a running sequence was put back at about that moment: the memory was full."""
 
 
-def most_running(streams: Sequence[Stream]) -> Peak:
+def most_running(streams: Sequence[StreamedAnswer]) -> Peak:
     """Return the moment with most sequences at a time."""
     return _peak(streams, by_tokens=False)
 
 
-def most_cached(streams: Sequence[Stream]) -> Peak:
+def most_cached(streams: Sequence[StreamedAnswer]) -> Peak:
     """Return the moment with most tokens in the KV cache."""
     return _peak(streams, by_tokens=True)
 
 
-def _peak(streams: Sequence[Stream], *, by_tokens: bool) -> Peak:
+def _peak(streams: Sequence[StreamedAnswer], *, by_tokens: bool) -> Peak:
     """Return the moment with most tokens, or most sequences."""
     times = np.unique(np.concatenate([stream.token_s for stream in streams]))
     running, tokens, waiting = (np.zeros(len(times), dtype=np.int64) for _ in range(3))
@@ -112,7 +112,9 @@ def _peak(streams: Sequence[Stream], *, by_tokens: bool) -> Peak:
     return Peak(int(running[at]), int(tokens[at]), int(waiting[at]), bool(stalls[near].any()))
 
 
-def _in_use(stream: Stream, streams: Sequence[Stream], times: FloatArray) -> tuple[np.ndarray, IntArray, np.ndarray]:
+def _in_use(
+    stream: StreamedAnswer, streams: Sequence[StreamedAnswer], times: FloatArray
+) -> tuple[np.ndarray, IntArray, np.ndarray]:
     """Return whether a stream runs at each time, how many tokens it has got, and whether it is put back then."""
     got = np.searchsorted(stream.token_s, times, side="right")
     runs = (got > 0) & (got < len(stream.token_s))
@@ -125,7 +127,7 @@ def _in_use(stream: Stream, streams: Sequence[Stream], times: FloatArray) -> tup
     return runs, got, begins
 
 
-def _others_go_on(streams: Sequence[Stream], start_s: float, end_s: float) -> bool:
+def _others_go_on(streams: Sequence[StreamedAnswer], start_s: float, end_s: float) -> bool:
     """Return whether any stream got several tokens between two moments."""
     counts = (np.searchsorted(s.token_s, end_s, side="left") - np.searchsorted(s.token_s, start_s, side="right") for s in streams)
     return any(count >= STALLED for count in counts)

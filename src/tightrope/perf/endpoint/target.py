@@ -40,7 +40,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class MeasurementLimits:
     """What the measurement may use at most; it ends there, whatever it lacks."""
 
     requests: int = 3000
@@ -76,7 +76,7 @@ def parse_target(url: str, api: str, model: str = "", key_variable: str = "") ->
     return Target(f"{parts.scheme}://{parts.netloc}{path}", known, model, key_variable)
 
 
-def check_limits(limits: Limits) -> None:
+def check_limits(limits: MeasurementLimits) -> None:
     """Raise ``InputError`` where a limit is none."""
     for option, value in (
         ("--max-requests", limits.requests),

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from tightrope.base.errors import InputError
 from tightrope.perf.fit.models import FitModel
-from tightrope.perf.fit.steps import Step
+from tightrope.perf.fit.steps import ServerStep
 
 VERSION = "0.12.0"
 SYSTEMS = {
@@ -60,7 +60,7 @@ class StepModel(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class StepQuery:
     """One step to ask for, before its time is known."""
 
     prompt_tokens: int
@@ -70,20 +70,22 @@ class Asked:
     held_out: bool
 
 
-def grid(kv_tokens: int, chunk_tokens: int, max_sequences: int) -> tuple[Asked, ...]:
+def grid(kv_tokens: int, chunk_tokens: int, max_sequences: int) -> tuple[StepQuery, ...]:
     """Return the steps that are asked for: decoding alone, prompts alone, the rest of longer prompts, and prompts beside decoding.
 
     Nothing larger than the engine's own limits is asked for.
     """
 
-    def asked(*, held_out: bool) -> Iterator[Asked]:
+    def asked(*, held_out: bool) -> Iterator[StepQuery]:
         sequences = SEQUENCES_BETWEEN if held_out else SEQUENCES
         contexts = CONTEXTS_BETWEEN if held_out else CONTEXTS
         prompts = PROMPTS_BETWEEN if held_out else PROMPTS
-        yield from (Asked(0, 0, count, context, held_out) for count in sequences for context in contexts)
-        yield from (Asked(prompt, 0, 0, 0, held_out) for prompt in prompts)
-        yield from (Asked(prompt, 1024 if held_out else 2048, 0, 0, held_out) for prompt in prompts if prompt >= 256)
-        yield from (Asked(prompt, 0, count, prompt, held_out) for prompt in prompts for count in sequences[2::2] if prompt >= 256)
+        yield from (StepQuery(0, 0, count, context, held_out) for count in sequences for context in contexts)
+        yield from (StepQuery(prompt, 0, 0, 0, held_out) for prompt in prompts)
+        yield from (StepQuery(prompt, 1024 if held_out else 2048, 0, 0, held_out) for prompt in prompts if prompt >= 256)
+        yield from (
+            StepQuery(prompt, 0, count, prompt, held_out) for prompt in prompts for count in sequences[2::2] if prompt >= 256
+        )
 
     every = (*asked(held_out=False), *asked(held_out=True))
     return tuple(
@@ -95,12 +97,12 @@ def grid(kv_tokens: int, chunk_tokens: int, max_sequences: int) -> tuple[Asked, 
     )
 
 
-def ask(model: StepModel, steps: tuple[Asked, ...]) -> tuple[Step, ...]:
+def ask(model: StepModel, steps: tuple[StepQuery, ...]) -> tuple[ServerStep, ...]:
     """Return the steps with their times."""
     return tuple(_ask(model, step) for step in steps)
 
 
-def _ask(model: StepModel, step: Asked) -> Step:
+def _ask(model: StepModel, step: StepQuery) -> ServerStep:
     """Return one step with its time."""
     if step.sequences == 0:
         time_ms = model.predict_prefill_latency(1, step.prompt_tokens + step.prefix_tokens, step.prefix_tokens)
@@ -109,7 +111,7 @@ def _ask(model: StepModel, step: Asked) -> Step:
     else:
         time_ms = model.mixed_step_latency(step.prompt_tokens, step.sequences, step.context_tokens, 2)
     cached = step.prefix_tokens + step.sequences * step.context_tokens
-    return Step(step.prompt_tokens + step.sequences, cached, time_ms / 1e3, step.held_out)
+    return ServerStep(step.prompt_tokens + step.sequences, cached, time_ms / 1e3, step.held_out)
 
 
 Compile = Callable[[FitModel, str, str, int], StepModel]

@@ -18,7 +18,7 @@ LEAST_STEPS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ServerStep:
     """One step of a server: new tokens (prefill and decode), tokens cached before it, and how long it takes."""
 
     tokens: int
@@ -29,7 +29,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Coefficients:
+class StepCoefficients:
     """The four numbers of ``TokenEngine``, in seconds."""
 
     overhead_s: float
@@ -37,7 +37,7 @@ class Coefficients:
     per_token_s: float
     per_cached_token_s: float
 
-    def predict(self, steps: tuple[Step, ...]) -> FloatArray:
+    def predict(self, steps: tuple[ServerStep, ...]) -> FloatArray:
         """Return the time of every step in seconds, float64[steps]."""
         tokens = np.array([step.tokens for step in steps], np.float64)
         cached = np.array([step.cached_tokens for step in steps], np.float64)
@@ -75,7 +75,7 @@ def _not_negative(columns: FloatArray, target: FloatArray) -> tuple[FloatArray, 
     return best, least
 
 
-def fit_steps(steps: tuple[Step, ...]) -> Coefficients:
+def fit_steps(steps: tuple[ServerStep, ...]) -> StepCoefficients:
     """Return the coefficients with the least sum of squared relative errors over the steps that are not held out.
 
     Raises ``ValueError`` where there are too few steps to tell the coefficients apart.
@@ -94,10 +94,10 @@ def fit_steps(steps: tuple[Step, ...]) -> Coefficients:
     best = int(np.argmin(loss))
     overhead, per_token, per_cached = coefficients[best] / scale[best]
     knee = float(KNEES[best])
-    return Coefficients(float(overhead), float(knee * per_token), float(per_token), float(per_cached))
+    return StepCoefficients(float(overhead), float(knee * per_token), float(per_token), float(per_cached))
 
 
-def error_of(coefficients: Coefficients, steps: tuple[Step, ...]) -> FitError:
+def error_of(coefficients: StepCoefficients, steps: tuple[ServerStep, ...]) -> FitError:
     """Return how far the coefficients are off over the steps."""
     seconds = np.array([step.seconds for step in steps])
     off = np.abs(coefficients.predict(steps) / seconds - 1.0)

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass, fields
 from tightrope.base.records import ModelVariant
 from tightrope.perf.fit.aiconfigurator import MODES, SYSTEMS, VERSION, Compile, ask, grid
 from tightrope.perf.fit.models import MODELS, FitModel
-from tightrope.perf.fit.steps import Coefficients, FitError, Step, error_of, fit_steps
+from tightrope.perf.fit.steps import FitError, ServerStep, StepCoefficients, error_of, fit_steps
 from tightrope.perf.roofline import MIN_KV_TOKENS, kv_tokens
 from tightrope.perf.tables import Accelerator, accelerators
 
@@ -84,7 +84,7 @@ def _engines(chip: Accelerator) -> Iterator[tuple[FitModel, str, int, int]]:
                     yield model, precision, chips, tokens
 
 
-def fit_row(chip: Accelerator, model: FitModel, precision: str, chips: int, steps: tuple[Step, ...]) -> FittedRow:
+def fit_row(chip: Accelerator, model: FitModel, precision: str, chips: int, steps: tuple[ServerStep, ...]) -> FittedRow:
     """Return the row of one fit, its figures rounded to what they are worth; the error is that of the rounded figures."""
     fitted = fit_steps(steps)
     overhead, weights, token, cached = (
@@ -97,7 +97,7 @@ def fit_row(chip: Accelerator, model: FitModel, precision: str, chips: int, step
         )
     )
     held_out = tuple(step for step in steps if step.held_out)
-    error: FitError = error_of(Coefficients(overhead / 1e3, weights / 1e3, token / 1e6, cached / 1e9), held_out)
+    error: FitError = error_of(StepCoefficients(overhead / 1e3, weights / 1e3, token / 1e6, cached / 1e9), held_out)
     sizes = model.architecture
     return FittedRow(
         accelerator=chip.accelerator,

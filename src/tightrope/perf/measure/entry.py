@@ -9,14 +9,14 @@ import numpy as np
 
 from tightrope.base.records import Profile, Provenance, RequestEngine
 from tightrope.perf.measure.steady import never_falling
-from tightrope.perf.measure.sweep import Measured, Point, best_arrangement, service_times
+from tightrope.perf.measure.sweep import ModelMeasurement, SweepPoint, best_arrangement, service_times
 
 LEAST_BAND = 0.03
 """No measurement is trusted further: two runs on one machine differ by this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ProfileTarget:
     """What the profile is to be of."""
 
     variant: str
@@ -26,7 +26,7 @@ class Wanted:
     within_s: float = math.inf
 
 
-def profile_of(measured: Measured, wanted: Wanted, day: date) -> Profile:
+def profile_of(measured: ModelMeasurement, wanted: ProfileTarget, day: date) -> Profile:
     """Return the profile of the arrangement of engines that answers most (see ``best_arrangement``)."""
     threads = best_arrangement(measured, wanted.shares, wanted.within_s)
     points = [point for point in measured.points if point.threads == threads]
@@ -42,7 +42,7 @@ def profile_of(measured: Measured, wanted: Wanted, day: date) -> Profile:
     return Profile(wanted.variant, wanted.machine, engine, points[0].engines, provenance)
 
 
-def engine_of(points: Sequence[Point], most: int, load_s: float) -> RequestEngine:
+def engine_of(points: Sequence[SweepPoint], most: int, load_s: float) -> RequestEngine:
     """Return the engine of one arrangement's points, batches up to ``most``: by length where several were measured."""
     at = {(point.batch, point.length): point.mean_s for point in points}
     known, lengths = sorted({batch for batch, _ in at}), sorted({length for _, length in at})
@@ -55,7 +55,7 @@ def engine_of(points: Sequence[Point], most: int, load_s: float) -> RequestEngin
     return RequestEngine(longest_s, load_s, tuple(lengths), tuple(map(tuple, table.tolist())))
 
 
-def error_band(points: Sequence[Point], cores: int) -> float:
+def error_band(points: Sequence[SweepPoint], cores: int) -> float:
     """Return the half-width of the band in which another measurement lies: the widest interval, and what others took of the machine.
 
     The other one has an error of its own, so their difference is √2 times as uncertain as either.
@@ -65,7 +65,7 @@ def error_band(points: Sequence[Point], cores: int) -> float:
     return round(min(max(LEAST_BAND, widest + noise / cores), 1.0), 3)
 
 
-def _relative(point: Point) -> float:
+def _relative(point: SweepPoint) -> float:
     """Return the half-width of a point's interval as a share of its mean."""
     return point.half_width_s / point.mean_s
 

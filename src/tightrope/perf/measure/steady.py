@@ -17,7 +17,7 @@ T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18,
 
 
 @dataclass(frozen=True, slots=True)
-class Steady:
+class SteadyTimes:
     """The steady part of a series of times, in seconds."""
 
     warm_up: int
@@ -43,12 +43,12 @@ def warm_up(times_s: FloatArray) -> int:
     return GROUP * int(np.argmin(spread[: max(1, int(0.75 * len(groups)))]))
 
 
-def steady_part(times_s: FloatArray) -> Steady:
+def steady_part(times_s: FloatArray) -> SteadyTimes:
     """Return the steady part of float64[runs] seconds."""
     cut = warm_up(times_s)
     kept = times_s[cut:]
     p50_s, p95_s = (float(figure) for figure in np.percentile(kept, [50, 95]))
-    return Steady(cut, len(kept), float(kept.mean()), p50_s, p95_s)
+    return SteadyTimes(cut, len(kept), float(kept.mean()), p50_s, p95_s)
 
 
 def half_width(means: Sequence[float] | FloatArray) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from tightrope.base.errors import InputError, Where, unknown_name
 from tightrope.perf.measure.engines import Engine, engines, run_all
 from tightrope.perf.measure.noise import others
-from tightrope.perf.measure.steady import Steady, half_width, steady_part
+from tightrope.perf.measure.steady import SteadyTimes, half_width, steady_part
 
 ROUNDS, MOST_ROUNDS = 4, 16
 """At least and at most, of each point."""
@@ -26,7 +26,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SweepOptions:
     """What to sweep, and how sure to be."""
 
     model: Path
@@ -47,7 +47,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class SweepPoint:
     """What one shape takes on one arrangement of engines, all of which work at once."""
 
     threads: int
@@ -71,12 +71,12 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ModelMeasurement:
     """A whole sweep."""
 
     model: str
     cores: int
-    points: tuple[Point, ...]
+    points: tuple[SweepPoint, ...]
     load_s: float
     """The slowest engine's loading of the model from disk, those before it having brought it into memory."""
     cold_start_s: float
@@ -85,7 +85,7 @@ class Measured:
     """The most that one engine had, at the largest shape."""
 
 
-def measure_onnx(asked: Asked, progress: Progress = lambda _: None) -> Measured:
+def measure_onnx(asked: SweepOptions, progress: Progress = lambda _: None) -> ModelMeasurement:
     """Return the sweep of an ONNX model on this machine.
 
     Raises ``InputError`` where the model can not be loaded or run, or where the machine was too noisy to say anything: it says how noisy.
@@ -93,7 +93,7 @@ def measure_onnx(asked: Asked, progress: Progress = lambda _: None) -> Measured:
     mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     cores = len(mine)
     _check(asked, cores)
-    points: list[Point] = []
+    points: list[SweepPoint] = []
     memory_mib, load_s, cold_s = 0.0, 0.0, 0.0
     for threads in asked.threads or _threads(cores):
         with engines(asked.model, 1, threads, mine) as alone:
@@ -103,7 +103,7 @@ def measure_onnx(asked: Asked, progress: Progress = lambda _: None) -> Measured:
             found, most_mib = _points(asked, running, threads, progress)
             points += found
             memory_mib = max(memory_mib, most_mib)
-    return Measured(asked.model.name, cores, tuple(points), load_s, cold_s, memory_mib)
+    return ModelMeasurement(asked.model.name, cores, tuple(points), load_s, cold_s, memory_mib)
 
 
 def _threads(cores: int) -> tuple[int, ...]:
@@ -115,7 +115,7 @@ def _threads(cores: int) -> tuple[int, ...]:
     return tuple(sorted({2**power for power in range(cores.bit_length()) if 2**power <= cores} | {cores}))
 
 
-def _check(asked: Asked, cores: int) -> None:
+def _check(asked: SweepOptions, cores: int) -> None:
     """Refuse what can not be measured, before anything is started."""
     if not asked.model.is_file():
         msg = "there is no such file"
@@ -129,7 +129,7 @@ def _check(asked: Asked, cores: int) -> None:
         raise InputError(msg, resolve=f"give at most {cores}")
 
 
-def _points(asked: Asked, running: list[Engine], threads: int, progress: Progress) -> tuple[list[Point], float]:
+def _points(asked: SweepOptions, running: list[Engine], threads: int, progress: Progress) -> tuple[list[SweepPoint], float]:
     """Return every shape on one arrangement of engines, and the most memory that one of them had."""
     names = [item["name"] for item in running[0].inputs]
     for name, _ in asked.shapes:
@@ -152,16 +152,16 @@ def _points(asked: Asked, running: list[Engine], threads: int, progress: Progres
     return [item.point for item in series], max(item.memory_mib for item in series)
 
 
-_NOTHING = Point(1, 1, 1, 0, 0.0, math.inf, 0.0, 0.0, 0, 0, None)
+_NOTHING = SweepPoint(1, 1, 1, 0, 0.0, math.inf, 0.0, 0.0, 0, 0, None)
 
 
 @dataclass(slots=True)
 class _Series:
     """One shape's rounds."""
 
-    shape: Point
+    shape: SweepPoint
     job: dict[str, Any]
-    rounds: list[list[Steady]] = field(default_factory=list)
+    rounds: list[list[SteadyTimes]] = field(default_factory=list)
     """The quiet ones: one steady part for each engine."""
     noises: list[float | None] = field(default_factory=list)
     """Cores that others took in each of them."""
@@ -169,7 +169,7 @@ class _Series:
     """Cores that others took in the last round that does not count."""
     memory_mib: float = 0.0
 
-    def measure(self, asked: Asked, running: list[Engine]) -> None:
+    def measure(self, asked: SweepOptions, running: list[Engine]) -> None:
         """Run one round."""
         last_s = max((part.mean_s for parts in self.rounds[-1:] for part in parts), default=0.0)
         seconds = max(asked.seconds / ROUNDS, LEAST_RUNS * last_s)
@@ -182,12 +182,12 @@ class _Series:
             self.rounds.append([steady_part(np.array(answer["times_s"])) for answer in answers])
             self.noises.append(noise)
 
-    def known(self, asked: Asked) -> bool:
+    def known(self, asked: SweepOptions) -> bool:
         """Return whether the mean is known well enough."""
         return len(self.rounds) >= ROUNDS and self.point.half_width_s <= asked.precision * self.point.mean_s
 
     @property
-    def point(self) -> Point:
+    def point(self) -> SweepPoint:
         """What is known so far."""
         if not self.rounds:
             return self.shape
@@ -206,7 +206,7 @@ class _Series:
         )
 
 
-def _unsure(asked: Asked, tried: Point, refused: float | None) -> InputError:
+def _unsure(asked: SweepOptions, tried: SweepPoint, refused: float | None) -> InputError:
     """Return the error of a point that was never quiet or sure enough: how noisy (the last that did not count, if any), how unsure."""
     took = tried.noise_cores if refused is None else refused
     noise = "an unknown part" if took is None else f"{took:.2f}"
@@ -226,13 +226,13 @@ def _open_lengths(item: dict[str, Any]) -> list[int]:
     return [place for place, size in enumerate(item["shape"]) if place and (not isinstance(size, int) or size < 0)]
 
 
-def _has_length(asked: Asked, engine: Engine) -> bool:
+def _has_length(asked: SweepOptions, engine: Engine) -> bool:
     """Return whether an input has an open axis beside its batch."""
     stated = dict(asked.shapes)
     return any(item["name"] not in stated and _open_lengths(item) for item in engine.inputs)
 
 
-def _shaped(asked: Asked, item: dict[str, Any], batch: int, length: int) -> dict[str, Any]:
+def _shaped(asked: SweepOptions, item: dict[str, Any], batch: int, length: int) -> dict[str, Any]:
     """Return an input with its shape in numbers; raise ``InputError`` where more is open than batch and length."""
     stated, shape, free = dict(asked.shapes).get(item["name"]), list(item["shape"]), _open_lengths(item)
     if stated is not None:
@@ -249,7 +249,7 @@ def _shaped(asked: Asked, item: dict[str, Any], batch: int, length: int) -> dict
     return item | {"shape": [batch, *shape[1:]] if shape else []}
 
 
-def best_arrangement(measured: Measured, shares: Sequence[tuple[int, float]], within_s: float = math.inf) -> int:
+def best_arrangement(measured: ModelMeasurement, shares: Sequence[tuple[int, float]], within_s: float = math.inf) -> int:
     """Return the threads of one engine at which the machine answers most, a batch taking no longer than ``within_s``.
 
     ``shares`` says which part of the items has which length. Where two are within 2 % the one whose engines are faster is taken.
@@ -265,7 +265,7 @@ def best_arrangement(measured: Measured, shares: Sequence[tuple[int, float]], wi
     return max(threads for threads, rate in rates.items() if rate >= 0.98 * max(rates.values()))
 
 
-def service_times(measured: Measured, threads: int, shares: Sequence[tuple[int, float]]) -> dict[int, float]:
+def service_times(measured: ModelMeasurement, threads: int, shares: Sequence[tuple[int, float]]) -> dict[int, float]:
     """Return batch → mean seconds of one whose items have these lengths, each batch being of one length."""
     at = {(point.batch, point.length): point.mean_s for point in measured.points if point.threads == threads}
     lengths = sorted({length for _, length in at})

@@ -7,7 +7,7 @@ import numpy as np
 from tightrope.base.plan import BillLine, Usage
 from tightrope.base.records import FloatArray
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.bill.replay_bill import Ran, metered_total, month_usd
+from tightrope.plan.bill.replay_bill import ReplayUsage, metered_total, month_usd
 from tightrope.plan.fleet.plan_fleet import OpenPool, Stretch
 from tightrope.plan.problem.arrays import usage_of
 from tightrope.plan.problem.cost_lines import machine_lines, total_usd, used_share
@@ -45,14 +45,14 @@ def planned_usage(solution: Solution, pools: tuple[OpenPool, ...]) -> Usage:
 
 def ran_in(
     solution: Solution, fleet: Fleet, pools: tuple[OpenPool, ...], book: PriceBook, stretch: Stretch, outcomes: Sequence[Outcome]
-) -> Ran:
+) -> ReplayUsage:
     """Return what ran of the plan's fleet in replays of a stretch, and how the plan pays for it."""
     disk_usd_per_hour = _disks(solution, pools)
     lines = tuple(pool.option.usage_line(pool.name) for pool in pools)
     planned = plan_lines(solution, pools, book)
     metered = [item.metered for item in fleet.pools]
     hours, units = ran_hours(metered_pools(lines, fleet.pools), outcomes, book)
-    return Ran(
+    return ReplayUsage(
         lines=lines,
         schedule=np.stack([pool.schedule for pool in fleet.pools]),
         usd_per_hour=np.array([pool.option.terms.usd_per_hour for pool in pools]) + disk_usd_per_hour,

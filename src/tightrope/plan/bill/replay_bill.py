@@ -25,7 +25,7 @@ HOURS_PER_DAY = 24.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class ReplayUsage:
     """Machine-hours and how they are paid for."""
 
     lines: tuple[UsageLine, ...]
@@ -68,7 +68,7 @@ def ran_of(
     start_s: float,
     duration_s: float,
     units: Mapping[str, FloatArray] | None = None,
-) -> Ran:
+) -> ReplayUsage:
     """Return what ran of a plan's fleet; raise ``InputError`` where the catalogue does not sell it.
 
     ``machine_hours`` and ``units`` (float64[pools, hours]) are those of ``outcomes_ran`` where the plan has metered pools.
@@ -76,7 +76,7 @@ def ran_of(
     disk = np.array([_disk_usd_per_hour(plan, pool, book) for pool in plan.pools])
     lines = _lines(plan)
     planned = tuple(line for line in plan.cost_lines if not _is_fixed(line))
-    return Ran(
+    return ReplayUsage(
         lines=lines,
         schedule=np.array([pool.schedule for pool in plan.pools], dtype=np.int64),
         usd_per_hour=np.array([_usd_per_hour(pool, book) for pool in plan.pools]) + disk,
@@ -142,7 +142,7 @@ def scheduled_hours(schedule: IntArray | FloatArray, start_s: float, duration_s:
     return schedule[:, block] * early + schedule[:, (block + 1) % HOURS_PER_WEEK] * (parts - early)
 
 
-def month_usd(ran: Ran, book: PriceBook) -> float:
+def month_usd(ran: ReplayUsage, book: PriceBook) -> float:
     """Return the machines' bill at the scale of a month, US dollars: what the autoscaler really ran.
 
     A stretch shorter than a day is no picture of a month: then the schedule's rented machines are scaled by what was run over what was
@@ -160,19 +160,19 @@ def month_usd(ran: Ran, book: PriceBook) -> float:
     return total_usd(_charged(_at_rates(ran), book, _parts(ran) * HOURS_PER_MONTH / length_h))
 
 
-def _scaled_usd(ran: Ran, book: PriceBook, factor: FloatArray) -> float:
+def _scaled_usd(ran: ReplayUsage, book: PriceBook, factor: FloatArray) -> float:
     """Return the monthly bill of the machines of the schedule, each pool's multiplied by ``factor`` (float64[pools]), US dollars."""
     machines, month = np.flatnonzero(ran.machines).tolist(), np.full(HOURS_PER_WEEK, HOURS_PER_MONTH / HOURS_PER_WEEK)
     usage = Usage(ran.lines, ran.schedule * factor[:, None], month).take(machines)
     return total_usd(machine_lines(usage, book, ran.committed, {}, ran.disk_usd_per_hour[machines]))
 
 
-def _parts(ran: Ran) -> FloatArray:
+def _parts(ran: ReplayUsage) -> FloatArray:
     """Return what part of each hour belongs to the stretch, float64[hours]: all of it but in the last."""
     return np.clip(ran.duration_s / SECONDS_PER_HOUR - np.arange(ran.machine_hours.shape[1]), 1e-9, 1.0)
 
 
-def _at_rates(ran: Ran) -> Ran:
+def _at_rates(ran: ReplayUsage) -> ReplayUsage:
     """Return what would have run had the last hour gone on as it began: a part of an hour is no whole hour of a commitment."""
     parts = _parts(ran)
     return replace(
@@ -180,12 +180,12 @@ def _at_rates(ran: Ran) -> Ran:
     )
 
 
-def stretch_lines(ran: Ran, book: PriceBook) -> tuple[BillLine, ...]:
+def stretch_lines(ran: ReplayUsage, book: PriceBook) -> tuple[BillLine, ...]:
     """Return the machines' bill of the stretch itself; a commitment is paid for every hour begun."""
     return _charged(ran, book, np.ones(ran.machine_hours.shape[1]))
 
 
-def hourly_usd(ran: Ran, book: PriceBook) -> dict[str, list[float]]:
+def hourly_usd(ran: ReplayUsage, book: PriceBook) -> dict[str, list[float]]:
     """Return each pool's dollars an hour in each hour of the stretch, and under ``""`` what a commitment pays unused."""
     ran = _at_rates(ran)
     hours = ran.machine_hours.shape[1]
@@ -198,7 +198,7 @@ def hourly_usd(ran: Ran, book: PriceBook) -> dict[str, list[float]]:
     return found
 
 
-def _charged(ran: Ran, book: PriceBook, weights: FloatArray) -> tuple[BillLine, ...]:
+def _charged(ran: ReplayUsage, book: PriceBook, weights: FloatArray) -> tuple[BillLine, ...]:
     """Return the bill with each hour counted ``weights`` times, float64[hours]."""
     usage = Usage(ran.lines, ran.machine_hours, weights, ran.units)
     return machine_lines(usage, book, ran.committed, {}, ran.disk_usd_per_hour)

@@ -14,7 +14,7 @@ from tightrope.base.plan import BillLine, Plan, ServedClass
 from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.problem.cost_lines import FIXED_DRIVERS
-from tightrope.plan.problem.network import Around, Place, Served, Stated
+from tightrope.plan.problem.network import Around, NetworkTerms, Place, Served
 from tightrope.replay.records import ANSWERED, CACHED, Outcome
 
 KEPT_DRIVERS = frozenset({"storage", "cache"})
@@ -22,7 +22,7 @@ KEPT_DRIVERS = frozenset({"storage", "cache"})
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PlanTransfers:
     """What a plan's file says of who asks, from where, and of what stands around the machines."""
 
     classes: tuple[ServedClass, ...]
@@ -54,10 +54,10 @@ def served_in(names: Sequence[str], places: Sequence[Place], outcomes: Sequence[
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class TransferBill:
     """Who asks, who answers where, and the prices of what moves between them."""
 
-    stated: Stated
+    stated: NetworkTerms
     names: tuple[str, ...]
     """The replays' classes, in their order."""
     places: tuple[Place, ...]
@@ -82,14 +82,14 @@ class Answering:
         return Around(self.stated, self.book, {name: sum(places.values()) for name, places in served.items()})
 
 
-def answering_of(plan: Plan, book: PriceBook) -> Answering:
+def answering_of(plan: Plan, book: PriceBook) -> TransferBill:
     """Return who answers whom by a plan's file."""
     places = tuple(Place(pool.cloud, pool.region) for pool in plan.pools)
     machines = frozenset(
         place for place, pool in zip(places, plan.pools, strict=True) if any(pool.schedule) and not pool.serving.metered
     )
-    asked = Asked(plan.classes, plan.infrastructure, WherePolicy(dict(plan.regions), (), {}))
-    return Answering(asked, tuple(item.name for item in plan.classes), places, machines, book)
+    asked = PlanTransfers(plan.classes, plan.infrastructure, WherePolicy(dict(plan.regions), (), {}))
+    return TransferBill(asked, tuple(item.name for item in plan.classes), places, machines, book)
 
 
 def around_as_ran_usd(plan_lines: Sequence[BillLine], moved: Sequence[BillLine] | None) -> float:

@@ -9,14 +9,14 @@ machines (the newsvendor's rule: Arrow, Harris and Marschak, Econometrica, 1951)
 import numpy as np
 
 from tightrope.base.records import FloatArray
-from tightrope.plan.problem.arrays import Cover
+from tightrope.plan.problem.arrays import CommitmentOption
 from tightrope.plan.problem.commitment_coverage import application_order
 
 EQUAL = 1e-12
 """Bills that differ by no more than this share are equal."""
 
 
-def best_single_usd_per_hour(hours: FloatArray, weight: FloatArray, on_demand: FloatArray, cover: Cover) -> float:
+def best_single_usd_per_hour(hours: FloatArray, weight: FloatArray, on_demand: FloatArray, cover: CommitmentOption) -> float:
     """Return the cheapest total of one commitment, US dollars an hour, the smallest of equals.
 
     ``hours`` is float64[P, N], ``weight`` float64[N], ``on_demand`` float64[P]. What exists already is its least; beyond that it
@@ -34,7 +34,9 @@ def best_single_usd_per_hour(hours: FloatArray, weight: FloatArray, on_demand: F
     return float(amounts[int(np.argmax(found <= found.min() + EQUAL * abs(float(usd[0]))))])
 
 
-def _bill_at_kinks(hours: FloatArray, weight: FloatArray, on_demand: FloatArray, cover: Cover) -> tuple[FloatArray, FloatArray]:
+def _bill_at_kinks(
+    hours: FloatArray, weight: FloatArray, on_demand: FloatArray, cover: CommitmentOption
+) -> tuple[FloatArray, FloatArray]:
     """Return the amounts at which the bill bends, from 0 on, and the bill there in US dollars, both float64[kinks]."""
     order = application_order(on_demand, [cover])
     spend = hours[order.option] * order.usd_per_hour[:, None]

@@ -14,7 +14,7 @@ from tightrope.base.plan import Refusal
 from tightrope.base.records import FloatArray, IntArray, Workload
 from tightrope.base.units import MONTHS_PER_YEAR
 from tightrope.plan.commit.futures import Path, Shift, project, steady_path
-from tightrope.plan.commit.outlook import Outcome, Outlook, judge
+from tightrope.plan.commit.outlook import CommitmentOutcome, Outlook, judge
 from tightrope.plan.commit.sizing import cheapest_commitments
 from tightrope.plan.problem.arrays import PoolOption, Problem
 from tightrope.plan.problem.commitment_coverage import mean_break_even
@@ -26,9 +26,9 @@ class Decision:
 
     usd_per_hour: FloatArray
     """float64[K]: totals, what exists included."""
-    outcome: Outcome
+    outcome: CommitmentOutcome
     """With these amounts."""
-    uncommitted: Outcome
+    uncommitted: CommitmentOutcome
     """With what exists already and nothing more."""
     break_even: FloatArray
     """float64[K]: the utilisation from which each pays, on the machines it would cover; nan where it would cover none."""

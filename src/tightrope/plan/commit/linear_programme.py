@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.plan.problem.arrays import Cover
+from tightrope.plan.problem.arrays import CommitmentOption
 from tightrope.plan.problem.commitment_coverage import application_order
-from tightrope.plan.solve.linear_model import INFINITY, Model
+from tightrope.plan.solve.linear_model import INFINITY, LinearModel
 
 
 @dataclass(frozen=True, slots=True)
-class Few:
+class SizingHours:
     """Hours to size on: ``hours`` float64[P, M], ``weight`` float64[M], ``scenario`` int64[M], on-demand rates float64[P]."""
 
     hours: FloatArray
@@ -27,14 +27,14 @@ class Few:
 
 
 def solve_programme(
-    few: Few, covers: Sequence[Cover], may_grow: NDArray[np.bool_], min_utilisation: float
+    few: SizingHours, covers: Sequence[CommitmentOption], may_grow: NDArray[np.bool_], min_utilisation: float
 ) -> tuple[FloatArray, float]:
     """Return the cheapest totals, float64[K] US dollars an hour, and what no totals can cost less than, US dollars a month.
 
     ``may_grow`` bool[K] says which commitments may be added to. Where ``min_utilisation`` is above 0, in every scenario each
     commitment's use is at least that share of what is added to it.
     """
-    model = Model()
+    model = LinearModel()
     existing = np.array([cover.existing_usd_per_hour for cover in covers])
     hours_paid = float(few.weight.sum())
     more = model.add_columns(np.full(len(covers), hours_paid), np.where(may_grow, INFINITY, 0.0))
@@ -52,7 +52,7 @@ def solve_programme(
     return existing + result.values[more], result.objective + on_demand_usd + float(existing.sum()) * hours_paid
 
 
-def _add_budgets(model: Model, cover: IntArray, existing: FloatArray, more: IntArray, taken: IntArray) -> None:
+def _add_budgets(model: LinearModel, cover: IntArray, existing: FloatArray, more: IntArray, taken: IntArray) -> None:
     """Let no commitment cover more in an hour than is committed."""
     for k in np.unique(cover):
         mine = taken[cover == k]
@@ -61,7 +61,7 @@ def _add_budgets(model: Model, cover: IntArray, existing: FloatArray, more: IntA
             model.add_row("commitment", np.append(mine[:, n], more[k]), values, -INFINITY, float(existing[k]))
 
 
-def _add_usage(model: Model, few: Few, option: IntArray, usd_per_hour: FloatArray, taken: IntArray) -> None:
+def _add_usage(model: LinearModel, few: SizingHours, option: IntArray, usd_per_hour: FloatArray, taken: IntArray) -> None:
     """Let no machine-hour be covered twice; where one commitment alone may cover an option, its column's limit says so."""
     for p in np.unique(option):
         which = np.flatnonzero(option == p)
@@ -70,7 +70,9 @@ def _add_usage(model: Model, few: Few, option: IntArray, usd_per_hour: FloatArra
                 model.add_row("usage", taken[which, n], 1.0 / usd_per_hour[which], -INFINITY, float(few.hours[p, n]))
 
 
-def _add_utilisation(model: Model, few: Few, cover: IntArray, least: float, more: IntArray, taken: IntArray) -> None:
+def _add_utilisation(
+    model: LinearModel, few: SizingHours, cover: IntArray, least: float, more: IntArray, taken: IntArray
+) -> None:
     """Have enough of what is added used, in every scenario."""
     for k in np.unique(cover):
         for s in np.unique(few.scenario):

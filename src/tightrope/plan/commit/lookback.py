@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tightrope.base.records import FloatArray
 from tightrope.plan.commit.outlook import Outlook
 from tightrope.plan.commit.sizing import cheapest_commitments
-from tightrope.plan.problem.arrays import Cover
+from tightrope.plan.problem.arrays import CommitmentOption
 
 DAYS = 60
 HOURS_PER_DAY = 24
@@ -24,7 +24,7 @@ def known(machine_hours: FloatArray, on_demand: FloatArray) -> Outlook:
 
 
 def look_back(
-    past: FloatArray, on_demand: FloatArray, covers: Sequence[Cover], offered: NDArray[np.bool_], days: int = DAYS
+    past: FloatArray, on_demand: FloatArray, covers: Sequence[CommitmentOption], offered: NDArray[np.bool_], days: int = DAYS
 ) -> FloatArray:
     """Return what would have saved most in the last ``days``, float64[K] US dollars an hour, what exists included.
 
@@ -34,6 +34,6 @@ def look_back(
     return cheapest_commitments(recent, covers, may_grow=offered).usd_per_hour
 
 
-def clairvoyant(future: FloatArray, on_demand: FloatArray, covers: Sequence[Cover]) -> FloatArray:
+def clairvoyant(future: FloatArray, on_demand: FloatArray, covers: Sequence[CommitmentOption]) -> FloatArray:
     """Return the best amounts for machine-hours that are known beforehand, float64[P, T]: nobody can do better but by chance."""
     return cheapest_commitments(known(future, on_demand), covers).usd_per_hour

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.plan.problem.arrays import Cover
-from tightrope.plan.problem.commitment_coverage import Applied, application_order, apply_commitments, used_share
+from tightrope.plan.problem.arrays import CommitmentOption
+from tightrope.plan.problem.commitment_coverage import Coverage, application_order, apply_commitments, used_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CommitmentOutcome:
     """What ``amounts`` lead to, in each future."""
 
     usd_per_month: FloatArray
@@ -62,23 +62,23 @@ class Outcome:
         return self.utilisation.min(axis=0)
 
 
-def judge(outlook: Outlook, covers: Sequence[Cover], amounts: FloatArray) -> Outcome:
+def judge(outlook: Outlook, covers: Sequence[CommitmentOption], amounts: FloatArray) -> CommitmentOutcome:
     """Return what ``amounts`` (float64[K] US dollars an hour, what exists included) cost and how they are used, future by future."""
     order = application_order(outlook.on_demand_usd_per_hour, covers)
     return outcome_of(outlook, apply_commitments(outlook.flat_hours, order, amounts), amounts)
 
 
-def outcome_of(outlook: Outlook, applied: Applied, amounts: FloatArray) -> Outcome:
+def outcome_of(outlook: Outlook, applied: Coverage, amounts: FloatArray) -> CommitmentOutcome:
     """Return the sums of what was applied to an outlook's flat hours."""
     scenarios, per_month = len(outlook.weight), outlook.hours_per_month
     left = applied.left.reshape(-1, scenarios, len(per_month)) @ per_month
     used = applied.used_usd(per_month, len(amounts))
     usd = amounts.sum() * per_month.sum() + outlook.on_demand_usd_per_hour @ left
     paid = np.broadcast_to(amounts * per_month.sum(), (scenarios, len(amounts)))
-    return Outcome(usd, used_share(used.T, paid), outlook.weight)
+    return CommitmentOutcome(usd, used_share(used.T, paid), outlook.weight)
 
 
-def merge_options(outlook: Outlook, covers: Sequence[Cover]) -> tuple[Outlook, tuple[Cover, ...]]:
+def merge_options(outlook: Outlook, covers: Sequence[CommitmentOption]) -> tuple[Outlook, tuple[CommitmentOption, ...]]:
     """Return both with options of the same rates counted as one, and those that nothing covers or nobody uses left out.
 
     The bill of what is left out does not depend on any commitment; it is the caller's to add.

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from tightrope.base.records import FloatArray
 from tightrope.plan.commit.breakpoints import best_single_usd_per_hour
 from tightrope.plan.commit.clusters import cluster_hours, means
-from tightrope.plan.commit.linear_programme import Few, solve_programme
+from tightrope.plan.commit.linear_programme import SizingHours, solve_programme
 from tightrope.plan.commit.outlook import Outlook, judge, merge_options, outcome_of
-from tightrope.plan.problem.arrays import Cover
-from tightrope.plan.problem.commitment_coverage import Order, application_order, apply_commitments
+from tightrope.plan.problem.arrays import CommitmentOption
+from tightrope.plan.problem.commitment_coverage import ApplicationOrder, application_order, apply_commitments
 
 COLUMNS = 12_000
 """About so many columns has the linear programme: more hours are clustered to fit."""
@@ -33,7 +33,7 @@ ALMOST = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Sized:
+class CommitmentSizing:
     """How much to commit to, and how good that is."""
 
     usd_per_hour: FloatArray
@@ -45,8 +45,8 @@ class Sized:
 
 
 def cheapest_commitments(
-    outlook: Outlook, covers: Sequence[Cover], min_utilisation: float = 0.0, may_grow: NDArray[np.bool_] | None = None
-) -> Sized:
+    outlook: Outlook, covers: Sequence[CommitmentOption], min_utilisation: float = 0.0, may_grow: NDArray[np.bool_] | None = None
+) -> CommitmentSizing:
     """Return the amounts with the lowest expected bill found.
 
     One commitment alone is exact. Several start from a linear programme on clustered hours and descend on the exact bill of all
@@ -59,20 +59,20 @@ def cheapest_commitments(
     least = np.array([cover.existing_usd_per_hour for cover in covers])
     if not may_grow.any() or not len(application_order(merged.on_demand_usd_per_hour, rates).cover):
         usd = judge(outlook, covers, least).expected_usd_per_month
-        return Sized(least, usd, usd)
+        return CommitmentSizing(least, usd, usd)
     if len(covers) == 1 and min_utilisation == 0.0:
         best = best_single_usd_per_hour(merged.flat_hours, merged.flat_weight, merged.on_demand_usd_per_hour, rates[0])
         usd = judge(outlook, covers, np.array([best])).expected_usd_per_month
-        return Sized(np.array([best]), usd, usd)
+        return CommitmentSizing(np.array([best]), usd, usd)
     amounts, bound = _search(merged, rates, min_utilisation, may_grow)
     elsewhere = outlook.hours_per_month * outlook.weight[:, None]
     paid_apart = float(outlook.on_demand_usd_per_hour @ np.einsum("spt,st->p", outlook.hours, elsewhere))
     paid_apart -= float(merged.on_demand_usd_per_hour @ np.einsum("spt,st->p", merged.hours, elsewhere))
-    return Sized(amounts, judge(outlook, covers, amounts).expected_usd_per_month, bound + paid_apart)
+    return CommitmentSizing(amounts, judge(outlook, covers, amounts).expected_usd_per_month, bound + paid_apart)
 
 
 def _search(
-    outlook: Outlook, covers: Sequence[Cover], min_utilisation: float, may_grow: NDArray[np.bool_]
+    outlook: Outlook, covers: Sequence[CommitmentOption], min_utilisation: float, may_grow: NDArray[np.bool_]
 ) -> tuple[FloatArray, float]:
     """Return the best amounts found, float64[K], and the bound."""
     existing = np.array([cover.existing_usd_per_hour for cover in covers])
@@ -93,7 +93,7 @@ def _search(
     return _without_dust(price, min(found, key=price), existing), bound
 
 
-def _few(outlook: Outlook, covers: Sequence[Cover]) -> Few:
+def _few(outlook: Outlook, covers: Sequence[CommitmentOption]) -> SizingHours:
     """Return the outlook's hours, clustered so that the programme stays small."""
     order = application_order(outlook.on_demand_usd_per_hour, covers)
     count = max(LEAST_CLUSTERS, COLUMNS // max(1, len(order.cover)), len(outlook.weight))
@@ -104,10 +104,10 @@ def _few(outlook: Outlook, covers: Sequence[Cover]) -> Few:
     mean, mass = means(hours, weight, label)
     of = np.zeros(len(mass), dtype=np.int64)
     of[label] = scenario
-    return Few(mean, mass, of, outlook.on_demand_usd_per_hour)
+    return SizingHours(mean, mass, of, outlook.on_demand_usd_per_hour)
 
 
-def undominated(covers: Sequence[Cover], may_grow: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def undominated(covers: Sequence[CommitmentOption], may_grow: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which of those that may grow can be worth it, bool[K].
 
     One is not where another covers all that it covers, at lower rates (or the same for no longer), in no larger steps. All are for
@@ -119,7 +119,7 @@ def undominated(covers: Sequence[Cover], may_grow: NDArray[np.bool_]) -> NDArray
     return kept
 
 
-def _dominates(other: Cover, cover: Cover) -> bool:
+def _dominates(other: CommitmentOption, cover: CommitmentOption) -> bool:
     """Return whether ``other`` can stand for ``cover`` whatever the usage."""
     if np.any(other.usd_per_hour > cover.usd_per_hour) or other.step_usd_per_hour > cover.step_usd_per_hour:
         return False
@@ -136,11 +136,11 @@ def _in_steps(amounts: FloatArray, existing: FloatArray, steps: FloatArray) -> F
 class _Price:
     """The exact expected bill of amounts, infinite where a commitment that is added to is used too little in some future."""
 
-    def __init__(self, outlook: Outlook, covers: Sequence[Cover], min_utilisation: float) -> None:
+    def __init__(self, outlook: Outlook, covers: Sequence[CommitmentOption], min_utilisation: float) -> None:
         """Lay out once what every bill needs."""
         self.outlook, self.covers, self.least = outlook, covers, min_utilisation
         self.hours, self.weight = outlook.flat_hours, outlook.flat_weight
-        self.order: Order = application_order(outlook.on_demand_usd_per_hour, covers)
+        self.order: ApplicationOrder = application_order(outlook.on_demand_usd_per_hour, covers)
         self.existing = np.array([cover.existing_usd_per_hour for cover in covers])
         mean = self.hours @ self.weight / self.weight.sum()
         rates = np.stack([np.where(cover.covers, cover.usd_per_hour, 0.0) for cover in covers])

@@ -4,12 +4,12 @@ import numpy as np
 
 from tightrope.base.explained import Alternative
 from tightrope.plan.commit.future_costs import option_key
-from tightrope.plan.explain.baseline import Ground, Progress, open_options, plan_again
+from tightrope.plan.explain.baseline import Baseline, Progress, open_options, plan_again
 from tightrope.plan.problem.arrays import Infeasible, PoolOption
 from tightrope.plan.solve.decomposition import Solution, solve
 
 
-def find_alternatives(ground: Ground, progress: Progress) -> tuple[Alternative, ...]:
+def find_alternatives(ground: Baseline, progress: Progress) -> tuple[Alternative, ...]:
     """Return the plans found that differ in their pools, the cheapest first.
 
     A plan with other pools either does without one of these, or adds one to all of them, which the limit on pools is about. Those of
@@ -31,13 +31,13 @@ def find_alternatives(ground: Ground, progress: Progress) -> tuple[Alternative, 
     return tuple(sorted(found, key=lambda item: item.monthly_cost_usd))
 
 
-def plan_without(ground: Ground, keys: set[tuple[object, ...]]) -> Solution | None:
+def plan_without(ground: Baseline, keys: set[tuple[object, ...]]) -> Solution | None:
     """Return the cheapest plan without some options, by their keys; None where there is none."""
     keep = np.array([option_key(option) not in keys for option in ground.whole.options], dtype=np.bool_)
     return plan_again(ground, ground.whole, keep)
 
 
-def _alternative(ground: Ground, what: str, solution: Solution) -> Alternative:
+def _alternative(ground: Baseline, what: str, solution: Solution) -> Alternative:
     """Return the record of a plan."""
     usd = solution.usd_per_month + ground.constant_usd
     return Alternative(what, tuple(option.label for option in open_options(solution)), usd, usd - ground.usd_per_month)

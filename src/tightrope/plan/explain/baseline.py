@@ -20,7 +20,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class Baseline:
     """What stays the same while a plan is explained."""
 
     bench: Bench
@@ -48,9 +48,9 @@ class Ground:
         return self.proof.solution.usd_per_month + self.constant_usd
 
 
-def lay_ground(bench: Bench, proof: Proof, whole: Problem, constant_usd: float) -> Ground:
+def lay_ground(bench: Bench, proof: Proof, whole: Problem, constant_usd: float) -> Baseline:
     """Return the ground of a plan; ``whole`` is its ``whole_problem``, ``constant_usd`` what its month costs beside its machines."""
-    return Ground(bench, proof, in_regions_of(bench.workload, proof.problem), whole, constant_usd)
+    return Baseline(bench, proof, in_regions_of(bench.workload, proof.problem), whole, constant_usd)
 
 
 def whole_problem(bench: Bench, proof: Proof) -> Problem:
@@ -64,7 +64,7 @@ def open_options(solution: Solution) -> list[PoolOption]:
     return [solution.problem.options[p] for p in np.flatnonzero(used)]
 
 
-def plan_again(ground: Ground, whole: Problem, keep: Mask | None = None) -> Solution | None:
+def plan_again(ground: Baseline, whole: Problem, keep: Mask | None = None) -> Solution | None:
     """Return the cheapest plan of a changed problem with the options of ``keep`` (bool[P]); None where there is none."""
     if keep is not None and not keep.any():
         return None
@@ -75,7 +75,7 @@ def plan_again(ground: Ground, whole: Problem, keep: Mask | None = None) -> Solu
         return None
 
 
-def pools_again(ground: Ground, whole: Problem, keep: Mask) -> float | None:
+def pools_again(ground: Baseline, whole: Problem, keep: Mask) -> float | None:
     """Return what a changed problem costs a month with the pools of ``keep`` (bool[P]) and no others; None where they do not do."""
     small = restrict(whole, keep)
     try:
@@ -101,7 +101,7 @@ def at_prices(problem: Problem, option_factor: FloatArray, cover_factor: FloatAr
     )
 
 
-def at_traffic(ground: Ground, factor: float) -> Problem:
+def at_traffic(ground: Baseline, factor: float) -> Problem:
     """Return the whole problem with all traffic multiplied."""
     classes = tuple(replace(item, growth=(1.0 + item.growth) * factor - 1.0) for item in ground.workload.classes)
     workload = replace(ground.workload, classes=classes)

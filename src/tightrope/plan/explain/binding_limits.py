@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tightrope.base.explained import Limit
-from tightrope.plan.explain.baseline import Ground, Progress, plan_again
+from tightrope.base.explained import BindingLimit
+from tightrope.plan.explain.baseline import Baseline, Progress, plan_again
 from tightrope.plan.problem.arrays import Infeasible, Problem
 from tightrope.plan.solve.relaxation import Relaxation, relax
 
@@ -79,7 +79,7 @@ IN_PLANS: tuple[Loosening, ...] = (
 """Those that only whole machines and pools feel: planned again."""
 
 
-def find_binding(problem: Problem, relaxation: Relaxation) -> tuple[Limit, ...]:
+def find_binding(problem: Problem, relaxation: Relaxation) -> tuple[BindingLimit, ...]:
     """Return which stated limits cost money: what loosening each by a step saves a month in the relaxation.
 
     Where the limit is a right-hand side its duals say so; else the relaxation is solved again with the limit looser.
@@ -88,7 +88,7 @@ def find_binding(problem: Problem, relaxation: Relaxation) -> tuple[Limit, ...]:
     for item in LOOSENED:
         usd = _saved(problem, relaxation, item)
         if usd > LEAST_USD:
-            found.append(Limit(item.name, item.step, usd, "duals" if item.by_dual else "relaxations"))
+            found.append(BindingLimit(item.name, item.step, usd, "duals" if item.by_dual else "relaxations"))
     return tuple(found)
 
 
@@ -103,7 +103,7 @@ def _saved(problem: Problem, relaxation: Relaxation, item: Loosening) -> float:
         return 0.0
 
 
-def find_limits(ground: Ground, progress: Progress) -> tuple[Limit, ...]:
+def find_limits(ground: Baseline, progress: Progress) -> tuple[BindingLimit, ...]:
     """Return what the limits that the relaxation does not feel cost, each planned again one step looser."""
     found = []
     for item in IN_PLANS:
@@ -114,5 +114,5 @@ def find_limits(ground: Ground, progress: Progress) -> tuple[Limit, ...]:
         solution = plan_again(ground, looser)
         usd = 0.0 if solution is None else ground.proof.solution.usd_per_month - solution.usd_per_month
         if usd > LEAST_USD:
-            found.append(Limit(item.name, item.step, usd, "plans"))
+            found.append(BindingLimit(item.name, item.step, usd, "plans"))
     return tuple(found)

@@ -11,8 +11,8 @@ from tightrope.base.records import FloatArray
 from tightrope.demand.blocks import DAY_S
 from tightrope.plan.commit.future_costs import option_key
 from tightrope.plan.explain.alternatives import plan_without
-from tightrope.plan.explain.baseline import Ground, Mask, Progress, at_prices, at_traffic, plan_again, pools_again
-from tightrope.plan.problem.arrays import Cover, Problem
+from tightrope.plan.explain.baseline import Baseline, Mask, Progress, at_prices, at_traffic, plan_again, pools_again
+from tightrope.plan.problem.arrays import CommitmentOption, Problem
 from tightrope.plan.problem.commitment_coverage import break_even_utilisation
 
 PRECISION = 0.01
@@ -42,10 +42,10 @@ def bisect(holds: Callable[[float], bool], low: float, high: float, precision: f
 
 
 @dataclass(frozen=True, slots=True)
-class Rivalry:
+class BreakEvenRace:
     """Some options of the plan against the best plan without them."""
 
-    ground: Ground
+    ground: Baseline
     mine: Mask
     """bool[P] of ``ground.whole``: the options whose price is in question."""
     rival_usd: float
@@ -67,7 +67,7 @@ class Rivalry:
         return usd is not None and usd * (1.0 + whole.pool_worth) < self.rival_usd
 
 
-def find_break_evens(ground: Ground, progress: Progress) -> tuple[BreakEven, ...]:
+def find_break_evens(ground: Baseline, progress: Progress) -> tuple[BreakEven, ...]:
     """Return where the answer changes: spot's price, the price of today's machines, hours for commitments, traffic for token APIs."""
     found: list[BreakEven] = []
     for ask in (_spot, _todays_machines):
@@ -78,13 +78,13 @@ def find_break_evens(ground: Ground, progress: Progress) -> tuple[BreakEven, ...
     return (*found, *_token_api(ground))
 
 
-def _without(ground: Ground, mine: Mask) -> Rivalry | None:
+def _without(ground: Baseline, mine: Mask) -> BreakEvenRace | None:
     """Return the rivalry of the plan's pools with the best plan without ``mine`` (bool[P]); None where there is none."""
     rival = plan_without(ground, {option_key(ground.whole.options[p]) for p in np.flatnonzero(mine)})
-    return None if rival is None else Rivalry(ground, mine, rival.usd_per_month, ground.opened)
+    return None if rival is None else BreakEvenRace(ground, mine, rival.usd_per_month, ground.opened)
 
 
-def _spot(ground: Ground) -> Iterator[BreakEven]:
+def _spot(ground: Baseline) -> Iterator[BreakEven]:
     """Yield the price from which the plan is better off without spot."""
     opened = ground.whole.interruptible & ground.opened
     if not opened.any():
@@ -96,7 +96,7 @@ def _spot(ground: Ground) -> Iterator[BreakEven]:
     )
 
 
-def _todays_machines(ground: Ground) -> Iterator[BreakEven]:
+def _todays_machines(ground: Baseline) -> Iterator[BreakEven]:
     """Yield, for each of today's types, the on-demand price up to which the plan runs it, or below which it would."""
     for machine in dict.fromkeys(pool.machine for pool in ground.workload.today):
         mine = np.array([(o.machine.name, o.terms.offer) == (machine, ON_DEMAND) for o in ground.whole.options], dtype=np.bool_)
@@ -106,26 +106,26 @@ def _todays_machines(ground: Ground) -> Iterator[BreakEven]:
         if (mine & ground.opened).any():
             yield _price(ground, f"{machine} on demand stays in the plan up to", place, _upwards(ground, mine))
         else:
-            rivals = Rivalry(ground, mine, ground.proof.solution.usd_per_month, ground.opened | mine, chosen=True)
+            rivals = BreakEvenRace(ground, mine, ground.proof.solution.usd_per_month, ground.opened | mine, chosen=True)
             yield _price(
                 ground, f"{machine} on demand, as today, would be run below", place, bisect(rivals.pays, 1.0 / REACH, 1.0)
             )
 
 
-def _upwards(ground: Ground, mine: Mask) -> float | None:
+def _upwards(ground: Baseline, mine: Mask) -> float | None:
     """Return up to what multiple of their price the plan is better off with the options of ``mine`` (bool[P]); None beyond reach."""
     rivals = _without(ground, mine)
     return None if rivals is None else bisect(rivals.pays, 1.0, REACH)
 
 
-def _price(ground: Ground, what: str, option: int, factor: float | None, note: str = "") -> BreakEven:
+def _price(ground: Baseline, what: str, option: int, factor: float | None, note: str = "") -> BreakEven:
     """Return a break-even in the price of one option."""
     now = ground.whole.options[option].terms.usd_per_hour
     said = note if factor is not None else "; ".join(filter(None, (note, f"not within a factor of {REACH:g}")))
     return BreakEven(what, "US dollars an hour", None if factor is None else now * factor, now, said)
 
 
-def _hours(ground: Ground, mine: Mask) -> FloatArray:
+def _hours(ground: Baseline, mine: Mask) -> FloatArray:
     """Return machine-hours a month of the options in ``mine``, float64[those]."""
     solution = ground.proof.solution
     by_option = zip(solution.problem.options, solution.machines @ solution.problem.block_hours, strict=True)
@@ -133,7 +133,7 @@ def _hours(ground: Ground, mine: Mask) -> FloatArray:
     return np.array([hours.get(option_key(ground.whole.options[p]), 0.0) for p in np.flatnonzero(mine)])
 
 
-def _commitments(ground: Ground) -> Iterator[BreakEven]:
+def _commitments(ground: Baseline) -> Iterator[BreakEven]:
     """Yield how many hours a day a machine must run for a commitment to pay: of each kind, on each of the plan's machines on demand."""
     problem = ground.proof.problem
     own = problem.usd_per_hour - problem.disk_usd_per_hour
@@ -149,13 +149,13 @@ def _commitments(ground: Ground) -> Iterator[BreakEven]:
             yield BreakEven(what, "hours a day", HOURS_PER_DAY * share, runs, "beside the hours that the first machine runs")
 
 
-def _cheapest_per_offer(problem: Problem, option: int) -> list[Cover]:
+def _cheapest_per_offer(problem: Problem, option: int) -> list[CommitmentOption]:
     """Return the commitments that cover an option: one of each name."""
     covers = [cover for cover in problem.covers if cover.covers[option]]
     return list({cover.offer: cover for cover in sorted(covers, key=lambda c: -c.usd_per_hour[option])}.values())
 
 
-def _token_api(ground: Ground) -> Iterator[BreakEven]:
+def _token_api(ground: Baseline) -> Iterator[BreakEven]:
     """Yield the traffic above which machines of one's own choice are cheaper than buying every answer by the token."""
     whole = ground.whole
     if not whole.metered.any() or whole.metered.all():
@@ -173,7 +173,7 @@ def _token_api(ground: Ground) -> Iterator[BreakEven]:
     yield BreakEven("self-hosting beats buying answers above", unit, None if factor is None else now * factor, now, note)
 
 
-def _volume(ground: Ground) -> tuple[float, str]:
+def _volume(ground: Baseline) -> tuple[float, str]:
     """Return how many tokens a day all classes read and write, or requests where they are not counted in tokens."""
     per_day = [DAY_S * item.demand.requests / item.demand.duration_s * (1.0 + item.growth) for item in ground.workload.classes]
     tokens = [item.demand.input_tokens + item.demand.output_tokens for item in ground.workload.classes]

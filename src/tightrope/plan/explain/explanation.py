@@ -5,10 +5,10 @@ What is cheap to find out is found always; what takes planning many times over, 
 
 from dataclasses import dataclass
 
-from tightrope.base.explained import Alternative, BreakEven, CostRange, Lever, Limit, World
+from tightrope.base.explained import Alternative, BindingLimit, BreakEven, CostRange, Lever, WhatIf
 from tightrope.base.plan import BillLine
 from tightrope.plan.explain.alternatives import find_alternatives
-from tightrope.plan.explain.baseline import Ground, Progress, pools_again
+from tightrope.plan.explain.baseline import Baseline, Progress, pools_again
 from tightrope.plan.explain.binding_limits import find_binding, find_limits
 from tightrope.plan.explain.break_even import find_break_evens
 from tightrope.plan.explain.levers import find_levers
@@ -21,14 +21,14 @@ class Explanation:
     """The parts of a plan that explain it; see the fields of ``Plan``."""
 
     levers: tuple[Lever, ...]
-    binding: tuple[Limit, ...]
-    sensitivities: tuple[World, ...]
+    binding: tuple[BindingLimit, ...]
+    sensitivities: tuple[WhatIf, ...]
     cost_range: CostRange | None
     alternatives: tuple[Alternative, ...]
     break_evens: tuple[BreakEven, ...]
 
 
-def explain(ground: Ground, today: tuple[BillLine, ...], progress: Progress, *, full: bool) -> Explanation:
+def explain(ground: Baseline, today: tuple[BillLine, ...], progress: Progress, *, full: bool) -> Explanation:
     """Return the explanation of a plan.
 
     ``full`` finds the next-best plans, the break-evens and the limits that need a whole plan each, and looks at more worlds.

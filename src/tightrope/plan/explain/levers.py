@@ -11,7 +11,7 @@ from tightrope.base.plan import BillLine
 from tightrope.base.records import ModelVariant, Workload
 from tightrope.offers.cover import UNUSED
 from tightrope.plan.commit.future_costs import commit_on_futures
-from tightrope.plan.explain.baseline import Ground, Mask, Progress
+from tightrope.plan.explain.baseline import Baseline, Mask, Progress
 from tightrope.plan.problem.arrays import Infeasible, Problem, restrict, static, without_commitment
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.dominance import drop_dominated
@@ -23,7 +23,7 @@ NO_PLAN = "no plan with this lever alone"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LeverStep:
     """One lever: its words, and what there is without it."""
 
     lever: str
@@ -89,34 +89,34 @@ def _rented_machines(workload: Workload, problem: Problem) -> Mask:
     return (~problem.metered & ~problem.only_covered) | _paid_as_today(workload, problem)
 
 
-STEPS: tuple[Step, ...] = (
-    Step("right-size", "the cheapest fixed fleet for today's variants, sized for the week's peak", _todays_machines),
-    Step("autoscale", "machines by the hour instead of for the peak"),
-    Step("batch", "batches as large as the promises allow", used=lambda w, _: any(pool.max_batch for pool in w.today)),
-    Step("quantise", "every variant of today's models", _not_quantised),
-    Step(
+STEPS: tuple[LeverStep, ...] = (
+    LeverStep("right-size", "the cheapest fixed fleet for today's variants, sized for the week's peak", _todays_machines),
+    LeverStep("autoscale", "machines by the hour instead of for the peak"),
+    LeverStep("batch", "batches as large as the promises allow", used=lambda w, _: any(pool.max_batch for pool in w.today)),
+    LeverStep("quantise", "every variant of today's models", _not_quantised),
+    LeverStep(
         "prune",
         "those too that have parts taken out",
         _not_pruned,
         used=lambda w, _: any(variant.pruned for variant in w.variants),
     ),
-    Step("route", "every model, each answering the share that it may", _todays_models),
-    Step(
+    LeverStep("route", "every model, each answering the share that it may", _todays_models),
+    LeverStep(
         "cascade",
         "a small model asked first, a large one for the rest",
         workload=lambda w: replace(w.direct, where=w.where, purchase=w.purchase) if w.direct else w,
         used=lambda w, _: w.direct is not None,
     ),
-    Step(
+    LeverStep(
         "cache",
         "answers kept instead of made again",
         workload=without_hits,
         used=lambda w, _: any(item.demand.cached is not None for item in w.classes),
     ),
-    Step("spot", "machines that may be taken away", _never_taken),
-    Step("commit", "commitments for what always runs"),
-    Step("defer", "work that can wait, in the valleys"),
-    Step(
+    LeverStep("spot", "machines that may be taken away", _never_taken),
+    LeverStep("commit", "commitments for what always runs"),
+    LeverStep("defer", "work that can wait, in the valleys"),
+    LeverStep(
         "services",
         "functions, token APIs and machines of one's own",
         _rented_machines,
@@ -126,7 +126,7 @@ STEPS: tuple[Step, ...] = (
 """In the order of the waterfall; the last that has a use is the plan itself."""
 
 
-def find_levers(ground: Ground, today: tuple[BillLine, ...], progress: Progress) -> tuple[Lever, ...]:
+def find_levers(ground: Baseline, today: tuple[BillLine, ...], progress: Progress) -> tuple[Lever, ...]:
     """Return the waterfall from today's bill to the plan's: its savings add up to the difference exactly.
 
     A stage without a plan of its own (today's models may not serve the traffic within the promises at all) saves nothing by
@@ -173,7 +173,7 @@ def _workload_today(workload: Workload) -> Workload:
     return replace(workload, where=where)
 
 
-def lever_usd(ground: Ground, workload: Workload, levers: frozenset[str]) -> float | None:
+def lever_usd(ground: Baseline, workload: Workload, levers: frozenset[str]) -> float | None:
     """Return what the machines of the cheapest plan with these levers and no others cost a month; None where there is none.
 
     ``workload`` is the ground's, wherever it may be served. Levers that change nothing are not planned for again.
@@ -188,7 +188,7 @@ def lever_usd(ground: Ground, workload: Workload, levers: frozenset[str]) -> flo
     return ground.solved[key]
 
 
-def _without(ground: Ground, workload: Workload, levers: frozenset[str]) -> tuple[Problem, Mask]:
+def _without(ground: Baseline, workload: Workload, levers: frozenset[str]) -> tuple[Problem, Mask]:
     """Return the whole problem as it is with these levers, built once, and which of its options they allow, bool[P]."""
     off = [step for step in STEPS if step.lever not in levers]
     changing = tuple(step for step in off if step.workload and step.used(workload, ground.whole))
@@ -207,13 +207,13 @@ def _without(ground: Ground, workload: Workload, levers: frozenset[str]) -> tupl
     return whole, keep
 
 
-def _build(ground: Ground, workload: Workload, max_batch: int) -> Problem:
+def _build(ground: Baseline, workload: Workload, max_batch: int) -> Problem:
     """Return the problem of a workload with every option there is."""
     bench = ground.bench
     return build_problem(workload, bench.book, bench.table, ground.proof.headroom, max_batch, whole=True)
 
 
-def _planned_usd(ground: Ground, workload: Workload, whole: Problem, keep: Mask, levers: frozenset[str]) -> float | None:
+def _planned_usd(ground: Baseline, workload: Workload, whole: Problem, keep: Mask, levers: frozenset[str]) -> float | None:
     """Return the cost of the cheapest plan with the options of ``keep`` (bool[P]), None where there is none."""
     if not keep.any():
         return None

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tightrope.base.explained import CostRange, World
+from tightrope.base.explained import CostRange, WhatIf
 from tightrope.plan.commit.future_costs import option_key
-from tightrope.plan.explain.baseline import Ground, Progress, at_prices, at_speed, at_traffic, open_options, pools_again
+from tightrope.plan.explain.baseline import Baseline, Progress, at_prices, at_speed, at_traffic, open_options, pools_again
 from tightrope.plan.problem.arrays import Problem
 
 PRICE_STEP, TRAFFIC_STEP = 0.25, 0.25
@@ -12,7 +12,7 @@ MOST_BAND = 0.9
 """Widest band by which a profile is taken to be too slow: beyond, a machine would need no time at all."""
 
 
-def find_range(ground: Ground, base_usd: float | None, progress: Progress) -> CostRange | None:
+def find_range(ground: Baseline, base_usd: float | None, progress: Progress) -> CostRange | None:
     """Return what the plan costs with its own pools where every profile errs by its band, to either side.
 
     A band is of the time that work takes: at ± b, a machine does 1 / (1 + b) to 1 / (1 - b) of what is planned. None without profiles.
@@ -30,7 +30,7 @@ def find_range(ground: Ground, base_usd: float | None, progress: Progress) -> Co
     return CostRange(usd + min(0.0, low - base_usd), None if high is None else usd + max(0.0, high - base_usd))
 
 
-def find_sensitivities(ground: Ground, base_usd: float | None, progress: Progress, *, full: bool) -> tuple[World, ...]:
+def find_sensitivities(ground: Baseline, base_usd: float | None, progress: Progress, *, full: bool) -> tuple[WhatIf, ...]:
     """Return what the plan would cost a month with its own pools, sized again; ``full`` looks at every offer and to both sides.
 
     ``base_usd`` is what the same pools cost as things are, sized by the same search.
@@ -40,19 +40,19 @@ def find_sensitivities(ground: Ground, base_usd: float | None, progress: Progres
         progress(f"explain: {what}")
         usd = pools_again(ground, problem, _opened_in(ground, problem))
         if base_usd is None or usd is None:
-            found.append(World(what))
+            found.append(WhatIf(what))
         else:
-            found.append(World(what, ground.usd_per_month + usd - base_usd, usd - base_usd))
+            found.append(WhatIf(what, ground.usd_per_month + usd - base_usd, usd - base_usd))
     return tuple(found)
 
 
-def _opened_in(ground: Ground, problem: Problem) -> np.ndarray:
+def _opened_in(ground: Baseline, problem: Problem) -> np.ndarray:
     """Return the plan's options in a problem that may have others than ``ground.whole``, bool[P]."""
     used = {option_key(option) for option in open_options(ground.proof.solution)}
     return np.array([option_key(option) in used for option in problem.options], dtype=np.bool_)
 
 
-def worlds(ground: Ground, *, full: bool) -> list[tuple[str, Problem]]:
+def worlds(ground: Baseline, *, full: bool) -> list[tuple[str, Problem]]:
     """Return the worlds to plan for, each in words."""
     whole = ground.whole
     steps = (PRICE_STEP, -PRICE_STEP) if full else (PRICE_STEP,)

@@ -12,7 +12,7 @@ from tightrope.base.plan import Plan
 from tightrope.base.records import IntArray, TokenEngine
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.demand.clock import DAY_S, NO_COLUMNS
-from tightrope.demand.requests import Requests, load_requests
+from tightrope.demand.requests import TraceRequests, load_requests
 from tightrope.replay.evidence import due_s
 from tightrope.replay.records import Traffic
 from tightrope.replay.traffic import starts_of, take_requests
@@ -24,7 +24,7 @@ ONE_ZERO = "times that are no dates are counted from one zero in all files: writ
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TraceFile:
     """A trace as the command line names it: a file, and the class of its requests where it is stated."""
 
     path: Path
@@ -32,7 +32,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedTraffic:
     """Traffic from its first whole minute on; ``start_s`` is that minute in the plan's week, ``clock_s`` on the trace's clock."""
 
     traffic: Traffic
@@ -64,25 +64,25 @@ def asked_classes(plan: Plan) -> dict[str, int]:
     return {item.asked_as or item.name: place for place, item in enumerate(plan.classes) if not item.follows}
 
 
-def parse_trace(text: str, plan: Plan) -> Asked:
+def parse_trace(text: str, plan: Plan) -> TraceFile:
     """Return the file and class of ``[CLASS=]FILE``; raise ``UnknownNameError`` for a class that the plan does not have."""
     name, mark, file = text.partition("=")
     names = list(asked_classes(plan))
     if mark and name in names:
-        return Asked(Path(file), name)
+        return TraceFile(Path(file), name)
     if mark and not Path(text).exists():
         raise unknown_name(name, kind="traffic class", known=names, where=Where(f"--trace {text}"))
-    return Asked(Path(text))
+    return TraceFile(Path(text))
 
 
 def load_traffic(
     plan: Plan,
-    traces: Sequence[Asked],
+    traces: Sequence[TraceFile],
     *,
     columns: Mapping[str, str] = NO_COLUMNS,
     time_unit: str = "",
     week_hour: float = 0.0,
-) -> Recorded:
+) -> RecordedTraffic:
     """Return the requests of all files, merged in time; ``week_hour`` is the hour of the plan's week at the traces' hour 0.
 
     Raises ``InputError`` for a file that can not be read or trusted, that has no requests, that does not say whose requests they
@@ -98,17 +98,17 @@ def load_traffic(
     deadline_s = due_s(placed.time_s, placed.traffic_class, start_s, [item.deferral for item in plan.classes])
     placed = replace(placed, deadline_s=deadline_s)
     warnings = (ONE_ZERO,) if len(files) > 1 and not files[0].found.calendar else ()
-    return Recorded(placed, start_s, clock_s, duration_s, tuple(file.found.source for file in files), warnings)
+    return RecordedTraffic(placed, start_s, clock_s, duration_s, tuple(file.found.source for file in files), warnings)
 
 
 class _File(NamedTuple):
     """A file as it was read, and its requests as the plan knows them, both on the file's own clock."""
 
-    found: Requests
+    found: TraceRequests
     traffic: Traffic
 
 
-def _load(plan: Plan, asked: Asked, columns: Mapping[str, str], time_unit: str) -> _File:
+def _load(plan: Plan, asked: TraceFile, columns: Mapping[str, str], time_unit: str) -> _File:
     """Return one file's requests, on the file's own clock."""
     places = np.array(list(asked_classes(plan).values()), dtype=np.int64)
     classes = () if asked.traffic_class else list(asked_classes(plan))
@@ -125,7 +125,7 @@ def _load(plan: Plan, asked: Asked, columns: Mapping[str, str], time_unit: str) 
     return _File(found, traffic)
 
 
-def _stated_class(plan: Plan, asked: Asked, requests: int) -> IntArray:
+def _stated_class(plan: Plan, asked: TraceFile, requests: int) -> IntArray:
     """Return the class of a file without a class column: the one stated, or the only interactive one."""
     places = asked_classes(plan)
     names = list(places)
@@ -138,7 +138,7 @@ def _stated_class(plan: Plan, asked: Asked, requests: int) -> IntArray:
     return np.full(requests, places[name], dtype=np.int64)
 
 
-def _check_tokens(plan: Plan, asked: Asked, found: Requests) -> None:
+def _check_tokens(plan: Plan, asked: TraceFile, found: TraceRequests) -> None:
     """Refuse a trace without sizes for engines that read and write tokens: every prompt would be one token long."""
     token_pools = [pool.name for pool in plan.pools if isinstance(pool.serving.engine, TokenEngine)]
     if token_pools and not found.sized:
@@ -159,7 +159,7 @@ def parse_columns(stated: Sequence[str]) -> dict[str, str]:
 # ------------------------------------------------------------------------------------------------------------ many requests
 
 
-def _on_one_clock(traces: Sequence[Asked], files: Sequence[_File]) -> list[Traffic]:
+def _on_one_clock(traces: Sequence[TraceFile], files: Sequence[_File]) -> list[Traffic]:
     """Return the files' requests from hour 0 of the earliest; refuse what can not be one stretch of traffic."""
     _check_clocks(traces, files)
     zero_s = min(file.found.zero_s for file in files)
@@ -168,7 +168,7 @@ def _on_one_clock(traces: Sequence[Asked], files: Sequence[_File]) -> list[Traff
     return parts
 
 
-def _check_clocks(traces: Sequence[Asked], files: Sequence[_File]) -> None:
+def _check_clocks(traces: Sequence[TraceFile], files: Sequence[_File]) -> None:
     """Refuse dates beside times that are none: nobody knows when the one was on the other's clock."""
     for asked, file in zip(traces[1:], files[1:], strict=True):
         if file.found.calendar != files[0].found.calendar:
@@ -177,7 +177,7 @@ def _check_clocks(traces: Sequence[Asked], files: Sequence[_File]) -> None:
             raise TraceError(what, resolve="write dates in both, or replay one at a time", where=Where(other.path))
 
 
-def _check_holes(traces: Sequence[Asked], parts: Sequence[Traffic]) -> None:
+def _check_holes(traces: Sequence[TraceFile], parts: Sequence[Traffic]) -> None:
     """Refuse files with more time between them than they hold: most of what was replayed would be traffic that is not known."""
     held_s = sum(float(part.time_s[-1] - part.time_s[0]) for part in parts)
     order = sorted(range(len(parts)), key=lambda place: float(parts[place].time_s[0]))

@@ -12,7 +12,7 @@ import numpy as np
 
 from tightrope.base.errors import InputError, unknown_name
 from tightrope.base.records import FloatArray
-from tightrope.plan.fleet.recorded_traffic import Recorded
+from tightrope.plan.fleet.recorded_traffic import RecordedTraffic
 from tightrope.replay.records import Drill, DrillKind, Fleet, Traffic
 from tightrope.replay.traffic import take_requests
 
@@ -29,7 +29,7 @@ MOST_SURGE = 100.0
 
 
 @dataclass(frozen=True, slots=True)
-class Scenario:
+class ReplayScenario:
     """What is changed, together."""
 
     surge: float = 1.0
@@ -42,12 +42,12 @@ class Scenario:
         return " + ".join([*([self.drill] if self.drill else []), *surge, *([NO_CACHE] if self.no_cache else [])])
 
 
-AS_RECORDED = Scenario()
+AS_RECORDED = ReplayScenario()
 
 
-def parse_scenarios(stated: Sequence[str]) -> Scenario:
+def parse_scenarios(stated: Sequence[str]) -> ReplayScenario:
     """Return what the names ask for together; raise ``InputError`` for an unknown one, for two drills and for two surges."""
-    found = Scenario()
+    found = ReplayScenario()
     for text in stated:
         name, _, figure = text.partition("=")
         if name == SURGE:
@@ -59,7 +59,7 @@ def parse_scenarios(stated: Sequence[str]) -> Scenario:
     return found
 
 
-def _with_drill(scenario: Scenario, text: str) -> Scenario:
+def _with_drill(scenario: ReplayScenario, text: str) -> ReplayScenario:
     """Return the scenario with the drill of that name."""
     kind = next((kind for kind in DRILLS if kind == text), None)
     if kind is None:
@@ -125,7 +125,7 @@ def busiest_s(time_s: FloatArray, duration_s: float, length_s: float) -> float:
     return 60.0 * float(np.argmax(total[width:] - total[:-width]))
 
 
-def place_drills(kind: DrillKind, fleet: Fleet, recorded: Recorded) -> tuple[Drill, ...]:
+def place_drills(kind: DrillKind, fleet: Fleet, recorded: RecordedTraffic) -> tuple[Drill, ...]:
     """Return the drill at the traffic's busiest time: one for each zone that may be lost, else one."""
     length_s = min(DRILL_S, recorded.duration_s / 2.0)
     counted = [index for index, item in enumerate(fleet.classes) if not item.deferrable] or list(range(len(fleet.classes)))

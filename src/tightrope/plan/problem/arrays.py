@@ -43,7 +43,7 @@ class PoolOption:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WorkWindow:
     """One night's deferrable work: ``requests`` of class ``traffic_class`` (an index of ``Problem.deferrable``) due within ``blocks``."""
 
     traffic_class: int
@@ -61,7 +61,7 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
-class Cover:
+class CommitmentOption:
     """A commitment that may be made, as the options see it: so many dollars an hour, spent at its own rates, used or not."""
 
     cloud: str
@@ -120,14 +120,14 @@ class Problem:
     """bool[P]: paid by the request alone, so that no machines are counted."""
     only_covered: NDArray[np.bool_]
     """bool[P]: runs only as far as a commitment covers it: machines of one's own."""
-    covers: tuple[Cover, ...]
+    covers: tuple[CommitmentOption, ...]
     block_hours: FloatArray
     """float64[B]: hours of a month that each block stands for."""
     zones: IntArray
     """int64[P]."""
     interruptible: NDArray[np.bool_]
     """bool[P]."""
-    windows: tuple[Window, ...]
+    windows: tuple[WorkWindow, ...]
     quotas: tuple[Quota, ...]
     max_spot_share: float
     spot_zone_loss_share: float
@@ -242,7 +242,7 @@ def static(problem: Problem) -> Problem:
         per_hour = window.requests / len(window.blocks)
         if per_hour > nightly.get(window.traffic_class, 0.0):
             nightly[window.traffic_class] = per_hour
-    windows = tuple(Window(c, np.zeros(1, dtype=np.int64), per_hour) for c, per_hour in sorted(nightly.items()))
+    windows = tuple(WorkWindow(c, np.zeros(1, dtype=np.int64), per_hour) for c, per_hour in sorted(nightly.items()))
     return replace(
         problem,
         rate=peak,

@@ -12,11 +12,11 @@ from tightrope.base.records import FloatArray, Workload
 from tightrope.base.registry import find_offer
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.problem.arrays import PoolOption, Problem, Quota, Window
+from tightrope.plan.problem.arrays import PoolOption, Problem, Quota, WorkWindow
 from tightrope.plan.problem.capacity import CapacityTable
 from tightrope.plan.problem.commitment_options import find_covers
 from tightrope.plan.problem.cost_lines import total_usd
-from tightrope.plan.problem.demand_week import Sized, lead_seconds, size_classes
+from tightrope.plan.problem.demand_week import ClassDemand, lead_seconds, size_classes
 from tightrope.plan.problem.deployments import Deployment, check_served, find_deployments
 from tightrope.plan.problem.distance import by_distance
 from tightrope.plan.problem.dominance import drop_dominated
@@ -102,7 +102,7 @@ def _options(
 def _arrays(
     workload: Workload,
     book: PriceBook,
-    sized: tuple[Sized, ...],
+    sized: tuple[ClassDemand, ...],
     options: list[tuple[Deployment, PoolOption]],
     refusals: tuple[Refusal, ...],
 ) -> Problem:
@@ -154,7 +154,7 @@ def _arrays(
     )
 
 
-def _mu(interactive: list[Sized], options: list[tuple[Deployment, PoolOption]]) -> FloatArray:
+def _mu(interactive: list[ClassDemand], options: list[tuple[Deployment, PoolOption]]) -> FloatArray:
     """Return requests/s of one machine per class, option and block, at the fleet size the block would need; float64[C, P, B]."""
     mu = np.zeros((len(interactive), len(options), HOURS_PER_WEEK))
     for c, item in enumerate(interactive):
@@ -165,7 +165,7 @@ def _mu(interactive: list[Sized], options: list[tuple[Deployment, PoolOption]]) 
     return mu
 
 
-def _work_per_s(deferrable: list[Sized], options: list[tuple[Deployment, PoolOption]]) -> FloatArray:
+def _work_per_s(deferrable: list[ClassDemand], options: list[tuple[Deployment, PoolOption]]) -> FloatArray:
     """Return the deferrable throughput of one machine, float64[deferrable classes, P]."""
     rates = np.zeros((len(deferrable), len(options)))
     for c, item in enumerate(deferrable):
@@ -175,7 +175,7 @@ def _work_per_s(deferrable: list[Sized], options: list[tuple[Deployment, PoolOpt
     return rates
 
 
-def _windows(index: int, item: Sized) -> list[Window]:
+def _windows(index: int, item: ClassDemand) -> list[WorkWindow]:
     """Return the week's windows of one deferrable class: what arrives within a day of each release is due by the next deadline."""
     deferral = item.traffic_class.deferral
     assert deferral is not None  # noqa: S101 - the caller chose deferrable classes
@@ -191,7 +191,7 @@ def _windows(index: int, item: Sized) -> list[Window]:
         hours = (24 * day + int(deferral.release_h) + np.arange(24)) % HOURS_PER_WEEK
         requests = float(item.work[hours].sum() * SECONDS_PER_HOUR)
         if requests > 0.0:
-            windows.append(Window(index, (24 * day + first + np.arange(span)) % HOURS_PER_WEEK, requests))
+            windows.append(WorkWindow(index, (24 * day + first + np.arange(span)) % HOURS_PER_WEEK, requests))
     return windows
 
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.plan.problem.arrays import Cover
+from tightrope.plan.problem.arrays import CommitmentOption
 
 TIE_DIGITS = 12
 """Savings that agree to so many digits of a share are equal."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ApplicationOrder:
     """Which commitment meets which option when: ``cover`` and ``option`` int64[pairs], ``usd_per_hour`` float64[pairs]."""
 
     cover: IntArray
@@ -30,7 +30,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class Coverage:
     """What is covered, and what is not."""
 
     used_usd_per_hour: dict[int, FloatArray]
@@ -46,7 +46,7 @@ class Applied:
         return used
 
 
-def application_order(on_demand: FloatArray, covers: Sequence[Cover]) -> Order:
+def application_order(on_demand: FloatArray, covers: Sequence[CommitmentOption]) -> ApplicationOrder:
     """Return the pairs in the order in which they apply; ``on_demand`` float64[P] US dollars an hour.
 
     A pair that would cost as much as on demand, or more, is none: no seller charges more for having committed. The size of a machine
@@ -57,20 +57,20 @@ def application_order(on_demand: FloatArray, covers: Sequence[Cover]) -> Order:
         for k, cover in enumerate(covers)
         for p in np.flatnonzero(cover.usd_per_hour < on_demand)
     )
-    return Order(
+    return ApplicationOrder(
         np.array([k for _, _, k in found], dtype=np.int64),
         np.array([p for _, p, _ in found], dtype=np.int64),
         np.array([covers[k].usd_per_hour[p] for _, p, k in found], dtype=np.float64),
     )
 
 
-def _place(cover: Cover, on_demand: float, usd_per_hour: float) -> tuple[float, ...]:
+def _place(cover: CommitmentOption, on_demand: float, usd_per_hour: float) -> tuple[float, ...]:
     """Return what a pair is ordered by: order, size where whole machines are committed to, part of the on-demand rate paid, rate."""
     size = on_demand if cover.step_usd_per_hour > 0.0 else 0.0
     return (float(cover.order), size, round(usd_per_hour / on_demand, TIE_DIGITS), usd_per_hour)
 
 
-def apply_commitments(hours: FloatArray, order: Order, amounts: FloatArray) -> Applied:
+def apply_commitments(hours: FloatArray, order: ApplicationOrder, amounts: FloatArray) -> Coverage:
     """Return what ``amounts`` (float64[K] US dollars an hour) cover of ``hours`` (float64[P, N] on-demand machine-hours)."""
     left = hours.copy()
     made = amounts > 0.0
@@ -84,11 +84,11 @@ def apply_commitments(hours: FloatArray, order: Order, amounts: FloatArray) -> A
             used /= rate
             left[p] -= used
             np.maximum(left[p], 0.0, out=left[p])
-    return Applied({k: amounts[k] - rest for k, rest in unspent.items()}, left)
+    return Coverage({k: amounts[k] - rest for k, rest in unspent.items()}, left)
 
 
 def committed_bill_usd(
-    hours: FloatArray, weight: FloatArray, on_demand: FloatArray, covers: Sequence[Cover], amounts: FloatArray
+    hours: FloatArray, weight: FloatArray, on_demand: FloatArray, covers: Sequence[CommitmentOption], amounts: FloatArray
 ) -> tuple[float, FloatArray]:
     """Return the bill in US dollars, and the share of each commitment that is used, float64[K] (1 where nothing is committed).
 
@@ -105,7 +105,7 @@ def used_share(used_usd: FloatArray, paid_usd: FloatArray) -> FloatArray:
     return np.minimum(1.0, np.divide(used_usd, paid_usd, out=np.ones_like(used_usd), where=paid_usd > 0.0))
 
 
-def break_even_utilisation(on_demand: FloatArray, cover: Cover) -> FloatArray:
+def break_even_utilisation(on_demand: FloatArray, cover: CommitmentOption) -> FloatArray:
     """Return the share of its hours that a machine must run for the commitment to pay, float64[P]; inf where it is not covered.
 
     It is the commitment's rate over the on-demand rate: at a discount of 37 %, 63 % of the hours.
@@ -113,7 +113,7 @@ def break_even_utilisation(on_demand: FloatArray, cover: Cover) -> FloatArray:
     return cover.usd_per_hour / on_demand
 
 
-def mean_break_even(spend_usd: FloatArray, on_demand: FloatArray, covers: Sequence[Cover]) -> FloatArray:
+def mean_break_even(spend_usd: FloatArray, on_demand: FloatArray, covers: Sequence[CommitmentOption]) -> FloatArray:
     """Return each commitment's break-even utilisation on what it covers, float64[K], weighted by what that costs on demand.
 
     ``spend_usd`` is float64[P]. Not a number where it covers nothing that costs anything.

@@ -10,12 +10,12 @@ from tightrope.base.records import FloatArray, Workload
 from tightrope.base.registry import find_offer
 from tightrope.base.units import MONTHS_PER_YEAR
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.problem.arrays import Cover, PoolOption
+from tightrope.plan.problem.arrays import CommitmentOption, PoolOption
 from tightrope.plan.problem.demand_week import may_commit
 
 
 @dataclass(slots=True)
-class _Found:
+class _Candidate:
     """One commitment while it is gathered: the terms of the options it covers."""
 
     first: OfferTerms
@@ -26,7 +26,7 @@ class _Found:
 
 def find_covers(
     workload: Workload, book: PriceBook, options: tuple[PoolOption, ...]
-) -> tuple[tuple[Cover, ...], tuple[Refusal, ...]]:
+) -> tuple[tuple[CommitmentOption, ...], tuple[Refusal, ...]]:
     """Return every commitment that the workload allows and its options may use, and those that exist; and what is left out, and why."""
     existing: dict[tuple[str, str, str], float] = {}
     for item in workload.purchase.existing:
@@ -34,7 +34,7 @@ def find_covers(
         existing[made] = existing.get(made, 0.0) + item.usd_per_hour
     allowed = _allowed(workload)
     refusals: dict[str, Refusal] = {}
-    found: dict[tuple[str, str, str], _Found] = {}
+    found: dict[tuple[str, str, str], _Candidate] = {}
     for name in dict.fromkeys([*allowed, *(offer for _, offer, _ in existing)]):
         for p, option in enumerate(options):
             terms = find_offer(name).terms(option.machine.name, option.region, book) if option.terms.offer == ON_DEMAND else None
@@ -48,17 +48,19 @@ def find_covers(
                 )
             may_grow = name in allowed and not too_long
             if may_grow or key in existing:
-                entry = found.setdefault(key, _Found(terms, np.full(len(options), np.inf), may_grow))
+                entry = found.setdefault(key, _Candidate(terms, np.full(len(options), np.inf), may_grow))
                 entry.rate[p] = terms.usd_per_hour
                 entry.steps.append(terms.step_usd_per_hour)
     covers = [
-        Cover(
+        CommitmentOption(
             *key, entry.first.order, entry.first.term_years, entry.rate, min(entry.steps), existing.get(key, 0.0), entry.may_grow
         )
         for key, entry in found.items()
     ]
     nothing = np.full(len(options), np.inf)
-    covers += [Cover(*key, 0, 0, nothing, 0.0, usd, may_grow=False) for key, usd in existing.items() if key not in found]
+    covers += [
+        CommitmentOption(*key, 0, 0, nothing, 0.0, usd, may_grow=False) for key, usd in existing.items() if key not in found
+    ]
     beaten = [any(_beats(covers[j], covers[i], first=j < i) for j in range(len(covers)) if j != i) for i in range(len(covers))]
     kept = (cover for cover, behind in zip(covers, beaten, strict=True) if cover.existing_usd_per_hour or not behind)
     return tuple(kept), tuple(refusals.values())
@@ -69,7 +71,7 @@ def _allowed(workload: Workload) -> list[str]:
     return [name for name in workload.purchase.offers if may_commit(workload) and find_offer(name).kind == "commitment"]
 
 
-def _beats(other: Cover, cover: Cover, *, first: bool) -> bool:
+def _beats(other: CommitmentOption, cover: CommitmentOption, *, first: bool) -> bool:
     """Return whether more of another commitment covers as much for no more and binds no longer; the first of equals stays."""
     same = (other.cloud, other.scope, other.order) == (cover.cloud, cover.scope, cover.order)
     if (

@@ -14,7 +14,7 @@ RATE_STEP = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Sized:
+class ClassDemand:
     """One class, its demand cut to the part that sizing may see, and its week; rates in requests/s, float64[168].
 
     ``planned`` is the peak within each block, growth, surge and headroom included; ``expected`` the mean, growth included; ``work``
@@ -28,7 +28,7 @@ class Sized:
     note: str
 
 
-def size_classes(workload: Workload, headroom: dict[str, float], lead_s: float) -> tuple[Sized, ...]:
+def size_classes(workload: Workload, headroom: dict[str, float], lead_s: float) -> tuple[ClassDemand, ...]:
     """Return every class's week from the part of the trace that may be seen: peak within each block, growth and surge on top."""
     sized = []
     for item in workload.classes:
@@ -36,7 +36,7 @@ def size_classes(workload: Workload, headroom: dict[str, float], lead_s: float) 
         blocks: Blocks = weekly_blocks(seen, lead_s)
         factor = (1.0 + item.growth) * (1.0 + item.surge) * headroom.get(item.name, 1.0)
         sized.append(
-            Sized(
+            ClassDemand(
                 traffic_class=replace(item, demand=seen),
                 planned=_round_up(blocks.peak_rate_per_s * factor),
                 expected=blocks.mean_rate_per_s * (1.0 + item.growth),

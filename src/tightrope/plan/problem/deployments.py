@@ -11,7 +11,7 @@ from tightrope.clouds.book import PriceBook
 from tightrope.clouds.services import find_size
 from tightrope.perf.find import find_profile, limit_batch
 from tightrope.plan.problem.capacity import Capacity, CapacityTable
-from tightrope.plan.problem.demand_week import Sized
+from tightrope.plan.problem.demand_week import ClassDemand
 from tightrope.plan.problem.distance import round_trip_s
 from tightrope.plan.problem.engine_settings import keep_best, other_settings
 
@@ -27,7 +27,7 @@ class Deployment:
 
 
 def find_deployments(
-    workload: Workload, book: PriceBook, table: CapacityTable, sized: tuple[Sized, ...], max_batch: int = 0
+    workload: Workload, book: PriceBook, table: CapacityTable, sized: tuple[ClassDemand, ...], max_batch: int = 0
 ) -> tuple[list[Deployment], list[Refusal]]:
     """Return every deployment that can serve some class, and why the others can not."""
     found: list[Deployment] = []
@@ -59,7 +59,13 @@ def _allowed(workload: Workload, book: PriceBook) -> list[MachineType]:
 
 
 def _deployments(
-    variant: ModelVariant, machine: MachineType, profile: Profile, table: CapacityTable, sized: tuple[Sized, ...], *, choose: bool
+    variant: ModelVariant,
+    machine: MachineType,
+    profile: Profile,
+    table: CapacityTable,
+    sized: tuple[ClassDemand, ...],
+    *,
+    choose: bool,
 ) -> list[Deployment] | Refusal:
     """Measure one variant on one machine, and keep the settings worth it where there is a choice."""
     first = deploy(variant, machine, profile, table, sized)
@@ -73,7 +79,7 @@ def _deployments(
 
 
 def deploy(
-    variant: ModelVariant, machine: MachineType, profile: Profile, table: CapacityTable, sized: tuple[Sized, ...]
+    variant: ModelVariant, machine: MachineType, profile: Profile, table: CapacityTable, sized: tuple[ClassDemand, ...]
 ) -> Deployment | Refusal:
     """Measure one deployment for every class that its variant serves."""
     label = f"{variant.name} on {machine.name}"
@@ -108,7 +114,7 @@ def check_served(
     workload: Workload,
     book: PriceBook,
     table: CapacityTable,
-    sized: tuple[Sized, ...],
+    sized: tuple[ClassDemand, ...],
     deployments: list[Deployment],
     refusals: list[Refusal],
 ) -> None:

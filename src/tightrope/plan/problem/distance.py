@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from tightrope.base.plan import Refusal
 from tightrope.base.records import TrafficClass, WherePolicy, Workload
-from tightrope.plan.problem.demand_week import Sized
+from tightrope.plan.problem.demand_week import ClassDemand
 
 AWAY = ("latency", "ttft")
 """Metrics that the way to a region and back is part of; the time between tokens is not longer for it."""
@@ -22,8 +22,8 @@ def round_trip_s(item: TrafficClass, region: str, where: WherePolicy) -> float |
 
 
 def by_distance(
-    workload: Workload, sized: tuple[Sized, ...]
-) -> Iterator[tuple[Workload, tuple[Sized, ...], tuple[Refusal, ...]]]:
+    workload: Workload, sized: tuple[ClassDemand, ...]
+) -> Iterator[tuple[Workload, tuple[ClassDemand, ...], tuple[Refusal, ...]]]:
     """Yield the regions that are equally far from everyone's users, each with the classes as machines there must serve them.
 
     A class that can not be served there is left out, with the reason.
@@ -55,7 +55,7 @@ def nearer(item: TrafficClass, away_s: float | None) -> TrafficClass | None:
     return replace(item, slos=slos) if all(slo.limit_s > 0.0 for slo in slos) else None
 
 
-def _why(item: Sized, away_s: float | None) -> str:
+def _why(item: ClassDemand, away_s: float | None) -> str:
     """Say why a class can not be served from so far away."""
     place = item.traffic_class.place
     if away_s is None:

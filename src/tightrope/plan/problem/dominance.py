@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tightrope.base.plan import Refusal
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.plan.problem.arrays import Cover, Problem, restrict
+from tightrope.plan.problem.arrays import CommitmentOption, Problem, restrict
 from tightrope.plan.problem.sustained_use import alike, least_usd_per_hour
 
 EQUAL_USD = 1e-9
@@ -112,7 +112,7 @@ def _covered_alike(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:
     known = np.where(np.isfinite(copies), copies, 0.0)
     no_dearer = np.isfinite(copies) & (known * problem.usd_per_hour[None, :] < problem.usd_per_hour[:, None] - EQUAL_USD)
     alike = np.ones_like(no_dearer)
-    own: list[Cover] = []
+    own: list[CommitmentOption] = []
     for cover in problem.covers:
         if cover.covers.any():
             fine = _no_dearer_covered(cover, cover, known)
@@ -133,7 +133,7 @@ def _covered_alike(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:
     return alike
 
 
-def _no_dearer_covered(mine: Cover, other: Cover, copies: FloatArray) -> NDArray[np.bool_]:
+def _no_dearer_covered(mine: CommitmentOption, other: CommitmentOption, copies: FloatArray) -> NDArray[np.bool_]:
     """Return whether the copies of j covered by ``other`` take no more than one i covered by ``mine``; true where i is not covered."""
     rate, rival = (np.where(cover.covers, cover.usd_per_hour, 0.0) for cover in (mine, other))
     return ~mine.covers[:, None] | (other.covers[None, :] & (copies * rival[None, :] <= rate[:, None] + EQUAL_USD))

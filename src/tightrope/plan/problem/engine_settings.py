@@ -12,7 +12,7 @@ import numpy as np
 from tightrope.base.records import Demand, EngineModel, IntArray, Profile, RequestEngine, Slo
 from tightrope.perf.find import smaller_settings
 from tightrope.plan.problem.capacity import MAX_UTILISATION, Capacity, CapacityTable, larger_fleet
-from tightrope.plan.problem.demand_week import Sized
+from tightrope.plan.problem.demand_week import ClassDemand
 
 LEAST_GAIN = 0.02
 """Share by which another setting must carry more of some class before it is kept: less is the noise of the measurement."""
@@ -47,7 +47,7 @@ def _batches_per_s(engine: RequestEngine, lengths: IntArray) -> float:
     return 1.0 / float((np.min(times, axis=0) * beyond).mean())
 
 
-def speed(capacity: Capacity, item: Sized) -> float:
+def speed(capacity: Capacity, item: ClassDemand) -> float:
     """Return requests/s of one engine for the class, mean over the blocks with demand; flat out where the work can wait."""
     if item.traffic_class.deferral is not None:
         return capacity.raw_per_s
@@ -67,7 +67,7 @@ def _may_break(engine: EngineModel, slos: tuple[Slo, ...]) -> bool:
     return any(slo.metric == "tpot" and slo.limit_s < step_s for slo in slos)
 
 
-def other_settings(profile: Profile, served: list[Sized], table: CapacityTable) -> Iterator[Profile]:
+def other_settings(profile: Profile, served: list[ClassDemand], table: CapacityTable) -> Iterator[Profile]:
     """Yield the settings that carry more of some class than the profile as it is, by ``LEAST_GAIN``, as one replay of each shows."""
     waiting = [item for item in served if item.traffic_class.deferral is None]
     now = {item.traffic_class.name: table.find(profile.engine, item.traffic_class) for item in waiting}
@@ -80,7 +80,7 @@ def other_settings(profile: Profile, served: list[Sized], table: CapacityTable) 
                 yield other
 
 
-def _carries_more(engine: EngineModel, engines: float, item: Sized, table: CapacityTable, now: Capacity) -> bool:
+def _carries_more(engine: EngineModel, engines: float, item: ClassDemand, table: CapacityTable, now: Capacity) -> bool:
     """Return whether ``engines`` of these carry more of a class than one that sustains ``now``, in a fleet of the class's size."""
     wanted = (1.0 + LEAST_GAIN) * speed(now, item)
     if wanted > engines * MAX_UTILISATION * throughput_bound(engine, item.traffic_class.demand):
@@ -93,7 +93,7 @@ def _carries_more(engine: EngineModel, engines: float, item: Sized, table: Capac
     return table.keeps(engine, count, item.traffic_class, rate_per_s)
 
 
-def keep_best(measured: list[tuple[Profile, dict[str, Capacity]]], served: list[Sized]) -> list[int]:
+def keep_best(measured: list[tuple[Profile, dict[str, Capacity]]], served: list[ClassDemand]) -> list[int]:
     """Return the places of the settings to keep: for every class one within ``LEAST_GAIN`` of its fastest, as few as may be.
 
     The class that keeps most machines busy chooses first, and the profile as it is stands first in ``measured``.

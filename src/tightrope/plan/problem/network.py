@@ -65,7 +65,7 @@ Sender = TrafficClass | ServedClass
 """A class of a workload, or of a plan's file."""
 
 
-class Stated(Protocol):
+class NetworkTerms(Protocol):
     """What a workload, or a plan's file, says of who asks from where and of what stands around the machines."""
 
     @property
@@ -133,7 +133,7 @@ def requests_per_month(workload: Workload) -> dict[str, float]:
 class Around:
     """The workload's traffic and infrastructure at the book's prices."""
 
-    workload: Stated
+    workload: NetworkTerms
     book: PriceBook
     requests: dict[str, float]
     """Traffic class → requests a month."""

@@ -18,7 +18,7 @@ MILLION = 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class SpeedRow:
     """One variant on one machine under one offer, for one class."""
 
     traffic_class: str
@@ -50,7 +50,7 @@ class Speed:
 
 def find_speeds(
     workload: Workload, book: PriceBook, table: CapacityTable, progress: Callable[[str], None] = lambda _: None
-) -> tuple[Speed, ...]:
+) -> tuple[SpeedRow, ...]:
     """Return every way to serve each class, the cheapest for each class first; raise ``InfeasibleError`` where a class has none."""
     progress("replay every variant on every machine")
     problem = build_problem(workload, book, table, {}, whole=True)
@@ -93,14 +93,14 @@ def _speed(
     requests_per_s: float | None,
     hour_usd: float,
     request_usd: float,
-) -> Speed:
+) -> SpeedRow:
     """Return one row."""
     profile = option.profile
     best_s = table.find(profile.engine, item).best_s if item.slos and requests_per_s is not None else {}
     limits = {str(slo): slo.limit_s for slo in item.slos}
     nearest = max(best_s, key=lambda name: best_s[name] / limits[name], default="")
     tokens = float((item.demand.input_tokens + item.demand.output_tokens).mean()) if option.variant.engine == "token" else 0.0
-    return Speed(
+    return SpeedRow(
         traffic_class=item.name,
         variant=option.variant.name,
         machine=option.machine.name,
@@ -122,24 +122,24 @@ def _speed(
     )
 
 
-def pareto_front(speeds: tuple[Speed, ...]) -> tuple[Speed, ...]:
+def pareto_front(speeds: tuple[SpeedRow, ...]) -> tuple[SpeedRow, ...]:
     """Return those that no other of their class beats in cost, latency and quality at once; of equals the first.
 
     A latency is what it takes of its promise; one that is not known is the worst.
     """
-    front: dict[tuple[str, tuple[float, float, float]], Speed] = {}
+    front: dict[tuple[str, tuple[float, float, float]], SpeedRow] = {}
     for item in speeds:
         if not any(_beats(other, item) for other in speeds if other.traffic_class == item.traffic_class):
             front.setdefault((item.traffic_class, _key(item)), item)
     return tuple(front.values())
 
 
-def _key(item: Speed) -> tuple[float, float, float]:
+def _key(item: SpeedRow) -> tuple[float, float, float]:
     """Return cost, latency and the lack of quality: of each, less is better."""
     used = float("inf") if item.promise_used is None else item.promise_used
     return item.usd_per_million_requests, used, -item.quality
 
 
-def _beats(one: Speed, other: Speed) -> bool:
+def _beats(one: SpeedRow, other: SpeedRow) -> bool:
     """Return whether one is as good in everything and better in something."""
     return _key(one) != _key(other) and all(mine <= theirs for mine, theirs in zip(_key(one), _key(other), strict=True))

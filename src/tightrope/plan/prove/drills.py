@@ -18,8 +18,8 @@ from tightrope.demand.blocks import DAY_S
 from tightrope.plan.bill.plan_bill import ran_in
 from tightrope.plan.bill.replay_bill import stretch_lines
 from tightrope.plan.fleet.plan_fleet import OpenPool, Stretch, busiest, draw_traffic
-from tightrope.plan.fleet.recorded_traffic import Recorded
-from tightrope.plan.fleet.scenarios import AS_RECORDED, Scenario, place_drills, surged
+from tightrope.plan.fleet.recorded_traffic import RecordedTraffic
+from tightrope.plan.fleet.scenarios import AS_RECORDED, ReplayScenario, place_drills, surged
 from tightrope.plan.problem.cascade import promised_to
 from tightrope.plan.problem.cost_lines import total_usd
 from tightrope.plan.prove.proof import Proof, split_heldout
@@ -49,19 +49,19 @@ Verdict = Literal["holds", "recovers", "misses"]
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class DrillScene:
     """A stretch, drawn once a seed, and what becomes of it where nothing goes wrong."""
 
     proof: Proof
     classes: tuple[TrafficClass, ...]
     """In the fleet's order."""
     stretch: Stretch
-    recorded: dict[int, Recorded]
+    recorded: dict[int, RecordedTraffic]
     """Seed → what was drawn."""
     pools: tuple[OpenPool, ...]
     book: PriceBook
 
-    def replay(self, seed: int, scenario: Scenario, drill: Drill | None = None) -> Outcome:
+    def replay(self, seed: int, scenario: ReplayScenario, drill: Drill | None = None) -> Outcome:
         """Return what becomes of one draw."""
         recorded = self.recorded[seed]
         return replay_fleet(
@@ -80,12 +80,12 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class DrillTrial:
     """Something that goes wrong in a scene, with some of its draws."""
 
-    scene: Scene
+    scene: DrillScene
     seeds: tuple[int, ...]
-    scenario: Scenario = AS_RECORDED
+    scenario: ReplayScenario = AS_RECORDED
     drill: Drill | None = None
 
 
@@ -101,9 +101,9 @@ def find_robustness(workload: Workload, proof: Proof, pools: tuple[OpenPool, ...
         _scene(workload, proof, pools, book, busiest(workload, proving, _length_s(workload, most_s)), seeds)
         for most_s in (DAY_S, PEAK_S)
     )
-    zones = [Try(hours, seeds[:1], Scenario(drill=kind), drill) for kind, drill in _drills(hours)]
+    zones = [DrillTrial(hours, seeds[:1], ReplayScenario(drill=kind), drill) for kind, drill in _drills(hours)]
     worst = {case.name: one for case, one in _worst_of_each(list(zip(_cases(zones), zones, strict=True)))}
-    tries = [Try(day, seeds), Try(day, seeds, Scenario(surge=SURGE)), Try(hours, seeds)]
+    tries = [DrillTrial(day, seeds), DrillTrial(day, seeds, ReplayScenario(surge=SURGE)), DrillTrial(hours, seeds)]
     usual, surge, calm, *drilled = _cases([*tries, *(replace(one, seeds=seeds) for one in worst.values())])
     found = [replace(surge, usual_cost_usd=usual.cost_usd)]
     found += [replace(case, usual_cost_usd=calm.cost_usd) for case in drilled]
@@ -121,11 +121,11 @@ def _seeds(workload: Workload) -> tuple[int, ...]:
     return (*workload.seeds, *more)[:SEEDS]
 
 
-def _cases(tries: list[Try]) -> list[RobustnessCase]:
+def _cases(tries: list[DrillTrial]) -> list[RobustnessCase]:
     """Return what comes of each, replays side by side."""
     jobs = [(one, seed) for one in tries for seed in one.seeds]
 
-    def replayed(job: tuple[Try, int]) -> Outcome:
+    def replayed(job: tuple[DrillTrial, int]) -> Outcome:
         one, seed = job
         return one.scene.replay(seed, one.scenario, one.drill)
 
@@ -142,17 +142,18 @@ def _length_s(workload: Workload, most_s: float) -> float:
 
 def _scene(
     workload: Workload, proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook, stretch: Stretch, seeds: tuple[int, ...]
-) -> Scene:
+) -> DrillScene:
     """Return a stretch with its traffic drawn, once a seed."""
     classes = tuple(sorted(workload.classes, key=lambda item: item.deferral is not None))
     length_s = stretch.end_s - stretch.start_s
     drawn = {
-        seed: Recorded(draw_traffic(workload, stretch, seed), stretch.start_s, stretch.start_s, length_s, ()) for seed in seeds
+        seed: RecordedTraffic(draw_traffic(workload, stretch, seed), stretch.start_s, stretch.start_s, length_s, ())
+        for seed in seeds
     }
-    return Scene(proof, classes, stretch, drawn, pools, book)
+    return DrillScene(proof, classes, stretch, drawn, pools, book)
 
 
-def _drills(scene: Scene) -> Iterator[tuple[DrillKind, Drill]]:
+def _drills(scene: DrillScene) -> Iterator[tuple[DrillKind, Drill]]:
     """Yield the drills that can take something from the fleet, at the stretch's busiest time, one for each zone that may be lost."""
     fleet = scene.proof.fleet
     pools = [pool for pool in fleet.pools if pool.schedule.any() or pool.ceiling]
@@ -165,7 +166,7 @@ def _drills(scene: Scene) -> Iterator[tuple[DrillKind, Drill]]:
     return ((kind, drill) for kind, may in possible.items() if may for drill in place_drills(kind, fleet, first))
 
 
-def _case(one: Try, outcomes: list[Outcome]) -> RobustnessCase:
+def _case(one: DrillTrial, outcomes: list[Outcome]) -> RobustnessCase:
     """Return the figures of one try; what it costs usually is for the caller to say."""
     scene, scenario = one.scene, one.scenario
     promises = tuple(_promises(scene, one.drill, distinct([as_asked(outcome) for outcome in outcomes])))
@@ -183,7 +184,7 @@ def _case(one: Try, outcomes: list[Outcome]) -> RobustnessCase:
     )
 
 
-def _words(scene: Scene, scenario: Scenario, drill: Drill | None) -> str:
+def _words(scene: DrillScene, scenario: ReplayScenario, drill: Drill | None) -> str:
     """Say what goes wrong, and when."""
     if drill is None:
         return f"{scenario.surge:g} times the requests on {scene.stretch.words}"
@@ -196,7 +197,7 @@ def _words(scene: Scene, scenario: Scenario, drill: Drill | None) -> str:
     return f"{taken}, {next(iter(scene.recorded.values())).clock(drill.start_s, drill.end_s)}"
 
 
-def _promises(scene: Scene, drill: Drill | None, outcomes: list[Outcome]) -> Iterator[RobustnessPromise]:
+def _promises(scene: DrillScene, drill: Drill | None, outcomes: list[Outcome]) -> Iterator[RobustnessPromise]:
     """Yield what became of each promise of each class that had requests, all draws together."""
     for index, item in enumerate(scene.classes):
         name, slos, deferral = promised_to(item)

@@ -20,7 +20,7 @@ from tightrope.plan.solve.block_view import ALMOST, TYING, Block, scale_of, see_
 from tightrope.plan.solve.constraints import BlockColumns, add_block, add_commitments
 from tightrope.plan.solve.count_search import ARRIVED, DONE, walk
 from tightrope.plan.solve.integer_capacity import add_whole
-from tightrope.plan.solve.linear_model import INFINITY, Model
+from tightrope.plan.solve.linear_model import INFINITY, LinearModel
 
 MOST_STEPS = 4_000_000
 """Steps of one walk."""
@@ -44,7 +44,7 @@ LIKELY = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class BlockFleet:
     """The best fleet found, int64[P], who it serves, float64[C, P], its cost, and what no fleet costs less than (US dollars/h)."""
 
     machines: IntArray
@@ -65,16 +65,16 @@ def cheapest_fleet(
     block: int,
     usd_per_hour: FloatArray,
     gap: float,
-    like: Sequence[Fleet] = (),
+    like: Sequence[BlockFleet] = (),
     committed: FloatArray | None = None,
-) -> Fleet | None:
+) -> BlockFleet | None:
     """Return one block's cheapest fleet at these rates (float64[P]), to within the relative ``gap`` where the walk is not too long.
 
     ``like`` are fleets of blocks like it, to start from. ``committed`` (float64[K] US dollars an hour) is paid for elsewhere: what it
     covers costs its disk, and the gap is one of both together. None where the block is too large for a search, or has no solution
     near its relaxation's. The time of a walk is at most ``MOST_STEPS`` × prices in use.
     """
-    model = Model()
+    model = LinearModel()
     columns = add_block(model, problem, block, 1.0, deferrable=False, covers=committed is not None, usd_per_hour=usd_per_hour)
     seen = see_columns(problem, block, model, columns, usd_per_hour, committed) if len(problem.options) else None
     if seen is None:
@@ -108,7 +108,7 @@ def _whole_usd(seen: Block) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _RelaxedFleet:
     """A relaxation's answer: its cost in US dollars/h, who is served, float64[C, P], and the prices of its rows, float64[R + K]."""
 
     usd: float
@@ -121,7 +121,7 @@ class _Answer:
 class _Relaxation:
     """A block's linear relaxation, in which numbers of machines are fixed: what is left unserved is dear, not impossible."""
 
-    def __init__(self, model: Model, columns: BlockColumns, priced: IntArray, seen: Block) -> None:
+    def __init__(self, model: LinearModel, columns: BlockColumns, priced: IntArray, seen: Block) -> None:
         """``priced`` are the rows that have prices: the tying ones, then the commitments."""
         self.columns, self.priced, self.seen = columns, priced, seen
         self.dear = DEAR * _whole_usd(seen)
@@ -135,7 +135,7 @@ class _Relaxation:
         # whole fleets and branches each follow on from their like
         self.fleets, self.branches = model.relaxed(), model.relaxed()
 
-    def solve(self, options: IntArray, numbers: IntArray) -> _Answer | None:
+    def solve(self, options: IntArray, numbers: IntArray) -> _RelaxedFleet | None:
         """Return the cheapest answer where these options have these numbers; None where none is possible."""
         lower, upper, room = np.zeros(len(self.most)), self.most.copy(), np.full(len(self.most), INFINITY)
         lower[options] = upper[options] = numbers
@@ -145,9 +145,9 @@ class _Relaxation:
         if result.status == "infeasible":
             return None
         if result.status == "limit":  # given up: nothing is known
-            return _Answer(-INFINITY, np.zeros_like(self.seen.load), np.zeros(len(self.priced)), INFINITY)
+            return _RelaxedFleet(-INFINITY, np.zeros_like(self.seen.load), np.zeros(len(self.priced)), INFINITY)
         share = result.values[self.columns.share]
-        return _Answer(result.objective, share, result.duals[self.priced], float(result.values[self.missing].sum()))
+        return _RelaxedFleet(result.objective, share, result.duals[self.priced], float(result.values[self.missing].sum()))
 
 
 class _Walk:
@@ -192,14 +192,14 @@ class _Walk:
         tables = self.table[: self.prices, np.arange(len(machines)), machines]
         return float((self.constant[: self.prices] + tables.sum(axis=1)).max())
 
-    def try_fleet(self, machines: IntArray) -> _Answer | None:
+    def try_fleet(self, machines: IntArray) -> _RelaxedFleet | None:
         """Take the fleet where it is the best so far; return its answer, with prices at which it can not be had for less."""
         answer = self.relaxation.solve(np.arange(len(machines)), machines)
         if answer is not None and answer.missing <= ALMOST and answer.usd < self.usd:
             self.usd, self.best, self.share = answer.usd, machines.copy(), answer.share
         return answer
 
-    def run(self) -> Fleet:
+    def run(self) -> BlockFleet:
         """Claim more and more until the gap is proven, or less where that takes too long."""
         root = float((self.constant[: self.prices] + self.table[: self.prices].min(axis=2).sum(axis=1)).max())
         proven, step = max(root, 0.0), max(self.gap, LEAST_CLAIM)
@@ -210,7 +210,7 @@ class _Walk:
                 break
             proven, step = min(claim, self._enough()), CLAIMS_GROW * step
         assert self.best is not None  # noqa: S101 - the caller made sure
-        return Fleet(self.best, self.share, self.usd, min(proven, self.usd) * CERTAIN)
+        return BlockFleet(self.best, self.share, self.usd, min(proven, self.usd) * CERTAIN)
 
     def _trim(self) -> None:
         """Forget numbers of machines that no better fleet has."""
@@ -265,14 +265,14 @@ class _Walk:
             else:
                 self.add_prices(answer.prices)
 
-    def _look_below(self, options: IntArray, numbers: IntArray) -> _Answer | None:
+    def _look_below(self, options: IntArray, numbers: IntArray) -> _RelaxedFleet | None:
         """Return the relaxation's answer below a branch; a fleet that serves the same may be the best so far."""
         answer = self.relaxation.solve(options, numbers)
         if answer is not None:
             self.try_load(answer.share)
         return answer
 
-    def _undecided(self, answer: _Answer | None, claim: float) -> bool:
+    def _undecided(self, answer: _RelaxedFleet | None, claim: float) -> bool:
         """Return whether a fleet may yet cost less than is claimed: it was cheaper to leave something unserved than to serve it."""
         return answer is not None and answer.missing > ALMOST and answer.usd < self._least(claim)
 

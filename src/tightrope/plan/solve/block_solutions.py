@@ -8,9 +8,9 @@ import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.problem.arrays import Infeasible, Problem
-from tightrope.plan.solve.block_search import Fleet, cheapest_fleet
+from tightrope.plan.solve.block_search import BlockFleet, cheapest_fleet
 from tightrope.plan.solve.constraints import add_block, add_commitments
-from tightrope.plan.solve.linear_model import Model
+from tightrope.plan.solve.linear_model import LinearModel
 from tightrope.plan.solve.representative_blocks import alike
 
 Answer = TypeVar("Answer")
@@ -23,8 +23,8 @@ FLEET_GAP = 5e-3
 
 
 def solve_block(
-    problem: Problem, block: int, commitments: FloatArray, like: Sequence[Fleet] = (), gap: float = FLEET_GAP
-) -> Fleet:
+    problem: Problem, block: int, commitments: FloatArray, like: Sequence[BlockFleet] = (), gap: float = FLEET_GAP
+) -> BlockFleet:
     """Return one block's cheapest fleet (its cost without the commitments'); ``like`` are fleets to start from.
 
     It is searched, or where that is no way left to the general solver. Raises ``Infeasible`` where it has no solution.
@@ -33,14 +33,14 @@ def solve_block(
         found = cheapest_fleet(problem, block, problem.usd_per_hour, gap, like, commitments)
         if found is not None:
             return found
-    model = Model()
+    model = LinearModel()
     columns = add_block(model, problem, block, 1.0, deferrable=False)
     add_commitments(model, problem, columns, commitments)
     result = model.solve(gap=gap, nodes=500, plain=True)
     if not len(result.values):
         raise Infeasible(block)
     machines = np.rint(result.values[columns.machines]).astype(np.int64)
-    return Fleet(machines, result.values[columns.share], result.objective, result.bound)
+    return BlockFleet(machines, result.values[columns.share], result.objective, result.bound)
 
 
 def solve_blocks(problem: Problem, commitments: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
@@ -63,7 +63,7 @@ def block_keys(problem: Problem) -> list[bytes]:
 
 
 def solve_apart(
-    problem: Problem, blocks: Sequence[int], solve_one: Callable[[int, tuple[Fleet, ...]], Answer]
+    problem: Problem, blocks: Sequence[int], solve_one: Callable[[int, tuple[BlockFleet, ...]], Answer]
 ) -> dict[int, Answer]:
     """Return ``solve_one`` of each block and of the fleet of one like it.
 
@@ -77,7 +77,7 @@ def solve_apart(
         solved: list[tuple[int, Answer]] = []
         for block in chain:
             before = solved[-1][1] if solved else None
-            solved.append((block, solve_one(block, (before,) if isinstance(before, Fleet) else ())))
+            solved.append((block, solve_one(block, (before,) if isinstance(before, BlockFleet) else ())))
         return solved
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:

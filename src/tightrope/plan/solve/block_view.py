@@ -10,7 +10,7 @@ from tightrope.plan.problem.arrays import Problem
 from tightrope.plan.solve.constraints import BlockColumns, add_block
 from tightrope.plan.solve.count_search import fill_tables
 from tightrope.plan.solve.integer_capacity import carried, largest_share, load_of
-from tightrope.plan.solve.linear_model import INFINITY, Model
+from tightrope.plan.solve.linear_model import INFINITY, LinearModel
 
 TYING = ("demand", "routing-share", "quality-floor", "spot-share", "quota")
 """The families whose rows speak of several options."""
@@ -64,13 +64,18 @@ def seen_like(seen: Block, problem: Problem, block: int) -> Block:
 
 def see_block(problem: Problem, block: int, usd_per_hour: FloatArray, committed: FloatArray | None = None) -> Block | None:
     """Return what a search knows of a block; None where it would have to count too far."""
-    model = Model()
+    model = LinearModel()
     columns = add_block(model, problem, block, 1.0, deferrable=False, covers=False, usd_per_hour=usd_per_hour)
     return see_columns(problem, block, model, columns, usd_per_hour, committed)
 
 
 def see_columns(
-    problem: Problem, block: int, model: Model, columns: BlockColumns, usd_per_hour: FloatArray, committed: FloatArray | None
+    problem: Problem,
+    block: int,
+    model: LinearModel,
+    columns: BlockColumns,
+    usd_per_hour: FloatArray,
+    committed: FloatArray | None,
 ) -> Block | None:
     """Return the same from the block's own columns and rows."""
     tying = [row for row, name in enumerate(model.families) if name in TYING]
@@ -136,7 +141,7 @@ def shares_of(seen: Block, machines: IntArray) -> FloatArray | None:
     room = seen.carries[np.arange(len(machines)), machines]
     some = (seen.limit > 0.0) & (room > 0.0)[None, :]
     cells = np.argwhere(some)
-    model = Model()
+    model = LinearModel()
     columns = model.add_columns(seen.usd_per_share[some], seen.limit[some])
     for share, count, lower, upper in zip(seen.share, seen.count, seen.lower, seen.upper, strict=True):
         taken = float(count @ machines)

@@ -8,11 +8,11 @@ import numpy as np
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.problem.arrays import Problem, restrict, take_blocks
 from tightrope.plan.problem.dominance import copies_needed, needless
-from tightrope.plan.solve.block_search import CERTAIN, Fleet, cheapest_fleet, may_search
+from tightrope.plan.solve.block_search import CERTAIN, BlockFleet, cheapest_fleet, may_search
 from tightrope.plan.solve.block_solutions import WORKERS, block_keys, solve_apart
 from tightrope.plan.solve.block_view import Block, scale_of, see_block, seen_like, tables_of
 from tightrope.plan.solve.constraints import add_block
-from tightrope.plan.solve.linear_model import Model
+from tightrope.plan.solve.linear_model import LinearModel
 from tightrope.plan.solve.relaxation import relax, relax_few
 from tightrope.plan.solve.year_blocks import MANY_BLOCKS, stand_for
 
@@ -59,9 +59,9 @@ def _bound_many(problem: Problem) -> float:
 
     def bound(kind: int) -> None:
         """Bound every block of a kind."""
-        asked = _Asked(standing.most, kind, price[:, kind], np.zeros(0), copies)
+        asked = _RatedBlock(standing.most, kind, price[:, kind], np.zeros(0), copies)
         template = see_block(asked.small, kind, asked.usd_per_hour)
-        prices = _Asked(standing.mean, kind, price[:, kind], np.zeros(0), copies).bound(BLOCK_GAP).prices
+        prices = _RatedBlock(standing.mean, kind, price[:, kind], np.zeros(0), copies).bound(BLOCK_GAP).prices
         if template is None or not len(prices):
             return
         ends = [restrict(part, asked.kept) for part in (standing.mean, standing.most)]
@@ -101,7 +101,7 @@ def _affordable(problem: Problem, price: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class Priced:
+class PricedBlocks:
     """Every block at its best where what couples blocks has a price: a bound, and machines int64[P, B] and shares float64[C, P, B]."""
 
     usd_per_month: float
@@ -112,7 +112,7 @@ class Priced:
     share: FloatArray
 
 
-def price_apart(problem: Problem, price: FloatArray, work_price: FloatArray, gap: float = BLOCK_GAP) -> Priced:
+def price_apart(problem: Problem, price: FloatArray, work_price: FloatArray, gap: float = BLOCK_GAP) -> PricedBlocks:
     """Return every block solved apart at prices of what couples blocks.
 
     ``price`` is float64[K, B], US dollars an hour per dollar committed, ``work_price`` float64[windows] US dollars for doing all of a
@@ -125,12 +125,12 @@ def price_apart(problem: Problem, price: FloatArray, work_price: FloatArray, gap
     works = [tuple((problem.windows[w].traffic_class, problem.windows[w].requests) for w in windows) for windows in opened]
     keys = [(asked, price[:, b].tobytes(), rewards[b].tobytes(), works[b]) for b, asked in enumerate(block_keys(problem))]
     first = {key: block for block, key in reversed(list(enumerate(keys)))}
-    asked = {key: _Asked(problem, block, price[:, block], rewards[block], copies) for key, block in first.items()}
+    asked = {key: _RatedBlock(problem, block, price[:, block], rewards[block], copies) for key, block in first.items()}
     searched = solve_apart(problem, list(first.values()), lambda block, like: asked[keys[block]].bound(gap, like))
     found = [searched[first[key]] for key in keys]
     # what exists already is paid for anyway, and sold to the blocks at these prices
     existing = float(problem.existing_usd_per_hour @ (hours.sum() - price @ hours))
-    return Priced(
+    return PricedBlocks(
         usd_per_month=float(work_price.sum() + np.array([each.bound_usd_per_hour for each in found]) @ hours) + existing,
         spend=np.stack([asked[key].spend(fleet) for key, fleet in zip(keys, found, strict=True)], axis=1),
         machines=np.stack([fleet.machines for fleet in found], axis=1),
@@ -138,7 +138,7 @@ def price_apart(problem: Problem, price: FloatArray, work_price: FloatArray, gap
     )
 
 
-class _Asked:
+class _RatedBlock:
     """One block at prices of commitments: each can be had in any amount, so that each option has one rate.
 
     That is its own, or that of its cheapest cover. What another option does for no more is left out.
@@ -155,7 +155,7 @@ class _Asked:
         self.kept = (needless(problem, usd_per_hour, copies) < 0) & np.isfinite(usd_per_hour)
         self.small, self.usd_per_hour = restrict(problem, self.kept), usd_per_hour[self.kept]
 
-    def bound(self, gap: float, like: tuple[Fleet, ...] = ()) -> Fleet:
+    def bound(self, gap: float, like: tuple[BlockFleet, ...] = ()) -> BlockFleet:
         """Return the cheapest fleet by search, or by the general solver where the block is not of that kind."""
         found = None
         if may_search(self.small, self.block):
@@ -165,9 +165,9 @@ class _Asked:
             return self._solve(gap)
         return self._whole(found)
 
-    def _solve(self, gap: float) -> Fleet:
+    def _solve(self, gap: float) -> BlockFleet:
         """Return the same by the general solver, work that can wait included; a fleet of none where it has no solution."""
-        model = Model()
+        model = LinearModel()
         columns = add_block(model, self.small, self.block, 1.0, deferrable=True, covers=False, usd_per_hour=self.usd_per_hour)
         for reward, row in zip(self.rewards, columns.work, strict=True):
             _add_cost(model, row, -float(reward))
@@ -175,18 +175,18 @@ class _Asked:
         result = model.solve(gap=gap, nodes=BLOCK_NODES, plain=True)
         if not len(result.values):
             none = np.zeros(len(self.usd_per_hour), dtype=np.int64)
-            return self._whole(Fleet(none, np.zeros(columns.share.shape), result.objective, result.bound))
+            return self._whole(BlockFleet(none, np.zeros(columns.share.shape), result.objective, result.bound))
         machines = np.rint(result.values[columns.machines]).astype(np.int64)
-        return self._whole(Fleet(machines, result.values[columns.share], result.objective, result.bound))
+        return self._whole(BlockFleet(machines, result.values[columns.share], result.objective, result.bound))
 
-    def _whole(self, fleet: Fleet) -> Fleet:
+    def _whole(self, fleet: BlockFleet) -> BlockFleet:
         """Return a fleet of the options that are left as one of all."""
         every = np.zeros(len(self.kept), dtype=np.int64)
         served = np.zeros((len(fleet.share), len(self.kept)))
         every[self.kept], served[:, self.kept] = fleet.machines, fleet.share
         return replace(fleet, machines=every, share=served)
 
-    def spend(self, fleet: Fleet) -> FloatArray:
+    def spend(self, fleet: BlockFleet) -> FloatArray:
         """Return what the fleet would commit to, float64[K] US dollars an hour."""
         spend = np.zeros(len(self.covered))
         bought = np.flatnonzero((self.covered.min(axis=0, initial=np.inf) < self.own) & (fleet.machines > 0))
@@ -195,7 +195,7 @@ class _Asked:
         return spend
 
 
-def _add_cost(model: Model, columns: IntArray, cost: float) -> None:
+def _add_cost(model: LinearModel, columns: IntArray, cost: float) -> None:
     """Set the cost of existing columns."""
     flat = np.concatenate(model.cost)
     flat[columns] += cost

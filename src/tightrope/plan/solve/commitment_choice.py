@@ -11,7 +11,7 @@ from tightrope.plan.problem.arrays import Problem
 from tightrope.plan.problem.commitment_coverage import application_order, apply_commitments
 from tightrope.plan.problem.sustained_use import sustained_usd
 from tightrope.plan.solve.constraints import cover_pairs
-from tightrope.plan.solve.linear_model import INFINITY, Model
+from tightrope.plan.solve.linear_model import INFINITY, LinearModel
 
 
 def machines_usd(problem: Problem, machines: IntArray, commitments: FloatArray) -> float:
@@ -35,7 +35,7 @@ def best_commitments(problem: Problem, machines: IntArray) -> FloatArray:
     of, options = cover_pairs(problem)
     open_pairs = (machines[options] > 0).any(axis=1)
     of, options = of[open_pairs], options[open_pairs]
-    model, hours, rates = Model(), problem.block_hours, problem.cover_rates
+    model, hours, rates = LinearModel(), problem.block_hours, problem.cover_rates
     on_demand = (problem.usd_per_hour - problem.disk_usd_per_hour)[options]
     amounts = model.add_columns(np.full(len(problem.covers), hours.sum()), np.where(problem.may_grow, INFINITY, 0.0))
     patterns, which = np.unique(machines, axis=1, return_inverse=True)

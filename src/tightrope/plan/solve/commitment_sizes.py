@@ -14,7 +14,7 @@ from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.plan.problem.arrays import Infeasible, Problem
 from tightrope.plan.problem.commitment_coverage import application_order, apply_commitments
-from tightrope.plan.solve.block_search import Fleet
+from tightrope.plan.solve.block_search import BlockFleet
 from tightrope.plan.solve.block_solutions import solve_apart, solve_block
 from tightrope.plan.solve.relaxation import relax
 from tightrope.plan.solve.representative_blocks import reduce_blocks
@@ -37,9 +37,9 @@ class _Known:
     """bool[B, F]."""
     besides_usd: FloatArray
     """float64[B, F]: what the requests cost beside machines, US dollars/h."""
-    fleets: list[Fleet] = field(default_factory=list)
+    fleets: list[BlockFleet] = field(default_factory=list)
 
-    def add(self, block: int, fleet: Fleet) -> None:
+    def add(self, block: int, fleet: BlockFleet) -> None:
         """Take a fleet of one block: it serves any other where every class keeps no more machines busy, on the same options."""
         problem = self.problem
         self.fleets.append(fleet)
@@ -109,7 +109,7 @@ def _solve(known: _Known, amounts: FloatArray) -> None:
     small = known.problem
     best = known.usd(amounts)[1] if known.fleets else None
 
-    def solve_one(block: int, like: tuple[Fleet, ...]) -> Fleet:
+    def solve_one(block: int, like: tuple[BlockFleet, ...]) -> BlockFleet:
         start = like if best is None else (known.fleets[best[block]], *like)
         return solve_block(small, block, amounts, start)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.plan.problem.arrays import Problem
-from tightrope.plan.solve.linear_model import INFINITY, Model
+from tightrope.plan.solve.linear_model import INFINITY, LinearModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def cover_pairs(problem: Problem) -> tuple[IntArray, IntArray]:
 
 
 def add_block(
-    model: Model,
+    model: LinearModel,
     problem: Problem,
     block: int,
     hours: float,
@@ -157,7 +157,7 @@ def add_block(
     return columns
 
 
-def _add_rows_of_columns(model: Model, cost: FloatArray, allowed: NDArray[np.bool_]) -> IntArray:
+def _add_rows_of_columns(model: LinearModel, cost: FloatArray, allowed: NDArray[np.bool_]) -> IntArray:
     """Add columns from 0 to 1, to 0 where not ``allowed``; both and the indices returned are [rows, P]."""
     return model.add_columns(cost.ravel(), allowed.astype(np.float64).ravel()).reshape(cost.shape)
 
@@ -186,14 +186,14 @@ def work_hours(problem: Problem, window: int) -> FloatArray:
     return np.divide(opened.requests, per_hour, out=np.zeros_like(per_hour), where=per_hour > 0.0)
 
 
-def demand(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+def demand(model: LinearModel, problem: Problem, block: int, columns: BlockColumns) -> None:
     """Every request of every class with any demand is answered."""
     for c in range(len(problem.interactive)):
         if problem.rate[c, block] > 0.0:
             model.add_row("demand", columns.share[c], np.ones(len(problem.options)), 1.0, 1.0)
 
 
-def capacity(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+def capacity(model: LinearModel, problem: Problem, block: int, columns: BlockColumns) -> None:
     """No machine carries more than it sustains."""
     load = _load(problem, block)
     work = [work_hours(problem, w) for w in columns.open_windows]
@@ -203,7 +203,7 @@ def capacity(model: Model, problem: Problem, block: int, columns: BlockColumns) 
         model.add_row("capacity", indices, values, -INFINITY, 0.0)
 
 
-def routing_share(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+def routing_share(model: LinearModel, problem: Problem, block: int, columns: BlockColumns) -> None:
     """Cap what a variant answers at the share of a class that it is able to."""
     for c in range(len(problem.interactive)):
         for v in np.flatnonzero(problem.share_cap[c] < 1.0):
@@ -212,7 +212,7 @@ def routing_share(model: Model, problem: Problem, block: int, columns: BlockColu
                 model.add_row("routing-share", columns.share[c], mask, -INFINITY, problem.share_cap[c, v])
 
 
-def quality_floor(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+def quality_floor(model: LinearModel, problem: Problem, block: int, columns: BlockColumns) -> None:
     """Keep the mean quality of a class's answers above its floor."""
     quality = problem.quality[problem.variant_of]
     for c in range(len(problem.interactive)):
@@ -220,27 +220,27 @@ def quality_floor(model: Model, problem: Problem, block: int, columns: BlockColu
             model.add_row("quality-floor", columns.share[c], quality, problem.quality_floor[c], INFINITY)
 
 
-def spot_share(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+def spot_share(model: LinearModel, problem: Problem, block: int, columns: BlockColumns) -> None:
     """At most this share of an interactive class rests on machines that may be taken away."""
     if problem.interruptible.any() and problem.max_spot_share < 1.0:
         for c in range(len(problem.interactive)):
             model.add_row("spot-share", columns.share[c], problem.interruptible.astype(float), -INFINITY, problem.max_spot_share)
 
 
-def spot_zone_loss(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+def spot_zone_loss(model: LinearModel, problem: Problem, block: int, columns: BlockColumns) -> None:
     """Make a spot pool that loses its largest zone carry its share of the interactive load still."""
     if problem.spot_zone_loss_share > problem.zone_loss_share:
         _without_zone(model, problem, block, columns, "spot-zone-loss", problem.interruptible)
 
 
-def zone_loss(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+def zone_loss(model: LinearModel, problem: Problem, block: int, columns: BlockColumns) -> None:
     """Make every other pool, and spot where no more is asked of it, carry its share without its largest zone."""
     more = problem.interruptible & (problem.spot_zone_loss_share > problem.zone_loss_share)
     _without_zone(model, problem, block, columns, "zone-loss", ~more)
 
 
 def _without_zone(
-    model: Model, problem: Problem, block: int, columns: BlockColumns, family: str, mine: NDArray[np.bool_]
+    model: LinearModel, problem: Problem, block: int, columns: BlockColumns, family: str, mine: NDArray[np.bool_]
 ) -> None:
     """Add the rows of the options in ``mine`` (bool[P]): machines stand evenly, so the largest zone has a part of them rounded up."""
     if not len(problem.interactive):
@@ -255,7 +255,7 @@ def _without_zone(
         model.add_row(family, indices, np.concatenate([load[:, p], [-1.0, 1.0]]), -INFINITY, 0.0)
 
 
-def n_plus_one(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+def n_plus_one(model: LinearModel, problem: Problem, block: int, columns: BlockColumns) -> None:
     """Make a pool that loses one machine carry its share of the interactive load still."""
     if not len(columns.runs):
         return
@@ -268,14 +268,14 @@ def n_plus_one(model: Model, problem: Problem, block: int, columns: BlockColumns
         model.add_row("n-plus-one", indices, np.concatenate([load[:, p], [-1.0, 1.0]]), -INFINITY, 0.0)
 
 
-def quota(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+def quota(model: LinearModel, problem: Problem, block: int, columns: BlockColumns) -> None:
     """No more machines than the account may run."""
     for limit in problem.quotas:
         if limit.mask.any():
             model.add_row("quota", columns.machines, limit.mask.astype(np.float64), -INFINITY, float(limit.machines))
 
 
-def covered(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+def covered(model: LinearModel, problem: Problem, block: int, columns: BlockColumns) -> None:
     """Let commitments cover no more machine-hours than there are (``add_commitments`` caps the spend)."""
     options = cover_pairs(problem)[1][: len(columns.covered)]
     for p in np.unique(options):
@@ -284,7 +284,7 @@ def covered(model: Model, problem: Problem, block: int, columns: BlockColumns) -
         model.add_row("commitment", np.append(mine, columns.machines[p]), np.append(np.ones(len(mine)), -1.0), least, 0.0)
 
 
-def add_commitments(model: Model, problem: Problem, columns: BlockColumns, committed: IntArray | FloatArray) -> list[int]:
+def add_commitments(model: LinearModel, problem: Problem, columns: BlockColumns, committed: IntArray | FloatArray) -> list[int]:
     """Cap what a block covers by each commitment in US dollars an hour; return the rows' indices.
 
     ``committed`` is float64[K], fixed amounts, or int64[K], columns shared by all blocks that are made beside what exists.
@@ -302,7 +302,7 @@ def add_commitments(model: Model, problem: Problem, columns: BlockColumns, commi
     return rows
 
 
-def add_deadline(model: Model, problem: Problem, window: int, blocks: dict[int, BlockColumns]) -> int:
+def add_deadline(model: LinearModel, problem: Problem, window: int, blocks: dict[int, BlockColumns]) -> int:
     """All of a window's work is done in its blocks."""
     parts = [
         blocks[b].work[blocks[b].open_windows.index(window)] for b in np.unique(problem.windows[window].blocks) if b in blocks
@@ -311,7 +311,7 @@ def add_deadline(model: Model, problem: Problem, window: int, blocks: dict[int, 
     return model.add_row("deadline", indices, np.ones(len(indices)), 1.0, 1.0)
 
 
-BLOCK_FAMILIES: tuple[Callable[[Model, Problem, int, BlockColumns], None], ...] = (
+BLOCK_FAMILIES: tuple[Callable[[LinearModel, Problem, int, BlockColumns], None], ...] = (
     demand,
     capacity,
     routing_share,

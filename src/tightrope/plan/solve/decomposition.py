@@ -18,7 +18,7 @@ from tightrope.plan.solve.commitment_choice import best_commitments, machines_us
 from tightrope.plan.solve.commitment_sizes import MOST_BLOCKS, choose_amounts
 from tightrope.plan.solve.constraints import add_block
 from tightrope.plan.solve.deferrable_work import Placing, place_deferrable, spread_deferrable
-from tightrope.plan.solve.linear_model import Model
+from tightrope.plan.solve.linear_model import LinearModel
 from tightrope.plan.solve.relaxation import relax, relax_few
 from tightrope.plan.solve.year_blocks import MANY_BLOCKS, serve_many
 
@@ -73,7 +73,7 @@ def _any_pools(problem: Problem) -> bool:
 
 def _few_pools(small: Problem, would_do: int) -> NDArray[np.bool_]:
     """Return bool[P], at most ``max_pools`` options that serve all blocks, by one integer program over them."""
-    model = Model()
+    model = LinearModel()
     opened = model.add_columns(np.zeros(len(small.options)), 1.0, integer=True)
     model.add_row("pools", opened, np.ones(len(opened)), -np.inf, float(small.max_pools))
     for block in range(small.blocks):

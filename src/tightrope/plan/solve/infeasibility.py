@@ -12,7 +12,7 @@ from tightrope.plan.problem.arrays import Infeasible, Problem
 from tightrope.plan.solve.block_solutions import solve_blocks
 from tightrope.plan.solve.constraints import FAMILIES
 from tightrope.plan.solve.deferrable_work import place_deferrable
-from tightrope.plan.solve.limit_relief import LIMITS, Limit, fewest_pools, fits, quota_words, smallest, stuck_block
+from tightrope.plan.solve.limit_relief import LIMITS, LimitFamily, fewest_pools, fits, quota_words, smallest, stuck_block
 
 DAYS = ("day 1", "day 2", "day 3", "day 4", "day 5", "day 6", "day 7")
 MOST_TOGETHER = 2
@@ -43,7 +43,7 @@ def _place(block: int) -> str:
     return f"{DAYS[block // 24 % 7]} {block % 24:02d}:00"
 
 
-def _changes(problem: Problem, block: int) -> list[tuple[tuple[Limit, ...], str]]:
+def _changes(problem: Problem, block: int) -> list[tuple[tuple[LimitFamily, ...], str]]:
     """Return the fewest limits to change for the block, with the smallest change in words; every choice of equally few."""
     stated = [limit for limit in LIMITS if limit.states(problem)]
     if not fits(_without(problem, tuple(stated)), block):
@@ -56,12 +56,12 @@ def _changes(problem: Problem, block: int) -> list[tuple[tuple[Limit, ...], str]
     return [(chosen, _words(problem, chosen, block))]
 
 
-def _without(problem: Problem, limits: tuple[Limit, ...]) -> Problem:
+def _without(problem: Problem, limits: tuple[LimitFamily, ...]) -> Problem:
     """Return the problem without some limits."""
     return reduce(lambda left, limit: limit.without(left), limits, problem)
 
 
-def _irreducible(problem: Problem, stated: list[Limit], block: int) -> Iterator[Limit]:
+def _irreducible(problem: Problem, stated: list[LimitFamily], block: int) -> Iterator[LimitFamily]:
     """Yield limits that must go together: with any one of them kept, the block does not fit."""
     gone = list(stated)
     for limit in stated:
@@ -71,7 +71,7 @@ def _irreducible(problem: Problem, stated: list[Limit], block: int) -> Iterator[
     yield from gone
 
 
-def _words(problem: Problem, limits: tuple[Limit, ...], block: int) -> str:
+def _words(problem: Problem, limits: tuple[LimitFamily, ...], block: int) -> str:
     """Return the smallest change of each limit, one after the other: the first with those after it out of the way."""
     changed = problem
     said: list[str] = []

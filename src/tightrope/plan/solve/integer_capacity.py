@@ -5,7 +5,7 @@ import numpy as np
 from tightrope.base.records import FloatArray
 from tightrope.plan.problem.arrays import Problem
 from tightrope.plan.solve.constraints import BlockColumns
-from tightrope.plan.solve.linear_model import INFINITY, Model
+from tightrope.plan.solve.linear_model import INFINITY, LinearModel
 
 MOST_MACHINES = 4096
 """Blocks that may need more of one option are not counted: there, whole machines hardly matter."""
@@ -46,7 +46,7 @@ def carried(problem: Problem, most: FloatArray) -> FloatArray | None:
     return None
 
 
-def add_whole(model: Model, problem: Problem, block: int, columns: BlockColumns) -> None:
+def add_whole(model: LinearModel, problem: Problem, block: int, columns: BlockColumns) -> None:
     """Sharpen a block's linear program by what whole machines carry (Magnanti and Mirchandani, Networks 23, 1993).
 
     One row for every class alone, one for all: n machines never carry more than the line through the first number that carries all

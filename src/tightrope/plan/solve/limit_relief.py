@@ -11,7 +11,7 @@ import numpy as np
 
 from tightrope.plan.problem.arrays import Problem
 from tightrope.plan.solve.constraints import FAMILIES, add_block
-from tightrope.plan.solve.linear_model import Model
+from tightrope.plan.solve.linear_model import LinearModel
 
 STEPS = 1000
 """Shares are told in tenths of a point."""
@@ -20,7 +20,7 @@ ANY_GAP = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class LimitChange:
     """What to change, and the problem with the change made."""
 
     words: str
@@ -28,7 +28,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class LimitFamily:
     """A family that a workload states: how to leave it out, and the smallest change of it that lets a block through."""
 
     family: str
@@ -44,7 +44,7 @@ class Limit:
 
 def fits(problem: Problem, block: int) -> bool:
     """Return whether some machines serve a block's interactive classes within every limit."""
-    model = Model()
+    model = LinearModel()
     add_block(model, problem, block, 1.0, deferrable=False, covers=False)
     return bool(len(model.solve(gap=ANY_GAP).values)) if model.columns else True
 
@@ -65,7 +65,7 @@ def _points(share: float) -> str:
     return f"{100.0 * share:.4g} %"
 
 
-def _share(family: str, get: Callable[[Problem], float], put: Callable[[Problem, float], Problem], *, up: bool) -> Limit:
+def _share(family: str, get: Callable[[Problem], float], put: Callable[[Problem, float], Problem], *, up: bool) -> LimitFamily:
     """Return the limit of a share that is one number: raised where ``up``, else lowered."""
     loosest = 1.0 if up else 0.0
 
@@ -81,7 +81,7 @@ def _share(family: str, get: Callable[[Problem], float], put: Callable[[Problem,
         verb, bound = ("raise", "at least") if up else ("lower", "at most")
         return f"{verb} {FAMILIES[family].fix} to {bound} {_points(get(then))} (now {_points(get(now))})"
 
-    return Limit(
+    return LimitFamily(
         family,
         states=lambda problem: get(problem) != loosest,
         without=lambda problem: put(problem, loosest),
@@ -93,7 +93,7 @@ def _share(family: str, get: Callable[[Problem], float], put: Callable[[Problem,
 
 def _raise_quotas(problem: Problem, block: int) -> Problem:
     """Return the problem with its quotas raised by the fewest machines with which the block fits."""
-    model = Model()
+    model = LinearModel()
     columns = add_block(model, replace(problem, quotas=()), block, 1e-6, deferrable=False, covers=False)
     beyond = model.add_columns(np.ones(len(problem.quotas)), integer=True)
     for quota, column in zip(problem.quotas, beyond, strict=True):
@@ -116,7 +116,7 @@ def quota_words(now: Problem, then: Problem) -> str:
 
 def _lower_floors(problem: Problem, block: int) -> Problem:
     """Return the problem with its quality floors lowered by as little as lets the block through, in all."""
-    model = Model()
+    model = LinearModel()
     free = replace(problem, quality_floor=np.zeros_like(problem.quality_floor))
     columns = add_block(model, free, block, 1e-6, deferrable=False, covers=False)
     below = model.add_columns(np.ones(len(problem.interactive)), problem.quality_floor)
@@ -142,7 +142,7 @@ def _floor_words(now: Problem, then: Problem) -> str:
 
 def _raise_shares(problem: Problem, block: int) -> Problem:
     """Return the problem with what variants may answer raised by as little as lets the block through, in all."""
-    model = Model()
+    model = LinearModel()
     caps = problem.share_cap
     columns = add_block(model, replace(problem, share_cap=np.ones_like(caps)), block, 1e-6, deferrable=False, covers=False)
     beyond = model.add_columns(np.ones(caps.size), (1.0 - caps).ravel()).reshape(caps.shape)
@@ -175,8 +175,8 @@ def _field(variant: str) -> str:
     return f"models.{model}.variants.{name}"
 
 
-LIMITS: tuple[Limit, ...] = (
-    Limit(
+LIMITS: tuple[LimitFamily, ...] = (
+    LimitFamily(
         "quota",
         states=lambda problem: bool(problem.quotas),
         without=lambda problem: replace(problem, quotas=()),
@@ -184,7 +184,7 @@ LIMITS: tuple[Limit, ...] = (
         words=quota_words,
         restored=lambda changed, before: replace(changed, quotas=before.quotas),
     ),
-    Limit(
+    LimitFamily(
         "quality-floor",
         states=lambda problem: bool((problem.quality_floor > 0.0).any()),
         without=lambda problem: replace(problem, quality_floor=np.zeros_like(problem.quality_floor)),
@@ -192,7 +192,7 @@ LIMITS: tuple[Limit, ...] = (
         words=_floor_words,
         restored=lambda changed, before: replace(changed, quality_floor=before.quality_floor),
     ),
-    Limit(
+    LimitFamily(
         "routing-share",
         states=lambda problem: bool((problem.share_cap < 1.0).any()),
         without=lambda problem: replace(problem, share_cap=np.ones_like(problem.share_cap)),
@@ -212,20 +212,20 @@ LIMITS: tuple[Limit, ...] = (
 )
 
 
-def smallest(limit: Limit, problem: Problem, block: int) -> Change:
+def smallest(limit: LimitFamily, problem: Problem, block: int) -> LimitChange:
     """Return the smallest change of one limit with which every block's interactive classes fit, from one that does not."""
     changed, at = problem, block
     while True:
         changed = limit.loosen(changed, at)
         stuck = stuck_block(changed)
         if stuck is None or stuck == at or not fits(limit.without(changed), stuck):
-            return Change(limit.words(problem, changed), changed)
+            return LimitChange(limit.words(problem, changed), changed)
         at = stuck
 
 
 def fewest_pools(problem: Problem) -> int:
     """Return the fewest pools that serve the busiest blocks and may do the work that waits, limits of their number apart."""
-    model = Model()
+    model = LinearModel()
     opened = model.add_columns(np.ones(len(problem.options)), 1.0, integer=True)
     busiest = np.unique(np.append(problem.rate.argmax(axis=1), problem.rate.sum(axis=0).argmax() if len(problem.rate) else []))
     for block in busiest.astype(np.int64):

@@ -16,7 +16,7 @@ PLAIN = {"mip_heuristic_effort": 0.0, "mip_allow_restart": False, "mip_pscost_mi
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class LinearResult:
     """What the solver found; ``values`` is float64[columns], ``duals`` float64[rows] (of an LP), empty where there is none."""
 
     status: Literal["optimal", "infeasible", "limit"]
@@ -37,7 +37,7 @@ class _Solver(highspy.Highs):
 
 
 @dataclass(slots=True)
-class Model:
+class LinearModel:
     """A minimisation that grows by columns and rows."""
 
     cost: list[FloatArray] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Model:
         self.row_upper.append(upper)
         return len(self.families) - 1
 
-    def solve(self, *, relaxed: bool = False, gap: float = 1e-4, nodes: int = MOST_NODES, plain: bool = False) -> Result:
+    def solve(self, *, relaxed: bool = False, gap: float = 1e-4, nodes: int = MOST_NODES, plain: bool = False) -> LinearResult:
         """Solve it, as an LP where ``relaxed``; stop within the relative ``gap`` or after ``nodes`` branches with what is known then.
 
         ``plain`` branches at once, without searching for solutions beside: faster on programs of one block, where those abound. No
@@ -89,9 +89,9 @@ class Model:
         solver.run()
         return _result(solver, mip=not relaxed and any(self.integer))
 
-    def relaxed(self) -> "Relaxed":
+    def relaxed(self) -> "RelaxedModel":
         """Return the model as an LP that is solved again and again."""
-        return Relaxed(self)
+        return RelaxedModel(self)
 
     def lp(self, *, relaxed: bool) -> highspy.HighsLp:
         """Return the model in HiGHS's own form, rows first."""
@@ -110,16 +110,16 @@ class Model:
         return lp
 
 
-class Relaxed:
+class RelaxedModel:
     """A linear program that is solved again with other bounds of some columns: each time from where it was left."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: LinearModel) -> None:
         """Hand it over, without its whole numbers."""
         self._solver = _Solver()
         self._solver.setOptionValue("threads", 1)
         self._solver.passModel(model.lp(relaxed=True))
 
-    def solve(self, columns: IntArray, lower: FloatArray, upper: FloatArray, rows: IntArray, most: FloatArray) -> Result:
+    def solve(self, columns: IntArray, lower: FloatArray, upper: FloatArray, rows: IntArray, most: FloatArray) -> LinearResult:
         """Solve it with these bounds of ``columns`` (int64[k], both float64[k]), and no more than ``most`` (float64[r]) in ``rows``."""
         self._solver.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
         change: Any = self._solver.changeRowsBounds  # pyrefly: ignore[missing-attribute] - not in the library's stubs
@@ -128,15 +128,15 @@ class Relaxed:
         return _result(self._solver, mip=False)
 
 
-def _result(solver: highspy.Highs, *, mip: bool) -> Result:
+def _result(solver: highspy.Highs, *, mip: bool) -> LinearResult:
     """Read HiGHS's answer; an unbounded-or-infeasible model of ours is infeasible, since every column costs something or nothing."""
     status, info, solution = solver.getModelStatus(), solver.getInfo(), solver.getSolution()
     infeasible = {highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible}
     if status in infeasible:
-        return Result("infeasible", np.inf, np.inf, np.zeros(0), np.zeros(0))
+        return LinearResult("infeasible", np.inf, np.inf, np.zeros(0), np.zeros(0))
     optimal = status == highspy.HighsModelStatus.kOptimal
     bound = info.mip_dual_bound if mip else (info.objective_function_value if optimal else -np.inf)
     found = np.array(solution.col_value) if solution.value_valid else np.zeros(0)
     objective = info.objective_function_value if solution.value_valid else np.inf
     duals = np.array(solution.row_dual) if solution.dual_valid else np.zeros(0)
-    return Result("optimal" if optimal else "limit", objective, bound, found, duals)
+    return LinearResult("optimal" if optimal else "limit", objective, bound, found, duals)

@@ -9,7 +9,7 @@ from tightrope.plan.problem.arrays import Infeasible, Problem
 from tightrope.plan.solve.commitment_choice import whole_machines
 from tightrope.plan.solve.constraints import FAMILIES, add_block, add_commitments, add_deadline
 from tightrope.plan.solve.integer_capacity import add_whole
-from tightrope.plan.solve.linear_model import INFINITY, Model
+from tightrope.plan.solve.linear_model import INFINITY, LinearModel
 from tightrope.plan.solve.representative_blocks import reduce_blocks
 
 
@@ -36,7 +36,7 @@ def relax(problem: Problem, *, whole: bool = False) -> Relaxation:
 
     ``whole`` sharpens it by what whole machines carry: better prices, a higher bound, more time.
     """
-    model, hours = Model(), problem.block_hours
+    model, hours = LinearModel(), problem.block_hours
     more = model.add_columns(np.full(len(problem.covers), hours.sum()), np.where(problem.may_grow, INFINITY, 0.0))
     blocks = {b: add_block(model, problem, b, hours[b], deferrable=True) for b in range(problem.blocks)}
     for b, columns in blocks.items() if whole else ():

@@ -15,7 +15,7 @@ from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.plan.problem.arrays import Infeasible, Problem
 from tightrope.plan.problem.commitment_coverage import application_order, apply_commitments
-from tightrope.plan.solve.block_search import Fleet
+from tightrope.plan.solve.block_search import BlockFleet
 from tightrope.plan.solve.block_solutions import WORKERS, solve_apart, solve_block
 from tightrope.plan.solve.block_view import Block, scale_of, see_block, seen_like, shares_of, tables_of
 from tightrope.plan.solve.count_search import next_fleet
@@ -88,7 +88,7 @@ def serve_many(problem: Problem, commitments: FloatArray) -> tuple[IntArray, Flo
 
 
 def _first_fit(
-    problem: Problem, standing: Standing, of_most: list[Fleet | None], commitments: FloatArray, fleets: list[Fleet]
+    problem: Problem, standing: Standing, of_most: list[BlockFleet | None], commitments: FloatArray, fleets: list[BlockFleet]
 ) -> tuple[IntArray, FloatArray]:
     """Return a fleet for every block, int64[B], and its shares, float64[C, P, B]: that of the most of its kind.
 
@@ -96,7 +96,7 @@ def _first_fit(
     by one; ``fleets`` grow by those.
     """
     place = {id(fleet): at for at, fleet in enumerate(fleets)}
-    taken: list[Fleet] = []
+    taken: list[BlockFleet] = []
     for block, kind in enumerate(standing.label.tolist()):
         fleet = of_most[kind]
         elsewhere = (problem.mu[:, :, block] <= 0.0) & (problem.rate[:, block] > 0.0)[:, None]
@@ -125,10 +125,10 @@ def _that_may(seen: Block, prices: FloatArray, machines: IntArray, usd: FloatArr
     return found
 
 
-def _search_all(problem: Problem, commitments: FloatArray) -> list[Fleet | None]:
+def _search_all(problem: Problem, commitments: FloatArray) -> list[BlockFleet | None]:
     """Return every block's cheapest fleet, in order; None where it has none."""
 
-    def search(block: int, like: tuple[Fleet, ...]) -> Fleet | None:
+    def search(block: int, like: tuple[BlockFleet, ...]) -> BlockFleet | None:
         try:
             return solve_block(problem, block, commitments, like)
         except Infeasible:

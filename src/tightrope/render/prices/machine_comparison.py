@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tightrope.base.catalogue import MachineType
-from tightrope.clouds.search.compare import Kind, Side
+from tightrope.clouds.search.compare import ComparedMachine, MachineKind
 from tightrope.perf.tables import find_accelerator
 from tightrope.render import formats
 from tightrope.render.prices import price_formats
@@ -18,7 +18,7 @@ def dense_tflops(machine: MachineType) -> float | None:
     return chip.fp16_tflops if chip else None
 
 
-def print_sides(text: str, kind: Kind, sides: tuple[Side, ...], console: Console) -> None:
+def print_sides(text: str, kind: MachineKind, sides: tuple[ComparedMachine, ...], console: Console) -> None:
     """Print one line a seller and accelerator (or machine family), the cheapest first."""
     print_title(console, text, f"{_said(kind)} · {formats.count(sides, 'machine')}")
     left_out = print_table(console, _columns(sides, console.width))
@@ -34,7 +34,7 @@ def print_sides(text: str, kind: Kind, sides: tuple[Side, ...], console: Console
     print_notes(console, notes, left_out)
 
 
-def _said(kind: Kind) -> str:
+def _said(kind: MachineKind) -> str:
     """Return how a kind was understood, such as ``4 × accelerator of about 24 GiB · at least 8 vCPU``."""
     of = ", ".join(sorted(kind.accelerators or ())) or "accelerator"
     size = f" of about {kind.gpu_memory_gib:g} GiB" if kind.gpu_memory_gib is not None else ""
@@ -46,7 +46,7 @@ def _said(kind: Kind) -> str:
     return " · ".join(said + ([kind.arch] if kind.arch else []))
 
 
-def _columns(sides: tuple[Side, ...], width: int) -> list[TableColumn]:
+def _columns(sides: tuple[ComparedMachine, ...], width: int) -> list[TableColumn]:
     """Return the table."""
     machines = [side.machine for side in sides]
     terms = sorted({years for side in sides for years in side.best})
@@ -76,18 +76,18 @@ def _term(years: int) -> str:
     return f"{years} y"
 
 
-def _name(side: Side, width: int) -> Text:
+def _name(side: ComparedMachine, width: int) -> Text:
     """Return a machine's name, the region below it where the console is narrow."""
     name = price_formats.name(side.machine, width)
     return name if width >= price_formats.WIDE else Text("\n").join([name, plain_text(side.row.region, "dim")])
 
 
-def _region(side: Side) -> Text:
+def _region(side: ComparedMachine) -> Text:
     """Return the cheapest region, and how many others are as cheap."""
     return plain_text(side.row.region + (f" +{side.regions - 1}" if side.regions > 1 else ""))
 
 
-def _per_tflops(side: Side) -> Text:
+def _per_tflops(side: ComparedMachine) -> Text:
     """Return the price of a TFLOPS; a dash where the chip's rate is not known, nothing where there is no accelerator."""
     if not side.machine.accelerators:
         return Text("")
@@ -95,6 +95,6 @@ def _per_tflops(side: Side) -> Text:
     return Text(price_formats.UNKNOWN, "dim") if known is None else Text(f"{known:.4f}")
 
 
-def _offer(side: Side, years: int) -> Text:
+def _offer(side: ComparedMachine, years: int) -> Text:
     """Return the name of the best commitment of a term."""
     return plain_text(side.best[years].offer if years in side.best else "", "dim")

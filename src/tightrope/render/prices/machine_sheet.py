@@ -9,7 +9,7 @@ from rich.text import Text
 from tightrope.base.catalogue import OLD_DAYS, ON_DEMAND, SPOT, MachineType
 from tightrope.clouds.search.match import FIRST_OFFERS
 from tightrope.clouds.search.origins import sources_of
-from tightrope.clouds.search.sheet import History, Quote, Sheet, Step
+from tightrope.clouds.search.sheet import History, OfferQuote, PriceStep, Sheet
 from tightrope.render import formats
 from tightrope.render.prices import price_formats
 from tightrope.render.table import TableColumn, indent_table, print_notes, print_table
@@ -51,9 +51,9 @@ def _facts(machine: MachineType) -> Text:
     return plain_text(" · ".join(said))
 
 
-def _best(sheet: Sheet) -> tuple[Quote, ...]:
+def _best(sheet: Sheet) -> tuple[OfferQuote, ...]:
     """Return the quotes less the commitments that another of the same region and term undercuts."""
-    cheapest: dict[tuple[str, int | None], Quote] = {}
+    cheapest: dict[tuple[str, int | None], OfferQuote] = {}
     for quote in sheet.quotes:
         place = quote.row.region, sheet.terms.get(quote.row.offer)
         if quote.row.offer not in FIRST_OFFERS and (
@@ -63,7 +63,7 @@ def _best(sheet: Sheet) -> tuple[Quote, ...]:
     return tuple(quote for quote in sheet.quotes if quote.row.offer in FIRST_OFFERS or quote in cheapest.values())
 
 
-def _columns(quotes: tuple[Quote, ...], sources: list[str], today: date, width: int) -> list[TableColumn]:
+def _columns(quotes: tuple[OfferQuote, ...], sources: list[str], today: date, width: int) -> list[TableColumn]:
     """Return one row a quote, its region named once: beside it, or above it where the console is narrow."""
     rows = [quote.row for quote in quotes]
     first = [place == 0 or rows[place - 1].region != row.region for place, row in enumerate(rows)]
@@ -98,7 +98,7 @@ def _with_headings(columns: list[TableColumn]) -> list[TableColumn]:
     return [replace(column, cells=filled) for column, filled in zip(rest, cells, strict=True)]
 
 
-def _off(quote: Quote) -> Text:
+def _off(quote: OfferQuote) -> Text:
     """Return what a quote saves; nothing for on-demand itself."""
     return Text("") if quote.row.offer == ON_DEMAND else price_formats.off(quote.share_off)
 
@@ -108,7 +108,7 @@ def _numbers(source: str, sources: list[str]) -> Text:
     return Text(" ".join(str(sources.index(part) + 1) for part in sources_of(source)), "dim")
 
 
-def _zones(quote: Quote) -> Text:
+def _zones(quote: OfferQuote) -> Text:
     """Return the range of the prices that hold in single zones."""
     prices = sorted(row.usd_per_hour for row in quote.zones)
     if not prices:
@@ -139,7 +139,7 @@ def _course(history: History) -> Text:
     """Return how one price went, such as ``us-east-1 on-demand  0.9000 (2026-05-01) → 0.8048 (2026-07-20, −10.6 %)``."""
     place = " ".join(filter(None, (history.region, history.zone, history.offer)))
     course = plain_text(f"{place}  ")
-    before: Step | None = None
+    before: PriceStep | None = None
     for step in history.steps:
         course.append(" → " if before else "")
         course.append(price_formats.usd(step.usd_per_hour) if step.usd_per_hour is not None else "withdrawn")

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tightrope.base.catalogue import OLD_DAYS
-from tightrope.clouds.parts import Part
+from tightrope.clouds.parts import BookPart
 from tightrope.clouds.search.origins import Age, Origin, Origins
 from tightrope.render import formats
 from tightrope.render.prices import price_formats
@@ -53,7 +53,7 @@ def _ages(ages: tuple[Age, ...], today: date) -> list[TableColumn]:
     ]
 
 
-def _catalogues(parts: list[Part]) -> list[TableColumn]:
+def _catalogues(parts: list[BookPart]) -> list[TableColumn]:
     """Return what stands beside the tables that ship."""
     return [
         TableColumn("catalogue", [plain_text(part.kind) for part in parts]),

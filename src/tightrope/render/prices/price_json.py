@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeAlias, get_args
 
 from tightrope.clouds.search.changes import Changes, How
-from tightrope.clouds.search.compare import Side
-from tightrope.clouds.search.find import Found
+from tightrope.clouds.search.compare import ComparedMachine
+from tightrope.clouds.search.find import SearchResult
 from tightrope.clouds.search.origins import Origins
 from tightrope.clouds.search.sheet import Sheet
 from tightrope.clouds.tokens import TokenPrice
@@ -51,7 +51,7 @@ def _object(value: object) -> dict[str, Json]:
     return {field.name: plain(getattr(value, field.name)) for field in fields(value)}  # type: ignore[arg-type]
 
 
-def search_json(found: Found, limit: int | None) -> Json:
+def search_json(found: SearchResult, limit: int | None) -> Json:
     """Return what was found: ``prices`` by offer, null where a machine is not sold so."""
     hits: list[Json] = [
         {"machine": plain(hit.machine), "region": hit.region, "prices": plain(dict(zip(found.offers, hit.prices, strict=True)))}
@@ -71,7 +71,7 @@ def sheet_json(sheet: Sheet) -> Json:
     return _object(sheet) | {"quotes": quotes}
 
 
-def sides_json(kind: str, sides: tuple[Side, ...]) -> Json:
+def sides_json(kind: str, sides: tuple[ComparedMachine, ...]) -> Json:
     """Return a comparison, each side with what spot and the best commitments take off."""
     said: list[Json] = [
         _object(side)

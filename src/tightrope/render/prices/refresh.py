@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from tightrope.clouds.join import Change
-from tightrope.clouds.refresh import Refreshed
+from tightrope.clouds.join import PriceChange
+from tightrope.clouds.refresh import RefreshResult
 from tightrope.render import formats
 from tightrope.render.prices import price_formats
 from tightrope.render.table import TableColumn, indent_table, print_notes, print_table, print_title
@@ -23,7 +23,7 @@ MOST_BARS = 6
 
 @dataclass(slots=True)
 class Bars:
-    """One bar a list that is being fetched, of the latest few; satisfies ``clouds.fetch.Progress``."""
+    """One bar a list that is being fetched, of the latest few; satisfies ``clouds.fetch.FetchProgress``."""
 
     progress: Progress
     tasks: dict[str, TaskID] = field(default_factory=dict)
@@ -59,7 +59,7 @@ def fetching(console: Console) -> Iterator[Bars]:
         yield Bars(progress)
 
 
-def print_refreshed(refreshed: Refreshed, console: Console) -> None:
+def print_refreshed(refreshed: RefreshResult, console: Console) -> None:
     """Print how many prices came and what became of those that were known."""
     about = f"{formats.count(refreshed.regions, 'region')}, {formats.count(refreshed.rows, 'price')} in {refreshed.seconds:.1f} s"
     print_title(console, refreshed.cloud, about)
@@ -75,7 +75,7 @@ def print_refreshed(refreshed: Refreshed, console: Console) -> None:
     print_notes(console, [*refreshed.notes, f"kept in {refreshed.path}; `tightrope prices diff` shows all changes"], left_out)
 
 
-def _columns(changes: tuple[Change, ...]) -> list[TableColumn]:
+def _columns(changes: tuple[PriceChange, ...]) -> list[TableColumn]:
     """Return the table of changes."""
     return [
         TableColumn("machine or item", [plain_text(change.what) for change in changes]),

@@ -5,7 +5,7 @@ from datetime import date
 from rich.console import Console
 
 from tightrope.base.catalogue import OLD_DAYS, SPOT
-from tightrope.clouds.search.find import Found, Hit, Query
+from tightrope.clouds.search.find import Hit, Query, SearchResult
 from tightrope.render.prices import price_formats
 from tightrope.render.table import TableColumn, print_notes, print_table, print_title
 from tightrope.render.terminal import plain_text
@@ -13,7 +13,7 @@ from tightrope.render.terminal import plain_text
 NOTHING = "no machine matches all of that; loosen a range, or see `tightrope prices find --help`"
 
 
-def print_search(found: Found, query: Query, limit: int, console: Console, today: date, as_of: date | None = None) -> None:
+def print_search(found: SearchResult, query: Query, limit: int, console: Console, today: date, as_of: date | None = None) -> None:
     """Print the first ``limit`` machines and regions, and of how many."""
     print_title(console, _asked(query) or "all machines", f"{len(found.hits):,} matched")
     if not found.hits:
@@ -40,7 +40,7 @@ def _asked(query: Query) -> str:
     return " · ".join(said + ([f"at most ${query.max_usd_per_hour:g}"] if query.max_usd_per_hour is not None else []))
 
 
-def _columns(found: Found, hits: tuple[Hit, ...], today: date, width: int) -> list[TableColumn]:
+def _columns(found: SearchResult, hits: tuple[Hit, ...], today: date, width: int) -> list[TableColumn]:
     """Return the table; a narrow console loses the architecture, the cloud and the day first."""
     machines = [hit.machine for hit in hits]
     prices = [

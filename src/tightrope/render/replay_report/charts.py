@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from tightrope.base.replayed import RunOutcome, Series
+from tightrope.base.replayed import RunOutcome, TimeSeries
 from tightrope.render.chart import INK, LITERAL, NARROW, WIDE, Chart, Spec, chart, frame, pool_legend
 
 DRILL, STARTING, UNUSED = "#e5534b", "#94a3b8", "#64748b"
@@ -19,7 +19,7 @@ DAY_H = 24.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Clock:
+class _TimeAxis:
     """The axis that the panels share, in hours of the trace's clock."""
 
     start_h: float
@@ -48,11 +48,11 @@ _TIME = (
 """A mark on the clock: the time, the day at midnight."""
 
 
-def clock_of(run: RunOutcome, duration_h: float) -> _Clock:
+def clock_of(run: RunOutcome, duration_h: float) -> _TimeAxis:
     """Return the axis of one run."""
     start_h = run.series.start_h
     drill = (run.drill_start_h, run.drill_end_h) if run.drill_start_h is not None and run.drill_end_h is not None else None
-    return _Clock(start_h, start_h + duration_h, drill)
+    return _TimeAxis(start_h, start_h + duration_h, drill)
 
 
 def machines(run: RunOutcome, duration_h: float) -> Chart:
@@ -131,7 +131,7 @@ def _stacked(areas: list[tuple[str, tuple[float, ...]]], start_h: float, step_h:
     return values
 
 
-def _line(number: int, colour: str, stroke: float, found: tuple[float | None, ...], series: Series) -> list[Spec]:
+def _line(number: int, colour: str, stroke: float, found: tuple[float | None, ...], series: TimeSeries) -> list[Spec]:
     """Return a line through the middles of the bins, broken where a bin has no value; on a scale of seconds."""
     values: list[Spec] = []
     piece = 0
@@ -145,7 +145,7 @@ def _line(number: int, colour: str, stroke: float, found: tuple[float | None, ..
     return values
 
 
-def _panel(alt: str, areas: list[Spec], lines: list[Spec], clock: _Clock, legend: list[tuple[str, str]]) -> Chart:
+def _panel(alt: str, areas: list[Spec], lines: list[Spec], clock: _TimeAxis, legend: list[tuple[str, str]]) -> Chart:
     """Return a panel in both widths."""
     shade = [{"from": clock.drill_h[0], "to": clock.drill_h[1]}] if clock.drill_h else []
     named = [*legend, (DRILL, "drill")] if shade else legend
@@ -158,7 +158,7 @@ def _panel(alt: str, areas: list[Spec], lines: list[Spec], clock: _Clock, legend
     return chart(alt, draw, named)
 
 
-def _shade(clock: _Clock, width: int, shade: list[Spec]) -> list[Spec]:
+def _shade(clock: _TimeAxis, width: int, shade: list[Spec]) -> list[Spec]:
     """Return the layer behind the drill's time."""
     if not shade:
         return []
@@ -172,7 +172,7 @@ def _shade(clock: _Clock, width: int, shade: list[Spec]) -> list[Spec]:
     ]
 
 
-def _areas(clock: _Clock, width: int, areas: list[Spec]) -> list[Spec]:
+def _areas(clock: _TimeAxis, width: int, areas: list[Spec]) -> list[Spec]:
     """Return the layer of stacked areas."""
     if not areas:
         return []
@@ -192,7 +192,7 @@ def _areas(clock: _Clock, width: int, areas: list[Spec]) -> list[Spec]:
     ]
 
 
-def _lines(clock: _Clock, width: int, lines: list[Spec]) -> list[Spec]:
+def _lines(clock: _TimeAxis, width: int, lines: list[Spec]) -> list[Spec]:
     """Return the layers of lines over seconds on a logarithmic scale, one for each thickness: a mark has one."""
     if not lines:
         return []

@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-from tightrope.base.replayed import Replayed
+from tightrope.base.replayed import ReplayReport
 from tightrope.render.files import write_files
 from tightrope.render.plain import Json, as_text, plain
 from tightrope.render.replay_report import replay_formats
-from tightrope.trial.trial import Tried
+from tightrope.trial.trial import Trial
 
 
-def replayed_as_dict(report: Replayed) -> dict[str, Json]:
+def replayed_as_dict(report: ReplayReport) -> dict[str, Json]:
     """Return the report as plain JSON values, ``schema_version`` first."""
     found = plain(report)
     assert isinstance(found, dict)  # noqa: S101 - a record is an object
     return found
 
 
-def render_replayed(report: Replayed) -> dict[Path, str]:
+def render_replayed(report: ReplayReport) -> dict[Path, str]:
     """Return the report's two files."""
     from tightrope.render.replay_report.page import page  # drawing loads only where something is drawn
 
@@ -26,7 +26,7 @@ def render_replayed(report: Replayed) -> dict[Path, str]:
     }
 
 
-def write_replayed(tried: Tried, out: Path | None, chrome_trace: Path | None, length_s: float) -> list[str]:
+def write_replayed(tried: Trial, out: Path | None, chrome_trace: Path | None, length_s: float) -> list[str]:
     """Write the report into ``out`` and the engines' first ``length_s`` into ``chrome_trace``, where asked for; return the paths.
 
     A path says with it how far it goes where the log of engines was full before ``length_s``.

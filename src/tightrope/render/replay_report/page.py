@@ -2,21 +2,21 @@
 
 from collections.abc import Callable, Iterable
 
-from tightrope.base.replayed import ClassOutcome, Replayed, RunOutcome
+from tightrope.base.replayed import ClassOutcome, ReplayReport, RunOutcome
 from tightrope.render import formats
 from tightrope.render.html import Html, join, listing, table, tag
 from tightrope.render.page_elements import NOTHING, document, evidence, figure, section, share
 from tightrope.render.replay_report import charts, replay_formats
 
 
-def page(report: Replayed) -> Html:
+def page(report: ReplayReport) -> Html:
     """Return the document."""
     sections = (headline, alerts, promises, time_line, requests, events, pools, cost)
     footer = f"Written by Tightrope. The same figures, for programs: replay.json, schema version {report.schema_version}."
     return document(f"{report.workload}, replayed · Tightrope", (part(report) for part in sections), footer)
 
 
-def headline(report: Replayed) -> Html:
+def headline(report: ReplayReport) -> Html:
     """Return the verdict in one look, and what it is about."""
     good, of = formats.count_kept(report.last.evidence)
     kept = report.last.kept and of > 0
@@ -42,7 +42,7 @@ def headline(report: Replayed) -> Html:
     )
 
 
-def alerts(report: Replayed) -> Html:
+def alerts(report: ReplayReport) -> Html:
     """Return what must be read before anything is believed."""
     boxes = []
     missed = replay_formats.unproven_promises(report.last)
@@ -62,7 +62,7 @@ def alerts(report: Replayed) -> Html:
     return join(boxes)
 
 
-def promises(report: Replayed) -> Html:
+def promises(report: ReplayReport) -> Html:
     """Return the evidence of every run, and how the promises were kept during the drill."""
     parts = [
         evidence(replay_formats.run_name(run).capitalize(), run.evidence, "proven", "not proven")
@@ -89,7 +89,7 @@ def promises(report: Replayed) -> Html:
     return section("The promises", *parts, note=note) if parts else NOTHING
 
 
-def time_line(report: Replayed) -> Html:
+def time_line(report: ReplayReport) -> Html:
     """Return the panels of every run, the scenario's first."""
     parts = [part for run in reversed(report.runs) for part in _panels(report, run)]
     width = replay_formats.width(report.last.series.bin_s)
@@ -97,7 +97,7 @@ def time_line(report: Replayed) -> Html:
     return section("The time-line", *parts, note=note if report.last.drill_start_h is not None else note.partition(" What")[0])
 
 
-def _panels(report: Replayed, run: RunOutcome) -> Iterable[Html]:
+def _panels(report: ReplayReport, run: RunOutcome) -> Iterable[Html]:
     """Yield the panels of one run."""
     drawn: tuple[tuple[str, Callable[[RunOutcome, float], charts.Chart]], ...] = (
         ("Machines", charts.machines),
@@ -111,7 +111,7 @@ def _panels(report: Replayed, run: RunOutcome) -> Iterable[Html]:
         yield figure(draw(run, report.duration_h))
 
 
-def requests(report: Replayed) -> Html:
+def requests(report: ReplayReport) -> Html:
     """Return what became of the requests, and how long they took."""
     heads = ("class", "run", ">requests", ">answered", ">from cache", ">turned away", ">too large", ">no pool", ">unanswered")
     rows = [
@@ -140,7 +140,7 @@ def _counts(item: ClassOutcome) -> tuple[float, ...]:
     return (item.requests, item.answered, item.cached, item.shed, item.too_large, item.no_pool, item.unanswered)
 
 
-def events(report: Replayed) -> Html:
+def events(report: ReplayReport) -> Html:
     """Return what else happened."""
     rows = [(name, *(show(run) for run in report.runs)) for name, show in replay_formats.EVENTS]
     notes = [note for run in report.runs for note in run.notes]
@@ -148,7 +148,7 @@ def events(report: Replayed) -> Html:
     return section("What happened", body, note="; ".join(notes))
 
 
-def pools(report: Replayed) -> Html:
+def pools(report: ReplayReport) -> Html:
     """Return what every pool did."""
     heads = ("pool", "run", "machine", "offer", ">machines", ">machine-hours", "busy", ">requests")
     rows = [
@@ -168,7 +168,7 @@ def pools(report: Replayed) -> Html:
     return section("The pools", table("What every pool did, a replay", heads, rows, class_="stack"))
 
 
-def cost(report: Replayed) -> Html:
+def cost(report: ReplayReport) -> Html:
     """Return the bill of the stretch by driver, and at the scale of a month."""
     drivers = list(dict.fromkeys(line.driver for run in report.runs for line in run.cost_lines))
     rows = [(driver, *(formats.usd(replay_formats.driver_usd(run, driver)) for run in report.runs)) for driver in drivers]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from tightrope.base.replayed import ClassOutcome, PoolOutcome, Replayed, RunOutcome, Spread
+from tightrope.base.replayed import ClassOutcome, PoolOutcome, ReplayReport, RunOutcome, Spread
 from tightrope.render import formats
 
 NOT_KNOWN = "–"
@@ -27,7 +27,7 @@ def run_name(run: RunOutcome) -> str:
     return run.scenario or "as recorded"
 
 
-def sentence(report: Replayed) -> str:
+def sentence(report: ReplayReport) -> str:
     """Return the answer as a sentence."""
     if not report.last.evidence:
         return f"{report.workload}: no promise had a request"

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tightrope.base.plan import Evidence
-from tightrope.base.replayed import Replayed, RunOutcome
+from tightrope.base.replayed import ReplayReport, RunOutcome
 from tightrope.render import formats
 from tightrope.render.replay_report import replay_formats
 from tightrope.render.terminal import add_rows, grid, labelled_grid, plain_text
@@ -17,7 +17,9 @@ NEVER = {"0", "0.0 %"}
 NOTHING = NEVER | {replay_formats.NOT_KNOWN}
 
 
-def print_replayed(report: Replayed, console: Console, requests_per_s: float | None = None, files: Iterable[str] = ()) -> None:
+def print_replayed(
+    report: ReplayReport, console: Console, requests_per_s: float | None = None, files: Iterable[str] = ()
+) -> None:
     """Print the report for a person, fitted to the console's width; ``requests_per_s`` is how fast it was replayed."""
     console.print(plain_text(report.workload, "bold"), plain_text(" · ".join([*report.sources, report.window]), "dim"), sep="  ")
     sections = [
@@ -36,7 +38,7 @@ def print_replayed(report: Replayed, console: Console, requests_per_s: float | N
             console.print(Padding(section, (0, 0, 0, 2), expand=False))
 
 
-def _verdict(report: Replayed) -> Table:
+def _verdict(report: ReplayReport) -> Table:
     """Return how it ended."""
     table = labelled_grid("left")
     good, of = formats.count_kept(report.last.evidence)
@@ -49,7 +51,7 @@ def _verdict(report: Replayed) -> Table:
     return table
 
 
-def _promises(report: Replayed) -> Table:
+def _promises(report: ReplayReport) -> Table:
     """Return one row for each promise and run; what the drill's own requests saw below it."""
     table = grid("left!", "left", "left", *_run_column(report), "right!", "left!", "right!")
     if not any(run.evidence for run in report.runs):
@@ -63,7 +65,7 @@ def _promises(report: Replayed) -> Table:
     return table
 
 
-def _drill(report: Replayed) -> Table:
+def _drill(report: ReplayReport) -> Table:
     """Return how the promises were kept for the requests that arrived during the drill."""
     table = grid("left", "left", "right!", "right!", "right!")
     if report.last.drill_evidence:
@@ -80,17 +82,17 @@ def _heads(*names: str) -> list[Text]:
     return [Text(name, "dim") for name in names]
 
 
-def _run_column(report: Replayed) -> list[str]:
+def _run_column(report: ReplayReport) -> list[str]:
     """Return the column that tells the runs apart, where there is more than one."""
     return ["left"] if len(report.runs) > 1 else []
 
 
-def _run_head(report: Replayed) -> list[str]:
+def _run_head(report: ReplayReport) -> list[str]:
     """Return its head."""
     return ["run"] if len(report.runs) > 1 else []
 
 
-def _run_cell(report: Replayed, run: RunOutcome) -> list[Text]:
+def _run_cell(report: ReplayReport, run: RunOutcome) -> list[Text]:
     """Return its cell."""
     return [plain_text(replay_formats.run_name(run))] if len(report.runs) > 1 else []
 
@@ -102,7 +104,7 @@ def _promise(item: Evidence, run: list[Text]) -> list[Text]:
     return [verdict, plain_text(item.traffic_class), plain_text(item.slo), *run, *map(plain_text, seen)]
 
 
-def _times(report: Replayed) -> Table:
+def _times(report: ReplayReport) -> Table:
     """Return how many requests each class had, and how long they took."""
     table = grid("left", *_run_column(report), "right!", "left!", "right!", "right!", "right!")
     table.add_row(*_heads("class", *_run_head(report), "requests", "time", "p50", "p95", "p99"))
@@ -118,7 +120,7 @@ def _times(report: Replayed) -> Table:
     return table
 
 
-def _pools(report: Replayed) -> Table:
+def _pools(report: ReplayReport) -> Table:
     """Return what every pool did."""
     table = grid("left", *_run_column(report), "right!", "right!", "right!", "right!")
     table.add_row(*_heads("pool", *_run_head(report), "machines", "hours", "busy", "requests"))
@@ -138,7 +140,7 @@ def _pools(report: Replayed) -> Table:
     return table
 
 
-def _events(report: Replayed) -> Table:
+def _events(report: ReplayReport) -> Table:
     """Return what happened; what never did is named in one line."""
     table = labelled_grid("left!", *["right"] * len(report.runs))
     rows = [(name, [show(run) for run in report.runs]) for name, show in _endings() + list(replay_formats.EVENTS)]
@@ -161,7 +163,7 @@ def _endings() -> list[tuple[str, replay_formats.Show]]:
     ]
 
 
-def _cost(report: Replayed) -> Table:
+def _cost(report: ReplayReport) -> Table:
     """Return the bill of the stretch and of a month, beside the plan's."""
     table = labelled_grid("left", "right!", "right!")
     table.add_row("cost", *_heads("", "this stretch", "as a month"))
@@ -176,7 +178,7 @@ def _cost(report: Replayed) -> Table:
     return table
 
 
-def _notes(report: Replayed, requests_per_s: float | None, files: Iterable[str]) -> Table:
+def _notes(report: ReplayReport, requests_per_s: float | None, files: Iterable[str]) -> Table:
     """Return what never happened, what to watch, and where to go next."""
     table = labelled_grid("left")
     rows = [(name, [show(run) for run in report.runs]) for name, show in _endings() + list(replay_formats.EVENTS)]

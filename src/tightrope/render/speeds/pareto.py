@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import ceil, floor, log10
 from pathlib import Path
 
-from tightrope.plan.problem.speed_table import Speed, pareto_front
+from tightrope.plan.problem.speed_table import SpeedRow, pareto_front
 from tightrope.render.chart import INK, POOLS, Chart, Spec, chart, frame
 from tightrope.render.html import table, tag
 from tightrope.render.page_elements import document, figure, section
@@ -17,7 +17,7 @@ NOTE = (
 )
 
 
-def render_pareto(title: str, speeds: Sequence[Speed]) -> dict[Path, str]:
+def render_pareto(title: str, speeds: Sequence[SpeedRow]) -> dict[Path, str]:
     """Return the page: for each class its chart, and its front as a table."""
     front = pareto_front(tuple(speeds))
     parts = []
@@ -33,7 +33,7 @@ def render_pareto(title: str, speeds: Sequence[Speed]) -> dict[Path, str]:
     return {Path("pareto.html"): f"<!doctype html>\n{page}\n"}
 
 
-def _table(name: str, best: Sequence[Speed]) -> str:
+def _table(name: str, best: Sequence[SpeedRow]) -> str:
     """Return the front as a table."""
     heads = (
         "machine",
@@ -63,7 +63,7 @@ def _table(name: str, best: Sequence[Speed]) -> str:
     return table(f"what nothing else beats for {name}", heads, rows, class_="stack")
 
 
-def _chart(name: str, group: Sequence[Speed], best: Sequence[Speed]) -> Chart | None:
+def _chart(name: str, group: Sequence[SpeedRow], best: Sequence[SpeedRow]) -> Chart | None:
     """Return the chart of one class; None where no latency is known or only one point is."""
     shown = [item for item in group if item.promise_used is not None]
     if len(shown) < 2:

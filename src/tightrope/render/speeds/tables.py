@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from tightrope.plan.problem.speed_table import Speed
+from tightrope.plan.problem.speed_table import SpeedRow
 from tightrope.render import formats
 from tightrope.render.table import TableColumn, print_notes, print_table, print_title
 from tightrope.render.terminal import labelled_grid, plain_text
@@ -13,21 +13,21 @@ from tightrope.render.terminal import labelled_grid, plain_text
 LEAST_NAME = 12
 
 
-def rate(item: Speed) -> str:
+def rate(item: SpeedRow) -> str:
     """Return what one machine sustains, such as ``0.93/s``; what is paid by the request has no such figure."""
     if item.requests_per_s is None:
         return "by request"
     return f"{item.requests_per_s:,.0f}/s" if item.requests_per_s >= 100 else f"{item.requests_per_s:.3g}/s"
 
 
-def latency(item: Speed) -> str:
+def latency(item: SpeedRow) -> str:
     """Return the latency of an idle engine, and what of its promise that is: ``2.17 s, 54 %``."""
     if item.idle_latency_s is None or item.promise_used is None:
         return ""
     return f"{formats.duration(1e3 * item.idle_latency_s)}, {formats.percent(item.promise_used, 0 if item.promise_used >= 0.01 else 2)}"
 
 
-def known(item: Speed) -> str:
+def known(item: SpeedRow) -> str:
     """Return how the profile is known, such as ``modelled, ±25 %``."""
     return f"{formats.KINDS[item.provenance]}, ±{formats.percent(item.error_band, 0)}"
 
@@ -43,7 +43,7 @@ def dollars(amount: float | None) -> str:
     return f"${amount:,.0f}" if amount >= 1000 else f"${amount:.3g}"
 
 
-def print_speeds(speeds: Sequence[Speed], limit: int, console: Console, front: frozenset[Speed] = frozenset()) -> None:
+def print_speeds(speeds: Sequence[SpeedRow], limit: int, console: Console, front: frozenset[SpeedRow] = frozenset()) -> None:
     """Print the ways to serve each class, at most ``limit`` a class, the cheapest first; those on the front are marked."""
     left_out: list[str] = []
     notes: list[str] = []
@@ -61,7 +61,7 @@ def print_speeds(speeds: Sequence[Speed], limit: int, console: Console, front: f
     print_notes(console, notes, left_out)
 
 
-def _columns(group: Sequence[Speed], front: frozenset[Speed]) -> list[TableColumn]:
+def _columns(group: Sequence[SpeedRow], front: frozenset[SpeedRow]) -> list[TableColumn]:
     """Return the table of one class."""
     machines = [plain_text(item.machine, "green" if item in front else "") for item in group]
     return [
@@ -80,7 +80,7 @@ def _columns(group: Sequence[Speed], front: frozenset[Speed]) -> list[TableColum
     ]
 
 
-def print_one(speeds: Sequence[Speed], console: Console) -> None:
+def print_one(speeds: Sequence[SpeedRow], console: Console) -> None:
     """Print all that is known of one variant on one machine: where it can be had for how much, and where its figures come from."""
     first = speeds[0]
     print_title(console, f"{first.variant} on {first.machine}", f"quality {first.quality:g}")

@@ -21,7 +21,7 @@ from tightrope.policy.admit import (
     next_patience,
     queue_room,
 )
-from tightrope.serve.interfaces import Load
+from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.ledger.meter import SECOND
 from tightrope.serve.ledger.totals import month_of
 from tightrope.serve.records import NUSD_PER_USD, Call, Reply
@@ -40,7 +40,7 @@ DEFERRABLE_SHARE = 0.5
 """Of the room for all, and of the wait that interactive requests may have, what work that can wait may fill."""
 
 
-class Said(Protocol):
+class AdmissionEvents(Protocol):
     """What is told of it: ``watch.metrics.Metrics``."""
 
     def shed(self, cls: str, reason: str) -> None:
@@ -53,7 +53,7 @@ class Said(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Tenant:
+class TenantState:
     """What one tenant may take, and takes."""
 
     name: str
@@ -76,7 +76,7 @@ class Tenant:
 
 
 @dataclass(slots=True, eq=False)
-class Kind:
+class AdmissionClass:
     """One traffic class, and how much waiting it has patience for."""
 
     name: str
@@ -104,7 +104,7 @@ class Kind:
         self.patience = next_patience(self.patience, late, self.late_share)
 
 
-class Admission:
+class AdmissionControl:
     """Lets calls in, or raises ``TooMany`` with the time after which it is worth asking again."""
 
     def __init__(
@@ -112,7 +112,7 @@ class Admission:
         limits: Limits,
         tenants: Mapping[str, TenantLimits],
         spent: Callable[[str], int],
-        metrics: Said,
+        metrics: AdmissionEvents,
         clock: Callable[[], float] = time.monotonic,
         *,
         classes: Iterable[ServedClass] = (),
@@ -133,7 +133,7 @@ class Admission:
                 self._kinds.setdefault(item.asked_as, self._kinds[item.name])
         self._deferrable = tuple(item.name for item in classes if item.deferral is not None)
         self._least_wait_s = min((k.wait_s() for k in self._kinds.values() if k.name not in self._deferrable), default=inf)
-        self._tenants: dict[str, Tenant] = {}
+        self._tenants: dict[str, TenantState] = {}
         self._present = self._asking = 0
         self._answer_s, self._nusd = 1.0, 0.0
         self._at: dict[str, dict[str, int]] = {}
@@ -179,7 +179,7 @@ class Admission:
 
     # --------------------------------------------------------------------------------------------------------- pool
 
-    def join(self, call: Call, pool: ServedPool, load: Load) -> None:
+    def join(self, call: Call, pool: ServedPool, load: PoolLoad) -> None:
         """Let a call into a pool's queue; ``part`` must follow. Raises ``TooMany``.
 
         Where no replica is ready the call is let in, to be held: how long, the pool says. Where it is not known what a replica
@@ -204,7 +204,7 @@ class Admission:
         else:
             here[name] -= 1
 
-    def _check_wait(self, call: Call, kind: Kind, here: dict[str, int], load: Load) -> None:
+    def _check_wait(self, call: Call, kind: AdmissionClass, here: dict[str, int], load: PoolLoad) -> None:
         """Refuse a call that would wait too long, unless its tenant has less than its share of the queue."""
         shed_wait_s, per_s = kind.wait_s(), load.requests_per_s
         if shed_wait_s == inf or per_s <= 0.0:
@@ -219,7 +219,7 @@ class Admission:
             after_s = max(kind.retry_after_s, ahead / per_s - shed_wait_s)
             self._refuse(call, "wait", "more is asked than can be answered in time", after_s)
 
-    def _check_deferrable(self, call: Call, kind: Kind, pool: ServedPool, load: Load) -> None:
+    def _check_deferrable(self, call: Call, kind: AdmissionClass, pool: ServedPool, load: PoolLoad) -> None:
         """Refuse work that can wait where others wait for an engine, or would if it came in."""
         ahead, per_s = load.in_flight // load.replicas_ready, load.requests_per_s
         others_wait = sum(load.waiting.values()) > self._waiting(load, self._deferrable)
@@ -228,7 +228,7 @@ class Admission:
             self._refuse(call, "deferrable", "requests that can not wait go first", max(kind.retry_after_s, 1.0))
 
     @staticmethod
-    def _waiting(load: Load, classes: tuple[str, ...]) -> int:
+    def _waiting(load: PoolLoad, classes: tuple[str, ...]) -> int:
         """Return how many requests of these classes wait: engines take them only where no other waits."""
         waiting = 0
         for name in classes:
@@ -237,11 +237,11 @@ class Admission:
 
     # ------------------------------------------------------------------------------------------------------- tenant
 
-    def _meet(self, name: str) -> Tenant:
+    def _meet(self, name: str) -> TenantState:
         """Return a tenant not heard of lately, and forget others that ask nothing where there are too many."""
         self._forget()
         limits = self._stated.get(name) or self._stated.get("*") or TenantLimits()
-        tenant = Tenant(name, limits, limits.requests_per_s or 0.0, 0.0, self._clock())
+        tenant = TenantState(name, limits, limits.requests_per_s or 0.0, 0.0, self._clock())
         tenant.level = tenant.capacity
         self._tenants[name] = tenant
         return tenant
@@ -256,13 +256,13 @@ class Admission:
             if tenant.present:
                 self._tenants[name] = tenant
 
-    def _check_room(self, call: Call, tenant: Tenant) -> None:
+    def _check_room(self, call: Call, tenant: TenantState) -> None:
         """Refuse a call that finds the gateway full, unless its tenant has less than its share of the places."""
         asking = self._asking + (tenant.present == 0)
         if call.deadline_s is not None or not is_owed_a_place(tenant.present, asking, self._present, self._room):
             self._refuse(call, "full", "more is asked than there is room for", self._answer_s)
 
-    def _check_budget(self, call: Call, tenant: Tenant, budget_usd: float) -> None:
+    def _check_budget(self, call: Call, tenant: TenantState, budget_usd: float) -> None:
         """Refuse a call that this month's budget has no room for, with all that is under way at what its like have cost."""
         each = max(1.0, tenant.nusd or self._nusd)  # before anything is known too, a budget that is spent has no room
         left = budget_usd * NUSD_PER_USD - self._spent(tenant.name)
@@ -272,7 +272,7 @@ class Admission:
                 self._used_up(tenant.name)
             self._refuse(call, "budget", f"this month's budget of {budget_usd:g} USD is used up", next_month_s(self._wall()))
 
-    def _take_from_bucket(self, call: Call, tenant: Tenant) -> None:
+    def _take_from_bucket(self, call: Call, tenant: TenantState) -> None:
         """Take one request out of the tenant's bucket, or refuse."""
         now_s, per_s = self._clock(), tenant.rate_per_s
         tenant.level = bucket_level(tenant.level, per_s, tenant.capacity, now_s - tenant.at_s)
@@ -281,11 +281,11 @@ class Admission:
             self._refuse(call, "rate", f"more than {per_s:g} requests a second", bucket_wait_s(tenant.level, per_s))
         tenant.level -= 1.0
 
-    def _typical_s(self, tenant: Tenant) -> float:
+    def _typical_s(self, tenant: TenantState) -> float:
         """Return about when the next of a tenant's requests ends."""
         return (tenant.answer_s or self._answer_s) / max(1, tenant.present)
 
-    def _learn(self, call: Call, tenant: Tenant, nusd: int | None, reply: Reply) -> None:
+    def _learn(self, call: Call, tenant: TenantState, nusd: int | None, reply: Reply) -> None:
         """Bring the running means up to date, and the class's patience."""
         if nusd is not None:
             tenant.nusd += WEIGHT * (nusd - tenant.nusd) if tenant.nusd else nusd
@@ -307,14 +307,16 @@ class Admission:
         raise TooMany(message, retry_after_s=after_s, reason=reason)
 
 
-def _kind(item: ServedClass) -> Kind:
+def _kind(item: ServedClass) -> AdmissionClass:
     """Return how a class is treated: by the promise that leaves the least time."""
     promised = min((slo for slo in item.slos if slo.metric != "tpot"), key=lambda slo: slo.limit_s, default=None)
     if promised is None:
-        return Kind(item.name, item.shed_wait_s, inf, to_first_token=False, late_share=0.0, retry_after_s=item.retry_after_s)
+        return AdmissionClass(
+            item.name, item.shed_wait_s, inf, to_first_token=False, late_share=0.0, retry_after_s=item.retry_after_s
+        )
     late_share = LATE_MARGIN * (1.0 - promised.percentile)
     first = promised.metric == "ttft"
-    return Kind(item.name, item.shed_wait_s, promised.limit_s, first, late_share, item.retry_after_s)
+    return AdmissionClass(item.name, item.shed_wait_s, promised.limit_s, first, late_share, item.retry_after_s)
 
 
 def next_month_s(wall_s: float) -> float:

@@ -94,7 +94,7 @@ class Scrypt(Strict):
         return hashlib.scrypt(secret.encode(), salt=salt, n=self.n, r=self.r, p=self.p, maxmem=room, dklen=wanted)
 
 
-class Entry(Strict):
+class KeyEntry(Strict):
     """One key: whose it is, what it may, and what it is checked by."""
 
     name: KeyName
@@ -116,7 +116,7 @@ class Entry(Strict):
 class KeyFile(Strict):
     """All keys."""
 
-    keys: list[Entry]
+    keys: list[KeyEntry]
 
     @model_validator(mode="after")
     def names_differ(self) -> Self:
@@ -159,7 +159,7 @@ def load_keys(path: Path) -> KeyFile:
     return validated(KeyFile, Document(path, value), PAGE)
 
 
-def create_key(path: Path, entry: Callable[[Scrypt], Entry]) -> tuple[Entry, str]:
+def create_key(path: Path, entry: Callable[[Scrypt], KeyEntry]) -> tuple[KeyEntry, str]:
     """Add a key, whose record ``entry`` makes of its hash, to a file that need not be there yet; return both, the key for this once."""
     secret = secrets.token_urlsafe(SECRET_BYTES)
     made = entry(hashed(secret))
@@ -174,9 +174,9 @@ def create_key(path: Path, entry: Callable[[Scrypt], Entry]) -> tuple[Entry, str
     return made, f"{PREFIX}_{made.name}_{secret}"
 
 
-def revoke_key(path: Path, name: str, now: datetime) -> Entry:
+def revoke_key(path: Path, name: str, now: datetime) -> KeyEntry:
     """Mark a key as revoked, from when it first was, and return its record; raise ``InputError`` where there is none of that name."""
-    found: list[Entry] = []
+    found: list[KeyEntry] = []
 
     def mark(file: KeyFile) -> KeyFile:
         mine = next((entry for entry in file.keys if entry.name == name), None)

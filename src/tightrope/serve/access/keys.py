@@ -17,7 +17,7 @@ from hmac import compare_digest
 from pathlib import Path
 
 from tightrope.policy.admit import bucket_level, bucket_wait_s
-from tightrope.serve.access.keyfile import PREFIX, Entry, load_keys, stand_in
+from tightrope.serve.access.keyfile import PREFIX, KeyEntry, load_keys, stand_in
 from tightrope.serve.records import Caller, Scope
 from tightrope.serve.refusals import Forbidden, TooMany, Unauthenticated
 
@@ -66,7 +66,7 @@ def parse_authorization(authorization: str | None) -> tuple[str, str, str]:
 
 
 @dataclass(slots=True, eq=False)
-class Guesses:
+class AttemptLimit:
     """Counts secrets that are hashed, by the name of a key that there is; those that turn out right are given back."""
 
     clock: Callable[[], float]
@@ -97,10 +97,10 @@ class Guesses:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CheckedKey:
     """A key that was checked."""
 
-    entry: Entry
+    entry: KeyEntry
     caller: Caller
     expires_s: float | None
     """Unix time."""
@@ -116,10 +116,10 @@ class Keys:
         """Read the file."""
         self._path, self._wall = path, wall
         self._base = blake2b(key=secrets.token_bytes(32), digest_size=16)
-        self._guesses = Guesses(clock)
+        self._guesses = AttemptLimit(clock)
         self._stand_in = stand_in()
-        self._known: dict[bytes, Known] = {}
-        self._checks: dict[bytes, asyncio.Task[Known | None]] = {}
+        self._known: dict[bytes, CheckedKey] = {}
+        self._checks: dict[bytes, asyncio.Task[CheckedKey | None]] = {}
         self._thread = ThreadPoolExecutor(THREADS, "api-keys")
         self._watcher: asyncio.Task[None] | None = None
         self._seen = self._look()
@@ -199,7 +199,7 @@ class Keys:
         digest.update(text)
         return digest.digest()
 
-    def _unless_expired(self, known: Known) -> Caller:
+    def _unless_expired(self, known: CheckedKey) -> Caller:
         """Return who a checked key names; raise ``Unauthenticated`` where it has expired."""
         if known.expires_s is not None and self._wall() >= known.expires_s:
             msg = f"this API key expired at {known.entry.expires:%Y-%m-%dT%H:%M:%SZ}"
@@ -212,7 +212,7 @@ class Keys:
         likely = (self._stand_in if entry is None else entry.scrypt).may_be(secret)
         return likely and entry is not None and entry.revoked is None
 
-    async def _check(self, name: str, secret: str, digest: bytes) -> Known | None:
+    async def _check(self, name: str, secret: str, digest: bytes) -> CheckedKey | None:
         """Return what is known of a key, and remember it; None where its secret is wrong, or it is gone or revoked meanwhile."""
         entry = self._entries.get(name)
         if entry is None:
@@ -224,7 +224,7 @@ class Keys:
         self._guesses.give_back(name)
         expires_s = None if entry.expires is None else entry.expires.timestamp()
         caller = Caller(entry.tenant, entry.name, frozenset(entry.scopes), tuple(entry.classes))
-        known = self._known[digest] = Known(entry, caller, expires_s)
+        known = self._known[digest] = CheckedKey(entry, caller, expires_s)
         return known
 
     def _look(self) -> tuple[int, ...]:
@@ -244,7 +244,7 @@ class Keys:
             self._known = {key: known for key, known in self._known.items() if self._entries.get(known.entry.name) is known.entry}
 
 
-class Everybody:
+class OpenAccess:
     """Stands for ``Keys`` where none are asked for: whoever asks is the tenant ``default``. For loopback alone."""
 
     _caller = Caller("default")

@@ -27,14 +27,14 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ConversationQuestion:
     """A question within a conversation: two of the same ``scope`` differ in nothing but their text."""
 
     scope: bytes
     text: str
 
 
-class Asker:
+class CacheKeys:
     """Makes digests, under a key that only this process has."""
 
     def __init__(self) -> None:
@@ -73,17 +73,17 @@ class Asker:
         parts = None if isinstance(call.inputs, tuple) else _tensor_parts(call.inputs)
         return None if parts is None else self._digest(call, *parts)
 
-    def question(self, call: Call) -> Question | None:
+    def question(self, call: Call) -> ConversationQuestion | None:
         """Return what is asked where it is one text, of a chat the user's last words; None where it is not."""
         if call.task == "classify" and len(call.inputs) == 1 and isinstance(call.inputs, tuple):
-            return Question(self._digest(call, b"question"), call.inputs[0])
+            return ConversationQuestion(self._digest(call, b"question"), call.inputs[0])
         said = self._conversation(call) if call.task == "chat" else None
         messages = said.get("messages") if said else None
         last = messages[-1] if isinstance(messages, list) and messages else None
         if said is None or not isinstance(last, dict) or last.get("role") != "user" or not isinstance(last.get("content"), str):
             return None
         before = {**said, "messages": [*said["messages"][:-1], {**last, "content": None}]}
-        return Question(self._digest(call, _encode(before), b"question"), last["content"])
+        return ConversationQuestion(self._digest(call, _encode(before), b"question"), last["content"])
 
     def joint(self, keys: list[bytes]) -> bytes:
         """Return the digest of several texts together; of one it is its own."""

@@ -15,12 +15,12 @@ from typing import Any, Literal, Protocol, TypeAlias
 from numpy.typing import NDArray
 
 from tightrope.policy.cache import is_checked
-from tightrope.serve.answers.asked import Asker, Question
-from tightrope.serve.answers.similar import Similar
-from tightrope.serve.answers.store import Kept, Store, parts_of
+from tightrope.serve.answers.asked import CacheKeys, ConversationQuestion
+from tightrope.serve.answers.similar import SemanticIndex
+from tightrope.serve.answers.store import CachedAnswer, Store, parts_of
 from tightrope.serve.answers.streams import Recorder
-from tightrope.serve.records import Call, Raw, Reply, add
-from tightrope.serve.refusals import Refusal
+from tightrope.serve.records import Call, RawAnswer, Reply, add
+from tightrope.serve.refusals import RequestRefusal
 from tightrope.serve.settings import CacheSettings
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ FOLLOWED = 2
 """How often a call waits for another that asks the same, which may fail, before it is made by itself."""
 
 
-class Counts(Protocol):
+class CacheCounts(Protocol):
     """What is told of it: ``watch.metrics.Metrics``."""
 
     def cache(self, cls: str, hit: bool) -> None:
@@ -40,13 +40,13 @@ class Counts(Protocol):
         ...
 
 
-class AnswerCache:
+class GatewayCache:
     """Kept answers; one for a process, on its event loop."""
 
     def __init__(
         self,
         settings: CacheSettings,
-        metrics: Counts,
+        metrics: CacheCounts,
         clock: Callable[[], float] = time.monotonic,
         *,
         embed: Make | None = None,
@@ -55,11 +55,11 @@ class AnswerCache:
         if settings.semantic is not None and embed is None:
             msg = "the semantic cache needs what embeds a text"
             raise ValueError(msg)
-        self.store, self._metrics, self._clock, self._asker = Store(settings), metrics, clock, Asker()
+        self.store, self._metrics, self._clock, self._asker = Store(settings), metrics, clock, CacheKeys()
         self._flights: dict[Flight, list[asyncio.Future[Reply | None]]] = {}
         self._recorder = Recorder()
         self._semantic, self._embed = settings.semantic, embed
-        self._similar = Similar(settings.semantic.threshold if settings.semantic else 1.0)
+        self._similar = SemanticIndex(settings.semantic.threshold if settings.semantic else 1.0)
         self.similar_hits = 0
         """Calls for which the answer of a question nearly the same was found."""
         self.checked = self.wrong = 0
@@ -93,11 +93,11 @@ class AnswerCache:
         if name in self._flights:
             reply, shared = await self._made(call, name, make)
             if shared:
-                return Kept.of(reply).reply("shared", self._clock())
+                return CachedAnswer.of(reply).reply("shared", self._clock())
         else:
             reply = await self._lead(name, call, make)
         if _is_good(reply):
-            self.store.put(key, Kept.of(reply), self._clock())
+            self.store.put(key, CachedAnswer.of(reply), self._clock())
         return reply
 
     # -------------------------------------------------------------------------------------------------------- together
@@ -176,14 +176,14 @@ class AnswerCache:
             if self._recorder.has_room:
                 raw.stream = self._recorder.record(raw, raw.stream, lambda body: self._keep_stream(key, reply, body))
         elif _is_good(reply):
-            self.store.put(key, Kept.of(reply), self._clock())
+            self.store.put(key, CachedAnswer.of(reply), self._clock())
         return reply
 
     def _keep_stream(self, key: bytes, reply: Reply, body: bytes) -> None:
         """Keep a stream that has ended."""
-        kept = Kept.of(reply)
+        kept = CachedAnswer.of(reply)
         if reply.raw is not None:
-            kept.raw, kept.streamed = Raw(200, reply.raw.content_type, body), True
+            kept.raw, kept.streamed = RawAnswer(200, reply.raw.content_type, body), True
             self.store.put(key, kept, self._clock())
 
     # ----------------------------------------------------------------------------------------------------------- nearly
@@ -216,13 +216,13 @@ class AnswerCache:
         if self.checked & (self.checked - 1) == 0:  # the 1st, 2nd, 4th, 8th …
             log.info("of %d answers to nearly the same question that were made anew, %d were different", self.checked, self.wrong)
 
-    async def _vector(self, call: Call, question: Question) -> NDArray[Any] | None:
+    async def _vector(self, call: Call, question: ConversationQuestion) -> NDArray[Any] | None:
         """Return a question's embedding, and note on the call what it cost; None where it can not be had now: then nothing is near."""
         if self._embed is None:
             return None
         try:
             reply = await self._embed(replace(call, task="embed", inputs=(question.text,), body=b"", parameters={}, stream=False))
-        except Refusal:
+        except RequestRefusal:
             return None
         if reply.nusd != 0:
             call.lost.append(reply)
@@ -248,7 +248,7 @@ def _is_good(reply: Reply) -> bool:
     return not reply.varies and not reply.cached and (reply.raw is None or (reply.raw.status == 200 and reply.raw.stream is None))
 
 
-def _joined(parts: list[Kept], how: Literal["hit", "shared"], now_s: float) -> Reply:
+def _joined(parts: list[CachedAnswer], how: Literal["hit", "shared"], now_s: float) -> Reply:
     """Return the answers to several texts, none of them made for this call, as one."""
     reply = parts[0].reply(how, now_s)
     reply.outputs = tuple(row for part in parts for row in part.rows)
@@ -259,7 +259,7 @@ def _joined(parts: list[Kept], how: Literal["hit", "shared"], now_s: float) -> R
     return reply
 
 
-def _completed(reply: Reply, keys: list[bytes], made: dict[bytes, Kept], kept: dict[bytes, Kept]) -> Reply:
+def _completed(reply: Reply, keys: list[bytes], made: dict[bytes, CachedAnswer], kept: dict[bytes, CachedAnswer]) -> Reply:
     """Return what was made for some texts of a call with the rest from the cache; a text that comes again was made once."""
     parts = [kept.get(key) or made[key] for key in keys]
     first = {key: place for place, key in reversed(list(enumerate(keys)))}
@@ -274,7 +274,7 @@ def _completed(reply: Reply, keys: list[bytes], made: dict[bytes, Kept], kept: d
     )
 
 
-def _agree(kept: Kept, reply: Reply) -> bool:
+def _agree(kept: CachedAnswer, reply: Reply) -> bool:
     """Return whether two answers say the same: the same class, or the same words."""
     if kept.rows and isinstance(reply.outputs, tuple) and reply.outputs:
         return int(kept.rows[0].argmax()) == int(reply.outputs[0].argmax())

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.serve.answers.store import Kept
+from tightrope.serve.answers.store import CachedAnswer
 
 MOST_ROWS = 8192
 """Questions in all."""
@@ -20,7 +20,7 @@ MOST_IN_SCOPE = 1024
 FIRST_ROWS = 16
 
 
-class Rows:
+class ScopeEmbeddings:
     """Embeddings of the questions of one scope, the oldest going where there is no room."""
 
     __slots__ = ("keys", "matrix", "next", "places")
@@ -51,7 +51,9 @@ class Rows:
             self.places[key] = place
         self.matrix[place] = vector
 
-    def nearest(self, vector: NDArray[np.float32], least: float, get: Callable[[bytes], Kept | None]) -> Kept | None:
+    def nearest(
+        self, vector: NDArray[np.float32], least: float, get: Callable[[bytes], CachedAnswer | None]
+    ) -> CachedAnswer | None:
         """Return the answer of the nearest question of which there still is one, where the cosine is at least so much."""
         cosines = self.matrix[: len(self.keys)] @ vector
         while len(cosines):
@@ -66,16 +68,16 @@ class Rows:
         return None
 
 
-class Similar:
+class SemanticIndex:
     """All questions, by scope; the scope least recently asked in goes first."""
 
     def __init__(self, threshold: float) -> None:
         """Take the least cosine, above 0."""
         self._threshold = threshold
-        self._scopes: OrderedDict[bytes, Rows] = OrderedDict()
+        self._scopes: OrderedDict[bytes, ScopeEmbeddings] = OrderedDict()
         self.rows = 0
 
-    def find(self, scope: bytes, vector: NDArray[Any], get: Callable[[bytes], Kept | None]) -> Kept | None:
+    def find(self, scope: bytes, vector: NDArray[Any], get: Callable[[bytes], CachedAnswer | None]) -> CachedAnswer | None:
         """Return the answer to the nearest question of a scope where it is near enough; ``vector`` is float[dimensions] of any length."""
         rows, unit = self._scopes.get(scope), _unit(vector)
         if rows is None or unit is None or rows.matrix.shape[1] != len(unit):
@@ -91,7 +93,7 @@ class Similar:
         rows = self._scopes.pop(scope, None)
         self.rows -= len(rows) if rows is not None else 0
         if rows is None or rows.matrix.shape[1] != len(unit):  # the embedding model is another now
-            rows = Rows(len(unit))
+            rows = ScopeEmbeddings(len(unit))
         rows.add(unit, key)
         self._scopes[scope] = rows
         self.rows += len(rows)

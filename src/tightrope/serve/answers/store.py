@@ -8,7 +8,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from tightrope.policy.cache import is_fresh
-from tightrope.serve.records import Raw, Reply, Tensors, add
+from tightrope.serve.records import RawAnswer, Reply, Tensors, add
 from tightrope.serve.settings import CacheSettings
 
 OVERHEAD_BYTES = 700
@@ -17,14 +17,14 @@ ARRAY_BYTES = 150
 """Head of each further array."""
 
 
-class Kept(Struct, gc=False, eq=False):
+class CachedAnswer(Struct, gc=False, eq=False):
     """What was answered, and what it took: nothing that the garbage collector goes through, however many there are."""
 
     pool: str
     variant: str
     outputs: tuple[NDArray[Any], ...] | Tensors
     labels: tuple[str, ...]
-    raw: Raw | None
+    raw: RawAnswer | None
     streamed: bool
     """The answer came as a stream, and goes as one."""
     input_tokens: int
@@ -39,7 +39,7 @@ class Kept(Struct, gc=False, eq=False):
     """What it takes in memory, once it is kept."""
 
     @classmethod
-    def of(cls, reply: Reply) -> "Kept":
+    def of(cls, reply: Reply) -> "CachedAnswer":
         """Return an answer that came whole, to be given again."""
         nusd = reply.nusd if not reply.cached else add(reply.saved_nusd, reply.egress_nusd)
         return cls(
@@ -77,7 +77,7 @@ class Kept(Struct, gc=False, eq=False):
         """Return the answer again, which costs nothing but what goes out."""
         raw, first_s = self.raw, None
         if self.streamed and raw is not None:
-            raw, first_s = Raw(raw.status, raw.content_type, stream=_once(raw.body)), now_s
+            raw, first_s = RawAnswer(raw.status, raw.content_type, stream=_once(raw.body)), now_s
         return Reply(
             self.pool,
             self.variant,
@@ -100,12 +100,12 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
-def parts_of(reply: Reply, sizes: list[int]) -> Iterator[Kept]:
+def parts_of(reply: Reply, sizes: list[int]) -> Iterator[CachedAnswer]:
     """Return a text's answer for each of an answer to several, ``sizes`` of bytes each.
 
     Where it is not known how many tokens each text has, they are split by length, and said to be estimated; costs are split by tokens.
     """
-    whole = Kept.of(reply)
+    whole = CachedAnswer.of(reply)
     known = len(reply.item_tokens) == len(sizes) and sum(reply.item_tokens) == whole.input_tokens
     tokens = list(reply.item_tokens) if known else split(whole.input_tokens, sizes)
     spared = [None] * len(sizes) if whole.spared_nusd is None else split(whole.spared_nusd, tokens)
@@ -114,7 +114,7 @@ def parts_of(reply: Reply, sizes: list[int]) -> Iterator[Kept]:
     for place, row in enumerate(whole.rows):
         rows = (row,)
         shares = tokens[place], 0, estimated, spared[place], egress[place]
-        yield Kept(reply.pool, reply.variant, rows, reply.labels, None, False, *shares)
+        yield CachedAnswer(reply.pool, reply.variant, rows, reply.labels, None, False, *shares)
 
 
 def split(total: int, weights: list[int]) -> list[int]:
@@ -146,14 +146,14 @@ class Store:
     def __init__(self, settings: CacheSettings) -> None:
         """Begin empty."""
         self._most, self._most_bytes, self._ttl_s = settings.entries, settings.size_bytes, settings.ttl_s
-        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
+        self._kept: OrderedDict[bytes, CachedAnswer] = OrderedDict()
         self.size_bytes = 0
 
     def __len__(self) -> int:
         """Return how many answers are kept."""
         return len(self._kept)
 
-    def get(self, key: bytes, now_s: float) -> Kept | None:
+    def get(self, key: bytes, now_s: float) -> CachedAnswer | None:
         """Return a fresh answer, which is now the most recently used; one that is not is dropped."""
         kept = self._kept.get(key)
         if kept is None:
@@ -164,7 +164,7 @@ class Store:
         self._kept.move_to_end(key)
         return kept
 
-    def put(self, key: bytes, kept: Kept, now_s: float) -> None:
+    def put(self, key: bytes, kept: CachedAnswer, now_s: float) -> None:
         """Keep an answer made now, others going where there is no room; one that is too large for all of it is not kept."""
         kept.own()
         kept.made_s, size = now_s, kept.size_bytes

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 
-from tightrope.serve.records import Raw
+from tightrope.serve.records import RawAnswer
 
 MOST_BYTES = 2**18
 """Of a stream that is kept; a longer one is only passed on."""
@@ -24,25 +24,25 @@ class Recorder:
         """Whether one more may be recorded."""
         return self.streams < MOST_STREAMS
 
-    def record(self, raw: Raw, stream: AsyncIterator[bytes], whole: Callable[[bytes], None]) -> "Recorded":
+    def record(self, raw: RawAnswer, stream: AsyncIterator[bytes], whole: Callable[[bytes], None]) -> "RecordedStream":
         """Return a stream that passes on the one of ``raw``, and calls ``whole`` with all of it when it has ended well."""
         self.streams += 1
-        return Recorded(self, raw, stream, whole)
+        return RecordedStream(self, raw, stream, whole)
 
 
-class Recorded:
+class RecordedStream:
     """One stream; to be iterated to its end, or closed."""
 
     __slots__ = ("_parts", "_raw", "_recorder", "_size", "_stream", "_whole")
 
-    def __init__(self, recorder: Recorder, raw: Raw, stream: AsyncIterator[bytes], whole: Callable[[bytes], None]) -> None:
+    def __init__(self, recorder: Recorder, raw: RawAnswer, stream: AsyncIterator[bytes], whole: Callable[[bytes], None]) -> None:
         """Begin with nothing passed on."""
         self._recorder, self._raw, self._stream, self._whole = recorder, raw, stream, whole
         self._parts: list[bytes] | None = []
         """What came so far; None where it is not recorded any more."""
         self._size = 0
 
-    def __aiter__(self) -> "Recorded":
+    def __aiter__(self) -> "RecordedStream":
         """Return itself."""
         return self
 

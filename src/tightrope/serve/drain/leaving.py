@@ -1,4 +1,4 @@
-"""``Drain``: a process that serves, leaves and is gone, without a request that fails for it.
+"""``GracefulShutdown``: a process that serves, leaves and is gone, without a request that fails for it.
 
 ``serving``: requests are to be sent here. ``leaving``: they are not, which is said at once (``ready``, ``Connection: close``), but what
 comes all the same is answered for ``LEAVES_S`` seconds, until every sender knows; then nothing more is taken, and what has begun is
@@ -34,7 +34,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 log = logging.getLogger(__name__)
 
 
-class Drain:
+class GracefulShutdown:
     """Whether this process serves, and until when; of one event loop."""
 
     def __init__(

@@ -18,12 +18,12 @@ LONGEST_PAUSE_S = 60.0
 log = logging.getLogger(__name__)
 
 
-class Unanswered(Exception):  # noqa: N818 - a machine elsewhere has no such service
+class NoMetadataError(Exception):
     """There was no answer, or none that such a service gives."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class MetadataAnswer:
     """An answer."""
 
     status: int
@@ -50,8 +50,8 @@ class Metadata:
 
     async def ask(
         self, path: str, headers: Mapping[str, str], *, method: str = "GET", body: bytes | None = None, within_s: float = ASK_S
-    ) -> Said:
-        """Return what is said, whatever its status below 500; raise ``Unanswered``."""
+    ) -> MetadataAnswer:
+        """Return what is said, whatever its status below 500; raise ``NoMetadataError``."""
         assert self._session is not None, "used as a context"  # noqa: S101 - ours to see to
         try:
             async with self._session.request(
@@ -65,12 +65,12 @@ class Metadata:
                 read = b""
                 while len(read) < MOST_BYTES and (part := await answer.content.read(MOST_BYTES - len(read))):
                     read += part
-                said = Said(answer.status, read.decode("utf-8", "replace"), answer.headers)
+                said = MetadataAnswer(answer.status, read.decode("utf-8", "replace"), answer.headers)
         except (ClientError, TimeoutError, OSError) as error:
-            raise Unanswered(type(error).__name__) from error
+            raise NoMetadataError(type(error).__name__) from error
         if said.status >= 500 or 300 <= said.status < 400 or said.status == 429:
             msg = f"status {said.status}"
-            raise Unanswered(msg)
+            raise NoMetadataError(msg)
         return said
 
     def is_there(self) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, TypeAlias
 
-from tightrope.serve.drain.metadata import ASK_S, Metadata, Said, Unanswered
+from tightrope.serve.drain.metadata import ASK_S, Metadata, MetadataAnswer, NoMetadataError
 
 Cloud: TypeAlias = Literal["aws", "azure", "gcp"]
 LINK_LOCAL = "http://169.254.169.254"
@@ -94,7 +94,7 @@ async def _aws(service: Metadata, every_s: float) -> AsyncGenerator[Notice, None
         except _TokenExpired:
             token = ""
             await asyncio.sleep(every_s)
-        except Unanswered as error:
+        except NoMetadataError as error:
             token = ""
             await service.rest(error)
 
@@ -109,7 +109,7 @@ async def _aws_token(service: Metadata) -> str:
     said = await service.ask("/latest/api/token", headers, method="PUT")
     if said.status != 200:
         msg = f"no token: status {said.status}"
-        raise Unanswered(msg)
+        raise NoMetadataError(msg)
     return said.text.strip()
 
 
@@ -117,7 +117,7 @@ async def _aws_identity(service: Metadata, token: str) -> str:
     """Return the instance's id; empty where it can not be had, which holds no notice up."""
     try:
         said = await service.ask(f"{AWS_PATH}/instance-id", {"X-aws-ec2-metadata-token": token}, within_s=IDENTITY_S)
-    except Unanswered:
+    except NoMetadataError:
         return ""
     return said.text.strip() if said.status == 200 else ""
 
@@ -161,7 +161,7 @@ async def _azure(service: Metadata, every_s: float, *, acknowledge: bool) -> Asy
                     yield Notice("taken", str(event.get("EventId")), _deadline(event.get("NotBefore"), parsedate_to_datetime))
             service.is_there()
             await asyncio.sleep(every_s)
-        except Unanswered as error:
+        except NoMetadataError as error:
             await service.rest(error)
 
 
@@ -170,7 +170,7 @@ async def _azure_name(service: Metadata) -> str:
     said = await service.ask(AZURE_NAME, AZURE_HEADERS)
     if said.status != 200:
         msg = f"no name: status {said.status}"
-        raise Unanswered(msg)
+        raise NoMetadataError(msg)
     return said.text.strip().lower()
 
 
@@ -183,7 +183,7 @@ def _preempts(event: Mapping[str, Any], name: str) -> bool:
 async def _acknowledge(service: Metadata, event: Mapping[str, Any]) -> None:
     """Say that the machine may go."""
     body = json.dumps({"StartRequests": [{"EventId": event.get("EventId")}]}).encode()
-    with suppress(Unanswered):
+    with suppress(NoMetadataError):
         await service.ask(AZURE_EVENTS, AZURE_HEADERS, method="POST", body=body)
 
 
@@ -219,18 +219,18 @@ async def _gcp(service: Metadata) -> AsyncGenerator[Notice, None]:
                 yield Notice("taken", f"{await _gcp_identity(service)} preempted", deadline_s)
             if not etag:
                 await asyncio.sleep(GCP_EVERY_S)
-        except Unanswered as error:
+        except NoMetadataError as error:
             etag = ""
             await service.rest(error)
 
 
-async def _gcp_preempted(service: Metadata, etag: str) -> Said:
+async def _gcp_preempted(service: Metadata, etag: str) -> MetadataAnswer:
     """Return whether the machine is preempted: at once, or with the tag of an answer when it is another."""
     wait = f"?wait_for_change=true&timeout_sec={GCP_WAIT_S}&last_etag={etag}" if etag else ""
     said = await service.ask(f"{GCP_PATH}/preempted{wait}", GCP_HEADERS, within_s=GCP_WAIT_S + ASK_S if wait else ASK_S)
     if said.status != 200 or said.headers.get("Metadata-Flavor") != "Google":
         msg = f"status {said.status}"
-        raise Unanswered(msg)
+        raise NoMetadataError(msg)
     return said
 
 
@@ -238,7 +238,7 @@ async def _gcp_identity(service: Metadata) -> str:
     """Return the machine's id; empty where it can not be had."""
     try:
         return (await service.ask(f"{GCP_PATH}/id", GCP_HEADERS, within_s=IDENTITY_S)).text.strip()
-    except Unanswered:
+    except NoMetadataError:
         return ""
 
 

@@ -105,7 +105,7 @@ class _Told:
         self.most_bytes, self._clock, self._said_s = most_bytes, clock, clock()
 
     def __call__(self, label: str, done: int, total: int | None) -> None:
-        """Hear of a file; see ``clouds.fetch.Progress``."""
+        """Hear of a file; see ``clouds.fetch.FetchProgress``."""
         if max(done, total or 0) > self.most_bytes:
             raise _too_large(self.most_bytes)
         now_s = self._clock()

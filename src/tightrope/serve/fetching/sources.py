@@ -24,7 +24,7 @@ AS_IT_IS = {"Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class RemoteFile:
     """One file."""
 
     name: str
@@ -38,11 +38,11 @@ class Item:
 class Source(Protocol):
     """One kind of place."""
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[RemoteFile]:
         """Return the files that lie there, none where there is nothing; raise ``SourceError``."""
         ...
 
-    def download(self, item: Item, target: Path) -> None:
+    def download(self, item: RemoteFile, target: Path) -> None:
         """Write a file whole or not at all; raise ``SourceError``."""
         ...
 
@@ -59,7 +59,7 @@ def find_source(address: str, fetcher: Fetcher) -> Source:
     raise InputError(msg, resolve="correct --model; http:// is taken with #sha256=… alone")
 
 
-def below(key: str, listed: Callable[[str, int], dict[str, int]]) -> list[Item]:
+def below(key: str, listed: Callable[[str, int], dict[str, int]]) -> list[RemoteFile]:
     """Return the files of a bucket's folder, or the one that is called like it.
 
     ``listed`` returns the first keys with a beginning, in their order, so many at least where there are, each with its bytes.
@@ -69,10 +69,10 @@ def below(key: str, listed: Callable[[str, int], dict[str, int]]) -> list[Item]:
     if len(found) > MOST_FILES:
         msg = f"more than {MOST_FILES} files lie below {key!r}"
         raise InputError(msg, resolve="name the folder of the model alone")
-    items = [Item(name[len(start) :], name, size) for name, size in found.items() if not name.endswith("/")]
+    items = [RemoteFile(name[len(start) :], name, size) for name, size in found.items() if not name.endswith("/")]
     if items or not key:
         return items
-    return [Item(key.rpartition("/")[2], key, size) for name, size in listed(key, 1).items() if name == key]
+    return [RemoteFile(key.rpartition("/")[2], key, size) for name, size in listed(key, 1).items() if name == key]
 
 
 class S3:
@@ -90,11 +90,11 @@ class S3:
         patience = Config(retries={"mode": "standard", "total_max_attempts": 6})
         self._client: Any = boto3.Session().client("s3", config=patience)
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[RemoteFile]:
         """Return the files below the key."""
         return below(self._key, self._listed)
 
-    def download(self, item: Item, target: Path) -> None:
+    def download(self, item: RemoteFile, target: Path) -> None:
         """Write a file; boto3 asks for its parts side by side, and again for one that breaks off."""
         done = 0
 
@@ -140,11 +140,11 @@ class GoogleStorage:
         self._is_google, self._key, self._fetcher = not stand_in, key, fetcher
         self._objects = f"{host.rstrip('/')}/storage/v1/b/{quote(bucket, safe='')}/o"
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[RemoteFile]:
         """Return the files below the key."""
         return below(self._key, self._listed)
 
-    def download(self, item: Item, target: Path) -> None:
+    def download(self, item: RemoteFile, target: Path) -> None:
         """Write a file, continued where it broke off."""
         url = f"{self._objects}/{quote(item.key, safe='')}?alt=media"
         self._fetcher.download(url, item.name, {**AS_IT_IS, **self._headers()}).replace(target)
@@ -181,11 +181,11 @@ class Web:
         """Ask nothing yet."""
         self._url, self._fetcher = url, fetcher
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[RemoteFile]:
         """Return the one file, called as the address ends."""
         name = unquote(urlsplit(self._url).path).rpartition("/")[2]
-        return [Item(name or "model.onnx", self._url, None)]
+        return [RemoteFile(name or "model.onnx", self._url, None)]
 
-    def download(self, item: Item, target: Path) -> None:
+    def download(self, item: RemoteFile, target: Path) -> None:
         """Write it, continued where it broke off."""
         self._fetcher.download(item.key, item.name, AS_IT_IS).replace(target)

@@ -13,7 +13,7 @@ CLOSED = "the queue of work that can wait is closed"
 UNUSABLE = "the queue of work that can wait can not be used: {}"
 
 
-class Trouble(Exception):  # noqa: N818 - named for what a client is told
+class JobsDatabaseError(Exception):
     """The database can not do it now: full, locked, corrupt, away; the message is complete and names neither host nor password."""
 
 
@@ -52,13 +52,13 @@ class Database(Protocol):
         ...
 
     async def read(self, body: Body[T]) -> T:
-        """Return what ``body`` reads, all as of one moment; raise ``Trouble``."""
+        """Return what ``body`` reads, all as of one moment; raise ``JobsDatabaseError``."""
         ...
 
     async def write(self, body: Body[T]) -> T:
-        """Do what ``body`` does, whole or not at all, and for good when this returns; raise ``Trouble``."""
+        """Do what ``body`` does, whole or not at all, and for good when this returns; raise ``JobsDatabaseError``."""
         ...
 
     async def tidy(self) -> None:
-        """Give some of the room that is free back to the disk; raise ``Trouble``."""
+        """Give some of the room that is free back to the disk; raise ``JobsDatabaseError``."""
         ...

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from tightrope.serve.jobs.batches import end_if_done
 from tightrope.serve.jobs.database import Database, Row, Statements
-from tightrope.serve.jobs.records import Item, Result, Tokens
+from tightrope.serve.jobs.records import BatchItem, ItemResult, TokenCounts
 from tightrope.serve.jobs.tables import ANSWERED, FAILED, HELD, WAITING
 
 
-class Gone(Exception):  # noqa: N818 - no error
+class BatchLostError(Exception):
     """The batch is read by another gateway, or not wanted any more."""
 
 
@@ -18,26 +18,26 @@ class Items:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, batch_id: str, holder: str, items: Sequence[Item]) -> list[Item]:
-        """Add lines of a file that is being read; return those whose ``custom_id`` the batch has already. Raises ``Gone``."""
+    async def add(self, batch_id: str, holder: str, items: Sequence[BatchItem]) -> list[BatchItem]:
+        """Add lines of a file that is being read; return those whose ``custom_id`` the batch has already. Raises ``BatchLostError``."""
 
         async def body(tx: Statements) -> set[int]:
             sql = "SELECT 1 FROM tightrope_batches WHERE id = $1 AND holder = $2 AND status = 'validating' /*lock*/"
             if not await tx.rows(sql, batch_id, holder):
-                raise Gone
+                raise BatchLostError
             rows = [(batch_id, item.line, item.custom_id, item.start, item.size) for item in items]
             return {line for (line,) in await tx.each(_ADD, rows)}
 
         added = await self._database.write(body)
         return [item for item in items if item.line not in added]
 
-    async def claim(self, batch_id: str, holder: str, most: int, now_s: float) -> list[Item]:
+    async def claim(self, batch_id: str, holder: str, most: int, now_s: float) -> list[BatchItem]:
         """Return up to ``most`` items in the order of the file that wait and may be tried now; they are held by ``holder`` from now on."""
 
         async def body(tx: Statements) -> list[Row]:
             return await tx.rows(_CLAIM, batch_id, holder, now_s, most)
 
-        return sorted((Item(*row) for row in await self._database.write(body)), key=lambda item: item.line)
+        return sorted((BatchItem(*row) for row in await self._database.write(body)), key=lambda item: item.line)
 
     async def put_back(self, batch_id: str, holder: str, tries: Iterable[tuple[int, int | None, float]]) -> None:
         """Let items wait again: each (line, what it was answered, Unix time before which it is not tried again)."""
@@ -48,16 +48,16 @@ class Items:
 
         await self._database.write(body)
 
-    async def open(self, batch_id: str, most: int) -> list[Item]:
+    async def open(self, batch_id: str, most: int) -> list[BatchItem]:
         """Return up to ``most`` items that nobody holds and that are not done."""
 
         async def body(tx: Statements) -> list[Row]:
             sql = f"SELECT {_COLUMNS} FROM tightrope_items WHERE batch = $1 AND state = 0 ORDER BY line LIMIT $2"
             return await tx.rows(sql, batch_id, most)
 
-        return [Item(*row) for row in await self._database.read(body)]
+        return [BatchItem(*row) for row in await self._database.read(body)]
 
-    async def record(self, batch_id: str, results: Sequence[Result], now_s: float) -> int:
+    async def record(self, batch_id: str, results: Sequence[ItemResult], now_s: float) -> int:
         """Write down how items ended, each unless it had ended; end the batch with its last. Returns how many were new."""
 
         async def body(tx: Statements) -> int:
@@ -113,10 +113,10 @@ class Items:
         return [row[0] for row in await self._database.read(body)]
 
 
-def _used(results: Iterable[Result]) -> tuple[list[int], int]:
+def _used(results: Iterable[ItemResult]) -> tuple[list[int], int]:
     """Return the tokens that results took, and how many of the answers say so."""
     said = [result.tokens for result in results if result.tokens is not None]
-    sums = [sum(counts) for counts in zip(*said, strict=True)] or [0] * len(Tokens._fields)
+    sums = [sum(counts) for counts in zip(*said, strict=True)] or [0] * len(TokenCounts._fields)
     return sums, sum(result.answered and result.tokens is not None for result in results)
 
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable
 
 from tightrope.serve.jobs import lines
-from tightrope.serve.jobs.database import Trouble
-from tightrope.serve.jobs.pace import Pace, Shows
+from tightrope.serve.jobs.database import JobsDatabaseError
+from tightrope.serve.jobs.pace import BatchPace, JobMetrics
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import Batch
 from tightrope.serve.jobs.runner import Runner
@@ -22,17 +22,17 @@ CLOSED = 500
 log = logging.getLogger(__name__)
 
 
-class Keeper:
+class QueueKeeper:
     """Looks at the queue each second, or as soon as it is told to."""
 
     def __init__(
         self,
         queue: Queue,
         runner: Runner,
-        pace: Pace,
+        pace: BatchPace,
         holder: str,
         limits: Limits,
-        metrics: Shows,
+        metrics: JobMetrics,
         classes: Iterable[str],
         lease_s: float,
     ) -> None:
@@ -68,7 +68,7 @@ class Keeper:
             self._asked.clear()
             try:
                 await self._look()
-            except Trouble as trouble:
+            except JobsDatabaseError as trouble:
                 log.warning("%s", trouble)
             await _set_within(self._asked, min(LOOK_S, self._lease_s / 3))
 
@@ -111,7 +111,7 @@ class Keeper:
                 if batch is not None:
                     await validate(self._queue, batch, self._holder, self._limits)
                     self.look_now()
-            except Trouble as trouble:
+            except JobsDatabaseError as trouble:
                 log.warning("%s", trouble)
             await _set_within(self._handed_in, LOOK_S)
 

@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 
-from tightrope.serve.jobs.records import Item, LineError, Result, Tokens
+from tightrope.serve.jobs.records import BatchItem, ItemResult, LineError, TokenCounts
 
 MOST_ERRORS = 50
 """Errors of one file that are told; reading stops there."""
@@ -46,7 +46,7 @@ class _Details(msgspec.Struct):
     reasoning_tokens: Count | None = None
 
 
-class _Usage(msgspec.Struct):
+class _UsageTokens(msgspec.Struct):
     """What answers of chats, embeddings and classifications say of their tokens."""
 
     prompt_tokens: Count
@@ -55,10 +55,10 @@ class _Usage(msgspec.Struct):
     completion_tokens_details: _Details | None = None
 
 
-class _Answer(msgspec.Struct):
+class _AnswerUsage(msgspec.Struct):
     """What is looked at of an answer."""
 
-    usage: _Usage | None = None
+    usage: _UsageTokens | None = None
 
 
 def window_s(text: str) -> float | None:
@@ -75,7 +75,7 @@ def window_s(text: str) -> float | None:
 # ------------------------------------------------------------------------------------------------------------------ input
 
 
-class Reader:
+class InputReader:
     """Reads an input file as it comes; ``errors`` is what is wrong with it, ``total`` the items so far."""
 
     def __init__(self, endpoint: str, line_bytes: int, most_lines: int) -> None:
@@ -89,7 +89,7 @@ class Reader:
         """Whether there is no use in reading on."""
         return len(self.errors) >= MOST_ERRORS or self.total > self._most_lines or len(self._rest) > self._line_bytes
 
-    def feed(self, page: bytes) -> list[Item]:
+    def feed(self, page: bytes) -> list[BatchItem]:
         """Take more of the file; return the items that are whole and right."""
         *lines, self._rest = (self._rest + page).split(b"\n")
         items = [item for line in lines if (item := self._read(line, 1)) is not None]
@@ -97,14 +97,14 @@ class Reader:
             self._too_long(self._line + 1)
         return items
 
-    def end(self) -> list[Item]:
+    def end(self) -> list[BatchItem]:
         """Return the item of the last line, where no newline ends it."""
         item = None if self.stopped else self._read(self._rest, 0)
         if not self.total and not self.errors:
             self.errors.append(LineError("empty_file", "The input file has no requests."))
         return [] if item is None else [item]
 
-    def doubled(self, items: Sequence[Item]) -> None:
+    def doubled(self, items: Sequence[BatchItem]) -> None:
         """Note items whose ``custom_id`` an earlier line has."""
         self.errors += [
             LineError(
@@ -116,7 +116,7 @@ class Reader:
             for item in items
         ]
 
-    def _read(self, text: bytes, newline: int) -> Item | None:
+    def _read(self, text: bytes, newline: int) -> BatchItem | None:
         self._line += 1
         start, self._start = self._start, self._start + len(text) + newline
         if not text.strip() or self.stopped:
@@ -130,7 +130,7 @@ class Reader:
             self._too_long(self._line)
             return None
         try:
-            return Item(self._line, read_line(text, self._endpoint)[0], start, len(text))
+            return BatchItem(self._line, read_line(text, self._endpoint)[0], start, len(text))
         except _Wrong as wrong:
             self.errors.append(LineError(wrong.code, wrong.message, self._line, wrong.param))
         return None
@@ -193,7 +193,7 @@ def _short(text: str) -> str:
 # ----------------------------------------------------------------------------------------------------------------- output
 
 
-def answered(batch_id: str, item: Item, status: int, body: bytes, request_id: str) -> Result:
+def answered(batch_id: str, item: BatchItem, status: int, body: bytes, request_id: str) -> ItemResult:
     """Return the line of an item that was answered, whatever the status."""
     try:
         packed = msgspec.json.format(body, indent=-1)
@@ -201,10 +201,10 @@ def answered(batch_id: str, item: Item, status: int, body: bytes, request_id: st
         text = body[:1000].decode(errors="replace")
         packed = msgspec.json.encode({"error": {"message": text, "type": "server_error", "param": None, "code": None}})
     response = {"status_code": status, "request_id": request_id, "body": msgspec.Raw(packed)}
-    return Result(item.line, 200 <= status < 300, _line(batch_id, item, response, None), tokens_of(packed))
+    return ItemResult(item.line, 200 <= status < 300, _line(batch_id, item, response, None), tokens_of(packed))
 
 
-def tokens_of(body: bytes) -> Tokens | None:
+def tokens_of(body: bytes) -> TokenCounts | None:
     """Return the tokens that an answer says it took; None where it does not say, or says what can not be.
 
     >>> tokens_of(b'{"usage": {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 8}}}')
@@ -213,23 +213,23 @@ def tokens_of(body: bytes) -> Tokens | None:
     (None, None)
     """
     try:
-        said = msgspec.json.decode(body, type=_Answer).usage
+        said = msgspec.json.decode(body, type=_AnswerUsage).usage
     except (msgspec.DecodeError, RecursionError):
         return None
     if said is None:
         return None
     before, after = said.prompt_tokens_details or _Details(), said.completion_tokens_details or _Details()
-    return Tokens(said.prompt_tokens, before.cached_tokens or 0, said.completion_tokens or 0, after.reasoning_tokens or 0)
+    return TokenCounts(said.prompt_tokens, before.cached_tokens or 0, said.completion_tokens or 0, after.reasoning_tokens or 0)
 
 
-def unanswered(batch_id: str, item: Item, cancelled: bool) -> Result:
+def unanswered(batch_id: str, item: BatchItem, cancelled: bool) -> ItemResult:
     """Return the line of an item that was not answered: its batch was cancelled, or has expired."""
     code, message = ("batch_cancelled", CANCELLED) if cancelled else ("batch_expired", EXPIRED)
     if item.last_status is not None:
         message += f" It was tried {item.tries} times; the last answer was {item.last_status}."
-    return Result(item.line, answered=False, bytes=_line(batch_id, item, None, {"code": code, "message": message}))
+    return ItemResult(item.line, answered=False, bytes=_line(batch_id, item, None, {"code": code, "message": message}))
 
 
-def _line(batch_id: str, item: Item, response: object, error: object) -> bytes:
+def _line(batch_id: str, item: BatchItem, response: object, error: object) -> bytes:
     identity = f"batch_req_{batch_id.removeprefix('batch_')}_{item.line}"
     return msgspec.json.encode({"id": identity, "custom_id": item.custom_id, "response": response, "error": error}) + b"\n"

@@ -27,7 +27,7 @@ def boundary_of(content_type: str) -> bytes:
     return (found[1] or found[2]).encode("latin-1")
 
 
-class Form:
+class MultipartForm:
     """The fields, and the name of the file, once all of it was read."""
 
     def __init__(self, boundary: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tightrope.policy import defer
 from tightrope.serve.jobs.records import Batch
-from tightrope.serve.jobs.schedule import Rate, due, slack_s
+from tightrope.serve.jobs.schedule import ItemRate, due, slack_s
 
 BUSY = frozenset({429, 503})
 """Answers that say that there are too many at once."""
@@ -18,7 +18,7 @@ LONGEST_PAUSE_S = 30.0
 """A tenant of whom not even one item at a time is taken is asked for again after so long at the latest."""
 
 
-class Shows(Protocol):
+class JobMetrics(Protocol):
     """What is told of the work, as ``serve.watch.metrics.Metrics`` takes it."""
 
     def deferred(self, cls: str, count: int, slack_s: float | None) -> None:
@@ -27,7 +27,7 @@ class Shows(Protocol):
 
 
 @dataclass(slots=True)
-class Flow:
+class TenantFlow:
     """What is learned of one tenant's items: those of a tenant over its rate or budget are refused, and no one else's."""
 
     learned: float = FIRST_LIMIT
@@ -50,14 +50,14 @@ class Flow:
             self.learned, self.refused, self.cut_s = defer.learn_refused(self.learned), True, now
 
 
-class Pace:
+class BatchPace:
     """The batches in progress, and how fast they go."""
 
     def __init__(self, waits: Callable[[], int], most: Callable[[], int]) -> None:
         self._waits, self.most = waits, most
         self.batches: dict[str, Batch] = {}
-        self._rates: defaultdict[str, Rate] = defaultdict(Rate)
-        self._flows: defaultdict[str, Flow] = defaultdict(Flow)
+        self._rates: defaultdict[str, ItemRate] = defaultdict(ItemRate)
+        self._flows: defaultdict[str, TenantFlow] = defaultdict(TenantFlow)
         self._looked_s = time.monotonic()
 
     def look(self, batches: Iterable[Batch]) -> None:
@@ -75,7 +75,7 @@ class Pace:
         for tenant in self._flows.keys() - tenants:
             del self._flows[tenant]
 
-    def show(self, metrics: Shows, classes: Iterable[str], now_s: float) -> None:
+    def show(self, metrics: JobMetrics, classes: Iterable[str], now_s: float) -> None:
         """Say how each class's work stands."""
         by_class = self._by_class()
         for name in {*classes, *by_class}:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tightrope.base.errors import InputError, MissingExtraError
-from tightrope.serve.jobs.database import CLOSED, UNUSABLE, Body, Row, T, Trouble
+from tightrope.serve.jobs.database import CLOSED, UNUSABLE, Body, JobsDatabaseError, Row, T
 from tightrope.serve.jobs.tables import VERSION, VERSIONED, makes
 
 if TYPE_CHECKING:
@@ -75,14 +75,14 @@ class PostgresDatabase:
     async def read(self, body: Body[T]) -> T:
         """Return what ``body`` reads."""
         async with self._connected() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-            return await body(_Statements(connection))
+            return await body(_PostgresStatements(connection))
 
     async def write(self, body: Body[T]) -> T:
         """Do what ``body`` does; it is on disk when this returns, as the server is set."""
         async with self._connected() as connection, connection.transaction(isolation=EACH_SEES):
             server = await connection.fetch("SELECT extract(epoch FROM clock_timestamp())::float8")
             self._ahead_s = float(server[0][0]) - time.time()
-            return await body(_Statements(connection))
+            return await body(_PostgresStatements(connection))
 
     async def tidy(self) -> None:
         """Leave it to the server, which does it by itself."""
@@ -93,18 +93,18 @@ class PostgresDatabase:
         import asyncpg
 
         if self._pool is None:
-            raise Trouble(CLOSED)
+            raise JobsDatabaseError(CLOSED)
         try:
             async with self._pool.acquire(timeout=ANSWER_S) as connection:
                 yield connection
         except asyncpg.PostgresError as error:
-            raise Trouble(UNUSABLE.format(error)) from error
+            raise JobsDatabaseError(UNUSABLE.format(error)) from error
         except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:  # the connection was cut
             said = "it does not answer"
-            raise Trouble(UNUSABLE.format(said)) from error
+            raise JobsDatabaseError(UNUSABLE.format(said)) from error
 
 
-class _Statements:
+class _PostgresStatements:
     """Statements on a connection."""
 
     def __init__(self, connection: "Connection") -> None:

@@ -173,7 +173,7 @@ FILE_COLUMNS = ", ".join(field.name for field in fields(File))
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class BatchItem:
     """One line of a batch's input file; ``start`` and ``size`` say where it lies, in bytes."""
 
     line: int
@@ -185,7 +185,7 @@ class Item:
     """What the last try that did not succeed was answered."""
 
 
-class Tokens(NamedTuple):
+class TokenCounts(NamedTuple):
     """What an answer says that it took."""
 
     input: int
@@ -195,13 +195,13 @@ class Tokens(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ItemResult:
     """An item's line of the output file (``answered``) or error file, its newline included."""
 
     line: int
     answered: bool
     bytes: bytes
-    tokens: Tokens | None = None
+    tokens: TokenCounts | None = None
     """None where the answer does not say."""
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from tightrope.serve.jobs import lines
-from tightrope.serve.jobs.database import Trouble
+from tightrope.serve.jobs.database import JobsDatabaseError
 from tightrope.serve.jobs.once import hashed, once_of, the_same
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import ENDED, Batch, File, new_id, packed
@@ -39,7 +39,7 @@ class _Keep(msgspec.Struct, forbid_unknown_fields=True):
     seconds: int
 
 
-class _Asked(msgspec.Struct, forbid_unknown_fields=True):
+class _BatchBody(msgspec.Struct, forbid_unknown_fields=True):
     """What a client says of a batch."""
 
     input_file_id: str
@@ -148,7 +148,7 @@ class Routes:
         self._handed_in()
         return _json(batch.shown())
 
-    def _made(self, asked: _Asked, caller: Caller) -> Batch:
+    def _made(self, asked: _BatchBody, caller: Caller) -> Batch:
         """Return the batch that a client asks for; raise what is wrong with it."""
         if asked.endpoint not in self._endpoints:
             message = f"endpoint must be one of {', '.join(self._endpoints)}, got {asked.endpoint[:80]!r}"
@@ -232,13 +232,13 @@ def _allowed(authenticate: Authenticate, answer: Answer) -> Callable[[Request], 
             return await answer(request, caller)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
-        except Trouble as trouble:
+        except JobsDatabaseError as trouble:
             raise Unavailable(str(trouble), retry_after_s=5.0) from trouble
 
     return answered
 
 
-async def _read_asked(request: Request) -> _Asked:
+async def _read_asked(request: Request) -> _BatchBody:
     """Return what a client says of a batch."""
     body = bytearray()
     async for chunk in request.stream():
@@ -247,7 +247,7 @@ async def _read_asked(request: Request) -> _Asked:
             msg = f"a batch is said in at most {BATCH_BYTES:,} bytes; its requests are a file"
             raise TooLarge(msg)
     try:
-        return msgspec.json.decode(body, type=_Asked)
+        return msgspec.json.decode(body, type=_BatchBody)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise malformed(error) from None
 

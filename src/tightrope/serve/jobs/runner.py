@@ -13,14 +13,14 @@ from typing import TypeAlias
 from tightrope.policy import defer
 from tightrope.policy.route import GOLDEN_RATIO_FRACTION
 from tightrope.serve.jobs import lines
-from tightrope.serve.jobs.database import Trouble
-from tightrope.serve.jobs.pace import Pace
+from tightrope.serve.jobs.database import JobsDatabaseError
+from tightrope.serve.jobs.pace import BatchPace
 from tightrope.serve.jobs.queue import Queue
-from tightrope.serve.jobs.records import Batch, Item, new_id, unpacked
+from tightrope.serve.jobs.records import Batch, BatchItem, new_id, unpacked
 from tightrope.serve.jobs.schedule import next_batch
 from tightrope.serve.protocols.words import openai_error
 from tightrope.serve.records import Caller
-from tightrope.serve.refusals import Failed, Malformed, Refusal
+from tightrope.serve.refusals import Failed, Malformed, RequestRefusal
 
 Run: TypeAlias = Callable[[str, bytes, Caller, str, float], Awaitable[tuple[int, bytes]]]
 """Endpoint, body, caller, traffic class, monotonic deadline → status and JSON of the answer."""
@@ -46,14 +46,14 @@ log = logging.getLogger(__name__)
 class _Ended:
     """What is to be written down of one batch."""
 
-    answers: list[tuple[Item, int, bytes, str]] = field(default_factory=list)
+    answers: list[tuple[BatchItem, int, bytes, str]] = field(default_factory=list)
     put_back: list[tuple[int, int | None, float]] = field(default_factory=list)
 
 
 class Runner:
     """One gateway's hands on the queue."""
 
-    def __init__(self, queue: Queue, run: Run, holder: str, pace: Pace) -> None:
+    def __init__(self, queue: Queue, run: Run, holder: str, pace: BatchPace) -> None:
         self._queue, self._run, self._holder, self._pace = queue, run, holder, pace
         self._running: Counter[str] = Counter()
         self._bytes = 0
@@ -77,7 +77,7 @@ class Runner:
             self._work.clear()
             try:
                 more = await self._begin_some()
-            except Trouble as trouble:
+            except JobsDatabaseError as trouble:
                 log.warning("%s", trouble)
                 more = False
             if not more:
@@ -122,7 +122,7 @@ class Runner:
             del self._running[tenant]
         self._work.set()
 
-    async def _one(self, batch: Batch, item: Item, text: bytes) -> None:
+    async def _one(self, batch: Batch, item: BatchItem, text: bytes) -> None:
         """Try one item once, and leave word of how it went."""
         began_s, left_s = time.monotonic(), batch.due_s - self._queue.now_s()
         allowed = asyncio.timeout(max(0.0, left_s))
@@ -132,7 +132,7 @@ class Runner:
         except asyncio.CancelledError:
             self._ended[batch.id].put_back.append((item.line, None, 0.0))
             raise
-        except Refusal as refusal:
+        except RequestRefusal as refusal:
             self._answered(batch, item, refusal.status, openai_error(refusal), time.monotonic() - began_s)
         except Exception as error:
             if isinstance(error, TimeoutError) and allowed.expired():
@@ -145,14 +145,14 @@ class Runner:
         finally:
             self._written.set()
 
-    async def _ask(self, batch: Batch, item: Item, text: bytes, deadline_s: float) -> tuple[int, bytes]:
+    async def _ask(self, batch: Batch, item: BatchItem, text: bytes, deadline_s: float) -> tuple[int, bytes]:
         """Return the answer to an item."""
         if item.tries > BEGUN and item.last_status is None:
             return 400, NEVER_BODY
         body = lines.read_line(text, batch.endpoint)[1]
         return await self._run(batch.endpoint, body, unpacked(batch.caller), batch.traffic_class, deadline_s)
 
-    def _answered(self, batch: Batch, item: Item, status: int, body: bytes, answer_s: float) -> None:
+    def _answered(self, batch: Batch, item: BatchItem, status: int, body: bytes, answer_s: float) -> None:
         self._pace.answered(batch, status, answer_s, self._running[batch.tenant])
         now = self._queue.now_s()
         if status in AGAIN and not (status == DEFECT and item.tries >= DEFECT_TRIES):
@@ -172,7 +172,7 @@ class Runner:
             self._written.clear()
             try:
                 await self.write_all()
-            except Trouble as trouble:
+            except JobsDatabaseError as trouble:
                 log.warning(
                     "%s: %d answers wait to be written", trouble, sum(len(ended.answers) for ended in self._ended.values())
                 )
@@ -180,7 +180,7 @@ class Runner:
                 self._written.set()
 
     async def write_all(self) -> None:
-        """Write down what there is; what can not be written is kept, and ``Trouble`` raised."""
+        """Write down what there is; what can not be written is kept, and ``JobsDatabaseError`` raised."""
         for batch_id in list(self._ended):
             ended = self._ended.pop(batch_id)
             try:

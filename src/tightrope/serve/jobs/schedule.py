@@ -14,7 +14,7 @@ RATE_S = 300.0
 """What the rate of a class is learned over: older seconds count less and less."""
 
 
-class Rate:
+class ItemRate:
     """Items a second of one class while there was work of it, and the time that one took; both 0 until they are known."""
 
     def __init__(self) -> None:

@@ -10,9 +10,9 @@ from starlette.routing import Route
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import ServedClass
-from tightrope.serve.jobs.database import Trouble
-from tightrope.serve.jobs.keeper import Keeper
-from tightrope.serve.jobs.pace import Pace, Shows
+from tightrope.serve.jobs.database import JobsDatabaseError
+from tightrope.serve.jobs.keeper import QueueKeeper
+from tightrope.serve.jobs.pace import BatchPace, JobMetrics
 from tightrope.serve.jobs.queue import queue_at
 from tightrope.serve.jobs.routes import Authenticate, Routes
 from tightrope.serve.jobs.runner import Run, Runner
@@ -38,7 +38,7 @@ class Jobs:
         run: Run,
         classes: Mapping[str, ServedClass],
         limits: Limits,
-        metrics: Shows,
+        metrics: JobMetrics,
         *,
         waits: Callable[[], int] = lambda: 0,
         most: Callable[[], int] = lambda: MOST,
@@ -52,10 +52,10 @@ class Jobs:
         """
         can_wait = {name: item.deferral is not None for name, item in classes.items()}
         self._queue, self._holder = queue_at(url), f"gateway-{secrets.token_hex(8)}"
-        pace = Pace(waits, most)
+        pace = BatchPace(waits, most)
         self._runner = Runner(self._queue, run, self._holder, pace)
         shown = [name for name, waits in can_wait.items() if waits]
-        self._keeper = Keeper(self._queue, self._runner, pace, self._holder, limits, metrics, shown, lease_s)
+        self._keeper = QueueKeeper(self._queue, self._runner, pace, self._holder, limits, metrics, shown, lease_s)
         self._routes = Routes(self._queue, limits, endpoints, can_wait, self._keeper.look_now)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -68,7 +68,7 @@ class Jobs:
         await self._queue.database.open()
         try:
             await self._keeper.begin()
-        except Trouble as trouble:
+        except JobsDatabaseError as trouble:
             await self._queue.database.close()
             raise InputError(str(trouble), resolve="put the queue in order, or name another one in jobs") from trouble
         jobs = (self._keeper.keep, self._keeper.read, self._runner.work, self._runner.write)
@@ -92,7 +92,7 @@ class Jobs:
             try:
                 await self._runner.write_all()
                 await self._queue.items.release(self._holder)
-            except Trouble as trouble:
+            except JobsDatabaseError as trouble:
                 if time.monotonic() > until:
                     log.warning("%s: the last answers are not written down; they will be asked for again", trouble)
                     return

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tightrope.base.errors import InputError, Where
-from tightrope.serve.jobs.database import CLOSED, UNUSABLE, Body, Row, T, Trouble
+from tightrope.serve.jobs.database import CLOSED, UNUSABLE, Body, JobsDatabaseError, Row, T
 from tightrope.serve.jobs.tables import VERSION, VERSIONED, makes
 
 TIDIED_PAGES = 16_384
@@ -94,7 +94,7 @@ class SqliteDatabase:
         try:
             done = asyncio.get_running_loop().run_in_executor(self._threads[name], work)
         except RuntimeError as error:  # the thread was shut down
-            raise Trouble(CLOSED) from error
+            raise JobsDatabaseError(CLOSED) from error
         return await done
 
     def _tidy(self) -> None:
@@ -104,7 +104,7 @@ class SqliteDatabase:
     def _connection(self, name: str) -> sqlite3.Connection:
         connection = self._connections.get(name)
         if connection is None:
-            raise Trouble(CLOSED)
+            raise JobsDatabaseError(CLOSED)
         return connection
 
     def _transact(self, name: str, begin: str, body: Body[T]) -> T:
@@ -112,7 +112,7 @@ class SqliteDatabase:
         with _told():
             connection.execute(begin)
             try:
-                found = _run(body(_Statements(connection)))
+                found = _run(body(_SqliteStatements(connection)))
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:  # some errors, such as a full disk, have ended it
@@ -121,7 +121,7 @@ class SqliteDatabase:
         return found
 
 
-class _Statements:
+class _SqliteStatements:
     """Statements that are done when they are asked for: awaiting them never waits."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -157,7 +157,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise Trouble(UNUSABLE.format(error)) from error
+        raise JobsDatabaseError(UNUSABLE.format(error)) from error
 
 
 def _make_tables(connection: sqlite3.Connection, where: Where) -> None:

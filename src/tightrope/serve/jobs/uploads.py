@@ -7,7 +7,7 @@ from dataclasses import replace
 from starlette.requests import Request
 
 from tightrope.serve.jobs.files import PAGE_BYTES
-from tightrope.serve.jobs.multipart import Form, boundary_of
+from tightrope.serve.jobs.multipart import MultipartForm, boundary_of
 from tightrope.serve.jobs.once import asked_upload, once_of, the_same
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import File, new_id
@@ -31,7 +31,7 @@ class Uploads:
         declared = int(request.headers.get("content-length") or self._limits.file_bytes)
         if declared > self._limits.file_bytes + FORM_BYTES:
             raise self._too_large()
-        form, once = Form(boundary_of(request.headers.get("content-type", ""))), once_of(request)
+        form, once = MultipartForm(boundary_of(request.headers.get("content-type", ""))), once_of(request)
         made = await self._queue.files.made(tenant, once)
         if made is not None:
             return the_same(made, (await self._receive(request, form, "", hashes=True))[1])
@@ -54,7 +54,7 @@ class Uploads:
         await self._queue.files.abandon(file.id)
         return made
 
-    async def _receive(self, request: Request, form: Form, file_id: str, *, hashes: bool) -> tuple[int, str | None]:
+    async def _receive(self, request: Request, form: MultipartForm, file_id: str, *, hashes: bool) -> tuple[int, str | None]:
         """Write the file's parts as they are full, without an id none; return its size, and the hash of what came with a key."""
         waiting, size, number, content = bytearray(), 0, 0, hashlib.sha256()
 

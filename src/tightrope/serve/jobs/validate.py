@@ -2,20 +2,20 @@
 
 import asyncio
 
-from tightrope.serve.jobs.items import Gone
-from tightrope.serve.jobs.lines import Reader
+from tightrope.serve.jobs.items import BatchLostError
+from tightrope.serve.jobs.lines import InputReader
 from tightrope.serve.jobs.queue import Queue
-from tightrope.serve.jobs.records import Batch, Item, LineError
+from tightrope.serve.jobs.records import Batch, BatchItem, LineError
 from tightrope.serve.settings import Limits
 
 
 async def validate(queue: Queue, batch: Batch, holder: str, limits: Limits) -> None:
     """Let a batch that ``holder`` has taken begin or fail; raise ``Trouble``. Begun again from the start where it was broken off."""
-    reader = Reader(batch.endpoint, limits.body_bytes, limits.file_lines)
+    reader = InputReader(batch.endpoint, limits.body_bytes, limits.file_lines)
     try:
         await queue.batches.clear(batch.id)
         await _read(queue, batch, holder, reader)
-    except Gone:
+    except BatchLostError:
         return
     if reader.errors:
         await queue.batches.fail(batch.id, holder, reader.errors, queue.now_s())
@@ -23,14 +23,14 @@ async def validate(queue: Queue, batch: Batch, holder: str, limits: Limits) -> N
         await queue.batches.begin(batch.id, holder, reader.total, queue.now_s())
 
 
-async def _read(queue: Queue, batch: Batch, holder: str, reader: Reader) -> None:
+async def _read(queue: Queue, batch: Batch, holder: str, reader: InputReader) -> None:
     """Add all lines that are right; what is wrong stands in the reader."""
     file = await queue.files.get(batch.tenant, batch.file)
     if file is None:
         reader.errors.append(LineError("file_not_found", f"There is no file {batch.file!r} any more.", param="input_file_id"))
         return
 
-    async def add(items: list[Item]) -> None:
+    async def add(items: list[BatchItem]) -> None:
         if items:
             reader.doubled(await queue.items.add(batch.id, holder, items))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tightrope.serve.ledger.journal import utc
 from tightrope.serve.ledger.meter import MACHINE_HOUR
-from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.read import LedgerReader
 from tightrope.serve.ledger.rows import COSTS
 from tightrope.serve.ledger.total import total
 
@@ -55,12 +55,12 @@ class Finding:
     fault: bool = True
 
 
-def check(reader: Reader) -> list[Finding]:
+def check(reader: LedgerReader) -> list[Finding]:
     """Return all that is found: lines that lack, machines that are not paid for all of the time or not at their price."""
     return [*_lines(reader), *_times(reader), *_prices(reader)]
 
 
-def _lines(reader: Reader) -> Iterator[Finding]:
+def _lines(reader: LedgerReader) -> Iterator[Finding]:
     """Yield what is wrong with the sequence of lines."""
     for gateway, lacking, twice in reader.rows(GAPS):
         if lacking:
@@ -72,7 +72,7 @@ def _lines(reader: Reader) -> Iterator[Finding]:
         yield Finding(said, fault=torn > killed)
 
 
-def _times(reader: Reader) -> Iterator[Finding]:
+def _times(reader: LedgerReader) -> Iterator[Finding]:
     """Yield the times of which nobody wrote what machines cost, or that were written twice."""
     for gateway, meter, before_ns, from_ns, stopped in reader.rows(BETWEEN):
         times = f"from {utc(min(before_ns, from_ns))} to {utc(max(before_ns, from_ns))}"
@@ -83,7 +83,7 @@ def _times(reader: Reader) -> Iterator[Finding]:
             yield Finding(f"gateway {gateway!r} did not count {meter!r} {times}; {said}", fault=not stopped)
 
 
-def _prices(reader: Reader) -> Iterator[Finding]:
+def _prices(reader: LedgerReader) -> Iterator[Finding]:
     """Yield what is not paid at the price of the machines, and what was charged beyond it."""
     for gateway, meter, seq, paid, price in reader.rows(PRICED):
         yield Finding(

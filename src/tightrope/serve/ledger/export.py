@@ -11,7 +11,7 @@ from typing import Literal
 from tightrope.base.errors import InputError, Where
 from tightrope.serve.ledger.compact import quoted
 from tightrope.serve.ledger.focus import focus_rows
-from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.read import LedgerReader
 from tightrope.serve.ledger.total import total
 
 NAMES = ("id", "tenant", "key", "class", "tag", "model", "pool", "variant", "replica", "machine", "offer", "cloud", "region")
@@ -28,7 +28,7 @@ def usd(nusd: str) -> str:
     return f"(({nusd})::DECIMAL(19, 0) * 0.000000001::DECIMAL(10, 9))::DECIMAL(28, 9)"
 
 
-def export(reader: Reader, form: Literal["parquet", "csv", "focus"], out: Path, from_ns: int, to_ns: int) -> int:
+def export(reader: LedgerReader, form: Literal["parquet", "csv", "focus"], out: Path, from_ns: int, to_ns: int) -> int:
     """Write the charges between two instants to a file, whole or not at all, and return how many.
 
     ``focus`` is CSV with the columns of FOCUS 1.2, an hour's charges that are alike in one row. Raises ``InputError`` where the file can
@@ -49,7 +49,7 @@ def export(reader: Reader, form: Literal["parquet", "csv", "focus"], out: Path, 
     return rows
 
 
-def _copy(reader: Reader, form: str, out: Path, from_ns: int, to_ns: int) -> int:
+def _copy(reader: LedgerReader, form: str, out: Path, from_ns: int, to_ns: int) -> int:
     """Write a row for each request, and for each hour of machines."""
     reader.sql.execute("CREATE OR REPLACE TEMP TABLE beside (kind VARCHAR, at_ns BIGINT, pool VARCHAR, compute_nusd BIGINT)")
     for row in total(reader, from_ns, to_ns, ("hour",)).machines:

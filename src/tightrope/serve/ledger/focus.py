@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tightrope.base.errors import InputError
 from tightrope.serve.ledger.journal import HOUR, utc
-from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.read import LedgerReader
 from tightrope.serve.ledger.rows import COSTS
 from tightrope.serve.ledger.total import COLUMNS, Total, total
 from tightrope.serve.ledger.totals import month_of
@@ -29,7 +29,7 @@ GROUP BY pool
 Row = dict[str, str | int | None]
 
 
-def focus_rows(reader: Reader, out: Path, from_ns: int, to_ns: int) -> int:
+def focus_rows(reader: LedgerReader, out: Path, from_ns: int, to_ns: int) -> int:
     """Write the rows as CSV and return how many; raise ``InputError`` where a price is not known."""
     spent = total(reader, from_ns, to_ns, (*COLUMNS, "hour"))
     if not spent.complete:
@@ -48,7 +48,7 @@ def focus_rows(reader: Reader, out: Path, from_ns: int, to_ns: int) -> int:
     return count
 
 
-def _rows(reader: Reader, spent: Total) -> Iterator[Row]:
+def _rows(reader: LedgerReader, spent: Total) -> Iterator[Row]:
     """Yield a row for each charge."""
     places = {pool: place for pool, *place in reader.rows(PLACES)}
     (account,) = reader.rows("SELECT coalesce(max_by(what, at_ns), '') FROM lines WHERE kind = 'start'")[0]

@@ -20,8 +20,8 @@ import msgspec
 from tightrope.serve.ledger.compact import compact_closed, pack_gone, recovered
 from tightrope.serve.ledger.fleet import paid_nusd
 from tightrope.serve.ledger.journal import Journal, is_first, safe_name, utc
-from tightrope.serve.ledger.meter import MACHINE, SECOND, MachineMeter, Reading, nobody
-from tightrope.serve.ledger.others import Others
+from tightrope.serve.ledger.meter import MACHINE, SECOND, MachineMeter, MeterReading, nobody
+from tightrope.serve.ledger.others import OtherGateways
 from tightrope.serve.ledger.rows import LONGEST, Event, Machines, Request
 from tightrope.serve.ledger.totals import GOES_ON_S, Totals, month_nusd, month_of, write_totals
 from tightrope.serve.records import NUSD_PER_USD, Call, Reply
@@ -49,7 +49,7 @@ class _Fleet:
     pools: list[str]
     place: Place
     shared: bool
-    last: Reading
+    last: MeterReading
     upto_ns: int
 
 
@@ -80,7 +80,7 @@ class Ledger:
         self._journal.seq = self._totals.seq
         # Not before the last line where the wall clock was set back a little; where it was far ahead once, that is past.
         self._zero_ns = max(utc_ns(), self._totals.at_ns) - int(clock() * SECOND)
-        self._others = Others(folder, self._folder)
+        self._others = OtherGateways(folder, self._folder)
         self._month = (0, 0)  # the first instants of this month and the next
         self._cost: dict[str, int | None] = {}  # of each pool this month
         self._places: dict[str, Place] = {}
@@ -294,7 +294,7 @@ class Ledger:
             self._totals.see(event.seq, event.at_ns)
             self._totals.stopped = event.kind == "stop"
 
-    def _write_machines(self, fleet: _Fleet, reading: Reading | None = None) -> None:
+    def _write_machines(self, fleet: _Fleet, reading: MeterReading | None = None) -> None:
         """Write what a meter counted since its last line, up to a reading or now."""
         with self._journal.lock:
             # Read with the lock held: what requests before this line cost is then in the reading.

@@ -24,7 +24,7 @@ MACHINE_HOUR = MACHINE * 3600 * SECOND
 """Machine time, as counted here, of one machine for an hour."""
 
 
-class Use:
+class MachineUse:
     """Something that runs on the machines, from ``MachineMeter.begin`` to ``MachineMeter.end``."""
 
     __slots__ = ("began", "machine_s", "weight")
@@ -37,7 +37,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MeterReading:
     """All that a meter has counted since it began; amounts are None where the price is not known."""
 
     at_ns: int
@@ -55,7 +55,7 @@ class Reading:
     """Ended and in progress; the rest of ``paid_nusd`` was idle."""
 
 
-def nobody(reading: Reading) -> None:
+def nobody(reading: MeterReading) -> None:
     """Tell nobody."""
 
 
@@ -76,7 +76,7 @@ class MachineMeter:
         self.clock = clock
         self.price_nusd = None if usd_per_hour is None else round(usd_per_hour * NUSD_PER_USD)
         """Of one machine for an hour."""
-        self.on_resize: Callable[[Reading], None] = nobody
+        self.on_resize: Callable[[MeterReading], None] = nobody
         """Told what was counted up to a ``resize``, of one number of machines, and then that there is another."""
         self._lock = Lock()
         self._now = int(clock() * SECOND)
@@ -84,16 +84,16 @@ class MachineMeter:
         self._paid = self._g = self._active = self._ended = self._told = 0
         self._offset = 0  # of all uses in progress: weight x G when it began
 
-    def begin(self, now_s: float, weight: float = 1.0) -> Use:
+    def begin(self, now_s: float, weight: float = 1.0) -> MachineUse:
         """Return a use of this weight that begins now."""
         with self._lock:
             self._advance(now_s)
-            use = Use(round(weight * _WEIGHT), self._g)
+            use = MachineUse(round(weight * _WEIGHT), self._g)
             self._active += use.weight
             self._offset += use.weight * use.began
         return use
 
-    def end(self, use: Use, now_s: float) -> int | None:
+    def end(self, use: MachineUse, now_s: float) -> int | None:
         """Return what the use cost in nano-dollars, None where the price is not known; call it once for each use."""
         with self._lock:
             self._advance(now_s)
@@ -119,7 +119,7 @@ class MachineMeter:
             self.on_resize(before)
             self.on_resize(after)
 
-    def read(self, now_s: float) -> Reading:
+    def read(self, now_s: float) -> MeterReading:
         """Return all that has been counted up to now, of one instant."""
         with self._lock:
             self._advance(now_s)
@@ -133,11 +133,11 @@ class MachineMeter:
         """Return what uses have taken of it up to now, ended or not."""
         return self.read(self.clock() if now_s is None else now_s).used_nusd
 
-    def _reading(self) -> Reading:
+    def _reading(self) -> MeterReading:
         """Return what has been counted up to the last event."""
         used = self._ended + self._active * self._g - self._offset
         price = self.price_nusd
-        return Reading(
+        return MeterReading(
             at_ns=self._now,
             machines=self._machines,
             machine_time=self._paid,

@@ -13,7 +13,7 @@ Mark: TypeAlias = tuple[int, bool]
 """When totals were written, and whether lines that came after them were read too."""
 
 
-class Others:
+class OtherGateways:
     """What all but one gateway of a folder spent; read in a thread, asked on the event loop."""
 
     def __init__(self, root: Path, own: Path) -> None:

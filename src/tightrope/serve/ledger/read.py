@@ -16,7 +16,7 @@ GATEWAY = r"regexp_extract(filename, '([^/\\]+)[/\\][^/\\]+$', 1)"
 """The folder that a file is in."""
 
 
-class Reader:
+class LedgerReader:
     """A folder's lines; use it as a context, it holds DuckDB."""
 
     def __init__(self, folder: Path) -> None:

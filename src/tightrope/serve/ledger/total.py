@@ -11,7 +11,7 @@ from itertools import accumulate, pairwise
 
 from tightrope.serve.ledger.fleet import Stretch, machine_hours, paid_nusd, together
 from tightrope.serve.ledger.journal import HOUR, hour_name
-from tightrope.serve.ledger.read import Reader
+from tightrope.serve.ledger.read import LedgerReader
 
 COLUMNS = ("tenant", "model", "variant", "class", "pool", "tag")
 """By what requests can be summed beside the ``hour``."""
@@ -123,7 +123,7 @@ class _Meter:
     """Of that what a gateway counted."""
 
 
-def total(reader: Reader, from_ns: int, to_ns: int, by: Sequence[str] = (), *, spread: bool = False) -> Total:
+def total(reader: LedgerReader, from_ns: int, to_ns: int, by: Sequence[str] = (), *, spread: bool = False) -> Total:
     """Return what was spent between two instants, summed ``by`` some of ``COLUMNS`` and ``hour``.
 
     With ``spread`` what machines cost beside requests is added to the requests that ran on them, by what these cost; where none did,
@@ -153,7 +153,7 @@ def _windows(from_ns: int, to_ns: int, hourly: bool) -> list[tuple[int, int]]:
     return [(max(from_ns, start), min(to_ns, start + HOUR)) for start in starts]
 
 
-def _meters(reader: Reader) -> dict[str, _Meter]:
+def _meters(reader: LedgerReader) -> dict[str, _Meter]:
     """Return meter → its machines."""
     query = (
         "SELECT meter, list(DISTINCT pool) FROM (SELECT meter, unnest(pools) AS pool FROM lines) GROUP BY meter ORDER BY meter"
@@ -178,7 +178,7 @@ def _meters(reader: Reader) -> dict[str, _Meter]:
 
 
 def _groups(
-    reader: Reader, from_ns: int, to_ns: int, by: Sequence[str], windows: Sequence[tuple[int, int]]
+    reader: LedgerReader, from_ns: int, to_ns: int, by: Sequence[str], windows: Sequence[tuple[int, int]]
 ) -> list[tuple[str, int, Charge]]:
     """Return pool, number of the window and sums of the requests that are alike in all that was asked."""
     reader.only_hours(from_ns, to_ns)
@@ -195,7 +195,7 @@ def _groups(
 
 
 def _machine_charges(
-    reader: Reader,
+    reader: LedgerReader,
     meters: dict[str, _Meter],
     windows: Sequence[tuple[int, int]],
     charged: dict[tuple[str, int], int],

@@ -35,7 +35,7 @@ def month_of(at_ns: int) -> tuple[int, int]:
     return int(first.timestamp()) * SECOND, int(later.timestamp()) * SECOND
 
 
-class Metered(Struct):
+class MeterTotal(Struct):
     """The machines of one meter."""
 
     last: Machines
@@ -63,7 +63,7 @@ class Totals(Struct):
     """By pool: what requests cost of machines."""
     beside: dict[str, int] = field(default_factory=dict)
     """By pool: of tokens and egress."""
-    meters: dict[str, Metered] = field(default_factory=dict)
+    meters: dict[str, MeterTotal] = field(default_factory=dict)
 
     def see(self, seq: int, at_ns: int) -> None:
         """Begin anew where a line is of a later month."""
@@ -92,11 +92,11 @@ class Totals(Struct):
     def add_machines(self, row: Machines) -> None:
         """Count what machines cost."""
         self.see(row.seq, row.at_ns)
-        metered = self.meters.setdefault(row.meter, Metered(row))
+        metered = self.meters.setdefault(row.meter, MeterTotal(row))
         metered.last, metered.charged_nusd = row, self._charged(row.pools)
         extend(metered.stretches, (row.from_ns, row.to_ns, row.machines_e6, row.nusd_per_hour))
 
-    def since_nusd(self, metered: Metered) -> int:
+    def since_nusd(self, metered: MeterTotal) -> int:
         """Return what requests cost on these machines that ended after the last line of them."""
         return self._charged(metered.last.pools) - metered.charged_nusd
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tightrope.serve.ledger.meter import MachineMeter
-from tightrope.serve.local.loading import Loaded
-from tightrope.serve.local.waiting import Item
+from tightrope.serve.local.loading import LoadedModel
+from tightrope.serve.local.waiting import WorkItem
 
 
-class Batch:
+class EngineBatch:
     """Items that go through an engine together."""
 
     __slots__ = (
@@ -30,7 +30,12 @@ class Batch:
     )
 
     def __init__(
-        self, loaded: Loaded, items: list[Item], meter: MachineMeter, clock: Callable[[], float], hear: Callable[["Batch"], None]
+        self,
+        loaded: LoadedModel,
+        items: list[WorkItem],
+        meter: MachineMeter,
+        clock: Callable[[], float],
+        hear: Callable[["EngineBatch"], None],
     ) -> None:
         """Note what is to run, on whose meter; ``hear`` is told in the event loop that it ran."""
         self.items, self._meter, self._clock, self._hear = items, meter, clock, hear
@@ -57,7 +62,7 @@ class Batch:
         """Hand the answers out."""
         self._hear(self)
 
-    def _attempt(self, items: list[Item]) -> list[Any]:
+    def _attempt(self, items: list[WorkItem]) -> list[Any]:
         """Return the answers, or the exception for each."""
         try:
             return self.model.run(self._sessions[self.slot], items)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from tightrope.policy.admit import may_start_deferrable
 from tightrope.policy.batch import WINDOW, batch_due_s, batch_size, choose_batch, may_fill, worth_waiting
 from tightrope.serve.local.curve import Curve
-from tightrope.serve.local.waiting import Item, Waiting
+from tightrope.serve.local.waiting import WaitQueue, WorkItem
 
 
 @dataclass(slots=True)
-class Rules:
+class BatchRules:
     """What the pool's settings, and its model, say of batches."""
 
     curve: Curve
@@ -22,7 +22,7 @@ class Rules:
     """Longest that a batch of work that can wait takes an engine from those that can not; a single item may take longer."""
 
 
-def choose(waiting: Waiting, rules: Rules, now_s: float, free: int, rate_per_s: float) -> list[Item] | float | None:
+def choose(waiting: WaitQueue, rules: BatchRules, now_s: float, free: int, rate_per_s: float) -> list[WorkItem] | float | None:
     """Return what goes together now on one of ``free`` engines and take it off the queue; or when to ask again; None if nothing waits.
 
     Interactive items go first; what can wait joins them only where no other interactive one waits.
@@ -47,7 +47,7 @@ def choose(waiting: Waiting, rules: Rules, now_s: float, free: int, rate_per_s: 
     return chosen
 
 
-def _due_s(waiting: Waiting, rules: Rules, rate_per_s: float) -> float:
+def _due_s(waiting: WaitQueue, rules: BatchRules, rate_per_s: float) -> float:
     """Return when the partial batch that waits must go: at once where it is not worth waiting for one more, unless it is planned."""
     window = waiting.window(rules.most)
     first, size = window[0], len(window)
@@ -60,7 +60,7 @@ def _due_s(waiting: Waiting, rules: Rules, rate_per_s: float) -> float:
     return batch_due_s(first.entered_s, wait_s, first.due_s - first.entered_s, one_more_s)
 
 
-def _together(window: list[Item], rules: Rules, most: int, now_s: float, room_s: float) -> list[Item]:
+def _together(window: list[WorkItem], rules: BatchRules, most: int, now_s: float, room_s: float) -> list[WorkItem]:
     """Return those of the window that go together, its first among them."""
     first = window[0]
     if any(item.group != first.group for item in window):
@@ -74,7 +74,7 @@ def _together(window: list[Item], rules: Rules, most: int, now_s: float, room_s:
     return [window[place] for place in chosen[:size]]
 
 
-def _choose_deferrable(waiting: Waiting, rules: Rules, now_s: float, free: int) -> list[Item]:
+def _choose_deferrable(waiting: WaitQueue, rules: BatchRules, now_s: float, free: int) -> list[WorkItem]:
     """Return what can wait and goes together on an engine that nobody else wants: so little that who comes meanwhile is in time."""
     window = waiting.window_deferrable(WINDOW)
     most = min(rules.most, rules.deferrable_limit or rules.most, -(-waiting.deferrable // free))
@@ -86,7 +86,7 @@ def _choose_deferrable(waiting: Waiting, rules: Rules, now_s: float, free: int) 
     return chosen
 
 
-def _fill(chosen: list[Item], waiting: Waiting, rules: Rules, now_s: float) -> None:
+def _fill(chosen: list[WorkItem], waiting: WaitQueue, rules: BatchRules, now_s: float) -> None:
     """Fill a batch up with what can wait."""
     curve, longest = rules.curve, max(item.length for item in chosen)
     slacks_s = [(item.due_s - now_s, curve.seconds(1, item.length)) for item in chosen]

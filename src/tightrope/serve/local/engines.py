@@ -28,7 +28,7 @@ Urgency = tuple[bool, int, float]
 """What goes first: what can not wait before what can, then the larger priority (negated), then who came first."""
 
 
-class Work(Protocol):
+class EngineWorkload(Protocol):
     """A batch on its way through an engine."""
 
     slot: int
@@ -44,7 +44,7 @@ class Work(Protocol):
         ...
 
 
-class Feeder(Protocol):
+class EngineFeeder(Protocol):
     """A pool that has work for engines; its methods are called with ``Engines.lock`` held, in any thread."""
 
     threads: int
@@ -54,7 +54,7 @@ class Feeder(Protocol):
         """Return how urgent the first of what waits is; None where nothing can begin."""
         ...
 
-    def take(self, now_s: float, free: int) -> Work | float | None:
+    def take(self, now_s: float, free: int) -> EngineWorkload | float | None:
         """Return a batch for one of ``free`` engines; or when to ask again; or None where nothing is left to begin."""
         ...
 
@@ -73,15 +73,15 @@ class Engines:
         self.lock = threading.RLock()
         self._free = [True] * self.cores
         self._idle = self.cores
-        self._inboxes: list[SimpleQueue[Work | None]] = []
+        self._inboxes: list[SimpleQueue[EngineWorkload | None]] = []
         self._threads: list[threading.Thread] = []
-        self._pools: list[Feeder] = []
+        self._pools: list[EngineFeeder] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked = False
         self._timer: asyncio.TimerHandle | None = None
         self._yielding = ExitStack()
 
-    def add(self, pool: Feeder) -> None:
+    def add(self, pool: EngineFeeder) -> None:
         """Begin to ask a pool for work; call it in the event loop."""
         if not self._threads:
             self._loop = asyncio.get_running_loop()
@@ -96,7 +96,7 @@ class Engines:
         with self.lock:
             self._pools.append(pool)
 
-    def remove(self, pool: Feeder) -> None:
+    def remove(self, pool: EngineFeeder) -> None:
         """Ask a pool no longer, which has nothing running; the threads end with the last one."""
         with self.lock:
             self._pools.remove(pool)
@@ -152,9 +152,9 @@ class Engines:
             self._begin(work)
         return again_s
 
-    def _first(self, pools: list[Feeder]) -> Feeder | None:
+    def _first(self, pools: list[EngineFeeder]) -> EngineFeeder | None:
         """Return the pool whose first waiting request goes first."""
-        best: Feeder | None = None
+        best: EngineFeeder | None = None
         best_urgency: Urgency | None = None
         for pool in pools:
             urgency = pool.urgency()
@@ -162,7 +162,7 @@ class Engines:
                 best, best_urgency = pool, urgency
         return best
 
-    def _begin(self, work: Work) -> None:
+    def _begin(self, work: EngineWorkload) -> None:
         """Hand a batch to the first engine that is free."""
         first, threads = 0, work.threads
         while not all(self._free[first : first + threads]):
@@ -172,7 +172,7 @@ class Engines:
         work.slot = first // threads
         self._inboxes[first].put(work)
 
-    def _go_on(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
+    def _go_on(self, work: EngineWorkload, loop: asyncio.AbstractEventLoop) -> None:
         """Take an engine back, in its thread, and give it what goes next."""
         threads = work.threads
         first = work.slot * threads
@@ -208,7 +208,7 @@ class Engines:
                 del work  # the answers of one batch are not kept until the next
 
 
-def _taken(pool: Feeder, now_s: float, free: int) -> Work | float | None:
+def _taken(pool: EngineFeeder, now_s: float, free: int) -> EngineWorkload | float | None:
     """Return what a pool has for an engine; nothing where a defect keeps it from choosing: the other pools are asked all the same."""
     try:
         return pool.take(now_s, free)

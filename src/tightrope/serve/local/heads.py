@@ -24,7 +24,7 @@ POOLED_NAMES = ("sentence_embedding", "text_embeds", "embeddings")
 
 
 @dataclass(slots=True)
-class Finish:
+class OutputHead:
     """From a batch's output to an answer for each text."""
 
     wanted: tuple[str]
@@ -61,7 +61,7 @@ class Finish:
         return value if value.ndim == 1 else np.add.reduce(value[:tokens], axis=0) / np.float32(tokens)
 
 
-def finish_of(model: LocalModel, task: str, outputs: Sequence[Port], found: Sequence[NDArray[Any]]) -> Finish:
+def finish_of(model: LocalModel, task: str, outputs: Sequence[Port], found: Sequence[NDArray[Any]]) -> OutputHead:
     """Return what to do with a model's answers, from its answers to a few texts; raise ``InputError`` where they do not fit.
 
     Probabilities are known by their sum; a single number for each text is a logit.
@@ -69,7 +69,7 @@ def finish_of(model: LocalModel, task: str, outputs: Sequence[Port], found: Sequ
     head = _head(model.head, model) if task == "classify" and model.head is not None else None
     logits = task == "classify" and head is None
     place = _place(model, outputs, found, logits=logits)
-    finish = Finish((outputs[place].name,), model.pooling, model.normalize and task == "embed")
+    finish = OutputHead((outputs[place].name,), model.pooling, model.normalize and task == "embed")
     dimensions = found[place].shape[-1]
     if head is not None:
         finish.weights, finish.bias = head

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tightrope.base.errors import InputError, Where
 from tightrope.serve.local.curve import Curve
 from tightrope.serve.local.heads import finish_of
-from tightrope.serve.local.models import Model, NoModel, NoSession
+from tightrope.serve.local.models import LocalModelInterface, NoModel, NoSession
 from tightrope.serve.local.placement import held_to
 from tightrope.serve.local.sessions import Session, give_back_memory, open_sessions, quantises_while_running
 from tightrope.serve.local.tensors import TensorModel
@@ -47,7 +47,7 @@ VARIES = 1e-4
 
 
 @dataclass(slots=True)
-class Found:
+class LoadMeasurement:
     """What was measured of a model the first time it was loaded."""
 
     threads: int
@@ -61,12 +61,12 @@ class Found:
 
 
 @dataclass(slots=True)
-class Loaded:
+class LoadedModel:
     """A model that can answer; ``sessions`` has one for each slot of ``found.threads`` cores."""
 
-    model: Model
+    model: LocalModelInterface
     sessions: tuple[Session, ...]
-    found: Found
+    found: LoadMeasurement
     seconds: float = 0.0
     """From asking for it to its first answer, without what was measured."""
 
@@ -75,9 +75,9 @@ def load(
     pool: ServedPool,
     task: Task,
     places: Sequence[frozenset[int] | None],
-    found: Found | None = None,
+    found: LoadMeasurement | None = None,
     within_s: float = math.inf,
-) -> Loaded:
+) -> LoadedModel:
     """Return a pool's model, ready to answer; raise ``InputError``. What was ``found`` before is not measured again.
 
     ``places`` are those of the engine threads (see ``placement.places``); an engine that answers one item later than half of
@@ -86,7 +86,7 @@ def load(
     local, began_s = pool.local, time.monotonic()
     if local is None:
         curve = Curve(pool.max_batch, (1,), pool.service_s or (AT_ONCE_S,))
-        return Loaded(NoModel(task), (NoSession(),) * len(places), found or Found(1, curve))
+        return LoadedModel(NoModel(task), (NoSession(),) * len(places), found or LoadMeasurement(1, curve))
     threads = tried = min(local.threads or (found.threads if found else 1), len(places))
     first = open_sessions(local, threads, slots(places, threads)[:1])[0]
     model = _model(local, task, first)
@@ -98,15 +98,15 @@ def load(
         signature = model.signature if isinstance(model, TensorModel) else None
         alone = one_thread(local, threads)
         curve = _curve(pool, model, sessions[0], time.thread_time if alone else time.perf_counter)
-        found = Found(threads, curve, _varies(local, model, sessions[0]), alone, signature)
+        found = LoadMeasurement(threads, curve, _varies(local, model, sessions[0]), alone, signature)
     else:
         for session in dict.fromkeys(sessions):
             _run_sample(model, session, 1)
         seconds = time.monotonic() - began_s
-    return Loaded(model, sessions, found, seconds)
+    return LoadedModel(model, sessions, found, seconds)
 
 
-def let_go(held: list[Loaded | None]) -> None:
+def let_go(held: list[LoadedModel | None]) -> None:
     """Let go of a model that only the list still holds, and of its memory; in a thread, since that takes a while."""
     held.clear()
     give_back_memory()
@@ -135,7 +135,7 @@ def _side(local: LocalModel, threads: int, places: Sequence[frozenset[int] | Non
     return (first,) * len(held) if one_thread(local, threads) else (first, *open_sessions(local, threads, held[1:]))
 
 
-def _model(local: LocalModel, task: Task, session: Session) -> Model:
+def _model(local: LocalModel, task: Task, session: Session) -> LocalModelInterface:
     """Return how the model is asked, after it has answered once."""
     if task == "infer":
         tensors = TensorModel(session.inputs, session.outputs)
@@ -192,7 +192,7 @@ def best_threads(rates: Mapping[int, float], alone_s: Mapping[int, float], withi
 
 
 def _fastest_threads(
-    local: LocalModel, model: Model, first: Session, places: Sequence[frozenset[int] | None], within_s: float
+    local: LocalModel, model: LocalModelInterface, first: Session, places: Sequence[frozenset[int] | None], within_s: float
 ) -> int:
     """Return the number of threads for an engine, measured with as many engines side by side as there is room for."""
     tried = [count for count in _counts(len(places)) if count == 1 or len(places) // count <= MOST_SESSIONS]
@@ -216,7 +216,7 @@ def _counts(cores: int) -> list[int]:
     return sorted({2**power for power in range(cores.bit_length()) if 2**power <= cores} | {cores})
 
 
-def _bound(model: Model, session: Session, items: Sequence[Any]) -> Callable[[], object]:
+def _bound(model: LocalModelInterface, session: Session, items: Sequence[Any]) -> Callable[[], object]:
     """Return a run of a batch on a session."""
     return lambda: model.run(session, items)
 
@@ -251,14 +251,14 @@ def _shortest(run: Callable[[], object], clock: Callable[[], float] = time.perf_
     return max(min(times), 1e-7)
 
 
-def _run_sample(model: Model, session: Session, size: int) -> None:
+def _run_sample(model: LocalModelInterface, session: Session, size: int) -> None:
     """Run a small batch, so that the next one finds memory taken and code loaded."""
     items = model.sample(min(size, model.most or size), model.knots[0], 0)
     if items:
         model.run(session, items)
 
 
-def _curve(pool: ServedPool, model: Model, session: Session, clock: Callable[[], float]) -> Curve:
+def _curve(pool: ServedPool, model: LocalModelInterface, session: Session, clock: Callable[[], float]) -> Curve:
     """Return the service curve: as planned where lengths do not matter, else measured from the least work up while there is time.
 
     An engine of one thread is timed by what that took of its core, so that what else runs here now does not show as its shape.
@@ -302,7 +302,7 @@ def pays(curve: Curve) -> str:
     return "batches gain at most " + ", ".join(gains)
 
 
-def _varies(local: LocalModel, model: Model, session: Session) -> bool:
+def _varies(local: LocalModel, model: LocalModelInterface, session: Session) -> bool:
     """Return whether an answer depends on its batch, by what the file holds and by what it answers; say so in the log."""
     if model.most == 1:
         return False
@@ -320,7 +320,7 @@ def _varies(local: LocalModel, model: Model, session: Session) -> bool:
     return True
 
 
-def _turned(model: Model, session: Session) -> float:
+def _turned(model: LocalModelInterface, session: Session) -> float:
     """Return the largest 1 - cosine between answers alone and in a batch: of one length, and padded beside a longer one."""
     short, long = model.knots[0], min(2 * SAMPLE_TOKENS, model.knots[-1])
     most = min(8, model.most or 8)

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.serve.local.sessions import Arrays, Port, Session
-from tightrope.serve.local.waiting import Item, Ticket
+from tightrope.serve.local.waiting import CallTicket, WorkItem
 from tightrope.serve.records import Call, Tensors
 from tightrope.serve.refusals import Malformed, Unsupported
 
 Outputs = tuple[NDArray[Any], ...] | Tensors
 
 
-class Model(Protocol):
+class LocalModelInterface(Protocol):
     """What a pool asks of its model. ``items`` and ``outputs`` run in the event loop, ``run`` in an engine's thread."""
 
     @property
@@ -31,11 +31,11 @@ class Model(Protocol):
         """Return whether ``items`` takes so long that it is to run in a thread."""
         ...
 
-    def items(self, ticket: Ticket) -> Sequence[Item]:
+    def items(self, ticket: CallTicket) -> Sequence[WorkItem]:
         """Return what a call asks for, item by item; raise ``Refusal``."""
         ...
 
-    def run(self, session: Session, items: Sequence[Item]) -> list[Any]:
+    def run(self, session: Session, items: Sequence[WorkItem]) -> list[Any]:
         """Return the answer of each item; raise whatever the runtime raises."""
         ...
 
@@ -43,11 +43,11 @@ class Model(Protocol):
         """Return the answers of a call's items as its reply has them."""
         ...
 
-    def sample(self, size: int, length: int, seed: int) -> list[Item]:
+    def sample(self, size: int, length: int, seed: int) -> list[WorkItem]:
         """Return made-up items of a length, to warm up and to measure; none where none can be made up."""
         ...
 
-    def raw(self, session: Session, items: Sequence[Item]) -> list[NDArray[Any]]:
+    def raw(self, session: Session, items: Sequence[WorkItem]) -> list[NDArray[Any]]:
         """Return what the model itself says of each item, as float64[n], to compare."""
         ...
 
@@ -81,17 +81,17 @@ class NoModel:
         """Return False."""
         return False
 
-    def items(self, ticket: Ticket) -> Sequence[Item]:
+    def items(self, ticket: CallTicket) -> Sequence[WorkItem]:
         """Return one item for each text; tensors come back as they are."""
         inputs = ticket.call.inputs
         if self._answer is None:
             if isinstance(inputs, tuple):
                 msg = f"model {ticket.call.model!r} takes tensors, it does not {ticket.call.task}"
                 raise Unsupported(msg, parameter="model")
-            return [Item(ticket, 0, inputs, 1, 0, 0)]
-        return [Item(ticket, index, None, 1, 0, 0) for index in range(len(texts_of(ticket.call)))]
+            return [WorkItem(ticket, 0, inputs, 1, 0, 0)]
+        return [WorkItem(ticket, index, None, 1, 0, 0) for index in range(len(texts_of(ticket.call)))]
 
-    def run(self, session: Session, items: Sequence[Item]) -> list[Any]:  # noqa: ARG002 - as above
+    def run(self, session: Session, items: Sequence[WorkItem]) -> list[Any]:  # noqa: ARG002 - as above
         """Return the same for all."""
         return [item.payload for item in items] if self._answer is None else [self._answer] * len(items)
 
@@ -99,11 +99,11 @@ class NoModel:
         """Return the answers."""
         return parts[0] if self._answer is None else tuple(parts)
 
-    def sample(self, size: int, length: int, seed: int) -> list[Item]:  # noqa: ARG002
+    def sample(self, size: int, length: int, seed: int) -> list[WorkItem]:  # noqa: ARG002
         """Return nothing: there is nothing to measure."""
         return []
 
-    def raw(self, session: Session, items: Sequence[Item]) -> list[NDArray[Any]]:  # noqa: ARG002
+    def raw(self, session: Session, items: Sequence[WorkItem]) -> list[NDArray[Any]]:  # noqa: ARG002
         """Return nothing."""
         return []
 

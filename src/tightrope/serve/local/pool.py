@@ -10,13 +10,13 @@ from tightrope.base.errors import TightropeError
 from tightrope.base.plan import ServedClass
 from tightrope.policy.batch import ROOM, rate_after
 from tightrope.policy.scale import sleeps, wakes
-from tightrope.serve.interfaces import Load
-from tightrope.serve.local.batches import Batch
-from tightrope.serve.local.choosing import Rules, choose
+from tightrope.serve.interfaces import PoolLoad
+from tightrope.serve.local.batches import EngineBatch
+from tightrope.serve.local.choosing import BatchRules, choose
 from tightrope.serve.local.engines import Engines, Urgency
-from tightrope.serve.local.loading import Found, Loaded, let_go, load
-from tightrope.serve.local.models import Model
-from tightrope.serve.local.waiting import Item, Ticket, Waiting
+from tightrope.serve.local.loading import LoadedModel, LoadMeasurement, let_go, load
+from tightrope.serve.local.models import LocalModelInterface
+from tightrope.serve.local.waiting import CallTicket, WaitQueue, WorkItem
 from tightrope.serve.records import Call, Reply, Signature, Task
 from tightrope.serve.refusals import Failed, Unavailable
 from tightrope.serve.settings import ServedPool
@@ -53,13 +53,13 @@ class LocalPool:
         """Told what a batch cost a call that had been given up when it ended."""
         self._levels = _levels(classes)
         self._within_s = {name: served.answer_within_s or math.inf for name, served in classes.items()}
-        self._waiting = Waiting(len(set(self._levels.values())) or 1)
+        self._waiting = WaitQueue(len(set(self._levels.values())) or 1)
         self._priorities = sorted({served.priority for served in classes.values()}, reverse=True) or [0]
-        self._load = Load(0, waiting=dict.fromkeys(classes, 0), requests_per_s=pool.requests_per_s)
-        self._loaded: Loaded | None = None
-        self._found: Found | None = None
-        self._rules: Rules | None = None
-        self._waking: asyncio.Task[Loaded] | None = None
+        self._load = PoolLoad(0, waiting=dict.fromkeys(classes, 0), requests_per_s=pool.requests_per_s)
+        self._loaded: LoadedModel | None = None
+        self._found: LoadMeasurement | None = None
+        self._rules: BatchRules | None = None
+        self._waking: asyncio.Task[LoadedModel] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._quiet: asyncio.Event | None = None
         self._stopping = self._refusing = self._kept = False
@@ -98,7 +98,7 @@ class LocalPool:
         self._unload()
         self._quiet = None
 
-    def load(self) -> Load:
+    def load(self) -> PoolLoad:
         """Return how things stand now."""
         state = self._load
         state.held = 0 if self._loaded is not None else sum(state.waiting.values())
@@ -128,7 +128,7 @@ class LocalPool:
         if self._waking is not None:
             await asyncio.shield(self._waking)
 
-    async def _load_model(self) -> Loaded:
+    async def _load_model(self) -> LoadedModel:
         """Load the model, in a thread."""
         within_s = min(self._within_s.values(), default=math.inf)
         try:
@@ -154,7 +154,7 @@ class LocalPool:
         model = self._loaded.model.most if self._loaded is not None else None
         most = 1 if alone else min(self.pool.max_batch, model or self.pool.max_batch)
         room_s = ROOM * min(self._within_s.values(), default=math.inf)
-        self._rules = Rules(self._found.curve, most, self.pool.max_wait_s, self.pool.deferrable_limit, room_s)
+        self._rules = BatchRules(self._found.curve, most, self.pool.max_wait_s, self.pool.deferrable_limit, room_s)
 
     def _sleep_later(self) -> None:
         """Look again whether the model is to be unloaded when it has been idle for long enough."""
@@ -189,7 +189,7 @@ class LocalPool:
         """Return the answer with its cost; raise ``Refusal``. Cancelling it takes what has not begun out of the queue."""
         if self._stopping or self._quiet is None:
             raise self._unavailable()
-        ticket = Ticket(
+        ticket = CallTicket(
             call, asyncio.get_running_loop().create_future(), Reply(self.pool.name, self.pool.variant, labels=self._names)
         )
         self._enter(ticket)
@@ -214,7 +214,7 @@ class LocalPool:
             msg = f"model {self.pool.model!r} can not be loaded now"
             raise Unavailable(msg) from error
 
-    async def _queue(self, ticket: Ticket) -> None:
+    async def _queue(self, ticket: CallTicket) -> None:
         """Put what a call asks for into the queue."""
         assert self._loaded is not None  # noqa: S101 - nothing is unloaded while a request is here
         model, call = self._loaded.model, ticket.call
@@ -240,7 +240,7 @@ class LocalPool:
         """Return what is said while the pool does not serve."""
         return Unavailable(f"model {self.pool.model!r} is not served now")
 
-    def _enter(self, ticket: Ticket) -> None:
+    def _enter(self, ticket: CallTicket) -> None:
         """Count a request that has come."""
         self._load.in_flight += 1
         waiting, name = self._load.waiting, ticket.call.traffic_class
@@ -249,7 +249,7 @@ class LocalPool:
         if self._quiet is not None:
             self._quiet.clear()
 
-    def _leave(self, ticket: Ticket) -> None:
+    def _leave(self, ticket: CallTicket) -> None:
         """Count a request that is answered, refused or cancelled, and take what is left of it out of the queue."""
         if not ticket.ended or ticket.waits:
             with self._lock:
@@ -266,19 +266,19 @@ class LocalPool:
             if self._quiet is not None:
                 self._quiet.set()
 
-    def _begun(self, ticket: Ticket) -> None:
+    def _begun(self, ticket: CallTicket) -> None:
         """Count a request as waiting no longer, once; with the lock held."""
         if ticket.waits:
             ticket.waits = False
             self._load.waiting[ticket.call.traffic_class] -= 1
 
-    def _take_out(self, ticket: Ticket) -> None:
+    def _take_out(self, ticket: CallTicket) -> None:
         """End a request: nothing of it runs from now on; with the lock held."""
         ticket.ended = True
         for item in ticket.items:
             self._waiting.remove(item)
 
-    def _refuse(self, ticket: Ticket, refusal: Exception) -> None:
+    def _refuse(self, ticket: CallTicket, refusal: Exception) -> None:
         """End a request without an answer."""
         if not ticket.ended:
             with self._lock:
@@ -303,7 +303,7 @@ class LocalPool:
         later = self._waiting.window_deferrable(1)
         return (True, 0, later[0].due_s) if later else None
 
-    def take(self, now_s: float, free: int) -> Batch | float | None:
+    def take(self, now_s: float, free: int) -> EngineBatch | float | None:
         """Return the next batch for one of ``free`` engines, or when to ask again, or None."""
         loaded, rules = self._loaded, self._rules
         if loaded is None or rules is None:
@@ -320,16 +320,16 @@ class LocalPool:
             if kept:
                 return self._batch(loaded, kept)
 
-    def _batch(self, loaded: Loaded, items: list[Item]) -> Batch:
+    def _batch(self, loaded: LoadedModel, items: list[WorkItem]) -> EngineBatch:
         """Return a batch that begins now."""
         for item in items:
             item.ticket.unbegun -= 1
             if not item.ticket.unbegun:
                 self._begun(item.ticket)
         self._running += 1
-        return Batch(loaded, items, self._engines.meter, self._clock, self._batch_ended)
+        return EngineBatch(loaded, items, self._engines.meter, self._clock, self._batch_ended)
 
-    def _batch_ended(self, batch: Batch) -> None:
+    def _batch_ended(self, batch: EngineBatch) -> None:
         """Share the cost of a batch equally, since all its items were padded to one length, and hand the answers out."""
         with self._lock:
             self._running -= 1
@@ -356,7 +356,7 @@ class LocalPool:
                     self._finish(ticket, batch.model)
         self._settle()
 
-    def _finish(self, ticket: Ticket, model: Model) -> None:
+    def _finish(self, ticket: CallTicket, model: LocalModelInterface) -> None:
         """Hand a reply out; where the answers of its items do not fit together, it fails, and no other with it."""
         ticket.ended = True
         try:
@@ -366,12 +366,12 @@ class LocalPool:
         if not ticket.future.done():
             ticket.future.set_result(ticket.reply)
 
-    def _fail(self, ticket: Ticket, error: Exception) -> None:
+    def _fail(self, ticket: CallTicket, error: Exception) -> None:
         """End a request whose input the model failed on; what went wrong is for the log."""
         log.error("%s: request %s failed: %s", self.pool.name, ticket.call.identity, error)
         self._refuse(ticket, Failed(f"model {self.pool.model!r} failed on this input", reason="engine"))
 
-    def _learn(self, batch: Batch, size: int, service_s: float) -> None:
+    def _learn(self, batch: EngineBatch, size: int, service_s: float) -> None:
         """Take a batch that ran into account, unless it had to be run again."""
         assert self._found is not None  # noqa: S101 - it was loaded
         if any(isinstance(answer, Exception) for answer in batch.answers):

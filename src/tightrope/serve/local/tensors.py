@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tightrope.serve.local.models import Outputs
 from tightrope.serve.local.sessions import Port, Session
-from tightrope.serve.local.waiting import Item, Ticket
+from tightrope.serve.local.waiting import CallTicket, WorkItem
 from tightrope.serve.records import Call, Signature, TensorSpec
 from tightrope.serve.refusals import Malformed, Unsupported
 
@@ -51,7 +51,7 @@ class TensorModel:
         """Return whether it has many rows."""
         return call.rows > HEAVY
 
-    def items(self, ticket: Ticket) -> Sequence[Item]:
+    def items(self, ticket: CallTicket) -> Sequence[WorkItem]:
         """Return one item for each row, or one for all where they can not be taken apart."""
         call = ticket.call
         if call.task != "infer" or isinstance(call.inputs, tuple):
@@ -63,7 +63,7 @@ class TensorModel:
             msg = f"unknown input {min(unknown)!r}; the inputs are {', '.join(port.name for port in self.inputs)}"
             raise Malformed(msg, parameter=min(unknown))
         if not self.join:
-            return [Item(ticket, 0, arrays, max(1, sum(array.size for array in arrays)), 0, 0)]
+            return [WorkItem(ticket, 0, arrays, max(1, sum(array.size for array in arrays)), 0, 0)]
         rows = {len(array) for array in arrays}
         if len(rows) > 1 or rows == {0}:
             got = ", ".join(f"{port.name} {len(array)}" for port, array in zip(self.inputs, arrays, strict=True))
@@ -72,9 +72,9 @@ class TensorModel:
         group = hash(tuple(array.shape[1:] for array in arrays))
         size = max(1, sum(math.prod(array.shape[1:]) for array in arrays))
         apart = [arrays] if rows == {1} else [tuple(array[row : row + 1] for array in arrays) for row in range(rows.pop())]
-        return [Item(ticket, index, row, size, group, 0) for index, row in enumerate(apart)]
+        return [WorkItem(ticket, index, row, size, group, 0) for index, row in enumerate(apart)]
 
-    def run(self, session: Session, items: Sequence[Item]) -> list[Any]:
+    def run(self, session: Session, items: Sequence[WorkItem]) -> list[Any]:
         """Return the outputs of each item."""
         rows: list[Row] = [item.payload for item in items]
         joined = rows[0] if len(rows) == 1 else tuple(np.concatenate(arrays) for arrays in zip(*rows, strict=True))
@@ -88,7 +88,7 @@ class TensorModel:
             raise ValueError(msg)
         return [tuple(value[row : row + 1].copy() for value in found) for row in range(len(rows))]
 
-    def raw(self, session: Session, items: Sequence[Item]) -> list[NDArray[Any]]:
+    def raw(self, session: Session, items: Sequence[WorkItem]) -> list[NDArray[Any]]:
         """Return the numbers of all outputs of each item."""
         answers = self.run(session, items)
         numbers = [[np.asarray(value, np.float64).ravel() for value in answer if value.dtype != object] for answer in answers]
@@ -99,13 +99,13 @@ class TensorModel:
         joined = parts[0] if len(parts) == 1 else [np.concatenate(values) for values in zip(*parts, strict=True)]
         return dict(zip(self._wanted, joined, strict=True))
 
-    def sample(self, size: int, length: int, seed: int) -> list[Item]:  # noqa: ARG002 - rows have the length they have
+    def sample(self, size: int, length: int, seed: int) -> list[WorkItem]:  # noqa: ARG002 - rows have the length they have
         """Return rows of normal numbers, of whole numbers 0 and 1; none where a size is not said."""
         if not self.flat:
             return []
         random = np.random.default_rng(seed)
         rows = [tuple(_made_up(port, random) for port in self.inputs) for _ in range(size)]
-        return [Item(None, index, row, self.knots[0], 0, 0) for index, row in enumerate(rows)]  # type: ignore[arg-type]
+        return [WorkItem(None, index, row, self.knots[0], 0, 0) for index, row in enumerate(rows)]  # type: ignore[arg-type]
 
     def _checked(self, port: Port, array: NDArray[Any] | None) -> NDArray[Any]:
         """Return an input as the runtime takes it; raise ``Malformed`` where it is not what the model takes."""

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.errors import InputError, MissingExtraError, Where
-from tightrope.serve.local.heads import Finish
+from tightrope.serve.local.heads import OutputHead
 from tightrope.serve.local.models import Outputs, texts_of
 from tightrope.serve.local.sessions import Port, Session
-from tightrope.serve.local.waiting import Item, Ticket
+from tightrope.serve.local.waiting import CallTicket, WorkItem
 from tightrope.serve.records import Call
 from tightrope.serve.refusals import Malformed
 from tightrope.serve.settings import LocalModel
@@ -53,14 +53,14 @@ class TextModel:
         self._pad, self._words = _pad_id(tokenizer), tokenizer.get_vocab_size()
         self.most = self._rows
         self.knots: tuple[int, ...] = (self._fixed,) if self._fixed else (*(knot for knot in KNOTS if knot < most), most)
-        self.finish: Finish | None = None
+        self.finish: OutputHead | None = None
 
     def heavy(self, call: Call) -> bool:
         """Return whether its texts are long or many."""
         inputs = call.inputs
         return len(inputs) > TEXTS or sum(map(len, inputs)) > LETTERS
 
-    def items(self, ticket: Ticket) -> Sequence[Item]:
+    def items(self, ticket: CallTicket) -> Sequence[WorkItem]:
         """Return the tokens of each text."""
         texts = [text[: self._letters] for text in texts_of(ticket.call)]
         try:
@@ -70,12 +70,12 @@ class TextModel:
             raise Malformed(msg, parameter="input") from error
         return [self._item(ticket, index, ids) for index, ids in enumerate(found)]
 
-    def run(self, session: Session, items: Sequence[Item]) -> list[Any]:
+    def run(self, session: Session, items: Sequence[WorkItem]) -> list[Any]:
         """Return a vector, or probabilities, for each text."""
         assert self.finish is not None  # noqa: S101 - set when it was loaded
         return self.finish(session.run(self.finish.wanted, self.feeds(items))[0], [item.tokens for item in items])
 
-    def raw(self, session: Session, items: Sequence[Item]) -> list[NDArray[Any]]:
+    def raw(self, session: Session, items: Sequence[WorkItem]) -> list[NDArray[Any]]:
         """Return what the model says of each text: the vectors of its tokens, or its own vector."""
         assert self.finish is not None  # noqa: S101 - as above
         found = session.run(self.finish.wanted, self.feeds(items))[0]
@@ -88,12 +88,12 @@ class TextModel:
         """Return the answers."""
         return tuple(parts)
 
-    def sample(self, size: int, length: int, seed: int) -> list[Item]:
+    def sample(self, size: int, length: int, seed: int) -> list[WorkItem]:
         """Return texts of random tokens."""
         ids = np.random.default_rng(seed).integers(0, self._words, (size, length)).tolist()
         return [self._item(None, index, row) for index, row in enumerate(ids)]  # type: ignore[arg-type] - nobody waits for it
 
-    def feeds(self, items: Sequence[Item]) -> dict[str, NDArray[Any]]:
+    def feeds(self, items: Sequence[WorkItem]) -> dict[str, NDArray[Any]]:
         """Return the inputs of a batch, padded to its longest text."""
         longest = self._fixed or max(item.length for item in items)
         ids = np.full((self._rows or len(items), longest), self._pad, np.int64)
@@ -113,11 +113,11 @@ class TextModel:
                 feeds[name] = made[mark] if dtype == np.int64 else made[mark].astype(dtype)
         return feeds
 
-    def _item(self, ticket: Ticket | None, index: int, ids: list[int]) -> Item:
+    def _item(self, ticket: CallTicket | None, index: int, ids: list[int]) -> WorkItem:
         """Return one text; its length is what it is padded to where it is alone."""
         tokens = len(ids) or 1
         length = self._fixed or -(-tokens // self._step) * self._step
-        return Item(ticket, index, ids or [self._pad], length, 0, tokens)  # type: ignore[arg-type]
+        return WorkItem(ticket, index, ids or [self._pad], length, 0, tokens)  # type: ignore[arg-type]
 
 
 def _runs(texts: Sequence[str]) -> Iterator[list[str]]:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from tightrope.serve.records import Call, Reply
 
 
-class Ticket:
+class CallTicket:
     """One call while it is answered, in one item or several, which may go in different batches."""
 
     __slots__ = ("_left", "call", "ended", "future", "given_up", "items", "parts", "reply", "unbegun", "waits")
@@ -18,14 +18,14 @@ class Ticket:
     def __init__(self, call: Call, future: "asyncio.Future[Reply]", reply: Reply) -> None:
         """Begin with nothing answered; ``future`` gets the ``reply`` when it is complete, or the refusal."""
         self.call, self.future, self.reply = call, future, reply
-        self.items: Sequence[Item] = ()
+        self.items: Sequence[WorkItem] = ()
         self.parts: list[Any] = []
         """Answer of each item."""
         self._left = self.unbegun = 0
         """Items that are not answered, and those of them that wait."""
         self.waits, self.ended, self.given_up = True, False, False
 
-    def enter(self, items: "Sequence[Item]") -> None:
+    def enter(self, items: "Sequence[WorkItem]") -> None:
         """Note what there is to answer."""
         self.items, self.parts = items, [None] * len(items)
         self._left = self.unbegun = len(items)
@@ -38,7 +38,7 @@ class Ticket:
         reply.compute_nusd = None if nusd is None or reply.compute_nusd is None else reply.compute_nusd + nusd
         reply.machine_s += machine_s
 
-    def answered(self, item: "Item", part: Any) -> bool:  # noqa: ANN401 - an array, or arrays by name
+    def answered(self, item: "WorkItem", part: Any) -> bool:  # noqa: ANN401 - an array, or arrays by name
         """Take the answer of one item; return whether it was the last."""
         self.parts[item.index] = part
         self._left -= 1
@@ -52,12 +52,12 @@ class Ticket:
             self.call.lost.append(self.reply)
 
 
-class Item:
+class WorkItem:
     """One text, or one row of tensors, that is answered in one batch."""
 
     __slots__ = ("due_s", "entered_s", "group", "index", "length", "level", "payload", "tenant", "ticket", "tokens")
 
-    def __init__(self, ticket: Ticket, index: int, payload: Any, length: int, group: int, tokens: int) -> None:  # noqa: ANN401
+    def __init__(self, ticket: CallTicket, index: int, payload: Any, length: int, group: int, tokens: int) -> None:  # noqa: ANN401
         """Note what is asked; the queue says when."""
         self.ticket, self.index, self.payload = ticket, index, payload
         self.length, self.group, self.tokens = length, group, tokens
@@ -68,11 +68,11 @@ class Item:
         self.tenant = ""
 
 
-Line: TypeAlias = "OrderedDict[Item, None]"
+Line: TypeAlias = "OrderedDict[WorkItem, None]"
 """What waits of one tenant, in the order it came."""
 
 
-class Waiting:
+class WaitQueue:
     """The queue of one pool; tenants take turns, whatever each has there. Every method costs as much as it moves, however many wait."""
 
     def __init__(self, levels: int) -> None:
@@ -80,9 +80,9 @@ class Waiting:
         self.levels: tuple[OrderedDict[str, Line], ...] = tuple(OrderedDict() for _ in range(levels))
         """Of each level tenant → what waits, whose turn it is first; none is empty."""
         self.interactive = 0
-        self._deferrable: list[tuple[float, int, Item]] = []
+        self._deferrable: list[tuple[float, int, WorkItem]] = []
         self._number = 0
-        self._places: dict[Item, tuple[float, int, Item]] = {}
+        self._places: dict[WorkItem, tuple[float, int, WorkItem]] = {}
 
     def __len__(self) -> int:
         """Return how many items wait."""
@@ -93,7 +93,7 @@ class Waiting:
         """Items that can wait."""
         return len(self._deferrable)
 
-    def push(self, items: Iterable[Item], deadline_s: float | None) -> None:
+    def push(self, items: Iterable[WorkItem], deadline_s: float | None) -> None:
         """Append items; those with a deadline can wait."""
         for item in items:
             if deadline_s is None:
@@ -108,22 +108,22 @@ class Waiting:
                 self._places[item] = (deadline_s, self._number, item)
                 insort(self._deferrable, self._places[item])
 
-    def first(self) -> Item | None:
+    def first(self) -> WorkItem | None:
         """Return the interactive item that goes first."""
         for level in self.levels:
             for line in level.values():
                 return next(iter(line))
         return None
 
-    def window(self, most: int) -> list[Item]:
+    def window(self, most: int) -> list[WorkItem]:
         """Return the first interactive items, in the order they go."""
         return list(islice(chain.from_iterable(_in_turn(level, most) for level in self.levels), most))
 
-    def window_deferrable(self, most: int) -> list[Item]:
+    def window_deferrable(self, most: int) -> list[WorkItem]:
         """Return the items that can wait whose deadlines come first."""
         return [item for _, _, item in self._deferrable[:most]]
 
-    def remove(self, item: Item) -> bool:
+    def remove(self, item: WorkItem) -> bool:
         """Take an item out, after which it is the others' turn; return whether it was there."""
         level, tenant = self.levels[item.level], item.tenant
         line = level.get(tenant)
@@ -140,13 +140,13 @@ class Waiting:
             del self._deferrable[bisect_left(self._deferrable, place)]
         return place is not None
 
-    def everything(self) -> list[Item]:
+    def everything(self) -> list[WorkItem]:
         """Return all that waits."""
         lines = (line for level in self.levels for line in level.values())
         return [*chain.from_iterable(lines), *self._places]
 
 
-def _in_turn(level: "OrderedDict[str, Line]", most: int) -> Iterable[Item]:
+def _in_turn(level: "OrderedDict[str, Line]", most: int) -> Iterable[WorkItem]:
     """Return items of a level in the order they go, at least ``most`` where there are so many: one of each tenant, then another of each."""
     if len(level) == 1:
         return next(iter(level.values()))

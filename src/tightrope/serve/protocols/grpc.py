@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from tightrope.base.errors import InputError
 from tightrope.serve.access.keys import allow
 from tightrope.serve.interfaces import GatewayLike
-from tightrope.serve.protocols.held import Held
-from tightrope.serve.protocols.http import NONE, Asked, caller_of, identity_of, refusal_headers, told_of
+from tightrope.serve.protocols.held import BodyBudget
+from tightrope.serve.protocols.http import NONE, RequestHead, caller_of, identity_of, refusal_headers, told_of
 from tightrope.serve.protocols.oip import (
     EXTENSIONS,
     VERSION,
@@ -31,7 +31,7 @@ from tightrope.serve.protocols.oip import (
 )
 from tightrope.serve.protocols.oip_messages import MOST_FIELDS, PACKAGE, SERVICE, has_many_fields, message
 from tightrope.serve.protocols.tensors import DTYPES, datatype_of, from_binary, to_binary, wrong
-from tightrope.serve.refusals import Failed, Malformed, Refusal, TooLarge, TooSlow
+from tightrope.serve.refusals import Failed, Malformed, RequestRefusal, TooLarge, TooSlow
 from tightrope.serve.settings import Limits, Listen
 
 CODES = {
@@ -74,14 +74,16 @@ Answered: TypeAlias = tuple[Wire, Sequence[tuple[bytes, bytes]]]
 Method: TypeAlias = Callable[[Wire, Headers], Awaitable[Answered]]
 
 
-async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen, held: Held | None = None) -> tuple[aio.Server, int]:
+async def serve_grpc(
+    gateway: GatewayLike, limits: Limits, listen: Listen, held: BodyBudget | None = None
+) -> tuple[aio.Server, int]:
     """Return a server that has begun, and its port; ``await server.stop(grace)`` ends it. Raise ``InputError`` where it is taken.
 
     No message is taken in of a client without a key, nor where it says nothing. Any other has ``read_s`` to come whole, and is counted in
     ``held`` from then on: what is still coming is bounded by each message's size alone. What is larger than all that may be held is told
     so: there will never be room for it.
     """
-    held = held or Held(limits.held_bytes)
+    held = held or BodyBudget(limits.held_bytes)
     server = aio.server(
         options=[
             ("grpc.max_receive_message_length", min(limits.tensor_bytes + limits.body_bytes, held.most)),
@@ -97,7 +99,7 @@ async def serve_grpc(gateway: GatewayLike, limits: Limits, listen: Listen, held:
             _guarded(name, method, gateway, limits, held),  # pyrefly: ignore[bad-argument-type] - it is awaited
             response_serializer=message(f"{name}Response").SerializeToString,
         )
-        for name, method in Service(gateway, limits).methods().items()
+        for name, method in InferenceService(gateway, limits).methods().items()
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"{PACKAGE}.{SERVICE}", handlers),))
     try:
@@ -119,8 +121,8 @@ def _listen(server: aio.Server, listen: Listen) -> int:
     return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
 
 
-class Service:
-    """``GRPCInferenceService``; every method takes a request and its metadata, and raises ``Refusal``."""
+class InferenceService:
+    """``GRPCInferenceService``; every method takes a request and its metadata, and raises ``RequestRefusal``."""
 
     def __init__(self, gateway: GatewayLike, limits: Limits) -> None:
         self.gateway, self.limits = gateway, limits
@@ -162,7 +164,7 @@ class Service:
     async def infer(self, request: Wire, headers: Headers) -> Answered:
         """Return tensors for tensors, raw."""
         arrived_s = time.monotonic()
-        asked = Asked(identity_of(headers), await caller_of(self.gateway, headers), arrived_s, headers)
+        asked = RequestHead(identity_of(headers), await caller_of(self.gateway, headers), arrived_s, headers)
         allow(asked.caller, "infer")
         model = model_of(self.gateway, asked.caller, request.model_name, request.model_version)
         wanted = [output.name for output in request.outputs]
@@ -190,7 +192,7 @@ class Service:
 
 
 def _guarded(
-    name: str, method: Method, gateway: GatewayLike, limits: Limits, held: Held
+    name: str, method: Method, gateway: GatewayLike, limits: Limits, held: BodyBudget
 ) -> Callable[[Wire, Wire], Awaitable[Wire]]:
     """Return a method as gRPC calls it, whose refusals are told as gRPC does; the message is held until it is answered."""
 
@@ -210,7 +212,7 @@ def _guarded(
         headers = {key.encode(): value if isinstance(value, bytes) else value.encode() for key, value in pairs}
         try:
             answer, told = await answered(context, headers)
-        except Refusal as refused:
+        except RequestRefusal as refused:
             refusal = refused
         except Exception:
             identity = identity_of(headers)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from tightrope.serve.protocols.held import FULL, HELD, SMALL, Held, full
+from tightrope.serve.protocols.held import FULL, HELD, SMALL, BodyBudget, full
 from tightrope.serve.protocols.http import ANSWERING, GONE, WHOLE, Header, Receive, Scope, Send, refusal_headers, send_refusal
-from tightrope.serve.protocols.outbox import Outbox
+from tightrope.serve.protocols.outbox import AnswerOutbox
 from tightrope.serve.protocols.words import openai_error
-from tightrope.serve.refusals import Malformed, Refusal, TooLarge, TooMany, TooSlow
+from tightrope.serve.refusals import Malformed, RequestRefusal, TooLarge, TooMany, TooSlow
 from tightrope.serve.settings import Limits
 
 if TYPE_CHECKING:
@@ -43,22 +43,22 @@ class _HeadTooLarge(TooLarge):
     status = 431
 
 
-def guarded(limits: Limits, held: Held | None = None) -> type["Guarded"]:
+def guarded(limits: Limits, held: BodyBudget | None = None) -> type["GuardedProtocol"]:
     """Return the protocol with its limits, as uvicorn makes one for each connection."""
-    held = held or Held(limits.held_bytes)
-    mine = {"limits": limits, "held": held, "near": held.most - limits.body_bytes, "outbox": Outbox()}
-    return type("Guarded", (Guarded,), mine)
+    held = held or BodyBudget(limits.held_bytes)
+    mine = {"limits": limits, "held": held, "near": held.most - limits.body_bytes, "outbox": AnswerOutbox()}
+    return type("Guarded", (GuardedProtocol,), mine)
 
 
-class Guarded(HttpToolsProtocol):
+class GuardedProtocol(HttpToolsProtocol):
     """One connection, on which a client has ``read_s`` for whatever is its turn: a head, a body or its next MiB, reading an answer."""
 
     limits = Limits()
-    held = Held(limits.held_bytes)
+    held = BodyBudget(limits.held_bytes)
     """By all connections."""
     near = held.most - limits.body_bytes
     """While no more is held, any body fits."""
-    outbox = Outbox()
+    outbox = AnswerOutbox()
     """Before anything else is written, or a connection closed, it is emptied."""
 
     _due: asyncio.TimerHandle | None = None
@@ -74,7 +74,7 @@ class Guarded(HttpToolsProtocol):
     """Bytes of bodies that came since ``_due`` was set."""
     _discarded = 0
     """Bytes of a body that came after its answer."""
-    _refusal: Refusal | None = None
+    _refusal: RequestRefusal | None = None
     _running: RequestResponseCycle | None = None
     """What is answered, or was last; ``cycle`` is the newest, which may wait behind it."""
     _task: asyncio.Task[None] | None = None
@@ -366,12 +366,12 @@ class Guarded(HttpToolsProtocol):
 
     # -------------------------------------------------------------------------------------------------------------- refusing
 
-    def _stop(self, refusal: Refusal) -> None:
+    def _stop(self, refusal: RequestRefusal) -> None:
         """Let the parser stop; ``data_received`` says why."""
         self._refusal = refusal
         raise refusal
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: RequestRefusal) -> None:
         """Say no and close; where an answer is on its way, close behind it."""
         running = self._running
         self.outbox.empty()

@@ -16,7 +16,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
-class Held:
+class BodyBudget:
     """How much is held, and how much may be: ``most``, and ``size`` is never above ``at_most``."""
 
     __slots__ = ("at_most", "most", "size")

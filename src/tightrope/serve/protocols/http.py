@@ -20,7 +20,7 @@ from tightrope.serve.access.keys import allow
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols.held import FULL, Receive, Scope, full
 from tightrope.serve.records import NUSD_PER_USD, Call, Caller, Reply, Task, Tensors
-from tightrope.serve.refusals import Failed, Forbidden, Malformed, Refusal, TooLarge, Unavailable, Unsupported
+from tightrope.serve.refusals import Failed, Forbidden, Malformed, RequestRefusal, TooLarge, Unavailable, Unsupported
 from tightrope.serve.settings import Limits
 
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -62,7 +62,7 @@ log = logging.getLogger("tightrope.serve")
 
 
 @dataclass(slots=True)
-class Asked:
+class RequestHead:
     """What a request says beside its body."""
 
     identity: str
@@ -106,7 +106,7 @@ class Asked:
             call.parameters = {**call.parameters, "cache": False}
 
 
-class Written(NamedTuple):
+class WrittenAnswer(NamedTuple):
     """An answer as it goes out."""
 
     body: bytes
@@ -115,7 +115,7 @@ class Written(NamedTuple):
     headers: tuple[Header, ...] = ()
 
 
-Write: TypeAlias = Callable[[Reply], Written]
+Write: TypeAlias = Callable[[Reply], WrittenAnswer]
 
 
 class Endpoint(Protocol):
@@ -123,11 +123,11 @@ class Endpoint(Protocol):
 
     limits: Limits
 
-    def read(self, body: bytes, asked: Asked) -> tuple[Call, Write]:
-        """Return the call that a body asks for, and what writes its reply; raise ``Refusal``."""
+    def read(self, body: bytes, asked: RequestHead) -> tuple[Call, Write]:
+        """Return the call that a body asks for, and what writes its reply; raise ``RequestRefusal``."""
         ...
 
-    def refuse(self, refusal: Refusal) -> bytes:
+    def refuse(self, refusal: RequestRefusal) -> bytes:
         """Return a refusal in the protocol's words, as JSON."""
         ...
 
@@ -261,14 +261,14 @@ async def _answer(gateway: GatewayLike, endpoint: Endpoint, scope: Scope, receiv
         body = await read_body(scope, receive, headers, endpoint.limits.body_bytes)
         if body is None:
             return
-        call, write = endpoint.read(body, Asked(identity, caller, arrived_s, headers, model))
+        call, write = endpoint.read(body, RequestHead(identity, caller, arrived_s, headers, model))
         scope[ANSWERING] = call
         reply = await gateway.answer(call)
         if reply.raw is not None and reply.raw.stream is not None:
             await _stream(endpoint, identity, reply, send)
         else:
             await send_written(scope, send, identity, reply, write(reply))
-    except Refusal as refusal:
+    except RequestRefusal as refusal:
         await send_refusal(send, refusal, endpoint.refuse(refusal), identity, close=b"expect" in headers, scope=scope)
     except Exception:
         refusal = Failed(f"something went wrong here; the log says more under {identity}")
@@ -276,7 +276,7 @@ async def _answer(gateway: GatewayLike, endpoint: Endpoint, scope: Scope, receiv
         await send_refusal(send, refusal, endpoint.refuse(refusal), identity)
 
 
-async def send_written(scope: Scope, send: Send, identity: str, reply: Reply, written: Written) -> None:
+async def send_written(scope: Scope, send: Send, identity: str, reply: Reply, written: WrittenAnswer) -> None:
     """Send an answer that is whole."""
     body, content_type, status, more = written
     headers = [
@@ -298,7 +298,7 @@ async def _send(scope: Scope, send: Send, status: int, headers: list[Header], bo
 
 
 async def send_refusal(
-    send: Send, refusal: Refusal, body: bytes, identity: str = "", *, close: bool = False, scope: Scope | None = None
+    send: Send, refusal: RequestRefusal, body: bytes, identity: str = "", *, close: bool = False, scope: Scope | None = None
 ) -> None:
     """Send why it is not answered, and when to come back."""
     headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(body)), *refusal_headers(refusal)]
@@ -309,7 +309,7 @@ async def send_refusal(
     await _send({} if scope is None or close else scope, send, refusal.status, headers, body)
 
 
-def refusal_headers(refusal: Refusal) -> list[Header]:
+def refusal_headers(refusal: RequestRefusal) -> list[Header]:
     """Return when to come back, spread so that not all do at once; in whole seconds, and for OpenAI's clients in milliseconds.
 
     These are also told whether to ask again by themselves is of use.
@@ -338,7 +338,7 @@ async def _stream(endpoint: Endpoint, identity: str, reply: Reply, send: Send) -
         try:
             async for part in parts:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
-        except Refusal as refusal:
+        except RequestRefusal as refusal:
             await send({"type": "http.response.body", "body": _event(endpoint, refusal), "more_body": True})
         except Exception:
             refusal = Failed(f"the answer broke off; the log says more under {identity}")
@@ -347,7 +347,7 @@ async def _stream(endpoint: Endpoint, identity: str, reply: Reply, send: Send) -
     await send({"type": "http.response.body", "body": b""})
 
 
-def _event(endpoint: Endpoint, refusal: Refusal) -> bytes:
+def _event(endpoint: Endpoint, refusal: RequestRefusal) -> bytes:
     """Return a refusal as a server-sent event, behind whatever part was not ended."""
     return b"\n\ndata: " + endpoint.refuse(refusal) + b"\n\n"
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.serve.interfaces import GatewayLike
-from tightrope.serve.protocols.http import Asked
+from tightrope.serve.protocols.http import RequestHead
 from tightrope.serve.protocols.openai import read_vectors, vectors_of
 from tightrope.serve.protocols.tensors import checked_bytes
 from tightrope.serve.records import Call, Caller, Reply, Signature, Task, Tensors, TensorSpec
@@ -75,7 +75,11 @@ def check_inputs(inputs: Sequence[Any], limits: Limits) -> None:
 
 
 def call_of(
-    model: ServedModel, asked: Asked, inputs: Sequence[tuple[str, NDArray[Any]]], outputs: Sequence[str], said: Mapping[str, Any]
+    model: ServedModel,
+    asked: RequestHead,
+    inputs: Sequence[tuple[str, NDArray[Any]]],
+    outputs: Sequence[str],
+    said: Mapping[str, Any],
 ) -> Call:
     """Return the call for tensors that were checked; raise ``Malformed`` where the model does not take them."""
     if model.task == "chat":

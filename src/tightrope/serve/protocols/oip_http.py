@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.serve.interfaces import GatewayLike
-from tightrope.serve.protocols.http import NONE, Asked, Write, Written
+from tightrope.serve.protocols.http import NONE, RequestHead, Write, WrittenAnswer
 from tightrope.serve.protocols.oip import VERSION, call_of, check_inputs, check_parameters, model_of, outputs_of
 from tightrope.serve.protocols.tensors import (
     UNREADABLE,
@@ -49,7 +49,7 @@ class Output(msgspec.Struct, gc=False):
     parameters: Parameters | None = None
 
 
-class InferAsked(msgspec.Struct, gc=False):
+class InferRequest(msgspec.Struct, gc=False):
     """The JSON of ``/v2/models/{name}/infer``."""
 
     inputs: list[Input]
@@ -63,9 +63,9 @@ class Infer:
 
     def __init__(self, gateway: GatewayLike, limits: Limits) -> None:
         self.gateway, self.limits = gateway, limits
-        self._decode = msgspec.json.Decoder(InferAsked).decode
+        self._decode = msgspec.json.Decoder(InferRequest).decode
 
-    def read(self, body: bytes, asked: Asked) -> tuple[Call, Write]:
+    def read(self, body: bytes, asked: RequestHead) -> tuple[Call, Write]:
         """Return the call; every claim is checked before its tensor is made."""
         name, _, version = asked.model.partition("/versions/")
         model = model_of(self.gateway, asked.caller, name, version)
@@ -102,7 +102,7 @@ class Infer:
         return found
 
 
-def _split(body: bytes, asked: Asked) -> tuple[memoryview, memoryview]:
+def _split(body: bytes, asked: RequestHead) -> tuple[memoryview, memoryview]:
     """Return a body's JSON, and what is behind it."""
     view = memoryview(body)
     said = asked.headers.get(HEADER.lower().encode())
@@ -133,7 +133,7 @@ def _from_json(item: Input) -> NDArray[Any]:
     return from_json(item.name, item.datatype, item.shape, item.data)
 
 
-def _write(call: Call, stated: InferAsked, limits: Limits, reply: Reply) -> Written:
+def _write(call: Call, stated: InferRequest, limits: Limits, reply: Reply) -> WrittenAnswer:
     """Return the answer: each tensor in JSON or behind it, as it was asked."""
     asked = stated.outputs or []
     whole = (stated.parameters or NONE).get("binary_data_output") is True
@@ -156,5 +156,7 @@ def _write(call: Call, stated: InferAsked, limits: Limits, reply: Reply) -> Writ
         answer["id"] = stated.id
     text = encode(answer)
     if not parts:
-        return Written(text)
-    return Written(b"".join((text, *parts)), b"application/octet-stream", 200, ((HEADER.lower().encode(), b"%d" % len(text)),))
+        return WrittenAnswer(text)
+    return WrittenAnswer(
+        b"".join((text, *parts)), b"application/octet-stream", 200, ((HEADER.lower().encode(), b"%d" % len(text)),)
+    )

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.serve.interfaces import GatewayLike
-from tightrope.serve.protocols.http import NONE, Asked, Write, Written, header_text, make_identity
+from tightrope.serve.protocols.http import NONE, RequestHead, Write, WrittenAnswer, header_text, make_identity
 from tightrope.serve.protocols.words import malformed, openai_error
-from tightrope.serve.records import Call, Caller, Raw, Reply
-from tightrope.serve.refusals import Failed, Malformed, NotFound, Refusal, TooLarge, Unsupported
+from tightrope.serve.records import Call, Caller, RawAnswer, Reply
+from tightrope.serve.refusals import Failed, Malformed, NotFound, RequestRefusal, TooLarge, Unsupported
 from tightrope.serve.settings import Limits
 
 USUAL = Limits()
@@ -29,7 +29,7 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Format: TypeAlias = Literal["float", "base64"]
 
 
-class EmbeddingsAsked(msgspec.Struct, gc=False):
+class EmbeddingsRequest(msgspec.Struct, gc=False):
     """Body of ``/v1/embeddings``."""
 
     model: Name
@@ -38,7 +38,7 @@ class EmbeddingsAsked(msgspec.Struct, gc=False):
     dimensions: Count | None = None
 
 
-class TokensAsked(msgspec.Struct, gc=False):
+class TokensRequest(msgspec.Struct, gc=False):
     """The same with tokens, each model's own."""
 
     model: Name
@@ -47,7 +47,7 @@ class TokensAsked(msgspec.Struct, gc=False):
     dimensions: Count | None = None
 
 
-class ClassifyAsked(msgspec.Struct, gc=False):
+class ClassifyRequest(msgspec.Struct, gc=False):
     """Body of ``/v1/classify``."""
 
     model: Name
@@ -60,7 +60,7 @@ class Message(msgspec.Struct, gc=False):
     role: str
 
 
-class ChatAsked(msgspec.Struct, gc=False):
+class ChatRequest(msgspec.Struct, gc=False):
     """Body of ``/v1/chat/completions``, as far as the gateway reads it; the server gets all of it."""
 
     model: Name
@@ -76,9 +76,9 @@ class Embeddings:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._decode = msgspec.json.Decoder(EmbeddingsAsked).decode
+        self._decode = msgspec.json.Decoder(EmbeddingsRequest).decode
 
-    def read(self, body: bytes, asked: Asked) -> tuple[Call, Write]:
+    def read(self, body: bytes, asked: RequestHead) -> tuple[Call, Write]:
         """Return the call; of tokens it has no inputs, the body is passed on to a server that takes them."""
         try:
             stated = self._decode(body)
@@ -91,12 +91,12 @@ class Embeddings:
         call = asked.call("embed", stated.model, texts, body=body, parameters=parameters)
         return call, partial(_write_embeddings, call, _base64 if stated.encoding_format == "base64" else _floats)
 
-    def _tokens(self, body: bytes, error: Exception) -> "TokensAsked":
+    def _tokens(self, body: bytes, error: Exception) -> "TokensRequest":
         """Return a body whose input is one list of tokens or several; raise what was wrong with it as texts where it is neither."""
         if not isinstance(error, msgspec.ValidationError) or "$.input[" not in str(error):
             raise malformed(error) from None
         try:
-            stated = msgspec.json.decode(body, type=TokensAsked)
+            stated = msgspec.json.decode(body, type=TokensRequest)
             if memoryview(stated.input).tobytes().count(b"[") - 1 > self.limits.inputs:
                 msg = f"input: more than the {self.limits.inputs} lists that are taken at a time"
                 raise TooLarge(msg, parameter="input")
@@ -116,9 +116,9 @@ class Classify:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._decode = msgspec.json.Decoder(ClassifyAsked).decode
+        self._decode = msgspec.json.Decoder(ClassifyRequest).decode
 
-    def read(self, body: bytes, asked: Asked) -> tuple[Call, Write]:
+    def read(self, body: bytes, asked: RequestHead) -> tuple[Call, Write]:
         """Return the call."""
         try:
             stated = self._decode(body)
@@ -135,9 +135,9 @@ class Chat:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._decode = msgspec.json.Decoder(ChatAsked).decode
+        self._decode = msgspec.json.Decoder(ChatRequest).decode
 
-    def read(self, body: bytes, asked: Asked) -> tuple[Call, Write]:
+    def read(self, body: bytes, asked: RequestHead) -> tuple[Call, Write]:
         """Return the call; the body is passed on as it came."""
         try:
             stated = self._decode(body)
@@ -176,7 +176,7 @@ async def run_json(
         if made is None:
             msg = f"endpoint: one of {', '.join(ENDPOINTS)} is expected"
             raise NotFound(msg, parameter="endpoint")
-        asked = Asked(make_identity(), caller, time.monotonic(), NONE, "", traffic_class, deadline_s)
+        asked = RequestHead(make_identity(), caller, time.monotonic(), NONE, "", traffic_class, deadline_s)
         if len(body) > limits.body_bytes:
             msg = f"the body has {len(body)} bytes, and {limits.body_bytes} are taken"
             raise TooLarge(msg)
@@ -185,7 +185,7 @@ async def run_json(
             msg = "stream: a batch's answers are not streamed"
             raise Unsupported(msg, parameter="stream")
         written = write(await gateway.answer(call))
-    except Refusal as refusal:
+    except RequestRefusal as refusal:
         return refusal.status, openai_error(refusal)
     return written.status, written.body
 
@@ -206,13 +206,13 @@ def texts_of(stated: str | list[str], limits: Limits) -> tuple[str, ...]:
 # ------------------------------------------------------------------------------------------------------------------------ writing
 
 
-def _write_raw(reply: Reply) -> Written:
+def _write_raw(reply: Reply) -> WrittenAnswer:
     """Return the answer of a server elsewhere."""
     raw = reply.raw
     if raw is None:
         msg = f"pool {reply.pool} has no engine that writes"
         raise Failed(msg)
-    return Written(raw.body, header_text(raw.content_type), raw.status)
+    return WrittenAnswer(raw.body, header_text(raw.content_type), raw.status)
 
 
 def vectors_of(reply: Reply) -> Sequence[NDArray[Any]]:
@@ -223,7 +223,7 @@ def vectors_of(reply: Reply) -> Sequence[NDArray[Any]]:
     raise Failed(msg)
 
 
-def _write_embeddings(call: Call, form: Callable[[NDArray[Any]], bytes], reply: Reply) -> Written:
+def _write_embeddings(call: Call, form: Callable[[NDArray[Any]], bytes], reply: Reply) -> WrittenAnswer:
     """Return embeddings."""
     if reply.raw is not None:
         return _write_raw(reply)
@@ -240,7 +240,7 @@ def _write_embeddings(call: Call, form: Callable[[NDArray[Any]], bytes], reply: 
         )
     tokens = reply.prompt_tokens
     tail = b'],"model":%b,"usage":{"prompt_tokens":%d,"total_tokens":%d}}' % (encode(call.model), tokens, tokens)
-    return Written(b'{"object":"list","data":[' + data + tail)
+    return WrittenAnswer(b'{"object":"list","data":[' + data + tail)
 
 
 def _check_dimensions(call: Call, vectors: Sequence[NDArray[Any]]) -> None:
@@ -265,7 +265,7 @@ def _base64(vector: NDArray[Any]) -> bytes:
     return b'"' + binascii.b2a_base64(vector.astype("<f4", copy=False).tobytes(), newline=False) + b'"'
 
 
-def _write_classes(call: Call, reply: Reply) -> Written:
+def _write_classes(call: Call, reply: Reply) -> WrittenAnswer:
     """Return each text's likeliest label and the probability of every label."""
     if reply.raw is not None:
         return _write_raw(reply)
@@ -280,29 +280,29 @@ def _write_classes(call: Call, reply: Reply) -> Written:
             {"index": index, "label": labels[values.index(max(values))], "scores": dict(zip(labels, values, strict=True))}
         )
     usage = {"prompt_tokens": reply.prompt_tokens, "total_tokens": reply.prompt_tokens}
-    return Written(encode({"object": "list", "data": data, "model": call.model, "usage": usage}))
+    return WrittenAnswer(encode({"object": "list", "data": data, "model": call.model, "usage": usage}))
 
 
 # ----------------------------------------------------------------------------------------------------- answers of servers elsewhere
 
 
-class _Embedded(msgspec.Struct, gc=False):
+class _EmbeddingRow(msgspec.Struct, gc=False):
     """One vector of an answer."""
 
     embedding: list[float] | str
     index: int = 0
 
 
-class _Embeddings(msgspec.Struct, gc=False):
+class _EmbeddingsAnswer(msgspec.Struct, gc=False):
     """An answer of ``/v1/embeddings``."""
 
-    data: list[_Embedded]
+    data: list[_EmbeddingRow]
 
 
-def read_vectors(raw: Raw) -> list[NDArray[np.float32]]:
+def read_vectors(raw: RawAnswer) -> list[NDArray[np.float32]]:
     """Return the vectors of a server's answer, for a protocol that is not its own."""
     try:
-        found = sorted(msgspec.json.decode(raw.body, type=_Embeddings).data, key=lambda item: item.index)
+        found = sorted(msgspec.json.decode(raw.body, type=_EmbeddingsAnswer).data, key=lambda item: item.index)
         return [
             np.frombuffer(binascii.a2b_base64(item.embedding), "<f4")
             if isinstance(item.embedding, str)

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from tightrope.serve.protocols.oip_http import InferAsked
-from tightrope.serve.protocols.openai import ChatAsked, ClassifyAsked, EmbeddingsAsked
+from tightrope.serve.protocols.oip_http import InferRequest
+from tightrope.serve.protocols.openai import ChatRequest, ClassifyRequest, EmbeddingsRequest
 
 TEXT = {"type": "string"}
 BYTES = {"schema": {"type": "string", "format": "binary"}}
@@ -45,10 +45,10 @@ REFUSALS = {
 def described(served: Collection[str] = ()) -> dict[str, Any]:
     """Return the document that ``/openapi.json`` serves; paths of work that can wait are in it where they are ``served``."""
     asked, schemas = msgspec.json.schema_components(
-        (EmbeddingsAsked, ClassifyAsked, ChatAsked, InferAsked), ref_template="#/components/schemas/{name}"
+        (EmbeddingsRequest, ClassifyRequest, ChatRequest, InferRequest), ref_template="#/components/schemas/{name}"
     )
     embeddings, classify, chat, infer = asked
-    schemas["EmbeddingsAsked"]["properties"]["input"]["anyOf"] += [TOKENS, {**TOKENS, "items": TOKENS}]
+    schemas["EmbeddingsRequest"]["properties"]["input"]["anyOf"] += [TOKENS, {**TOKENS, "items": TOKENS}]
     name = _path_parameter("name", "A model")
     number = _path_parameter("version", "A version; each model has 1 alone")
     inferring = _operation("Tensors to tensors", _objects("model_name", "outputs"), OIP_ERROR, body=infer)

@@ -4,7 +4,7 @@ import importlib.util
 from typing import Any
 
 from tightrope.serve.protocols.guard import guarded
-from tightrope.serve.protocols.held import Held
+from tightrope.serve.protocols.held import BodyBudget
 from tightrope.serve.settings import Settings
 
 LEAVES_S = 5
@@ -18,7 +18,7 @@ def event_loop() -> str:
     return "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
 
 
-def server_options(settings: Settings, held: Held | None = None) -> dict[str, Any]:
+def server_options(settings: Settings, held: BodyBudget | None = None) -> dict[str, Any]:
     """Return what ``uvicorn.Config`` takes beside the application; ``held`` counts what others hold too."""
     listen = settings.listen
     return {

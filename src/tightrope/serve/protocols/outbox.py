@@ -11,7 +11,7 @@ MOST = 32
 """So many answers go at once, that the first of them does not wait for a thousand others."""
 
 
-class Outbox:
+class AnswerOutbox:
     """What is to be written; one for the connections of a server."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.serve.protocols.words import malformed
-from tightrope.serve.refusals import Failed, Malformed, Refusal, TooLarge, Unsupported
+from tightrope.serve.refusals import Failed, Malformed, RequestRefusal, TooLarge, Unsupported
 from tightrope.serve.settings import Limits
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -47,7 +47,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def checked_bytes(name: str, datatype: str, shape: Sequence[int], limits: Limits) -> int:
-    """Return the bytes that a tensor claims to have (8 for each text); raise ``Refusal`` where it may not have them.
+    """Return the bytes that a tensor claims to have (8 for each text); raise ``RequestRefusal`` where it may not have them.
 
     >>> checked_bytes("x", "FP32", (2, 3), Limits())
     24
@@ -69,7 +69,7 @@ def checked_bytes(name: str, datatype: str, shape: Sequence[int], limits: Limits
     return math.prod(shape) * dtype.itemsize
 
 
-def wrong(name: str, text: str, kind: type[Refusal] = Malformed) -> Refusal:
+def wrong(name: str, text: str, kind: type[RequestRefusal] = Malformed) -> RequestRefusal:
     """Return a refusal that is about one tensor."""
     return kind(f"{name[:80]}: {text}", parameter=name[:80])
 

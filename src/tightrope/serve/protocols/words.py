@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from tightrope.serve.refusals import Forbidden, Malformed, NotFound, Refusal, TooMany, Unauthenticated
+from tightrope.serve.refusals import Forbidden, Malformed, NotFound, RequestRefusal, TooMany, Unauthenticated
 
 KINDS = {
     "str": "a string",
@@ -68,7 +68,7 @@ def _kinds(names: str) -> str:
     return " or ".join(KINDS.get(name, name) for name in names.split(" | "))
 
 
-def openai_error(refusal: Refusal) -> bytes:
+def openai_error(refusal: RequestRefusal) -> bytes:
     """Return a refusal as OpenAI writes it (``error`` with ``message``, ``type``, ``param``, ``code``; API reference of 2026-11)."""
     return msgspec.json.encode(
         {
@@ -82,7 +82,7 @@ def openai_error(refusal: Refusal) -> bytes:
     )
 
 
-def _openai_type(refusal: Refusal) -> str:
+def _openai_type(refusal: RequestRefusal) -> str:
     """Return the kind of error, which OpenAI's clients show."""
     if isinstance(refusal, Unauthenticated):
         return "authentication_error"
@@ -93,7 +93,7 @@ def _openai_type(refusal: Refusal) -> str:
     return "invalid_request_error" if refusal.status < 500 else "server_error"
 
 
-def oip_error(refusal: Refusal) -> bytes:
+def oip_error(refusal: RequestRefusal) -> bytes:
     """Return a refusal as the Open Inference Protocol writes it."""
     where = f"{refusal.parameter}: " if refusal.parameter and not refusal.message.startswith(refusal.parameter) else ""
     return msgspec.json.encode({"error": f"{where}{refusal.message}"})

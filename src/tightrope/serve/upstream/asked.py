@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tightrope.serve.records import Call, Raw, Reply
+from tightrope.serve.records import Call, RawAnswer, Reply
 from tightrope.serve.refusals import UpstreamFailed
 
 MOST_TOKENS = 2**31
@@ -16,7 +16,7 @@ BYTES_PER_TOKEN = 4
 
 
 @dataclass(slots=True)
-class Asked:
+class UpstreamRequest:
     """One request, written for a server."""
 
     path: str
@@ -30,7 +30,7 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Usage:
+class TokenUsage:
     """Tokens, as the server said or as they were reckoned."""
 
     input_tokens: int
@@ -39,7 +39,7 @@ class Usage:
 
 
 @dataclass(slots=True)
-class Whole:
+class WholeAnswer:
     """An answer that is not streamed, as it came."""
 
     content_type: str
@@ -54,11 +54,11 @@ class Dialect(Protocol):
         """Return where a server says whether it can be asked for a model."""
         ...
 
-    def ask(self, call: Call, model: str, *, binary: bool) -> Asked:
+    def ask(self, call: Call, model: str, *, binary: bool) -> UpstreamRequest:
         """Return the request for a call; ``binary`` says that the server takes tensors as bytes. Raise ``Refusal``."""
         ...
 
-    def answer(self, call: Call, asked: Asked, whole: Whole, reply: Reply) -> None:
+    def answer(self, call: Call, asked: UpstreamRequest, whole: WholeAnswer, reply: Reply) -> None:
         """Fill a reply with a whole answer; raise ``UpstreamFailed`` where it is not what the protocol says."""
         ...
 
@@ -67,7 +67,7 @@ class Dialect(Protocol):
         ...
 
 
-class Told(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     """What a server says in place of an answer, in either protocol."""
 
     error: "str | _Error | None" = None
@@ -84,7 +84,7 @@ class _Error(msgspec.Struct):
     param: str | None = None
 
 
-_told = msgspec.json.Decoder(Told)
+_told = msgspec.json.Decoder(ErrorBody)
 
 
 def error_of(body: bytes) -> tuple[str, str | None]:
@@ -143,6 +143,6 @@ def text_tokens(call: Call) -> int:
     return sum(tokens_in(len(text.encode())) for text in call.inputs if isinstance(text, str))
 
 
-def raw_json(body: bytes) -> Raw:
+def raw_json(body: bytes) -> RawAnswer:
     """Return a whole JSON answer to be passed on."""
-    return Raw(200, "application/json", body)
+    return RawAnswer(200, "application/json", body)

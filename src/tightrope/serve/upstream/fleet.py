@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError
 
-from tightrope.serve.interfaces import Load
+from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.settings import Upstream
 from tightrope.serve.upstream.names import NO_ADDRESS
 from tightrope.serve.upstream.replica import Replica, nearness, number
@@ -33,7 +33,7 @@ MOST_ADDRESSES, RESOLVE_S = 1000, 5.0
 log = logging.getLogger(__name__)
 
 
-class Fleet:
+class ReplicaFleet:
     """Watches the replicas and picks among them."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Fleet:
         upstream: Upstream,
         limit: float,
         start_s: float,
-        load: Load,
+        load: PoolLoad,
         changed: Callable[[], None],
         check: Callable[[Replica], Awaitable[bool]],
         resolve: Resolve | None = None,

@@ -10,7 +10,7 @@ EVERY_S = 2.0
 log = logging.getLogger(__name__)
 
 
-class KeyFile:
+class UpstreamKey:
     """The key in a file; none where the file is not there, as of a secret that is optional."""
 
     def __init__(self, path: Path | None) -> None:

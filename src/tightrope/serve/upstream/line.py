@@ -6,10 +6,10 @@ from heapq import heapify, heappop, heappush
 from math import ceil, inf
 
 from tightrope.base.plan import ServedClass
-from tightrope.serve.interfaces import Load
+from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.records import Call
-from tightrope.serve.refusals import Refusal, TooMany, Unavailable
-from tightrope.serve.upstream.fleet import Fleet
+from tightrope.serve.refusals import RequestRefusal, TooMany, Unavailable
+from tightrope.serve.upstream.fleet import ReplicaFleet
 from tightrope.serve.upstream.replica import Replica
 
 SPARE = 64
@@ -27,11 +27,11 @@ class _Waiter:
         self.timer: asyncio.TimerHandle | None = None
 
 
-class Line:
+class WaitLine:
     """Gives requests a place on a replica, at once or in turn."""
 
     def __init__(
-        self, fleet: Fleet, classes: Mapping[str, ServedClass], load: Load, hold_s: float, deferrable_limit: int
+        self, fleet: ReplicaFleet, classes: Mapping[str, ServedClass], load: PoolLoad, hold_s: float, deferrable_limit: int
     ) -> None:
         """Begin with nobody; while no replica is ready a request is held for so long."""
         self._fleet, self._classes, self._load, self._hold_s = fleet, classes, load, hold_s
@@ -43,7 +43,7 @@ class Line:
         """Since when no replica is ready, by the loop's clock; 0 while one is."""
 
     async def place(self, call: Call, key: bytes, avoid: Collection[Replica] = ()) -> Replica:
-        """Return a replica with the request on it, to be released; raise ``Refusal`` where none is had in time, or all said not to come."""
+        """Return a replica that holds the request, to be released; raise ``RequestRefusal`` where none is free in time."""
         waits = self._can_wait(call)
         most = self._most_deferrable if waits else inf
         if self._length == 0 and (replica := self._fleet.pick(key, avoid, most)) is not None:
@@ -135,16 +135,16 @@ def going_away() -> Unavailable:
     return Unavailable("this gateway is going away: ask again", retry_after_s=1.0, reason="draining")
 
 
-def _refused(seconds: float, status: int) -> Refusal:
+def _refused(seconds: float, status: int) -> RequestRefusal:
     """Return the refusal where every replica said not to come for so long."""
     kind = TooMany if status == 429 else Unavailable
     return kind("the model's servers ask not to be asked now", retry_after_s=max(1.0, seconds), reason="upstream_busy")
 
 
-class Budget:
+class RetryBudget:
     """How many requests may be asked again: those of one replica, which may end, and a share of all, lest trouble is made worse.
 
-    >>> budget = Budget(share=0.2, least=1)
+    >>> budget = RetryBudget(share=0.2, least=1)
     >>> budget.take(), budget.take()
     (True, False)
     >>> for _ in range(5):

@@ -12,7 +12,7 @@ NO_ADDRESS = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.
 """By which a resolver answers that a name stands for nothing; everything else is that it has no answer."""
 
 
-class Names(ThreadedResolver):
+class NameResolver(ThreadedResolver):
     """Finds a name's addresses, and asks the system one question at a time: each holds a thread, until it is given up late."""
 
     def __init__(self) -> None:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from tightrope.serve.protocols.tensors import DTYPES, datatype_of, from_binary, from_json, to_binary, to_json
 from tightrope.serve.records import Call, Reply, Signature, Tensors, TensorSpec
-from tightrope.serve.refusals import Refusal, Unsupported
+from tightrope.serve.refusals import RequestRefusal, Unsupported
 from tightrope.serve.upstream import ours
-from tightrope.serve.upstream.asked import Asked, Whole, broken, text_tokens
+from tightrope.serve.upstream.asked import UpstreamRequest, WholeAnswer, broken, text_tokens
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 BINARY = "binary_tensor_data"
@@ -26,7 +26,7 @@ BINARY = "binary_tensor_data"
 _encode = msgspec.json.Encoder().encode
 
 
-class Described(msgspec.Struct):
+class ModelMetadata(msgspec.Struct):
     """What a server says of a model."""
 
     platform: str = ""
@@ -59,12 +59,12 @@ class _Tensor(msgspec.Struct):
         return self.parameters or {}
 
 
-class _Answer(msgspec.Struct):
+class _InferAnswer(msgspec.Struct):
     outputs: list[_Tensor]
 
 
-_answer = msgspec.json.Decoder(_Answer)
-described = msgspec.json.Decoder(Described).decode
+_answer = msgspec.json.Decoder(_InferAnswer)
+described = msgspec.json.Decoder(ModelMetadata).decode
 server = msgspec.json.Decoder(Server).decode
 
 
@@ -72,12 +72,12 @@ class OpenInference:
     """Tensors to tensors; texts to vectors or scores where the model takes one tensor of texts."""
 
     def __init__(self) -> None:
-        self.model = Described()
+        self.model = ModelMetadata()
         """What one of the pool's servers said last of the model,"""
         self.is_known = False
         """once one has said it."""
 
-    def learn(self, body: bytes) -> Described | None:
+    def learn(self, body: bytes) -> ModelMetadata | None:
         """Return what a server says of its model, which is from now on what the pool says; None where it says nothing that can be read."""
         try:
             self.model, self.is_known = described(body), True
@@ -89,7 +89,7 @@ class OpenInference:
         """Return where a server says whether the model is ready: Triton's and KServe's are ready themselves before, or without, it."""
         return f"{model_path(model)}/ready"
 
-    def ask(self, call: Call, model: str, *, binary: bool, said: Described | None = None) -> Asked:
+    def ask(self, call: Call, model: str, *, binary: bool, said: ModelMetadata | None = None) -> UpstreamRequest:
         """Return the request for a call; raise ``Unsupported`` where the model does not take it.
 
         ``said`` is what the server that is asked says of it, else it is what any of them said last: while they are exchanged for those
@@ -108,7 +108,7 @@ class OpenInference:
             head["outputs"] = named
         return _as_bytes(path, tensors, head) if binary else _as_json(path, tensors, head)
 
-    def answer(self, call: Call, asked: Asked, whole: Whole, reply: Reply) -> None:
+    def answer(self, call: Call, asked: UpstreamRequest, whole: WholeAnswer, reply: Reply) -> None:
         """Fill a reply with the tensors of an answer; raise ``UpstreamFailed`` where they are not what they say to be."""
         if ours.is_asked(asked):
             ours.answer(call, whole, reply)
@@ -146,7 +146,7 @@ class OpenInference:
 # ----------------------------------------------------------------------------------------------------------------- requests
 
 
-def _texts(texts: tuple[str, ...], said: Described) -> Tensors:
+def _texts(texts: tuple[str, ...], said: ModelMetadata) -> Tensors:
     """Return the tensor of texts that a model takes."""
     if not said.inputs:
         msg = "the model's server does not say which tensors it takes, so no texts can be sent to it"
@@ -169,12 +169,14 @@ def _head(name: str, array: NDArray[Any]) -> dict[str, object]:
     return {"name": name, "shape": list(array.shape), "datatype": datatype_of(name, array)}
 
 
-def _as_json(path: str, tensors: Tensors, head: Mapping[str, object]) -> Asked:
+def _as_json(path: str, tensors: Tensors, head: Mapping[str, object]) -> UpstreamRequest:
     """Return a request in JSON; ``head`` names it, and the outputs that are wanted where not all are."""
-    return Asked(path, _encode({**head, "inputs": [{**_head(*item), "data": to_json(*item)} for item in tensors.items()]}))
+    return UpstreamRequest(
+        path, _encode({**head, "inputs": [{**_head(*item), "data": to_json(*item)} for item in tensors.items()]})
+    )
 
 
-def _as_bytes(path: str, tensors: Tensors, head: Mapping[str, object]) -> Asked:
+def _as_bytes(path: str, tensors: Tensors, head: Mapping[str, object]) -> UpstreamRequest:
     """Return a request whose tensors come as bytes, and that asks for the same."""
     parts = [to_binary(array) for array in tensors.values()]
     heads = [
@@ -182,7 +184,7 @@ def _as_bytes(path: str, tensors: Tensors, head: Mapping[str, object]) -> Asked:
     ]
     said = _encode({**head, "inputs": heads, "parameters": {"binary_data_output": True}})
     headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(said))}
-    return Asked(path, b"".join([said, *parts]), headers)
+    return UpstreamRequest(path, b"".join([said, *parts]), headers)
 
 
 # ------------------------------------------------------------------------------------------------------------------ answers
@@ -201,7 +203,7 @@ def decode(body: bytes, headers: Mapping[str, str]) -> dict[str, NDArray[Any]]:
                 size = int(item.stated["binary_data_size"])
                 part, rest = rest[:size], rest[size:]
                 found[item.name] = from_binary(item.name, item.datatype, _shape(item, len(part)), part)
-    except Refusal as refusal:
+    except RequestRefusal as refusal:
         msg = f"what is no tensor: {refusal.message}"
         raise broken(msg) from None
     except (msgspec.DecodeError, KeyError, TypeError, ValueError, OverflowError, RecursionError):

@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from tightrope.serve.records import Call, Reply
 from tightrope.serve.refusals import Malformed
-from tightrope.serve.upstream.asked import MOST_TOKENS, Asked, Usage, Whole, broken, raw_json, text_tokens, tokens_in
+from tightrope.serve.upstream.asked import (
+    MOST_TOKENS,
+    TokenUsage,
+    UpstreamRequest,
+    WholeAnswer,
+    broken,
+    raw_json,
+    text_tokens,
+    tokens_in,
+)
 from tightrope.serve.upstream.sse import DONE, Splitter, data_of
 
 PREFIX_BYTES = 1024
@@ -33,7 +42,7 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
 
-class _Usage(msgspec.Struct):
+class _UpstreamUsage(msgspec.Struct):
     prompt_tokens: int
     completion_tokens: int = 0
 
@@ -49,14 +58,14 @@ class _Vector(msgspec.Struct):
     """Numbers, or base64 of little-endian float32, as it was asked for."""
 
 
-class _Embeddings(msgspec.Struct):
+class _UpstreamEmbeddings(msgspec.Struct):
     data: list[_Vector]
     usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_usage = msgspec.json.Decoder(_Usage)
+_usage = msgspec.json.Decoder(_UpstreamUsage)
 _chunk = msgspec.json.Decoder(_Chunk)
-_embeddings = msgspec.json.Decoder(_Embeddings)
+_embeddings = msgspec.json.Decoder(_UpstreamEmbeddings)
 
 
 class OpenAI:
@@ -66,11 +75,11 @@ class OpenAI:
         """Return where a server says whether it is well."""
         return "/health"
 
-    def ask(self, call: Call, model: str, *, binary: bool) -> Asked:  # noqa: ARG002 - this protocol has JSON alone
+    def ask(self, call: Call, model: str, *, binary: bool) -> UpstreamRequest:  # noqa: ARG002 - this protocol has JSON alone
         """Return the request for a call; raise ``Malformed`` where its body is no JSON object."""
         return _ask_chat(call, model) if call.task == "chat" else ask_embeddings(call, model, "float")
 
-    def answer(self, call: Call, asked: Asked, whole: Whole, reply: Reply) -> None:
+    def answer(self, call: Call, asked: UpstreamRequest, whole: WholeAnswer, reply: Reply) -> None:
         """Fill a reply with a whole answer; raise ``UpstreamFailed`` where it is no such answer."""
         if call.task == "chat" or not call.inputs:
             _pass_on(call, asked, whole, reply)
@@ -85,7 +94,7 @@ class OpenAI:
 # ----------------------------------------------------------------------------------------------------------------- requests
 
 
-def _ask_chat(call: Call, model: str) -> Asked:
+def _ask_chat(call: Call, model: str) -> UpstreamRequest:
     """Return a chat's request: what came, for the server's name of the model, with the tokens asked for."""
     fields = _object(call.body)
     fields["model"] = msgspec.Raw(_encode(model))
@@ -95,7 +104,7 @@ def _ask_chat(call: Call, model: str) -> Asked:
         options = {} if stated == b"null" else _object(stated)
         hides = bytes(options.get("include_usage", b"false")) != b"true"
         fields["stream_options"] = msgspec.Raw(_encode(options | {"include_usage": msgspec.Raw(b"true")}))
-    return Asked("/v1/chat/completions", _encode(fields), prefix=_prefix(call, fields), hides_usage=hides)
+    return UpstreamRequest("/v1/chat/completions", _encode(fields), prefix=_prefix(call, fields), hides_usage=hides)
 
 
 def _prefix(call: Call, fields: Mapping[str, msgspec.Raw]) -> bytes:
@@ -106,14 +115,14 @@ def _prefix(call: Call, fields: Mapping[str, msgspec.Raw]) -> bytes:
     return bytes(messages[:PREFIX_BYTES]) if len(messages) >= PREFIX_BYTES else b""
 
 
-def ask_embeddings(call: Call, model: str, encoding: str) -> Asked:
+def ask_embeddings(call: Call, model: str, encoding: str) -> UpstreamRequest:
     """Return the request for a vector of each text; of what came as tokens, the body as it came."""
     if not call.inputs:
-        return Asked("/v1/embeddings", _encode(_object(call.body) | {"model": msgspec.Raw(_encode(model))}))
+        return UpstreamRequest("/v1/embeddings", _encode(_object(call.body) | {"model": msgspec.Raw(_encode(model))}))
     said: dict[str, object] = {"model": model, "input": call.inputs, "encoding_format": encoding}
     if "dimensions" in call.parameters:
         said["dimensions"] = call.parameters["dimensions"]
-    return Asked("/v1/embeddings", _encode(said))
+    return UpstreamRequest("/v1/embeddings", _encode(said))
 
 
 def _object(body: bytes) -> dict[str, msgspec.Raw]:
@@ -128,7 +137,7 @@ def _object(body: bytes) -> dict[str, msgspec.Raw]:
 # ------------------------------------------------------------------------------------------------------------------ answers
 
 
-def usage_of(said: bytes | msgspec.Raw) -> Usage | None:
+def usage_of(said: bytes | msgspec.Raw) -> TokenUsage | None:
     """Return the tokens that a server says; None where it says none, or what can not be.
 
     >>> usage_of(b'{"prompt_tokens": 7, "completion_tokens": 3}')
@@ -142,10 +151,10 @@ def usage_of(said: bytes | msgspec.Raw) -> Usage | None:
         return None
     if not (0 <= usage.prompt_tokens < MOST_TOKENS and 0 <= usage.completion_tokens < MOST_TOKENS):
         return None
-    return Usage(usage.prompt_tokens, usage.completion_tokens)
+    return TokenUsage(usage.prompt_tokens, usage.completion_tokens)
 
 
-def _pass_on(call: Call, asked: Asked, whole: Whole, reply: Reply) -> None:
+def _pass_on(call: Call, asked: UpstreamRequest, whole: WholeAnswer, reply: Reply) -> None:
     """Fill a reply with the answer as it came, but for the model's name."""
     try:
         fields = _fields.decode(whole.body)
@@ -155,11 +164,11 @@ def _pass_on(call: Call, asked: Asked, whole: Whole, reply: Reply) -> None:
     if "model" in fields:
         fields["model"] = msgspec.Raw(_encode(call.model))
     reply.raw = raw_json(_encode(fields))
-    reckoned = Usage(tokens_in(len(asked.body)), tokens_in(len(whole.body)) if call.task == "chat" else 0, estimated=True)
+    reckoned = TokenUsage(tokens_in(len(asked.body)), tokens_in(len(whole.body)) if call.task == "chat" else 0, estimated=True)
     _note(reply, usage_of(fields.get("usage", b"null")), reckoned)
 
 
-def read_embeddings(call: Call, whole: Whole, reply: Reply) -> None:
+def read_embeddings(call: Call, whole: WholeAnswer, reply: Reply) -> None:
     """Fill a reply with a vector for each text, in the order that was asked; raise ``UpstreamFailed`` where that is not what came."""
     try:
         said = _embeddings.decode(whole.body)
@@ -182,10 +191,10 @@ def _vector(said: list[float] | str) -> NDArray[np.float32]:
 
 def note_usage(call: Call, said: bytes | msgspec.Raw, reply: Reply) -> None:
     """Note the tokens of a call's texts, as the server says or as they are reckoned."""
-    _note(reply, usage_of(said), Usage(text_tokens(call), 0, estimated=True))
+    _note(reply, usage_of(said), TokenUsage(text_tokens(call), 0, estimated=True))
 
 
-def _note(reply: Reply, usage: Usage | None, reckoned: Usage) -> None:
+def _note(reply: Reply, usage: TokenUsage | None, reckoned: TokenUsage) -> None:
     """Note the tokens: those that the server said, or else those reckoned."""
     found = usage or reckoned
     reply.input_tokens, reply.output_tokens, reply.tokens_estimated = found.input_tokens, found.output_tokens, found.estimated
@@ -194,7 +203,7 @@ def _note(reply: Reply, usage: Usage | None, reckoned: Usage) -> None:
 class ChatEvents:
     """Follows a streamed chat on its way: what is to be passed on, when the first token came, which tokens it took."""
 
-    def __init__(self, call: Call, asked: Asked, model: str, most_bytes: int) -> None:
+    def __init__(self, call: Call, asked: UpstreamRequest, model: str, most_bytes: int) -> None:
         """Begin; where the server's name of the model is the client's, no event is written anew."""
         self.done = False
         """The event that ends the answer has come."""
@@ -202,7 +211,7 @@ class ChatEvents:
         self._splitter = Splitter(most_bytes)
         self._name = b"" if model == call.model else _encode(call.model)
         self._hides, self._prompt_bytes = asked.hides_usage, len(asked.body)
-        self._usage: Usage | None = None
+        self._usage: TokenUsage | None = None
         self._pieces = 0
         self._last = self._before = b""
 
@@ -217,7 +226,7 @@ class ChatEvents:
 
     def note(self, reply: Reply) -> None:
         """Note the tokens in a reply: where the server did not get to say them, an event each."""
-        _note(reply, self._usage, Usage(tokens_in(self._prompt_bytes), self._pieces, estimated=True))
+        _note(reply, self._usage, TokenUsage(tokens_in(self._prompt_bytes), self._pieces, estimated=True))
 
     def _event(self, event: bytes) -> bytes:
         """Return an event as it is passed on; nothing where the client is not to see it."""

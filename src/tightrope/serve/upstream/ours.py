@@ -7,40 +7,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.serve.records import Call, Reply
-from tightrope.serve.upstream.asked import Asked, Whole, broken
+from tightrope.serve.upstream.asked import UpstreamRequest, WholeAnswer, broken
 from tightrope.serve.upstream.openai import ask_embeddings, note_usage, read_embeddings
 
 PLATFORM = "tightrope"
 """As such an engine calls itself in a model's metadata."""
 
 
-class _Class(msgspec.Struct):
+class _ClassScore(msgspec.Struct):
     index: int
     scores: dict[str, float]
 
 
-class _Classes(msgspec.Struct):
-    data: list[_Class]
+class _ClassScores(msgspec.Struct):
+    data: list[_ClassScore]
     usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_classes = msgspec.json.Decoder(_Classes)
+_classes = msgspec.json.Decoder(_ClassScores)
 _encode = msgspec.json.Encoder().encode
 
 
-def ask(call: Call, model: str) -> Asked:
+def ask(call: Call, model: str) -> UpstreamRequest:
     """Return the request for the texts of a call."""
     if call.task == "embed":
         return ask_embeddings(call, model, "base64")
-    return Asked("/v1/classify", _encode({"model": model, "input": call.inputs}))
+    return UpstreamRequest("/v1/classify", _encode({"model": model, "input": call.inputs}))
 
 
-def is_asked(asked: Asked) -> bool:
+def is_asked(asked: UpstreamRequest) -> bool:
     """Return whether ``ask`` wrote a request: what has been said of the server since does not matter to its answer."""
     return asked.path.startswith("/v1/")
 
 
-def answer(call: Call, whole: Whole, reply: Reply) -> None:
+def answer(call: Call, whole: WholeAnswer, reply: Reply) -> None:
     """Fill a reply with vectors, or with labels and their probabilities; raise ``UpstreamFailed`` where it is neither."""
     if call.task == "embed":
         read_embeddings(call, whole, reply)
@@ -58,6 +58,6 @@ def answer(call: Call, whole: Whole, reply: Reply) -> None:
     note_usage(call, said.usage, reply)
 
 
-def _scores(item: _Class) -> NDArray[Any]:
+def _scores(item: _ClassScore) -> NDArray[Any]:
     """Return float32[classes]."""
     return np.array([*item.scores.values()], dtype=np.float32)

@@ -17,21 +17,21 @@ from aiohttp import ClientError
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import ServedClass
-from tightrope.serve.interfaces import Load
-from tightrope.serve.ledger.meter import MachineMeter, Use
-from tightrope.serve.records import NUSD_PER_USD, Call, Raw, Reply, Signature, Task
+from tightrope.serve.interfaces import PoolLoad
+from tightrope.serve.ledger.meter import MachineMeter, MachineUse
+from tightrope.serve.records import NUSD_PER_USD, Call, RawAnswer, Reply, Signature, Task
 from tightrope.serve.refusals import UpstreamFailed
 from tightrope.serve.settings import ServedPool, Upstream
 from tightrope.serve.upstream import oip
-from tightrope.serve.upstream.asked import Asked, Dialect
-from tightrope.serve.upstream.fleet import Fleet, Resolve
-from tightrope.serve.upstream.key import KeyFile
-from tightrope.serve.upstream.line import Budget, Line, going_away
+from tightrope.serve.upstream.asked import Dialect, UpstreamRequest
+from tightrope.serve.upstream.fleet import ReplicaFleet, Resolve
+from tightrope.serve.upstream.key import UpstreamKey
+from tightrope.serve.upstream.line import RetryBudget, WaitLine, going_away
 from tightrope.serve.upstream.openai import ChatEvents, OpenAI, price_nusd
 from tightrope.serve.upstream.race import Race
 from tightrope.serve.upstream.replica import Replica
-from tightrope.serve.upstream.send import EVENT_STREAM, Failure, Got, Sender
-from tightrope.serve.upstream.stream import Stream
+from tightrope.serve.upstream.send import EVENT_STREAM, Failure, ReplicaAnswer, Sender
+from tightrope.serve.upstream.stream import EventRelay
 
 TASKS: dict[str, frozenset[Task]] = {"openai": frozenset({"chat", "embed"}), "oip": frozenset({"infer", "embed", "classify"})}
 """What servers can be asked by each protocol."""
@@ -46,7 +46,7 @@ DRAIN_STEP_S = 0.02
 log = logging.getLogger(__name__)
 
 
-class Told(Protocol):
+class PoolMetrics(Protocol):
     """What a pool tells as it works: the metrics' part of it."""
 
     def batch(self, pool: str, size: int, service_s: float) -> None:
@@ -59,7 +59,7 @@ class _Work:
     """A call, and the attempt at it that is under way."""
 
     call: Call
-    written: Asked | None
+    written: UpstreamRequest | None
     """The request, where it is the same for every replica."""
     prefix: bytes
     entered_s: float
@@ -67,7 +67,7 @@ class _Work:
     again: int = 0
     """Times that another replica was asked."""
     began_s: float = 0.0
-    use: Use = field(init=False)
+    use: MachineUse = field(init=False)
     """Of the machines, by this attempt."""
 
 
@@ -80,7 +80,7 @@ class UpstreamPool:
         task: Task,
         classes: Mapping[str, ServedClass],
         meter: MachineMeter,
-        metrics: Told,
+        metrics: PoolMetrics,
         *,
         resolve: Resolve | None = None,
     ) -> None:
@@ -88,17 +88,19 @@ class UpstreamPool:
         upstream = checked_servers(pool, task)
         self.pool = pool
         self._upstream, self._meter, self._metrics = upstream, meter, metrics
-        self._load = Load(0, requests_per_s=pool.requests_per_s)
+        self._load = PoolLoad(0, requests_per_s=pool.requests_per_s)
         self._oip = oip.OpenInference()
         self._dialect: Dialect = OpenAI() if upstream.api == "openai" else self._oip
-        self._key = KeyFile(upstream.key_from)
+        self._key = UpstreamKey(upstream.key_from)
         self._limit = float(upstream.concurrency or ceil(pool.concurrency)) or inf
-        self._fleet = Fleet(pool.name, upstream, self._limit, pool.start_s, self._load, self._changed, self._is_healthy, resolve)
+        self._fleet = ReplicaFleet(
+            pool.name, upstream, self._limit, pool.start_s, self._load, self._changed, self._is_healthy, resolve
+        )
         self._hold_s = upstream.hold_s or max(LEAST_HOLD_S, 2.0 * pool.start_s)
-        self._line = Line(self._fleet, classes, self._load, self._hold_s, pool.deferrable_limit)
+        self._line = WaitLine(self._fleet, classes, self._load, self._hold_s, pool.deferrable_limit)
         self._sender = Sender(self._fleet, lambda: self._key.headers, upstream.answer_bytes, upstream.model)
         self._check_s = max(upstream.health_s, upstream.connect_s)
-        self._budget = Budget(AGAIN_SHARE, AGAIN_LEAST)
+        self._budget = RetryBudget(AGAIN_SHARE, AGAIN_LEAST)
         self._follow: asyncio.Task[None] | None = None
         self._counted = (0, 0)
         self._leaving = self._stopped = False
@@ -128,7 +130,7 @@ class UpstreamPool:
         await self._fleet.stop()
         await self._sender.stop()
 
-    def load(self) -> Load:
+    def load(self) -> PoolLoad:
         """Return how things stand; the same object always, brought up to date as they change."""
         return self._load
 
@@ -175,7 +177,7 @@ class UpstreamPool:
                 finish = self._streamed if got.response else self._whole
                 return finish(work, got)
 
-    async def _place(self, work: _Work) -> tuple[Asked, Replica]:
+    async def _place(self, work: _Work) -> tuple[UpstreamRequest, Replica]:
         """Return a replica with a place for the request, and the request in its words."""
         if self._stopped:
             raise going_away()
@@ -184,7 +186,7 @@ class UpstreamPool:
         work.tried.append(replica)
         return self._written(work, replica), replica
 
-    def _written(self, work: _Work, replica: Replica) -> Asked:
+    def _written(self, work: _Work, replica: Replica) -> UpstreamRequest:
         """Return the request for a replica, which has said what it takes; where it does not take this, its place is free again."""
         try:
             return work.written or self._oip.ask(work.call, self._model(work.call), binary=replica.takes_bytes, said=replica.said)
@@ -196,7 +198,7 @@ class UpstreamPool:
         """Return the server's name of the model."""
         return self._upstream.model or call.model
 
-    async def _ask(self, work: _Work, asked: Asked, replica: Replica) -> Got:
+    async def _ask(self, work: _Work, asked: UpstreamRequest, replica: Replica) -> ReplicaAnswer:
         """Return a replica's answer, or that of another that is asked as well where it is slow or silent."""
         race, hedge_s = Race(self._sender), self._upstream.hedge_s
         silent = partial(race.ask_another, partial(self._elsewhere, work))
@@ -211,7 +213,7 @@ class UpstreamPool:
             if timer is not None:
                 timer.cancel()
 
-    async def _hedge(self, work: _Work, first: Replica) -> Got:
+    async def _hedge(self, work: _Work, first: Replica) -> ReplicaAnswer:
         """Return the answer of another replica that has room, within the budget."""
         replica = self._fleet.pick(b"", (first,))
         if replica is not None and (replica is first or not self._budget.take()):
@@ -221,7 +223,7 @@ class UpstreamPool:
             raise Failure(UpstreamFailed("no other server of the model may be asked"))
         return await self._sender.ask(work.call, self._written(work, replica), replica)
 
-    def _elsewhere(self, work: _Work) -> Coroutine[Any, Any, Got] | None:
+    def _elsewhere(self, work: _Work) -> Coroutine[Any, Any, ReplicaAnswer] | None:
         """Return what asks another replica for a request that waits on a silent one, if it may be asked again; that attempt is lost."""
         if work.again >= self._upstream.retries or not self._budget.take():
             return None
@@ -229,7 +231,7 @@ class UpstreamPool:
         self._lose(work)
         self._begin(work)
 
-        async def ask() -> Got:
+        async def ask() -> ReplicaAnswer:
             asked, replica = await self._place(work)
             return await self._sender.ask(work.call, asked, replica)
 
@@ -264,11 +266,11 @@ class UpstreamPool:
         function = self.pool.function
         return 0 if function is None else ceil(function.usd(now_s - work.began_s) * NUSD_PER_USD)
 
-    def _reply(self, work: _Work, got: Got) -> Reply:
+    def _reply(self, work: _Work, got: ReplicaAnswer) -> Reply:
         """Return a reply with nothing in it yet."""
         return Reply(self.pool.name, self.pool.variant, got.replica.name, wait_s=work.began_s - work.entered_s)
 
-    def _whole(self, work: _Work, got: Got) -> Reply:
+    def _whole(self, work: _Work, got: ReplicaAnswer) -> Reply:
         """Return the reply of an answer that is not streamed."""
         assert got.whole is not None  # noqa: S101 - an answer is one or the other
         reply = self._reply(work, got)
@@ -282,11 +284,11 @@ class UpstreamPool:
         self._settle(work, reply, len(reply.raw.body if reply.raw else got.whole.body))
         return reply
 
-    def _streamed(self, work: _Work, got: Got) -> Reply:
+    def _streamed(self, work: _Work, got: ReplicaAnswer) -> Reply:
         """Return the reply of a streamed answer, whose figures come as it goes."""
         events = ChatEvents(work.call, got.asked, self._model(work.call), self._upstream.answer_bytes)
         reply = self._reply(work, got)
-        raw = reply.raw = Raw(200, EVENT_STREAM)
+        raw = reply.raw = RawAnswer(200, EVENT_STREAM)
 
         def first_token() -> None:
             reply.first_token_s = time.monotonic()
@@ -302,7 +304,7 @@ class UpstreamPool:
             self._load.in_flight -= 1
             self._fleet.release(got.replica)
 
-        raw.stream = Stream(got, events, first_token, ended)
+        raw.stream = EventRelay(got, events, first_token, ended)
         return reply
 
     def _settle(self, work: _Work, reply: Reply, sent_bytes: int) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tightrope.serve.upstream.send import Failure, Got, Sender
+from tightrope.serve.upstream.send import Failure, ReplicaAnswer, Sender
 
 
 class Race:
@@ -16,11 +16,11 @@ class Race:
         """Begin with nothing asked."""
         self._sender = sender
         self._task: asyncio.Task[Any] | None = None
-        self._second: asyncio.Task[Got] | None = None
+        self._second: asyncio.Task[ReplicaAnswer] | None = None
         self._won = False
         """The second one has answered, and the first is being given up."""
 
-    async def run(self, first: Coroutine[Any, Any, Got]) -> Got:
+    async def run(self, first: Coroutine[Any, Any, ReplicaAnswer]) -> ReplicaAnswer:
         """Return the answer that comes first; where none comes, raise what the first replica's raised. The slower one is given up."""
         self._task = task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in one
@@ -44,7 +44,7 @@ class Race:
                 second.cancel()
                 second.add_done_callback(self._sender.drop)
 
-    def ask_another(self, another: Callable[[], Coroutine[Any, Any, Got] | None]) -> None:
+    def ask_another(self, another: Callable[[], Coroutine[Any, Any, ReplicaAnswer] | None]) -> None:
         """Ask another replica too, unless one is being asked; ``another`` returns what does that, None where none may be."""
         second = self._second
         if self._task is None or (second is not None and not (second.done() and _has_failed(second))):
@@ -53,7 +53,7 @@ class Race:
             self._second = self._sender.begin(asking)
             self._second.add_done_callback(self._answered)
 
-    def _answered(self, second: asyncio.Task[Got]) -> None:
+    def _answered(self, second: asyncio.Task[ReplicaAnswer]) -> None:
         """Give the first replica up where the second has answered, if the first has not failed or answered as well by now."""
         if self._task is not None and not _has_failed(second):
             self._won = True
@@ -68,6 +68,6 @@ class Race:
         return not _has_failed(self._second)
 
 
-def _has_failed(task: asyncio.Task[Got]) -> bool:
+def _has_failed(task: asyncio.Task[ReplicaAnswer]) -> bool:
     """Return whether a task has ended without an answer."""
     return task.cancelled() or task.exception() is not None

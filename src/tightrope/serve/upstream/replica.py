@@ -13,8 +13,8 @@ from yarl import URL
 
 from tightrope.policy.route import expected_wait
 from tightrope.serve.settings import Upstream
-from tightrope.serve.upstream.names import Names
-from tightrope.serve.upstream.oip import Described
+from tightrope.serve.upstream.names import NameResolver
+from tightrope.serve.upstream.oip import ModelMetadata
 
 KEEP_ALIVE_S = 4.0
 """Less than the 5 s after which uvicorn, and so vLLM, closes an idle connection: a request must not meet one that closes."""
@@ -46,7 +46,7 @@ class Replica:
         self.was_ready = False
         self.takes_bytes = False
         """Of the Open Inference Protocol: tensors as bytes,"""
-        self.said: Described | None = None
+        self.said: ModelMetadata | None = None
         """what it says of its model, None where it has not,"""
         self.learned_s = -inf
         """and when it said so."""
@@ -74,7 +74,7 @@ class Replica:
         self._urls: dict[str, URL] = {}
         self._before_path = base.removesuffix("/v1")  # many state a base URL with it, as OpenAI's own clients want it
         self._connect_s = upstream.connect_s
-        self._names = Names()
+        self._names = NameResolver()
         self._session = ClientSession(
             connector=TCPConnector(
                 limit=0, keepalive_timeout=KEEP_ALIVE_S, resolver=self._names, ttl_dns_cache=NAMES_S, socket_factory=_socket

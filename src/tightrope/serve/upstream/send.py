@@ -19,9 +19,9 @@ from aiohttp import (
 )
 
 from tightrope.serve.records import Call
-from tightrope.serve.refusals import Malformed, Refusal, TimedOut, TooLarge, TooMany, Unavailable, UpstreamFailed
-from tightrope.serve.upstream.asked import Asked, Whole, broken, error_of
-from tightrope.serve.upstream.fleet import Fleet
+from tightrope.serve.refusals import Malformed, RequestRefusal, TimedOut, TooLarge, TooMany, Unavailable, UpstreamFailed
+from tightrope.serve.upstream.asked import UpstreamRequest, WholeAnswer, broken, error_of
+from tightrope.serve.upstream.fleet import ReplicaFleet
 from tightrope.serve.upstream.openai import FAILED
 from tightrope.serve.upstream.replica import Replica, read_most
 
@@ -45,18 +45,18 @@ EVENT_STREAM = "text/event-stream"
 class Failure(Exception):  # noqa: N818 - it is caught here, or turned into a refusal
     """One replica did not answer; ``again`` says whether another may be asked."""
 
-    def __init__(self, refusal: Refusal, again: Again = "never") -> None:
+    def __init__(self, refusal: RequestRefusal, again: Again = "never") -> None:
         self.refusal, self.again = refusal, again
         super().__init__(refusal.message)
 
 
 @dataclass(slots=True)
-class Got:
+class ReplicaAnswer:
     """A replica's answer: whole, or the first part of a stream."""
 
     replica: Replica
-    asked: Asked
-    whole: Whole | None = None
+    asked: UpstreamRequest
+    whole: WholeAnswer | None = None
     first: bytes = b""
     response: ClientResponse | None = None
     """Of a stream: what follows."""
@@ -65,13 +65,13 @@ class Got:
 class Sender:
     """Asks replicas, and tells the fleet how they did. Whoever gets an answer with a stream releases its replica."""
 
-    def __init__(self, fleet: Fleet, headers: Callable[[], dict[str, str]], most_bytes: int, model: str) -> None:
+    def __init__(self, fleet: ReplicaFleet, headers: Callable[[], dict[str, str]], most_bytes: int, model: str) -> None:
         """``headers`` go with each request; an answer has so many bytes at most; ``model`` is the server's name for it."""
         self._fleet, self._headers, self._most_bytes, self._model = fleet, headers, most_bytes, model
         self._own_name = re.compile(rf"(?<![\w-]){re.escape(model)}(?![\w-])")
-        self._begun: set[asyncio.Task[Got]] = set()
+        self._begun: set[asyncio.Task[ReplicaAnswer]] = set()
 
-    async def ask(self, call: Call, asked: Asked, replica: Replica) -> Got:
+    async def ask(self, call: Call, asked: UpstreamRequest, replica: Replica) -> ReplicaAnswer:
         """Return the answer of a replica that has a place for the call; raise ``Failure``, and then the place is free again."""
         keep = False
         try:
@@ -82,14 +82,14 @@ class Sender:
             if not keep:
                 self._fleet.release(replica)
 
-    def begin(self, asking: Coroutine[Any, Any, Got]) -> asyncio.Task[Got]:
+    def begin(self, asking: Coroutine[Any, Any, ReplicaAnswer]) -> asyncio.Task[ReplicaAnswer]:
         """Ask in a task beside; whoever does not take its answer is to ``drop`` it."""
         task = asyncio.create_task(asking)
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
         return task
 
-    def drop(self, task: asyncio.Task[Got]) -> None:
+    def drop(self, task: asyncio.Task[ReplicaAnswer]) -> None:
         """Let go of a stream that nobody takes, of a task that is done."""
         got = None if task.cancelled() or task.exception() is not None else task.result()
         if got is not None and got.response is not None:
@@ -100,7 +100,7 @@ class Sender:
         """Wait for what was given up to end."""
         await asyncio.gather(*self._begun, return_exceptions=True)
 
-    async def _ask(self, call: Call, asked: Asked, replica: Replica) -> Got:
+    async def _ask(self, call: Call, asked: UpstreamRequest, replica: Replica) -> ReplicaAnswer:
         """Return the answer of a replica; raise ``Failure``."""
         headers = {**asked.headers, **self._headers(), "X-Request-Id": call.identity}
         if call.traceparent:
@@ -117,7 +117,7 @@ class Sender:
             response.close()
             raise
 
-    async def _read(self, call: Call, asked: Asked, replica: Replica, response: ClientResponse) -> Got:
+    async def _read(self, call: Call, asked: UpstreamRequest, replica: Replica, response: ClientResponse) -> ReplicaAnswer:
         """Return what came of an answer whose head says that it is one; raise ``Failure``."""
         if response.status != 200:
             raise await self._refused(call, replica, response)
@@ -128,7 +128,7 @@ class Sender:
                 if first := await response.content.readany():
                     if first.startswith(BEGINS_FAILED) and not await self._fleet.is_well(replica):
                         raise Failure(UpstreamFailed("the model's server failed before it had answered"), "elsewhere")
-                    return Got(replica, asked, first=first, response=response)
+                    return ReplicaAnswer(replica, asked, first=first, response=response)
                 raise self._broken_off(replica, ClientPayloadError("an empty stream"))
             body = bytearray()
             while part := await response.content.readany():
@@ -140,7 +140,7 @@ class Sender:
         except (ClientError, OSError) as error:
             failure = self._broken_off(replica, error)
             raise Failure(failure.refusal) if begun else failure from error
-        return Got(replica, asked, Whole(response.content_type, response.headers, bytes(body)))
+        return ReplicaAnswer(replica, asked, WholeAnswer(response.content_type, response.headers, bytes(body)))
 
     # ---------------------------------------------------------------------------------------------------------- what went wrong
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from aiohttp import ClientError
 
 from tightrope.serve.upstream.openai import ChatEvents
-from tightrope.serve.upstream.send import Got
+from tightrope.serve.upstream.send import ReplicaAnswer
 
 TAIL_BYTES, TAIL_S = 64 * 1024, 1.0
 """After the event that ends an answer, what may still come and for how long, for its connection to be used again."""
@@ -19,13 +19,15 @@ BROKEN = (
 )
 
 
-class Stream:
+class EventRelay:
     """Passes whole events on as they come; where the server breaks off, the last one says so.
 
     It reads no faster than it is asked to. ``ended`` hears once when it is over, however that came: ``aclose`` breaks the server off.
     """
 
-    def __init__(self, got: Got, events: ChatEvents, first_token: Callable[[], None], ended: Callable[[int, bool], None]) -> None:
+    def __init__(
+        self, got: ReplicaAnswer, events: ChatEvents, first_token: Callable[[], None], ended: Callable[[int, bool], None]
+    ) -> None:
         """Begin with what has come; ``ended`` is told the bytes passed on, and whether the server did as it should."""
         assert got.response is not None  # noqa: S101 - only streams come here
         self._replica, self._response, self._chunk = got.replica, got.response, got.first
@@ -33,7 +35,7 @@ class Stream:
         self._sent = 0
         self._over = False
 
-    def __aiter__(self) -> "Stream":
+    def __aiter__(self) -> "EventRelay":
         """Return itself: it can be read once."""
         return self
 

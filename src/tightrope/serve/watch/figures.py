@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from tightrope.serve.watch.readings import Window
+from tightrope.serve.watch.readings import ReadingWindow
 
 IN_FLIGHT, REQUESTS, PROMISES = "tightrope_requests_in_flight", "tightrope_requests_total", "tightrope_promises_total"
 LATENCY, FIRST_TOKEN = "tightrope_latency_seconds", "tightrope_time_to_first_token_seconds"
@@ -72,7 +72,7 @@ class Figures:
     promises: tuple[PromiseFigures, ...]
 
 
-def figures_of(window: Window) -> Figures:
+def figures_of(window: ReadingWindow) -> Figures:
     """Return what a window shows."""
     return Figures(
         workload=" ".join(window.names(IN_FLIGHT, "workload")),
@@ -88,7 +88,7 @@ def figures_of(window: Window) -> Figures:
     )
 
 
-def _pool(window: Window, name: str) -> PoolFigures:
+def _pool(window: ReadingWindow, name: str) -> PoolFigures:
     """Return one pool's figures."""
     replicas = {state: window.now("tightrope_replicas", pool=name, state=state) for state in ("ready", "starting", "down")}
     batches = window.grew("tightrope_batch_requests_count", pool=name)
@@ -107,7 +107,7 @@ def _pool(window: Window, name: str) -> PoolFigures:
     )
 
 
-def _class(window: Window, name: str) -> ClassFigures:
+def _class(window: ReadingWindow, name: str) -> ClassFigures:
     """Return one class's figures."""
     return ClassFigures(
         name,
@@ -122,7 +122,7 @@ def _class(window: Window, name: str) -> ClassFigures:
     )
 
 
-def _promise(window: Window, cls: str, slo: str) -> PromiseFigures:
+def _promise(window: ReadingWindow, cls: str, slo: str) -> PromiseFigures:
     """Return one promise's figures; one without a percentile is to all requests."""
     percentile = PERCENTILE.search(slo)
     target = float(percentile[1]) / 100.0 if percentile else 1.0

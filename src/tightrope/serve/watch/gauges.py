@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tightrope.serve.interfaces import Backend, Load
+from tightrope.serve.interfaces import Backend, PoolLoad
 from tightrope.serve.settings import ServedPool
-from tightrope.serve.watch.series import Cell, Family, Rate
+from tightrope.serve.watch.series import Cell, EventRate, Family
 
 STATES = ("ready", "starting", "draining", "down")
 
 
 @dataclass(slots=True)
-class Pool:
+class PoolGauges:
     """A pool's gauges; None is not known, and is not shown."""
 
     pool: ServedPool
@@ -21,7 +21,7 @@ class Pool:
     replicas: dict[str, Cell]
     utilisation: Cell
     usd_per_hour: Cell
-    rate: Rate
+    rate: EventRate
     backend: Backend | None = field(default=None)
 
     def read(self, now_s: float) -> None:
@@ -38,12 +38,12 @@ class Pool:
         self.utilisation.value = self._utilisation(load, now_s)
         self.usd_per_hour.value = self._usd_per_hour(load)
 
-    def _utilisation(self, load: Load, now_s: float) -> float | None:
+    def _utilisation(self, load: PoolLoad, now_s: float) -> float | None:
         """Return the request rate over what the ready replicas sustain; None where nothing is ready or that is not known."""
         sustained = load.replicas_ready * (load.requests_per_s or self.pool.requests_per_s)
         return self.rate.per_s(now_s) / sustained if sustained > 0 else None
 
-    def _usd_per_hour(self, load: Load) -> float | None:
+    def _usd_per_hour(self, load: PoolLoad) -> float | None:
         """Return what the replicas that are there cost, each its share of a machine; None where no price is known."""
         if self.pool.usd_per_hour is None:
             return None
@@ -51,10 +51,10 @@ class Pool:
         return there * self.pool.usd_per_hour / self.pool.replicas_per_machine
 
 
-def pool_gauges(families: Mapping[str, Family], pool: ServedPool, classes: Iterable[str], rate: Rate) -> Pool:
+def pool_gauges(families: Mapping[str, Family], pool: ServedPool, classes: Iterable[str], rate: EventRate) -> PoolGauges:
     """Return the gauges of one pool; before ``watch`` nothing is in flight, and nothing is known of replicas."""
     name = pool.name
-    return Pool(
+    return PoolGauges(
         pool,
         families["tightrope_requests_in_flight"].cell(name),
         families["tightrope_held_requests"].cell(name),

@@ -35,7 +35,7 @@ log = logging.getLogger("tightrope.serve")
 
 
 @dataclass(slots=True)
-class Seen:
+class LineCount:
     """Lines of one kind in the seconds that run."""
 
     since_s: float
@@ -53,7 +53,7 @@ class Repeats:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Have seen nothing."""
         self._clock = clock
-        self._seen: dict[Kind, Seen] = {}
+        self._seen: dict[Kind, LineCount] = {}
 
     def pass_on(self, record: logging.LogRecord) -> int | None:
         """Return how many lines like it were left out before it; None where it is to be left out itself."""
@@ -64,7 +64,7 @@ class Repeats:
             if len(self._seen) >= MOST_KINDS:
                 self._seen.clear()
             left_out = seen.left_out if seen else 0
-            self._seen[kind] = Seen(now_s, 1)
+            self._seen[kind] = LineCount(now_s, 1)
             return left_out
         if seen.written >= SAME:
             seen.left_out += 1
@@ -81,7 +81,7 @@ class Repeats:
         return True
 
 
-class Lines(logging.Handler):
+class JsonLines(logging.Handler):
     """Writes records to a stream as JSON lines."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -158,7 +158,7 @@ def begin_logs(level: str = "info", stream: TextIO | None = None) -> Callable[[]
     """
     root, ours = logging.getLogger(), logging.getLogger("tightrope")
     before = root.handlers[:], root.level, ours.level
-    handler = Lines(stream or sys.stderr)
+    handler = JsonLines(stream or sys.stderr)
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
     ours.setLevel(level.upper())
@@ -193,4 +193,4 @@ def log_failure(call: Call, *, status: int, code: str, message: str, now_s: floa
 def _leaves_out(kind: Kind) -> bool:
     """Return whether nobody would write a line: where much is turned away, making it took longer than the refusal."""
     handlers = logging.getLogger().handlers
-    return len(handlers) == 1 and isinstance(handlers[0], Lines) and handlers[0].repeats.leaves_out(kind)
+    return len(handlers) == 1 and isinstance(handlers[0], JsonLines) and handlers[0].repeats.leaves_out(kind)

@@ -20,7 +20,7 @@ from tightrope.serve.settings import ServedPool
 from tightrope.serve.watch.borders import LADDER_S, batch_sizes, borders_for
 from tightrope.serve.watch.gauges import pool_gauges
 from tightrope.serve.watch.promises import measured, promised
-from tightrope.serve.watch.series import Cell, Count, Histogram, Rate, families, text
+from tightrope.serve.watch.series import Cell, Count, EventRate, Histogram, families, text
 
 Outcome: TypeAlias = Literal["ok", "error", "shed", "late"]
 OUTCOMES: tuple[Outcome, ...] = ("ok", "error", "shed", "late")
@@ -39,7 +39,7 @@ TIMES = ("tightrope_latency_seconds", "tightrope_time_to_first_token_seconds", "
 
 
 @dataclass(slots=True, eq=False)
-class Answered:
+class AnswerCounts:
     """What is counted of one class, as it was asked, at one pool."""
 
     outcomes: dict[Outcome, Count]
@@ -50,16 +50,16 @@ class Answered:
 
 
 @dataclass(slots=True, eq=False)
-class Sent:
+class PoolCounts:
     """What is counted of one class, as the plan names it, at one pool; and what is counted as it was asked."""
 
     arrivals: Count
     wait: Histogram
-    answered: Answered
+    answered: AnswerCounts
 
 
 @dataclass(slots=True, eq=False)
-class OfClass:
+class ClassCounts:
     """What is counted of one class, as it was asked."""
 
     hits: Count
@@ -93,12 +93,12 @@ class Metrics:
         self._borders = borders_for(classes)
         self._asked = {item.name: item.asked_as or item.name for item in classes}
         self._asked |= {asked: asked for asked in self._asked.values()}
-        self._rates = {pool.name: Rate(clock()) for pool in pools}
+        self._rates = {pool.name: EventRate(clock()) for pool in pools}
         self._promises = promised(classes, self._families["tightrope_promises_total"])
-        self._meetings: dict[tuple[str, str], Sent] = {}
-        self._answered: dict[tuple[str, str], Answered] = {}
+        self._meetings: dict[tuple[str, str], PoolCounts] = {}
+        self._answered: dict[tuple[str, str], AnswerCounts] = {}
         self._spent: dict[tuple[str, str, str], Count] = {}
-        self._classes: dict[str, OfClass] = {}
+        self._classes: dict[str, ClassCounts] = {}
         self._budgets: dict[str, Cell] = {}
         for cls, pool in pairs if pairs is not None else product(self._asked, self._rates):
             self._meet(cls, pool)
@@ -262,18 +262,18 @@ class Metrics:
         known = not cls or cls in self._asked
         return cls if known else OTHER, pool if not pool or pool in self._rates else OTHER
 
-    def _meet(self, cls: str, pool: str) -> Sent:
+    def _meet(self, cls: str, pool: str) -> PoolCounts:
         """Return what is counted of a class at a pool, from now on where it was not yet."""
         cls, pool = self._names(cls, pool)
         if (cls, pool) not in self._meetings:
             arrivals, waits = self._families["tightrope_arrivals_total"], self._families["tightrope_wait_seconds"]
             answered = self._answer(self._asked.get(cls, cls), pool)
-            self._meetings[cls, pool] = Sent(
+            self._meetings[cls, pool] = PoolCounts(
                 arrivals.count(cls, pool), waits.histogram(cls, pool, borders=self._borders.wait), answered
             )
         return self._meetings[cls, pool]
 
-    def _answer(self, asked: str, pool: str) -> Answered:
+    def _answer(self, asked: str, pool: str) -> AnswerCounts:
         """Return what is counted of a class as it was asked at a pool."""
         key = asked, pool
         if key not in self._answered:
@@ -282,7 +282,7 @@ class Metrics:
                 self._families[name].histogram(*key, borders=found) for name, found in zip(TIMES, self._borders, strict=False)
             )
             tokens = (self._families["tightrope_tokens_total"].count(*key, kind) for kind in ("input", "output"))
-            self._answered[key] = Answered(outcomes, tuple(times), *tokens)
+            self._answered[key] = AnswerCounts(outcomes, tuple(times), *tokens)
         return self._answered[key]
 
     def _drive(self, cls: str, pool: str, driver: str) -> Count:
@@ -293,7 +293,7 @@ class Metrics:
             self._spent[key] = self._families["tightrope_usd_total"].count(*key, unit=1 / NUSD_PER_USD)
         return self._spent[key]
 
-    def _of(self, cls: str) -> OfClass:
+    def _of(self, cls: str) -> ClassCounts:
         """Return what is counted of a class as it was asked."""
         asked = self._asked.get(cls, OTHER)
         if asked not in self._classes:
@@ -301,7 +301,7 @@ class Metrics:
             named = (f"tightrope_{name}" for name in ("usd_per_1000_requests", "deferred_requests", "deferred_slack_seconds"))
             cells = (self._families[name].cell(asked, value=None) for name in named)
             shed = {reason: self._families["tightrope_shed_requests_total"].count(asked, reason) for reason in REASONS}
-            self._classes[asked] = OfClass(asks.count(asked, "hit"), asks.count(asked, "miss"), shed, *cells)
+            self._classes[asked] = ClassCounts(asks.count(asked, "hit"), asks.count(asked, "miss"), shed, *cells)
         return self._classes[asked]
 
     def _budget_of(self, tenant: str) -> Cell:
@@ -311,7 +311,7 @@ class Metrics:
             self._budgets[name] = self._families["tightrope_budget_left_usd"].cell(name)
         return self._budgets[name]
 
-    def _reason(self, found: OfClass, cls: str, reason: str) -> Count:
+    def _reason(self, found: ClassCounts, cls: str, reason: str) -> Count:
         """Return what counts the requests of a class that are turned away for a reason, beyond the cap for any other."""
         word = reason if len(found.shed) < MOST_REASONS else OTHER
         if word not in found.shed:

@@ -16,7 +16,7 @@ Measured = tuple[float, float | None, float | None, float | None]
 
 
 @dataclass(slots=True, eq=False)
-class Judged:
+class SloCounts:
     """One promise to a class: a figure of what an answer took stays within a limit; of work that can wait it is not overdue."""
 
     figure: int
@@ -46,13 +46,13 @@ class Judged:
         self.missed.value += missed
 
 
-def promised(classes: Iterable[ServedClass], family: Family) -> dict[str, tuple[Judged, ...]]:
+def promised(classes: Iterable[ServedClass], family: Family) -> dict[str, tuple[SloCounts, ...]]:
     """Return each class's promises, by its name and by that under which it was asked.
 
     Those to a cascade count under the class that was asked, once; its second part has none of its own.
     """
-    found: dict[str, tuple[Judged, ...]] = {}
-    made: dict[tuple[str, str], Judged] = {}
+    found: dict[str, tuple[SloCounts, ...]] = {}
+    made: dict[tuple[str, str], SloCounts] = {}
     for item in classes:
         if item.follows:
             continue
@@ -62,7 +62,7 @@ def promised(classes: Iterable[ServedClass], family: Family) -> dict[str, tuple[
             limits[IN_TIME] = (OVERDUE, 0.0)
         for label, (figure, limit_s) in limits.items():
             if (asked, label) not in made:
-                made[asked, label] = Judged(
+                made[asked, label] = SloCounts(
                     figure, limit_s, family.count(asked, label, "true"), family.count(asked, label, "false")
                 )
         found[item.name] = found[asked] = tuple(made[asked, label] for label in limits)

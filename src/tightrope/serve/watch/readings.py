@@ -12,14 +12,14 @@ Labelled = tuple[Mapping[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MetricsReading:
     """One exposition; ``at_s`` is when it was read."""
 
     at_s: float
     series: Mapping[str, Mapping[Key, Labelled]]
 
     @classmethod
-    def of(cls, text: str, at_s: float) -> "Reading":
+    def of(cls, text: str, at_s: float) -> "MetricsReading":
         """Read Prometheus' text format; raise ``ValueError`` where it is none."""
         series: dict[str, dict[Key, Labelled]] = {}
         for family in text_string_to_metric_families(text):
@@ -33,11 +33,11 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class ReadingWindow:
     """From one reading to a later one of the same gateway."""
 
-    first: Reading
-    last: Reading
+    first: MetricsReading
+    last: MetricsReading
     whole: bool = False
     """What grew is what grew since that gateway started; rates are those between the two all the same."""
 
@@ -91,7 +91,7 @@ class Window:
 
 
 def _growths(
-    first: Reading | None, last: Reading, metric: str, wanted: Mapping[str, str]
+    first: MetricsReading | None, last: MetricsReading, metric: str, wanted: Mapping[str, str]
 ) -> Iterator[tuple[Mapping[str, str], float]]:
     """Yield by how much each counter that matches grew from one reading on, or from its beginning."""
     before = first.series.get(metric, {}) if first else {}
@@ -100,7 +100,7 @@ def _growths(
         yield labels, value - earlier if value >= earlier else value
 
 
-def _matching(reading: Reading, metric: str, wanted: Mapping[str, str]) -> Iterator[tuple[Key, Mapping[str, str], float]]:
+def _matching(reading: MetricsReading, metric: str, wanted: Mapping[str, str]) -> Iterator[tuple[Key, Mapping[str, str], float]]:
     """Yield the series of a metric that carry these labels; ``cls`` stands for ``class``."""
     pairs = {("class" if name == "cls" else name, text) for name, text in wanted.items()}
     for key, (labels, value) in reading.series.get(metric, {}).items():

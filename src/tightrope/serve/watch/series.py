@@ -54,7 +54,7 @@ class Histogram:
         self.total += value
 
 
-class Rate:
+class EventRate:
     """Events a second over the last ``WINDOW_S`` whole seconds, or since the beginning where that is shorter."""
 
     __slots__ = ("_counts", "_now", "_since")

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from tightrope.base.errors import InputError
 from tightrope.serve.watch.figures import figures_of
-from tightrope.serve.watch.readings import Reading, Window
+from tightrope.serve.watch.readings import MetricsReading, ReadingWindow
 from tightrope.serve.watch.view import view
 
 EVERY_S = 1.0
@@ -24,7 +24,7 @@ MOST_BYTES = 64 * 2**20
 ANSWER_S = 5.0
 
 
-class Gateway:
+class MetricsSource:
     """A gateway's ``/metrics``."""
 
     def __init__(self, url: str, key: str = "") -> None:
@@ -37,7 +37,7 @@ class Gateway:
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=ANSWER_S))
 
-    def read(self) -> Reading:
+    def read(self) -> MetricsReading:
         """Return what it says now; raise ``InputError``."""
         again = f"see that a gateway listens there: `curl {self.url}`"
         try:
@@ -53,7 +53,7 @@ class Gateway:
                 msg, resolve="put a key that may read it into TIGHTROPE_KEY" if answer.status in {401, 403} else again
             )
         try:
-            reading = Reading.of(text, time.monotonic())
+            reading = MetricsReading.of(text, time.monotonic())
         except ValueError as error:
             msg = f"{self.url} says nothing that Prometheus could read"
             raise InputError(msg, resolve=again) from error
@@ -73,14 +73,14 @@ def top(url: str, key: str = "", *, once: bool = False, as_json: bool = False, c
     Printed one time, also ``as_json``, shares and quantiles are those since the gateway's start. Raises ``InputError`` where it does not
     answer at first.
     """
-    shown, gateway = console or Console(), Gateway(url, key)
+    shown, gateway = console or Console(), MetricsSource(url, key)
     try:
         if not (once or as_json) and shown.is_terminal:
             _follow(gateway, url, shown)
             return
         first = gateway.read()
         time.sleep(EVERY_S)
-        figures = figures_of(Window(first, gateway.read(), whole=True))
+        figures = figures_of(ReadingWindow(first, gateway.read(), whole=True))
         if as_json:
             shown.file.write(f"{json.dumps(asdict(figures), indent=2, ensure_ascii=False)}\n")
         else:
@@ -89,7 +89,7 @@ def top(url: str, key: str = "", *, once: bool = False, as_json: bool = False, c
         gateway.close()
 
 
-def _follow(gateway: Gateway, url: str, console: Console) -> None:
+def _follow(gateway: MetricsSource, url: str, console: Console) -> None:
     """Show each second what the last ``WINDOW_S`` were like, until it is interrupted."""
     readings = deque([gateway.read()])
     with Live(console=console, screen=True, auto_refresh=False) as live:
@@ -102,7 +102,7 @@ def _follow(gateway: Gateway, url: str, console: Console) -> None:
                     trouble = error.what
                 while readings[-1].at_s - readings[0].at_s > WINDOW_S and len(readings) > 2:
                     readings.popleft()
-                window = Window(readings[0], readings[-1])
+                window = ReadingWindow(readings[0], readings[-1])
                 shown = Text(trouble, "red") if trouble else view(figures_of(window), url, console.width, datetime.now(UTC))
                 live.update(shown, refresh=True)
                 time.sleep(EVERY_S)

@@ -13,14 +13,14 @@ from typing import Any
 
 from tightrope.base.catalogue import Catalogue, PriceRow
 from tightrope.clouds.fetch import Fetcher, reshaped
-from tightrope.clouds.refresh import Ask
+from tightrope.clouds.refresh import RefreshQuery
 
 LIST = "https://corner-rack.example/prices"
 SOURCE = "the shop's price list, corner-rack.example/prices [facts of a public list]"
 MOST_USD_PER_HOUR = 10_000
 
 
-def fetch(ask: Ask, fetcher: Fetcher) -> Catalogue:
+def fetch(ask: RefreshQuery, fetcher: Fetcher) -> Catalogue:
     """Return the on-demand prices of the regions asked for; raise ``SourceError`` where the list has another shape."""
 
     def next_url(page: Any) -> str | None:  # noqa: ANN401 - what a server sent
@@ -31,7 +31,7 @@ def fetch(ask: Ask, fetcher: Fetcher) -> Catalogue:
     return Catalogue(prices=tuple(rows))
 
 
-def _rows(page: object, ask: Ask, fetcher: Fetcher) -> Iterator[PriceRow]:
+def _rows(page: object, ask: RefreshQuery, fetcher: Fetcher) -> Iterator[PriceRow]:
     """Yield a page's prices of known machines; what is not known is told to the user."""
     for entry in _field(page, "prices", list):
         name, region = (_field(entry, key, str) for key in ("machine", "region"))

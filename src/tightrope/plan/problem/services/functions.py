@@ -22,10 +22,10 @@ from tightrope.offers.metered import REQUESTS
 from tightrope.perf.find import limit_batch
 from tightrope.plan.problem.arrays import PoolOption
 from tightrope.plan.problem.capacity import Capacity, CapacityTable
-from tightrope.plan.problem.demand_week import Sized, grow
+from tightrope.plan.problem.demand_week import ClassDemand, grow
 from tightrope.plan.problem.deployments import Deployment, deploy
 from tightrope.plan.problem.services.metered_usage import billed_s
-from tightrope.plan.problem.services.service_options import HOURS, Offered, Taken, allowed
+from tightrope.plan.problem.services.service_options import HOURS, ServiceOptions, Taken, allowed
 from tightrope.plan.problem.services.service_pools import function_pool
 from tightrope.replay.evidence import metric_s
 from tightrope.replay.records import Fleet, FleetClass, Traffic
@@ -36,16 +36,18 @@ TRIED_REQUESTS = 100_000
 SEED = 20251125
 
 
-def find_functions(workload: Workload, book: PriceBook, table: CapacityTable, sized: tuple[Sized, ...]) -> Offered:
+def find_functions(workload: Workload, book: PriceBook, table: CapacityTable, sized: tuple[ClassDemand, ...]) -> ServiceOptions:
     """Return what functions and containers may serve in the workload's regions, and why others may not."""
-    found = Offered()
+    found = ServiceOptions()
     for name in (SERVERLESS, CONTAINER):
         if allowed(workload, name):
             found += _of_offer(workload, book, table, sized, find_offer(name))
     return found
 
 
-def _of_offer(workload: Workload, book: PriceBook, table: CapacityTable, sized: tuple[Sized, ...], offer: Offer) -> Offered:
+def _of_offer(
+    workload: Workload, book: PriceBook, table: CapacityTable, sized: tuple[ClassDemand, ...], offer: Offer
+) -> ServiceOptions:
     """Return the options of one offer."""
     options: list[tuple[Deployment, PoolOption]] = []
     refusals: list[Refusal] = []
@@ -57,7 +59,7 @@ def _of_offer(workload: Workload, book: PriceBook, table: CapacityTable, sized: 
     ]
     if not measured:
         reason = "no variant was measured on a size of it: write one under profiles (docs/how-to/plan-serverless-and-apis.md)"
-        return Offered((), (Refusal(offer.name, reason),))
+        return ServiceOptions((), (Refusal(offer.name, reason),))
     for variant, profile, size in measured:
         regions = workload.where.regions.get(size.service.cloud, ())
         made = _deploy(workload, table, sized, variant, profile, size) if regions and _may(workload, size) else None
@@ -71,7 +73,7 @@ def _of_offer(workload: Workload, book: PriceBook, table: CapacityTable, sized: 
                     refusals.append(terms)
                 else:
                     options.append((deployment, PoolOption(variant, size.machine, region, deployment.profile, terms, taken)))
-    return Offered(tuple(options), tuple(refusals))
+    return ServiceOptions(tuple(options), tuple(refusals))
 
 
 def _may(workload: Workload, size: ServiceSize) -> bool:
@@ -81,7 +83,12 @@ def _may(workload: Workload, size: ServiceSize) -> bool:
 
 
 def _deploy(
-    workload: Workload, table: CapacityTable, sized: tuple[Sized, ...], variant: ModelVariant, profile: Profile, size: ServiceSize
+    workload: Workload,
+    table: CapacityTable,
+    sized: tuple[ClassDemand, ...],
+    variant: ModelVariant,
+    profile: Profile,
+    size: ServiceSize,
 ) -> tuple[Deployment, Taken] | Refusal:
     """Return what a size sustains for each class that the variant serves and what a request takes of it, or why it serves none."""
     what = f"{variant.name} on {size.name} {size.service.offer}"
@@ -95,7 +102,7 @@ def _deploy(
     alone = limit_batch(profile, 1)
     served = [item for item in sized if variant.serves.get(item.traffic_class.name, 0.0) > 0.0]
     tries = {item.traffic_class.name: try_function(workload, item.traffic_class, alone.engine, size) for item in served}
-    kept = {name: tried for name, tried in tries.items() if isinstance(tried, Tried)}
+    kept = {name: tried for name, tried in tries.items() if isinstance(tried, FunctionTrial)}
     if not kept:
         return Refusal(what, "; ".join(f"{name}: {tried}" for name, tried in tries.items()) or "serves no class")
     capacity = {name: tried.capacity for name, tried in kept.items()}
@@ -104,7 +111,7 @@ def _deploy(
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class FunctionTrial:
     """What a function makes of a class's traffic alone."""
 
     capacity: Capacity
@@ -114,7 +121,7 @@ class Tried:
     cold_share: float
 
 
-def try_function(workload: Workload, item: TrafficClass, engine: EngineModel, size: ServiceSize) -> Tried | str:
+def try_function(workload: Workload, item: TrafficClass, engine: EngineModel, size: ServiceSize) -> FunctionTrial | str:
     """Return what a function makes of the class's traffic, all of it its own; or why it breaks a promise."""
     if item.deferral is not None:
         return "a function starts when it is called: work that waits needs no such thing"
@@ -139,7 +146,7 @@ def try_function(workload: Workload, item: TrafficClass, engine: EngineModel, si
             return f"misses {slo}: {kept:.2%} kept, {cold:.2%} of its requests meet a cold start of {engine.load_s:g} s"
     time_s = float(billed_s(outcome, 0, size, engine.load_s).mean())
     per_s = 1.0 / engine.service_s[0]
-    return Tried(Capacity(per_s, per_s, per_s, 1, {}), time_s, cold)
+    return FunctionTrial(Capacity(per_s, per_s, per_s, 1, {}), time_s, cold)
 
 
 def _tried_s(item: TrafficClass) -> float:

@@ -11,7 +11,7 @@ from tightrope.clouds.book import PriceBook
 from tightrope.clouds.services import SERVERLESS, find_size
 from tightrope.plan.problem.arrays import PoolOption, Problem
 from tightrope.plan.problem.cost_lines import disk_usd_per_hour
-from tightrope.plan.problem.demand_week import Sized
+from tightrope.plan.problem.demand_week import ClassDemand
 from tightrope.plan.problem.services.owned_machines import running_usd_per_hour
 from tightrope.plan.problem.services.service_options import HOURS, METERED, OF_SERVICES
 from tightrope.plan.problem.services.service_pools import instances_of
@@ -44,7 +44,9 @@ def request_usd(classes: tuple[str, ...], options: tuple[PoolOption, ...]) -> Fl
     return usd
 
 
-def within_limits(mu: FloatArray, workload: Workload, interactive: list[Sized], options: tuple[PoolOption, ...]) -> FloatArray:
+def within_limits(
+    mu: FloatArray, workload: Workload, interactive: list[ClassDemand], options: tuple[PoolOption, ...]
+) -> FloatArray:
     """Return ``mu``, float64[C, P, B], with 0 where all that a service may be asked for in a block would pass an account's limit.
 
     Which part of it the plan routes there is not asked: so a limit is never passed, whatever the plan does.
@@ -56,7 +58,7 @@ def within_limits(mu: FloatArray, workload: Workload, interactive: list[Sized], 
     return mu
 
 
-def _used_of_limit(workload: Workload, interactive: list[Sized], option: PoolOption, mu: FloatArray) -> FloatArray:
+def _used_of_limit(workload: Workload, interactive: list[ClassDemand], option: PoolOption, mu: FloatArray) -> FloatArray:
     """Return which part of its limit an option would take in each block if all went there, float64[B]; ``mu`` is float64[C, B]."""
     caps = [option.variant.serves.get(item.traffic_class.name, 0.0) for item in interactive]
     rates = np.array([cap * item.planned for cap, item in zip(caps, interactive, strict=True)]).reshape(mu.shape)

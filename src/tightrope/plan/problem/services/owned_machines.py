@@ -14,16 +14,18 @@ from tightrope.base.plan import OfferTerms, Refusal
 from tightrope.base.records import FloatArray, Workload
 from tightrope.base.registry import find_offer
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.problem.arrays import Cover, PoolOption, Quota
+from tightrope.plan.problem.arrays import CommitmentOption, PoolOption, Quota
 from tightrope.plan.problem.deployments import Deployment
-from tightrope.plan.problem.services.service_options import Offered, allowed
+from tightrope.plan.problem.services.service_options import ServiceOptions, allowed
 
 
-def find_own(workload: Workload, book: PriceBook, deployments: list[Deployment]) -> Offered:
+def find_own(workload: Workload, book: PriceBook, deployments: list[Deployment]) -> ServiceOptions:
     """Return an option for each deployment on a machine of one's own at a site that is allowed."""
     sites = workload.where.regions.get(OWNED, ())
     if sites and not allowed(workload, OWNED):
-        return Offered((), (Refusal(f"machines of your own at {', '.join(sites)}", f"purchase.offers does not allow {OWNED}"),))
+        return ServiceOptions(
+            (), (Refusal(f"machines of your own at {', '.join(sites)}", f"purchase.offers does not allow {OWNED}"),)
+        )
     options: list[tuple[Deployment, PoolOption]] = []
     refusals: list[Refusal] = []
     for made in deployments:
@@ -33,7 +35,7 @@ def find_own(workload: Workload, book: PriceBook, deployments: list[Deployment])
                 options.append((made, PoolOption(made.variant, made.machine, site, made.profile, terms)))
             else:
                 refusals.append(terms)
-    return Offered(tuple(options), tuple(refusals))
+    return ServiceOptions(tuple(options), tuple(refusals))
 
 
 def running_usd_per_hour(book: Prices, machine: str, site: str) -> float:
@@ -43,20 +45,20 @@ def running_usd_per_hour(book: Prices, machine: str, site: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class OwnedCapacity:
     """The commitments and quotas that machines of one's own bring."""
 
-    covers: tuple[Cover, ...]
+    covers: tuple[CommitmentOption, ...]
     quotas: tuple[Quota, ...]
 
 
-def hold_own(workload: Workload, book: PriceBook, options: tuple[PoolOption, ...]) -> Held:
+def hold_own(workload: Workload, book: PriceBook, options: tuple[PoolOption, ...]) -> OwnedCapacity:
     """Return what having machines costs, and how many there are, for each kind at each site.
 
     What is bought is paid for even where no option of these regions runs on it.
     """
     scopes = dict.fromkeys(option.terms.scope for option in options if option.terms.offer == OWNED)
-    covers: list[Cover] = []
+    covers: list[CommitmentOption] = []
     quotas: list[Quota] = []
     for scope in scopes:
         mine = np.array([option.terms.offer == OWNED and option.terms.scope == scope for option in options])
@@ -66,7 +68,9 @@ def hold_own(workload: Workload, book: PriceBook, options: tuple[PoolOption, ...
         rate: FloatArray = np.where(mine, terms.usd_per_hour, np.inf)
         existing = quantity * terms.usd_per_hour if workload.services.owned_is_bought else 0.0
         grows = not workload.services.owned_is_bought
-        covers.append(Cover(OWNED, OWNED, scope, terms.order, terms.term_years, rate, terms.step_usd_per_hour, existing, grows))
+        covers.append(
+            CommitmentOption(OWNED, OWNED, scope, terms.order, terms.term_years, rate, terms.step_usd_per_hour, existing, grows)
+        )
         quotas.append(Quota(f"{terms.machine} at {terms.region}", mine, quantity))
     idle = (
         find_offer(OWNED).terms(machine, site, book)
@@ -78,5 +82,7 @@ def hold_own(workload: Workload, book: PriceBook, options: tuple[PoolOption, ...
         if isinstance(terms, OfferTerms):
             step = terms.step_usd_per_hour
             usd = book.stocks[terms.machine, terms.region].quantity * step
-            covers.append(Cover(OWNED, OWNED, terms.scope, terms.order, terms.term_years, nowhere, step, usd, may_grow=False))
-    return Held(tuple(covers), tuple(quotas))
+            covers.append(
+                CommitmentOption(OWNED, OWNED, terms.scope, terms.order, terms.term_years, nowhere, step, usd, may_grow=False)
+            )
+    return OwnedCapacity(tuple(covers), tuple(quotas))

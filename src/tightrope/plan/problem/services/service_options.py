@@ -23,15 +23,15 @@ Taken = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class ServiceOptions:
     """Options found for some kind of service, and why others were not."""
 
     options: tuple[tuple[Deployment, PoolOption], ...] = ()
     refusals: tuple[Refusal, ...] = ()
 
-    def __add__(self, other: "Offered") -> "Offered":
+    def __add__(self, other: "ServiceOptions") -> "ServiceOptions":
         """Return both together."""
-        return Offered(self.options + other.options, self.refusals + other.refusals)
+        return ServiceOptions(self.options + other.options, self.refusals + other.refusals)
 
 
 def allowed(workload: Workload, offer: str) -> bool:

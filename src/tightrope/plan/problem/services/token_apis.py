@@ -18,21 +18,21 @@ from tightrope.clouds.book import PriceBook
 from tightrope.offers.token_api import BATCH, STANDARD, token_units
 from tightrope.plan.problem.arrays import PoolOption
 from tightrope.plan.problem.capacity import Capacity
-from tightrope.plan.problem.demand_week import Sized
+from tightrope.plan.problem.demand_week import ClassDemand
 from tightrope.plan.problem.deployments import Deployment
-from tightrope.plan.problem.services.service_options import Offered, Taken, allowed
+from tightrope.plan.problem.services.service_options import ServiceOptions, Taken, allowed
 from tightrope.plan.problem.services.service_pools import api_engine
 
 ANYWHERE = "api"
 """Region of what is asked for over the internet."""
 
 
-def find_apis(workload: Workload, book: PriceBook, sized: tuple[Sized, ...]) -> Offered:
+def find_apis(workload: Workload, book: PriceBook, sized: tuple[ClassDemand, ...]) -> ServiceOptions:
     """Return an option for each variant with an API and each offer that has a price of it, and why others are left out."""
-    found = Offered()
+    found = ServiceOptions()
     for variant in workload.variants:
         if variant.api is not None and not any(allowed(workload, name) for name in (STANDARD, BATCH)):
-            found += Offered(
+            found += ServiceOptions(
                 (), (Refusal(f"{variant.name} by {variant.api.name}", f"purchase.offers does not allow {STANDARD}"),)
             )
             continue
@@ -42,14 +42,14 @@ def find_apis(workload: Workload, book: PriceBook, sized: tuple[Sized, ...]) -> 
     return found
 
 
-def _offered(book: PriceBook, sized: tuple[Sized, ...], variant: ModelVariant, offer: str) -> Offered:
+def _offered(book: PriceBook, sized: tuple[ClassDemand, ...], variant: ModelVariant, offer: str) -> ServiceOptions:
     """Return the option of one variant under one offer, or why there is none."""
     api = variant.api
     assert api is not None  # noqa: S101 - the caller chose variants with an API
     what = f"{variant.name} by {api.name} {offer}"
     terms = find_offer(offer).terms(api.name, ANYWHERE, book)
     if isinstance(terms, Refusal):
-        return Offered((), (Refusal(what, terms.reason),))
+        return ServiceOptions((), (Refusal(what, terms.reason),))
     capacity: dict[str, Capacity] = {}
     taken: Taken = {}
     reasons: list[str] = []
@@ -64,13 +64,13 @@ def _offered(book: PriceBook, sized: tuple[Sized, ...], variant: ModelVariant, o
             capacity[name] = _capacity(item.traffic_class, api)
             taken = {**taken, name: mean_units(item, terms)}
     if not capacity:
-        return Offered((), (Refusal(what, "; ".join(reasons) or "serves no class"),))
+        return ServiceOptions((), (Refusal(what, "; ".join(reasons) or "serves no class"),))
     machine = MachineType(api.provider, api.name, api.provider, 0, 0.0, "", "", 0, 0.0, terms.row.source, terms.row.seen)
     provenance = Provenance("published", f"latencies as the workload states them; price: {terms.row.source}", 0.0)
     profile = Profile(variant.name, api.name, api_engine(api), 1, provenance)
     left = (Refusal(what, "; ".join(reasons)),) if reasons else ()
     option = PoolOption(variant, machine, ANYWHERE, profile, terms, taken)
-    return Offered(((Deployment(variant, machine, profile, capacity), option),), left)
+    return ServiceOptions(((Deployment(variant, machine, profile, capacity), option),), left)
 
 
 def _context_tokens(book: PriceBook, api: ApiUse) -> int | None:
@@ -122,7 +122,7 @@ def _capacity(item: TrafficClass, api: ApiUse) -> Capacity:
     return Capacity(per_s, per_s, per_s, 1, {})
 
 
-def mean_units(sized: Sized, terms: OfferTerms) -> dict[str, float]:
+def mean_units(sized: ClassDemand, terms: OfferTerms) -> dict[str, float]:
     """Return what one request of a class takes of each unit, on average over its sample.
 
     Of work that waits one planned: plans hold a headroom of it, which nobody is charged for.
