@@ -7,7 +7,7 @@ from benchmarks.minilm import NEWS, minilm
 from tightrope.perf.compress.cascade import CalibratedCascade
 from tightrope.perf.compress.distil import Lessons
 from tightrope.perf.compress.prune import PruningCut
-from tightrope.perf.compress.search import ORIGINAL, SearchLimits
+from tightrope.perf.compress.variant_search import ORIGINAL, SearchLimits
 
 NAME = "cascade"
 DOC = "cascade small to whole MiniLM-L6 beside the whole one alone, 20 Newsgroups, at parity; reference: parity at 24.5-31 % gone on"

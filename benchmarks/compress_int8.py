@@ -6,9 +6,9 @@ from pathlib import Path
 from benchmarks.minilm import NEWS, R8, Corpus, minilm, texts_of
 from tightrope.perf.compress.examples import split
 from tightrope.perf.compress.graph import Graph
-from tightrope.perf.compress.judge import accuracy
-from tightrope.perf.compress.search import CompressionResult, SearchLimits, compress
+from tightrope.perf.compress.quality import accuracy
 from tightrope.perf.compress.task import Splits
+from tightrope.perf.compress.variant_search import CompressionResult, SearchLimits, compress
 
 NAME = "compress-int8"
 DOC = (

@@ -7,7 +7,7 @@ from benchmarks.compress_int8 import LENGTH, compressed, outcome
 from benchmarks.minilm import NEWS, minilm
 from tightrope.perf.compress.distil import Lessons
 from tightrope.perf.compress.prune import PruningCut
-from tightrope.perf.compress.search import SearchLimits
+from tightrope.perf.compress.variant_search import SearchLimits
 
 NAME = "compress-prune"
 DOC = "MiniLM-L6 pruned, distilled and in int8 beside float32, 20 Newsgroups; targets 3.5 × at parity, 6 × at its stated loss"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.minilm import minilm
 from tightrope.perf.compress.graph import as_bytes
-from tightrope.perf.measure.entry import error_band
+from tightrope.perf.measure.profile_entry import error_band
 from tightrope.perf.measure.sweep import ModelMeasurement, SweepOptions, measure_onnx
 
 NAME = "measure-repeat"

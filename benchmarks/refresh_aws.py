@@ -36,7 +36,7 @@ from datetime import date
 from pathlib import Path
 from tightrope.clouds import aws
 from tightrope.clouds.aws.refresh import fetch
-from tightrope.clouds.fetch import Fetcher
+from tightrope.clouds.downloads import Fetcher
 from tightrope.clouds.refresh import Ask
 known = {machine.name: machine for machine in aws.CLOUD.catalogue().machines}
 found = fetch(Ask(("us-east-1",), known, date.today(), sys.argv[1]), Fetcher(Path(sys.argv[2])), sys.argv[3])

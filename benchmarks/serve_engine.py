@@ -14,12 +14,12 @@ import numpy as np
 from benchmarks.minilm import R8, minilm, rows_of
 from tightrope.perf.compress.graph import as_bytes
 from tightrope.perf.compress.quantize import dynamic_int8
+from tightrope.serve.config.settings import LocalModel, ServedPool
 from tightrope.serve.ledger.meter import MachineMeter
+from tightrope.serve.local.core_placement import usable_cores
 from tightrope.serve.local.engines import Engines
-from tightrope.serve.local.placement import usable_cores
 from tightrope.serve.local.pool import LocalPool
 from tightrope.serve.records import Call, Caller
-from tightrope.serve.settings import LocalModel, ServedPool
 
 NAME = "serve-engine"
 DOC = "texts a second through the engine pool beside a bare loop of tokenise + onnxruntime, MiniLM-L6 int8; target 0.95"

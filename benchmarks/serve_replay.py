@@ -17,13 +17,13 @@ from tightrope.perf.compress.graph import as_bytes
 from tightrope.perf.compress.quantize import dynamic_int8
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, Traffic
 from tightrope.replay.run import replay_fleet
+from tightrope.serve.config.settings import LocalModel, ServedPool
 from tightrope.serve.ledger.meter import MachineMeter
+from tightrope.serve.local.batch_curve import HAND_OVER_S
 from tightrope.serve.local.batches import EngineBatch
-from tightrope.serve.local.curve import HAND_OVER_S
 from tightrope.serve.local.engines import Engines
 from tightrope.serve.local.pool import LocalPool
 from tightrope.serve.records import Call, Caller
-from tightrope.serve.settings import LocalModel, ServedPool
 
 NAME = "serve-replay"
 DOC = "p95 of a real run of the engine pool as the replay foretells it, MiniLM-L6 int8, Poisson at 70 % of what it carries; target ±10 %"

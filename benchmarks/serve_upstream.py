@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from aiohttp import ClientSession, ClientTimeout
 
 from tightrope.base.plan import ServedClass
+from tightrope.serve.config.settings import ServedPool, Upstream
 from tightrope.serve.ledger.meter import MachineMeter
+from tightrope.serve.metrics.request_metrics import Metrics
 from tightrope.serve.records import Call, Caller
-from tightrope.serve.settings import ServedPool, Upstream
 from tightrope.serve.upstream.pool import UpstreamPool
-from tightrope.serve.watch.metrics import Metrics
 
 NAME = "serve-upstream"
 DOC = "time that the gateway's pool adds to a request to a server elsewhere, p50; target 0.5 ms"

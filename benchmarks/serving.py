@@ -26,9 +26,9 @@ from benchmarks.serve_engine import sentences
 from tightrope.base.errors import UnreachableError
 from tightrope.perf.compress.graph import as_bytes
 from tightrope.perf.compress.quantize import matrices_of, small_tables, static_int8
-from tightrope.perf.compress.ranges import observe
 from tightrope.perf.compress.task import CALIBRATION
-from tightrope.serve.local.placement import usable_cores
+from tightrope.perf.compress.tensor_ranges import observe
+from tightrope.serve.local.core_placement import usable_cores
 
 PEERS = Path(__file__).parent / "peers"
 RUNTIME = ("onnxruntime==1.32.0", "tokenizers==0.23.3", "numpy==2.4.6")

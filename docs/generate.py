@@ -24,7 +24,7 @@ from tightrope.demand.columns import columns_table
 from tightrope.demand.schema import schema_page
 from tightrope.plan.solve.constraints import FAMILIES
 from tightrope.render.reference import plan_reference, replayed_reference
-from tightrope.serve.schema import serve_schema_page
+from tightrope.serve.config.schema import serve_schema_page
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = 118

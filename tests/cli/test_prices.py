@@ -16,9 +16,9 @@ from tests.cli.tiny import MACHINES, PRICES, WORKLOAD
 from tightrope import cli
 from tightrope.base import registry
 from tightrope.base.catalogue import Catalogue, PriceRow
-from tightrope.clouds.fetch import Fetcher
+from tightrope.clouds.catalogue_tables import CsvCloud
+from tightrope.clouds.downloads import Fetcher
 from tightrope.clouds.refresh import RefreshQuery
-from tightrope.clouds.rows import CsvCloud
 
 OWNED = """name,site,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,quantity,purchase_usd,life_years,interest_rate,\
 power_watts,pue,usd_per_kwh,overhead_usd_per_month,seen

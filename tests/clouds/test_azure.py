@@ -10,7 +10,7 @@ from tests.clouds.conftest import row_of, table
 from tightrope.base.catalogue import PriceRow
 from tightrope.clouds import azure
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.search.compare import compare, parse_kind
+from tightrope.clouds.search.machine_comparison import compare, parse_kind
 from tightrope.perf.tables import find_accelerator
 
 FOLDER = Path(azure.__file__).parent

@@ -23,7 +23,7 @@ from tightrope.clouds.azure.meters import quotes
 from tightrope.clouds.azure.refresh import fetch
 from tightrope.clouds.azure.units import unit_prices
 from tightrope.clouds.book import load_price_book
-from tightrope.clouds.fetch import Fetcher
+from tightrope.clouds.downloads import Fetcher
 from tightrope.clouds.refresh import RefreshQuery, refresh
 
 TODAY = date(2026, 11, 25)

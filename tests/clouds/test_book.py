@@ -11,7 +11,7 @@ from tests.clouds.conftest import MACHINES, PRICES
 from tightrope.base import registry
 from tightrope.base.errors import InputError, UnknownNameError, Where
 from tightrope.clouds.book import PriceBook, load_price_book
-from tightrope.clouds.rows import CsvCloud
+from tightrope.clouds.catalogue_tables import CsvCloud
 
 Write = Callable[..., Path]
 

@@ -23,7 +23,7 @@ from tightrope.base.catalogue import ON_DEMAND, SPOT, Catalogue, MachineType, Pr
 from tightrope.base.errors import MissingExtraError, SourceError, UnreachableError
 from tightrope.clouds import gcp
 from tightrope.clouds.book import load_price_book
-from tightrope.clouds.fetch import Fetcher
+from tightrope.clouds.downloads import Fetcher
 from tightrope.clouds.gcp.auth import headers_for
 from tightrope.clouds.gcp.refresh import fetch
 from tightrope.clouds.gcp.skus import OFFERS, every_series, kinds, read_description, series_of

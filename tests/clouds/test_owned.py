@@ -20,8 +20,8 @@ from tightrope.base.catalogue import Catalogue, MachineType
 from tightrope.base.contracts import Cloud, Face
 from tightrope.base.errors import InputError
 from tightrope.clouds.book import load_price_book
+from tightrope.clouds.catalogue_tables import load_catalogue
 from tightrope.clouds.owned import capital_usd_per_year, load_owned
-from tightrope.clouds.rows import load_catalogue
 
 HEADER = (
     "name,site,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,quantity,purchase_usd,residual_usd,life_years,"

@@ -18,15 +18,15 @@ from tests.clouds.loopback import Loopback, Request
 from tightrope.base import registry
 from tightrope.base.catalogue import Catalogue, MachineType, PriceRow, UnitPrice, Withdrawal
 from tightrope.base.errors import InputError, SourceError, UnknownNameError, UnreachableError
-from tightrope.clouds import fetch as fetching
+from tightrope.clouds import downloads as fetching
 from tightrope.clouds import refresh as refreshing
+from tightrope.clouds.archive import archive_of, load_archive
 from tightrope.clouds.book import load_price_book
-from tightrope.clouds.fetch import Fetcher
-from tightrope.clouds.in_force import in_force, price_key, tiers_in_force, withdraw
-from tightrope.clouds.join import CatalogueComparison, joined
+from tightrope.clouds.catalogue_join import CatalogueComparison, joined
+from tightrope.clouds.catalogue_tables import CsvCloud, load_catalogue
+from tightrope.clouds.downloads import Fetcher
 from tightrope.clouds.refresh import RefreshQuery, RefreshResult, refresh
-from tightrope.clouds.rows import CsvCloud, load_catalogue
-from tightrope.clouds.store import archive_of, load_archive
+from tightrope.clouds.validity import in_force, price_key, tiers_in_force, withdraw
 
 TODAY = date(2026, 11, 25)
 NAMES = [f"box.{size}" for size in "abcdefghij"]
@@ -348,7 +348,7 @@ def test_prices_outlive_a_package_that_no_longer_has_the_machine(vendor: Vendor,
     (here / "machines.csv").write_text("".join(row for row in rows if ",box.a," not in row))
     rows = (here / "prices.csv").read_text().splitlines(keepends=True)
     (here / "prices.csv").write_text("".join(row for row in rows if ",box.a," not in row))
-    monkeypatch.setattr("tightrope.clouds.rows._load_once", load_catalogue)
+    monkeypatch.setattr("tightrope.clouds.catalogue_tables._load_once", load_catalogue)
     assert usd("box.a") == "0.1"
     assert vendor.refresh().unchanged == 10
 

@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 from tightrope.base import registry
 from tightrope.base.catalogue import Discount, MachineType, PriceRow
 from tightrope.base.errors import InputError, UnknownNameError
-from tightrope.clouds import rows
+from tightrope.clouds import catalogue_tables
 from tightrope.clouds.book import PriceBook, load_price_book
-from tightrope.clouds.parts import load_parts
-from tightrope.clouds.rows import CsvCloud
-from tightrope.clouds.search.changes import Changes, Difference, changes
-from tightrope.clouds.search.compare import MachineKind, compare, is_of, parse_kind
+from tightrope.clouds.book_parts import load_parts
+from tightrope.clouds.catalogue_tables import CsvCloud
 from tightrope.clouds.search.find import Query, SearchResult, find
-from tightrope.clouds.search.match import matching, named_machine, parse_span
+from tightrope.clouds.search.machine_comparison import MachineKind, compare, is_of, parse_kind
+from tightrope.clouds.search.machine_sheet import sheet
+from tightrope.clouds.search.name_matching import matching, named_machine, parse_span
 from tightrope.clouds.search.origins import origins, sources_of
-from tightrope.clouds.search.sheet import sheet
+from tightrope.clouds.search.price_changes import Changes, Difference, changes
 
 MACHINES = """cloud,name,family,vcpu,memory_gib,arch,accelerator,accelerators,accelerator_memory_gib,source,seen
 here,g1.small,g1,4,16,amd64,L9,1,22.4,@list,2026-01-01
@@ -654,7 +654,7 @@ def test_what_was_described_later_is_no_source_of_an_earlier_day(sellers: Path) 
     }
     with (sellers / "there" / "machines.csv").open("a", encoding="utf-8") as file:
         file.write("there,Standard_T2_v1,Tv1,1,4,amd64,tpu-v9,1,16,later,2026-02-01\n")
-    rows._load_once.cache_clear()
+    catalogue_tables._load_once.cache_clear()
     assert "later" not in {origin.source for origin in origins(load_price_book(day), (), day).origins}
     assert "later" in {origin.source for origin in origins(load_price_book(), (), NOW).origins}
 

@@ -10,7 +10,7 @@ from tightrope.base.contracts import ProfileSource
 from tightrope.base.plan import Refusal
 from tightrope.base.records import Architecture, ModelVariant, Profile, Provenance, RequestEngine, TokenEngine
 from tightrope.base.registry import profile_sources
-from tightrope.perf.steady import step_s
+from tightrope.perf.steady_state import step_s
 
 SEEN = date(2026, 1, 1)
 OWN = Profile("small/int8", "c6i.large", RequestEngine((0.012, 0.022, 0.031), 8.0), 1, Provenance("measured", "own run", 0.25))

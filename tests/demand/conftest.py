@@ -13,7 +13,7 @@ import pytest
 from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow, Stock, TokenPrice, UnitPrice
 from tightrope.base.errors import Where, unknown_name
 from tightrope.base.records import Demand, FloatArray
-from tightrope.clouds.tokens import token_price
+from tightrope.clouds.token_prices import token_price
 
 SEEN = date(2026, 11, 1)
 OFFERS = {"on-demand": "pay-as-you-go", "spot": "pay-as-you-go", "plan-1y": "commitment"}

@@ -8,7 +8,7 @@ import pytest
 from tightrope.base.errors import InputError
 from tightrope.base.future import Future, Move, Scenario
 from tightrope.base.records import Committed, Workload
-from tightrope.demand.book import PriceNames
+from tightrope.demand.price_names import PriceNames
 from tightrope.demand.workload import load_workload
 
 Load = Callable[[str], Workload]

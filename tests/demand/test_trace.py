@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tightrope.base.errors import TraceError
-from tightrope.demand import tables
+from tightrope.demand import trace_tables
 from tightrope.demand.trace import load_arrivals, load_rates, load_sizes
 
 Write = Callable[[str, str | bytes], Path]
@@ -129,7 +129,7 @@ def test_a_column_that_is_not_there_has_near_names(write: Write) -> None:
 
 
 def test_too_many_rows_are_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MAX_ROWS", 2)
+    monkeypatch.setattr(trace_tables, "MAX_ROWS", 2)
     with pytest.raises(TraceError, match="more than 2 rows"):
         load_arrivals(write("a.csv", lines("time_s", "0", "70", "80")))
 

@@ -11,7 +11,7 @@ from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow, Stoc
 from tightrope.base.errors import unknown_name
 from tightrope.base.plan import Usage, UsageLine
 from tightrope.clouds.book import load_price_book
-from tightrope.clouds.tokens import token_price
+from tightrope.clouds.token_prices import token_price
 
 RateTable = Mapping[tuple[str, str], str | Decimal]
 DAY = date(2026, 1, 1)

@@ -22,12 +22,12 @@ from tightrope.cli import compress as verb
 from tightrope.clouds.book import load_price_book
 from tightrope.demand.schema import ModelSpec, VariantSpec
 from tightrope.demand.schema_levers import CascadeSpec
-from tightrope.perf.compress import search
+from tightrope.perf.compress import variant_search
 from tightrope.perf.compress.cascade import PairAnswers, calibrate, fit_words
-from tightrope.perf.compress.judge import accuracy, find_metric, fit_head, judge, macro_f1
-from tightrope.perf.compress.search import CompressionResult
-from tightrope.perf.compress.speed import VariantSpeed, compare_speeds
+from tightrope.perf.compress.quality import accuracy, find_metric, fit_head, judge, macro_f1
 from tightrope.perf.compress.task import VariantTrial
+from tightrope.perf.compress.variant_search import CompressionResult
+from tightrope.perf.compress.variant_speed import VariantSpeed, compare_speeds
 from tightrope.perf.measure import sweep
 
 RUN = CliRunner()
@@ -96,7 +96,7 @@ def test_quality_is_a_share_of_a_metric_above_0(folder: Path, tmp_path: Path, mo
 def test_metrics_are_found_by_name_or_by_place() -> None:
     assert find_metric("macro-f1") is macro_f1
     labels, said = np.array([0, 1, 1]), np.array([0, 1, 0])
-    assert find_metric("tightrope.perf.compress.judge:accuracy")(labels, said) == accuracy(labels, said)
+    assert find_metric("tightrope.perf.compress.quality:accuracy")(labels, said) == accuracy(labels, said)
     with pytest.raises(InputError, match="unknown metric 'accurracy'"):
         find_metric("accurracy")
     with pytest.raises(InputError, match="can not be imported"):
@@ -180,7 +180,7 @@ def test_the_front_is_what_nothing_beats() -> None:
         name: VariantSpeed(1.0, 1.0, ratio, 0.1, 1.0, 1.0) for name, ratio in (("fp32", 1.0), ("a", 2.0), ("b", 1.5), ("c", 4.0))
     }
     trials = [trial("fp32", 0.9), trial("a", 0.9), trial("b", 0.8), trial("c", 0.7)]
-    assert search.front_of(trials, speeds) == {"a", "c"}
+    assert variant_search.front_of(trials, speeds) == {"a", "c"}
 
 
 def test_a_whole_variant_is_beaten_by_whole_ones_alone() -> None:
@@ -188,7 +188,7 @@ def test_a_whole_variant_is_beaten_by_whole_ones_alone() -> None:
         name: VariantSpeed(1.0, 1.0, ratio, 0.1, 1.0, 1.0) for name, ratio in (("fp32", 1.0), ("a", 2.0), ("b", 1.5), ("c", 3.0))
     }
     trials = [trial("fp32", 0.9), trial("a", 0.8), trial("b", 0.8), replace(trial("c", 0.9), pruned=True)]
-    assert search.front_of(trials, speeds) == {"fp32", "a", "c"}
+    assert variant_search.front_of(trials, speeds) == {"fp32", "a", "c"}
 
 
 # ---------------------------------------------------------------------------------------------------------------------- verb
@@ -213,7 +213,7 @@ def compress(folder: Path, out: Path, *more: str) -> tuple[int, str]:
 
 
 def test_from_a_model_to_variants_that_a_workload_takes(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
+    monkeypatch.setattr(variant_search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
     asked = (
         "--prune",
         "neurons=0.5",
@@ -255,7 +255,7 @@ SMALLER = ("--prune", "none", "--quantise", "int8", "--max-drop", "100pt", "--le
 def test_with_a_machine_every_variant_has_a_profile_that_a_workload_takes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
+    monkeypatch.setattr(variant_search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
     monkeypatch.setattr(sweep, "Asked", partial(sweep.SweepOptions, seconds=0.05))
     here_is("c7i.large", monkeypatch)
     code, said = compress(folder, tmp_path / "out", *SMALLER, "--max-noise", "1024", "--precision", "1000", "--json")
@@ -272,7 +272,7 @@ def test_with_a_machine_every_variant_has_a_profile_that_a_workload_takes(
 
 
 def test_the_speed_of_a_model_of_arrays_is_measured_at_their_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
+    monkeypatch.setattr(variant_search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
     monkeypatch.setattr(sweep, "Asked", partial(sweep.SweepOptions, seconds=0.05))
     here_is("c7i.large", monkeypatch)
     write_pictures(tmp_path)
@@ -301,7 +301,7 @@ def write_pictures(folder: Path) -> None:
 def test_a_machine_too_noisy_for_profiles_leaves_nothing_behind(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
+    monkeypatch.setattr(variant_search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
     monkeypatch.setattr(sweep, "Asked", partial(sweep.SweepOptions, seconds=0.05))
     monkeypatch.setattr(sweep, "others", lambda *_: 0.9)
     here_is("c7i.large", monkeypatch)
@@ -311,7 +311,7 @@ def test_a_machine_too_noisy_for_profiles_leaves_nothing_behind(
 
 
 def test_nothing_beyond_the_budget_is_written(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
+    monkeypatch.setattr(variant_search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
     asked = ("--prune", "layers=1", "--lessons", "0", "--quantise", "none", "--sure", "--max-drop", "0pt", "--json")
     code, said = compress(folder, tmp_path / "out", *asked)
     assert code == 0, said

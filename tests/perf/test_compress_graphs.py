@@ -14,8 +14,9 @@ from tightrope.perf.compress.distil import LOSS, TARGET, WEIGHT, Lessons, _rank,
 from tightrope.perf.compress.examples import Examples, TextColumns, load_examples, split
 from tightrope.perf.compress.gradients import trainable
 from tightrope.perf.compress.graph import Graph, as_bytes, changed, graph_of, load_graph
-from tightrope.perf.compress.judge import accuracy, cosine
+from tightrope.perf.compress.model_runs import answers, open_session, run_bytes
 from tightrope.perf.compress.prune import PruningCut, importance, prune, refitted
+from tightrope.perf.compress.quality import accuracy, cosine
 from tightrope.perf.compress.quantize import (
     blocked,
     columns_int8,
@@ -26,10 +27,9 @@ from tightrope.perf.compress.quantize import (
     small_tables,
     static_int8,
 )
-from tightrope.perf.compress.ranges import METHODS, TensorRange, observe, rounded, scale_of
-from tightrope.perf.compress.run import answers, open_session, run_bytes
 from tightrope.perf.compress.structure import find_heads, find_layers, find_neurons
 from tightrope.perf.compress.task import Splits, Task, task_of
+from tightrope.perf.compress.tensor_ranges import METHODS, TensorRange, observe, rounded, scale_of
 
 INPUTS = (("input_ids", "tensor(int64)"), ("attention_mask", "tensor(int64)"))
 

@@ -12,12 +12,12 @@ from tightrope.base.records import FloatArray
 from tightrope.perf.compress.cascade import SHARES, PairAnswers, calibrate, fit_words
 from tightrope.perf.compress.examples import Examples, split
 from tightrope.perf.compress.graph import Graph, as_bytes
-from tightrope.perf.compress.judge import accuracy, cosine, fit_head
+from tightrope.perf.compress.model_runs import answers, open_session
 from tightrope.perf.compress.prune import PruningCut, _without, prune
+from tightrope.perf.compress.quality import accuracy, cosine, fit_head
 from tightrope.perf.compress.quantize import dynamic_int8, matrices_of, small_tables, static_int8
-from tightrope.perf.compress.ranges import observe
-from tightrope.perf.compress.run import answers, open_session
 from tightrope.perf.compress.structure import find_heads, find_layers, find_neurons
+from tightrope.perf.compress.tensor_ranges import observe
 
 ROOT = Path(__file__).parents[2]
 TEXTS = 48

@@ -20,15 +20,15 @@ from tightrope.base.records import TokenEngine
 from tightrope.cli import app
 from tightrope.cli.endpoint import check_trial, replay_trial
 from tightrope.demand.schema import ProfileSpec
-from tightrope.perf.endpoint import measure
+from tightrope.perf.endpoint import token_engine
 from tightrope.perf.endpoint.client import StreamedAnswer, connect
-from tightrope.perf.endpoint.entry import EndpointProfile, profile_of, workload_entry
 from tightrope.perf.endpoint.experiments import ExperimentLimits, Lab
-from tightrope.perf.endpoint.measure import TokenMeasurement, measure_tokens
+from tightrope.perf.endpoint.load_ramp import Ramp
+from tightrope.perf.endpoint.profile_entry import EndpointProfile, profile_of, workload_entry
 from tightrope.perf.endpoint.prompts import Prompts
-from tightrope.perf.endpoint.rising import Ramp
-from tightrope.perf.endpoint.said import ServerLimits, ask_server
+from tightrope.perf.endpoint.server_limits import ServerLimits, ask_server
 from tightrope.perf.endpoint.target import MeasurementLimits, Target, parse_target
+from tightrope.perf.endpoint.token_engine import TokenMeasurement, measure_tokens
 
 SMALL = TokenEngine(0.004, 0.02, 1e-4, 4e-7, 20_000, 16, 512, 0.0)
 WIDE = TokenEngine(0.002, 0.008, 4e-5, 1.5e-7, 60_000, 48, 1024, 0.0)
@@ -359,7 +359,7 @@ def test_the_verb_writes_all_or_nothing(tmp_path: Path, monkeypatch: pytest.Monk
 
         return run(ask())
 
-    monkeypatch.setattr(measure, "run_tokens", instead)
+    monkeypatch.setattr(token_engine, "run_tokens", instead)
     words = ["perf", "measure-endpoint", "http://127.0.0.1:1", "--machine", "g5.xlarge", "--load", "90s", "--max-prompt", "3000"]
     known = ["--max-sequences", "16", "--kv-tokens", "20000"]
     done = CliRunner().invoke(app, [*words, *known, "--ramp", "20", "--out", str(tmp_path / "a")])

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tightrope.perf.endpoint.engine_steps import PLAIN, WHOLE, Observation
 from tightrope.perf.endpoint.fit import EndpointCoefficients, fit_all, fit_engine, not_identified, residuals, tabulate
-from tightrope.perf.endpoint.steps import PLAIN, WHOLE, Observation
 
 TRUE = EndpointCoefficients(0.004, 0.02, 1e-4, 4e-7, 0.003, 512)
 PROMPTS = (24, 50, 104, 217, 290, 361, 431, 502, 691, 943, 1690, 1966, 4096)

@@ -7,8 +7,8 @@ import pytest
 from endpoint_server import run
 
 from tightrope.perf.endpoint.client import FailedError, StreamedAnswer, now_s
-from tightrope.perf.endpoint.load import closed_loop, open_loop, together
-from tightrope.perf.endpoint.steps import Peak, decode_steps, most_cached, most_running, prompt_steps
+from tightrope.perf.endpoint.engine_steps import Peak, decode_steps, most_cached, most_running, prompt_steps
+from tightrope.perf.endpoint.load_generation import closed_loop, open_loop, together
 
 BUSY = "status 503"
 

@@ -12,8 +12,8 @@ from tightrope.base.units import today
 from tightrope.cli.endpoint import check_trial
 from tightrope.demand.schema import ProfileSpec
 from tightrope.perf.endpoint.client import check_lag, connect
-from tightrope.perf.endpoint.entry import EndpointProfile, engine_of, profile_of, workload_entry
-from tightrope.perf.endpoint.requests import LoadOptions, RequestMeasurement, measure_requests
+from tightrope.perf.endpoint.profile_entry import EndpointProfile, engine_of, profile_of, workload_entry
+from tightrope.perf.endpoint.request_engine import LoadOptions, RequestMeasurement, measure_requests
 from tightrope.perf.endpoint.target import MeasurementLimits, parse_target
 
 ALPHA_S, BETA_S = 0.01, 0.004

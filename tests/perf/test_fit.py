@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from tightrope.base.records import ModelVariant
 from tightrope.perf.fit.aiconfigurator import ask, grid, package
-from tightrope.perf.fit.chips import FACTORS, check_chips, figures_of, loss_of, refit
-from tightrope.perf.fit.models import MODELS
-from tightrope.perf.fit.processors import check_processors
+from tightrope.perf.fit.chip_fit import FACTORS, check_chips, figures_of, loss_of, refit
+from tightrope.perf.fit.fit_models import MODELS
+from tightrope.perf.fit.fit_table import Fits, as_csv, fit_all, fit_row
+from tightrope.perf.fit.processor_fit import check_processors
 from tightrope.perf.fit.steps import ServerStep, StepCoefficients, error_of, fit_steps
-from tightrope.perf.fit.table import Fits, as_csv, fit_all, fit_row
-from tightrope.perf.fitted import fitted_rows
+from tightrope.perf.fitted_profiles import fitted_rows
 from tightrope.perf.processors import processors
 from tightrope.perf.roofline import kv_tokens
 from tightrope.perf.tables import accelerators

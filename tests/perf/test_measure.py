@@ -23,10 +23,10 @@ from tightrope.cli import app
 from tightrope.cli import perf as verb
 from tightrope.demand.schema import ByLengthSpec, ProfileSpec
 from tightrope.perf.measure import sweep
+from tightrope.perf.measure.cpu_noise import Moment, look, others
 from tightrope.perf.measure.engines import Engine, engines, run_all
-from tightrope.perf.measure.entry import ProfileTarget, engine_of, error_band, profile_of, workload_entry
-from tightrope.perf.measure.noise import Moment, look, others
-from tightrope.perf.measure.steady import half_width, never_falling, steady_part, warm_up
+from tightrope.perf.measure.profile_entry import ProfileTarget, engine_of, error_band, profile_of, workload_entry
+from tightrope.perf.measure.steady_part import half_width, never_falling, steady_part, warm_up
 from tightrope.perf.measure.sweep import ModelMeasurement, SweepOptions, SweepPoint, best_arrangement, measure_onnx
 
 ANYHOW = {"seconds": 0.05, "precision": 1e9, "most_noise_cores": 1e9}

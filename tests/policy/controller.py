@@ -1,7 +1,7 @@
 """The Kubernetes HorizontalPodAutoscaler a second time: in plain Python, with clocks and lists of events instead of rings of rounds.
 
 Written from the documentation ("Horizontal Pod Autoscaling") and, where it is silent, from what ``horizontal.go`` and
-``replica_calculator.go`` of Kubernetes 1.34 do; shares nothing with ``tightrope.policy.scale``.
+``replica_calculator.go`` of Kubernetes 1.34 do; shares nothing with ``tightrope.policy.scaling``.
 """
 
 from dataclasses import dataclass, field

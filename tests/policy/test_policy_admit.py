@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightrope.perf.compress.cascade import margins
-from tightrope.policy import admit, cache, route
-from tightrope.policy.admit import (
+from tightrope.policy import admission, caching, routing
+from tightrope.policy.admission import (
     MOST_SPREAD_S,
     RETRIED_S,
     bucket_level,
@@ -22,8 +22,8 @@ from tightrope.policy.admit import (
     next_patience,
     queue_room,
 )
-from tightrope.policy.cache import is_checked
-from tightrope.policy.route import cheapest, goes_on, margin_of
+from tightrope.policy.caching import is_checked
+from tightrope.policy.routing import cheapest, goes_on, margin_of
 
 POINT_TWO = np.array([0.1, 0.9]), np.array([0.9, 1.0]), np.array([0.0, 0.5])
 
@@ -31,17 +31,17 @@ POINT_TWO = np.array([0.1, 0.9]), np.array([0.9, 1.0]), np.array([0.0, 0.5])
 @pytest.mark.parametrize(
     ("function", "arguments"),
     [
-        (admit.default_shed_wait_s, (0.5, 0.5)),
-        (admit.next_patience, (0.5, True, 0.02)),
-        (admit.queue_room, (3, 2.5, 0.7)),
-        (admit.is_owed_a_place, (1, 3, 7, 6.0)),
-        (admit.bucket_level, (0.5, 2.0, 3.0, 0.25)),
-        (admit.bucket_wait_s, (0.5, 2.0)),
-        (admit.come_back_s, (6.2, 0.5)),
-        (cache.is_checked, (99, 0.01)),
-        (route.margin_of, (np.array([0.5, 0.2, 0.3], dtype=np.float32),)),
-        (route.goes_on, (0.2, 0.3)),
-        (route.cheapest, (*POINT_TWO, 0.95, 1.0)),
+        (admission.default_shed_wait_s, (0.5, 0.5)),
+        (admission.next_patience, (0.5, True, 0.02)),
+        (admission.queue_room, (3, 2.5, 0.7)),
+        (admission.is_owed_a_place, (1, 3, 7, 6.0)),
+        (admission.bucket_level, (0.5, 2.0, 3.0, 0.25)),
+        (admission.bucket_wait_s, (0.5, 2.0)),
+        (admission.come_back_s, (6.2, 0.5)),
+        (caching.is_checked, (99, 0.01)),
+        (routing.margin_of, (np.array([0.5, 0.2, 0.3], dtype=np.float32),)),
+        (routing.goes_on, (0.2, 0.3)),
+        (routing.cheapest, (*POINT_TWO, 0.95, 1.0)),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -67,7 +67,7 @@ def test_a_full_queue_is_bounded_and_gives_everybody_a_place(room: int, arrivals
         tenants = len(held) + (tenant not in held)
         if present < room or is_owed_a_place(mine, tenants, present, float(room)):
             held[tenant] = mine + 1
-    assert sum(held.values()) <= np.ceil(admit.FAIR_EXCESS * room)
+    assert sum(held.values()) <= np.ceil(admission.FAIR_EXCESS * room)
     if room >= 10 and sum(held.values()) == room:
         assert set(held) == set(arrivals)
 
@@ -87,7 +87,7 @@ def test_patience_settles_where_so_many_are_late() -> None:
 
 @given(st.floats(0.0, 1.0), st.booleans(), st.floats(0.0, 0.5))
 def test_patience_stays_within_its_bounds(patience: float, late: bool, share: float) -> None:
-    assert admit.LEAST_PATIENCE <= next_patience(patience, late, share) <= 1.0
+    assert admission.LEAST_PATIENCE <= next_patience(patience, late, share) <= 1.0
 
 
 @given(st.floats(0.0, 5.0), st.floats(0.01, 100.0))

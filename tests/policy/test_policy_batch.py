@@ -5,9 +5,9 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.policy.admit import may_begin, may_enter, may_start_deferrable
-from tightrope.policy.batch import batch_due_s, batch_size
-from tightrope.policy.cache import is_fresh
+from tightrope.policy.admission import may_begin, may_enter, may_start_deferrable
+from tightrope.policy.batching import batch_due_s, batch_size
+from tightrope.policy.caching import is_fresh
 
 TIMES = st.floats(0.0, 1e7)
 

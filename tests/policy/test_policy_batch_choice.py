@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba.extending import register_jitable
 
-from tightrope.policy import batch
-from tightrope.policy.batch import AS_GOOD, LEAST_GAIN, batch_size, batch_time_s, choose_batch, may_fill, worth_waiting
+from tightrope.policy import batching
+from tightrope.policy.batching import AS_GOOD, LEAST_GAIN, batch_size, batch_time_s, choose_batch, may_fill, worth_waiting
 
 KNOTS = [8, 16, 32, 64, 128]
 MOST = 8
@@ -132,7 +132,7 @@ def test_what_can_wait_fills_up_only_what_it_does_not_lengthen() -> None:
 @pytest.fixture(scope="module")
 def compiled() -> object:
     """Return ``choose_batch`` as a replay would compile it: nothing is allocated."""
-    for function in (batch.batch_time_s, batch.gain_with, batch.first_together):
+    for function in (batching.batch_time_s, batching.gain_with, batching.first_together):
         register_jitable(function)
     return numba.njit(error_model="numpy", _nrt=False)(choose_batch)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.policy.defer import (
+from tightrope.policy.deferral import (
     in_flight_limit,
     learn_refused,
     learn_taken,

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.policy.route import expected_wait, pick_by_share
+from tightrope.policy.routing import expected_wait, pick_by_share
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=6).filter(any), st.integers(1, 3000))

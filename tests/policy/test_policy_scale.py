@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tightrope.base.records import FloatArray, ScalingLimit, ScalingRule
-from tightrope.policy.scale import (
+from tightrope.policy.scaling import (
     NO_RECOMMENDATION,
     RULE_PERCENT,
     RULE_PODS,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import fsum
 from pathlib import Path
 
-from tightrope.base.explained import Alternative, BindingLimit, BreakEven, CostRange, FutureCost, WhatIf
+from tightrope.base.explanation import Alternative, BindingLimit, BreakEven, CostRange, FutureCost, WhatIf
 from tightrope.base.plan import (
     AnswerCache,
     BillLine,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from plan_fixture import make_evidence
 
 from tightrope.base.plan import BillLine
-from tightrope.base.replayed import ClassOutcome, DrillEvidence, PoolOutcome, ReplayReport, RunOutcome, Spread, TimeSeries
+from tightrope.base.replay_report import ClassOutcome, DrillEvidence, PoolOutcome, ReplayReport, RunOutcome, Spread, TimeSeries
 
 BINS = 60
 QUEUED = tuple(float(40 if 20 <= place < 32 else place % 5) for place in range(BINS))

@@ -8,7 +8,7 @@ from plan_fixture import COST, TODAY, VARIATIONS, make_plan
 from rich.cells import cell_len
 from rich.console import Console
 
-from tightrope.base.explained import BreakEven, CostRange, WhatIf
+from tightrope.base.explanation import BreakEven, CostRange, WhatIf
 from tightrope.base.plan import Plan
 from tightrope.render import explanation_formats
 from tightrope.render.explanation import print_explanation

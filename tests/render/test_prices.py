@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.text import Text
 
 from tightrope.base.catalogue import Catalogue, MachineType, PriceRow
-from tightrope.clouds.join import PriceChange as Moved
-from tightrope.clouds.parts import BookPart
+from tightrope.clouds.book_parts import BookPart
+from tightrope.clouds.catalogue_join import PriceChange as Moved
 from tightrope.clouds.refresh import RefreshResult
-from tightrope.clouds.search.changes import Changes, Difference
-from tightrope.clouds.search.compare import ComparedMachine, MachineKind
 from tightrope.clouds.search.find import Hit, Query, SearchResult
+from tightrope.clouds.search.machine_comparison import ComparedMachine, MachineKind
+from tightrope.clouds.search.machine_sheet import History, OfferQuote, PriceStep, Sheet
 from tightrope.clouds.search.origins import Age, Origin, Origins
-from tightrope.clouds.search.sheet import History, OfferQuote, PriceStep, Sheet
+from tightrope.clouds.search.price_changes import Changes, Difference
 from tightrope.render.prices import price_formats, price_json
 from tightrope.render.prices.changes import print_changes
 from tightrope.render.prices.machine_comparison import dense_tflops, print_sides

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from test_report import Page
 
-from tightrope.base.replayed import ReplayReport
+from tightrope.base.replay_report import ReplayReport
 from tightrope.render.progress import counting
 from tightrope.render.replay_report import charts, replay_formats
 from tightrope.render.replay_report.engine_trace import engine_trace

@@ -9,7 +9,7 @@ from plan_fixture import VARIATIONS, check_golden, make_plan
 from rich.cells import cell_len
 from rich.console import Console
 
-from tightrope.base.explained import WhatIf
+from tightrope.base.explanation import WhatIf
 from tightrope.base.plan import Plan
 from tightrope.render.explanation import print_explanation
 from tightrope.render.formats import fleet_parts

@@ -9,7 +9,7 @@ import pytest
 from reference import replay_slowly
 
 from tightrope.base.records import ScalingPolicy
-from tightrope.policy.scale import sleeps, wakes
+from tightrope.policy.scaling import sleeps, wakes
 from tightrope.replay.records import ANSWERED, Drill, Fleet, FleetPool, Outcome, Traffic
 from tightrope.replay.run import replay_fleet
 

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tightrope.base.records import FloatArray, RequestEngine, ScalingPolicy
-from tightrope.policy.batch import ROOM, rate_after
+from tightrope.policy.batching import ROOM, rate_after
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, Traffic
 from tightrope.replay.run import replay_fleet
-from tightrope.serve.local.choosing import BatchRules, choose
-from tightrope.serve.local.curve import Curve
-from tightrope.serve.local.waiting import WaitQueue, WorkItem
+from tightrope.serve.local.batch_choice import BatchRules, choose
+from tightrope.serve.local.batch_curve import Curve
+from tightrope.serve.local.wait_queue import WaitQueue, WorkItem
 
 FIXED = ScalingPolicy(False, 1.0, 1.0, 0.1, 15.0, 0.0, 0.0, 0.0)
 URGENT, PATIENT, WAITS = range(3)

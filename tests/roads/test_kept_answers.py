@@ -12,8 +12,8 @@ from tightrope.base.records import RequestEngine, ScalingPolicy
 from tightrope.replay.records import CACHED, Fleet, FleetClass, FleetPool, Traffic
 from tightrope.replay.run import replay_fleet
 from tightrope.serve.answers.cache import GatewayCache
+from tightrope.serve.config.settings import CacheSettings
 from tightrope.serve.records import Call, Caller, Reply
-from tightrope.serve.settings import CacheSettings
 
 SERVICE_S = 0.05
 REQUESTS = 4000

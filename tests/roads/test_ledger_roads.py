@@ -22,13 +22,13 @@ from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.offers.bill import charge_fleet
 from tightrope.replay.records import ANSWERED, Fleet, FleetClass, FleetPool, Outcome, Traffic
 from tightrope.replay.run import replay_fleet
+from tightrope.serve.config.settings import ServedPool
 from tightrope.serve.ledger.check import check
+from tightrope.serve.ledger.cost_report import Total, total
 from tightrope.serve.ledger.ledger import Ledger
 from tightrope.serve.ledger.meter import MachineMeter, MachineUse
-from tightrope.serve.ledger.read import LedgerReader
-from tightrope.serve.ledger.total import Total, total
+from tightrope.serve.ledger.reader import LedgerReader
 from tightrope.serve.records import Call, Caller, Reply
-from tightrope.serve.settings import ServedPool
 
 ROOT = Path(__file__).parents[2]
 HOURS, BIN_S, THINNED, BEAT_S = 6, 1800, 20, 120.0

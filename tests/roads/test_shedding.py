@@ -11,10 +11,10 @@ from tightrope.base.records import RequestEngine, ScalingPolicy
 from tightrope.replay.records import SHED, Fleet, FleetClass, FleetPool, Traffic
 from tightrope.replay.run import replay_fleet
 from tightrope.serve.access.admission import AdmissionControl
+from tightrope.serve.config.settings import Limits, ServedPool
 from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.records import Call, Caller
 from tightrope.serve.refusals import TooMany
-from tightrope.serve.settings import Limits, ServedPool
 
 SERVICE_S = 0.05
 SHED_WAIT_S = 0.22

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tests.serve.ports import kept_port
 
+from tightrope.serve.config.settings import ServedPool
 from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.records import Call, Caller, Reply
-from tightrope.serve.settings import ServedPool
 
 
 class FakePool:

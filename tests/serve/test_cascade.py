@@ -11,9 +11,9 @@ from openai.types.chat import ChatCompletionChunk
 from tests.serve.conftest import FakePool
 
 from tightrope.serve.cascade import CascadeThreshold, answer, as_events, token_probability
+from tightrope.serve.config.settings import ServedCascade, ServedPool
 from tightrope.serve.records import Call, RawAnswer, Reply
 from tightrope.serve.refusals import Malformed, Unavailable, UpstreamFailed
-from tightrope.serve.settings import ServedCascade, ServedPool
 
 SURE, UNSURE = [0.9, 0.1], [0.55, 0.45]
 

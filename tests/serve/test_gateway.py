@@ -12,11 +12,11 @@ from tests.serve.conftest import FakePool
 from tightrope.base.plan import RoutingRule, ServedClass
 from tightrope.base.records import Slo
 from tightrope.serve.access.admission import AdmissionControl
+from tightrope.serve.config.settings import Limits, ServedCascade, ServedModel, ServedPool, Settings, TenantLimits
 from tightrope.serve.gateway import Gateway
+from tightrope.serve.metrics.request_metrics import Metrics
 from tightrope.serve.records import Call, Caller, RawAnswer, Reply
 from tightrope.serve.refusals import Forbidden, Malformed, NotFound, TimedOut, TooMany, Unavailable, UpstreamFailed
-from tightrope.serve.settings import Limits, ServedCascade, ServedModel, ServedPool, Settings, TenantLimits
-from tightrope.serve.watch.metrics import Metrics
 
 NOW, LATER = ServedClass("now", (Slo("latency", 0.95, 1.0),), 0.0), ServedClass("later", (), 0.0)
 

@@ -7,9 +7,9 @@ import pytest
 from tests.serve.conftest import FakePool
 
 from tightrope.base.plan import RoutingRule, ServedClass
+from tightrope.serve.config.settings import ServedModel, ServedPool, Settings
 from tightrope.serve.records import Reply
 from tightrope.serve.routing import Router
-from tightrope.serve.settings import ServedModel, ServedPool, Settings
 
 CLASS = ServedClass("now", (), 0.0, answer_within_s=0.1)
 MONDAY_S = 345_600.0

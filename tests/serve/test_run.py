@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from tightrope.serve import run
-from tightrope.serve.assemble import Process, assemble
-from tightrope.serve.settings import ServedModel, ServedPool, Settings
+from tightrope.serve.assembly import Process, assemble
+from tightrope.serve.config.settings import ServedModel, ServedPool, Settings
 
 SETTINGS = Settings("w", (ServedPool("m/only", "m", "only"),), (ServedModel("m", "embed", ("m/only",)),), (), leaves_s=0.0)
 

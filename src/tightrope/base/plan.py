@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from tightrope.base.catalogue import PriceRow
-from tightrope.base.explained import Alternative, BindingLimit, BreakEven, CostRange, FutureCost, Lever, WhatIf
+from tightrope.base.explanation import Alternative, BindingLimit, BreakEven, CostRange, FutureCost, Lever, WhatIf
 from tightrope.base.places import Infrastructure
 from tightrope.base.records import Committed, Deferral, EngineModel, FloatArray, ScalingPolicy, Slo
 

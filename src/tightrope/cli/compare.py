@@ -30,7 +30,7 @@ def compare(
     """Compare our plan with what people use: each sized on the same traffic, replayed on the same days that none was sized on."""
     from rich.console import Console
 
-    from tightrope.cli.day import parse_day
+    from tightrope.cli.dates import parse_day
     from tightrope.clouds.book import load_price_book
     from tightrope.compare.comparison import compare_plans
     from tightrope.demand.workload import load_workload

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tightrope.perf.compress.examples import Examples, TextColumns
     from tightrope.perf.compress.graph import Graph
     from tightrope.perf.compress.prune import PruningCut
-    from tightrope.perf.compress.search import CompressionResult, SearchLimits
     from tightrope.perf.compress.task import Splits
+    from tightrope.perf.compress.variant_search import CompressionResult, SearchLimits
 
 ALL = "int8,int8-dynamic,fp16,int4"
 """Every way to quantise."""
@@ -87,8 +87,8 @@ def compress(
 
     from tightrope.perf.compress.examples import TextColumns
     from tightrope.perf.compress.graph import load_graph
-    from tightrope.perf.compress.judge import find_metric
-    from tightrope.perf.compress.search import compress as search
+    from tightrope.perf.compress.quality import find_metric
+    from tightrope.perf.compress.variant_search import compress as search
 
     _check_out(out)
     asked = _asked(max_drop, kinds, prune, tries, lessons, rate, calibration, head, sure=sure, seed=seed)
@@ -126,8 +126,8 @@ def _asked(
 ) -> "SearchLimits":
     """Return what may be tried; raise ``InputError`` where an option says nothing that can be."""
     from tightrope.perf.compress.distil import Lessons
-    from tightrope.perf.compress.ranges import METHODS
-    from tightrope.perf.compress.search import KINDS, SearchLimits
+    from tightrope.perf.compress.tensor_ranges import METHODS
+    from tightrope.perf.compress.variant_search import KINDS, SearchLimits
 
     wanted = tuple(kind.strip() for kind in kinds.split(",")) if kinds != "none" else ()
     for kind in wanted:
@@ -212,7 +212,7 @@ def _inputs(graph: "Graph") -> list[tuple[str, int, list[Any]]]:
 
 def _shapes(graph: "Graph", examples: "Examples", length: int) -> dict[str, tuple[int, ...]]:
     """Return the shape that speed is measured at: that of the arrays where examples are arrays, else texts of so many tokens."""
-    from tightrope.perf.compress.speed import shapes_of
+    from tightrope.perf.compress.variant_speed import shapes_of
 
     if examples.lengths is None:
         return {name: value.shape[1:] for name, value in examples.inputs.items()}
@@ -246,7 +246,7 @@ def _profiles(
 
     from tightrope.base.units import today
     from tightrope.perf.compress.variants import written
-    from tightrope.perf.measure.entry import ProfileTarget, profile_of, workload_entry
+    from tightrope.perf.measure.profile_entry import ProfileTarget, profile_of, workload_entry
     from tightrope.perf.measure.sweep import SweepOptions, measure_onnx
 
     profiles: dict[str, dict[str, Any]] = {}

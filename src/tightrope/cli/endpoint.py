@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tightrope.base.records import EngineModel, FloatArray
-    from tightrope.perf.endpoint.measure import TokenMeasurement
-    from tightrope.perf.endpoint.requests import RequestMeasurement
-    from tightrope.perf.endpoint.rising import LoadTrial
+    from tightrope.perf.endpoint.load_ramp import LoadTrial
+    from tightrope.perf.endpoint.request_engine import RequestMeasurement
+    from tightrope.perf.endpoint.token_engine import TokenMeasurement
     from tightrope.replay.records import Outcome
 
 ENOUGH = 20
@@ -66,12 +66,12 @@ def measure_endpoint(
     from rich.console import Console
 
     from tightrope.base.units import today
-    from tightrope.perf.endpoint.entry import EndpointProfile, profile_of, workload_entry
     from tightrope.perf.endpoint.experiments import ExperimentLimits
-    from tightrope.perf.endpoint.measure import run_tokens
-    from tightrope.perf.endpoint.requests import LoadOptions, run_requests
-    from tightrope.perf.endpoint.rising import Ramp
+    from tightrope.perf.endpoint.load_ramp import Ramp
+    from tightrope.perf.endpoint.profile_entry import EndpointProfile, profile_of, workload_entry
+    from tightrope.perf.endpoint.request_engine import LoadOptions, run_requests
     from tightrope.perf.endpoint.target import MeasurementLimits, parse_target
+    from tightrope.perf.endpoint.token_engine import run_tokens
     from tightrope.render.files import write_files
     from tightrope.render.plain import plain
 
@@ -133,7 +133,7 @@ class Check:
 
 def _checks(measured: "TokenMeasurement | RequestMeasurement") -> tuple[Check, ...]:
     """Return each trial beside its replay."""
-    from tightrope.perf.endpoint.entry import engine_of
+    from tightrope.perf.endpoint.profile_entry import engine_of
 
     engine, engines, front_s = engine_of(measured)
     return tuple(check_trial(trial, engine, engines, front_s) for trial in measured.trials)
@@ -220,7 +220,7 @@ def _print(
     """Print what was found, how good it is, and the profile as the workload takes it."""
     from rich.text import Text
 
-    from tightrope.perf.endpoint.measure import TokenMeasurement
+    from tightrope.perf.endpoint.token_engine import TokenMeasurement
     from tightrope.render.terminal import grid, plain_text
 
     console.print(plain_text(f"{measured.target.model} at {measured.target.url}", "bold"))

@@ -11,9 +11,9 @@ from tightrope.base.errors import unknown_name
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tightrope.perf.fit.chips import ChipFit
-    from tightrope.perf.fit.silicon import Sweep
-    from tightrope.perf.fit.table import Fits
+    from tightrope.perf.fit.chip_fit import ChipFit
+    from tightrope.perf.fit.fit_table import Fits
+    from tightrope.perf.fit.silicon_check import Sweep
 
 app = typer.Typer(no_args_is_help=True, help="Fit what we know of chips: from aiconfigurator, and to published figures.")
 NEAR = 0.04
@@ -30,9 +30,9 @@ def aiconfigurator(
     from rich.console import Console
 
     from tightrope.perf.fit.aiconfigurator import package, systems_folder
-    from tightrope.perf.fit.silicon import compare_measured, pooled
-    from tightrope.perf.fit.table import as_csv, fit_all
-    from tightrope.perf.fitted import fitted_rows
+    from tightrope.perf.fit.fit_table import as_csv, fit_all
+    from tightrope.perf.fit.silicon_check import compare_measured, pooled
+    from tightrope.perf.fitted_profiles import fitted_rows
     from tightrope.render.files import write_files
     from tightrope.render.plain import plain
 
@@ -90,8 +90,8 @@ def roofline(
     """Compare every chip's roofline with published figures, and fit its shares of the data sheet again; nothing is changed."""
     from rich.console import Console
 
-    from tightrope.perf.fit.chips import check_chips
-    from tightrope.perf.fit.processors import check_processors
+    from tightrope.perf.fit.chip_fit import check_chips
+    from tightrope.perf.fit.processor_fit import check_processors
     from tightrope.perf.tables import accelerators
     from tightrope.render.files import write_files
     from tightrope.render.plain import as_text, plain

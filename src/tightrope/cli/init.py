@@ -41,7 +41,7 @@ def init(
     from rich.console import Console
 
     from tightrope.clouds.book import load_price_book
-    from tightrope.demand.start import InitAnswers, begin, describe, print_start
+    from tightrope.demand.first_workload import InitAnswers, begin, describe, print_start
 
     traffic: dict[str, Any] = {
         "rate_per_s": rate,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tightrope.render.table import TableColumn
-    from tightrope.serve.ledger.read import LedgerReader
-    from tightrope.serve.ledger.total import Total
+    from tightrope.serve.ledger.cost_report import Total
+    from tightrope.serve.ledger.reader import LedgerReader
 
 app = typer.Typer(no_args_is_help=True, help="What was spent: sum it, export it, check it.")
 
@@ -59,8 +59,8 @@ def total_command(
     """Sum what was spent; it adds up to the price of the machines, and what providers asked."""
     from rich.console import Console
 
-    from tightrope.serve.ledger.read import LedgerReader
-    from tightrope.serve.ledger.total import COLUMNS, total
+    from tightrope.serve.ledger.cost_report import COLUMNS, total
+    from tightrope.serve.ledger.reader import LedgerReader
 
     names = tuple(name.strip() for name in by.split(",") if name.strip())
     for name in names:
@@ -92,7 +92,7 @@ def export_command(
 ) -> None:
     """Write every charge as a row of a file: requests, and what machines cost beside them by the hour."""
     from tightrope.serve.ledger.export import export
-    from tightrope.serve.ledger.read import LedgerReader
+    from tightrope.serve.ledger.reader import LedgerReader
 
     form = form or (ExportFormat.csv if out.suffix == ".csv" else ExportFormat.parquet)
     with LedgerReader(ledger) as reader:
@@ -106,7 +106,7 @@ def check_command(ledger: LEDGER = Path("ledger"), as_json: JSON = False) -> Non
     """Check that no line lacks, and that machines are paid at their price for all of the time; exit code 2 where not."""
     from tightrope.render.formats import strip_controls
     from tightrope.serve.ledger.check import check
-    from tightrope.serve.ledger.read import LedgerReader
+    from tightrope.serve.ledger.reader import LedgerReader
 
     with LedgerReader(ledger) as reader:
         found = check(reader)

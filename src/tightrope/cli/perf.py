@@ -65,7 +65,7 @@ def measure(
 
     from tightrope.base.units import today
     from tightrope.clouds.book import load_price_book
-    from tightrope.perf.measure.entry import ProfileTarget, profile_of, workload_entry
+    from tightrope.perf.measure.profile_entry import ProfileTarget, profile_of, workload_entry
     from tightrope.perf.measure.sweep import SweepOptions, measure_onnx
     from tightrope.render.files import write_files
     from tightrope.render.plain import as_text, plain

@@ -27,7 +27,7 @@ def plan(
 
     from rich.console import Console
 
-    from tightrope.cli.day import parse_day, today
+    from tightrope.cli.dates import parse_day, today
     from tightrope.clouds.book import load_price_book
     from tightrope.demand.workload import load_workload
     from tightrope.plan.make import make_plan

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from tightrope.clouds.book import PriceBook
-    from tightrope.clouds.parts import BookPart
+    from tightrope.clouds.book_parts import BookPart
 
 app = typer.Typer(no_args_is_help=True, help="The price book: find, show, compare, what changed, where it is from, refresh it.")
 Answer = TypeVar("Answer")
@@ -26,7 +26,7 @@ Limit = Annotated[int | None, typer.Option(min=1, max=100_000, help=f"Most rows 
 
 def _book(as_of: str, catalogue: Path | None) -> "tuple[PriceBook, date]":
     """Return the book of a day, and the day that ages count from."""
-    from tightrope.cli.day import parse_day, today
+    from tightrope.cli.dates import parse_day, today
     from tightrope.clouds.book import load_price_book
 
     day = parse_day(as_of, "--as-of")
@@ -35,9 +35,9 @@ def _book(as_of: str, catalogue: Path | None) -> "tuple[PriceBook, date]":
 
 def _parts(as_of: str, catalogue: Path | None) -> "tuple[tuple[BookPart, ...], PriceBook, date]":
     """Return the catalogues of all days, the book of a day that they make, and the day that ages count from."""
-    from tightrope.cli.day import parse_day, today
+    from tightrope.cli.dates import parse_day, today
     from tightrope.clouds.book import book_of
-    from tightrope.clouds.parts import load_parts
+    from tightrope.clouds.book_parts import load_parts
 
     day, parts = parse_day(as_of, "--as-of"), load_parts(catalogue)
     return parts, book_of(parts, day), day or today()
@@ -136,7 +136,7 @@ def show(
     """Show all that is known of one machine: every region and offer, how its prices went, and where they stand."""
     from rich.console import Console
 
-    from tightrope.clouds.search.sheet import sheet
+    from tightrope.clouds.search.machine_sheet import sheet
     from tightrope.render.prices.machine_sheet import print_sheet
     from tightrope.render.prices.price_json import sheet_json, text
 
@@ -161,8 +161,8 @@ def compare(
     """Compare machines of one kind side by side over the sellers, each in its cheapest region."""
     from rich.console import Console
 
-    from tightrope.clouds.search.compare import compare as compare_machines
-    from tightrope.clouds.search.compare import parse_kind
+    from tightrope.clouds.search.machine_comparison import compare as compare_machines
+    from tightrope.clouds.search.machine_comparison import parse_kind
     from tightrope.render.prices.machine_comparison import dense_tflops, print_sides
     from tightrope.render.prices.price_json import sides_json, text
 
@@ -187,8 +187,8 @@ def tokens(
     """Say what model providers charge for tokens, the cheapest first: the other way to serve a model."""
     from rich.console import Console
 
-    from tightrope.cli.day import parse_day
-    from tightrope.clouds.tokens import find_token_prices
+    from tightrope.cli.dates import parse_day
+    from tightrope.clouds.token_prices import find_token_prices
     from tightrope.render.prices.price_json import text, tokens_json
     from tightrope.render.prices.tokens import print_tokens
 
@@ -211,9 +211,9 @@ def diff(
     """Say which prices changed between two days, which are new, and which are no longer listed."""
     from rich.console import Console
 
-    from tightrope.cli.day import parse_days, today
+    from tightrope.cli.dates import parse_days, today
     from tightrope.clouds.book import load_price_book
-    from tightrope.clouds.search.changes import changes
+    from tightrope.clouds.search.price_changes import changes
     from tightrope.render.prices.changes import print_changes
     from tightrope.render.prices.price_json import changes_json, text
 
@@ -260,7 +260,7 @@ def refresh(
     from rich.console import Console
 
     from tightrope.clouds.refresh import refresh as fetch_prices
-    from tightrope.clouds.search.match import words
+    from tightrope.clouds.search.name_matching import words
     from tightrope.render.prices.price_json import plain, text
     from tightrope.render.prices.refresh import fetching, print_refreshed
 

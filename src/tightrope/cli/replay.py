@@ -9,7 +9,7 @@ import typer
 from tightrope.base.errors import NotProvenError
 
 if TYPE_CHECKING:
-    from tightrope.base.replayed import ReplayReport
+    from tightrope.base.replay_report import ReplayReport
 
 
 def replay(
@@ -55,7 +55,7 @@ def replay(
     """Replay recorded traffic on a plan's fleet: whether the promises are kept, what goes wrong, and what it costs."""
     from rich.console import Console
 
-    from tightrope.cli.day import parse_day
+    from tightrope.cli.dates import parse_day
     from tightrope.clouds.book import load_price_book
     from tightrope.render.plan_json.load import load_plan
     from tightrope.render.progress import counting

@@ -11,7 +11,7 @@ import typer
 from tightrope.base.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from tightrope.serve.settings import FunctionPrice, Settings
+    from tightrope.serve.config.settings import FunctionPrice, Settings
 
 ENV = "TIGHTROPE_"
 """Prefix of the variables that stand for options, so that a pod can be told without another command line."""
@@ -84,7 +84,7 @@ def serve(
     settings = _with_options(settings, host, port, keys, jobs, ledger, traces, notices)
     if leaves is not None:
         settings = replace(settings, leaves_s=leaves)
-    from tightrope.serve.named import check_named
+    from tightrope.serve.config.preflight import check_named
 
     check_named(settings)
     if check:
@@ -122,14 +122,14 @@ def _check_options(asked: set[str], keys: Path | None, *, has_plan: bool) -> Non
 
 def _from_file(file: Path, host: str, keys: Path | None, ledger: Path | None) -> "Settings":
     """Return what a serve.yaml says, with what the command line puts before it."""
-    from tightrope.serve.document import load_settings
+    from tightrope.serve.config.document import load_settings
 
     return load_settings(file, _find_price, host=host, keys=keys, ledger=ledger)
 
 
 def _beside(file: Path, settings: "Settings", keys: Path | None, ledger: Path | None) -> "Settings":
     """Return a plan's settings with what a serve.yaml says beside it."""
-    from tightrope.serve.beside import load_beside
+    from tightrope.serve.config.overrides import load_beside
 
     return load_beside(file, settings, keys=keys, ledger=ledger)
 
@@ -137,7 +137,7 @@ def _beside(file: Path, settings: "Settings", keys: Path | None, ledger: Path | 
 def _from_plan(plan: Path, place: str, upstreams: Path | None, pool: str, model: str, models: Path | None) -> "Settings":
     """Return what a plan says of one engine of a pool, or of the gateway of a place."""
     from tightrope.render.plan_json.load import load_plan
-    from tightrope.serve.from_plan import GatewayPlace, engine_pool, engine_settings, gateway_settings
+    from tightrope.serve.config.from_plan import GatewayPlace, engine_pool, engine_settings, gateway_settings
 
     loaded = load_plan(plan)
     if upstreams is not None:
@@ -189,7 +189,7 @@ def _find_price(machine: str, region: str, offer: str) -> float | None:
 
 def _find_token_price(provider: str, model: str, offer: str) -> tuple[float, float]:
     """Return what a million tokens in and out cost; raise ``InputError`` where the list does not say."""
-    from tightrope.clouds.tokens import token_price  # 1.5 MB of figures
+    from tightrope.clouds.token_prices import token_price  # 1.5 MB of figures
 
     found = token_price(provider, model, None)
     rates = (
@@ -207,10 +207,10 @@ def _find_function_price(machine: str, region: str) -> "FunctionPrice | None":
     """Return what a function of a size costs by the price book; None where it does not say."""
     from tightrope.base.plan import Refusal
     from tightrope.clouds.book import load_price_book
-    from tightrope.clouds.services import find_size
+    from tightrope.clouds.service_sizes import find_size
     from tightrope.offers.metered import REQUESTS
     from tightrope.offers.serverless import OFFER
-    from tightrope.serve.settings import FunctionPrice
+    from tightrope.serve.config.settings import FunctionPrice
 
     size, terms = find_size(machine), OFFER.terms(machine, region, load_price_book())
     if size is None or isinstance(terms, Refusal):
@@ -242,6 +242,6 @@ def _say(settings: "Settings", *, as_json: bool) -> None:
 
 def _show(url: str, *, as_json: bool) -> None:
     """Show the live view of a gateway."""
-    from tightrope.serve.watch.top import top
+    from tightrope.serve.metrics.top import top
 
     top(url, os.environ.get(f"{ENV}KEY", ""), as_json=as_json)

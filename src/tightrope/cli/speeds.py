@@ -109,7 +109,7 @@ def _find(path: Path, catalogue: Path | None, as_of: str, *patterns: str) -> "tu
     """Return the rows whose class, variant, machine and offer fit the patterns; raise ``InputError`` where none does."""
     from rich.console import Console
 
-    from tightrope.cli.day import parse_day
+    from tightrope.cli.dates import parse_day
     from tightrope.clouds.book import load_price_book
     from tightrope.demand.workload import load_workload
     from tightrope.plan.problem.capacity import CapacityTable

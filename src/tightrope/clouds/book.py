@@ -1,6 +1,6 @@
 """The price book: machines and prices of every discovered cloud, as they stood on one day.
 
-Comes in: the clouds of the registry, what was refreshed from the vendors' own lists (``store.py``), and optionally a user's own
+Comes in: the clouds of the registry, what was refreshed from the vendors' own lists (``archive.py``), and optionally a user's own
 folder of tables. Goes out: a ``PriceBook``. Prices are append-only: the row in force is the newest that was seen by the day asked
 for; a user's rows stand before all others.
 """
@@ -26,7 +26,10 @@ from tightrope.base.catalogue import (
 )
 from tightrope.base.errors import InputError, UnknownNameError, Where, near_names, unknown_name
 from tightrope.base.units import HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
-from tightrope.clouds.in_force import (
+from tightrope.clouds.book_parts import BookPart, load_parts, machines_of
+from tightrope.clouds.service_sizes import SERVICES, find_size, unknown_size
+from tightrope.clouds.token_prices import token_price
+from tightrope.clouds.validity import (
     Key,
     ZoneKey,
     by_zone,
@@ -39,9 +42,6 @@ from tightrope.clouds.in_force import (
     withdraw,
     without_zones,
 )
-from tightrope.clouds.parts import BookPart, load_parts, machines_of
-from tightrope.clouds.services import SERVICES, find_size, unknown_size
-from tightrope.clouds.tokens import token_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +251,7 @@ def _unknown_machine(name: str, known: dict[str, MachineType], where: Where | No
 def load_price_book(as_of: date | None = None, directory: Path | None = None) -> PriceBook:
     """Return the machines and the prices in force on ``as_of`` (default: the newest) of every discovered cloud.
 
-    ``directory`` is a user's own folder of tables (see ``own.py``): its machines replace
+    ``directory`` is a user's own folder of tables (see ``user_catalogue.py``): its machines replace
     those of the same name, its prices those of the same machine, region and offer (a unit price all tiers of the same item), its
     discounts every price but its own, whatever their dates. Raises ``InputError`` with file, line and remedy.
     """

@@ -2,7 +2,7 @@
 
 An importer (``clouds/<name>/refresh.py``, named by its cloud) takes an ``RefreshQuery`` and a ``Fetcher`` and returns a ``Catalogue``; it
 writes nothing. What it returns is compared with what is known, refused where it looks wrong, joined to what was refreshed before
-(append-only, see ``store.py``) and swapped in as one file.
+(append-only, see ``archive.py``) and swapped in as one file.
 """
 
 import fnmatch
@@ -26,11 +26,11 @@ from tightrope.base import registry
 from tightrope.base.catalogue import Catalogue, MachineType, PriceRow
 from tightrope.base.contracts import Cloud
 from tightrope.base.errors import InputError, SourceError, UnreachableError, Where, unknown_name
+from tightrope.clouds.archive import archive_of, load_archive, save_archive
 from tightrope.clouds.book import PriceBook, load_price_book
-from tightrope.clouds.fetch import KEPT_S, Fetcher, FetchProgress, reshaped, silent
-from tightrope.clouds.in_force import ZoneKey, price_key
-from tightrope.clouds.join import PriceChange, compare, doubted, doubts, joined
-from tightrope.clouds.store import archive_of, load_archive, save_archive
+from tightrope.clouds.catalogue_join import PriceChange, compare, doubted, doubts, joined
+from tightrope.clouds.downloads import KEPT_S, Fetcher, FetchProgress, reshaped, silent
+from tightrope.clouds.validity import ZoneKey, price_key
 
 BEGUN, REFUSED = "begun", "refused"
 """Files of a work folder: when it was begun, and that its lists looked wrong."""

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tightrope.base.records import ClientMix, Demand, FloatArray, IntArray
-from tightrope.demand.keys import draw_keys
-from tightrope.demand.renewal import GapLaw, Renewal, law_of
+from tightrope.demand.renewal_process import GapLaw, Renewal, law_of
+from tightrope.demand.request_keys import draw_keys
 
 STEP = 262_144
 """Arrivals expected in one step of a stream: enough for arrays to pay off, few enough for a processor's cache."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from tightrope.base.records import ClientMix, Demand, FloatArray
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
-from tightrope.demand.keys import places_of
+from tightrope.demand.request_keys import places_of
 
 DAY_S = 86_400.0
 SEASON_WEEKS = 8

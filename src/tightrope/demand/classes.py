@@ -10,10 +10,10 @@ from tightrope.base.errors import InputError
 from tightrope.base.records import Deferral, Demand, TrafficClass
 from tightrope.demand import schema_traffic as schema
 from tightrope.demand.clients import load_clients
-from tightrope.demand.document import Document
 from tightrope.demand.patterns import define_constant, define_daily, define_nightly
 from tightrope.demand.schema import WorkloadFile
 from tightrope.demand.trace import load_arrivals, load_rates, load_sizes
+from tightrope.demand.yaml_document import Document
 
 DECLARED_S = 14 * 86_400.0
 """How long declared patterns last where no class has a trace."""

@@ -25,8 +25,9 @@ from tightrope.base.errors import TraceError, near_names
 from tightrope.base.records import ClientMix, Demand, FloatArray, IntArray
 from tightrope.demand.clock import DAY_S, MAX_DAYS, NO_COLUMNS, on_the_clock
 from tightrope.demand.columns import find_column, require_column, time_factor
-from tightrope.demand.renewal import LARGEST_SHAPE, SMALLEST_SHAPE, weibull_cv, weibull_shape
-from tightrope.demand.tables import (
+from tightrope.demand.renewal_process import LARGEST_SHAPE, SMALLEST_SHAPE, weibull_cv, weibull_shape
+from tightrope.demand.trace import MAX_RATE, common_step, said
+from tightrope.demand.trace_tables import (
     ColumnPick,
     TraceTable,
     checked,
@@ -36,7 +37,6 @@ from tightrope.demand.tables import (
     open_table,
     read_picks,
 )
-from tightrope.demand.trace import MAX_RATE, common_step, said
 
 Variation: TypeAlias = Literal["fit", "cv"]
 MAX_CELLS = 50_000_000

@@ -14,7 +14,7 @@ import numpy as np
 from tightrope.base.errors import TraceError
 from tightrope.base.records import FloatArray
 from tightrope.demand.columns import time_factor
-from tightrope.demand.tables import TraceTable
+from tightrope.demand.trace_tables import TraceTable
 
 DAY_S = 86_400.0
 MAX_DAYS = 800.0

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from tightrope.base.errors import TraceError, near_names
-from tightrope.demand.tables import TraceTable, is_number
+from tightrope.demand.trace_tables import TraceTable, is_number
 
 _NAMES = """
 time timestamp timestamps ts t time times datetime date epoch unixtime arrival arrivals arrival_time arrival_ts arrival_timestamp

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from tightrope.base.errors import InputError
 from tightrope.base.records import CachePolicy, Cascade, ModelVariant, TrafficClass
-from tightrope.demand.book import PriceNames
-from tightrope.demand.document import Document, check_name
+from tightrope.demand.price_names import PriceNames
 from tightrope.demand.schema_levers import CacheSpec
 from tightrope.demand.schema_traffic import TrafficSpec
+from tightrope.demand.yaml_document import Document, check_name
 
 PARTS = ("first", "escalated")
 

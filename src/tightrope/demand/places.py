@@ -7,9 +7,9 @@ import numpy as np
 from tightrope.base.errors import InputError, near_names, unknown_name
 from tightrope.base.records import Demand, Infrastructure, TrafficClass, WherePolicy, Workload
 from tightrope.demand import schema
-from tightrope.demand.book import PriceNames
-from tightrope.demand.document import Document
+from tightrope.demand.price_names import PriceNames
 from tightrope.demand.schema_places import InfrastructureSpec as StatedInfrastructure
+from tightrope.demand.yaml_document import Document
 
 BYTES_PER_GB = 1e9
 MOST_TOGETHER = 4

@@ -7,8 +7,8 @@ from tightrope.base.future import Future, Move, Scenario
 from tightrope.base.records import Committed, PurchasePolicy
 from tightrope.base.scope import covered_scope
 from tightrope.demand import schema
-from tightrope.demand.book import PriceNames
-from tightrope.demand.document import Document, check_name
+from tightrope.demand.price_names import PriceNames
+from tightrope.demand.yaml_document import Document, check_name
 
 
 def define_purchase(

@@ -11,7 +11,8 @@ from tightrope.base.errors import TraceError, UnknownNameError, near_names, unkn
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.demand.clock import NO_COLUMNS, check_span, on_the_clock
 from tightrope.demand.columns import REQUEST_ROLES, find_column, require_column
-from tightrope.demand.tables import (
+from tightrope.demand.trace import ARRIVAL_BIN_S, as_tokens, said, token_columns
+from tightrope.demand.trace_tables import (
     ColumnPick,
     TraceTable,
     checked,
@@ -21,7 +22,6 @@ from tightrope.demand.tables import (
     open_table,
     read_picks,
 )
-from tightrope.demand.trace import ARRIVAL_BIN_S, as_tokens, said, token_columns
 
 ALL_ITEMS = 2**62
 """More items than the lists of a file can have together."""

@@ -27,7 +27,7 @@ from tightrope.demand.schema_places import InfrastructureSpec, PlacesSpec
 from tightrope.demand.schema_scaling import ScalingSpec
 from tightrope.demand.schema_services import ApiSpec, ServicesSpec
 from tightrope.demand.schema_traffic import TrafficSpec
-from tightrope.demand.strict import Strict, editors_schema
+from tightrope.demand.strict_mapping import Strict, editors_schema
 
 WEIGHT_ERROR = 1e-3
 """Weights of scenarios may miss 1 by this, which is rounding."""

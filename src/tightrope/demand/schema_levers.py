@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tightrope.demand.quantities import Bytes, Positive, Seconds, Share, Wait
-from tightrope.demand.strict import Strict
+from tightrope.demand.strict_mapping import Strict
 
 
 class CacheSpec(Strict):

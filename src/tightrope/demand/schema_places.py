@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, field_validator
 
 from tightrope.demand.quantities import Bytes, Share, Wait
-from tightrope.demand.strict import Strict
+from tightrope.demand.strict_mapping import Strict
 
 
 class PlacesSpec(Strict):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tightrope.demand.quantities import Positive, Seconds
-from tightrope.demand.strict import Strict
+from tightrope.demand.strict_mapping import Strict
 
 
 class ApiSpec(Strict):

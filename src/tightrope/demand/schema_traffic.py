@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from tightrope.demand.quantities import Bytes, Change, Clock, NotNegative, Positive, Promise, Seconds, Share, Surge, Tokens, Wait
 from tightrope.demand.schema_levers import CascadeSpec
-from tightrope.demand.strict import Strict
+from tightrope.demand.strict_mapping import Strict
 
 
 class ColumnsSpec(Strict):

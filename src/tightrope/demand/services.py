@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tightrope.base.errors import UnknownNameError, Where
 from tightrope.base.services import ApiUse, ServicePolicy
-from tightrope.demand.book import PriceNames
+from tightrope.demand.price_names import PriceNames
 from tightrope.demand.schema_services import ApiSpec, ServicesSpec
 
 SECONDS_PER_MINUTE = 60.0

@@ -13,7 +13,7 @@ from tightrope.base.errors import TraceError
 from tightrope.base.records import Demand, FloatArray, IntArray
 from tightrope.demand.clock import DAY_S, MAX_DAYS, NO_COLUMNS, check_order, check_span, on_the_clock
 from tightrope.demand.columns import find_column, require_column, time_factor
-from tightrope.demand.tables import TraceTable, in_order_of_appearance, key_of, open_table, read_columns, read_picks
+from tightrope.demand.trace_tables import TraceTable, in_order_of_appearance, key_of, open_table, read_columns, read_picks
 
 Gaps: TypeAlias = Literal["error", "zero", "interpolate"]
 Zeros: TypeAlias = Literal["keep", "gap"]

@@ -26,15 +26,15 @@ from tightrope.base.records import (
 from tightrope.base.units import HOURS_PER_MONTH, parse_quantity
 from tightrope.demand import schema, schema_scaling
 from tightrope.demand.blocks import split_demand
-from tightrope.demand.book import PriceNames
 from tightrope.demand.classes import define_classes
-from tightrope.demand.document import Document, check_name, read_document
 from tightrope.demand.levers import define_cache, with_cascades
 from tightrope.demand.places import define_infrastructure, define_where, split_by_place
+from tightrope.demand.price_names import PriceNames
 from tightrope.demand.purchase import define_future, define_purchase
 from tightrope.demand.quantities import DURATIONS
 from tightrope.demand.services import define_api, define_services
-from tightrope.demand.strict import validated
+from tightrope.demand.strict_mapping import validated
+from tightrope.demand.yaml_document import Document, check_name, read_document
 
 REFERENCE = "docs/reference/workload.schema.json"
 DEFAULT_TARGET = 0.95

@@ -13,7 +13,7 @@ from tightrope.base import registry
 from tightrope.base.contracts import Offer, Prices
 from tightrope.base.errors import InputError
 from tightrope.base.plan import BillLine, Committed, Usage
-from tightrope.offers.cover import UNUSED
+from tightrope.offers.commitment_application import UNUSED
 from tightrope.offers.sustained_use import sustained_use
 
 

@@ -13,7 +13,7 @@ from tightrope.base.errors import UnknownNameError
 from tightrope.base.plan import BillLine, Committed, OfferTerms, Refusal, Usage
 from tightrope.base.scope import covered_scope, scope_of
 from tightrope.base.units import HOURS_PER_YEAR
-from tightrope.offers.cover import settle
+from tightrope.offers.commitment_application import settle
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 from tightrope.base.catalogue import OWNED
 from tightrope.base.contracts import Prices
 from tightrope.base.plan import BillLine, Committed, OfferTerms, Refusal, Usage
-from tightrope.offers.cover import UNUSED
+from tightrope.offers.commitment_application import UNUSED
 
 POWER = "power"
 """Driver of what is paid only while a machine runs."""

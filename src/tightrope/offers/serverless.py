@@ -1,6 +1,6 @@
 """Functions: pay for each request, and for the time in which it is answered, by the size of the function.
 
-The machine-hours of its usage are billed hours: the time of every request, rounded up as the vendor does (``clouds/services.py``), and
+The machine-hours of its usage are billed hours: the time of every request, rounded up as the vendor does (``clouds/service_sizes.py``), and
 of every start. Sources: AWS Lambda pricing, Google Cloud Run pricing (request-based billing), Azure Functions pricing (all 2026).
 """
 

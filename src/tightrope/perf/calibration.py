@@ -12,7 +12,7 @@ from typing import Literal
 
 from tightrope.base.records import Architecture, ModelVariant, TokenEngine
 from tightrope.perf.roofline import token_engine
-from tightrope.perf.steady import saturate, steady_state, step_s
+from tightrope.perf.steady_state import saturate, steady_state, step_s
 from tightrope.perf.tables import Accelerator, read_table
 
 

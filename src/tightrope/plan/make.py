@@ -14,7 +14,7 @@ from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S
 from tightrope.offers.bill import used_shares
 from tightrope.offers.commitment import upfront_usd
-from tightrope.perf.find import describe
+from tightrope.perf.profile_search import describe
 from tightrope.plan.bill.plan_bill import plan_lines, planned_usage, replay_usd
 from tightrope.plan.bill.transfer_bill import TransferBill, around_as_ran_usd
 from tightrope.plan.commit.decision import Decision

@@ -5,7 +5,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tightrope.base.explained import Alternative
+from tightrope.base.explanation import Alternative
 from tightrope.base.plan import Plan
 from tightrope.render import explanation_formats, formats, plan_warnings
 from tightrope.render.terminal import add_rows, grid, labelled_grid, plain_text

@@ -1,6 +1,6 @@
 """How an explanation is said, the same in the report and on the terminal."""
 
-from tightrope.base.explained import BindingLimit, BreakEven, CostRange, WhatIf
+from tightrope.base.explanation import BindingLimit, BreakEven, CostRange, WhatIf
 from tightrope.base.plan import Plan
 from tightrope.render import formats
 

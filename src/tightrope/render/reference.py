@@ -9,7 +9,7 @@ from types import NoneType, UnionType
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from tightrope.base.plan import Plan
-from tightrope.base.replayed import ReplayReport
+from tightrope.base.replay_report import ReplayReport
 
 UNITS = {
     "_usd_per_hour": "US dollars an hour",

@@ -1,10 +1,10 @@
 """A request engine: batches of requests, answered together. Compiled by numba."""
 
-from tightrope.policy.batch import batch_due_s, batch_size
-from tightrope.replay.answers import end_request
+from tightrope.policy.batching import batch_due_s, batch_size
 from tightrope.replay.compiled import jit
-from tightrope.replay.lengths import start_where_known
+from tightrope.replay.length_batching import start_where_known
 from tightrope.replay.queues import begin_work, first_waiting, pop_waiting, take_deferrable
+from tightrope.replay.request_rows import end_request
 from tightrope.replay.state import ANSWERED, BATCHING, IDLE, NEVER, NONE, WAITING, ReplayState
 
 next_batch = jit(batch_size)

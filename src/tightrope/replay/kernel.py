@@ -1,10 +1,10 @@
 """The event loop: ends of engines' work, arrivals and rounds of the control loop, in time order. Compiled by numba."""
 
-from tightrope.replay.answers import end_request, take_in
 from tightrope.replay.compiled import entry
-from tightrope.replay.lists import build
 from tightrope.replay.machines import block_of, can_start, end_slot, set_state, settle, start_machine, start_slot, stop_machine
 from tightrope.replay.prefix import clear
+from tightrope.replay.queue_structures import build
+from tightrope.replay.request_rows import end_request, take_in
 from tightrope.replay.routing import ask_again, route
 from tightrope.replay.scaling import control
 from tightrope.replay.state import FIRST, NEVER, NONE, OFF, READY, UNANSWERED, ReplayState

@@ -3,8 +3,8 @@
 from tightrope.base.records import FloatArray
 from tightrope.replay.batches import end_batch, start_batch
 from tightrope.replay.compiled import jit
-from tightrope.replay.lists import renew
 from tightrope.replay.prefix import clear
+from tightrope.replay.queue_structures import renew
 from tightrope.replay.state import (
     CLOSED,
     COLD,

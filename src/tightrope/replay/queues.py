@@ -1,9 +1,9 @@
 """What waits for an engine: its own queue, by priority; work that can wait. Compiled by numba."""
 
-from tightrope.policy.admit import may_begin, may_start_deferrable
+from tightrope.policy.admission import may_begin, may_start_deferrable
 from tightrope.replay.compiled import jit
-from tightrope.replay.lists import pop, push
 from tightrope.replay.prefix import leading_blocks
+from tightrope.replay.queue_structures import pop, push
 from tightrope.replay.state import NEVER, NONE, ReplayState, Row
 
 fits = jit(may_begin)

@@ -1,13 +1,13 @@
 """Where a request goes when it arrives, comes again, or loses its machine. Compiled by numba."""
 
-from tightrope.policy.admit import may_enter
-from tightrope.policy.route import expected_wait, pick_by_share
-from tightrope.replay.answers import answer_from_cache, end_request, forget
+from tightrope.policy.admission import may_enter
+from tightrope.policy.routing import expected_wait, pick_by_share
 from tightrope.replay.compiled import jit
-from tightrope.replay.lengths import count_arrival
-from tightrope.replay.lists import pop, push
+from tightrope.replay.length_batching import count_arrival
 from tightrope.replay.machines import block_of, can_start, set_event, set_load, start_instance, start_slot
+from tightrope.replay.queue_structures import pop, push
 from tightrope.replay.queues import first_waiting, holds, push_waiting
+from tightrope.replay.request_rows import answer_from_cache, end_request, forget
 from tightrope.replay.state import (
     CLOSED,
     DECODING,

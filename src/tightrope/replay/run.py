@@ -6,8 +6,8 @@ import numpy as np
 
 from tightrope.base.records import FloatArray
 from tightrope.base.units import SECONDS_PER_HOUR
-from tightrope.replay.checks import check_fleet, check_traffic
-from tightrope.replay.layout import as_array, grow, lay_out
+from tightrope.replay.array_layout import as_array, grow, lay_out
+from tightrope.replay.input_checks import check_fleet, check_traffic
 from tightrope.replay.records import ANSWERED, Drill, EngineWork, Fleet, Outcome, StreamOutcome, Timeline, Traffic
 from tightrope.replay.state import NEVER, WORKING, ReplayState
 from tightrope.replay.traffic import came_s, with_followers
@@ -128,7 +128,7 @@ def replay_stream(
     chunks.
     """
     from tightrope.replay import kernel
-    from tightrope.replay.answers import BINS, bin_edges_s
+    from tightrope.replay.request_rows import BINS, bin_edges_s
 
     check_fleet(fleet)
     if any(item.follows for item in fleet.classes):

@@ -1,6 +1,6 @@
 """The control loop: machines age, held work is sent again, pools are sized. Compiled by numba."""
 
-from tightrope.policy.scale import (
+from tightrope.policy.scaling import (
     NO_RECOMMENDATION,
     desired_for_pods,
     desired_for_total,
@@ -10,7 +10,7 @@ from tightrope.policy.scale import (
     wakes,
 )
 from tightrope.replay.compiled import jit
-from tightrope.replay.losses import age_machine
+from tightrope.replay.machine_losses import age_machine
 from tightrope.replay.machines import (
     block_of,
     can_start,

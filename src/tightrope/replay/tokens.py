@@ -2,11 +2,11 @@
 
 import math
 
-from tightrope.replay.answers import end_request
 from tightrope.replay.compiled import jit
-from tightrope.replay.lists import pop, push, push_front, push_running, remove_running
 from tightrope.replay.prefix import free_memory, give_up_beyond, hold_leading, leading_blocks, share
+from tightrope.replay.queue_structures import pop, push, push_front, push_running, remove_running
 from tightrope.replay.queues import begin_work, first_waiting, has_room, pop_waiting, take_deferrable
+from tightrope.replay.request_rows import end_request
 from tightrope.replay.state import ANSWERED, DECODING, FIRST, IDLE, NEVER, NONE, STEPPING, ReplayState, Row
 
 

@@ -13,9 +13,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from tightrope.serve.access.keys import allow
+from tightrope.serve.config.settings import Limits
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols import openai
-from tightrope.serve.protocols.held import BodyBudget
+from tightrope.serve.protocols.body_budget import BodyBudget
+from tightrope.serve.protocols.error_bodies import oip_error, openai_error
 from tightrope.serve.protocols.http import (
     CLOSE,
     WANTED,
@@ -34,10 +36,8 @@ from tightrope.serve.protocols.http import (
 from tightrope.serve.protocols.oip import EXTENSIONS, metadata, model_of
 from tightrope.serve.protocols.oip_http import Infer
 from tightrope.serve.protocols.openapi import described
-from tightrope.serve.protocols.words import oip_error, openai_error
 from tightrope.serve.records import Caller
 from tightrope.serve.refusals import Failed, NotFound, RequestRefusal, Unavailable
-from tightrope.serve.settings import Limits
 
 Authenticate: TypeAlias = Callable[[Request], Awaitable[Caller]]
 MODELS, INFER = "/v2/models/", "/infer"

@@ -14,11 +14,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.policy.route import goes_on, margin_of, threshold_towards
-from tightrope.serve.protocols.words import malformed
+from tightrope.policy.routing import goes_on, margin_of, threshold_towards
+from tightrope.serve.config.settings import ServedCascade
+from tightrope.serve.protocols.error_bodies import malformed
 from tightrope.serve.records import Call, RawAnswer, Reply
 from tightrope.serve.refusals import Unavailable, UpstreamFailed
-from tightrope.serve.settings import ServedCascade
 
 Answer: TypeAlias = Callable[[Call], Awaitable[Reply]]
 STEP = 0.01

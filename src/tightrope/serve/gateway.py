@@ -10,8 +10,11 @@ from tightrope.base.plan import ServedClass
 from tightrope.serve import cascade as cascades
 from tightrope.serve.access.admission import AdmissionControl
 from tightrope.serve.access.keys import Keys, OpenAccess
+from tightrope.serve.config.settings import ServedModel, Settings
 from tightrope.serve.deadlines import Deadlines
 from tightrope.serve.interfaces import Backend
+from tightrope.serve.metrics.logs import log_failure
+from tightrope.serve.metrics.request_metrics import Metrics, Outcome
 from tightrope.serve.records import Call, Caller, Reply, Signature
 from tightrope.serve.refusals import (
     Failed,
@@ -26,9 +29,6 @@ from tightrope.serve.refusals import (
     meant,
 )
 from tightrope.serve.routing import Router
-from tightrope.serve.settings import ServedModel, Settings
-from tightrope.serve.watch.logs import log_failure
-from tightrope.serve.watch.metrics import Metrics, Outcome
 
 GONE = 499
 """Status in the ledger of a call whose client hung up, as nginx has it."""
@@ -36,7 +36,7 @@ GONE = 499
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from tightrope.serve.watch.traces import Traces
+    from tightrope.serve.metrics.traces import Traces
 
 
 class CacheInterface(Protocol):

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tightrope.serve.config.settings import ServedModel, ServedPool
 from tightrope.serve.records import Call, Caller, Reply, Signature
-from tightrope.serve.settings import ServedModel, ServedPool
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """Which pool answers a call: as the plan shares a class out, or, where there is no plan, the cheapest that answers in time.
 
-The decisions are those of ``policy/route.py``, which the replay simulated. What stands behind a pool, its engines or replicas, is the
+The decisions are those of ``policy/routing.py``, which the replay simulated. What stands behind a pool, its engines or replicas, is the
 ``Backend``'s own to choose from.
 """
 
@@ -13,10 +13,10 @@ import numpy as np
 
 from tightrope.base.plan import ServedClass
 from tightrope.base.records import FloatArray
-from tightrope.policy.route import cheapest, expected_wait, pick_by_share
+from tightrope.policy.routing import cheapest, expected_wait, pick_by_share
+from tightrope.serve.config.settings import ServedModel, Settings
 from tightrope.serve.interfaces import Backend
 from tightrope.serve.records import NUSD_PER_USD, Reply
-from tightrope.serve.settings import ServedModel, Settings
 
 HOUR_S = 3600
 DAY_S = 86_400

@@ -11,12 +11,12 @@ from typing import Any
 import uvicorn
 
 from tightrope.base.errors import InputError
-from tightrope.serve.assemble import Process, assemble
+from tightrope.serve.assembly import Process, assemble
+from tightrope.serve.config.settings import Settings
 from tightrope.serve.drain.notices import Notice, notices
-from tightrope.serve.protocols.guard import override
+from tightrope.serve.metrics.logs import begin_logs
+from tightrope.serve.protocols.connection import override
 from tightrope.serve.protocols.options import event_loop, server_options
-from tightrope.serve.settings import Settings
-from tightrope.serve.watch.logs import begin_logs
 
 GARBAGE = 20_000
 """Objects more than at the last look before the collector looks again: some megabytes, a hundredth of its time at 700."""

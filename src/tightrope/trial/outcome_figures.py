@@ -4,7 +4,7 @@ import numpy as np
 
 from tightrope.base.plan import Evidence, Plan, ServedClass
 from tightrope.base.records import FloatArray, IntArray, TokenEngine
-from tightrope.base.replayed import ClassOutcome, DrillEvidence, PoolOutcome, Spread
+from tightrope.base.replay_report import ClassOutcome, DrillEvidence, PoolOutcome, Spread
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.replay.evidence import deadlines_s, has_metric, judge_all, metric_s
 from tightrope.replay.records import ANSWERED, CACHED, NO_POOL, SHED, TOO_LARGE, UNANSWERED, Drill, Outcome

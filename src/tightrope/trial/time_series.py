@@ -4,7 +4,7 @@ import numpy as np
 
 from tightrope.base.plan import Plan
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.base.replayed import TimeSeries
+from tightrope.base.replay_report import TimeSeries
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.replay.evidence import metric_s
 from tightrope.replay.records import UNANSWERED, Outcome, Timeline

@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias, TypeVar
 import numpy as np
 
 from tightrope.base.plan import Plan
-from tightrope.base.replayed import ReplayReport, RunOutcome
+from tightrope.base.replay_report import ReplayReport, RunOutcome
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill.replay_bill import hourly_usd, month_usd, outcomes_ran, ran_of, stretch_lines

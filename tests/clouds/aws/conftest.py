@@ -12,7 +12,7 @@ from tests.clouds.loopback import Loopback
 
 from tightrope.base.catalogue import Catalogue, MachineType
 from tightrope.clouds.aws import refresh
-from tightrope.clouds.fetch import Fetcher
+from tightrope.clouds.downloads import Fetcher
 from tightrope.clouds.refresh import RefreshQuery
 
 

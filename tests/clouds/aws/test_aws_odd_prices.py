@@ -33,7 +33,7 @@ from tightrope.clouds.aws import offers_csv, offers_json, refresh, spot
 from tightrope.clouds.aws.offers import Listing
 from tightrope.clouds.aws.rates import LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR, SkippedRates
 from tightrope.clouds.aws.savings_plans import PlanRate
-from tightrope.clouds.fetch import Fetcher
+from tightrope.clouds.downloads import Fetcher
 from tightrope.clouds.refresh import RefreshQuery
 
 ROOT = Path(__file__).parents[3]

@@ -17,7 +17,7 @@ from tests.clouds.loopback import Loopback
 from tightrope.base.catalogue import Catalogue
 from tightrope.clouds.aws import spot
 from tightrope.clouds.aws.rates import SkippedRates
-from tightrope.clouds.fetch import Fetcher
+from tightrope.clouds.downloads import Fetcher
 from tightrope.clouds.refresh import RefreshQuery
 
 Fetch: TypeAlias = Callable[..., tuple[Catalogue, list[str]]]

@@ -16,7 +16,7 @@ from tightrope.base.places import Infrastructure, WherePolicy
 from tightrope.base.plan import BillLine
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.in_force import Key
+from tightrope.clouds.validity import Key
 from tightrope.plan.bill.transfer_bill import TransferBill, around_as_ran_usd, served_in
 from tightrope.plan.problem.cost_lines import around_lines, total_usd
 from tightrope.plan.problem.network import Around, Place, around, items_of, mean_usd_per_gb, tiered_usd

@@ -13,7 +13,7 @@ from tightrope.base.errors import InputError
 from tightrope.base.records import CachePolicy, Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import split_demand
-from tightrope.demand.keys import without_cached
+from tightrope.demand.request_keys import without_cached
 from tightrope.plan.fleet.plan_fleet import Stretch, draw_traffic
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.capacity import CapacityTable

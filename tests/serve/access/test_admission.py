@@ -16,10 +16,10 @@ from tightrope.base.plan import ServedClass
 from tightrope.base.records import Deferral, Slo
 from tightrope.serve.access import admission
 from tightrope.serve.access.admission import AdmissionControl
+from tightrope.serve.config.settings import Limits, ServedPool, TenantLimits
 from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.records import NUSD_PER_USD, Call, Caller, Reply
 from tightrope.serve.refusals import TooMany
-from tightrope.serve.settings import Limits, ServedPool, TenantLimits
 
 PROMISED_S = 0.5
 CLASSES = (

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tightrope.demand.document import read_document
-from tightrope.demand.strict import validated
-from tightrope.policy import admit
+from tightrope.demand.strict_mapping import validated
+from tightrope.demand.yaml_document import read_document
+from tightrope.policy import admission
 from tightrope.serve.access import keyfile, keys
-from tightrope.serve.schema import ServeFile
+from tightrope.serve.config.schema import ServeFile
 
 PAGE = (Path(__file__).parents[3] / "docs/how-to/give-access.md").read_text(encoding="utf-8")
 MODELS = "name: demo\nmodels:\n  minilm:\n    task: embed\n    variants:\n      fp32: {noop: true}\n"
@@ -42,4 +42,4 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert keyfile.SCRYPT == (2**14, 8, 1)
     assert (keyfile.SECRET_BYTES * 8, keys.RELOAD_S) == (256, 2.0)
     assert (keys.GUESSES, 1.0 / keys.GUESSES_PER_S) == (10, 10)
-    assert (admit.DEFAULT_SHARE, admit.FAIR_EXCESS) == (0.5, 1.25)
+    assert (admission.DEFAULT_SHARE, admission.FAIR_EXCESS) == (0.5, 1.25)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tightrope.serve.answers.cache import GatewayCache
+from tightrope.serve.config.settings import CacheSettings
 from tightrope.serve.records import Call, Caller, RawAnswer, Reply, Task, Tensors
-from tightrope.serve.settings import CacheSettings
 
 
 def vector_of(text: str) -> Any:

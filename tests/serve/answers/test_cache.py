@@ -10,9 +10,9 @@ from asking import run, tokens_of, vector_of
 
 from tightrope.serve.answers import streams
 from tightrope.serve.answers.streams import MOST_BYTES
+from tightrope.serve.config.settings import CacheSettings
 from tightrope.serve.records import Call, RawAnswer, Reply
 from tightrope.serve.refusals import TooMany
-from tightrope.serve.settings import CacheSettings
 
 if TYPE_CHECKING:
     from asking import Desk
@@ -447,7 +447,7 @@ def test_so_many_streams_are_recorded_at_a_time_and_no_more(desk: "Desk", monkey
 
 def test_the_semantic_cache_wants_an_embedding() -> None:
     from tightrope.serve.answers.cache import GatewayCache
-    from tightrope.serve.settings import SemanticCache
+    from tightrope.serve.config.settings import SemanticCache
 
     with pytest.raises(ValueError, match="needs what embeds a text"):
         GatewayCache(CacheSettings(semantic=SemanticCache(0.9, "m")), None)  # type: ignore[arg-type]

@@ -14,10 +14,10 @@ from queue_bench import EMBED, WAIT_S, Told
 from tightrope.base.plan import ServedClass
 from tightrope.base.records import Deferral
 from tightrope.serve.app import App, authenticator
+from tightrope.serve.config.settings import Limits
 from tightrope.serve.jobs.service import Jobs
 from tightrope.serve.records import Caller
 from tightrope.serve.refusals import Unauthenticated
-from tightrope.serve.settings import Limits
 
 CLASSES = {
     "chat": ServedClass("chat", (), 0.0),

@@ -17,9 +17,9 @@ from door import Engine, Served, serving, vector
 from openai.types import Batch
 from queue_bench import EMBED, WAIT_S, line, numbered
 
+from tightrope.serve.config.settings import Limits
 from tightrope.serve.jobs import routes
 from tightrope.serve.jobs.files import Files
-from tightrope.serve.settings import Limits
 
 SLOW = asyncio.Event()
 """When it is set, what is slow is answered."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from queue_bench import NOW, batch_of, file_of, ids, items_of, line, numbered, opened, put_batch, put_file, read, rows
 
-from tightrope.serve.jobs import lines
+from tightrope.serve.jobs import batch_lines
 from tightrope.serve.jobs.database import Statements
 from tightrope.serve.jobs.files import READ_BYTES
 from tightrope.serve.jobs.items import BatchLostError
@@ -28,13 +28,13 @@ def on(url: str, test: Test) -> None:
 
 
 def right(item: BatchItem, batch: Batch, answer: bytes = b'{"ok": true}') -> ItemResult:
-    return lines.answered(batch.id, item, 200, answer, "req_1")
+    return batch_lines.answered(batch.id, item, 200, answer, "req_1")
 
 
 async def do(queue: Queue, batch: Batch, count: int, holder: str = "a", status: int = 200) -> list[BatchItem]:
     """Claim and answer ``count`` items."""
     items = await queue.items.claim(batch.id, holder, count, NOW)
-    await queue.items.record(batch.id, [lines.answered(batch.id, item, status, b"{}", "req_1") for item in items], NOW)
+    await queue.items.record(batch.id, [batch_lines.answered(batch.id, item, status, b"{}", "req_1") for item in items], NOW)
     return items
 
 
@@ -148,7 +148,7 @@ def test_a_batch_is_done_in_the_order_of_its_file(url: str) -> None:
         items = await queue.items.claim(batch.id, "a", 1000, NOW)
         assert [item.line for item in items] == list(range(1, 301))
         for some in (items[200:], items[:100], items[100:200]):
-            results = [lines.answered(batch.id, item, 500 if item.line % 7 == 0 else 200, b"{}", "r") for item in some]
+            results = [batch_lines.answered(batch.id, item, 500 if item.line % 7 == 0 else 200, b"{}", "r") for item in some]
             assert await queue.items.record(batch.id, results[::-1], NOW + 1) == 100
         done = await queue.batches.get("acme", batch.id)
         assert (done.status, done.total, done.completed, done.failed, done.left) == ("completed", 300, 258, 42, 0)
@@ -167,7 +167,7 @@ def test_what_has_ended_is_not_written_again(url: str) -> None:
         batch = await put_batch(queue, 2)
         first, second = await queue.items.claim(batch.id, "a", 2, NOW)
         assert await queue.items.record(batch.id, [right(first, batch, b'{"by":1}')], NOW) == 1
-        again = [right(first, batch, b'{"by":2}'), lines.unanswered(batch.id, first, cancelled=False)]
+        again = [right(first, batch, b'{"by":2}'), batch_lines.unanswered(batch.id, first, cancelled=False)]
         assert await queue.items.record(batch.id, again, NOW) == 0
         assert await queue.items.record(batch.id, [right(second, batch)], NOW) == 1
         assert await queue.items.record(batch.id, [right(second, batch)], NOW) == 0
@@ -210,7 +210,7 @@ def test_tokens_of_a_batch_are_those_of_the_answers_that_were_written_down(url: 
         twice = [right(one, batch, chat(90, 90)), right(three, batch, chat(1, 2)), right(three, batch, chat(90, 90))]
         assert await queue.items.record(batch.id, twice, NOW) == 1
         assert await usage(queue, batch) == used(18, 8, 7, 2)
-        await queue.items.record(batch.id, [lines.answered(batch.id, four, 400, b'{"error": {}}', "r")], NOW)
+        await queue.items.record(batch.id, [batch_lines.answered(batch.id, four, 400, b'{"error": {}}', "r")], NOW)
         assert await usage(queue, batch) == used(18, 8, 7, 2), "what was refused took none"
 
     on(url, test)
@@ -373,7 +373,9 @@ def test_a_stopped_batch_ends_when_nothing_is_in_flight(url: str, why: str, end:
         await queue.batches.settle(batch.id, NOW + 5)
         left = await queue.items.open(batch.id, 10)
         assert [item.line for item in left] == [4, 5]
-        await queue.items.record(batch.id, [lines.unanswered(batch.id, item, why == "cancelling") for item in left], NOW + 6)
+        await queue.items.record(
+            batch.id, [batch_lines.unanswered(batch.id, item, why == "cancelling") for item in left], NOW + 6
+        )
         assert (await queue.batches.get("acme", batch.id)).status == why
         await queue.items.record(batch.id, [right(held, batch)], NOW + 7)
         done = await queue.batches.get("acme", batch.id)

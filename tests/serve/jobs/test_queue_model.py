@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from queue_bench import NOW, ids, opened, put_batch, read
 
-from tightrope.serve.jobs import lines
+from tightrope.serve.jobs import batch_lines
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import BatchItem
 
@@ -60,7 +60,7 @@ class QueueModel(RuleBasedStateMachine):
     def answer(self, holder: str, well: bool, picked: list[int]) -> None:
         """Record answers, also to what is another's by now or has ended."""
         items = [self.seen[holder][line] for line in picked if line in self.seen[holder]]
-        results = [lines.answered(self.batch.id, item, 200 if well else 400, b"{}", "r") for item in items]
+        results = [batch_lines.answered(self.batch.id, item, 200 if well else 400, b"{}", "r") for item in items]
         new = self.do(self.queue.items.record(self.batch.id, results, self.now))
         assert new == sum(item.line not in self.done for item in items)
         self.end([item.line for item in items], well)
@@ -109,7 +109,7 @@ class QueueModel(RuleBasedStateMachine):
         """End items of a batch that is stopped."""
         items = self.do(self.queue.items.open(self.batch.id, most))
         assert [item.line for item in items] == sorted(self.waiting)[:most]
-        results = [lines.unanswered(self.batch.id, item, cancelled=True) for item in items]
+        results = [batch_lines.unanswered(self.batch.id, item, cancelled=True) for item in items]
         self.do(self.queue.items.record(self.batch.id, results, self.now))
         self.end([item.line for item in items], well=False)
         self.do(self.queue.batches.settle(self.batch.id, self.now))

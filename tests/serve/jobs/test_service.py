@@ -16,15 +16,15 @@ from door import CLASSES, Engine, vector
 from queue_bench import NOW, Told, batch_of, ids, line, numbered, opened, put_batch, put_file, read, rows, until
 from starlette.requests import Request
 
-from tightrope.policy import defer
-from tightrope.serve.jobs import keeper, runner, service
+from tightrope.policy import deferral
+from tightrope.serve.config.settings import Limits
+from tightrope.serve.jobs import housekeeping, runner, service
 from tightrope.serve.jobs.database import Body, JobsDatabaseError, Statements, T
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import Batch
 from tightrope.serve.jobs.service import Jobs
 from tightrope.serve.records import Caller
 from tightrope.serve.refusals import Unavailable
-from tightrope.serve.settings import Limits
 
 ENDS = ("completed", "failed", "expired", "cancelled")
 
@@ -61,14 +61,14 @@ def many(count: int, text: str = "") -> bytes:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once."""
-    monkeypatch.setattr(defer, "retry_after_s", lambda _: 0.001)
+    monkeypatch.setattr(deferral, "retry_after_s", lambda _: 0.001)
     monkeypatch.setattr(runner, "PAUSE_S", 0.01)
 
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the queue more often than a gateway does."""
-    monkeypatch.setattr(keeper, "LOOK_S", 0.05)
+    monkeypatch.setattr(housekeeping, "LOOK_S", 0.05)
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from door import CLASSES
 from queue_bench import Told
 
+from tightrope.serve.config.settings import Limits
 from tightrope.serve.jobs.service import Jobs
 from tightrope.serve.records import Caller
-from tightrope.serve.settings import Limits
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from tightrope.serve.config.settings import ServedPool
+from tightrope.serve.ledger.cost_report import Total, total
 from tightrope.serve.ledger.ledger import Ledger
 from tightrope.serve.ledger.meter import MachineMeter
-from tightrope.serve.ledger.read import LedgerReader
-from tightrope.serve.ledger.total import Total, total
+from tightrope.serve.ledger.reader import LedgerReader
 from tightrope.serve.records import Call, Caller, Reply
-from tightrope.serve.settings import ServedPool
 
 NOON_S = 1_792_584_000.0
 """2026-10-21T12:00 UTC."""

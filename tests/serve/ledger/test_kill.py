@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from tightrope.serve.ledger.check import check
-from tightrope.serve.ledger.read import LedgerReader
-from tightrope.serve.ledger.total import total
+from tightrope.serve.ledger.cost_report import total
+from tightrope.serve.ledger.reader import LedgerReader
 
 WRITER = """
 import os, sys, time
@@ -17,7 +17,7 @@ from pathlib import Path
 from tightrope.serve.ledger import ledger as module
 from tightrope.serve.ledger.meter import MachineMeter
 from tightrope.serve.records import Call, Caller, Reply
-from tightrope.serve.settings import ServedPool
+from tightrope.serve.config.settings import ServedPool
 
 module.HEARTBEAT_S = module.SYNC_S = 0.02
 pool = ServedPool("small", "minilm", "v", usd_per_hour=36.0)

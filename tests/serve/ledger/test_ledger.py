@@ -9,7 +9,7 @@ from tightrope.base.errors import InputError
 from tightrope.serve.ledger import journal
 from tightrope.serve.ledger.check import check
 from tightrope.serve.ledger.ledger import Ledger
-from tightrope.serve.ledger.read import LedgerReader
+from tightrope.serve.ledger.reader import LedgerReader
 from tightrope.serve.records import Call, Caller, Reply
 from tightrope.serve.refusals import Unavailable
 

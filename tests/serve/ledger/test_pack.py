@@ -8,9 +8,9 @@ import pytest
 from tightrope.base.errors import InputError
 from tightrope.serve.ledger import journal
 from tightrope.serve.ledger.check import check
-from tightrope.serve.ledger.compact import remove_empty
+from tightrope.serve.ledger.compaction import remove_empty
 from tightrope.serve.ledger.journal import visiting
-from tightrope.serve.ledger.read import LedgerReader
+from tightrope.serve.ledger.reader import LedgerReader
 from tightrope.serve.ledger.rows import Event
 
 CENT = 10_000_000

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tightrope.base.errors import InputError
 from tightrope.cli import app
 from tightrope.serve.ledger.check import check
-from tightrope.serve.ledger.read import LedgerReader
+from tightrope.serve.ledger.reader import LedgerReader
 
 CENT = 10_000_000
 

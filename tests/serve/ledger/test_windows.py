@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tightrope.serve.ledger.fleet import Stretch, paid_nusd
+from tightrope.serve.config.settings import Upstream
+from tightrope.serve.ledger.cost_report import total
+from tightrope.serve.ledger.machine_hours import Stretch, paid_nusd
 from tightrope.serve.ledger.meter import MACHINE, SECOND
-from tightrope.serve.ledger.read import LedgerReader
-from tightrope.serve.ledger.total import total
-from tightrope.serve.settings import Upstream
+from tightrope.serve.ledger.reader import LedgerReader
 
 HOUR_S = 3600
 SHARED = "shared"

@@ -12,12 +12,12 @@ import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper
 
 from tightrope.base.plan import ServedClass
+from tightrope.serve.config.settings import LocalModel, ServedPool
 from tightrope.serve.ledger.meter import MachineMeter
 from tightrope.serve.local.engines import Engines
 from tightrope.serve.local.models import NoModel
 from tightrope.serve.local.pool import LocalPool
 from tightrope.serve.records import Call, Caller, Task
-from tightrope.serve.settings import LocalModel, ServedPool
 
 sys.path.append(str(Path(__file__).parents[2] / "perf"))  # the encoder that compression is tested on
 from compress_models import WORDS, write_encoder

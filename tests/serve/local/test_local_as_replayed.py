@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from local_models import call, pool_of, run
 
 from tightrope.base.errors import UnreachableError
-from tightrope.policy.admit import may_start_deferrable
-from tightrope.policy.batch import batch_due_s, batch_size
-from tightrope.serve.local.choosing import BatchRules, choose
-from tightrope.serve.local.curve import Curve
+from tightrope.policy.admission import may_start_deferrable
+from tightrope.policy.batching import batch_due_s, batch_size
+from tightrope.serve.config.settings import LocalModel
+from tightrope.serve.local.batch_choice import BatchRules, choose
+from tightrope.serve.local.batch_curve import Curve
 from tightrope.serve.local.pool import LocalPool
-from tightrope.serve.local.waiting import WaitQueue, WorkItem
-from tightrope.serve.settings import LocalModel
+from tightrope.serve.local.wait_queue import WaitQueue, WorkItem
 
 Batches = list[tuple[float, list[int]]]
 Next = Callable[[float], list[int] | float | None]
@@ -141,7 +141,7 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> LocalModel:
 
 
 def test_a_real_model_answers_with_the_same_bits_alone_and_together(minilm: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tightrope.serve.local.loading.MEASURE_S", 0.2)
+    monkeypatch.setattr("tightrope.serve.local.model_loading.MEASURE_S", 0.2)
     texts = ["stocks fell", "the bank raised its rates again on monday", "rain", "a storm is coming from the north sea tonight"]
 
     async def ask(pool: LocalPool) -> tuple[list[Any], list[Any]]:

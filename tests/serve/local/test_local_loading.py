@@ -15,10 +15,10 @@ from local_models import FLOAT, INT64, affine, call, logits, pool_of, run, serve
 from onnx import helper
 
 from tightrope.base.errors import InputError, MissingExtraError
-from tightrope.serve.local import loading
-from tightrope.serve.local.loading import best_threads, load, slots
+from tightrope.serve.config.settings import LocalModel, ServedPool
+from tightrope.serve.local import model_loading
+from tightrope.serve.local.model_loading import best_threads, load, slots
 from tightrope.serve.local.sessions import quantises_while_running
-from tightrope.serve.settings import LocalModel, ServedPool
 
 
 def cut(path: Path) -> None:
@@ -180,8 +180,8 @@ def test_what_was_measured_is_kept_for_the_next_load(tmp_path: Path, monkeypatch
     assert first.found.threads in {1, 2}
     assert len(first.sessions) == 2 // first.found.threads
     assert first.found.curve.known
-    monkeypatch.setattr(loading, "_curve", None)
-    monkeypatch.setattr(loading, "_side_by_side", None)
+    monkeypatch.setattr(model_loading, "_curve", None)
+    monkeypatch.setattr(model_loading, "_side_by_side", None)
     again = load(pool, "embed", (None, None), first.found, 10.0)
     assert again.found is first.found
     assert len(again.sessions) == len(first.sessions)
@@ -189,7 +189,7 @@ def test_what_was_measured_is_kept_for_the_next_load(tmp_path: Path, monkeypatch
 
 def test_measuring_stops_when_its_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With no time at all, one point is measured, and the others follow from it."""
-    monkeypatch.setattr(loading, "MEASURE_S", 0.0)
+    monkeypatch.setattr(model_loading, "MEASURE_S", 0.0)
     pool = ServedPool("pool", "model", "variant", local=LocalModel(write_encoder(tmp_path), threads=1), max_batch=4)
     curve = load(pool, "embed", (None,)).found.curve
     assert int(curve._known.sum()) <= 1

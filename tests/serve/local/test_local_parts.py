@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightrope.serve.local.choosing import BatchRules, choose
-from tightrope.serve.local.curve import HAND_OVER_S, Curve
-from tightrope.serve.local.heads import OutputHead
-from tightrope.serve.local.placement import held_to, places, real_cores, usable_cores
+from tightrope.serve.local.batch_choice import BatchRules, choose
+from tightrope.serve.local.batch_curve import HAND_OVER_S, Curve
+from tightrope.serve.local.core_placement import held_to, places, real_cores, usable_cores
+from tightrope.serve.local.output_heads import OutputHead
 from tightrope.serve.local.sessions import _glibc
-from tightrope.serve.local.waiting import WaitQueue, WorkItem
+from tightrope.serve.local.wait_queue import WaitQueue, WorkItem
 
 
 def truth(size: int, length: int) -> float:

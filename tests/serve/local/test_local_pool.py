@@ -16,18 +16,18 @@ from local_models import Gated, affine, call, logits, lookup, pool_of, run, serv
 from tokenizers import Tokenizer
 
 import tightrope.serve.local.pool as pool_module
+from tightrope.serve.config.settings import LocalModel
 from tightrope.serve.ledger.meter import MachineMeter
-from tightrope.serve.local.curve import Curve
+from tightrope.serve.local.batch_curve import Curve
 from tightrope.serve.local.engines import Engines
-from tightrope.serve.local.loading import LoadedModel, LoadMeasurement
+from tightrope.serve.local.model_loading import LoadedModel, LoadMeasurement
 from tightrope.serve.local.models import NoSession
 from tightrope.serve.local.pool import LocalPool
 from tightrope.serve.local.sessions import open_sessions
-from tightrope.serve.local.texts import RUN_LETTERS, TOKEN_LETTERS
-from tightrope.serve.local.waiting import CallTicket
+from tightrope.serve.local.text_model import RUN_LETTERS, TOKEN_LETTERS
+from tightrope.serve.local.wait_queue import CallTicket
 from tightrope.serve.records import Caller
 from tightrope.serve.refusals import Failed, Malformed, Unavailable, Unsupported
-from tightrope.serve.settings import LocalModel
 
 TEXTS = [
     text(*range(first, first + count))
@@ -502,7 +502,7 @@ def test_stopping_refuses_the_new_finishes_the_begun_and_turns_the_rest_away(mon
 
 def test_a_pool_sleeps_when_idle_and_its_first_request_wakes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given_back: list[int] = []
-    monkeypatch.setattr("tightrope.serve.local.loading.give_back_memory", lambda: given_back.append(1))
+    monkeypatch.setattr("tightrope.serve.local.model_loading.give_back_memory", lambda: given_back.append(1))
     now_s = [0.0]
     engines = Engines(1, MachineMeter(1.0, 1.0), clock=lambda: now_s[0])
     pool = pool_of(LocalModel(write_encoder(tmp_path), keep_loaded=False, idle_s=0.05, threads=1), engines=engines)

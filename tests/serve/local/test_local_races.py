@@ -13,15 +13,15 @@ import pytest
 from local_models import Noted, call, served
 
 import tightrope.serve.local.pool as pool_module
+from tightrope.serve.config.settings import LocalModel, ServedPool
 from tightrope.serve.ledger.meter import MachineMeter
-from tightrope.serve.local.curve import Curve
+from tightrope.serve.local.batch_curve import Curve
 from tightrope.serve.local.engines import Engines
-from tightrope.serve.local.loading import LoadedModel, LoadMeasurement
+from tightrope.serve.local.model_loading import LoadedModel, LoadMeasurement
 from tightrope.serve.local.models import NoModel, NoSession
 from tightrope.serve.local.pool import LocalPool
 from tightrope.serve.records import Call, Caller, Reply
 from tightrope.serve.refusals import Failed, Unavailable
-from tightrope.serve.settings import LocalModel, ServedPool
 
 CORES, THREADS = 5, {"narrow": 1, "wide": 2}
 CLASSES = {one.name: one for one in (served("first", 1, 0.5), served("then", 0, 2.0))}

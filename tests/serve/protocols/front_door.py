@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from starlette.routing import BaseRoute
 
 from tightrope.serve.app import App
-from tightrope.serve.protocols.held import BodyBudget
+from tightrope.serve.config.settings import Limits, Listen, ServedModel, Settings
+from tightrope.serve.protocols.body_budget import BodyBudget
 from tightrope.serve.protocols.options import server_options
 from tightrope.serve.records import Call, Caller, RawAnswer, Reply, Signature, Task, TensorSpec
 from tightrope.serve.refusals import NotFound, RequestRefusal, TooMany, Unauthenticated
-from tightrope.serve.settings import Limits, Listen, ServedModel, Settings
 
 KEYS = {
     "Bearer alice": Caller("acme", "alice"),

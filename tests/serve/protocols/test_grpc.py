@@ -14,10 +14,10 @@ from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2
 from tritonclient.utils import InferenceServerException
 
 from tightrope.base.errors import InputError
+from tightrope.serve.config.settings import Limits, Listen
+from tightrope.serve.protocols.body_budget import SMALL, BodyBudget
 from tightrope.serve.protocols.grpc import serve_grpc
-from tightrope.serve.protocols.held import SMALL, BodyBudget
 from tightrope.serve.protocols.oip_messages import MESSAGES, MOST_FIELDS, message
-from tightrope.serve.settings import Limits, Listen
 
 Ask = Callable[[triton.InferenceServerClient], Awaitable[Any]]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from tightrope.serve.app import App
-from tightrope.serve.protocols.guard import GuardedProtocol, guarded
+from tightrope.serve.protocols.connection import GuardedProtocol, guarded
 from tightrope.serve.protocols.outbox import MOST, AnswerOutbox
 
 APP = App(FakeGateway(), USUAL)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tritonclient.utils import InferenceServerException
 
 from tightrope.serve.app import App
-from tightrope.serve.settings import Limits
+from tightrope.serve.config.settings import Limits
 
 ECHO = "/v2/models/echo/infer"
 APP = App(FakeGateway(), USUAL)

@@ -13,9 +13,9 @@ import urllib3
 from front_door import CHAT, KEYS, USUAL, FakeGateway, Served, ask, served, small, vector
 
 from tightrope.serve.app import App
+from tightrope.serve.config.settings import Limits
 from tightrope.serve.protocols.openai import run_json
 from tightrope.serve.records import Caller
-from tightrope.serve.settings import Limits
 
 NO_INPUT = "input: texts, one list of tokens, or lists of tokens are expected, none of them empty"
 HELLO = [{"role": "user", "content": "hi"}]

@@ -9,9 +9,9 @@ from upstream_stand_in import ANSWER, CLASSES, Bench, Server, bench, breaks, cal
 
 from tightrope.base.plan import ServedClass
 from tightrope.base.records import Deferral
+from tightrope.serve.config.settings import ServedPool
 from tightrope.serve.records import Reply
 from tightrope.serve.refusals import RequestRefusal
-from tightrope.serve.settings import ServedPool
 
 DONE = sse(token("a"), token("b"), b"[DONE]")
 POOL = ServedPool("p", "m", "v", usd_per_hour=3.6, concurrency=3.0, deferrable_limit=2)

@@ -28,10 +28,10 @@ from upstream_stand_in import (
 
 from tightrope.base.plan import ServedClass
 from tightrope.base.records import Deferral
+from tightrope.serve.config.settings import ServedPool
 from tightrope.serve.records import Reply
 from tightrope.serve.refusals import TimedOut, TooMany, Unavailable, UpstreamFailed
-from tightrope.serve.settings import ServedPool
-from tightrope.serve.upstream.line import RetryBudget
+from tightrope.serve.upstream.replica_queue import RetryBudget
 
 ONE = ServedPool("p", "m", "v", usd_per_hour=3.6, concurrency=1.0)
 

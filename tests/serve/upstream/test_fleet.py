@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from upstream_stand_in import ANSWER, LIMIT_S, Server, bench, call, says, until, waits_for, within
 
+from tightrope.serve.config.settings import ServedPool
 from tightrope.serve.refusals import Unavailable
-from tightrope.serve.settings import ServedPool
 from tightrope.serve.upstream.fleet import NEAR_MORE, NEAR_TIMES
-from tightrope.serve.upstream.key import MOST_BYTES, UpstreamKey
 from tightrope.serve.upstream.replica import nearness, number
+from tightrope.serve.upstream.upstream_key import MOST_BYTES, UpstreamKey
 
 LONG = "You are a careful assistant. " * 60
 PAIR = ServedPool("p", "m", "v", usd_per_hour=3.6, concurrency=4.0, replicas_per_machine=2)
@@ -278,7 +278,7 @@ def test_while_the_resolver_has_no_answer_the_last_addresses_are_used(
     monkeypatch: pytest.MonkeyPatch, fails: str, reached: bool
 ) -> None:
     monkeypatch.setattr("tightrope.serve.upstream.replica.NAMES_S", 0)
-    monkeypatch.setattr("tightrope.serve.upstream.names.LAST_ONES_S", 0.01)
+    monkeypatch.setattr("tightrope.serve.upstream.name_resolver.LAST_ONES_S", 0.01)
     found, failing, asked = ThreadedResolver.resolve, asyncio.Event(), []
 
     async def resolve(resolver: ThreadedResolver, *of: Any) -> Any:
@@ -412,7 +412,7 @@ def test_a_clients_key_is_never_passed_on() -> None:
 
 
 def test_a_key_that_changes_is_read_again_by_and_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tightrope.serve.upstream.key.EVERY_S", 0.01)
+    monkeypatch.setattr("tightrope.serve.upstream.upstream_key.EVERY_S", 0.01)
     path = tmp_path / "key"
 
     async def work() -> None:

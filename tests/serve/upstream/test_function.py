@@ -8,8 +8,8 @@ import pytest
 from upstream_stand_in import ANSWER, POOL, Server, bench, breaks, call, says, within
 
 from tightrope.cli.serve import _find_function_price
+from tightrope.serve.config.settings import FunctionPrice
 from tightrope.serve.refusals import UpstreamFailed
-from tightrope.serve.settings import FunctionPrice
 
 USD_PER_REQUEST, USD_PER_HOUR = 0.2e-6, 0.36
 FUNCTION = replace(POOL, usd_per_hour=0.0, function=FunctionPrice(USD_PER_REQUEST, USD_PER_HOUR, ceil))

@@ -18,7 +18,7 @@ from upstream_stand_in import Handler, Server, bench, call, says, until, within
 
 from tightrope.serve.records import Reply, Signature, TensorSpec
 from tightrope.serve.refusals import Malformed, Unsupported, UpstreamFailed
-from tightrope.serve.upstream.asked import UpstreamRequest, WholeAnswer
+from tightrope.serve.upstream.dialect import UpstreamRequest, WholeAnswer
 from tightrope.serve.upstream.oip import HEADER_LENGTH, ModelMetadata, OpenInference, decode, described, server
 
 SIZES = {"FP32": 4, "FP64": 8, "INT64": 8, "INT32": 4, "UINT8": 1, "BOOL": 1, "FP16": 2}

@@ -10,8 +10,8 @@ from aiohttp import web
 from upstream_stand_in import Bench, Server, bench, call, until, within
 
 from tightrope.serve.records import Reply
-from tightrope.serve.upstream import ours, pool
-from tightrope.serve.upstream.asked import WholeAnswer
+from tightrope.serve.upstream import pool, tightrope_engine
+from tightrope.serve.upstream.dialect import WholeAnswer
 from tightrope.serve.upstream.oip import ModelMetadata, OpenInference
 
 
@@ -139,7 +139,7 @@ def test_a_server_that_is_silent_when_it_is_asked_again_stays_in(monkeypatch: py
 
 def test_an_answer_is_read_as_it_was_asked_for_whatever_is_said_of_the_model_by_then() -> None:
     dialect, embed = OpenInference(), call(task="embed", inputs=("a",))
-    mine = ModelMetadata(platform=ours.PLATFORM)
+    mine = ModelMetadata(platform=tightrope_engine.PLATFORM)
     asked = dialect.ask(embed, "m", binary=False, said=mine)
     vectors = {"data": [{"index": 0, "embedding": [1.0, 2.0]}], "usage": {"prompt_tokens": 7}}
     for dialect.model in (mine, ModelMetadata()):

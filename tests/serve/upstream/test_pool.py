@@ -8,10 +8,10 @@ import pytest
 from upstream_stand_in import ANSWER, USAGE, Server, bench, call, read, said, says, sse, streams, token, within
 
 from tightrope.base.errors import InputError
+from tightrope.serve.config.settings import ServedPool, Upstream
 from tightrope.serve.ledger.meter import MachineMeter
 from tightrope.serve.records import RawAnswer, Reply
 from tightrope.serve.refusals import Malformed, TooLarge, UpstreamFailed
-from tightrope.serve.settings import ServedPool, Upstream
 from tightrope.serve.upstream.pool import UpstreamPool
 
 TOKENS = ServedPool("p", "m", "v", usd_per_million_input_tokens=2.0, usd_per_million_output_tokens=10.0, usd_per_gb_egress=0.1)

@@ -12,7 +12,7 @@ from upstream_stand_in import Server, bench, call, read, said, sse, streams, tok
 
 from tightrope.serve.records import Signature, TensorSpec
 from tightrope.serve.refusals import Malformed, Unavailable, Unsupported, UpstreamFailed
-from tightrope.serve.upstream.asked import error_of
+from tightrope.serve.upstream.dialect import error_of
 from tightrope.serve.upstream.oip import OpenInference
 
 RECORDED = Path(__file__).parent / "recorded"

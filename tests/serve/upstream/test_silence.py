@@ -33,9 +33,9 @@ from upstream_stand_in import (
     within,
 )
 
+from tightrope.serve.config.settings import ServedPool
 from tightrope.serve.records import Call, Reply
-from tightrope.serve.settings import ServedPool
-from tightrope.serve.upstream.race import Race
+from tightrope.serve.upstream.hedging import Race
 from tightrope.serve.upstream.replica import STILL_THERE, Replica
 
 WIDE = ServedPool("p", "m", "v", usd_per_hour=3.6, concurrency=100.0)

@@ -13,9 +13,9 @@ from typing import Any
 from aiohttp import web
 
 from tightrope.base.plan import ServedClass
+from tightrope.serve.config.settings import ServedPool, Upstream
 from tightrope.serve.ledger.meter import MachineMeter
 from tightrope.serve.records import Call, Caller, Reply, Task
-from tightrope.serve.settings import ServedPool, Upstream
 from tightrope.serve.upstream.fleet import Resolve
 from tightrope.serve.upstream.pool import UpstreamPool
 

@@ -31,7 +31,7 @@ To add a machine type: one row in ``machines.csv`` and its rows in ``prices.csv`
 
 from pathlib import Path
 
-from tightrope.clouds.rows import CsvCloud
+from tightrope.clouds.catalogue_tables import CsvCloud
 
 CLOUD = CsvCloud(
     "aws",

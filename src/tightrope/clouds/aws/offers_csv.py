@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tightrope.clouds.aws.offers import KEPT, METERS, Listing, ListPrice
 from tightrope.clouds.aws.savings_plans import KINDS, PlanRate
-from tightrope.clouds.fetch import is_zipped, opened, reshaped
+from tightrope.clouds.downloads import is_zipped, opened, reshaped
 
 ABOUT_ROWS = 5
 HEADER_BYTES = 64 * 1024

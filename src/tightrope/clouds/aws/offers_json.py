@@ -13,7 +13,7 @@ import ijson
 
 from tightrope.clouds.aws.offers import Listing, ListPrice
 from tightrope.clouds.aws.savings_plans import KINDS, PlanRate
-from tightrope.clouds.fetch import reshaped
+from tightrope.clouds.downloads import reshaped
 
 BUFFER_BYTES = 256 * 1024
 STARTS, ENDS = frozenset({"start_map", "start_array"}), frozenset({"end_map", "end_array"})

@@ -15,7 +15,7 @@ from decimal import ROUND_UP, Decimal
 from tightrope.base.catalogue import ON_DEMAND, PriceRow
 from tightrope.base.units import HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
 from tightrope.clouds.aws.offers import Listing, ListPrice
-from tightrope.clouds.fetch import Fetcher, reshaped
+from tightrope.clouds.downloads import Fetcher, reshaped
 
 LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR = Decimal("0.0005"), Decimal(10_000)
 """No machine is cheaper or dearer (the cheapest that AWS lists on demand is 0.0042): a price beyond is an error in the list."""

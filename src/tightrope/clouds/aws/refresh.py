@@ -21,7 +21,7 @@ from tightrope.clouds.aws.offers import EC2, METERS, Listing, described
 from tightrope.clouds.aws.rates import SkippedRates, on_demand_rows, reserved_rows
 from tightrope.clouds.aws.savings_plans import PlanRate, savings_plan_rows
 from tightrope.clouds.aws.spot import Advice, load_advice, load_history, spot_rows
-from tightrope.clouds.fetch import Fetcher, reshaped
+from tightrope.clouds.downloads import Fetcher, reshaped
 from tightrope.clouds.refresh import RefreshQuery
 
 HOST = "https://pricing.us-east-1.amazonaws.com"

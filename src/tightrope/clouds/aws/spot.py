@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from tightrope.base.catalogue import SPOT, PriceRow
 from tightrope.clouds.aws.rates import SkippedRates, plausible, rounded_up, trimmed, usd_of
-from tightrope.clouds.fetch import Fetcher, on_loopback, reshaped
+from tightrope.clouds.downloads import Fetcher, on_loopback, reshaped
 from tightrope.clouds.refresh import RefreshQuery
 
 ADVISOR_URL = "https://spot-bid-advisor.s3.amazonaws.com/spot-advisor-data.json"

@@ -26,7 +26,7 @@ the figure stands in a list or was derived. Rules of derivation, always the dear
 
 from pathlib import Path
 
-from tightrope.clouds.rows import CsvCloud
+from tightrope.clouds.catalogue_tables import CsvCloud
 
 CLOUD = CsvCloud(
     "azure",

@@ -18,7 +18,7 @@ from typing import TypeAlias, TypeVar
 from tightrope.base.catalogue import ON_DEMAND, SPOT
 from tightrope.base.errors import SourceError
 from tightrope.base.units import HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
-from tightrope.clouds.fetch import reshaped
+from tightrope.clouds.downloads import reshaped
 
 YEARS = {"1 Year": 1, "3 Years": 3}
 CHEAPEST_USD_PER_HOUR, DEAREST_USD_PER_HOUR = Decimal("0.0001"), Decimal(1000)

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 from tightrope.base.catalogue import ON_DEMAND, Catalogue, PriceRow, UnitPrice
 from tightrope.clouds.azure.meters import Item, MeterQuote, as_object, check_place, machine_name, part, quotes, series
 from tightrope.clouds.azure.units import SERVICES, unit_prices
-from tightrope.clouds.fetch import Fetcher, reshaped, shown
+from tightrope.clouds.downloads import Fetcher, reshaped, shown
 from tightrope.clouds.refresh import RefreshQuery
 
 HOST, PATH = "prices.azure.com", "/api/retail/prices"

@@ -10,7 +10,7 @@ from urllib.request import getproxies
 import urllib3
 
 from tightrope.base.errors import MissingExtraError, SourceError
-from tightrope.clouds.fetch import host_of, on_loopback
+from tightrope.clouds.downloads import host_of, on_loopback
 
 SCOPE = "https://www.googleapis.com/auth/cloud-billing.readonly"
 LOG_IN = "run `gcloud auth application-default login`, or name a service account's key file in GOOGLE_APPLICATION_CREDENTIALS"

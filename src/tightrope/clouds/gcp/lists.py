@@ -16,7 +16,7 @@ from typing import TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
 from tightrope.base.errors import SourceError
-from tightrope.clouds.fetch import Fetcher, Headers, reshaped
+from tightrope.clouds.downloads import Fetcher, Headers, reshaped
 from tightrope.clouds.gcp.skus import OFFERS, UNITS, SkuMeaning, kinds, read_description, stranger
 from tightrope.clouds.refresh import RefreshQuery
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_UP, Decimal
 
 from tightrope.base.catalogue import ON_DEMAND, Catalogue, MachineType, PriceRow
-from tightrope.clouds.fetch import Fetcher
+from tightrope.clouds.downloads import Fetcher
 from tightrope.clouds.gcp import CLOUD
 from tightrope.clouds.gcp.auth import headers_for
 from tightrope.clouds.gcp.lists import HOST, NANO, READERS, PartPrices

@@ -16,6 +16,6 @@ Not here: types without a GPU, and prices that Lambda changed after the table wa
 
 from pathlib import Path
 
-from tightrope.clouds.rows import CsvCloud
+from tightrope.clouds.catalogue_tables import CsvCloud
 
 CLOUD = CsvCloud("lambda", Path(__file__).parent, frozenset({"machines", "prices", "unit_prices"}))

@@ -24,7 +24,16 @@ from pathlib import Path
 from tightrope.base.catalogue import OWNED, Catalogue, MachineType, PriceRow, Stock, UnitPrice
 from tightrope.base.errors import InputError
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
-from tightrope.clouds.rows import COLUMNS, TEXT, CatalogueTable, Column, check_repeats, numeric, parse_column, read_table
+from tightrope.clouds.catalogue_tables import (
+    COLUMNS,
+    TEXT,
+    CatalogueTable,
+    Column,
+    check_repeats,
+    numeric,
+    parse_column,
+    read_table,
+)
 
 MOST_USD_PER_HOUR = 1_000_000
 IN_THE_OVERHEAD = ("internet-egress", "inter-zone-transfer", "object-storage", "block-storage")

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, cast, get_args
 from tightrope.base.catalogue import MachineType, PriceRow
 from tightrope.base.errors import InputError, near_names
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.search.match import (
+from tightrope.clouds.search.name_matching import (
     FIRST_OFFERS,
     Span,
     in_order,
@@ -20,7 +20,7 @@ from tightrope.clouds.search.match import (
     parse_span,
     words,
 )
-from tightrope.clouds.search.places import regional, sold
+from tightrope.clouds.search.regional_prices import regional, sold
 
 Sort: TypeAlias = Literal["price", "per-gpu", "per-gib", "per-vcpu", "vcpu", "memory", "machine", "region", "seen"]
 

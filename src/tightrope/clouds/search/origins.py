@@ -10,8 +10,8 @@ from typing import TypeAlias
 from tightrope.base import registry
 from tightrope.base.catalogue import OLD_DAYS, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.parts import BookPart
-from tightrope.clouds.search.match import matching
+from tightrope.clouds.book_parts import BookPart
+from tightrope.clouds.search.name_matching import matching
 
 Fact: TypeAlias = MachineType | PriceRow | UnitPrice | Discount | CommitmentRule
 KINDS: dict[type, str] = {

@@ -1,7 +1,7 @@
-"""Make a model smaller, and prove that it is still good.
+"""Make a model smaller, and prove that it still answers well.
 
-Comes in: an ONNX file and labelled examples (``examples.py``). Goes out: variants (``search.py``), each an ONNX file that plain onnxruntime
-loads, with its quality on examples that nothing was tuned on, and its speed beside the original's. ``quantize.py`` makes weights and
-multiplications shorter, ``prune.py`` makes shapes smaller, ``distil.py`` teaches what is left, ``judge.py`` says what it cost,
-``cascade.py`` when a small model's answer is good enough.
+Input: an ONNX file and labelled examples (``examples.py``). Output: variants (``variant_search.py``). Each is an ONNX file that plain
+onnxruntime loads, with its quality on held-out examples and its speed beside the original's. ``quantize.py`` shortens numbers,
+``prune.py`` shrinks shapes, ``distil.py`` trains the smaller model, and ``quality.py`` measures the loss. ``cascade.py`` finds when a
+small model's answer is good enough.
 """

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.perf.compress.judge import Head, Metric, fit_head
-from tightrope.perf.measure.steady import never_falling
+from tightrope.perf.compress.quality import Head, Metric, fit_head
+from tightrope.perf.measure.steady_part import never_falling
 
 SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8)
 """Of the requests that go on to the large model, for which a threshold is chosen."""

@@ -11,7 +11,7 @@ from tightrope.base.records import IntArray
 from tightrope.perf.compress.examples import Examples
 from tightrope.perf.compress.gradients import backward, trainable
 from tightrope.perf.compress.graph import AnyArray, Graph, as_bytes, changed, graph_of
-from tightrope.perf.compress.run import open_session, valid
+from tightrope.perf.compress.model_runs import open_session, valid
 
 Progress = Callable[[str], None]
 TARGET, WEIGHT, LOSS = "taught_target", "taught_weight", "taught_loss"

@@ -14,8 +14,8 @@ from tightrope.base.errors import InputError
 from tightrope.base.records import FloatArray
 from tightrope.perf.compress.examples import Examples
 from tightrope.perf.compress.graph import AnyArray, Graph, changed
-from tightrope.perf.compress.judge import cosine
-from tightrope.perf.compress.run import run_bytes, watch
+from tightrope.perf.compress.model_runs import run_bytes, watch
+from tightrope.perf.compress.quality import cosine
 from tightrope.perf.compress.structure import Layer, Neurons, find_heads, find_layers, find_neurons
 
 ROUND = 32

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tightrope.perf.compress.graph import AnyArray, Graph, changed
-from tightrope.perf.compress.ranges import TensorRange, scale_of
+from tightrope.perf.compress.tensor_ranges import TensorRange, scale_of
 
 BLOCK = 32
 """Rows of a column that share a scale where weights have 4 bits."""

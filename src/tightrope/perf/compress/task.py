@@ -8,8 +8,8 @@ from tightrope.base.errors import InputError
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.perf.compress.examples import Examples
 from tightrope.perf.compress.graph import Graph, as_bytes
-from tightrope.perf.compress.judge import Head, Metric, QualityScore, cosine, fit_head, judge
-from tightrope.perf.compress.run import Vectors, answers, open_session
+from tightrope.perf.compress.model_runs import Vectors, answers, open_session
+from tightrope.perf.compress.quality import Head, Metric, QualityScore, cosine, fit_head, judge
 
 CALIBRATION = 128
 """Examples that ranges, importance and sensitivity are measured on."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tightrope.perf.compress.cascade import CalibratedCascade
-from tightrope.perf.compress.judge import QualityScore
-from tightrope.perf.compress.search import ORIGINAL, CompressionResult
-from tightrope.perf.compress.speed import VariantSpeed
+from tightrope.perf.compress.quality import QualityScore
 from tightrope.perf.compress.task import VariantTrial
+from tightrope.perf.compress.variant_search import ORIGINAL, CompressionResult
+from tightrope.perf.compress.variant_speed import VariantSpeed
 
 
 @dataclass(frozen=True, slots=True)

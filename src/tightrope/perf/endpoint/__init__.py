@@ -1,7 +1,7 @@
-"""Measure an engine that runs already, through its HTTP interface: a language model's steps, or how long a batch of requests takes.
+"""Measure a running engine through its HTTP interface: a language model's steps, or how long a batch of requests takes.
 
-Comes in: an address and limits (``measure.py``). Goes out: a fitted engine with intervals, what every limit rests on, and the profile that
-a workload takes (``entry.py``). ``experiments.py`` asks, ``steps.py`` reads steps off the answers' times, ``fit.py`` finds the
-coefficients, ``load.py`` sends open and closed load. Time is the event loop's own, so that a test can let it run.
-To extend: another interface is another way to ask in ``client.py``.
+Input: an address and limits (``token_engine.py``). Output: a fitted engine with confidence intervals, the measurements behind every
+limit, and the profile for a workload (``profile_entry.py``). ``experiments.py`` sends the requests, ``engine_steps.py`` reads steps off
+the answers' times, ``fit.py`` fits the coefficients, ``load_generation.py`` sends open and closed load. The clock is the event loop's
+own, so that a test can advance it. To extend: another interface is another way to ask in ``client.py``.
 """

@@ -9,10 +9,10 @@ import numpy as np
 
 from tightrope.base.errors import InputError
 from tightrope.perf.endpoint.client import Client, FailedError, StreamedAnswer
+from tightrope.perf.endpoint.engine_steps import WHOLE, Observation, Peak, decode_steps, most_cached, most_running, prompt_steps
 from tightrope.perf.endpoint.fit import EndpointCoefficients, fit_all, tabulate
-from tightrope.perf.endpoint.load import together
+from tightrope.perf.endpoint.load_generation import together
 from tightrope.perf.endpoint.prompts import Prompts
-from tightrope.perf.endpoint.steps import WHOLE, Observation, Peak, decode_steps, most_cached, most_running, prompt_steps
 
 Progress = Callable[[str], None]
 SHORT_WORDS = 12

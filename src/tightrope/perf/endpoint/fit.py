@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
-from tightrope.perf.endpoint.steps import WHOLE, Observation
+from tightrope.perf.endpoint.engine_steps import WHOLE, Observation
 
 NAMES = ("overhead_s", "weights_s", "per_token_s", "per_cached_token_s", "front_s")
 UNITS = {

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from tightrope.base.errors import InputError
-from tightrope.perf.fit.models import FitModel
+from tightrope.perf.fit.fit_models import FitModel
 from tightrope.perf.fit.steps import ServerStep
 
 VERSION = "0.12.0"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tightrope.base.errors import InputError, MissingExtraError, Where
-from tightrope.perf.measure.noise import Moment, look
+from tightrope.perf.measure.cpu_noise import Moment, look
 
 START_LIMIT_S = 600.0
 """A model that has not loaded by then never will."""

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from tightrope.base.errors import InputError, Where, unknown_name
+from tightrope.perf.measure.cpu_noise import others
 from tightrope.perf.measure.engines import Engine, engines, run_all
-from tightrope.perf.measure.noise import others
-from tightrope.perf.measure.steady import SteadyTimes, half_width, steady_part
+from tightrope.perf.measure.steady_part import SteadyTimes, half_width, steady_part
 
 ROUNDS, MOST_ROUNDS = 4, 16
 """At least and at most, of each point."""

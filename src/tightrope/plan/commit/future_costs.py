@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tightrope.base.explained import FutureCost
+from tightrope.base.explanation import FutureCost
 from tightrope.base.records import FloatArray, Workload
 from tightrope.plan.commit.decision import Decision, commit_for
 from tightrope.plan.problem.arrays import PoolOption, Problem

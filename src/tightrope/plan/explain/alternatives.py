@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tightrope.base.explained import Alternative
+from tightrope.base.explanation import Alternative
 from tightrope.plan.commit.future_costs import option_key
 from tightrope.plan.explain.baseline import Baseline, Progress, open_options, plan_again
 from tightrope.plan.problem.arrays import Infeasible, PoolOption

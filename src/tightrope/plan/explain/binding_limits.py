@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tightrope.base.explained import BindingLimit
+from tightrope.base.explanation import BindingLimit
 from tightrope.plan.explain.baseline import Baseline, Progress, plan_again
 from tightrope.plan.problem.arrays import Infeasible, Problem
 from tightrope.plan.solve.relaxation import Relaxation, relax

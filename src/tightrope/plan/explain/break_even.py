@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tightrope.base.catalogue import ON_DEMAND
-from tightrope.base.explained import BreakEven
+from tightrope.base.explanation import BreakEven
 from tightrope.base.records import FloatArray
 from tightrope.demand.blocks import DAY_S
 from tightrope.plan.commit.future_costs import option_key

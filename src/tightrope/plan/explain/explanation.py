@@ -5,7 +5,7 @@ What is cheap to find out is found always; what takes planning many times over, 
 
 from dataclasses import dataclass
 
-from tightrope.base.explained import Alternative, BindingLimit, BreakEven, CostRange, Lever, WhatIf
+from tightrope.base.explanation import Alternative, BindingLimit, BreakEven, CostRange, Lever, WhatIf
 from tightrope.base.plan import BillLine
 from tightrope.plan.explain.alternatives import find_alternatives
 from tightrope.plan.explain.baseline import Baseline, Progress, pools_again

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tightrope.base.errors import InfeasibleError
-from tightrope.base.explained import Lever
+from tightrope.base.explanation import Lever
 from tightrope.base.plan import BillLine
 from tightrope.base.records import ModelVariant, Workload
-from tightrope.offers.cover import UNUSED
+from tightrope.offers.commitment_application import UNUSED
 from tightrope.plan.commit.future_costs import commit_on_futures
 from tightrope.plan.explain.baseline import Baseline, Mask, Progress
 from tightrope.plan.problem.arrays import Infeasible, Problem, restrict, static, without_commitment

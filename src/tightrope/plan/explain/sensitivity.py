@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tightrope.base.explained import CostRange, WhatIf
+from tightrope.base.explanation import CostRange, WhatIf
 from tightrope.plan.commit.future_costs import option_key
 from tightrope.plan.explain.baseline import Baseline, Progress, at_prices, at_speed, at_traffic, open_options, pools_again
 from tightrope.plan.problem.arrays import Problem

@@ -10,7 +10,7 @@ from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.arrivals import draw_arrivals
 from tightrope.demand.blocks import DAY_S, split_demand
-from tightrope.perf.find import find_profile, limit_batch
+from tightrope.perf.profile_search import find_profile, limit_batch
 from tightrope.plan.problem.arrays import PoolOption
 from tightrope.plan.problem.capacity import CapacityTable
 from tightrope.plan.problem.demand_week import grow

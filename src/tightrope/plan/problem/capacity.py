@@ -12,7 +12,7 @@ import numpy as np
 
 from tightrope.base.records import EngineModel, FloatArray, RequestEngine, ScalingPolicy, Slo, TrafficClass
 from tightrope.base.units import HOURS_PER_WEEK
-from tightrope.demand.renewal import law_of
+from tightrope.demand.renewal_process import law_of
 from tightrope.replay.evidence import metric_s
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, Outcome, Traffic
 from tightrope.replay.run import replay_fleet

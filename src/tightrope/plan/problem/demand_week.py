@@ -7,7 +7,7 @@ import numpy as np
 from tightrope.base.records import FloatArray, TrafficClass, Workload
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.demand.blocks import Blocks, split_demand, weekly_blocks
-from tightrope.demand.keys import without_cached
+from tightrope.demand.request_keys import without_cached
 
 RATE_STEP = 0.02
 """Planned rates are rounded up to steps of this size, so that hours alike are equal and solved once."""

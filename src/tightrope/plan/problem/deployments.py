@@ -8,8 +8,8 @@ from tightrope.base.errors import InfeasibleError
 from tightrope.base.plan import Refusal
 from tightrope.base.records import ModelVariant, Profile, TokenEngine, TrafficClass, Workload
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.services import find_size
-from tightrope.perf.find import find_profile, limit_batch
+from tightrope.clouds.service_sizes import find_size
+from tightrope.perf.profile_search import find_profile, limit_batch
 from tightrope.plan.problem.capacity import Capacity, CapacityTable
 from tightrope.plan.problem.demand_week import ClassDemand
 from tightrope.plan.problem.distance import round_trip_s

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tightrope.base.records import Demand, EngineModel, IntArray, Profile, RequestEngine, Slo
-from tightrope.perf.find import smaller_settings
+from tightrope.perf.profile_search import smaller_settings
 from tightrope.plan.problem.capacity import MAX_UTILISATION, Capacity, CapacityTable, larger_fleet
 from tightrope.plan.problem.demand_week import ClassDemand
 

@@ -17,9 +17,9 @@ from tightrope.base.plan import BillLine
 from tightrope.base.records import CachePolicy, FloatArray, IntArray, TrafficClass, Workload
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
-from tightrope.demand.keys import times_of
+from tightrope.demand.request_keys import times_of
 from tightrope.plan.problem.arrays import Problem
-from tightrope.policy.cache import is_fresh
+from tightrope.policy.caching import is_fresh
 
 MEMORY_SHARE = 0.75
 """Of a node's memory, what entries may fill: a quarter is kept for copies and buffers (Amazon ElastiCache, "Managing reserved memory":

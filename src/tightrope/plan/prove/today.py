@@ -7,7 +7,7 @@ from tightrope.base.records import Workload
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S, split_demand
-from tightrope.perf.find import find_profile, limit_batch
+from tightrope.perf.profile_search import find_profile, limit_batch
 from tightrope.plan.fleet.plan_fleet import busiest, today_fleet
 from tightrope.plan.problem.capacity import CapacityTable
 from tightrope.plan.problem.cost_lines import around_lines, disk_usd_per_hour, machine_lines

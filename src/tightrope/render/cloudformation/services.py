@@ -5,7 +5,7 @@ from typing import Any
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
-from tightrope.clouds.services import ServiceSize, find_size
+from tightrope.clouds.service_sizes import ServiceSize, find_size
 from tightrope.render.cloudformation.pool import MOST_ENTRIES, arguments_of, balanced_values, pool_values, schedule_of, targets_of
 from tightrope.render.infra.deployment import PLAN_AGAIN, DeployedPool
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
-from tightrope.clouds.search.changes import Changes, Difference, How
+from tightrope.clouds.search.price_changes import Changes, Difference, How
 from tightrope.render import formats
 from tightrope.render.prices import price_formats
 from tightrope.render.table import GAP, INDENT, TableColumn, crop_names, print_notes, print_table, print_title

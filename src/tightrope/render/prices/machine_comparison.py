@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tightrope.base.catalogue import MachineType
-from tightrope.clouds.search.compare import ComparedMachine, MachineKind
+from tightrope.clouds.search.machine_comparison import ComparedMachine, MachineKind
 from tightrope.perf.tables import find_accelerator
 from tightrope.render import formats
 from tightrope.render.prices import price_formats

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.text import Text
 
 from tightrope.base.catalogue import OLD_DAYS, ON_DEMAND, SPOT, MachineType
-from tightrope.clouds.search.match import FIRST_OFFERS
+from tightrope.clouds.search.machine_sheet import History, OfferQuote, PriceStep, Sheet
+from tightrope.clouds.search.name_matching import FIRST_OFFERS
 from tightrope.clouds.search.origins import sources_of
-from tightrope.clouds.search.sheet import History, OfferQuote, PriceStep, Sheet
 from tightrope.render import formats
 from tightrope.render.prices import price_formats
 from tightrope.render.table import TableColumn, indent_table, print_notes, print_table

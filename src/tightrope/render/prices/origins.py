@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tightrope.base.catalogue import OLD_DAYS
-from tightrope.clouds.parts import BookPart
+from tightrope.clouds.book_parts import BookPart
 from tightrope.clouds.search.origins import Age, Origin, Origins
 from tightrope.render import formats
 from tightrope.render.prices import price_formats

@@ -6,7 +6,7 @@ from decimal import Decimal
 from rich.text import Text
 
 from tightrope.base.catalogue import MachineType, PriceRow
-from tightrope.clouds.search import changes
+from tightrope.clouds.search import price_changes
 from tightrope.render import formats
 from tightrope.render.terminal import plain_text
 
@@ -52,7 +52,7 @@ def rise(old: Decimal | None, new: Decimal | None) -> Text:
     >>> rise(Decimal("0.500"), Decimal("0.521")).plain, rise(Decimal(25), Decimal(14)).plain, rise(None, Decimal(1)).plain
     ('+4.2 %', '−44.0 %', '')
     """
-    share = changes.rise(old, new)
+    share = price_changes.rise(old, new)
     if share is None:
         return Text("")
     return Text(f"{'+' if share > 0 else '−'}{formats.percent(abs(share))}", "red" if share > 0 else "green")

@@ -9,12 +9,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias, get_args
 
-from tightrope.clouds.search.changes import Changes, How
-from tightrope.clouds.search.compare import ComparedMachine
 from tightrope.clouds.search.find import SearchResult
+from tightrope.clouds.search.machine_comparison import ComparedMachine
+from tightrope.clouds.search.machine_sheet import Sheet
 from tightrope.clouds.search.origins import Origins
-from tightrope.clouds.search.sheet import Sheet
-from tightrope.clouds.tokens import TokenPrice
+from tightrope.clouds.search.price_changes import Changes, How
+from tightrope.clouds.token_prices import TokenPrice
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | None"
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from tightrope.clouds.join import PriceChange
+from tightrope.clouds.catalogue_join import PriceChange
 from tightrope.clouds.refresh import RefreshResult
 from tightrope.render import formats
 from tightrope.render.prices import price_formats
@@ -23,7 +23,7 @@ MOST_BARS = 6
 
 @dataclass(slots=True)
 class Bars:
-    """One bar a list that is being fetched, of the latest few; satisfies ``clouds.fetch.FetchProgress``."""
+    """One bar a list that is being fetched, of the latest few; satisfies ``clouds.downloads.FetchProgress``."""
 
     progress: Progress
     tasks: dict[str, TaskID] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
-from tightrope.clouds.tokens import UNDATED, TokenPrice
+from tightrope.clouds.token_prices import UNDATED, TokenPrice
 from tightrope.render.prices import price_formats
 from tightrope.render.table import TableColumn, crop_names, print_notes, print_table, print_title
 from tightrope.render.terminal import plain_text

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from tightrope.base.replayed import RunOutcome, TimeSeries
+from tightrope.base.replay_report import RunOutcome, TimeSeries
 from tightrope.render.chart import INK, LITERAL, NARROW, WIDE, Chart, Spec, chart, frame, pool_legend
 
 DRILL, STARTING, UNUSED = "#e5534b", "#94a3b8", "#64748b"

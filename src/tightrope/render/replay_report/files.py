@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tightrope.base.replayed import ReplayReport
+from tightrope.base.replay_report import ReplayReport
 from tightrope.render.files import write_files
 from tightrope.render.plain import Json, as_text, plain
 from tightrope.render.replay_report import replay_formats

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from tightrope.base.replayed import ClassOutcome, ReplayReport, RunOutcome
+from tightrope.base.replay_report import ClassOutcome, ReplayReport, RunOutcome
 from tightrope.render import formats
 from tightrope.render.html import Html, join, listing, table, tag
 from tightrope.render.page_elements import NOTHING, document, evidence, figure, section, share

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from tightrope.base.replayed import ClassOutcome, PoolOutcome, ReplayReport, RunOutcome, Spread
+from tightrope.base.replay_report import ClassOutcome, PoolOutcome, ReplayReport, RunOutcome, Spread
 from tightrope.render import formats
 
 NOT_KNOWN = "–"

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tightrope.base.plan import Evidence
-from tightrope.base.replayed import ReplayReport, RunOutcome
+from tightrope.base.replay_report import ReplayReport, RunOutcome
 from tightrope.render import formats
 from tightrope.render.replay_report import replay_formats
 from tightrope.render.terminal import add_rows, grid, labelled_grid, plain_text

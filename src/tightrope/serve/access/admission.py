@@ -11,7 +11,7 @@ from math import ceil, inf
 from typing import NoReturn, Protocol
 
 from tightrope.base.plan import ServedClass
-from tightrope.policy.admit import (
+from tightrope.policy.admission import (
     FAIR_EXCESS,
     bucket_level,
     bucket_wait_s,
@@ -21,12 +21,12 @@ from tightrope.policy.admit import (
     next_patience,
     queue_room,
 )
+from tightrope.serve.config.settings import Limits, ServedPool, TenantLimits
 from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.ledger.meter import SECOND
-from tightrope.serve.ledger.totals import month_of
+from tightrope.serve.ledger.month_to_date import month_of
 from tightrope.serve.records import NUSD_PER_USD, Call, Reply
 from tightrope.serve.refusals import TooMany
-from tightrope.serve.settings import Limits, ServedPool, TenantLimits
 
 MOST_TENANTS = 10_000
 """Of whom something is remembered while they ask nothing: what their answers took, and how full their bucket is."""

@@ -20,8 +20,8 @@ from filelock import FileLock, Timeout
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from tightrope.base.errors import InputError, Where, unknown_name
-from tightrope.demand.document import Document
-from tightrope.demand.strict import Strict, validated
+from tightrope.demand.strict_mapping import Strict, validated
+from tightrope.demand.yaml_document import Document
 from tightrope.serve.records import Scope
 
 PREFIX = "tr"

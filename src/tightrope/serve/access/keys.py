@@ -16,7 +16,7 @@ from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
 
-from tightrope.policy.admit import bucket_level, bucket_wait_s
+from tightrope.policy.admission import bucket_level, bucket_wait_s
 from tightrope.serve.access.keyfile import PREFIX, KeyEntry, load_keys, stand_in
 from tightrope.serve.records import Caller, Scope
 from tightrope.serve.refusals import Forbidden, TooMany, Unauthenticated

@@ -1,6 +1,6 @@
-"""Answers that are kept and given again, to the same tenant alone.
+"""Caches answers, and returns a cached answer only to the tenant that it was made for.
 
-In comes a call and what makes an answer; out goes an answer, kept or made. ``asked.py`` says which calls ask the same, ``store.py`` keeps
-answers within limits of number, bytes and time, ``similar.py`` finds those of questions that are nearly the same, where that is wanted,
-``streams.py`` records a stream on its way; ``cache.py`` puts it together, and answers calls that ask the same at once together.
+Input: a call and the way to make its answer. Output: an answer, cached or new. ``cache_key.py`` decides which calls ask the same.
+``cached_answers.py`` holds answers within limits of count, bytes and age. ``semantic_index.py`` finds near-identical questions, where
+that is switched on. ``streams.py`` records a stream as it passes. ``cache.py`` joins these, and answers identical concurrent calls once.
 """

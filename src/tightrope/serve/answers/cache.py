@@ -14,14 +14,14 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
-from tightrope.policy.cache import is_checked
-from tightrope.serve.answers.asked import CacheKeys, ConversationQuestion
-from tightrope.serve.answers.similar import SemanticIndex
-from tightrope.serve.answers.store import CachedAnswer, Store, parts_of
+from tightrope.policy.caching import is_checked
+from tightrope.serve.answers.cache_key import CacheKeys, ConversationQuestion
+from tightrope.serve.answers.cached_answers import CachedAnswer, Store, parts_of
+from tightrope.serve.answers.semantic_index import SemanticIndex
 from tightrope.serve.answers.streams import Recorder
+from tightrope.serve.config.settings import CacheSettings
 from tightrope.serve.records import Call, RawAnswer, Reply, add
 from tightrope.serve.refusals import RequestRefusal
-from tightrope.serve.settings import CacheSettings
 
 log = logging.getLogger(__name__)
 

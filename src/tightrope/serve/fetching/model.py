@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from tightrope.base.errors import InputError
-from tightrope.clouds.fetch import Fetcher, shown
+from tightrope.clouds.downloads import Fetcher, shown
 from tightrope.serve.fetching.archives import MOST_FILES, inside, is_archive, unpack
 from tightrope.serve.fetching.sources import Source, find_source
-from tightrope.serve.watch.logs import begin_logs
+from tightrope.serve.metrics.logs import begin_logs
 
 MOST_BYTES = 64 * 2**30
 """Of a model, and of what its archive holds."""
@@ -105,7 +105,7 @@ class _Told:
         self.most_bytes, self._clock, self._said_s = most_bytes, clock, clock()
 
     def __call__(self, label: str, done: int, total: int | None) -> None:
-        """Hear of a file; see ``clouds.fetch.FetchProgress``."""
+        """Hear of a file; see ``clouds.downloads.FetchProgress``."""
         if max(done, total or 0) > self.most_bytes:
             raise _too_large(self.most_bytes)
         now_s = self._clock()

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from tightrope.base.errors import InputError, MissingExtraError, SourceError
-from tightrope.clouds.fetch import Fetcher, on_loopback, reshaped, shown
+from tightrope.clouds.downloads import Fetcher, on_loopback, reshaped, shown
 from tightrope.serve.fetching.archives import MOST_FILES
 
 GOOGLE = "https://storage.googleapis.com"

@@ -11,16 +11,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from tightrope.serve.jobs import lines
+from tightrope.serve.config.settings import Limits
+from tightrope.serve.jobs import batch_lines
 from tightrope.serve.jobs.database import JobsDatabaseError
-from tightrope.serve.jobs.once import hashed, once_of, the_same
+from tightrope.serve.jobs.idempotency import hashed, once_of, the_same
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import ENDED, Batch, File, new_id, packed
 from tightrope.serve.jobs.uploads import Uploads, keep_s
-from tightrope.serve.protocols.words import malformed
+from tightrope.serve.protocols.error_bodies import malformed
 from tightrope.serve.records import Caller
 from tightrope.serve.refusals import Conflict, Forbidden, Malformed, NotFound, TooLarge, TooMany, Unavailable
-from tightrope.serve.settings import Limits
 
 Authenticate: TypeAlias = Callable[[Request], Awaitable[Caller]]
 Answer: TypeAlias = Callable[[Request, Caller], Awaitable[Response]]
@@ -153,7 +153,7 @@ class Routes:
         if asked.endpoint not in self._endpoints:
             message = f"endpoint must be one of {', '.join(self._endpoints)}, got {asked.endpoint[:80]!r}"
             raise Malformed(message, parameter="endpoint")
-        within_s = lines.window_s(asked.completion_window)
+        within_s = batch_lines.window_s(asked.completion_window)
         if within_s is None:
             message = f"completion_window must be such as 24h or 90m, at most 30d, got {asked.completion_window[:80]!r}"
             raise Malformed(message, parameter="completion_window")

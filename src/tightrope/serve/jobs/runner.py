@@ -1,4 +1,4 @@
-"""Does the items: as many at once as ``policy.defer`` allows, each until it is answered or due, its answer written down once."""
+"""Does the items: as many at once as ``policy.deferral`` allows, each until it is answered or due, its answer written down once."""
 
 import asyncio
 import contextlib
@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
-from tightrope.policy import defer
-from tightrope.policy.route import GOLDEN_RATIO_FRACTION
-from tightrope.serve.jobs import lines
+from tightrope.policy import deferral
+from tightrope.policy.routing import GOLDEN_RATIO_FRACTION
+from tightrope.serve.jobs import batch_lines
 from tightrope.serve.jobs.database import JobsDatabaseError
-from tightrope.serve.jobs.pace import BatchPace
+from tightrope.serve.jobs.pacing import BatchPace
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import Batch, BatchItem, new_id, unpacked
 from tightrope.serve.jobs.schedule import next_batch
-from tightrope.serve.protocols.words import openai_error
+from tightrope.serve.protocols.error_bodies import openai_error
 from tightrope.serve.records import Caller
 from tightrope.serve.refusals import Failed, Malformed, RequestRefusal
 
@@ -149,7 +149,7 @@ class Runner:
         """Return the answer to an item."""
         if item.tries > BEGUN and item.last_status is None:
             return 400, NEVER_BODY
-        body = lines.read_line(text, batch.endpoint)[1]
+        body = batch_lines.read_line(text, batch.endpoint)[1]
         return await self._run(batch.endpoint, body, unpacked(batch.caller), batch.traffic_class, deadline_s)
 
     def _answered(self, batch: Batch, item: BatchItem, status: int, body: bytes, answer_s: float) -> None:
@@ -157,7 +157,7 @@ class Runner:
         now = self._queue.now_s()
         if status in AGAIN and not (status == DEFECT and item.tries >= DEFECT_TRIES):
             spread = 1.0 + item.line * GOLDEN_RATIO_FRACTION % 1.0  # those that were refused together do not come back together
-            again_s = min(now + defer.retry_after_s(item.tries) * spread, batch.due_s)
+            again_s = min(now + deferral.retry_after_s(item.tries) * spread, batch.due_s)
             self._ended[batch.id].put_back.append((item.line, status, again_s))
             return
         self._ended[batch.id].answers.append((item, status, body, new_id("req")))
@@ -195,7 +195,7 @@ class Runner:
         """Write down what ended of one batch; what is written is taken out of ``ended``."""
         if ended.answers:
             answers, batch = ended.answers, batch_id
-            results = await asyncio.to_thread(lambda: [lines.answered(batch, *answer) for answer in answers])
+            results = await asyncio.to_thread(lambda: [batch_lines.answered(batch, *answer) for answer in answers])
             await self._queue.items.record(batch_id, results, self._queue.now_s())
             self._known.difference_update((batch_id, item.line) for item, *_ in answers)
             ended.answers = []

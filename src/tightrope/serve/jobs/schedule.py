@@ -7,7 +7,7 @@ from itertools import groupby
 import numpy as np
 
 from tightrope.base.records import FloatArray
-from tightrope.policy import defer
+from tightrope.policy import deferral
 from tightrope.serve.jobs.records import Batch
 
 RATE_S = 300.0
@@ -36,7 +36,7 @@ class ItemRate:
 
 
 def due(batches: Iterable[Batch], now_s: float) -> tuple[FloatArray, FloatArray]:
-    """Return the seconds to each deadline, ascending, and the items that are left of each, as ``policy.defer`` takes them."""
+    """Return the seconds to each deadline, ascending, and the items that are left of each, as ``policy.deferral`` takes them."""
     ordered = sorted(batches, key=lambda batch: batch.due_s)
     return np.array([batch.due_s - now_s for batch in ordered]), np.array([float(batch.left) for batch in ordered])
 
@@ -45,7 +45,7 @@ def slack_s(batches: Sequence[Batch], now_s: float, per_s: float) -> float | Non
     """Return the least time that is spare at a deadline; None where nothing is to be done, or the rate is not known."""
     if per_s <= 0.0 or not any(batch.left for batch in batches):
         return None
-    return float(defer.least_slack_s(*due(batches, now_s), per_s))
+    return float(deferral.least_slack_s(*due(batches, now_s), per_s))
 
 
 def next_batch(batches: Iterable[Batch], running: Mapping[str, int], now_s: float, per_s: float) -> Batch | None:
@@ -65,7 +65,7 @@ def next_batch(batches: Iterable[Batch], running: Mapping[str, int], now_s: floa
 
     def turn(tenant: str) -> tuple[bool, int, float, str]:
         due_s, slack = by_tenant[tenant][0].due_s, slack_s(by_tenant[tenant], now_s, share)
-        patient = slack is None or defer.urgency(slack, due_s - now_s) <= 0.0
+        patient = slack is None or deferral.urgency(slack, due_s - now_s) <= 0.0
         return patient, running.get(tenant, 0), due_s, tenant
 
     return by_tenant[min(by_tenant, key=turn)][0]

@@ -10,13 +10,13 @@ from starlette.routing import Route
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import ServedClass
+from tightrope.serve.config.settings import Limits
 from tightrope.serve.jobs.database import JobsDatabaseError
-from tightrope.serve.jobs.keeper import QueueKeeper
-from tightrope.serve.jobs.pace import BatchPace, JobMetrics
+from tightrope.serve.jobs.housekeeping import QueueKeeper
+from tightrope.serve.jobs.pacing import BatchPace, JobMetrics
 from tightrope.serve.jobs.queue import queue_at
 from tightrope.serve.jobs.routes import Authenticate, Routes
 from tightrope.serve.jobs.runner import Run, Runner
-from tightrope.serve.settings import Limits
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings", "/v1/classify")
 MOST = 256

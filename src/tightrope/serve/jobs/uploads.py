@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from starlette.requests import Request
 
+from tightrope.serve.config.settings import Limits
 from tightrope.serve.jobs.files import PAGE_BYTES
+from tightrope.serve.jobs.idempotency import asked_upload, once_of, the_same
 from tightrope.serve.jobs.multipart import MultipartForm, boundary_of
-from tightrope.serve.jobs.once import asked_upload, once_of, the_same
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import File, new_id
 from tightrope.serve.jobs.tables import PART_BYTES
 from tightrope.serve.refusals import Malformed, TooLarge, TooMany
-from tightrope.serve.settings import Limits
 
 FORM_BYTES = 64 * 1024
 """What a form may have around its file."""

@@ -2,11 +2,11 @@
 
 import asyncio
 
+from tightrope.serve.config.settings import Limits
+from tightrope.serve.jobs.batch_lines import InputReader
 from tightrope.serve.jobs.items import BatchLostError
-from tightrope.serve.jobs.lines import InputReader
 from tightrope.serve.jobs.queue import Queue
 from tightrope.serve.jobs.records import Batch, BatchItem, LineError
-from tightrope.serve.settings import Limits
 
 
 async def validate(queue: Queue, batch: Batch, holder: str, limits: Limits) -> None:

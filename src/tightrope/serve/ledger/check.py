@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tightrope.serve.ledger.cost_report import total
 from tightrope.serve.ledger.journal import utc
 from tightrope.serve.ledger.meter import MACHINE_HOUR
-from tightrope.serve.ledger.read import LedgerReader
+from tightrope.serve.ledger.reader import LedgerReader
 from tightrope.serve.ledger.rows import COSTS
-from tightrope.serve.ledger.total import total
 
 GAPS = """
 SELECT gateway, max(seq) - min(seq) + 1 - count(DISTINCT seq), count(seq) - count(DISTINCT seq)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from tightrope.base.errors import InputError, Where
-from tightrope.serve.ledger.compact import quoted
+from tightrope.serve.ledger.compaction import quoted
+from tightrope.serve.ledger.cost_report import total
 from tightrope.serve.ledger.focus import focus_rows
-from tightrope.serve.ledger.read import LedgerReader
-from tightrope.serve.ledger.total import total
+from tightrope.serve.ledger.reader import LedgerReader
 
 NAMES = ("id", "tenant", "key", "class", "tag", "model", "pool", "variant", "replica", "machine", "offer", "cloud", "region")
 NUMBERS = ("status", "cached", "tokens_in", "tokens_out", "machine_ms", "wait_ms", "service_ms", "total_ms")

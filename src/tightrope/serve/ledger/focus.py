@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tightrope.base.errors import InputError
+from tightrope.serve.ledger.cost_report import COLUMNS, Total, total
 from tightrope.serve.ledger.journal import HOUR, utc
-from tightrope.serve.ledger.read import LedgerReader
+from tightrope.serve.ledger.month_to_date import month_of
+from tightrope.serve.ledger.reader import LedgerReader
 from tightrope.serve.ledger.rows import COSTS
-from tightrope.serve.ledger.total import COLUMNS, Total, total
-from tightrope.serve.ledger.totals import month_of
 from tightrope.serve.records import NUSD_PER_USD
 
 PROVIDERS = {"aws": "AWS", "azure": "Microsoft", "gcp": "Google Cloud"}

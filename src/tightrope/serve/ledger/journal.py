@@ -1,6 +1,6 @@
 """The lines themselves: one file an hour and gateway, added to before an answer goes, whole again after a kill.
 
-``FOLDER/GATEWAY/2026-10-31T14.jsonl`` is added to while that hour lasts and becomes ``….parquet`` after it (``compact.py``). A line is
+``FOLDER/GATEWAY/2026-10-31T14.jsonl`` is added to while that hour lasts and becomes ``….parquet`` after it (``compaction.py``). A line is
 handed to the kernel at once, so that a killed process loses none; a thread calls ``sync`` every second, so that a machine that loses
 its power loses no more than that.
 """

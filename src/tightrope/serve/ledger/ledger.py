@@ -17,16 +17,16 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from tightrope.serve.ledger.compact import compact_closed, pack_gone, recovered
-from tightrope.serve.ledger.fleet import paid_nusd
+from tightrope.serve.config.settings import ServedPool
+from tightrope.serve.ledger.compaction import compact_closed, pack_gone, recovered
 from tightrope.serve.ledger.journal import Journal, is_first, safe_name, utc
+from tightrope.serve.ledger.machine_hours import paid_nusd
 from tightrope.serve.ledger.meter import MACHINE, SECOND, MachineMeter, MeterReading, nobody
-from tightrope.serve.ledger.others import OtherGateways
+from tightrope.serve.ledger.month_to_date import GOES_ON_S, Totals, month_nusd, month_of, write_totals
+from tightrope.serve.ledger.other_gateways import OtherGateways
 from tightrope.serve.ledger.rows import LONGEST, Event, Machines, Request
-from tightrope.serve.ledger.totals import GOES_ON_S, Totals, month_nusd, month_of, write_totals
 from tightrope.serve.records import NUSD_PER_USD, Call, Reply
 from tightrope.serve.refusals import Unavailable
-from tightrope.serve.settings import ServedPool
 
 Place: TypeAlias = tuple[str, str, str, str]
 """Machine, offer, cloud, region."""

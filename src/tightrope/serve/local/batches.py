@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tightrope.serve.ledger.meter import MachineMeter
-from tightrope.serve.local.loading import LoadedModel
-from tightrope.serve.local.waiting import WorkItem
+from tightrope.serve.local.model_loading import LoadedModel
+from tightrope.serve.local.wait_queue import WorkItem
 
 
 class EngineBatch:

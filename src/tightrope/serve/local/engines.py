@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from tightrope.serve.ledger.meter import MachineMeter
-from tightrope.serve.local.placement import giving_way, held_to, places, usable_cores
+from tightrope.serve.local.core_placement import giving_way, held_to, places, usable_cores
 
 log = logging.getLogger(__name__)
 

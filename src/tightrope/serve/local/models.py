@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.serve.local.sessions import Arrays, Port, Session
-from tightrope.serve.local.waiting import CallTicket, WorkItem
+from tightrope.serve.local.wait_queue import CallTicket, WorkItem
 from tightrope.serve.records import Call, Tensors
 from tightrope.serve.refusals import Malformed, Unsupported
 

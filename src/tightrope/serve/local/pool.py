@@ -8,18 +8,18 @@ from typing import Protocol
 
 from tightrope.base.errors import TightropeError
 from tightrope.base.plan import ServedClass
-from tightrope.policy.batch import ROOM, rate_after
-from tightrope.policy.scale import sleeps, wakes
+from tightrope.policy.batching import ROOM, rate_after
+from tightrope.policy.scaling import sleeps, wakes
+from tightrope.serve.config.settings import ServedPool
 from tightrope.serve.interfaces import PoolLoad
+from tightrope.serve.local.batch_choice import BatchRules, choose
 from tightrope.serve.local.batches import EngineBatch
-from tightrope.serve.local.choosing import BatchRules, choose
 from tightrope.serve.local.engines import Engines, Urgency
-from tightrope.serve.local.loading import LoadedModel, LoadMeasurement, let_go, load
+from tightrope.serve.local.model_loading import LoadedModel, LoadMeasurement, let_go, load
 from tightrope.serve.local.models import LocalModelInterface
-from tightrope.serve.local.waiting import CallTicket, WaitQueue, WorkItem
+from tightrope.serve.local.wait_queue import CallTicket, WaitQueue, WorkItem
 from tightrope.serve.records import Call, Reply, Signature, Task
 from tightrope.serve.refusals import Failed, Unavailable
-from tightrope.serve.settings import ServedPool
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.errors import InputError, MissingExtraError, Where
-from tightrope.serve.local.placement import held_to, take_turns
-from tightrope.serve.settings import LocalModel
+from tightrope.serve.config.settings import LocalModel
+from tightrope.serve.local.core_placement import held_to, take_turns
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 TYPES: dict[str, np.dtype[Any]] = {

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from tightrope.base.errors import InputError
 from tightrope.serve.access.keys import allow
+from tightrope.serve.config.settings import Limits, Listen
 from tightrope.serve.interfaces import GatewayLike
-from tightrope.serve.protocols.held import BodyBudget
+from tightrope.serve.protocols.body_budget import BodyBudget
 from tightrope.serve.protocols.http import NONE, RequestHead, caller_of, identity_of, refusal_headers, told_of
 from tightrope.serve.protocols.oip import (
     EXTENSIONS,
@@ -32,7 +33,6 @@ from tightrope.serve.protocols.oip import (
 from tightrope.serve.protocols.oip_messages import MOST_FIELDS, PACKAGE, SERVICE, has_many_fields, message
 from tightrope.serve.protocols.tensors import DTYPES, datatype_of, from_binary, to_binary, wrong
 from tightrope.serve.refusals import Failed, Malformed, RequestRefusal, TooLarge, TooSlow
-from tightrope.serve.settings import Limits, Listen
 
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,

@@ -15,19 +15,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from tightrope.policy.admit import RETRIED_S, come_back_s
+from tightrope.policy.admission import RETRIED_S, come_back_s
 from tightrope.serve.access.keys import allow
+from tightrope.serve.config.settings import Limits
 from tightrope.serve.interfaces import GatewayLike
-from tightrope.serve.protocols.held import FULL, Receive, Scope, full
+from tightrope.serve.protocols.body_budget import FULL, Receive, Scope, full
 from tightrope.serve.records import NUSD_PER_USD, Call, Caller, Reply, Task, Tensors
 from tightrope.serve.refusals import Failed, Forbidden, Malformed, RequestRefusal, TooLarge, Unavailable, Unsupported
-from tightrope.serve.settings import Limits
 
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header: TypeAlias = tuple[bytes, bytes]
 
 ANSWERING = "tightrope.answering"
-"""Key in a scope: the call that is answered, which ``guard.py`` cancels where the client hangs up."""
+"""Key in a scope: the call that is answered, which ``connection.py`` cancels where the client hangs up."""
 GONE = "tightrope.gone"
 """Key in a scope: the client hung up, and that is why the answer is cancelled."""
 WHOLE = "tightrope.whole"

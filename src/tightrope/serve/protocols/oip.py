@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.serve.config.settings import Limits, ServedModel
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols.http import RequestHead
 from tightrope.serve.protocols.openai import read_vectors, vectors_of
 from tightrope.serve.protocols.tensors import checked_bytes
 from tightrope.serve.records import Call, Caller, Reply, Signature, Task, Tensors, TensorSpec
 from tightrope.serve.refusals import Failed, Malformed, NotFound, TooLarge, Unsupported
-from tightrope.serve.settings import Limits, ServedModel
 
 VERSION = "1"
 """The one version that a model has."""

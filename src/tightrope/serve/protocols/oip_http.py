@@ -10,7 +10,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.serve.config.settings import Limits
 from tightrope.serve.interfaces import GatewayLike
+from tightrope.serve.protocols.error_bodies import malformed, oip_error
 from tightrope.serve.protocols.http import NONE, RequestHead, Write, WrittenAnswer
 from tightrope.serve.protocols.oip import VERSION, call_of, check_inputs, check_parameters, model_of, outputs_of
 from tightrope.serve.protocols.tensors import (
@@ -22,10 +24,8 @@ from tightrope.serve.protocols.tensors import (
     to_json,
     wrong,
 )
-from tightrope.serve.protocols.words import malformed, oip_error
 from tightrope.serve.records import Call, Reply
 from tightrope.serve.refusals import Malformed, TooLarge
-from tightrope.serve.settings import Limits
 
 HEADER = "Inference-Header-Content-Length"
 Parameters: TypeAlias = dict[str, str | int | float | bool | None]

@@ -11,12 +11,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tightrope.serve.config.settings import Limits
 from tightrope.serve.interfaces import GatewayLike
+from tightrope.serve.protocols.error_bodies import malformed, openai_error
 from tightrope.serve.protocols.http import NONE, RequestHead, Write, WrittenAnswer, header_text, make_identity
-from tightrope.serve.protocols.words import malformed, openai_error
 from tightrope.serve.records import Call, Caller, RawAnswer, Reply
 from tightrope.serve.refusals import Failed, Malformed, NotFound, RequestRefusal, TooLarge, Unsupported
-from tightrope.serve.settings import Limits
 
 USUAL = Limits()
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -3,9 +3,9 @@
 import importlib.util
 from typing import Any
 
-from tightrope.serve.protocols.guard import guarded
-from tightrope.serve.protocols.held import BodyBudget
-from tightrope.serve.settings import Settings
+from tightrope.serve.config.settings import Settings
+from tightrope.serve.protocols.body_budget import BodyBudget
+from tightrope.serve.protocols.connection import guarded
 
 LEAVES_S = 5
 """At the end, what is still answered after so long is told that the server is going away."""

@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.serve.protocols.words import malformed
+from tightrope.serve.config.settings import Limits
+from tightrope.serve.protocols.error_bodies import malformed
 from tightrope.serve.refusals import Failed, Malformed, RequestRefusal, TooLarge, Unsupported
-from tightrope.serve.settings import Limits
 
 DTYPES: dict[str, np.dtype[Any]] = {
     name: np.dtype(code)

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError
 
+from tightrope.serve.config.settings import Upstream
 from tightrope.serve.interfaces import PoolLoad
-from tightrope.serve.settings import Upstream
-from tightrope.serve.upstream.names import NO_ADDRESS
+from tightrope.serve.upstream.name_resolver import NO_ADDRESS
 from tightrope.serve.upstream.replica import Replica, nearness, number
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tightrope.serve.protocols.tensors import DTYPES, datatype_of, from_binary, from_json, to_binary, to_json
 from tightrope.serve.records import Call, Reply, Signature, Tensors, TensorSpec
 from tightrope.serve.refusals import RequestRefusal, Unsupported
-from tightrope.serve.upstream import ours
-from tightrope.serve.upstream.asked import UpstreamRequest, WholeAnswer, broken, text_tokens
+from tightrope.serve.upstream import tightrope_engine
+from tightrope.serve.upstream.dialect import UpstreamRequest, WholeAnswer, broken, text_tokens
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 BINARY = "binary_tensor_data"
@@ -98,8 +98,8 @@ class OpenInference:
         said = said or self.model
         tensors = call.inputs
         if isinstance(tensors, tuple):
-            if said.platform == ours.PLATFORM:
-                return ours.ask(call, model)
+            if said.platform == tightrope_engine.PLATFORM:
+                return tightrope_engine.ask(call, model)
             tensors = _texts(tensors, said)
         path = f"{model_path(model)}/infer"
         named = [{"name": name} for name in call.parameters.get("outputs", ())]
@@ -110,8 +110,8 @@ class OpenInference:
 
     def answer(self, call: Call, asked: UpstreamRequest, whole: WholeAnswer, reply: Reply) -> None:
         """Fill a reply with the tensors of an answer; raise ``UpstreamFailed`` where they are not what they say to be."""
-        if ours.is_asked(asked):
-            ours.answer(call, whole, reply)
+        if tightrope_engine.is_asked(asked):
+            tightrope_engine.answer(call, whole, reply)
             return
         tensors = decode(whole.body, whole.headers)
         if not isinstance(call.inputs, tuple):
@@ -128,7 +128,7 @@ class OpenInference:
     @property
     def is_ours(self) -> bool:
         """Whether the servers are engines of our own, by what they say."""
-        return self.model.platform == ours.PLATFORM
+        return self.model.platform == tightrope_engine.PLATFORM
 
     def is_healthy(self, status: int) -> bool:
         """Return whether a server says that it is ready; Triton says 400 where it is not."""

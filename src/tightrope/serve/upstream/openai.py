@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tightrope.serve.records import Call, Reply
 from tightrope.serve.refusals import Malformed
-from tightrope.serve.upstream.asked import (
+from tightrope.serve.upstream.dialect import (
     MOST_TOKENS,
     TokenUsage,
     UpstreamRequest,

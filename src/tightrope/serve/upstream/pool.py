@@ -17,21 +17,21 @@ from aiohttp import ClientError
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import ServedClass
+from tightrope.serve.config.settings import ServedPool, Upstream
 from tightrope.serve.interfaces import PoolLoad
 from tightrope.serve.ledger.meter import MachineMeter, MachineUse
 from tightrope.serve.records import NUSD_PER_USD, Call, RawAnswer, Reply, Signature, Task
 from tightrope.serve.refusals import UpstreamFailed
-from tightrope.serve.settings import ServedPool, Upstream
 from tightrope.serve.upstream import oip
-from tightrope.serve.upstream.asked import Dialect, UpstreamRequest
+from tightrope.serve.upstream.dialect import Dialect, UpstreamRequest
 from tightrope.serve.upstream.fleet import ReplicaFleet, Resolve
-from tightrope.serve.upstream.key import UpstreamKey
-from tightrope.serve.upstream.line import RetryBudget, WaitLine, going_away
+from tightrope.serve.upstream.hedging import Race
 from tightrope.serve.upstream.openai import ChatEvents, OpenAI, price_nusd
-from tightrope.serve.upstream.race import Race
 from tightrope.serve.upstream.replica import Replica
-from tightrope.serve.upstream.send import EVENT_STREAM, Failure, ReplicaAnswer, Sender
+from tightrope.serve.upstream.replica_queue import ReplicaQueue, RetryBudget, going_away
+from tightrope.serve.upstream.sender import EVENT_STREAM, Failure, ReplicaAnswer, Sender
 from tightrope.serve.upstream.stream import EventRelay
+from tightrope.serve.upstream.upstream_key import UpstreamKey
 
 TASKS: dict[str, frozenset[Task]] = {"openai": frozenset({"chat", "embed"}), "oip": frozenset({"infer", "embed", "classify"})}
 """What servers can be asked by each protocol."""
@@ -97,7 +97,7 @@ class UpstreamPool:
             pool.name, upstream, self._limit, pool.start_s, self._load, self._changed, self._is_healthy, resolve
         )
         self._hold_s = upstream.hold_s or max(LEAST_HOLD_S, 2.0 * pool.start_s)
-        self._line = WaitLine(self._fleet, classes, self._load, self._hold_s, pool.deferrable_limit)
+        self._line = ReplicaQueue(self._fleet, classes, self._load, self._hold_s, pool.deferrable_limit)
         self._sender = Sender(self._fleet, lambda: self._key.headers, upstream.answer_bytes, upstream.model)
         self._check_s = max(upstream.health_s, upstream.connect_s)
         self._budget = RetryBudget(AGAIN_SHARE, AGAIN_LEAST)

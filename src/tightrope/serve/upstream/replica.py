@@ -11,9 +11,9 @@ from typing import Any
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, StreamReader, TCPConnector
 from yarl import URL
 
-from tightrope.policy.route import expected_wait
-from tightrope.serve.settings import Upstream
-from tightrope.serve.upstream.names import NameResolver
+from tightrope.policy.routing import expected_wait
+from tightrope.serve.config.settings import Upstream
+from tightrope.serve.upstream.name_resolver import NameResolver
 from tightrope.serve.upstream.oip import ModelMetadata
 
 KEEP_ALIVE_S = 4.0

@@ -8,7 +8,7 @@ from contextlib import suppress
 from aiohttp import ClientError
 
 from tightrope.serve.upstream.openai import ChatEvents
-from tightrope.serve.upstream.send import ReplicaAnswer
+from tightrope.serve.upstream.sender import ReplicaAnswer
 
 TAIL_BYTES, TAIL_S = 64 * 1024, 1.0
 """After the event that ends an answer, what may still come and for how long, for its connection to be used again."""

@@ -13,7 +13,7 @@ from tightrope.base.plan import Plan
 from tightrope.base.records import RequestEngine, Workload
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.services import find_size
+from tightrope.clouds.service_sizes import find_size
 from tightrope.plan.bill.plan_bill import plan_lines
 from tightrope.plan.fleet.plan_fleet import open_pools
 from tightrope.plan.make import make_plan

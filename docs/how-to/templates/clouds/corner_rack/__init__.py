@@ -9,7 +9,7 @@ Copy the folder to ``src/tightrope/clouds/`` and change its rows; nothing else h
 
 from pathlib import Path
 
-from tightrope.clouds.rows import CsvCloud
+from tightrope.clouds.catalogue_tables import CsvCloud
 
 CLOUD = CsvCloud(
     name="corner-rack",

@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from tightrope.base.catalogue import Catalogue, PriceRow
-from tightrope.clouds.fetch import Fetcher, reshaped
+from tightrope.clouds.downloads import Fetcher, reshaped
 from tightrope.clouds.refresh import RefreshQuery
 
 LIST = "https://corner-rack.example/prices"

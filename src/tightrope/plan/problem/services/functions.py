@@ -15,11 +15,11 @@ from tightrope.base.records import EngineModel, ModelVariant, Profile, RequestEn
 from tightrope.base.registry import find_offer
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.services import CONTAINER, SERVERLESS, ServiceSize, find_size
+from tightrope.clouds.service_sizes import CONTAINER, SERVERLESS, ServiceSize, find_size
 from tightrope.demand.arrivals import draw_arrivals
 from tightrope.demand.blocks import DAY_S
 from tightrope.offers.metered import REQUESTS
-from tightrope.perf.find import limit_batch
+from tightrope.perf.profile_search import limit_batch
 from tightrope.plan.problem.arrays import PoolOption
 from tightrope.plan.problem.capacity import Capacity, CapacityTable
 from tightrope.plan.problem.demand_week import ClassDemand, grow

@@ -8,7 +8,7 @@ from tightrope.base.plan import Usage
 from tightrope.base.records import FloatArray, Workload
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
-from tightrope.clouds.services import SERVERLESS, find_size
+from tightrope.clouds.service_sizes import SERVERLESS, find_size
 from tightrope.plan.problem.arrays import PoolOption, Problem
 from tightrope.plan.problem.cost_lines import disk_usd_per_hour
 from tightrope.plan.problem.demand_week import ClassDemand

@@ -11,7 +11,7 @@ from tightrope.base.plan import OfferTerms, UsageLine
 from tightrope.base.records import EngineModel, FloatArray, IntArray
 from tightrope.base.registry import find_offer
 from tightrope.base.units import SECONDS_PER_HOUR
-from tightrope.clouds.services import ServiceSize, find_size
+from tightrope.clouds.service_sizes import ServiceSize, find_size
 from tightrope.offers.metered import REQUESTS
 from tightrope.offers.token_api import token_units
 from tightrope.replay.records import ANSWERED, FleetPool, Outcome

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tightrope.base.catalogue import OWNED
 from tightrope.base.plan import Refusal
 from tightrope.base.records import Workload
-from tightrope.clouds.services import CONTAINER, SERVERLESS
+from tightrope.clouds.service_sizes import CONTAINER, SERVERLESS
 from tightrope.offers.token_api import BATCH, STANDARD
 from tightrope.plan.problem.arrays import PoolOption, Problem
 from tightrope.plan.problem.deployments import Deployment

@@ -6,7 +6,7 @@ import numpy as np
 
 from tightrope.base.records import ApiUse, IntArray, RequestEngine, ScalingPolicy, TokenEngine, Workload
 from tightrope.base.units import HOURS_PER_WEEK
-from tightrope.clouds.services import CONTAINER, ServiceSize, find_size
+from tightrope.clouds.service_sizes import CONTAINER, ServiceSize, find_size
 from tightrope.plan.problem.arrays import PoolOption
 from tightrope.replay.records import FleetPool
 

@@ -2,7 +2,7 @@
 
 from tightrope.base.plan import Plan
 from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.clouds.services import find_size
+from tightrope.clouds.service_sizes import find_size
 from tightrope.render import formats
 from tightrope.render.infra.azure.values import ENTRIES, FLEX_LEAST
 from tightrope.render.infra.deployment import DeployedPool, deploy_pools, select_cloud

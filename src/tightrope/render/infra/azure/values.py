@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from tightrope.base.errors import InputError
 from tightrope.base.metrics import METRICS
 from tightrope.base.plan import Plan
-from tightrope.clouds.services import find_size
+from tightrope.clouds.service_sizes import find_size
 from tightrope.render.infra.deployment import (
     PLAN_AGAIN,
     DeployedPool,

@@ -9,7 +9,7 @@ from math import ceil
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.base.records import Slo
-from tightrope.clouds.services import ServiceSize, find_size
+from tightrope.clouds.service_sizes import ServiceSize, find_size
 from tightrope.render.infra.deployment import (
     DeployedPool,
     engine_arguments,

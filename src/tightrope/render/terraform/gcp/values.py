@@ -4,7 +4,7 @@ from math import ceil, floor
 
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
-from tightrope.clouds.services import ServiceSize, find_size
+from tightrope.clouds.service_sizes import ServiceSize, find_size
 from tightrope.render.infra.deployment import (
     PLAN_AGAIN,
     DeployedPool,
