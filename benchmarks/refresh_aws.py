@@ -37,9 +37,9 @@ from pathlib import Path
 from tightrope.clouds import aws
 from tightrope.clouds.aws.refresh import fetch
 from tightrope.clouds.downloads import Fetcher
-from tightrope.clouds.refresh import Ask
+from tightrope.clouds.refresh import RefreshQuery
 known = {machine.name: machine for machine in aws.CLOUD.catalogue().machines}
-found = fetch(Ask(("us-east-1",), known, date.today(), sys.argv[1]), Fetcher(Path(sys.argv[2])), sys.argv[3])
+found = fetch(RefreshQuery(("us-east-1",), known, date.today(), sys.argv[1]), Fetcher(Path(sys.argv[2])), sys.argv[3])
 assert len(found.prices) == int(sys.argv[4]), len(found.prices)
 """
 LOAD = "import json, sys; assert json.load(open(sys.argv[1], 'rb'))['terms']['Reserved']"

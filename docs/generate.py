@@ -93,7 +93,7 @@ def layers() -> str:
     """Return the picture of the layers that exist, in the order the import rules give, with each one's first line."""
     rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
     order = next(rule["layers"] for rule in rules if rule["type"] == "layers")
-    lines = [_layer(name.strip("()")) for name in reversed(order)]
+    lines = [_layer(name.strip(" ()")) for layer in reversed(order) for name in layer.split("|")]
     return "\n".join(["```text", "src/tightrope/", *(line for line in lines if line), "```", ""])
 
 

@@ -15,14 +15,14 @@ def test_the_published_schema_is_fresh() -> None:
 
 
 def test_quantities_show_their_unit() -> None:
-    scaling = schema.workload_schema()["$defs"]["Scaling"]["properties"]
+    scaling = schema.workload_schema()["$defs"]["ScalingSpec"]["properties"]
     assert scaling["machine_start"]["default"] == "120 s"
     assert scaling["machine_start"]["type"] == "string"
 
 
 def test_no_mapping_takes_unknown_keys_but_where() -> None:
     definitions = schema.workload_schema()["$defs"]
-    assert [name for name, entry in definitions.items() if entry["additionalProperties"] is not False] == ["Places"]
+    assert [name for name, entry in definitions.items() if entry["additionalProperties"] is not False] == ["PlacesSpec"]
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from tightrope.base.errors import InputError, UnknownNameError
 from tightrope.base.records import CachePolicy, Deferral, RequestEngine, ScalingLimit, ScalingRule, Slo, TokenEngine, Workload
-from tightrope.demand.workload import Book, load_workload
+from tightrope.demand.price_names import PriceNames
+from tightrope.demand.workload import load_workload
 
 Load = Callable[[str], Workload]
 
 
 @pytest.fixture
-def load(tmp_path: Path, book: Book, offers: dict[str, str]) -> Load:
+def load(tmp_path: Path, book: PriceNames, offers: dict[str, str]) -> Load:
     """Return a function that loads a workload's text."""
 
     def read(text: str) -> Workload:
@@ -358,7 +359,7 @@ def test_sizes_stated_twice_are_refused(load: Load, small: str, tmp_path: Path) 
         load(small.replace("constant: {rate_per_s: 2}", "requests: {file: a.csv}"))
 
 
-def test_offers_are_those_discovered_where_none_are_given(tmp_path: Path, book: Book, small: str) -> None:
+def test_offers_are_those_discovered_where_none_are_given(tmp_path: Path, book: PriceNames, small: str) -> None:
     path = tmp_path / "workload.yaml"
     path.write_text(small.replace("spot]", "sp0t]"), encoding="utf-8")
     with pytest.raises(UnknownNameError, match="use spot"):
@@ -373,7 +374,7 @@ SCRAPS = st.sampled_from(
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_workload_with_anything_in_it_loads_or_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, book: Book, offers: dict[str, str], small: str, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, book: PriceNames, offers: dict[str, str], small: str, data: st.DataObject
 ) -> None:
     """Replace a word, or drop a line, of a workload that loads."""
     words = [match.span() for match in re.finditer(r"[^\s{}\[\],:]+", small)]

@@ -256,7 +256,7 @@ def test_with_a_machine_every_variant_has_a_profile_that_a_workload_takes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(variant_search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
-    monkeypatch.setattr(sweep, "Asked", partial(sweep.SweepOptions, seconds=0.05))
+    monkeypatch.setattr(sweep, "SweepOptions", partial(sweep.SweepOptions, seconds=0.05))
     here_is("c7i.large", monkeypatch)
     code, said = compress(folder, tmp_path / "out", *SMALLER, "--max-noise", "1024", "--precision", "1000", "--json")
     assert code == 0, said
@@ -273,7 +273,7 @@ def test_with_a_machine_every_variant_has_a_profile_that_a_workload_takes(
 
 def test_the_speed_of_a_model_of_arrays_is_measured_at_their_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variant_search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
-    monkeypatch.setattr(sweep, "Asked", partial(sweep.SweepOptions, seconds=0.05))
+    monkeypatch.setattr(sweep, "SweepOptions", partial(sweep.SweepOptions, seconds=0.05))
     here_is("c7i.large", monkeypatch)
     write_pictures(tmp_path)
     asked = (*SMALLER, "--data", str(tmp_path / "pictures.npz"), "--max-noise", "1024", "--precision", "1000")
@@ -302,7 +302,7 @@ def test_a_machine_too_noisy_for_profiles_leaves_nothing_behind(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(variant_search, "compare_speeds", partial(compare_speeds, seconds=0.02, rounds=2))
-    monkeypatch.setattr(sweep, "Asked", partial(sweep.SweepOptions, seconds=0.05))
+    monkeypatch.setattr(sweep, "SweepOptions", partial(sweep.SweepOptions, seconds=0.05))
     monkeypatch.setattr(sweep, "others", lambda *_: 0.9)
     here_is("c7i.large", monkeypatch)
     code, said = compress(folder, tmp_path / "out", *SMALLER)

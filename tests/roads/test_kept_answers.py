@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tightrope.base.plan import GatewayCache as Planned
+from tightrope.base.plan import AnswerCache
 from tightrope.base.records import RequestEngine, ScalingPolicy
 from tightrope.replay.records import CACHED, Fleet, FleetClass, FleetPool, Traffic
 from tightrope.replay.run import replay_fleet
@@ -32,7 +32,7 @@ def replayed(time_s: np.ndarray, key: np.ndarray, entries: int, ttl_s: float) ->
     pool = FleetPool("pool", "m", RequestEngine((SERVICE_S,), 0.0), 1, 20.0, 0.0, 1, 0.0, schedule, 1, 1)
     scaling = ScalingPolicy(False, 1.0, 1.0, 0.1, 15.0, 0.0, 0.0, 0.0)
     fleet = Fleet((pool,), (FleetClass("chat", False),), ("m",), np.ones((1, 1, 168)), np.ones((1, 1), dtype=bool), scaling)
-    fleet = replace(fleet, cache=Planned(entries, ttl_s))
+    fleet = replace(fleet, cache=AnswerCache(entries, ttl_s))
     ones = np.ones(REQUESTS, dtype=np.int64)
     requests = Traffic(time_s, np.zeros(REQUESTS, dtype=np.int64), ones, ones, key=key)
     outcome = replay_fleet(fleet, requests, duration_s=float(time_s[-1]) + 1.0, block_offset_s=0.0, seed=0)

@@ -25,7 +25,7 @@ class WorldType(Type):
     def __init__(self, dtype: NamedTuple) -> None:
         """Name the type after the arrays'."""
         self.dtype = dtype
-        super().__init__(name=f"World({dtype})")
+        super().__init__(name=f"ReplayState({dtype})")
 
 
 @typeof_impl.register(ReplayState)

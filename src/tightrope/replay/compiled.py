@@ -17,7 +17,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 import numba
 from numba.core.registry import CPUDispatcher
 
-import tightrope.replay.by_reference  # noqa: F401 - tells numba how to pass a World
+import tightrope.replay.by_reference  # noqa: F401 - tells numba how to pass a ReplayState
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -60,7 +60,7 @@ class Inner(CPUDispatcher):
 def jit(function: Callable[Params, Result]) -> Callable[Params, Result]:
     """Return the function compiled where another compiled one calls it.
 
-    Nothing here allocates, so numba's reference counting is off: counting every array of a ``World`` at every call took three
+    Nothing here allocates, so numba's reference counting is off: counting every array of a ``ReplayState`` at every call took three
     quarters of a replay's time. Ways in from Python and C are left out: they took two thirds of the time to compile.
     """
     compile_with: Any = numba.njit

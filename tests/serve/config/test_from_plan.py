@@ -15,7 +15,7 @@ from tightrope.serve.assembly import assemble
 from tightrope.serve.config.from_plan import GatewayPlace, engine_settings, gateway_settings, local_model
 from tightrope.serve.config.settings import FunctionPrice, Settings
 
-PLANS = Path(__file__).parent.parent / "render" / "plans"
+PLANS = Path(__file__).parents[2] / "render" / "plans"
 HERE = "aws/us-east-1"
 FUNCTION = FunctionPrice(2e-7, 0.1, float)
 

@@ -108,7 +108,7 @@ def test_what_has_no_known_price_has_no_budget(file: Path) -> None:
 
 
 def test_what_pages_and_the_rendered_overlay_show_can_be_read(file: Path) -> None:
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     page = (root / "docs/how-to/run-on-kubernetes.md").read_text(encoding="utf-8")
     overlay = (root / "tests/render/golden/kubernetes/aws-us-east-1/overlay/settings.yaml").read_text(encoding="utf-8")
     for text in (page, overlay.replace("\n  # ", "\n  ")):

@@ -230,7 +230,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from tightrope.serve.drain.shutdown import Drain
+from tightrope.serve.drain.shutdown import GracefulShutdown
 
 state = {"n": 0}
 async def work(request):
@@ -245,7 +245,7 @@ async def ready(request):
 
 async def main():
     global drain
-    drain = Drain(lambda: state["n"], leaves_s=float(sys.argv[1]))
+    drain = GracefulShutdown(lambda: state["n"], leaves_s=float(sys.argv[1]))
     app = Starlette(routes=[Route("/work", work, methods=["POST"]), Route("/readyz", ready)])
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
     config = server.config

@@ -79,9 +79,9 @@ def read_description(description: str) -> SkuMeaning | None:
     """Return what a description says, None for a commitment of another kind.
 
     >>> read_description("Nvidia L4 GPU attached to Spot Preemptible VMs running in Iowa")
-    Sold(name='Nvidia L4 GPU', offer='spot')
+    SkuMeaning(name='Nvidia L4 GPU', offer='spot')
     >>> read_description("Commitment v1: G2 Cpu in Iowa for 3 Years")
-    Sold(name='G2 Cpu', offer='resource-commitment-3y')
+    SkuMeaning(name='G2 Cpu', offer='resource-commitment-3y')
     """
     if description.startswith("Commitment"):
         found = COMMITTED.fullmatch(description)

@@ -208,7 +208,7 @@ def tokens_of(body: bytes) -> TokenCounts | None:
     """Return the tokens that an answer says it took; None where it does not say, or says what can not be.
 
     >>> tokens_of(b'{"usage": {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 8}}}')
-    Tokens(input=9, cached=8, output=3, reasoning=0)
+    TokenCounts(input=9, cached=8, output=3, reasoning=0)
     >>> tokens_of(b'{"data": []}'), tokens_of(b'{"usage": {"prompt_tokens": -1}}')
     (None, None)
     """

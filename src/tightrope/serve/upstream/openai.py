@@ -141,7 +141,7 @@ def usage_of(said: bytes | msgspec.Raw) -> TokenUsage | None:
     """Return the tokens that a server says; None where it says none, or what can not be.
 
     >>> usage_of(b'{"prompt_tokens": 7, "completion_tokens": 3}')
-    Usage(input_tokens=7, output_tokens=3, estimated=False)
+    TokenUsage(input_tokens=7, output_tokens=3, estimated=False)
     >>> usage_of(b'{"prompt_tokens": -7}'), usage_of(b'"many"')
     (None, None)
     """
