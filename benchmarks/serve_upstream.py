@@ -1,4 +1,4 @@
-"""What a pool of servers elsewhere adds to a request: the same server asked through it and directly, in turns."""
+"""What a pool of upstream servers adds to a request: the same server asked through it and directly, in turns."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ from tightrope.serve.records import Call, Caller
 from tightrope.serve.upstream.pool import UpstreamPool
 
 NAME = "serve-upstream"
-DOC = "time that the gateway's pool adds to a request to a server elsewhere, p50; target 0.5 ms"
+DOC = "time that the gateway's pool adds to a request to an upstream server, p50; target 0.5 ms"
 TARGET_MS = 0.5
 TURNS, REQUESTS, WARM_UP = 40, 50, 200
 CLASS = "chat"

@@ -103,7 +103,7 @@ class Peer:
     batch: int = 1
 
     def python(self) -> Path:
-        """Return the interpreter of the peer's own environment, made once; raise ``UnreachableError`` where that can not be."""
+        """Return the interpreter of the peer's own environment, made once; raise ``UnreachableError`` where that cannot be."""
         version = f"py{sys.version_info.major}.{sys.version_info.minor}"
         place = CACHE / f"peer-{self.packages[0].replace('==', '-').replace('[serve]', '')}-{version}"
         if not place.is_dir():
@@ -116,7 +116,7 @@ class Peer:
                     msg = f"{self.packages[0]} was not installed within {INSTALL_S:g} s"
                     raise UnreachableError(msg, resolve="run it again, where the package index is faster") from late
                 if done.returncode:
-                    msg = f"{self.packages[0]} can not be installed: {done.stderr.strip()[-200:]}"
+                    msg = f"{self.packages[0]} cannot be installed: {done.stderr.strip()[-200:]}"
                     raise UnreachableError(msg, resolve="run it where the package index can be reached")
             draft.rename(place)
         return place / "bin" / "python"
@@ -233,7 +233,7 @@ def free_port() -> int:
 
 @contextmanager
 def peer_running(peer: Peer, folder: Path | str) -> Iterator[Running]:
-    """Run a peer; raise ``UnreachableError`` where it can not be installed or does not answer."""
+    """Run a peer; raise ``UnreachableError`` where it cannot be installed or does not answer."""
     port = free_port()
     with running(peer.command(folder, port), Target(port, peer.path), peer.form) as server:
         yield server

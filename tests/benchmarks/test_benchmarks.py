@@ -54,7 +54,7 @@ def check_result(benchmarks: ModuleType, name: str, result: dict) -> None:
 
 def test_every_benchmark_is_named_and_says_what_it_measures(benchmarks: ModuleType) -> None:
     declared = benchmarks.declared()
-    replays = {f"replay-{what}" for what in ("token", "request", "day", "stream", "sweep")}
+    replays = {f"replay-{what}" for what in ("token", "request", "day", "stream")}
     assert {"help-start", "plan-chatgenius", *replays} <= set(declared)
     for name, module in declared.items():
         assert name == module.__name__.removeprefix("benchmarks.").replace("_", "-")

@@ -17,7 +17,6 @@ TINY = {
     "replay_token": {"REQUESTS": {2: 300, 4: 300, 256: 300}, "PEER_REQUESTS": 50, "SIMPY_REQUESTS": 100},
     "replay_request": {"REQUESTS": 3000, "PEER_REQUESTS": 500},
     "replay_stream": {"REQUESTS": 20_000},
-    "replay_sweep": {"REQUESTS": 300, "SEEDS": 2, "SPIN": "pass", "RUNS": 1},
 }
 
 
@@ -161,15 +160,6 @@ def test_the_batches_traffic_swings_about_its_mean(load: Callable[[str], ModuleT
     assert traffic.time_s[-1] == pytest.approx(request.SWING_S, rel=0.01)
     first, second = np.histogram(traffic.time_s, [0.0, request.SWING_S / 2, request.SWING_S])[0]
     assert first / second == pytest.approx((1 + 2 / np.pi * request.SWING) / (1 - 2 / np.pi * request.SWING), rel=0.01)
-
-
-# --------------------------------------------------------------------------------------------------------------- sweep
-
-
-def test_the_sweep_shares_one_traffic_and_no_case_is_like_another(load: Callable[[str], ModuleType]) -> None:
-    cases = load("replay_sweep").cases()
-    assert len({id(case.traffic) for case in cases}) == 1
-    assert len({(case.seed, case.drill) for case in cases}) == len({case.name for case in cases}) == len(cases) == 6
 
 
 # ----------------------------------------------------------------------------------------------------------------- day

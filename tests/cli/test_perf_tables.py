@@ -26,7 +26,7 @@ def test_the_cheapest_comes_first_and_the_rest_is_counted() -> None:
     assert [row["usd_per_million_requests"] for row in rows] == sorted(row["usd_per_million_requests"] for row in rows)
     said = run("list", VISION, "--limit", 3)
     assert rows[0]["machine"] in said
-    assert f"{len(rows) - 3:,} dearer ones are not shown" in said
+    assert f"{len(rows) - 3:,} more expensive ones are not shown" in said
 
 
 @pytest.mark.parametrize("columns", [60, 90, 200])

@@ -360,7 +360,7 @@ def test_sources_tell_age_origin_and_licence(run: Run) -> None:
 
 
 def renewed(ask: RefreshQuery, fetcher: Fetcher) -> Catalogue:
-    """Stand for an importer: one price is dearer, one is as it was."""
+    """Stand for an importer: one price is more expensive, one is as it was."""
     fetcher.progress("corner list", 2, 2)
     fetcher.note("one family is not known: box9")
     prices = (("box.small", "0.15"), ("box.large", "0.90"))

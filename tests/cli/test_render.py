@@ -88,7 +88,7 @@ def test_with_that_word_every_target_says_that_it_is_not_proven(tmp_path: Path, 
         ((CHATGENIUS, "--target", "report", "--week-starts", "mnday"), "use monday"),
         ((CHATGENIUS, "--target", "report", "--diff", CHATGENIUS), "--diff shows a difference"),
         ((HELPDESK, "--cloud", "aws", "--diff", CHATGENIUS), "takes no --cloud"),
-        (("nowhere.json", "--target", "report"), "can not read the plan"),
+        (("nowhere.json", "--target", "report"), "cannot read the plan"),
     ],
     ids=[
         "no target",

@@ -255,8 +255,8 @@ def nothing(folder: Path) -> None:
 SERVING = ("pools", 0, "serving")
 BAD: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[str, ...]]] = {
     # what: what breaks the folder, the arguments, words of the message
-    "no plan": (nothing, ("none.json", "--trace", "trace.csv"), ("none.json", "can not read the plan", "tightrope plan")),
-    "a folder for a plan": (nothing, (".", "--trace", "trace.csv"), ("can not read the plan",)),
+    "no plan": (nothing, ("none.json", "--trace", "trace.csv"), ("none.json", "cannot read the plan", "tightrope plan")),
+    "a folder for a plan": (nothing, (".", "--trace", "trace.csv"), ("cannot read the plan",)),
     "a trace for a plan": (nothing, ("trace.csv", "--trace", "trace.csv"), ("trace.csv:1", "not JSON")),
     "a plan of before": (broken_plan(("schema_version",), 1), GOOD, ("schema_version is 1", "plan again")),
     "a plan of later": (broken_plan(("schema_version",), 4), GOOD, ("schema_version is 4, expected 3",)),
@@ -293,7 +293,7 @@ BAD: dict[str, tuple[Callable[[Path], object], tuple[str, ...], tuple[str, ...]]
     "dates beside seconds": (
         trace_of("t,input_tokens,output_tokens\n2024-05-09 00:00:00,9,9\n", "b.csv"),
         ("plan.json", "--trace", "b.csv", "--trace", "trace.csv"),
-        ("can not be put on one clock", "one at a time"),
+        ("cannot be put on one clock", "one at a time"),
     ),
     "no trace of the class": (nothing, ("plan.json", "--trace", "chat=none.csv"), ("none.csv",)),
     "an unknown class": (nothing, ("plan.json", "--trace", "caht=trace.csv"), ("traffic class 'caht'", "use chat")),

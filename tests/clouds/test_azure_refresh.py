@@ -173,7 +173,7 @@ def test_other_machines_are_counted(get: Callable[..., Catalogue], fetcher: Fetc
         ({"retailPrice": 0.9, "productName": "NCasT4 v3 Series CloudServices"}, "0.526"),
         ({"retailPrice": 0.9, "unitOfMeasure": "100 Hours"}, "0.526"),
     ],
-    ids=["primary", "newer", "not yet", "no more", "cheaper", "dearer", "tier", "expired", "windows", "services", "unit"],
+    ids=["primary", "newer", "not yet", "no more", "cheaper", "more expensive", "tier", "expired", "windows", "services", "unit"],
 )
 @pytest.mark.parametrize("first", [True, False])
 def test_of_two_prices_one_counts(

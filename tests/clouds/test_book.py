@@ -238,7 +238,7 @@ def test_what_the_user_knows_to_be_gone(small: Callable[..., PriceBook], tmp_pat
         (
             "machines",
             MACHINES.replace("here,box.small", "mine,box.small"),
-            "box.small is a machine of here, and can not be one of mine",
+            "box.small is a machine of here, and cannot be one of mine",
         ),
         (
             "prices",

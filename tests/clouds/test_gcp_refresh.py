@@ -188,7 +188,7 @@ def test_what_can_be_no_price_is_left_out(loopback: Loopback, fetcher: Fetcher, 
     serve(loopback, listed)
     found = _usd(fetch(_ask(loopback, "e2-standard-2", version=version), fetcher))
     assert {offer for _, _, offer in found} == {SPOT, ONE_YEAR, THREE_YEARS}
-    assert "1 SKUs of parts are left out: their price can not be one" in fetcher.notes
+    assert "1 SKUs of parts are left out: their price cannot be one" in fetcher.notes
 
 
 def test_of_two_prices_of_a_part_the_dearer_stands(loopback: Loopback, fetcher: Fetcher) -> None:
@@ -198,7 +198,7 @@ def test_of_two_prices_of_a_part_the_dearer_stands(loopback: Loopback, fetcher: 
     serve(loopback, [other, *facts("us-central1")])
     usd = _usd(fetch(_ask(loopback, "g2-standard-4"), fetcher))
     assert usd["g2-standard-4", "us-central1", ON_DEMAND] == Decimal("0.708")
-    assert "1 SKUs of parts are left out: another of the same part is dearer" in fetcher.notes
+    assert "1 SKUs of parts are left out: another of the same part is more expensive" in fetcher.notes
 
 
 def test_a_spot_price_above_on_demand_is_left_out(loopback: Loopback, fetcher: Fetcher) -> None:
@@ -394,7 +394,7 @@ def test_no_mutated_price_gets_through(data: st.DataObject, tmp_path_factory: py
 
 
 def _check_sane(rows: tuple[PriceRow, ...]) -> None:
-    """Check that prices are prices, and that nothing else is dearer than on-demand."""
+    """Check that prices are prices, and that nothing else is more expensive than on-demand."""
     on_demand = {(row.machine, row.region): row.usd_per_hour for row in rows if row.offer == ON_DEMAND}
     for row in rows:
         assert math.isfinite(row.usd_per_hour)

@@ -12,7 +12,7 @@ from tightrope.perf.tables import find_accelerator
 CATALOGUE = lambda_labs.CLOUD.catalogue()
 MACHINES = {machine.name: machine for machine in CATALOGUE.machines}
 NEEDED = {"internet-egress", "inter-zone-transfer", "object-storage", "block-storage"}
-"""The unit prices without which a region can not be planned."""
+"""The unit prices without which a region cannot be planned."""
 
 
 @pytest.mark.parametrize(

@@ -376,7 +376,7 @@ def test_a_damaged_archive_is_an_error_with_a_remedy(vendor: Vendor, damage: str
         for mark in (b"PK\x01\x02", b"PK\x03\x04"):
             content[content.index(mark) + (8 if mark[2] == 1 else 6)] |= 1  # says that it is encrypted
     path.write_bytes(content[: -30 if damage == "cut" else None])
-    with pytest.raises(InputError, match=r"here.zip.*can not be read.*\nResolve: put here.before in its place"):
+    with pytest.raises(InputError, match=r"here.zip.*cannot be read.*\nResolve: put here.before in its place"):
         book()
 
 
@@ -450,7 +450,7 @@ def test_an_endpoint_that_is_none(vendor: Vendor, endpoint: str) -> None:
 def test_a_place_that_can_not_be_written(vendor: Vendor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TIGHTROPE_PRICES", str(tmp_path / "file"))
-    with pytest.raises(InputError, match=r"can not be kept here.*\nResolve: name a folder that you may write"):
+    with pytest.raises(InputError, match=r"cannot be kept here.*\nResolve: name a folder that you may write"):
         vendor.refresh()
 
 
@@ -468,7 +468,7 @@ def test_unknown_names(vendor: Vendor) -> None:
 def test_a_file_that_no_refresh_wrote(vendor: Vendor) -> None:
     vendor.refresh()
     archive_of("here").write_bytes(archive_of("here").read_bytes()[:-40])
-    with pytest.raises(InputError, match=r"here.zip.*can not be read"):
+    with pytest.raises(InputError, match=r"here.zip.*cannot be read"):
         book()
 
 

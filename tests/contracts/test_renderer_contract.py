@@ -24,7 +24,7 @@ def test_it_is_called_as_it_is_found(name: str) -> None:
 
 
 def rendered_or_refused(name: str, variation: str) -> dict[Path, str] | None:
-    """Return the files; None where a name that a target can not write is refused, with a remedy."""
+    """Return the files; None where a name that a target cannot write is refused, with a remedy."""
     try:
         return RENDERERS[name].render(VARIATIONS[variation]())
     except InputError as error:

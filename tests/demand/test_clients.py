@@ -167,7 +167,7 @@ def test_a_calendar_table_begins_at_its_first_midnight(write: Write) -> None:
             "row 4 is not in the window after the one before: windows are 600 s wide",
         ),
         (("a,0,1,1,Gamma,1,1", "a,1e12,1,1,Gamma,1,1"), None, "days, more than 800"),
-        (("a,0,1,1,Gamma,x,1", "a,600,1,1,Gamma,1,1"), 2, "a row can not be read"),
+        (("a,0,1,1,Gamma,x,1", "a,600,1,1,Gamma,1,1"), 2, "a row cannot be read"),
     ],
 )
 def test_a_table_that_can_not_be_trusted_is_refused(write: Write, rows: tuple[str, ...], line: int | None, said: str) -> None:

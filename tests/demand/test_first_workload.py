@@ -109,7 +109,7 @@ def test_what_exists_is_kept_without_force(tmp_path: Path, prices: PriceBook) ->
 
 def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path, prices: PriceBook) -> None:
     (tmp_path / "out").write_text("a file", encoding="utf-8")
-    with pytest.raises(InputError, match="can not write to"):
+    with pytest.raises(InputError, match="cannot write to"):
         begin(ASKED, tmp_path / "out", prices, force=False)
 
 

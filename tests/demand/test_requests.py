@@ -245,8 +245,8 @@ def test_blocks_before_the_first_midnight_are_left_out_too(write: Write) -> None
         (lines("time_s", "nan", "70"), 2, "row 1: got nan"),
         (lines("time_s", "5", "inf"), 3, "row 2: got inf"),
         (lines("time_s,key", "5,a", ",b"), 3, "row 2: got an empty cell"),
-        (lines("time_s", "5", "noon"), 3, "a row can not be read"),
-        (lines("timestamp", "2024-01-01 00:00:00", "2024-01-32 00:00:00"), 3, "a row can not be read"),
+        (lines("time_s", "5", "noon"), 3, "a row cannot be read"),
+        (lines("timestamp", "2024-01-01 00:00:00", "2024-01-32 00:00:00"), 3, "a row cannot be read"),
         (lines("time_s", "5", "1700000000"), None, "days, more than"),
         (lines("time_s,timestamp", "5,6", "70,80"), None, "2 columns could be the time: time_s, timestamp"),
         (lines("time_s,class,traffic_class", "5,a,a"), None, "2 columns could be the class"),
@@ -255,7 +255,7 @@ def test_blocks_before_the_first_midnight_are_left_out_too(write: Write) -> None
         (lines("time_s,input_tokens,output_tokens", "5,6,7", "70,-6,7"), 3, "got -6, expected a whole number of tokens"),
         (lines("time_s,input_tokens,output_tokens", "5,6,7.5", "70,6,3"), 2, "got 7.5, expected"),
         (lines("time_s,class", "5,a", "6,"), 3, "column 'class', row 2: got an empty cell, expected a traffic class"),
-        (lines("time_s,hash_ids", '5,"[1, 2]"', '6,"[1, 2"'), 3, "a row can not be read"),
+        (lines("time_s,hash_ids", '5,"[1, 2]"', '6,"[1, 2"'), 3, "a row cannot be read"),
     ],
 )
 def test_requests_that_can_not_be_trusted_are_refused(write: Write, text: str, line: int | None, said: str) -> None:
@@ -283,7 +283,7 @@ def test_an_empty_item_of_a_list_is_refused_by_its_row(write: Write) -> None:
 
 def test_a_list_that_is_none_is_refused(write: Write) -> None:
     rows = ['{"time_s": 0, "hash_ids": [1, 2]}', '{"time_s": 1, "hash_ids": 7}']
-    with pytest.raises(TraceError, match="a row can not be read"):
+    with pytest.raises(TraceError, match="a row cannot be read"):
         load_requests(write("a.jsonl", lines(*rows)))
 
 

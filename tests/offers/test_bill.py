@@ -64,7 +64,7 @@ def test_commitments_of_one_seller_and_order_are_applied_together(
 
 def test_unpaid_hours_are_an_error(make_rates: Make, make_usage: Make) -> None:
     usage = make_usage([("b", "spot")], [[1.0]], [730.0])
-    with pytest.raises(InputError, match="pool 'pool 0' can not be billed: b is not sold spot in us-east-1"):
+    with pytest.raises(InputError, match="pool 'pool 0' cannot be billed: b is not sold spot in us-east-1"):
         charge_fleet(usage, make_rates(RATES), ())
 
 
@@ -87,7 +87,7 @@ def test_one_commits_to_commitments_only(make_rates: Make, make_usage: Make) -> 
 
 @pytest.mark.parametrize("hours", [[[float("nan")]], [[-1.0]], [[float("inf")]]])
 def test_impossible_hours_are_an_error(make_rates: Make, make_usage: Make, hours: list[list[float]]) -> None:
-    with pytest.raises(InputError, match="usage can not be billed"):
+    with pytest.raises(InputError, match="usage cannot be billed"):
         charge_fleet(make_usage([("a", "spot")], hours, [730.0]), make_rates(RATES), ())
 
 

@@ -105,4 +105,4 @@ def test_sizes_of_a_flexible_family_cost_what_their_vcpus_do(cloud: str, offer: 
             odd |= {(region, name) for name, rate in rates.items() if abs(rate / usual - 1.0) > 0.005}
     assert odd == (
         {("ap-northeast-1", "m7a.medium")} if cloud == "aws" else set()
-    )  # 10 % dearer on demand, by the region's ratio of prices
+    )  # 10 % more expensive on demand, by the region's ratio of prices

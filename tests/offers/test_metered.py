@@ -50,7 +50,7 @@ def test_a_function_is_charged_by_its_time_and_its_requests(book: PriceBook) -> 
 
 def test_requests_alone_do_not_go_unpaid(book: PriceBook) -> None:
     used = usage("lambda-1024mb", "nowhere", "serverless", [0.0] * 3, requests=[1.0] * 3)
-    with pytest.raises(InputError, match="can not be billed"):
+    with pytest.raises(InputError, match="cannot be billed"):
         charge_fleet(used, book, ())
 
 
@@ -107,7 +107,7 @@ def test_machines_of_ones_own_cost_capital_and_overhead_always_and_power_when_th
 
 def test_more_machines_than_there_are_can_not_be_paid(book: PriceBook) -> None:
     held = [Committed("owned", "owned", "basel/rack", 2 * 1.1)]
-    with pytest.raises(InputError, match="can not be billed"):
+    with pytest.raises(InputError, match="cannot be billed"):
         charge_fleet(usage("rack", "basel", "owned", [3.0, 0.0, 0.0]), book, held)
 
 

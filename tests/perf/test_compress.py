@@ -99,7 +99,7 @@ def test_metrics_are_found_by_name_or_by_place() -> None:
     assert find_metric("tightrope.perf.compress.quality:accuracy")(labels, said) == accuracy(labels, said)
     with pytest.raises(InputError, match="unknown metric 'accurracy'"):
         find_metric("accurracy")
-    with pytest.raises(InputError, match="can not be imported"):
+    with pytest.raises(InputError, match="cannot be imported"):
         find_metric("tightrope.no_such:metric")
 
 

@@ -368,7 +368,7 @@ def broken(kind: str, folder: Path) -> Path:
         ("empty", "not an ONNX model"),
         ("opset", "not valid|refuses"),
         ("external", "weights.bin"),
-        ("external cut", "external data can not be read"),
+        ("external cut", "external data cannot be read"),
         ("unknown operator", "MatMulTwice"),
         ("quantised", "quantised already"),
         ("huge", "at most"),

@@ -1,4 +1,4 @@
-"""Compression of a real encoder whose weights lie in a file beside it; skipped where the package index can not be reached."""
+"""Compression of a real encoder whose weights lie in a file beside it; skipped where the package index cannot be reached."""
 
 from dataclasses import replace
 from pathlib import Path

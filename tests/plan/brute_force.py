@@ -258,7 +258,7 @@ def may_serve(problem: Problem, block: int, machines: IntArray) -> bool:
 
 
 def requests_usd(problem: Problem, block: int, machines: IntArray) -> float:
-    """Return what the requests cost an hour beside int64[P] machines, shared out at best; infinite where they can not serve."""
+    """Return what the requests cost an hour beside int64[P] machines, shared out at best; infinite where they cannot serve."""
     if not within_quotas(problem, machines) or (machines * problem.metered).any():
         return np.inf
     plain = not problem.usd_per_request.any() and not problem.metered.any()
@@ -268,7 +268,7 @@ def requests_usd(problem: Problem, block: int, machines: IntArray) -> float:
 
 
 def greedy_serves(problem: Problem, block: int, machines: IntArray) -> bool:
-    """Decide one class of one variant without a solver: fill what can not be taken away, then spot up to its share."""
+    """Decide one class of one variant without a solver: fill what cannot be taken away, then spot up to its share."""
     if problem.rate[0, block] == 0.0:
         return True
     if problem.quality[0] < problem.quality_floor[0]:

@@ -1,4 +1,4 @@
-"""When work that can wait runs: worked by hand, against a simulation second by second, and compiled as it is plain."""
+"""When deferrable work runs: worked by hand, against a simulation second by second, and compiled as it is plain."""
 
 import math
 

@@ -200,7 +200,7 @@ PRICE_SOURCES = (
 )
 REFUSALS = (
     Refusal("assistant-7b/fp16 on g4dn.xlarge", "its KV cache holds 1,024 tokens, a request needs 1,366"),
-    Refusal("assistant-7b/int8 on c6i.large", "tpot p95 ≤ 120 ms can not be met: one token alone takes 410 ms"),
+    Refusal("assistant-7b/int8 on c6i.large", "tpot p95 ≤ 120 ms cannot be met: one token alone takes 410 ms"),
     Refusal("spot for g6e.xlarge in us-west-2", "no spot price is known there"),
 )
 
@@ -330,7 +330,7 @@ VARIATIONS = {
     "full": make_plan,
     "not proven": _not_proven,
     "no saving": _no_saving,
-    "dearer": _dearer,
+    "more expensive": _dearer,
     "no fleet of today": _no_today,
     "bare": _bare,
     "hostile names": _hostile,

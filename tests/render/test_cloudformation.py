@@ -209,7 +209,7 @@ def test_a_name_is_only_ever_text(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["{{resolve:secretsmanager:x}}", "${AWS::AccountId}", "a\x00b", "\ue000"])
 def test_a_name_that_would_be_something_else_is_an_error(text: str) -> None:
-    with pytest.raises(InputError, match="can not be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         RENDERER.render(renamed(HELPDESK, text))
 
 

@@ -68,7 +68,7 @@ def test_the_waterfall_has_a_bar_for_what_a_lever_saves_by_itself() -> None:
     assert "batch" not in by_itself
     steps = [bar for bar in drawn if bar["colour"] in {charts.SAVES, charts.COSTS}]
     assert steps[-1]["end_usd"] == pytest.approx(COST, abs=1.0)
-    assert charts.alone(VARIATIONS["dearer"]()) == {}
+    assert charts.alone(VARIATIONS["more expensive"]()) == {}
 
 
 def test_the_page_says_what_is_left_out_and_only_then() -> None:

@@ -47,7 +47,7 @@ def test_a_failure_leaves_no_trace(tmp_path: Path, fresh: bool) -> None:
     if not fresh:
         write_files(out, {Path("a"): "old"})
     before = listing(tmp_path)
-    with pytest.raises(InputError, match="can not write"):
+    with pytest.raises(InputError, match="cannot write"):
         write_files(out, {Path("a"): "new", Path("a/b"): "the file a is no folder"})
     assert listing(tmp_path) == before
     assert [path.name for path in tmp_path.rglob("*.part")] == []
@@ -62,5 +62,5 @@ def test_a_folder_in_a_files_place_is_refused_before_writing(tmp_path: Path) -> 
 
 def test_a_parent_that_is_a_file_is_a_readable_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="can not write"):
+    with pytest.raises(InputError, match="cannot write"):
         write_files(tmp_path / "file" / "out", {Path("a.txt"): "x"})

@@ -54,7 +54,7 @@ def test_what_is_refused_is_what_no_file_holds(text: str) -> None:
 @pytest.mark.parametrize("language", LITERALS)
 def test_what_targets_write_differently_is_refused(language: str, bad: str) -> None:
     for value in (f"a{bad}b", [f"{bad}"], {bad: 1}, {"a": {"b": (bad,)}}):
-        with pytest.raises(InputError, match="can not be written") as caught:
+        with pytest.raises(InputError, match="cannot be written") as caught:
             LITERALS[language](value)
         assert "rename it" in str(caught.value.resolve)
 

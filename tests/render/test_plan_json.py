@@ -168,7 +168,7 @@ def test_garbage_is_refused(tmp_path: Path, raw: bytes, message: str) -> None:
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.json"):
-        with pytest.raises(InputError, match="can not read"):
+        with pytest.raises(InputError, match="cannot read"):
             load_plan(path)
 
 

@@ -189,7 +189,7 @@ def test_many_quotes_are_told_by_the_best_commitment_of_each_term() -> None:
     target = console()
     print_sheet(sheet, target, TODAY, everything=False)
     assert [line.split()[0] for line in said(target).splitlines() if "reserved" in line] == ["reserved-1y-0", "reserved-3y-0"]
-    assert "38 dearer commitments not shown; --region or --offer shows all" in said(target)
+    assert "38 more expensive commitments not shown; --region or --offer shows all" in said(target)
     target = console()
     print_sheet(sheet, target, TODAY, everything=True)
     assert said(target).count("reserved-") == 40

@@ -127,6 +127,51 @@ def test_every_section_answers_its_question() -> None:
         assert figure in page.words.replace("\xa0", " ")
 
 
+def test_answer_replay_promises_and_bill_precede_the_warnings() -> None:
+    words = Page(report_of(make_plan())).words.replace("\xa0", " ")
+    order = (
+        "this plan",
+        "Fleet 3 × g6.xlarge on-demand · 0–6 × g4dn.xlarge spot",
+        "as it ran in the replay",
+        "The promises",
+        "The bill by cost driver",
+        "Watch out",
+        "What saves",
+    )
+    places = [words.lower().index(text.lower()) for text in order]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("number", [1, 7, 8, 12])
+def test_at_most_seven_warnings_stand_open(number: int) -> None:
+    plan = make_plan(warnings=tuple(f"item {index} costs ${index}0 more" for index in range(1, number + 1)))
+    text = report_of(plan)
+    block = text[text.index("Watch out") : text.index("What saves")]
+    shown, _, folded = block.partition("<details>")
+    assert re.findall(r"<li>item (\d+) ", shown) == [str(index) for index in range(number, max(0, number - 7), -1)]
+    assert len(re.findall("<li>", folded)) == max(0, number - 7)
+    assert (f"<summary>{number - 7} more warning" in folded) == (number > 7)
+
+
+def test_grouped_and_unplanned_warnings_are_folded_in_full() -> None:
+    profiles = tuple(f"m{index} on g6.xlarge is modelled, ±{index} %: measure it" for index in (20, 30))
+    unplanned = "azure/spot can not be planned with: no price"
+    text = report_of(make_plan(warnings=(*profiles, unplanned.replace("can not be", "is not"), "plain")))
+    shown, _, folded = text[text.index("Watch out") : text.index("What saves")].partition("<details>")
+    assert "2 modelled profiles" in shown
+    assert "<summary>3 more warnings, in full</summary>" in folded
+    assert all(name in folded and name not in shown for name in ("m20 on", "m30 on", "azure/spot is not planned with"))
+
+
+def test_each_pool_has_a_list_of_its_settings() -> None:
+    plan = make_plan()
+    text = report_of(plan)
+    for pool in plan.pools:
+        settings = text.partition(f"Settings of {pool.name}</h3>")[2].partition("</dl>")[0]
+        assert settings.startswith('<dl class="settings">')
+        assert f"<dt>largest batch</dt><dd>{pool.batching['max_batch']:g}</dd>" in settings
+
+
 def test_sections_without_content_are_left_out() -> None:
     words = Page(report_of(VARIATIONS["bare"]())).words
     for title in ("Commitments", "Watch out", "Who answers what", "What it rests on", "How firm it is", "What was refused"):
@@ -142,7 +187,7 @@ def test_what_is_not_proven_is_said_first() -> None:
 
 
 def test_a_dearer_plan_is_called_dearer() -> None:
-    words = Page(report_of(VARIATIONS["dearer"]())).words.replace("\xa0", " ")
+    words = Page(report_of(VARIATIONS["more expensive"]())).words.replace("\xa0", " ")
     assert "+37 %" in words
     assert "$6,734 a year more" in words
     assert "+$561" in words

@@ -57,7 +57,7 @@ def test_a_plan_that_is_not_proven_says_which_promise_misses() -> None:
     assert "NOT PROVEN" not in summary_of(make_plan())
 
 
-@pytest.mark.parametrize(("name", "change"), [("full", "−86 %"), ("dearer", "+37 %"), ("no saving", "±0 %")])
+@pytest.mark.parametrize(("name", "change"), [("full", "−86 %"), ("more expensive", "+37 %"), ("no saving", "±0 %")])
 def test_the_change_has_its_sign(name: str, change: str) -> None:
     line = next(line for line in summary_of(VARIATIONS[name]()).splitlines() if "this plan " in line)
     assert line.endswith(f"/ month  {change}")

@@ -221,7 +221,7 @@ def test_a_hostile_name_stays_a_name(place: int, tmp_path: Path) -> None:
 
 
 def test_a_control_character_is_refused() -> None:
-    with pytest.raises(InputError, match="can not be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         files(hostile("bell\x07"))
 
 

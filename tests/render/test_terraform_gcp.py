@@ -267,7 +267,7 @@ def test_engines_over_several_accelerators_share_memory_and_are_told_the_plan(tm
 
 
 def test_a_name_that_no_file_can_hold_is_an_error() -> None:
-    with pytest.raises(InputError, match="can not be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         files(renamed(HELPDESK, "a\x00b"))
 
 

@@ -42,7 +42,7 @@ def test_what_can_not_be_removed_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(InputError, match="can not be removed: Permission denied"):
+    with pytest.raises(InputError, match="cannot be removed: Permission denied"):
         update_files(tmp_path, {Path("aws/main.tf"): "a\n"}, "terraform")
 
 

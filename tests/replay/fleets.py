@@ -47,7 +47,7 @@ def pool(model: EngineModel, machines: int | Sequence[int] = 1, **fields: object
 
 
 def fleet(*pools: FleetPool, deferrable: Sequence[bool] = (False,), scaling: ScalingPolicy = FIXED) -> Fleet:
-    """Return a fleet whose classes go to every group alike, and whose pools do all work that can wait."""
+    """Return a fleet whose classes go to every group alike, and whose pools do all deferrable work."""
     groups = tuple(dict.fromkeys(item.group for item in pools))
     classes = tuple(FleetClass(f"class {c}", waits) for c, waits in enumerate(deferrable))
     share = np.full((len(classes), len(groups), HOURS), 1.0 / len(groups))

@@ -14,7 +14,7 @@ SPARE_PLACES = 4
 
 
 class Engines:
-    """Every engine of a fleet, the work that can wait, and when each engine's work ends."""
+    """Every engine of a fleet, the deferrable work, and when each engine's work ends."""
 
     def __init__(self, fleet: Fleet, duration_s: float) -> None:
         """Lay the engines out, all machines off."""
@@ -82,7 +82,7 @@ class Engines:
     # --------------------------------------------------------------------------------------------------------------- batches
 
     def begin_batch(self, engine: Engine, pool: FleetPool, now_s: float) -> None:
-        """Start a batch if a full or a partial one is due, filled up with work that can wait where nobody else is left."""
+        """Start a batch if a full or a partial one is due, filled up with deferrable work where nobody else is left."""
         if pool.engine.lengths:
             self.begin_batch_by_length(engine, pool, now_s)
             return
@@ -156,7 +156,7 @@ class Engines:
         return taken
 
     def add_what_can_wait(self, engine: Engine, pool: FleetPool, now_s: float) -> None:
-        """Fill a batch up with work that can wait, or make one of it."""
+        """Fill a batch up with deferrable work, or make one of it."""
         rows = self.first_that_can_wait(engine, pool)
         if not engine.running:
             taken = self.that_can_wait_together(engine.machine.pool, rows, now_s)
@@ -258,7 +258,7 @@ class Engines:
         return preempted
 
     def next_to_begin(self, engine: Engine, model: TokenEngine) -> Request | None:
-        """Take who begins next out of the queue, or of the work that can wait."""
+        """Take who begins next out of the queue, or of the deferrable work."""
         if not engine.queue:
             return self.pull(engine)
         return engine.queue.pop() if self.fits(engine, model, engine.queue.first) else None
@@ -308,7 +308,7 @@ class Engines:
             engine.blocks.let_go(request)
             self.answer(request, now_s)
 
-    # --------------------------------------------------------------------------------------------------- work that can wait
+    # --------------------------------------------------------------------------------------------------- deferrable work
 
     def pull(self, engine: Engine) -> Request | None:
         """Take the first of the class whose first request is due first, of those that fit; None if there is none to take."""
@@ -324,7 +324,7 @@ class Engines:
         return min(queues, key=lambda queue: queue[0].deadline_s).popleft() if queues else None
 
     def may_defer(self, kind: int, p: int) -> bool:
-        """Return whether a pool does a class's work that can wait: serverless ones do none."""
+        """Return whether a pool does a class's deferrable work: serverless ones do none."""
         return bool(self.fleet.allowed[kind, p]) and self.pools[p].keep_alive_s is None
 
     def fits_now(self, engine: Engine, pool: FleetPool, request: Request) -> bool:

@@ -117,7 +117,7 @@ class Machines(Engines):
             engine.called = True
 
     def defer(self, request: Request, now_s: float) -> None:
-        """Let work that can wait join its class's queue; end it where no pool that may do it ever could."""
+        """Let deferrable work join its class's queue; end it where no pool that may do it ever could."""
         pools = [pool for p, pool in enumerate(self.pools) if self.may_defer(request.kind, p) and may_run(pool)]
         if not pools:
             request.fail(NO_POOL)
@@ -128,7 +128,7 @@ class Machines(Engines):
             self.wake(now_s)
 
     def wake(self, now_s: float) -> None:
-        """Let idle engines look for work that can wait."""
+        """Let idle engines look for deferrable work."""
         for engine in self.engines:
             if engine.doing == "nothing" and engine.machine.open:
                 self.begin(engine, now_s)

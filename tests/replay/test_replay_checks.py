@@ -1,4 +1,4 @@
-"""The door of the replay: what compiled code can not look after is refused, in words."""
+"""The door of the replay: what compiled code cannot look after is refused, in words."""
 
 from dataclasses import replace
 

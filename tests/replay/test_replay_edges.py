@@ -241,7 +241,7 @@ def test_machines_that_take_longer_to_start_than_there_is_time() -> None:
 
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_one_group_without_pools_does_not_touch_another(deferrable: bool) -> None:
-    """Half of the requests go to a group that may never run; work that can wait goes where it can."""
+    """Half of the requests go to a group that may never run; deferrable work goes where it can."""
     what = fleet(pool(engine(1.0), 1), pool(engine(1.0), 0, group="none"), deferrable=(deferrable,))
     outcome = replay(what, traffic(np.arange(10) * 10.0))
     expected = {True: [ANSWERED] * 10, False: None}[deferrable]

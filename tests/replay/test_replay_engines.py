@@ -110,7 +110,7 @@ def alone_s(model: TokenEngine, prompt: int, answer: int) -> float:
 
 
 def test_work_that_can_wait_fills_valleys_and_stands_back() -> None:
-    """One token engine, two of its sequences open to work that can wait: it starts only where nobody waits."""
+    """One token engine, two of its sequences open to deferrable work: it starts only where nobody waits."""
     model = TokenEngine(0.01, 0.02, 0.001, 0.0, 1000, 4, 20, 0.0)
     kinds, sizes = [1, 1, 1, 0], [(10, 4), (10, 4), (10, 4), (10, 4)]
     outcome = replay(

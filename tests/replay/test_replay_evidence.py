@@ -53,7 +53,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(share: float, spread:
     [(2, 0.0, 0.91, 1.0), (5, 0.0, 0.91, 1.0), (2, 0.02, 0.75, 1.0), (5, 0.02, 0.88, 1.0), (1, 0.02, 0.0, 0.5)],
 )
 def test_what_differs_between_seeds_widens_the_interval(seeds: int, spread: float, least: float, most: float) -> None:
-    """200 samples of so many replays of 72 hours of 60 requests; whole replays differ by ``spread``, which one of them can not tell."""
+    """200 samples of so many replays of 72 hours of 60 requests; whole replays differ by ``spread``, which one of them cannot tell."""
     random = np.random.default_rng(20_261_125)
     hour, seed = np.tile(np.repeat(np.arange(72), 60), seeds), np.repeat(np.arange(seeds), 72 * 60)
     covered = 0

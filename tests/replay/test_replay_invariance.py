@@ -295,7 +295,7 @@ def longest_s(outcome: Outcome) -> FloatArray:
 @SOME
 @given(SEEDS, st.integers(2, 6), st.floats(0.3, 1.2))
 def test_one_queue_is_no_worse_than_queues_of_their_own(seed: int, machines: int, load: float) -> None:
-    """Work that can wait has one queue for all engines: with equal service times, the k-th answer comes no later than by routing."""
+    """Deferrable work has one queue for all engines: with equal service times, the k-th answer comes no later than by routing."""
     requests = traffic(poisson(load * machines, 500, seed))
     own, one = (
         replay(fleet(pool(engine(1.0), machines), deferrable=(waits,), scaling=replace(FIXED, sync_s=3600.0)), requests)

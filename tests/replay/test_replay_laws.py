@@ -57,7 +57,7 @@ def test_every_request_ends_once_and_its_times_are_in_order(case: Case) -> None:
 
 
 def check_right_pools(what: Fleet, outcome: Outcome) -> None:
-    """Who was answered, was so by a pool that may: of its group's share, or allowed to do work that can wait; and large enough."""
+    """Who was answered, was so by a pool that may: of its group's share, or allowed to do deferrable work; and large enough."""
     tokens = sum(tokens_of(outcome.traffic))
     waits = np.array([item.deferrable for item in what.classes])[outcome.traffic.traffic_class]
     for p, item in enumerate(what.pools):

@@ -358,7 +358,7 @@ def test_what_was_spared_on_a_machine_that_was_taken_does_not_count(engine: Repl
     assert (outcome.prefix_tokens.tolist(), outcome.pool.tolist()) == ([0, 0], [0, -1])
 
 
-# ------------------------------------------------------------------------------------------------------ work that can wait
+# ------------------------------------------------------------------------------------------------------ deferrable work
 
 
 def test_the_work_that_is_due_first_goes_first(engine: Replay) -> None:

@@ -314,7 +314,7 @@ def test_a_metric_of_pods_is_as_old_as_its_lag(engine: Replay) -> None:
 
 
 def test_the_rate_counts_who_is_turned_away_and_not_who_can_wait(engine: Replay) -> None:
-    """One request a second, of which almost all are turned away, asks for five machines; work that can wait for none."""
+    """One request a second, of which almost all are turned away, asks for five machines; deferrable work for none."""
     what = fleet(pool(batches(1000.0), 1, ceiling=9, requests_per_s=0.4), deferrable=(False, True), scaling=RATE)
     what, requests = treated(what, {"shed_wait_s": 0.0}, {}), each_second(60.0)
     assert machines_by_round(engine, what, requests, 4) == [1, 5, 5, 5]

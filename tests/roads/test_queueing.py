@@ -1,7 +1,7 @@
 """Two roads to a queue: the replay and the theory where there is theory.
 
 One replica serves its own queue (M/D/1, M/G/1, by priorities, by turns token by token). A single queue for several servers is what
-work that can wait has, so M/D/c and M/M/c are replayed as that. Each case is five million requests (three times as many where
+deferrable work has, so M/D/c and M/M/c are replayed as that. Each case is five million requests (three times as many where
 twenty servers make waits rare), in replays of 1.25 million cut into 15 batches.
 
 **How sure.** A mean is estimated from its batches with control variates: what came in (times between arrivals, service times, their
@@ -103,7 +103,7 @@ class Queue:
     cv: float = 0.0
     """Coefficient of variation of the service time."""
     one_queue: bool = False
-    """Work that can wait has one queue for all; otherwise each server has its own."""
+    """Deferrable work has one queue for all; otherwise each server has its own."""
     priorities: tuple[float, ...] = (1.0,)
     """Share of the requests of each class, the most urgent first."""
 

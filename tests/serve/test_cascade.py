@@ -1,4 +1,4 @@
-"""What goes on to the large model: each text by its margin, a chat by its tokens' probability, nothing that can not be judged."""
+"""What goes on to the large model: each text by its margin, a chat by its tokens' probability, nothing that cannot be judged."""
 
 import asyncio
 import json

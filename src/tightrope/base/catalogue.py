@@ -1,8 +1,8 @@
-"""What sellers offer, as dated facts: machines, prices, and the rules that come with a way of paying.
+"""Sellers' offers as dated facts: machines, prices, and the rules of each payment option.
 
-Money is ``Decimal`` US dollars. Every fact says where it can be read in public (``source``) and when it was (``seen``); ``basis``
-is ``list`` for a price that the vendor publishes, or the exact sum of parts that it publishes, and ``derived`` for one computed
-from other figures, in a way that its source tells. What is unknown is None or empty, never a figure that could be mistaken for one.
+Money is ``Decimal`` US dollars. Every fact names its public ``source`` and the day it was read (``seen``). ``basis`` is ``list``
+for a published price or the exact sum of published parts, and ``derived`` for a price computed from other figures; the source
+explains how. An unknown value is None or empty, never a number.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ ANY = "*"
 ON_DEMAND = "on-demand"
 SPOT = "spot"
 OWNED = "owned"
-"""The cloud of machines of one's own, and their one offer."""
+"""The cloud of owned machines, and their only offer."""
 OLD_DAYS = 90
-"""A price that was seen longer ago is marked and warned of: vendors change theirs within such a time."""
+"""Older prices are marked and cause a warning, since vendors change prices this often."""
 
 VOLUMES = {"GB": 1e9, "GiB": 2.0**30}
 """Unit of data → bytes."""
@@ -48,12 +48,12 @@ UNITS = {
     "container-memory": ("GB-hour", "GiB-hour", "GiB-second"),
     "container-memory-arm": ("GB-hour", "GiB-hour"),
 }
-"""Item of a unit price → the units that it may be in."""
+"""Item of a unit price → its allowed units."""
 
 
 @dataclass(frozen=True, slots=True)
 class MachineType:
-    """A machine that a seller rents out (or that the user owns), one row of a catalogue."""
+    """A machine that a seller rents out or the user owns: one row of a catalogue."""
 
     cloud: str
     name: str
@@ -65,35 +65,35 @@ class MachineType:
     """Accelerator model in lower case (``t4``), empty where there is none."""
     accelerators: int
     accelerator_memory_gib: float
-    """Memory of one accelerator as its maker states it (a part of a chip: of that part), the same with every seller of a chip; a program
-    sees some per cent less. 0 where there is none."""
+    """Memory of one accelerator (or of the rented part of one) as its maker states it, the same for every seller. Programs see a few per
+    cent less. 0 where there is none."""
     source: str
     seen: date
     network_gbps: float | None = None
-    """Bandwidth to the network at its best, gigabits a second; None where unknown."""
+    """Peak network bandwidth, gigabits a second; None where unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceRow:
-    """What one machine costs for one hour under one offer: a dated fact with its public source."""
+    """Price of one machine-hour under one offer: a dated fact with its public source."""
 
     cloud: str
     region: str
     machine: str
     offer: str
     usd_per_hour: Decimal
-    """All that is paid, what is paid at the start of a term spread over its hours (a year has 8,760)."""
+    """Everything that is paid; the upfront payment is spread over the hours of the term (a year has 8,760)."""
     zones: int
-    """Availability zones in which the region sells it; 0 where unknown."""
+    """Availability zones of the region that sell it; 0 where unknown."""
     interruptions_per_month: float | None
-    """Share of machines interrupted in a month; None where the offer is never interrupted or the figure is unknown."""
+    """Share of machines interrupted in a month; None where never interrupted, or unknown."""
     basis: Literal["list", "derived"]
     source: str
     seen: date
     zone: str = ""
-    """The one zone that the price holds in; empty for the region as a whole."""
+    """The only zone that the price holds in; empty for the whole region."""
     upfront_usd: Decimal = Decimal(0)
-    """The part that is paid at the start of the term, for one machine."""
+    """Upfront payment for one machine, at the start of the term."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +105,16 @@ class UnitPrice:
     item: str
     unit: str
     usd: Decimal
-    """0 only where the seller says that it is free."""
+    """0 only where the seller states that it is free."""
     basis: Literal["list", "derived"]
     source: str
     seen: date
     above: Decimal = Decimal(0)
-    """Units a month beyond which this price holds, up to the next tier; what lies below the lowest tier is free."""
+    """Units a month above which this price holds, up to the next tier; units below the lowest tier are free."""
 
     @property
     def usd_per_gb(self) -> float:
-        """The price of 10⁹ bytes (for a month, an hour, a second: as the unit says), US dollars; KeyError where it is of no data.
+        """The price of 10⁹ bytes in US dollars, per month, hour or second as the unit says; KeyError for a unit without data.
 
         >>> row = UnitPrice("gcp", "r", "block-storage", "GiB-month", Decimal("0.1073741824"), "list", "s", date(2026, 1, 1))
         >>> round(row.usd_per_gb, 9)
@@ -126,7 +126,7 @@ class UnitPrice:
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """What an offer takes off the on-demand price of a family, where no rate of its own is known: such a rate is derived."""
+    """An offer's discount on the on-demand price of a family; it gives a derived rate where no exact rate is known."""
 
     cloud: str
     region: str
@@ -135,31 +135,31 @@ class Discount:
     """A machine family, or ``*``."""
     offer: str
     share_off: Decimal
-    """Part of the on-demand price that is taken off, in (0, 1)."""
+    """Discounted part of the on-demand price, in (0, 1)."""
     source: str
     seen: date
 
 
 @dataclass(frozen=True, slots=True)
 class CommitmentRule:
-    """How one seller applies one commitment: what it covers, for how long, and in which order."""
+    """How one seller applies one commitment: its coverage, term and order."""
 
     cloud: str
     offer: str
     scope: Literal["machine", "family", "region", "any"]
-    """What one commitment covers: one machine type of one region, a family of one region, all of one region, or everything."""
+    """Coverage of one commitment: a machine type of a region, a family of a region, a whole region, or everything."""
     term_years: int
     upfront_share: Decimal
-    """Part of the whole term's price that is paid at its start, in [0, 1]."""
+    """Upfront part of the whole term's price, in [0, 1]."""
     order: int
-    """Commitments of a lower order are applied first; those of one order together."""
+    """Commitments of a lower order are applied first; commitments of equal order are applied together."""
     inflexible_families: str
-    """With the scope ``machine``: families (with a space between) of which it covers the exact size only, or ``*`` for all; it
-    covers other sizes of any other family by their vCPUs. Empty where this says nothing."""
+    """With the scope ``machine``: space-separated families in which it covers the exact size only, or ``*`` for all. In any other
+    family it also covers other sizes, by their vCPUs. Empty for no such family."""
     excluded_families: str
-    """Families that it does not cover, with a space between."""
+    """Families that it does not cover, separated by spaces."""
     rate: Literal["fixed", "floating"]
-    """Whether the rate of the day of purchase holds for the term, or the seller's rate of the day."""
+    """Whether the term keeps the rate of the purchase day, or follows the seller's current rate."""
     source: str
     seen: date
 
@@ -187,46 +187,46 @@ class TokenTier:
 
 @dataclass(frozen=True, slots=True)
 class TokenPrice:
-    """What one provider charges for the tokens of one model, US dollars a million; None where the list does not say."""
+    """One provider's prices for the tokens of one model, US dollars a million; None where the list states none."""
 
     provider: str
     model: str
-    """The list's own name, which may be shorter than the one asked for: one name stands for a model's dated versions."""
+    """The list's own name; it may be shorter than the requested one, since one name covers a model's dated versions."""
     input_usd_per_million: Decimal | None
     output_usd_per_million: Decimal | None
     cached_input_usd_per_million: Decimal | None
     cache_write_usd_per_million: Decimal | None
     batch_input_usd_per_million: Decimal | None
-    """For requests that can wait; None where the list has no such rate."""
+    """For deferrable requests; None where the list has no such rate."""
     batch_output_usd_per_million: Decimal | None
     tiers: tuple[TokenTier, ...]
-    """Prices for longer prompts, the shortest first; such a tier holds for all tokens of a request."""
+    """Prices for longer prompts, the shortest first; a tier applies to all tokens of a request."""
     context_tokens: int | None
     since: date | None
-    """The first day of this price; None where the list does not say."""
+    """The first day of this price; None where the list does not state it."""
     seen: date | None
-    """The newest day on which the provider's prices are known to have been read; None where the list does not say."""
+    """The last day on which the provider's prices are known to have been read; None where the list does not state it."""
     source: str
     note: str
-    """What the list says about the price, and what was chosen here where it depends on the hour."""
+    """The list's remark on the price, and the rate chosen here where the price depends on the hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """Machines of one kind that the user owns at one site, and what of their hourly cost is paid only while they run."""
+    """Owned machines of one type at one site, with the part of their hourly cost that is paid only while they run."""
 
     machine: str
     site: str
     quantity: int
     running_usd_per_hour: Decimal
-    """For one of them: its power."""
+    """Power of one machine."""
     source: str
     seen: date
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """What a seller's own list no longer held on a day: the price is no longer in force from then on."""
+    """A price that a seller's list no longer held on a day: it is not in force from that day on."""
 
     cloud: str
     region: str
@@ -239,7 +239,7 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All that one seller (or one folder of tables) says, in the order of its rows, all dates (append-only)."""
+    """All facts of one seller (or one folder of tables), of all dates, in row order (append-only)."""
 
     machines: tuple[MachineType, ...] = ()
     prices: tuple[PriceRow, ...] = ()

@@ -1,8 +1,8 @@
-"""The four things a contributor can add, on one screen. Each lives in one folder; built-ins face the same contract tests.
+"""The four kinds of parts that a contributor can add. Each lives in one folder; built-ins face the same contract tests.
 
-A part is found by the attribute its module carries (``CLOUD``, ``OFFER``, ``RENDERER``, ``PROFILES``; ``OFFERS`` for several) or by
-the entry point of that kind (see ``registry.py``). What a part does not offer it declares (``faces``) or answers with a ``Refusal``:
-no method raises at run time.
+A part is found by its module's attribute (``CLOUD``, ``OFFER``, ``RENDERER``, ``PROFILES``; ``OFFERS`` for several) or by the
+entry point of its kind (see ``registry.py``). A part declares missing features (``faces``) or answers with a ``Refusal``: no method
+raises at run time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,19 +23,19 @@ class Cloud(Protocol):
     name: str
     faces: frozenset[Face]
     importer: str
-    """Dotted name of the function that fetches the seller's own price lists (see ``clouds/refresh.py``); empty where it has none,
-    which the face ``refresh`` tells."""
+    """Dotted name of the function that fetches the seller's price lists (see ``clouds/refresh.py``); empty where there is none: the
+    face ``refresh`` is then missing."""
 
     def catalogue(self) -> Catalogue:
-        """Return every machine, price and rule, all dates (append-only)."""
+        """Return every machine, price and rule, of all dates (append-only)."""
         ...
 
 
 class Prices(Protocol):
-    """What an offer may ask of the price book."""
+    """The part of the price book that offers use."""
 
     def find(self, machine: str, region: str, offer: str) -> PriceRow | None:
-        """Return the row in force, None where it is not sold so."""
+        """Return the row in force; None where the offer is not sold."""
         ...
 
     def machine(self, name: str) -> MachineType:
@@ -43,66 +43,66 @@ class Prices(Protocol):
         ...
 
     def machines(self, families: Iterable[str] = ()) -> tuple[MachineType, ...]:
-        """Return the machines of these families or type names, all where none are named; raise ``UnknownNameError``."""
+        """Return the machines of these families or types, all where none are named; raise ``UnknownNameError``."""
         ...
 
     def commitment(self, cloud: str, offer: str) -> CommitmentRule:
-        """Return how a seller applies a commitment; raise ``UnknownNameError`` where it sells none of that name."""
+        """Return how a seller applies a commitment; raise ``UnknownNameError`` where it sells no such commitment."""
         ...
 
     def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
-        """Return the dearest tier of what is not per machine-hour; raise ``UnknownNameError`` where the region has no such price."""
+        """Return the most expensive tier of what is not per machine-hour; raise ``UnknownNameError`` where the region has no such price."""
         ...
 
     def token_price(self, provider: str, model: str) -> TokenPrice:
-        """Return what a provider charges for a model's tokens; raise ``UnknownNameError`` where the list has no such model."""
+        """Return a provider's token prices of a model; raise ``UnknownNameError`` where the list has no such model."""
         ...
 
     def stock(self, machine: str, site: str) -> Stock | None:
-        """Return the machines of one's own at a site; None where there are none."""
+        """Return the owned machines at a site; None where there are none."""
         ...
 
 
 @runtime_checkable
 class Offer(Protocol):
-    """A way of paying (``offers/<name>.py``): what it costs for the optimiser, and exactly on the bill."""
+    """A payment option (``offers/<name>.py``): its cost coefficients for the optimiser, and its exact charge on the bill."""
 
     name: str
     kind: Literal["pay-as-you-go", "commitment"]
 
     def terms(self, machine: str, region: str, prices: Prices) -> OfferTerms | Refusal:
-        """Return the coefficients of one machine-hour, or why it is not to be had."""
+        """Return the cost coefficients of one machine-hour, or why it is unavailable."""
         ...
 
     def charge(self, usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tuple[tuple[BillLine, ...], Usage]:
-        """Return the month's bill lines and the usage they leave unpaid (machine-hours still to be charged by other offers).
+        """Return the month's bill lines and the unpaid usage (machine-hours left for other offers to charge).
 
-        ``committed`` holds the commitments of one cloud and one order, which are applied together; none for pay as you go. Each has
-        one line of the driver ``commitment unused``, in their order.
+        ``committed`` holds the commitments of one cloud and one order, which are applied together; it is empty for pay-as-you-go. Each
+        commitment has one line of the driver ``commitment unused``, in the same order.
         """
         ...
 
 
 @runtime_checkable
 class Renderer(Protocol):
-    """Writes a plan out (``render/<target>/``)."""
+    """Turns a plan into files (``render/<target>/``)."""
 
     name: str
     next_command: str
-    """What to run on the files next, with ``{out}`` for their folder; empty where they are only read."""
+    """The next command for the files, with ``{out}`` for their folder; empty where they are only read."""
 
     def render(self, plan: Plan) -> dict[Path, str]:
-        """Return relative path → file content; the same plan gives the same bytes."""
+        """Return relative path → file content; equal plans give equal bytes."""
         ...
 
 
 @runtime_checkable
 class ProfileSource(Protocol):
-    """Knows how variants behave on machines (``perf/``)."""
+    """A source of performance profiles of variants on machines (``perf/``)."""
 
     name: str
     rank: int
-    """Sources are asked from the lowest rank up; the first profile wins."""
+    """Sources are queried from the lowest rank up; the first profile wins."""
 
     def profile(self, variant: ModelVariant, machine: MachineType) -> Profile | Refusal:
         """Return the engine model with provenance and error band, or why there is none."""

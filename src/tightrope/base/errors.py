@@ -1,16 +1,16 @@
-"""What can go wrong, as a tree; the exit code of each branch is the command line's.
+"""The tree of errors, with the command line's exit code for each branch.
 
-TightropeError                      never raised itself
+TightropeError                      never raised directly
 ├── InputError            exit 2    a file or option the user gave is wrong
 │   ├── UnknownNameError            a name that does not exist, with near names
-│   └── TraceError                  a trace that can not be trusted
-├── SourceError           exit 2    what a vendor's own price list sent can not be trusted
-│   └── UnreachableError            it can not be had now; what has come is kept
-├── InfeasibleError       exit 3    no plan keeps the promises; names the constraint and the smallest fix
-├── NotProvenError        exit 4    a plan exists, the replay did not prove it
+│   └── TraceError                  a trace that cannot be trusted
+├── SourceError           exit 2    what a vendor's own price list sent cannot be trusted
+│   └── UnreachableError            it cannot be had now; what has come is kept
+├── InfeasibleError       exit 3    no plan meets the SLOs; names the constraint and the smallest fix
+├── NotProvenError        exit 4    a plan exists, but the replay did not prove it
 └── MissingExtraError     exit 2    an optional part is not installed
 
-A message is: what happened · which record and where · what was got and expected · ``Resolve:`` the exact field or command.
+A message states: what happened · which record and where · got and expected · ``Resolve:`` the exact field or command.
 """
 
 import difflib
@@ -21,18 +21,18 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A place in a user's file; ``line`` counts from 1, None where a format has no lines."""
+    """A place in a user's file; ``line`` counts from 1 and is None where the format has no lines."""
 
     path: Path | str
     line: int | None = None
 
     def __str__(self) -> str:
-        """Return ``path:line`` as editors understand it."""
+        """Return ``path:line``, which editors can open."""
         return f"{self.path}" if self.line is None else f"{self.path}:{self.line}"
 
 
 class TightropeError(Exception):
-    """The root of every error that a user may see; the message is complete on its own."""
+    """Root of every error that a user may see; the message is self-contained."""
 
     exit_code = 1
 
@@ -43,7 +43,7 @@ class TightropeError(Exception):
         super().__init__(f"{place}{what}\nResolve: {resolve}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Survive a trip between processes: keyword arguments are rebuilt."""
+        """Support pickling between processes: keyword arguments are restored."""
         return _rebuild, (type(self), self.what, self.resolve, self.where)
 
 
@@ -63,21 +63,21 @@ class UnknownNameError(InputError):
 
 
 class TraceError(InputError):
-    """A trace that can not be trusted: a gap, time going backwards, a column missing."""
+    """A trace that cannot be trusted: a gap, time going backwards, a column missing."""
 
 
 class SourceError(TightropeError):
-    """What a vendor's own price list sent can not be had, or not be trusted: empty, shrunken, re-shaped."""
+    """What a vendor's own price list sent cannot be had, or not be trusted: empty, shrunken, re-shaped."""
 
     exit_code = 2
 
 
 class UnreachableError(SourceError):
-    """A vendor's server does not answer, or not yet; what has come so far is kept and continued."""
+    """A vendor's server does not answer, or not yet; a partial download is kept and resumed."""
 
 
 class InfeasibleError(TightropeError):
-    """No plan keeps the promises; ``what`` names the constraint family, ``resolve`` the smallest change that fixes it."""
+    """No plan meets the SLOs; ``what`` names the constraint family, ``resolve`` the smallest change that fixes it."""
 
     exit_code = 3
 
@@ -89,7 +89,7 @@ class NotProvenError(TightropeError):
 
 
 class MissingExtraError(TightropeError):
-    """An optional part is needed and is not installed."""
+    """A required optional part is not installed."""
 
     exit_code = 2
 
@@ -104,7 +104,7 @@ def near_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
 
 
 def unknown_name(name: str, *, kind: str, known: Iterable[str], where: Where | None = None) -> UnknownNameError:
-    """Return the error for a ``name`` that no known ``kind`` has, with the nearest names in its remedy."""
+    """Return the error for an unknown ``name`` of this ``kind``; its remedy lists the nearest known names."""
     known = sorted(known)
     near = near_names(name, known)
     resolve = f"use {' or '.join(near)}" if near else f"use one of: {', '.join(known[:12])}" + (" …" if len(known) > 12 else "")

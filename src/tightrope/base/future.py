@@ -1,33 +1,33 @@
-"""What may come, as a workload states it: commitments are sized on it."""
+"""Possible futures that a workload states; commitments are sized on them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Machine-hours of one family that go to another, evenly over the months until ``by_month``, when all of them have gone."""
+    """Migration of one family's machine-hours to another, linear over time and complete at ``by_month``."""
 
     source: str
     target: str
     by_month: int
     ratio: float
-    """Machine-hours of the target for one of the source."""
+    """Machine-hours of the target per machine-hour of the source."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One course that the future may take; ``weight`` is how likely it is, as a share."""
+    """One possible future; ``weight`` is its probability, as a share."""
 
     name: str
     weight: float
     growth_per_month: float
-    """Compounded, of all traffic; may be negative."""
+    """Compound growth of all traffic; may be negative."""
     moves: tuple[Move, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Future:
-    """What may come in the next ``months``; without scenarios, every week is like the one planned."""
+    """Scenarios of the next ``months``; without any, every week is like the planned one."""
 
     months: int = 12
     scenarios: tuple[Scenario, ...] = ()

@@ -1,45 +1,45 @@
-"""What is decided before the fleet: cascades of models, and the cache of answers."""
+"""Levers that are decided before the fleet: model cascades and the answer cache."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """A small model asked first, and a large one for the share of its answers that are not trusted."""
+    """A small model answers first; requests with an uncertain answer escalate to a large one."""
 
     small: str
     large: str
     curve: tuple[tuple[float, float], ...]
     """(share escalated, mean quality of all answers), ascending in both."""
     within_s: float
-    """Time in which the small one must have answered: taken off the large one's."""
+    """Time limit of the small model's answer; it is deducted from the large model's."""
 
 
 @dataclass(frozen=True, slots=True)
 class CascadePart:
-    """Which part of a cascade a class is: all requests at the small model, or the share that goes on to the large one."""
+    """A class's part in a cascade: all requests at the small model, or the share that escalates to the large one."""
 
     whole: str
-    """The class that was stated."""
+    """The class that the workload states."""
     follows: str = ""
-    """The first part, whose requests go on to this one; empty for the first part itself."""
+    """The first part, whose requests escalate to this one; empty for the first part itself."""
     share: float = 1.0
-    """Which share of the first part's requests this one has."""
+    """Share of the first part's requests that escalate to this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """Answers kept by the key of their request, the least recently used going first where ``entries`` is reached."""
+    """Answer cache by request key; beyond ``entries`` it evicts the least recently used."""
 
     entries: int
     ttl_s: float
-    """Time from an answer's making to its end."""
+    """Time from an answer's creation to its expiry."""
     hit_s: float = 0.0
-    """Time that an answer from the cache takes."""
+    """Latency of a cache hit."""
     bytes_per_entry: float = 0.0
     machine: str = ""
-    """What it runs on; empty where that is not stated, and then it is on no bill."""
+    """The cache's machine type; empty where not stated, and then no bill includes it."""
     nodes: int = 0
-    """How many of those there are."""
+    """Number of these machines."""
     auto: bool = False
-    """Whether the plan decides the nodes and with them the entries, none among them; ``entries`` is 0 until it has."""
+    """Whether the plan decides the number of nodes, possibly 0, and with it the entries; ``entries`` is 0 until then."""

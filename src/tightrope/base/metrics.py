@@ -1,12 +1,12 @@
-"""The metrics that the gateway shows, by name: what it serves on ``/metrics`` and what rendered autoscalers, alerts and dashboards ask for.
+"""The gateway's metrics by name: ``/metrics`` serves them; rendered autoscalers, alerts and dashboards query them.
 
 Names and units follow Prometheus' conventions (base units, ``_total`` for counters). ``serve/`` registers each of these, ``render/``
-asks for no other. Every series carries ``EVERYWHERE`` beside its own labels, so that several workloads can share a Prometheus.
-``pool`` and ``class`` are the names in the plan, ``slo`` a promise as ``Slo.label`` writes it (``ttft p95 <= 4 s``), of a cascade under the
-class that was asked. Counters begin at 0 with the gateway, so that a first miss is an increase.
+queries no other. Every series also carries the labels of ``EVERYWHERE``, so that several workloads can share a Prometheus.
+``pool`` and ``class`` are names in the plan; ``slo`` is ``Slo.label`` (``ttft p95 <= 4 s``), for a cascade under the requested class.
+Counters start at 0 with the gateway, so that a first miss is an increase.
 
 Where several gateways run, each shows its own requests, queues, spending and utilisation (its requests over what the whole fleet
-sustains), which are summed; of replicas, what they cost, budgets and work that can wait each shows all there is: the largest is taken.
+sustains), which are summed; of replicas, what they cost, budgets and deferrable work each shows all there is: the largest is taken.
 So is what was spent this month, read from the ledger that they share, which outlives a gateway; idle time in ``tightrope_usd_total`` is
 what one gateway did not use of all machines, and is not to be summed. A spot notice is counted by the one gateway that wrote it into the
 ledger, so that the sum counts each once. Batches are shown where they are made: of an engine of ours by the engine, which
@@ -21,12 +21,12 @@ EVERYWHERE = ("workload",)
 """Labels of every series beside its own: the plan's workload, as ``render.infra.names.label_value`` writes it."""
 
 BATCHES = ("tightrope_batch_requests", "tightrope_service_seconds")
-"""What an engine behind a gateway shows: the gateway counts all else."""
+"""Metrics of an engine behind a gateway; the gateway counts the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric family: its labels in order, and what it says."""
+    """One metric family, with its labels in order and its help text."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -40,28 +40,28 @@ METRICS: dict[str, Metric] = {
         Metric(
             "tightrope_requests_total", "counter", ("class", "pool", "outcome"), "Requests that ended: ok, error, shed or late."
         ),
-        Metric("tightrope_arrivals_total", "counter", ("class", "pool"), "Requests sent to a pool, whatever became of them."),
-        Metric("tightrope_requests_in_flight", "gauge", ("pool",), "Requests at a pool that have begun or wait."),
+        Metric("tightrope_arrivals_total", "counter", ("class", "pool"), "Requests sent to a pool, whatever their outcome."),
+        Metric("tightrope_requests_in_flight", "gauge", ("pool",), "Requests at a pool, running or waiting."),
         Metric("tightrope_queue_requests", "gauge", ("pool", "class"), "Requests that wait for an engine."),
         Metric(
             "tightrope_held_requests",
             "gauge",
             ("pool",),
-            "Requests that wait because the pool has no machine: it is to start one.",
+            "Requests that wait for the pool's first machine to start.",
         ),
         Metric(
             "tightrope_promises_total",
             "counter",
             ("class", "slo", "kept"),
-            "Requests judged by a promise; kept is true or false.",
+            "Requests judged by an SLO; kept is true or false.",
         ),
-        Metric("tightrope_latency_seconds", "histogram", ("class", "pool"), "Time from arrival to the whole answer."),
+        Metric("tightrope_latency_seconds", "histogram", ("class", "pool"), "Time from arrival to the complete answer."),
         Metric("tightrope_time_to_first_token_seconds", "histogram", ("class", "pool"), "Time from arrival to the first token."),
         Metric(
-            "tightrope_time_per_output_token_seconds", "histogram", ("class", "pool"), "Mean time of an answer's later tokens."
+            "tightrope_time_per_output_token_seconds", "histogram", ("class", "pool"), "Mean time per token after the first."
         ),
-        Metric("tightrope_wait_seconds", "histogram", ("class", "pool"), "Time that a request waited for an engine."),
-        Metric("tightrope_service_seconds", "histogram", ("pool",), "Time that an engine worked on a batch."),
+        Metric("tightrope_wait_seconds", "histogram", ("class", "pool"), "Time a request waited for an engine."),
+        Metric("tightrope_service_seconds", "histogram", ("pool",), "Time an engine worked on a batch."),
         Metric("tightrope_batch_requests", "histogram", ("pool",), "Requests in a batch."),
         Metric("tightrope_tokens_total", "counter", ("class", "pool", "kind"), "Tokens; kind is input or output."),
         Metric("tightrope_replicas", "gauge", ("pool", "state"), "Replicas by state: ready, starting, draining or down."),
@@ -69,28 +69,28 @@ METRICS: dict[str, Metric] = {
             "tightrope_utilisation_ratio",
             "gauge",
             ("pool",),
-            "Request rate over what the ready replicas sustain within the promises.",
+            "Request rate over the rate that the ready replicas sustain within the SLOs.",
         ),
         Metric(
-            "tightrope_usd_per_hour", "gauge", ("pool", "offer"), "What the replicas that are there cost, before commitments."
+            "tightrope_usd_per_hour", "gauge", ("pool", "offer"), "Cost of the existing replicas, before commitments."
         ),
-        Metric("tightrope_usd_total", "counter", ("class", "pool", "driver"), "What was spent, by cost driver."),
+        Metric("tightrope_usd_total", "counter", ("class", "pool", "driver"), "Spending by cost driver."),
         Metric(
-            "tightrope_month_to_date_usd", "gauge", ("pool",), "What was spent since the first of the month, UTC, by the ledger."
+            "tightrope_month_to_date_usd", "gauge", ("pool",), "Spending since the first of the month, UTC, from the ledger."
         ),
         Metric("tightrope_usd_per_1000_requests", "gauge", ("class",), "Cost of a thousand requests, over the last hour."),
         Metric(
             "tightrope_cache_requests_total",
             "counter",
             ("class", "result"),
-            "Requests the answer cache was asked for: hit or miss.",
+            "Look-ups in the answer cache: hit or miss.",
         ),
-        Metric("tightrope_shed_requests_total", "counter", ("class", "reason"), "Requests turned away."),
-        Metric("tightrope_budget_left_usd", "gauge", ("tenant",), "What is left of a tenant's budget of this month."),
-        Metric("tightrope_spot_notices_total", "counter", ("pool",), "Notices that a spot machine is to be taken away."),
-        Metric("tightrope_deferred_requests", "gauge", ("class",), "Requests that can wait and are not done."),
+        Metric("tightrope_shed_requests_total", "counter", ("class", "reason"), "Requests shed."),
+        Metric("tightrope_budget_left_usd", "gauge", ("tenant",), "Remaining budget of a tenant this month."),
+        Metric("tightrope_spot_notices_total", "counter", ("pool",), "Interruption notices of spot machines."),
+        Metric("tightrope_deferred_requests", "gauge", ("class",), "Deferrable requests not yet done."),
         Metric(
-            "tightrope_deferred_slack_seconds", "gauge", ("class",), "Time to the first deadline less the time the work needs."
+            "tightrope_deferred_slack_seconds", "gauge", ("class",), "Time to the first deadline minus the time the work needs."
         ),
     )
 }

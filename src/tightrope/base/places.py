@@ -1,4 +1,4 @@
-"""Where machines may stand, and what stands around them."""
+"""Allowed places for machines, and the infrastructure around them."""
 
 from dataclasses import dataclass, field
 
@@ -10,18 +10,18 @@ class WherePolicy:
     regions: dict[str, tuple[str, ...]]
     """Cloud → its allowed regions."""
     families: tuple[str, ...]
-    """Allowed machine families or type names; empty allows all."""
+    """Allowed machine families or types; empty allows all."""
     quotas: dict[str, int]
-    """Machine family or type name → most machines at one time."""
+    """Machine family or type → largest number of machines at one time."""
     together: bool = False
-    """One plan may use several of the regions; else it stays in one of them."""
+    """Whether one plan may use several of the regions, instead of one of them."""
     round_trip_s: dict[tuple[str, str], float] = field(default_factory=dict)
-    """(region, region) → time to the other and back, both ways round; what is not there is not known."""
+    """(region, region) → round-trip time, in both orders; missing means unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Infrastructure:
-    """What stands around the machines and is paid for: see ``plan/problem/network.py`` for what each costs."""
+    """Paid infrastructure around the machines; ``plan/problem/network.py`` has the cost of each item."""
 
     disk_gb: float = 100.0
     """Root volume of every machine, billed as block storage: system, container image and model artefacts."""
@@ -30,6 +30,6 @@ class Infrastructure:
     nat_gateways: int = 0
     nat_bytes_per_request: float = 0.0
     cross_zone_share: float = 0.0
-    """Part of the bytes between load balancer and machines that crosses zones and is charged for."""
+    """Part of the bytes between load balancer and machines that crosses zones and is charged."""
     cdn: bool = False
-    """Whether answers may leave through the seller's caches at the edge, where that is cheaper."""
+    """Whether answers may leave through the seller's CDN, where that is cheaper."""

@@ -1,7 +1,7 @@
-"""The facts and the wishes that cross stages; the answers stand beside them in ``plan.py``.
+"""Input records shared by the stages: demand, SLOs, models, profiles, policies; ``plan.py`` has the output records.
 
-Every number's name carries its unit; arrays state shape and dtype. Money is float64 US dollars inside arrays and bills, ``Decimal``
-in the price catalogue (``catalogue.py``).
+Names of numbers carry the unit; arrays state shape and dtype. Money is float64 US dollars in arrays and bills, ``Decimal`` in the
+price catalogue (``catalogue.py``).
 """
 
 from dataclasses import dataclass, field, replace
@@ -24,26 +24,26 @@ IntArray: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """A promise: ``percentile`` (0..1) of the requests stay within ``limit_s``."""
+    """A service-level objective: a share ``percentile`` (0..1) of the requests stays within ``limit_s``."""
 
     metric: Literal["latency", "ttft", "tpot"]
     percentile: float
     limit_s: float
 
     def __str__(self) -> str:
-        """Return the promise as people write it, such as ``ttft p95 ≤ 1.0 s``."""
+        """Return the usual notation, such as ``ttft p95 ≤ 1 s``."""
         limit = f"{self.limit_s:g} s" if self.limit_s >= 1 else f"{1000 * self.limit_s:g} ms"
         return f"{self.metric} p{100 * self.percentile:g} ≤ {limit}"
 
     @property
     def label(self) -> str:
-        """The promise in ASCII, as metrics carry it: CloudWatch takes nothing else."""
+        """The SLO in ASCII for metric labels: CloudWatch accepts nothing else."""
         return str(self).replace("≤", "<=")
 
 
 @dataclass(frozen=True, slots=True)
 class Deferral:
-    """Work that can wait: it is released at one hour of the day and due at another (hours 0..24, due may be next day)."""
+    """Deferrable work: it is released at one hour of the day and due at another (hours 0..24, due may be next day)."""
 
     release_h: float
     deadline_h: float
@@ -61,11 +61,11 @@ class Deferral:
 
 @dataclass(frozen=True, slots=True)
 class ClientMix:
-    """Who sends a demand's requests: each client is a renewal process of its own, and they are merged in time.
+    """The clients of a demand: each is a separate renewal process, and their arrivals are merged.
 
-    ``share`` is float64[clients, bins], each client's part of the bin's rate: 1 in all, 0 in a bin without requests. ``shape``,
-    float64[clients, bins], is that of the distribution of its gaps, Weibull where ``weibull``, bool[clients, bins], says so and
-    Gamma elsewhere; 1 is Poisson, infinity all gaps alike.
+    ``share`` is float64[clients, bins], each client's part of the bin's rate; the sum is 1, or 0 in a bin without requests. ``shape``,
+    float64[clients, bins], is the shape of its gap distribution: Weibull where ``weibull``, bool[clients, bins], is true, else Gamma;
+    1 is Poisson, infinity makes all gaps equal.
     """
 
     share: FloatArray
@@ -75,11 +75,11 @@ class ClientMix:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """How much of one traffic class arrives, and how large its requests are.
+    """Arrivals and request sizes of one traffic class.
 
     ``rate_per_s`` is float64[bins] from the start of the trace; ``input_tokens`` and ``output_tokens`` are int64[samples], a
     joint empirical sample (all ones where requests have no tokens). ``arrival_s`` is float64[requests], ascending, where the
-    trace lists single arrivals: then ``input_tokens[i]`` is that of arrival ``i``. It is empty where only rates are known.
+    trace lists arrivals: then ``input_tokens[i]`` belongs to arrival ``i``. It is empty where only rates are known.
     """
 
     bin_s: float
@@ -87,20 +87,20 @@ class Demand:
     input_tokens: IntArray
     output_tokens: IntArray
     interarrival_cv: float
-    """Coefficient of variation of the time between arrivals inside a bin; 1 is Poisson."""
+    """Coefficient of variation (cv) of the inter-arrival time within a bin; 1 is Poisson."""
     arrival_s: FloatArray
     source: str
     interarrival_law: Literal["gamma", "weibull"] = "gamma"
-    """Distribution of the time between arrivals, which has this cv."""
+    """Distribution of the inter-arrival time, with this cv."""
     clients: ClientMix | None = None
-    """Where the requests are known by client: then these decide how they are drawn, and the cv is that of their merging."""
+    """Clients that the arrivals are drawn from, where known; the cv is then that of the merged arrivals."""
     key: IntArray | None = None
-    """int64[samples], where requests have one: what the answer is kept under, negative where it never is. Then the samples are the
-    recorded requests in order, and those that are drawn are the recorded ones of about the same time."""
+    """int64[samples], where requests have cache keys; negative where the answer is never cached. The samples are then the recorded
+    requests in order, and draws take recorded requests of about the same time."""
     cached: NDArray[np.bool_] | None = None
-    """bool[samples]: which of them the chosen cache answers, so that no machine needs to."""
+    """bool[samples]: requests that the chosen cache answers instead of a machine."""
     first_day: date | None = None
-    """The day of UTC that begins at time 0, where the times are of the calendar and begin a day."""
+    """The UTC day that begins at time 0, where the times are calendar times that start at midnight."""
 
     @property
     def duration_s(self) -> float:
@@ -115,36 +115,36 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class TrafficClass:
-    """One kind of request: what it promises, whether it can wait, and what it may be served by."""
+    """One class of requests: its SLOs, deferral, quality floor, demand and treatment."""
 
     name: str
     slos: tuple[Slo, ...]
     deferral: Deferral | None
     quality_floor: float
-    """Smallest demand-weighted mean quality of the variants that answer, on the scale of ``ModelVariant.quality``."""
+    """Smallest demand-weighted mean quality of the answering variants, on the scale of ``ModelVariant.quality``."""
     growth: float
-    """Fraction by which the traffic will be larger than the trace over the horizon planned for."""
+    """Fraction by which traffic exceeds the trace over the planning horizon."""
     surge: float
-    """Fraction above the trace's rate that must still be served within the promises."""
+    """Fraction above the trace's rate that must still be served within the SLOs."""
     egress_bytes_per_request: float
     demand: Demand
     priority: int = 0
-    """Larger goes first in every queue, as in Kubernetes."""
+    """A larger number goes first in every queue, as in Kubernetes."""
     shed_wait_s: float = float("inf")
-    """A request whose expected wait is longer is turned away."""
+    """A request with a longer expected wait is shed."""
     retries: int = 0
-    """How often a client whose request was turned away asks again."""
+    """How often a client retries a shed request."""
     retry_after_s: float = 1.0
     ingress_bytes_per_request: float = 0.0
-    """What a request brings: paid for only where it crosses zones or regions."""
+    """Size of a request; paid for only where it crosses zones or regions."""
     place: tuple[str, str] | None = None
-    """Cloud and region where its requests come in; None where that is not stated."""
+    """Cloud and region where its requests enter; None where not stated."""
     cascade: Cascade | None = None
-    """A cascade that may answer it, where the plan finds that cheaper."""
+    """A cascade that the plan may use, where it is cheaper."""
     part: CascadePart | None = None
-    """Which part of a cascade it is: its own limits are then those that it is sized for."""
+    """Its part in a cascade; ``slos`` are then the limits it is sized for."""
     whole_slos: tuple[Slo, ...] = ()
-    """What is promised of the whole cascade."""
+    """SLOs of the whole cascade."""
 
 
 # ---------------------------------------------------------------------------------------------------- models and profiles
@@ -152,7 +152,7 @@ class TrafficClass:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """The sizes of a decoder-only transformer that decide its speed and its KV cache."""
+    """Sizes of a decoder-only transformer that determine its speed and KV cache."""
 
     parameters: float
     layers: int
@@ -162,7 +162,7 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True)
 class ModelVariant:
-    """One form of a model (a precision, a pruning, a smaller sibling) with its quality and what it may answer."""
+    """One variant of a model (a precision, a pruning, a smaller sibling), its quality and the classes it may answer."""
 
     name: str
     model: str
@@ -175,23 +175,23 @@ class ModelVariant:
     """Traffic class → largest share of it that this variant may answer (1 = all)."""
     architecture: Architecture | None = None
     profile_key: str = ""
-    """Name under which published profiles know this model, such as ``resnet50``; empty where there is none."""
+    """This model's name in published profiles, such as ``resnet50``; empty where there is none."""
     declared: tuple["Profile", ...] = ()
-    """Profiles the user measured and wrote into the workload."""
+    """Profiles that the user measured and wrote into the workload."""
     prefix_block_tokens: int = 0
-    """Tokens of one block of its engines' prefix cache; 0 is no such cache. Token engines only."""
+    """Tokens in a block of its engines' prefix cache; 0 means no such cache. Token engines only."""
     api: ApiUse | None = None
-    """Answers beside its own machines, or alone where it has no precision."""
+    """A token API that answers beside its machines, or alone where ``precision`` is empty."""
     pruned: bool = False
-    """Whether parts of the model are taken out."""
+    """Whether parts of the model are removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestEngine:
-    """A server that runs batches: ``service_s[b - 1]`` is the time of a batch of ``b``; the longest is the maximum batch.
+    """A batching server: ``service_s[b - 1]`` is the time of a batch of ``b``; its length is the maximum batch.
 
-    Where it is known by length, ``service_by_length_s[b - 1][k]`` is the time of a batch of ``b`` padded to ``lengths[k]`` (ascending,
-    in input tokens), and ``service_s`` that of one of the longest. Linear between lengths, in proportion beyond the last.
+    Where times by length are known, ``service_by_length_s[b - 1][k]`` is that of a batch of ``b`` padded to ``lengths[k]`` (ascending,
+    in input tokens), and ``service_s`` that of the longest length. Linear between lengths, proportional beyond the last.
     """
 
     service_s: tuple[float, ...]
@@ -209,7 +209,7 @@ class RequestEngine:
         return replace(self, service_s=self.service_s[:max_batch], service_by_length_s=self.service_by_length_s[:max_batch])
 
     def faster(self, speed: float) -> "RequestEngine":
-        """Return the engine ``speed`` times as fast, its loading as it was."""
+        """Return the engine ``speed`` times as fast, with the same load time."""
         by_length = tuple(tuple(time_s / speed for time_s in row) for row in self.service_by_length_s)
         return replace(self, service_s=tuple(time_s / speed for time_s in self.service_s), service_by_length_s=by_length)
 
@@ -220,7 +220,7 @@ class TokenEngine:
 
     One step with ``p`` prefill and ``n`` decode tokens over ``c`` cached tokens takes
     ``overhead_s + max(weights_s, (p + n) * per_token_s) + c * per_cached_token_s``: the roofline of the dense layers plus the
-    reading of the KV cache.
+    KV-cache reads.
     """
 
     overhead_s: float
@@ -230,7 +230,7 @@ class TokenEngine:
     kv_capacity_tokens: int
     max_sequences: int
     chunk_tokens: int
-    """Most tokens (prefill and decode) in one step."""
+    """Maximum number of tokens (prefill and decode) in one step."""
     load_s: float
 
 
@@ -239,18 +239,18 @@ EngineModel: TypeAlias = RequestEngine | TokenEngine
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a profile comes from, and how far to trust it."""
+    """Origin and accuracy of a profile."""
 
     kind: Literal["measured", "published", "model"]
     source: str
     error_band: float
-    """Half-width of the band around the figure, as a fraction: 0.25 is ±25 %."""
+    """Half-width of the error band, as a fraction: 0.25 is ±25 %."""
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How one variant behaves on one machine; a machine runs ``replicas_per_machine`` engines side by side."""
+    """Performance of one variant on one machine, which runs ``replicas_per_machine`` engines side by side."""
 
     variant: str
     machine: str
@@ -258,9 +258,9 @@ class Profile:
     replicas_per_machine: int
     provenance: Provenance
     setting: str = ""
-    """How the plan set the engine where it had a choice, in words; empty where it is as the source has it."""
+    """Engine setting that the plan chose, in words; empty for the source's own."""
     wider: tuple["Profile", ...] = ()
-    """The same with more of the machine's chips for one engine, where the source knows of it: fewer engines, each of them faster."""
+    """Known profiles with more of the machine's chips per engine: fewer, faster engines."""
 
 
 # -------------------------------------------------------------------------------------------------------------- workload
@@ -268,9 +268,9 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A promise to spend ``usd_per_hour`` at an offer's own rates, used or not, for what its scope covers.
+    """A commitment to spend ``usd_per_hour`` at an offer's rates within its scope, used or not.
 
-    ``scope`` is ``region/machine`` or ``region/family`` or ``region``; empty where everything of the cloud is covered.
+    ``scope`` is ``region/machine``, ``region/family`` or ``region``; empty where it covers the whole cloud.
     """
 
     cloud: str
@@ -281,31 +281,31 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class PurchasePolicy:
-    """How the plan may pay."""
+    """Allowed offers and commitments, and the limits on using them."""
 
     offers: tuple[str, ...]
     max_spot_share: float
-    """Largest share of an interactive class's planned load that may rest on interruptible machines."""
+    """Largest share of an interactive class's planned load on interruptible machines."""
     spot_zone_loss_share: float
     """Share of the planned load that must still fit after the loss of the largest spot zone."""
     max_pools: int
     pool_worth: float = 0.02
-    """A pool stays open only where the machines cost more by this share without it: every pool is something to run."""
+    """A pool stays only where dropping it raises the machine cost by this share: every pool adds operational work."""
     existing: tuple[Committed, ...] = ()
-    """Commitments already made: paid whatever the plan decides."""
+    """Commitments already bought, so paid in any case."""
     min_utilisation: float = 0.0
-    """Share of a new commitment that must be used in every stated future; 0 leaves it to the expected cost."""
+    """Minimum utilisation of a new commitment in every stated future; 0 leaves it to the expected cost."""
     n_plus_one_share: float = 0.0
-    """Share of each pool's interactive load that must still fit after the loss of one of its machines; 0 asks for nothing."""
+    """Share of each pool's interactive load that must still fit after the loss of one machine; 0 for no rule."""
     zone_loss_share: float = 0.0
-    """Share of each pool's interactive load that must still fit after the loss of its largest zone; 0 asks for nothing."""
+    """Share of each pool's interactive load that must still fit after the loss of its largest zone; 0 for no rule."""
     min_spot_zones: int = 1
-    """Zones that must sell a spot machine before a plan runs it."""
+    """Minimum number of zones that sell a spot machine for the plan to use it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScalingRule:
-    """A limit on change, as in the HorizontalPodAutoscaler's ``behavior``: so many pods, or per cent of them, in a period."""
+    """A limit on change, as in the HorizontalPodAutoscaler's ``behavior``: a number or percentage of pods per period."""
 
     kind: Literal["pods", "percent"]
     value: float
@@ -314,7 +314,7 @@ class ScalingRule:
 
 @dataclass(frozen=True, slots=True)
 class ScalingLimit:
-    """The rules of one direction; ``select`` says which holds: the one that allows most or least change, or that none may be."""
+    """The rules of one direction; ``select`` picks the largest or smallest allowed change, or disables change."""
 
     rules: tuple[ScalingRule, ...]
     select: Literal["max", "min", "disabled"] = "max"
@@ -322,36 +322,36 @@ class ScalingLimit:
 
 @dataclass(frozen=True, slots=True)
 class ScalingPolicy:
-    """The autoscaler's numbers, named as in the Kubernetes HorizontalPodAutoscaler (v2), plus the start-up time.
+    """The autoscaler's settings, named as in the Kubernetes HorizontalPodAutoscaler (v2), plus the start-up time.
 
     The limits on change are the defaults of Kubernetes 1.34 (documentation, "Horizontal Pod Autoscaling", read 2026-11).
     """
 
     enabled: bool
     target_utilisation: float
-    """Load per replica, as a share of what it sustains within the SLO, that the autoscaler steers to."""
+    """The autoscaler's target load per replica, as a share of the load it sustains within the SLO."""
     max_surge: float
-    """Largest fleet the autoscaler may reach, as a multiple of the largest scheduled one."""
+    """Largest fleet of the autoscaler, as a multiple of the largest scheduled fleet."""
     tolerance: float
     sync_s: float
     metric_lag_s: float
     downscale_stabilization_s: float
     machine_start_s: float
-    """Seconds from asking for a machine to a booted node, before the model loads."""
+    """Seconds from requesting a machine to a booted node, before the model loads."""
     metric_window_s: float = 60.0
-    """The metric is the request rate over this window; short windows of little traffic are noise, which buys machines."""
+    """Averaging window of the request rate; in short windows with little traffic, noise buys machines."""
     metric: Literal["rate", "concurrency"] = "rate"
-    """What is followed: the pool's request rate (an external metric), or the requests on each machine (a metric of pods)."""
+    """Scaling metric: the pool's request rate (an external metric), or the requests on each machine (a pod metric)."""
     scale_up: ScalingLimit = ScalingLimit((ScalingRule("pods", 4.0, 15.0), ScalingRule("percent", 100.0, 15.0)))
     scale_down: ScalingLimit = ScalingLimit((ScalingRule("percent", 100.0, 15.0),))
     upscale_stabilization_s: float = 0.0
     cooldown_s: float | None = None
-    """Time without a request after which a machine goes that one started where none is scheduled; None: none is started."""
+    """Time without a request after which an unscheduled machine, started by a request, stops; None: none is started."""
 
 
 @dataclass(frozen=True, slots=True)
 class TodayPool:
-    """Part of the fleet that runs now: a fixed number of machines, around the clock."""
+    """Part of today's fleet: a fixed number of machines, around the clock."""
 
     name: str
     cloud: str
@@ -361,13 +361,13 @@ class TodayPool:
     offer: str
     machines: int
     max_batch: int
-    """Largest batch (or concurrent sequences) the server is set to; 0 leaves the profile's own."""
+    """The server's configured maximum batch (or concurrent sequences); 0 keeps the profile's own."""
     classes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Everything the user states: traffic, promises, models, where and how to buy, and what runs today."""
+    """Everything the user states: traffic, SLOs, models, places, purchase policy, and today's fleet."""
 
     name: str
     classes: tuple[TrafficClass, ...]
@@ -377,19 +377,19 @@ class Workload:
     scaling: ScalingPolicy
     today: tuple[TodayPool, ...]
     heldout_share: float
-    """Last part of the trace, as a fraction of it, that sizing never sees and the proof replays."""
+    """Last fraction of the trace, hidden from sizing and replayed for the proof."""
     seeds: tuple[int, ...]
     source: str
     cache: CachePolicy | None = None
     failures_per_hour: float = 0.0
-    """Rate at which a machine dies without notice, in every replay."""
+    """Rate of machine failures without notice, in every replay."""
     tunes_target: bool = False
-    """Whether the plan may choose the autoscaler's target itself: the workload states none."""
+    """Whether the plan may choose the autoscaler's target, since the workload states none."""
     headroom: float | None = None
-    """Multiple of the peaks seen that is planned for, where the workload states it; else it is tuned."""
+    """Multiple of the observed peaks to plan for, where the workload states it; else it is tuned."""
     future: Future = field(default_factory=Future)
-    """What commitments are sized on."""
+    """Futures that commitments are sized on."""
     direct: "Workload | None" = None
-    """Where cascades were chosen: the same without them, whose classes are those that were stated."""
+    """For chosen cascades: the same workload without them, with the stated classes."""
     infrastructure: Infrastructure = field(default_factory=Infrastructure)
     services: ServicePolicy = field(default_factory=ServicePolicy)

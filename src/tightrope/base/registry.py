@@ -1,7 +1,7 @@
-"""Finds clouds, offers, renderers and profile sources: built-in modules and third-party entry points, the same way.
+"""Discovery of clouds, offers, renderers and profile sources: built-in modules and third-party entry points alike.
 
-A built-in is a module of the kind's folder (a sub-package, where each part is a folder of its own: ``FOLDERS``) that carries the
-kind's attribute; what such folders share lies beside them and is not imported to look. A third party declares, say,
+A built-in is a module (a sub-package for the kinds in ``FOLDERS``) of the kind's folder that carries the kind's attribute. Shared
+modules beside such sub-packages are not imported for the search. A third party declares, for example,
 ``[project.entry-points."tightrope.clouds"]`` with ``mycloud = "my_package:CLOUD"``.
 """
 
@@ -22,19 +22,19 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "render": ("RENDERER",),
     "perf": ("PROFILES",),
 }
-"""Kind → the names under which a module carries its part, or several in a tuple."""
+"""Kind → the module attributes that hold a part, or a tuple of parts."""
 CONTRACTS: dict[str, type] = {"clouds": Cloud, "offers": Offer, "render": Renderer, "perf": ProfileSource}
 
 FOLDERS = frozenset({"clouds", "render"})
 
 
 def _several(part: object) -> tuple[object, ...]:
-    """Return the parts that an attribute or an entry point holds: itself, or those of its tuple."""
+    """Return the value of an attribute or entry point as a tuple of parts."""
     return part if isinstance(part, tuple) else (part,)
 
 
 def _built_in(kind: str) -> list[object]:
-    """Return the parts carried by the modules of one folder, in the order of the modules' names."""
+    """Return the parts of one folder's modules, in the order of module names."""
     folder = importlib.import_module(f"tightrope.{kind}")
     names = sorted(info.name for info in pkgutil.iter_modules(folder.__path__) if info.ispkg or kind not in FOLDERS)
     modules = [importlib.import_module(f"tightrope.{kind}.{name}") for name in names]
@@ -43,7 +43,7 @@ def _built_in(kind: str) -> list[object]:
 
 @cache
 def _discover(kind: str) -> dict[str, object]:
-    """Return name → part, built-ins first; two parts of one name are an error."""
+    """Return name → part, built-ins first; a duplicate name is an error."""
     found: dict[str, object] = {}
     plugged = (part for point in sorted(entry_points(group=f"tightrope.{kind}")) for part in _several(point.load()))
     for part in [*_built_in(kind), *plugged]:
@@ -74,8 +74,8 @@ def renderers() -> dict[str, Renderer]:
 
 
 def profile_sources() -> list[ProfileSource]:
-    """Return every profile source, the one to ask first in front."""
-    found = cast("dict[str, ProfileSource]", _discover("perf"))  # whose parts have been checked, which takes long
+    """Return every profile source, in the order to query them."""
+    found = cast("dict[str, ProfileSource]", _discover("perf"))  # _discover has checked the parts; checking again is slow
     return sorted(found.values(), key=lambda source: (source.rank, source.name))
 
 

@@ -1,7 +1,6 @@
-"""What a replay of a plan on recorded traffic showed, as ``replay.json`` holds it.
+"""Results of replaying a plan on recorded traffic, as ``replay.json`` holds them.
 
-Counts are means over the seeds replayed; a percentile is over all seeds' requests together. Times of the charts are hours of the
-trace's clock.
+Counts are means over the seeds; percentiles are over all seeds' requests together. Chart times are hours of the trace's clock.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from tightrope.base.plan import BillLine, Evidence
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Percentiles of a time, over the requests that were answered."""
+    """Percentiles of a time, over the answered requests."""
 
     p50_ms: float
     p95_ms: float
@@ -20,38 +19,38 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class ClassOutcome:
-    """What became of one class's requests; each ends in exactly one of six ways, so the six counts sum to ``requests``."""
+    """Outcome counts of one class; each request has exactly one of six outcomes, so the six counts sum to ``requests``."""
 
     name: str
     requests: float
     answered: float
     """By an engine."""
     cached: float
-    """From the cache of answers."""
+    """By the answer cache."""
     shed: float
-    """Turned away, and given up."""
+    """Shed, and not retried further."""
     too_large: float
-    """Larger than every KV cache that might hold it."""
+    """Larger than every eligible KV cache."""
     no_pool: float
-    """No pool that may answer it ever runs."""
+    """Requests for which no eligible pool ever runs."""
     unanswered: float
-    """Not answered a day after the traffic's end."""
+    """Unanswered a day after the end of the traffic."""
     prompt_tokens: float
     """Tokens of the prompts that engines answered."""
     prefix_share: float | None = None
-    """Part of ``prompt_tokens`` that the prefix cache spared, fraction of 1; left out where the trace names no blocks, or no pool has
+    """Part of ``prompt_tokens`` that the prefix cache saved, fraction of 1; left out where the trace names no blocks, or no pool has
     a prefix cache."""
     latency: Spread | None = None
     ttft: Spread | None = None
-    """Left out, as ``tpot`` is, where answers have no tokens."""
+    """Left out, like ``tpot``, where answers have no tokens."""
     tpot: Spread | None = None
     queue: Spread | None = None
-    """Time until an engine took the request up."""
+    """Time until an engine started the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolOutcome:
-    """What one pool did."""
+    """Requests, machines and utilisation of one pool."""
 
     name: str
     machine: str
@@ -59,19 +58,19 @@ class PoolOutcome:
     requests: float
     """Answered by its engines."""
     late: float
-    """Of those, answered after the stretch's end: what ran then is not billed."""
+    """Of these, answered after the end of the period, when machines are not billed."""
     machine_hours: float
     least_machines: float
-    """Smallest mean over an hour."""
+    """Smallest hourly mean."""
     most_machines: float
-    """Largest mean over an hour."""
+    """Largest hourly mean."""
     utilisation: float | None
-    """Part of the machine-hours paid for in which engines were busy, fraction of 1; left out where there were none."""
+    """Busy part of the paid machine-hours, fraction of 1; left out where there were none."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrillEvidence:
-    """How a promise was kept for the requests that arrived while a drill went on."""
+    """Attainment of an SLO for the requests that arrived during a drill."""
 
     traffic_class: str
     slo: str
@@ -82,81 +81,80 @@ class DrillEvidence:
 
 @dataclass(frozen=True, slots=True)
 class TimeSeries:
-    """What the time-line chart draws, for the first seed: one value a bin of ``bin_s`` seconds from ``start_h`` on."""
+    """Series of the time-line chart for the first seed: one value per bin of ``bin_s`` seconds from ``start_h`` on."""
 
     start_h: float
     bin_s: float
     ready: dict[str, tuple[float, ...]]
-    """Pool → machines that are there, mean over the bin; over the hour, starting and draining ones included, where no more is known."""
+    """Pool → mean number of machines in the bin; where only hourly data exist, the hour's mean with starting and draining machines."""
     starting: dict[str, tuple[float, ...]]
     queued: tuple[float, ...]
-    """Most requests that waited for an engine at one time, by their own times of arrival and beginning."""
+    """Largest number of requests waiting for an engine at one time, from their arrival and start times."""
     latency_p50_ms: dict[str, tuple[float | None, ...]]
-    """Class → median of what its first promise is about, by time of arrival; null where nobody was answered."""
+    """Class → median of its first SLO's metric, by arrival time; null where no request was answered."""
     latency_p95_ms: dict[str, tuple[float | None, ...]]
     promised_ms: dict[str, float]
-    """Class → limit of its first promise."""
+    """Class → limit of its first SLO."""
     usd_per_hour: dict[str, tuple[float, ...]]
-    """Pool → dollars an hour in each hour from ``start_h`` on, also of a part of one; under ``commitment unused`` what is
-    promised and not used."""
+    """Pool → dollars an hour in each full or partial hour from ``start_h`` on; ``commitment unused`` holds the unused commitments."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """One way of replaying the traffic: as it was recorded, or with something gone wrong."""
+    """Results of one replay run: the traffic as recorded, or with a failure scenario."""
 
     scenario: str
-    """Names of what was changed, such as ``zone-loss + surge=2x``; empty where nothing was."""
+    """Names of the changes, such as ``zone-loss + surge=2x``; empty for none."""
     notes: tuple[str, ...]
-    """What exactly was changed."""
+    """Exact description of the changes."""
     evidence: tuple[Evidence, ...]
     drill_evidence: tuple[DrillEvidence, ...]
     classes: tuple[ClassOutcome, ...]
     pools: tuple[PoolOutcome, ...]
     interruptions: float
-    """Notices that a spot machine would be taken."""
+    """Interruption notices of spot machines."""
     failures: float
     retries: float
-    """Requests that began again because their machine was taken."""
+    """Requests restarted because their machine was lost."""
     cold_starts: float
     preemptions: float
-    """Sequences that gave their memory back and were read again."""
+    """Sequences that released their memory and were prefilled again."""
     attempts_shed: float
-    """Requests turned away, each time counted that their client asked again."""
+    """Shed attempts, including each retry."""
     cost_lines: tuple[BillLine, ...]
-    """The bill of the stretch itself."""
+    """The bill of the replayed period."""
     stretch_cost_usd: float
     monthly_cost_usd: float
-    """At the scale of a month."""
+    """Scaled to a month."""
     series: TimeSeries
     drill_start_h: float | None = None
     drill_end_h: float | None = None
 
     @property
     def kept(self) -> bool:
-        """Whether every promise that had requests was proven, and there was one."""
+        """Whether there was evidence, and every SLO with requests was proven."""
         return bool(self.evidence) and all(item.verdict == "proven" for item in self.evidence)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """The report of ``tightrope replay``: the plan's fleet on the traffic as recorded and, where asked for, in a scenario."""
+    """The report of ``tightrope replay``: the plan's fleet on the recorded traffic and, where requested, in a scenario."""
 
     workload: str
     plan_status: str
     plan_monthly_cost_usd: float
     plan_replay_monthly_cost_usd: float
     sources: tuple[str, ...]
-    """Files of the traffic, with what is to be known about them."""
+    """The traffic's files, with notes on them."""
     window: str
     duration_h: float
     seeds: tuple[int, ...]
     runs: tuple[RunOutcome, ...]
-    """The traffic as recorded first."""
+    """The run on the recorded traffic is first."""
     warnings: tuple[str, ...]
     schema_version: int = field(default=1)
 
     @property
     def last(self) -> RunOutcome:
-        """The run that the verdict is about: the scenario's, where there is one."""
+        """The run that decides the verdict: the scenario's, where there is one."""
         return self.runs[-1]

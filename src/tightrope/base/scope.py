@@ -1,4 +1,4 @@
-"""How a commitment's scope is written, and what a stated one stands for."""
+"""Format of a commitment's scope, and the resolution of a stated one."""
 
 from tightrope.base.catalogue import CommitmentRule, MachineType
 from tightrope.base.contracts import Prices
@@ -15,7 +15,7 @@ FORMS = {
 
 
 def scope_of(rule: CommitmentRule, machine: MachineType, region: str) -> str:
-    """Return the scope of the commitment that covers a machine: its region and type, its region and family, its region, or all."""
+    """Return the scope that covers a machine: its region and type, region and family, region, or everything."""
     if rule.scope == "any":
         return ""
     if rule.scope == "region":
@@ -24,9 +24,9 @@ def scope_of(rule: CommitmentRule, machine: MachineType, region: str) -> str:
 
 
 def covered_scope(committed: Committed, rule: CommitmentRule, prices: Prices) -> str:
-    """Return the scope that a stated one stands for: one size of a family of which all sizes are covered means the family.
+    """Return the scope that a stated one means: one size means its family where the commitment covers all sizes.
 
-    Raises ``InputError`` where the seller sells no such commitment, with the form that is expected.
+    Raises ``InputError`` with the expected form where the seller sells no such commitment.
     """
     if rule.scope == "any" and not committed.scope:
         return ""

@@ -1,4 +1,4 @@
-"""Units: parse what people write (``250ms``, ``1.5 GiB``, ``40 %``) into the one unit each kind of number has inside.
+"""Units: parse user quantities (``250ms``, ``1.5 GiB``, ``40 %``) into the base unit of each kind of number.
 
 Time is seconds, size is bytes (or GiB where a name says so), money is US dollars, a share is a fraction of 1.
 A month is 730 hours (8,760 hours of a year / 12), the convention of the vendors' own price pages.
@@ -12,7 +12,7 @@ from decimal import Decimal
 HOURS_PER_MONTH = 730.0
 HOURS_PER_YEAR = 8760
 THOUSANDTH_OF_A_CENT = Decimal("0.00001")
-"""US dollars; prices that are worked out are rounded up to it."""
+"""US dollars; derived prices are rounded up to it."""
 HOURS_PER_WEEK = 168
 MONTHS_PER_YEAR = 12
 SECONDS_PER_HOUR = 3600.0
@@ -35,12 +35,12 @@ _QUANTITY = re.compile(r"\s*([+-]?(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
 
 
 def today() -> date:
-    """Return the day it is now, UTC, by which prices are dated."""
+    """Return the current UTC day, which dates prices."""
     return datetime.now(tz=UTC).date()
 
 
 def parse_quantity(text: str, units: dict[str, float]) -> float:
-    """Return ``text`` in the base unit of ``units``; raise ``ValueError`` naming the units that would do.
+    """Return ``text`` in the base unit of ``units``; raise ``ValueError`` naming the accepted units.
 
     >>> parse_quantity("250 ms", SECONDS)
     0.25

@@ -184,7 +184,7 @@ def _check_out(out: Path) -> None:
 
 
 def _check_machine(machine: str) -> None:
-    """Refuse a machine that this one can not be, before anything takes time."""
+    """Refuse a machine that this one cannot be, before anything takes time."""
     if machine:
         from tightrope.cli.perf import check_cores
         from tightrope.clouds.book import load_price_book

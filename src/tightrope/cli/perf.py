@@ -100,7 +100,7 @@ def measure(
 
 
 def check_cores(machine: str, vcpu: int) -> None:
-    """Raise ``InputError`` where this machine can not be the one that it is said to be."""
+    """Raise ``InputError`` where this machine cannot be the one that it is said to be."""
     import os
 
     cores = os.cpu_count() or 0

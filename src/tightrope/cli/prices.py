@@ -251,7 +251,7 @@ def refresh(
     ] = None,
     endpoint: Annotated[str, typer.Option(metavar="URL", help="A mirror that stands for the vendor's hosts.")] = "",
     accept: Annotated[
-        bool, typer.Option("--accept", help="Take lists that look wrong: shrunken (what is missing is kept), far dearer.")
+        bool, typer.Option("--accept", help="Take lists that look wrong: shrunken (what is missing is kept), far more expensive.")
     ] = False,
     withdraw: Annotated[bool, typer.Option("--withdraw", help="With --accept: what is missing is no longer sold.")] = False,
     as_json: AsJson = False,

@@ -48,7 +48,7 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Put before the file's.", envvar=f"{ENV}PORT")] = None,
     keys: Annotated[Path | None, typer.Option(help="File of `tightrope keys`.", envvar=f"{ENV}KEYS")] = None,
     jobs: Annotated[
-        str, typer.Option(metavar="FILE|URL", help="SQLite file or postgresql://… for work that can wait.", envvar=f"{ENV}JOBS")
+        str, typer.Option(metavar="FILE|URL", help="SQLite file or postgresql://… for deferrable work.", envvar=f"{ENV}JOBS")
     ] = "",
     ledger: Annotated[Path | None, typer.Option(help="Folder of the ledger.", envvar=f"{ENV}LEDGER")] = None,
     traces: Annotated[str, typer.Option(metavar="URL", help="OTLP endpoint for traces.", envvar=f"{ENV}TRACES")] = "",

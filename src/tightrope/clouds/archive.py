@@ -57,7 +57,7 @@ def load_archive(path: Path, machines: Mapping[str, MachineType], *, earlier: bo
             past = (load_catalogue(zipfile.Path(archive, f"{EARLIER}/"), known),) if earlier and has_earlier else ()
             return now, *past
     except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        msg = f"the refreshed prices can not be read: {error}"
+        msg = f"the refreshed prices cannot be read: {error}"
         raise InputError(msg, where=Where(path), resolve=_remedy(path)) from error
 
 
@@ -65,12 +65,12 @@ def _check_names(archive: zipfile.ZipFile, path: Path) -> None:
     """Raise ``InputError`` for an archive with other files than a refresh writes, or without prices."""
     names = {item.filename for item in archive.infolist()}
     if "prices.csv" not in names or names - {f"{folder}{table}.csv" for folder in ("", f"{EARLIER}/") for table in TABLES}:
-        msg = f"the refreshed prices can not be read: the files {', '.join(sorted(map(ascii, names)))[:200]} are no tables of a refresh"
+        msg = f"the refreshed prices cannot be read: the files {', '.join(sorted(map(ascii, names)))[:200]} are no tables of a refresh"
         raise InputError(msg, where=Where(path), resolve=_remedy(path))
 
 
 def _remedy(path: Path) -> str:
-    """Return what to do about an archive that can not be read."""
+    """Return what to do about an archive that cannot be read."""
     return f"put {kept_before(path).name} in its place, if it is there, or remove it and run `tightrope prices refresh` again"
 
 
@@ -109,7 +109,7 @@ def save_archive(path: Path, now: Catalogue, earlier: Catalogue, machines: Mappi
             os.fsync(file.fileno())
         fresh.replace(path)
     except OSError as error:
-        msg = f"the refreshed prices can not be written: {error.strerror}"
+        msg = f"the refreshed prices cannot be written: {error.strerror}"
         raise InputError(msg, where=Where(path), resolve="make room, or name another folder in TIGHTROPE_PRICES") from error
     finally:
         fresh.unlink(missing_ok=True)

@@ -186,7 +186,7 @@ class PriceBook:
         raise unknown_name(item, kind=f"priced item of {cloud} {region}", known=known)
 
     def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
-        """Return the lowest tier that is not free, the dearest, of an item of ``unit_prices.csv``."""
+        """Return the lowest tier that is not free, the most expensive, of an item of ``unit_prices.csv``."""
         tiers = self.tiers(cloud, region, item)
         return next((tier for tier in tiers if tier.usd), tiers[0])
 

@@ -1,4 +1,4 @@
-"""Reads a catalogue's tables (CSV, in a folder or a zip file) into records, and refuses whatever it can not trust.
+"""Reads a catalogue's tables (CSV, in a folder or a zip file) into records, and refuses whatever it cannot trust.
 
 A catalogue may hold ``machines.csv``, ``prices.csv``, ``unit_prices.csv``, ``discounts.csv``, ``commitments.csv``,
 ``withdrawn.csv`` and ``sources.csv``. The columns of each are the fields of its record in ``base/catalogue.py``, in any order;
@@ -167,7 +167,7 @@ def _content(path: Folder) -> str:
 def _unreadable(path: Folder, line: int | None, error: Exception) -> InputError:
     """Return the error for what is not a table."""
     after = f" after line {line}" if line else ""
-    msg = f"the table can not be read{after}: {error}"
+    msg = f"the table cannot be read{after}: {error}"
     return InputError(msg, where=Where(str(path)), resolve="give a CSV file in UTF-8")
 
 

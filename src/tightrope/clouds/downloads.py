@@ -304,7 +304,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _keep_mark(mark: Path, headers: Headers) -> None:
-    """Keep what tells whether a file is still the same (a strong ETag, or its date); without one it can not be continued."""
+    """Keep what tells whether a file is still the same (a strong ETag, or its date); without one it cannot be continued."""
     etag = headers.get("ETag", "")
     said = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified", "")
     if said:

@@ -117,7 +117,7 @@ def refresh(
     MissingExtraError
         The vendor's own library, which its importer needs, is not installed.
     SourceError
-        A list is empty, shrunken, re-shaped or can not be had; nothing has changed then, and what came is continued.
+        A list is empty, shrunken, re-shaped or cannot be had; nothing has changed then, and what came is continued.
 
     """
     began_s = time.monotonic()
@@ -193,7 +193,7 @@ def resolve_regions(book: PriceBook, cloud: str, asked: Sequence[str]) -> tuple[
 
 
 def _listed(importer: str, ask: RefreshQuery, fetcher: Fetcher) -> Catalogue:
-    """Return what an importer reads; what it can not trust is not kept for the next try."""
+    """Return what an importer reads; what it cannot trust is not kept for the next try."""
     module, _, function = importer.rpartition(".")
     fetch: Importer = getattr(importlib.import_module(module), function)
     try:
@@ -240,7 +240,7 @@ def _alone(work: Path, *, wants_refused: bool) -> Iterator[tuple[Path, date]]:
         msg = "another refresh of this cloud is under way"
         raise InputError(msg, where=Where(work), resolve="wait until it ends, or end it") from None
     except OSError as error:
-        msg = f"refreshed prices can not be kept here: {error.strerror}"
+        msg = f"refreshed prices cannot be kept here: {error.strerror}"
         raise InputError(msg, where=Where(work.parent), resolve="name a folder that you may write in TIGHTROPE_PRICES") from error
     try:
         begun = _begun(work)

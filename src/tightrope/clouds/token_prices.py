@@ -77,7 +77,7 @@ def _tiers(price: "ModelPrice") -> tuple[TokenTier, ...]:
 
 
 def _prices_of_day(model: "ModelInfo", day: date) -> list["ModelPrice"]:
-    """Return each price that holds at some hour of the day (UTC), the dearest first."""
+    """Return each price that holds at some hour of the day (UTC), the most expensive first."""
     found: dict[int, ModelPrice] = {}
     for hour in range(24) if _entries(model) else (12,):
         price = model.get_prices(datetime.combine(day, time(hour, 59), UTC))
@@ -102,7 +102,7 @@ def _note(model: "ModelInfo", provider: "Provider", owner: "Provider", *, varies
     """Return what has to be said of a price."""
     said = (
         model.price_comments,
-        "the dearest hours of the day; it is cheaper at others" if varies else "",
+        "the most expensive hours of the day; it is cheaper at others" if varies else "",
         f"the price of {owner.id}: the list has none of {provider.id}'s own" if owner is not provider else "",
     )
     return "; ".join(filter(None, said))

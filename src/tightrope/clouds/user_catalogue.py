@@ -62,7 +62,7 @@ def _check_machines(own: Catalogue, machines: dict[str, MachineType], where: Whe
     """Raise ``InputError`` for a machine that has the name of another seller's."""
     for machine in own.machines:
         if machine.cloud != machines.get(machine.name, machine).cloud:
-            msg = f"{machine.name} is a machine of {machines[machine.name].cloud}, and can not be one of {machine.cloud} too"
+            msg = f"{machine.name} is a machine of {machines[machine.name].cloud}, and cannot be one of {machine.cloud} too"
             raise InputError(msg, where=where, resolve="give the machine a name of its own")
 
 

@@ -25,7 +25,7 @@ class BucketInstance:
     rate_per_s: FloatArray
     """float64[buckets]: mean requests/s."""
     max_per_s: FloatArray
-    """float64[buckets, machines]: requests/s that one machine sustains within the promise; 0 where it can not serve the bucket."""
+    """float64[buckets, machines]: requests/s that one machine sustains within the promise; 0 where it cannot serve the bucket."""
     usd_per_hour: FloatArray
     """float64[machines]."""
 

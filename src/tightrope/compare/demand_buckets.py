@@ -80,13 +80,13 @@ def _with_work(problem: Problem, counts: IntArray, able: NDArray[np.bool_]) -> S
     part = np.where(able[: len(problem.interactive), :, None], problem.mu, 0.0) * machines
     whole = part.sum(axis=1, keepdims=True)
     if (whole <= 0.0).any():
-        what = "the machines chosen for the sizes of requests can not serve a class as a whole"
+        what = "the machines chosen for the sizes of requests cannot serve a class as a whole"
         raise InfeasibleError(what, resolve="allow a machine that keeps the promises of every class")
     share = part / whole
     try:
         machines, work = place_deferrable(problem, machines, share, np.ones(len(counts), dtype=bool))
     except Infeasible:
-        what = "quota: the work that can wait fits no machine beside the interactive fleet"
+        what = "quota: the deferrable work fits no machine beside the interactive fleet"
         raise InfeasibleError(what, resolve="raise where.quotas, or give the work more time") from None
     if not within_quotas(problem, machines):
         what = "quota: the fleet for the sizes of requests is larger than allowed"
@@ -120,7 +120,7 @@ def buckets_of(index: int, traffic_class: TrafficClass) -> Iterator[Bucket]:
 def _sustained(table: CapacityTable, buckets: list[Bucket], problem: Problem, able: NDArray[np.bool_]) -> FloatArray:
     """Return requests/s of each bucket alone that one machine sustains within the promises, float64[buckets, P].
 
-    It is 0 where the promises can not be kept at any rate, and where the class as a whole (``able``, bool[C, P]) is not served:
+    It is 0 where the promises cannot be kept at any rate, and where the class as a whole (``able``, bool[C, P]) is not served:
     the router that follows does not look at sizes.
     """
     found = np.zeros((len(buckets), len(problem.options)))

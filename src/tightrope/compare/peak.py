@@ -14,7 +14,7 @@ from tightrope.plan.solve.decomposition import Solution
 
 
 def draft_peak(setting: Setting) -> Draft:
-    """Return the cheapest type at the largest peak that sizing saw; work that can wait fills its valleys."""
+    """Return the cheapest type at the largest peak that sizing saw; deferrable work fills its valleys."""
     solution = flat(cheapest(lone_solutions(setting.problem, on_demand(setting.problem), _peaks)).solution)
     return draft_of(setting, solution, solution.machines, replace(setting.workload.scaling, enabled=False))
 

@@ -152,7 +152,7 @@ def assignments(problem: Problem, allowed: NDArray[np.bool_]) -> list[IntArray]:
 
 @dataclass(frozen=True, slots=True)
 class SingleTypeFleet:
-    """A solution with one type of machine, or one for each class; ``interactive`` is what it needs beside its work that can wait."""
+    """A solution with one type of machine, or one for each class; ``interactive`` is what it needs beside its deferrable work."""
 
     solution: Solution
     interactive: IntArray
@@ -161,14 +161,14 @@ class SingleTypeFleet:
 
     @property
     def jobs(self) -> IntArray:
-        """Return the machines for work that can wait alone, int64[P, B]."""
+        """Return the machines for deferrable work alone, int64[P, B]."""
         return self.solution.machines - self.interactive
 
 
 def lone_solutions(
     problem: Problem, allowed: NDArray[np.bool_], count: Count, *, spread_work: bool = False
 ) -> Iterator[SingleTypeFleet]:
-    """Yield the solution of every assignment that keeps the quotas; work that can wait fills idle machines before new ones.
+    """Yield the solution of every assignment that keeps the quotas; deferrable work fills idle machines before new ones.
 
     With ``spread_work`` it runs evenly over its window, on machines of its own.
     """

@@ -88,7 +88,7 @@ def _columns(columns: schema.ColumnsSpec | schema.ClientColumnsSpec) -> dict[str
 
 
 def _common_duration(document: Document, duration_s: dict[str, float]) -> float:
-    """Return how long every class lasts; traces that differ by more than an hour can not be replayed side by side."""
+    """Return how long every class lasts; traces that differ by more than an hour cannot be replayed side by side."""
     if not duration_s:
         return DECLARED_S
     short, long = min(duration_s, key=duration_s.__getitem__), max(duration_s, key=duration_s.__getitem__)

@@ -154,7 +154,7 @@ def _filters(table: TraceTable, only: Mapping[str, str]) -> list[ColumnPick]:
 
 
 def _check_rows(table: TraceTable, layout: _ClientLayout, rows: _Rows, law: IntArray) -> None:
-    """Refuse the first row without a client, with a rate, a law or a shape that can not be."""
+    """Refuse the first row without a client, with a rate, a law or a shape that cannot be."""
     busy = rows.rate_per_s > 0
     if layout.shape:
         low, high = np.where(rows.weibull, SMALLEST_SHAPE, MAX_CV**-2), LARGEST_SHAPE

@@ -94,7 +94,7 @@ def check_order(table: TraceTable, time: FloatArray) -> None:
 
 
 def check_span(table: TraceTable, length_s: float) -> None:
-    """Refuse a trace so long that its times can not be right."""
+    """Refuse a trace so long that its times cannot be right."""
     if length_s > MAX_DAYS * DAY_S:
         what = f"the requests span {length_s / DAY_S:,.0f} days, more than {MAX_DAYS:g}"
         raise TraceError(what, resolve="check `time_unit`, and the first and the last row", where=table.where())

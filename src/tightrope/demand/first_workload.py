@@ -146,7 +146,7 @@ def begin(asked: InitAnswers, out: Path, book: PriceNames, *, force: bool) -> tu
         demand = load_workload(draft, book).classes[0].demand
         draft.replace(target)
     except OSError as error:
-        what = f"can not write to {out}: {error.strerror or error}"
+        what = f"cannot write to {out}: {error.strerror or error}"
         raise InputError(what, resolve="give --out a folder you may write to", where=Where(out)) from error
     finally:
         with suppress(OSError):

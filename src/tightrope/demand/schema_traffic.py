@@ -141,7 +141,7 @@ class TrafficSpec(Strict):
         None, description="Tokens per request; left out where requests have none or the file holds them."
     )
     interarrival_cv: NotNegative | None = Field(
-        None, description="Coefficient of variation between arrivals: 1 is Poisson (the default where it can not be measured)."
+        None, description="Coefficient of variation between arrivals: 1 is Poisson (the default where it cannot be measured)."
     )
     interarrival_law: Literal["gamma", "weibull"] = Field(
         "gamma", description="Distribution of the time between arrivals, where they are drawn."
@@ -175,7 +175,7 @@ class TrafficSpec(Strict):
     def shedding_is_complete(self) -> Self:
         """Refuse limits on work that waits by itself, and clients that come back from nowhere."""
         if self.nightly is not None and self.shed_wait is not None:
-            msg = "expected no shed_wait beside nightly: work that can wait is never turned away"
+            msg = "expected no shed_wait beside nightly: deferrable work is never turned away"
             raise ValueError(msg)
         if self.shed_wait is None and {"retries", "retry_after"} & self.model_fields_set:
             msg = "expected shed_wait beside retries and retry_after: without it nobody is turned away"

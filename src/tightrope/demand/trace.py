@@ -1,4 +1,4 @@
-"""A trace as a ``Demand``: single requests, or rates per bin. What can not be trusted raises ``TraceError`` with its line.
+"""A trace as a ``Demand``: single requests, or rates per bin. What cannot be trusted raises ``TraceError`` with its line.
 
 Hour 0 of a ``Demand`` is 00:00 of its first day (``clock.py``); a note in ``Demand.source`` says how much was left out for it.
 """
@@ -85,7 +85,7 @@ def as_tokens(table: TraceTable, column: str, values: FloatArray) -> IntArray:
 
 
 def _measured_cv(arrival_s: FloatArray, rate_per_s: FloatArray) -> tuple[float, str]:
-    """Return the coefficient of variation of the gaps, each scaled by its bin's rate, and a note where it can not be measured."""
+    """Return the coefficient of variation of the gaps, each scaled by its bin's rate, and a note where it cannot be measured."""
     if np.array_equal(arrival_s, np.floor(arrival_s)):
         return 1.0, "times have whole seconds only, so the variation between arrivals is taken as Poisson's"
     gaps = np.diff(arrival_s)

@@ -120,7 +120,7 @@ def _head(path: Path) -> bytes:
             whole = head.startswith(b"PAR1") or head.strip().count(b"\n") >= 2
             return head if whole or len(head) < HEAD_BYTES else head + file.read(LINE_BYTES)
     except (OSError, EOFError, zlib.error) as error:
-        what = f"the file can not be read: {error}"
+        what = f"the file cannot be read: {error}"
         raise InputError(what, resolve="check the file", where=Where(path)) from error
 
 
@@ -328,7 +328,7 @@ def _explained(message: str, table: TraceTable) -> TraceError:
     line = int(number[1]) if number else None
     if line is not None and table.format == "jsonl":
         line = _line_of_row(table, line - (2 if "Malformed" in message else 1))
-    what = f"a row can not be read: {_PLACE.sub('', told)[:200]}"
+    what = f"a row cannot be read: {_PLACE.sub('', told)[:200]}"
     return TraceError(what, resolve="correct or remove the row", where=Where(table.path, line))
 
 

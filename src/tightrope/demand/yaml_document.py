@@ -73,7 +73,7 @@ def _read_text(path: Path, first: str) -> str:
         what = f"byte {error.start} is not UTF-8 text"
         raise InputError(what, resolve="save the file as UTF-8 text", where=Where(path)) from error
     except (OSError, ValueError) as error:
-        what = f"the file can not be read: {getattr(error, 'strerror', None) or error}"
+        what = f"the file cannot be read: {getattr(error, 'strerror', None) or error}"
         raise InputError(what, resolve=f"correct the path; {first}", where=Where(str(path))) from error
 
 

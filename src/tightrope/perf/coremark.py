@@ -79,7 +79,7 @@ class ScaledProfiles:
     rank: int = 10
 
     def profile(self, variant: ModelVariant, machine: MachineType) -> Profile | Refusal:
-        """Return a declared request profile scaled by CoreMark, or why it can not be."""
+        """Return a declared request profile scaled by CoreMark, or why it cannot be."""
         what = f"{variant.name} on {machine.name}"
         target = coremarks().get(machine.name)
         if variant.engine != "request" or not variant.declared:

@@ -166,7 +166,7 @@ def _check_limit(at: str, limit: ScalingLimit) -> None:
 
 
 def _check_pool(at: str, pool: Pool, pools: list[str], classes: list[str]) -> None:
-    """Raise where one pool can not be."""
+    """Raise where one pool cannot be."""
     serving = pool.serving
     _check_ranges(at, pool, _POOL)
     _check_week(f"{at}.schedule", pool.schedule, float(pool.max_replicas))

@@ -39,7 +39,7 @@ def may_begin(tokens: int, occupied_tokens: int, kv_capacity_tokens: int, sequen
 
 
 def may_start_deferrable(sequences: int, limit: int) -> bool:
-    """Return whether work that can wait may join: called only when no interactive request waits, up to ``limit`` sequences.
+    """Return whether deferrable work may join: called only when no interactive request waits, up to ``limit`` sequences.
 
     >>> may_start_deferrable(3, 4), may_start_deferrable(4, 4)
     (True, False)

@@ -28,7 +28,7 @@ AS_GOOD = 0.995
 WINDOW = 64
 """Requests from the front of a queue among which mates of near length are looked for; more only where a batch may be larger."""
 ROOM = 0.25
-"""Share of the shortest promised time that a batch of work that can wait may take an engine for."""
+"""Share of the shortest promised time that a batch of deferrable work may take an engine for."""
 RATE_S = 10.0
 """Arrivals are counted over about so long."""
 

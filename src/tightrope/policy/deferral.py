@@ -1,4 +1,4 @@
-"""How much of the work that can wait runs now: pure functions, in the subset that numba compiles.
+"""How much of the deferrable work runs now: pure functions, in the subset that numba compiles.
 
 Deadlines come in order, each with the items that are due by it and not done; they are done in that order, so what is due by one needs
 all that is due before it too.
@@ -58,7 +58,7 @@ def urgency(slack_s: float, left_s: float) -> float:
 def in_flight_limit(learned: float, most: int, interactive_waits: bool, urgent: float, needed: float) -> int:
     """Return how many requests that can wait may be in flight now.
 
-    While nobody waits who can not, as many as was learned to be taken (``learned``), since what is idle costs the same. Else none until
+    While nobody waits who cannot, as many as was learned to be taken (``learned``), since what is idle costs the same. Else none until
     the work is urgent (``urgent``, 0..1), and from there on up to as many as it needs to be in time (``needed``).
 
     >>> [in_flight_limit(20.0, 64, waits, urgent, 8.0) for waits, urgent in ((False, 0.0), (True, 0.0), (True, 0.6), (True, 1.0))]

@@ -42,7 +42,7 @@ def write_files(out: Path, files: Mapping[Path, str | bytes], option: str = "--o
         else:
             _move(draft, out, files)
     except OSError as error:
-        what = f"can not write to {error.filename or out}: {error.strerror or error}"
+        what = f"cannot write to {error.filename or out}: {error.strerror or error}"
         raise InputError(
             what, resolve=f"give {option} a folder you may write to, on a disk with room", where=Where(out)
         ) from error
@@ -147,7 +147,7 @@ def update_files(out: Path, files: dict[Path, str], target: str, *, force: bool 
 
 
 def _lists(out: Path) -> dict[str, dict[Path, str]]:
-    """Return target → what was rendered here before; raise ``InputError`` where a list can not be read."""
+    """Return target → what was rendered here before; raise ``InputError`` where a list cannot be read."""
     return {place.stem: _listed(place) for place in sorted((out / LISTS).glob("*.json"))}
 
 
@@ -169,7 +169,7 @@ def _read(path: Path) -> str | None:
     try:
         return path.read_bytes().decode("utf-8", "surrogateescape") if path.is_file() else None
     except OSError as error:
-        msg = f"can not be read: {error.strerror}"
+        msg = f"cannot be read: {error.strerror}"
         raise InputError(msg, resolve="give --out a folder you may read", where=Where(path)) from error
 
 
@@ -184,7 +184,7 @@ def _remove(out: Path, path: Path) -> None:
         (out / path).unlink(missing_ok=True)
         _prune(out, path.parent)
     except OSError as error:
-        msg = f"it is no longer rendered, and can not be removed: {error.strerror}"
+        msg = f"it is no longer rendered, and cannot be removed: {error.strerror}"
         raise InputError(msg, resolve="remove it by hand", where=Where(out / path)) from error
 
 

@@ -16,7 +16,7 @@ NOTHING_USD = 0.5
 
 
 def strip_controls(text: str) -> str:
-    r"""Return ``text`` without control characters, so that a name can not steer a terminal.
+    r"""Return ``text`` without control characters, so that a name cannot steer a terminal.
 
     >>> strip_controls("chat\x1b[2J\nbot")
     'chat�[2J bot'
@@ -165,7 +165,7 @@ def interval(evidence: Evidence) -> str:
 def promised_percentile(evidence: Evidence) -> str:
     """Return the measured latency at the promise's own percentile where the record carries it, else at p95.
 
-    A promise on work that can wait has no percentile: then nothing is said.
+    A promise on deferrable work has no percentile: then nothing is said.
     """
     for name, figure in (("p50", evidence.p50_ms), ("p95", evidence.p95_ms), ("p99", evidence.p99_ms)):
         if f" {name} " in evidence.slo:
@@ -245,13 +245,18 @@ def missed_promises(plan: Plan) -> str:
     return " · ".join(misses) or "the plan was not proven; the warnings say why"
 
 
-def proof(plan: Plan) -> str:
-    """Return what the proof is: the traffic replayed, its seeds and the replay's own bill; and how today's fleet fares."""
+def replay_basis(plan: Plan) -> str:
+    """Return the plan's status with the replayed traffic and its seeds."""
     windows = ", ".join(dict.fromkeys(item.window for item in plan.evidence))
     seeds = {seed for item in plan.evidence for seed in item.seeds}
-    said = [f"{plan.status}: replayed on {windows}, {count(seeds, 'seed')}, bill {usd(plan.replay_monthly_cost_usd)} a month"]
+    return f"{plan.status}: replayed on {windows}, {count(seeds, 'seed')}"
+
+
+def proof(plan: Plan) -> str:
+    """Return the basis of the proof, the replay's bill, and the promises that today's fleet keeps."""
+    text = f"{replay_basis(plan)}, bill {usd(plan.replay_monthly_cost_usd)} a month"
     good, of = count_kept(plan.today_evidence)
-    return "; ".join([*said, f"today's fleet keeps {good} of {of}"] if of else said)
+    return f"{text}; today's fleet keeps {good} of {of}" if of else text
 
 
 def drills(plan: Plan) -> list[str]:

@@ -43,17 +43,11 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, 
     """Return a table with its caption; the first cell of a row names it, a head that starts with ``>`` is of figures.
 
     On a phone a table of class ``stack`` shows each row as a card, so each cell carries its head.
-    A row that is one text belongs to the row above it and spans all columns.
     """
     names = [head.removeprefix(">") for head in heads]
     kinds = ["number" if head.startswith(">") else "" for head in heads]
     top = [tag("th", name, scope="col", class_=kind) for name, kind in zip(names, kinds, strict=True)]
-    body = [
-        tag("tr", tag("td", row, colspan=str(len(heads))), class_="detail")
-        if isinstance(row, str)
-        else tag("tr", *_cells(row, names, kinds))
-        for row in rows
-    ]
+    body = [tag("tr", *_cells(row, names, kinds)) for row in rows]
     inner = tag("table", tag("caption", caption), tag("thead", tag("tr", *top)), tag("tbody", *body), class_=class_)
     return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=caption)
 

@@ -1,4 +1,4 @@
-"""Pieces of a Markdown page: words of a user that can not become markup, and tables."""
+"""Pieces of a Markdown page: words of a user that cannot become markup, and tables."""
 
 import re
 from collections.abc import Iterable, Sequence

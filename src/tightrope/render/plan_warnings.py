@@ -18,6 +18,8 @@ NOT_BILLED = re.compile(r"^not in (either|the) bill\b")
 USD = re.compile(r"\$(\d[\d,]*(?:\.\d+)?)")
 SHARED_DRIVERS = frozenset({"egress", "network", "storage"})
 """Cost drivers whose prices belong to no offer."""
+MOST_LINES = 7
+"""Most lines of warnings that a reader sees at once; the rest is folded or counted."""
 UNPROVEN, COSTED, OTHER, NOTE = range(4)
 """Ranks of a warning: no proof, a known cost, an unknown cost, a remark on both bills."""
 

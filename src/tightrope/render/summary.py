@@ -21,7 +21,6 @@ NOTE_WIDTH = 32
 """Cells for the note beside an amount."""
 MOST_LISTED = 4
 """Most entries of one kind in the summary; the report lists the rest."""
-MOST_WARNING_LINES = 7
 Row: TypeAlias = "tuple[str, RenderableType]"
 
 
@@ -205,11 +204,11 @@ def _reasons(plan: Plan, width: int, elapsed_s: float | None, report: Path | Non
 
 
 def _warning_lines(plan: Plan, width: int) -> list[str]:
-    """Return at most ``MOST_WARNING_LINES`` lines: the most costly warnings whole, and how many the lines leave out."""
+    """Return at most ``plan_warnings.MOST_LINES`` lines: the most costly warnings whole, and how many the lines leave out."""
     entries = [pack(text.split(), width, " ").plain.split("\n") for text in plan_warnings.group_warnings(plan)]
     unplanned = plan_warnings.unplanned_options(plan)
     last = [f"{formats.count(unplanned, 'option')} not planned with: see --explain"] if unplanned else []
-    room = MOST_WARNING_LINES - len(last)
+    room = plan_warnings.MOST_LINES - len(last)
     if sum(map(len, entries)) <= room:
         return [line for entry in entries for line in entry] + last
     shown: list[str] = []

@@ -1,4 +1,4 @@
-"""Pieces of a summary on the terminal: grids without lines, labels, names that can not steer a terminal."""
+"""Pieces of a summary on the terminal: grids without lines, labels, names that cannot steer a terminal."""
 
 from collections.abc import Iterable, Sequence
 

@@ -144,7 +144,7 @@ def deadlines_s(time_s: FloatArray, start_s: float, deferral: Deferral) -> Float
 
 
 def due_s(time_s: FloatArray, traffic_class: IntArray, start_s: float, deferrals: Sequence[Deferral | None]) -> FloatArray | None:
-    """Return when each request is due, float64[requests], inf where its class can not wait; None where no class can."""
+    """Return when each request is due, float64[requests], inf where its class cannot wait; None where no class can."""
     if not any(deferrals):
         return None
     due = np.full(len(time_s), np.inf)

@@ -1,4 +1,4 @@
-"""What compiled code can not look after: traffic that does not fit its fleet or itself is refused before it gets there."""
+"""What compiled code cannot look after: traffic that does not fit its fleet or itself is refused before it gets there."""
 
 import numpy as np
 

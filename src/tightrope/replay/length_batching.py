@@ -246,7 +246,7 @@ def take_waiting(world: ReplayState, index: int, now_s: float) -> int:
 
 @jit
 def take_what_can_wait(world: ReplayState, index: int, now_s: float) -> int:
-    """Move work that can wait, and goes together in the pool's room for it, into the batch; return the longest, 0 where there is none."""
+    """Move deferrable work, and goes together in the pool's room for it, into the batch; return the longest, 0 where there is none."""
     slot = world.slots[index]
     pool = world.pools[slot.pool]
     count = line_up_deferrable(world, slot.pool, WINDOW)
@@ -265,7 +265,7 @@ def take_what_can_wait(world: ReplayState, index: int, now_s: float) -> int:
 
 @jit
 def fill_up(world: ReplayState, index: int, longest: int, now_s: float) -> int:
-    """Fill a batch of requests that can not wait up with such as can and do not lengthen it; return its longest, as given."""
+    """Fill a batch of requests that cannot wait up with such as can and do not lengthen it; return its longest, as given."""
     slot = world.slots[index]
     pool = world.pools[slot.pool]
     limit_s = NEVER

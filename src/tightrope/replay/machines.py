@@ -121,7 +121,7 @@ def outstanding(world: ReplayState, machine: int) -> int:
 
 @jit
 def set_state(world: ReplayState, machine: int, state: int) -> None:
-    """Move a machine to another state; its slots take requests, or work that can wait, accordingly."""
+    """Move a machine to another state; its slots take requests, or deferrable work, accordingly."""
     row = world.machines[machine]
     pool = world.pools[row.pool]
     pool.present += (state in (STARTING, READY)) - (row.state in (STARTING, READY))

@@ -1,4 +1,4 @@
-"""What waits for an engine: its own queue, by priority; work that can wait. Compiled by numba."""
+"""What waits for an engine: its own queue, by priority; deferrable work. Compiled by numba."""
 
 from tightrope.policy.admission import may_begin, may_start_deferrable
 from tightrope.replay.compiled import jit

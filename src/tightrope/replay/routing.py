@@ -174,7 +174,7 @@ def put_off(world: ReplayState, request: int, now_s: float) -> None:
 
 @jit
 def wake_idle(world: ReplayState, p: int, now_s: float) -> None:
-    """Let a pool's idle engines look for work that can wait, until one finds none: they are all alike."""
+    """Let a pool's idle engines look for deferrable work, until one finds none: they are all alike."""
     pool = world.pools[p]
     if pool.classes == 0:
         return

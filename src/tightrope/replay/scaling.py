@@ -240,7 +240,7 @@ def age_machines(world: ReplayState, now_s: float) -> None:
 
 @jit
 def control(world: ReplayState, now_s: float) -> None:
-    """One round of the control loop: ages of machines first, then held work and work that can wait, then every pool's size."""
+    """One round of the control loop: ages of machines first, then held work and deferrable work, then every pool's size."""
     settings = world.settings[0]
     if settings.follow_pods:
         measure(world)

@@ -54,7 +54,7 @@ POOL = _dtype(
 autoscaler steers a machine to; ``present`` counts machines that start or are ready, ``used`` all that are not off. ``woken`` says
 that it runs though nothing is scheduled, ``active_s`` when a request of its was last there; a negative ``cooldown_s`` is none.
 Of request engines whose times depend on length, ``knots`` is at how many they are known (0: they do not), ``counts`` says that arrivals
-are counted, since partial batches may wait, and ``room_s`` is the longest that a batch of work that can wait may take."""
+are counted, since partial batches may wait, and ``room_s`` is the longest that a batch of deferrable work may take."""
 SLOT = _dtype(
     "pool machine mode waiting reading sequences step steps cached occupied progress prompt_tokens spared complete "
     "closed idle_blocks idle_head idle_tail free_frame",
@@ -125,7 +125,7 @@ class ReplayState(NamedTuple):
     reading: IntArray  # [slots, 2]: prompts that are being read
     held: IntArray  # [groups, 2]: requests that wait for a machine
     lost: IntArray  # [2]: requests whose machine is being taken
-    queues: IntArray  # [classes, 2]: work that can wait; of other classes, those that will ask again
+    queues: IntArray  # [classes, 2]: deferrable work; of other classes, those that will ask again
     going_on: IntArray  # [2, 2]: requests that go on from one answered by an engine, or from the cache
     next_part: IntArray  # [requests], or [0]: the request that goes on from each, NONE where none does
     service_s: FloatArray  # [pools, largest batch]
@@ -133,7 +133,7 @@ class ReplayState(NamedTuple):
     lengths: IntArray  # [pools, most lengths]
     window: IntArray  # [WINDOW_ROWS, requests looked at]: the first of what waits, while a batch is chosen
     slack_s: FloatArray  # [requests looked at]
-    cursor: IntArray  # [classes]: how far the queues of work that can wait were looked at
+    cursor: IntArray  # [classes]: how far the queues of deferrable work were looked at
     floor: IntArray  # [pools, blocks of the week] scheduled machines
     share: FloatArray  # [classes, groups, blocks of the week]
     lifetimes: FloatArray  # [2, draws] unit exponential: to interruption, to failure

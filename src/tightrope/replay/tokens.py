@@ -99,7 +99,7 @@ def read_part(world: ReplayState, index: int, budget: int) -> int:
 
 @jit
 def fill_step(world: ReplayState, index: int, may_start: bool, now_s: float) -> None:
-    """Choose the prompts of the next step: the one in progress, then the queue in order, then work that can wait."""
+    """Choose the prompts of the next step: the one in progress, then the queue in order, then deferrable work."""
     slot = world.slots[index]
     budget = world.pools[slot.pool].chunk_tokens - slot.sequences
     slot.prompt_tokens = slot.spared = slot.complete = 0

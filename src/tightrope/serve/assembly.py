@@ -51,7 +51,7 @@ class Process:
 
 
 def assemble(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Process:
-    """Return the parts; call it on the event loop. Raises ``InputError`` where a file that is named can not be used."""
+    """Return the parts; call it on the event loop. Raises ``InputError`` where a file that is named cannot be used."""
     only = BATCHES if settings.engine_only else ()
     metrics = Metrics(settings.workload, settings.pools, settings.classes, pairs=_pairs(settings), only=only, clock=clock)
     meters, backends = _backends(settings, metrics)
@@ -173,7 +173,7 @@ def _counts_machines(pool: ServedPool) -> bool:
 
 
 def _jobs(settings: Settings, gateway: Gateway, metrics: Metrics) -> Jobs | None:
-    """Return the queue of work that can wait."""
+    """Return the queue of deferrable work."""
     if not settings.jobs:
         return None
     run = partial(run_json, gateway, limits=settings.limits)

@@ -53,7 +53,7 @@ class CascadeThreshold:
 async def answer(cascade: CascadeThreshold, call: Call, small: Answer, large: Answer) -> Reply:
     """Return the small variant's answer where it is sure, the large one's where it is not; raise ``Refusal``.
 
-    Where the small one can not be asked, the large one answers all. Where the large one does not answer, the request fails: half an answer
+    Where the small one cannot be asked, the large one answers all. Where the large one does not answer, the request fails: half an answer
     would be kept and counted as whole.
     """
     said = _fields(call.body) if call.task == "chat" else None

@@ -46,7 +46,7 @@ class Call:
     traffic_class: str = ""
     """Name of a ``ServedClass``; the gateway says it where the client did not."""
     body: bytes = b""
-    """The JSON as it came, which servers elsewhere are sent."""
+    """The JSON as it came, which upstream servers are sent."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """What the protocol lets a client say beside the inputs, and changes the answer."""
     stream: bool = False
@@ -55,13 +55,13 @@ class Call:
     session: str = ""
     """Calls of one session share a prefix: they go to one replica while it has room."""
     deadline_s: float | None = None
-    """Of work that can wait: when it is to be done by. None is interactive."""
+    """Of deferrable work: when it is to be done by. None is interactive."""
     gone: bool = False
     """The client hung up: nobody reads the answer."""
     lost: "list[Reply]" = field(default_factory=list)
     """What cost something and is in no reply: attempts that failed or were given up, a look-up beside. Copies of a call share it."""
     traceparent: str = ""
-    """Header of the trace that it is part of (W3C Trace Context), passed on to servers elsewhere; empty where it is part of none."""
+    """Header of the trace that it is part of (W3C Trace Context), passed on to upstream servers; empty where it is part of none."""
 
     @property
     def rows(self) -> int:
@@ -97,7 +97,7 @@ class Signature:
 
 @dataclass(slots=True, eq=False)
 class RawAnswer:
-    """An answer of a server elsewhere as it came, to be passed on."""
+    """An answer of an upstream server as it came, to be passed on."""
 
     status: int
     """Of a stream that the server broke off (its last event says so), 502 from then on."""
@@ -130,7 +130,7 @@ class Reply:
     wait_s: float = 0.0
     """Longest that one of its items waited for an engine."""
     service_s: float = 0.0
-    """Time of the batch that its last item was in, or of the server elsewhere."""
+    """Time of the batch that its last item was in, or of the upstream server."""
     first_token_s: float | None = None
     """``time.monotonic`` when the first token came, of a stream."""
     batch: int = 1

@@ -12,7 +12,7 @@ Refusal                       never raised itself
 ├── Reused              422   the key of another request
 ├── TooMany             429   over a rate, a concurrency, a budget, or more than can be answered in time; come back after ``retry_after_s``
 ├── Failed              500   a defect here; what went wrong is in the log, not in the answer
-├── UpstreamFailed      502   a server elsewhere did not answer, on any replica
+├── UpstreamFailed      502   an upstream server did not answer, on any replica
 ├── Unavailable         503   going away, or not loaded yet
 └── TimedOut            504   not answered in the time that the class allows
 """
@@ -107,7 +107,7 @@ class Failed(RequestRefusal):
 
 
 class UpstreamFailed(RequestRefusal):
-    """A server elsewhere did not answer, on any replica."""
+    """A upstream server did not answer, on any replica."""
 
     status, code = 502, "upstream_failed"
 

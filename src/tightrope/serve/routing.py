@@ -62,7 +62,7 @@ class Router:
         """Pool → what an item is known to cost."""
 
     def order(self, model: ServedModel, promised: ServedClass) -> Sequence[Backend]:
-        """Return the pools that may answer, the one to ask first; others only stand in where it can not answer at all.
+        """Return the pools that may answer, the one to ask first; others only stand in where it cannot answer at all.
 
         Of a cascade's second part too: ``promised`` is the part, whose pools the plan says.
         """

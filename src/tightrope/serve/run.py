@@ -26,7 +26,7 @@ log = logging.getLogger("tightrope.serve")
 
 
 def run(settings: Settings) -> None:
-    """Serve until a signal or a cloud says to leave; raise ``InputError`` where it can not begin."""
+    """Serve until a signal or a cloud says to leave; raise ``InputError`` where it cannot begin."""
     with (
         _listening(settings) as sockets,
         _logging(settings.log_level),
@@ -176,7 +176,7 @@ def _logging(level: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _listening(settings: Settings) -> Iterator[list[socket.socket]]:
-    """Listen on the settings' address, and close it at the end; raise ``InputError`` where that can not be."""
+    """Listen on the settings' address, and close it at the end; raise ``InputError`` where that cannot be."""
     listen = settings.listen
     try:
         found = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -186,7 +186,7 @@ def _listening(settings: Settings) -> Iterator[list[socket.socket]]:
         opened.bind(address)
         opened.listen(2048)
     except OSError as error:
-        msg = f"can not listen on {listen.host}:{listen.port}: {error.strerror or error}"
+        msg = f"cannot listen on {listen.host}:{listen.port}: {error.strerror or error}"
         raise InputError(msg, resolve="give another --port, or end what listens there") from error
     try:
         yield [opened]

@@ -120,7 +120,7 @@ def test_a_dead_endpoint_leaves_the_advisors_prices(aws: Loopback, fetch: Fetch,
     monkeypatch.setattr("time.sleep", lambda _: None)
     catalogue, notes = fetch()
     assert row(catalogue.prices, "g6.xlarge", "spot").zones == 0
-    assert any("they can not be had (EndpointConnectionError)" in note for note in notes)
+    assert any("they cannot be had (EndpointConnectionError)" in note for note in notes)
 
 
 def test_without_boto3_the_user_is_told_how_to_have_it(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:

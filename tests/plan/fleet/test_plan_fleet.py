@@ -203,7 +203,7 @@ def test_traffic_is_merged_in_time_and_the_same_for_the_same_seed(workload: Work
 
 
 def test_work_that_can_wait_carries_its_deadline(workload: Workload) -> None:
-    """Where several classes wait, the one that is due first goes first; what can not wait is never due."""
+    """Where several classes wait, the one that is due first goes first; what cannot wait is never due."""
     stretch = Stretch(13 * 86_400.0, 13.2 * 86_400.0)
     traffic = draw_traffic(workload, stretch, 1)
     night = workload.classes[1].deferral

@@ -12,7 +12,7 @@ from tightrope.plan.solve.block_search import BlockFleet, cheapest_fleet, may_se
 
 
 def test_a_fleet_that_mixes_sizes_is_found_and_proven(brute: ModuleType) -> None:
-    # 7.5 at 3 a large and 1 a small machine: two large and two small at 2 × 2.5 + 2 × 1.0, for rounding makes three large dearer
+    # 7.5 at 3 a large and 1 a small machine: two large and two small at 2 × 2.5 + 2 × 1.0, for rounding makes three large more expensive
     case = brute.Case((brute.Sold("m0.0", "2.50", (3.0,)), brute.Sold("m1.0", "1.00", (1.0,))), ((7.5,),))
     problem = case.problem
     fleet = cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0)

@@ -75,7 +75,7 @@ def test_the_bound_of_many_is_below_that_of_every_hour_searched(problem: Problem
 
 
 def test_no_hour_is_served_on_what_may_not_serve_it(brute: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    # the dearer machine alone may serve the second hour, though one fleet of the cheaper stands for both
+    # the more expensive machine alone may serve the second hour, though one fleet of the cheaper stands for both
     problem = brute.Case((brute.Sold("m0.0", "0.99", (1.0,)), brute.Sold("m1.0", "0.50", (1.0,))), ((1.0, 0.9),)).problem
     mu = problem.mu.copy()
     mu[0, 1, 1] = 0.0

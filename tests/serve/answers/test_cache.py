@@ -237,7 +237,7 @@ def test_a_client_that_hangs_up_takes_nobody_along(desk: "Desk", leaves: int) ->
 
 
 def test_nobody_waits_for_what_may_be_treated_worse(desk: "Desk") -> None:
-    """An interactive call does not wait for the same in work that can wait."""
+    """An interactive call does not wait for the same in deferrable work."""
 
     async def body() -> None:
         desk.gate = asyncio.Event()

@@ -175,7 +175,7 @@ def test_a_pool_that_is_routed_to_must_be_reachable(plan: Plan, upstreams: Path)
     ("entry", "said"),
     [
         ({"url": "ftp://x"}, "expected a URL"),
-        ({"url_from": "/nowhere/url"}, "can not be read"),
+        ({"url_from": "/nowhere/url"}, "cannot be read"),
         ({}, "expected a mapping with one of"),
         ({"url": "http://a", "url_from": "b"}, "expected a mapping with one of"),
     ],

@@ -236,10 +236,10 @@ def link(kind: bytes, name: str, target: str) -> tarfile.TarInfo:
         (tarred({}, link(tarfile.SYMTYPE, "model.onnx", "/etc/passwd")), "no plain file"),
         (tarred({}, link(tarfile.LNKTYPE, "model.onnx", "other")), "no plain file"),
         (tarred({}, link(tarfile.FIFOTYPE, "model.onnx", "")), "no plain file"),
-        (zipped(FILES)[:-40], "can not be unpacked"),
-        (tarred(FILES)[:1000], "can not be unpacked"),
+        (zipped(FILES)[:-40], "cannot be unpacked"),
+        (tarred(FILES)[:1000], "cannot be unpacked"),
         (zipped(dict.fromkeys("abcde", b"")), "4 files"),
-        (b"text", "can not be unpacked"),
+        (b"text", "cannot be unpacked"),
     ],
     ids=itertools.count(),
 )
@@ -277,7 +277,7 @@ def test_the_usual_folder_is_the_users_own(monkeypatch: pytest.MonkeyPatch, serv
 
 def test_a_folder_that_takes_nothing_is_said(server: Loopback, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="can not be kept"):
+    with pytest.raises(InputError, match="cannot be kept"):
         fetched_model(f"{server.url}/model.onnx", tmp_path / "file")
 
 

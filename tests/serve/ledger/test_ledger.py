@@ -543,7 +543,7 @@ def test_what_a_gateway_spent_just_before_it_was_killed_counts_once_it_is_known_
 
 def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="the ledger can not be written: Not a directory") as error:
+    with pytest.raises(InputError, match="the ledger cannot be written: Not a directory") as error:
         Ledger(tmp_path / "file" / "ledger", "shop")
     assert error.value.where is not None
 

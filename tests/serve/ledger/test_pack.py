@@ -147,7 +147,7 @@ def test_an_hour_that_is_packed_while_it_is_read_is_said(world: Any) -> None:
     busy_hours(world, ledger, world.meter(ledger, pool), pool)
     with LedgerReader(world.folder) as reader:
         ledger.pack()
-        with pytest.raises(InputError, match="the ledger can not be read"):
+        with pytest.raises(InputError, match="the ledger cannot be read"):
             reader.rows("SELECT count(*) FROM lines")
 
 

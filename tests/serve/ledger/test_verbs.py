@@ -206,7 +206,7 @@ def test_focus_refuses_a_cost_that_is_not_known(world: Any, tmp_path: Path) -> N
 
 def test_an_export_that_can_not_be_written_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="can not write"):
+    with pytest.raises(InputError, match="cannot write"):
         run("export", "--ledger", folder, tmp_path / "file" / "charges.parquet")
 
 

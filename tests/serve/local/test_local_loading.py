@@ -99,7 +99,7 @@ def test_more_tokens_than_the_model_has_places_for_are_refused_at_load(tmp_path:
     ("more", "says"),
     [
         ({"labels": ("a", "b", "c")}, "3 labels and 2 classes"),
-        ({"head": Path("none.npz")}, "can not be read"),
+        ({"head": Path("none.npz")}, "cannot be read"),
         ({"head": Path("narrow.npz")}, "takes vectors of 3"),
         ({"head": Path("odd.npz")}, "expected finite"),
     ],

@@ -55,7 +55,7 @@ def served(pool: Pool) -> ServedPool:
 
 
 def made(plan: Plan) -> Metrics:
-    """Return a gateway's metrics with everything said once that it can not know at the start."""
+    """Return a gateway's metrics with everything said once that it cannot know at the start."""
     pools = [served(pool) for pool in plan.pools]
     metrics = Metrics(plan.workload, pools, plan.classes)
     metrics.watch([Standing(pool, PoolLoad(2, in_flight=1)) for pool in pools])

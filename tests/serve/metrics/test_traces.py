@@ -155,7 +155,7 @@ def test_clients_can_not_have_all_their_requests_traced(traces: Traces, monkeypa
     assert sum(span is not None for span in begun) == of.MOST_PER_S
     last = call(SAMPLED)
     assert traces.begin(last) is None
-    assert last.traceparent == SAMPLED, "servers elsewhere may trace it"
+    assert last.traceparent == SAMPLED, "upstream servers may trace it"
     monkeypatch.setattr(of.time, "monotonic", lambda: 101.0)
     assert traces.begin(call(SAMPLED)) is not None
 

@@ -323,7 +323,7 @@ def test_machines_are_those_that_answer_and_their_capacity_that_of_the_ready_one
 
             on.meter.resize = noted  # type: ignore[method-assign]
             assert (on.meter._machines, on.meter._capacity) == (2_000_000, 16 << 20)  # pyrefly: ignore
-            servers[0].health = 503  # it is there, and paid for, and can not be asked
+            servers[0].health = 503  # it is there, and paid for, and cannot be asked
             await until(lambda: on.ready == 3)
             assert sizes[-1] == (2.0, 12.0)
             await servers[1].stop()

@@ -1,13 +1,13 @@
 """Amazon EC2 (Linux, shared tenancy) of the types that serve inference: on-demand, spot, reserved, savings plans; and what goes with it.
 
 The facts are the CSV files beside this module; each row names its public source (``sources.csv``) and date, and says whether
-the figure stands in a list or was derived. Rules of derivation, always the dearer where sources differ:
+the figure stands in a list or was derived. Rules of derivation, always the more expensive where sources differ:
 
 - **on-demand** is AWS's own list for us-east-1, and for other regions where that list was seen; else us-east-1 times the region's
   ratio of 2024, or the ratio of other sizes of the family where it is the same for all that were seen. A type is left out of a
   region for which neither the Spot Instance Advisor nor a list of 2026 knows it.
 - **spot** of a region is on-demand × (1 − the Spot Instance Advisor's savings), or the mean over zones of a published spot price
-  where that is dearer: a plan must not rest on a price that one lucky zone had.
+  where that is more expensive: a plan must not rest on a price that one lucky zone had.
 - **spot of p4d, p4de and p5**, whose price AWS cut in June 2025, is the mean over zones of what was quoted in 2026, rounded up; a zone
   that quoted the on-demand price counts with that. The older rows hold for days before: they take the advisor's savings off the
   on-demand price before the cut, since the advisor's month may still refer to it.

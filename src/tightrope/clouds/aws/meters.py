@@ -56,7 +56,7 @@ def _terms(listing: Listing, today: date) -> dict[tuple[str, str], list[ListPric
 
 
 def _tiers(meter: AwsMeter, prices: list[ListPrice], where: str) -> Tiers | str:
-    """Return the tiers of one term that cost something, the lowest first, or why they can not be said."""
+    """Return the tiers of one term that cost something, the lowest first, or why they cannot be said."""
     tiers: Tiers = {}
     for price in prices:
         check_currency(price.currency, where)
@@ -64,13 +64,13 @@ def _tiers(meter: AwsMeter, prices: list[ListPrice], where: str) -> Tiers | str:
             return f"unit price per {price.unit!r} instead of {' or '.join(sorted(meter.units))}"
         begin, usd = usd_of(price.begin or "0", where) / meter.times, usd_of(price.price, where) * meter.times
         if not 0 <= begin <= MOST_UNITS or begin in tiers or (usd != 0 and not LEAST_USD <= usd <= MOST_USD):
-            return "unit price that can not be"
+            return "unit price that cannot be"
         tiers[begin] = usd
     if 0 not in tiers:
         return "unit price whose first tier is missing"
     ordered = sorted(tiers.items())
     paid = [(begin, usd) for begin, usd in ordered if usd > 0]
     if paid != ordered[len(ordered) - len(paid) :]:
-        return "unit price that can not be"  # nothing is free again after it has cost
+        return "unit price that cannot be"  # nothing is free again after it has cost
     least = Decimal(meter.free)
     return {trimmed(max(begin, least) if index == 0 else begin): trimmed(usd) for index, (begin, usd) in enumerate(paid)}

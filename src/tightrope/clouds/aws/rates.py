@@ -1,6 +1,6 @@
-"""Makes price rows of what AWS's lists say, and leaves out, counted, what can not be a price.
+"""Makes price rows of what AWS's lists say, and leaves out, counted, what cannot be a price.
 
-An amount that is no number, another currency or another unit is another shape of the list: ``SourceError``. A number that can not
+An amount that is no number, another currency or another unit is another shape of the list: ``SourceError``. A number that cannot
 be a machine's price (zero, negative, absurd), a term that lacks a part, a price that does not hold yet, a commitment that costs
 more than none: each is left out and counted, for one of them says nothing about the rest.
 """
@@ -18,7 +18,7 @@ from tightrope.clouds.aws.offers import Listing, ListPrice
 from tightrope.clouds.downloads import Fetcher, reshaped
 
 LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR = Decimal("0.0005"), Decimal(10_000)
-"""No machine is cheaper or dearer (the cheapest that AWS lists on demand is 0.0042): a price beyond is an error in the list."""
+"""No machine is cheaper or more expensive (the cheapest that AWS lists on demand is 0.0042): a price beyond is an error in the list."""
 LEASES = {"1yr": 1, "3yr": 3}
 PAYMENTS = {"No Upfront": "no-upfront", "Partial Upfront": "partial-upfront", "All Upfront": "all-upfront"}
 CLASSES = {"standard": "reserved", "convertible": "convertible"}
@@ -176,7 +176,7 @@ def _rates(kind: str, listing: Listing, today: date, skipped: SkippedRates) -> I
 
 
 def _rate(machine: str, parts: list[ListPrice], where: str) -> MachineRate | str:
-    """Return what one term costs, or why that can not be said."""
+    """Return what one term costs, or why that cannot be said."""
     terms = parts[0]
     years, kind, payment = LEASES.get(terms.lease), CLASSES.get(terms.offering), PAYMENTS.get(terms.payment)
     hourly, upfront = ([usd_of(part.price, where) for part in parts if part.unit == unit] for unit in ("Hrs", "Quantity"))

@@ -61,7 +61,7 @@ def fetch(ask: RefreshQuery, fetcher: Fetcher, form: Form = "csv") -> Catalogue:
     Raises
     ------
     SourceError
-        A list that can not be had, has another shape than known, or holds no price of these machines; a region that it lacks.
+        A list that cannot be had, has another shape than known, or holds no price of these machines; a region that it lacks.
 
     """
     files = _find_files(ask, fetcher)
@@ -117,7 +117,7 @@ def _further_unit_prices(region: str, files: _Files, task: _Task, skipped: Skipp
 
 
 def _new_sizes(listing: Listing, ask: RefreshQuery, skipped: SkippedRates) -> tuple[MachineType, ...]:
-    """Return the machines that the book does not know yet; those that can not be described are taken off the listing."""
+    """Return the machines that the book does not know yet; those that cannot be described are taken off the listing."""
     new: dict[str, MachineType] = {}
     for sku, product in list(listing.products.items()):
         if product.machine in ask.machines or product.machine in new:

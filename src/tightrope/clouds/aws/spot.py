@@ -23,7 +23,7 @@ HISTORY = "EC2 DescribeSpotPriceHistory, Linux/UNIX [AWS API]"
 UPPER_EDGES = {"<5%": 0.05, "5-10%": 0.10, "10-15%": 0.15, "15-20%": 0.20, ">20%": 0.30}
 """An advisor's band → the share of machines interrupted in a month that it may come to; ``>20%`` has no upper edge."""
 MOST_TIMES_ON_DEMAND = 10
-"""A dearer spot price is an error in the list: a price in a zone may pass on-demand, but not by so much."""
+"""A more expensive spot price is an error in the list: a price in a zone may pass on-demand, but not by so much."""
 TYPES_A_CALL, ROWS_A_PAGE = 100, 1000
 WITHOUT = "spot prices are on-demand less what the Spot Instance Advisor says is saved"
 GIVE_CREDENTIALS = "sign in as for the AWS command line (`aws configure`, `aws sso login`, AWS_PROFILE or a role)"
@@ -54,7 +54,7 @@ def load_advice(ask: RefreshQuery, fetcher: Fetcher) -> dict[tuple[str, str], Ad
             for machine, said in linux.items():
                 advice = _advice(_mapping(said, machine), bands)
                 if advice is None:
-                    skipped.add("share or band of the Spot Instance Advisor that can not be", machine)
+                    skipped.add("share or band of the Spot Instance Advisor that cannot be", machine)
                 else:
                     found[region, machine] = advice
     skipped.note(fetcher, "spot")
@@ -78,7 +78,7 @@ def _bands(ranges: object) -> dict[object, float]:
 
 
 def _advice(said: Mapping[str, object], bands: Mapping[object, float]) -> Advice | None:
-    """Return what is said of one machine, None where it can not be; raise ``SourceError`` where nothing is said."""
+    """Return what is said of one machine, None where it cannot be; raise ``SourceError`` where nothing is said."""
     if not {"s", "r"} <= said.keys():
         raise reshaped(ADVISOR, said, "savings 's' and a band 'r'")
     saved, band = said["s"], said["r"]
@@ -93,7 +93,7 @@ def _advice(said: Mapping[str, object], bands: Mapping[object, float]) -> Advice
 def load_history(
     region: str, machines: Sequence[str], ask: RefreshQuery, fetcher: Fetcher, skipped: SkippedRates
 ) -> dict[str, Zones]:
-    """Return machine → zone → the spot price in force, nothing where the history can not be read: the user is told why."""
+    """Return machine → zone → the spot price in force, nothing where the history cannot be read: the user is told why."""
     if ask.endpoint and not on_loopback(ask.endpoint):
         fetcher.note(f"aws: no spot prices by zone, credentials go to AWS and to no mirror: {WITHOUT}")
         return {}
@@ -110,7 +110,7 @@ def load_history(
         code = str(error.response.get("Error", {}).get("Code", "unknown"))[:60]
         fetcher.note(f"aws {region}: no spot prices by zone, AWS refused them ({code}): {WITHOUT}; {ALLOW}")
     except botocore.exceptions.BotoCoreError as error:
-        fetcher.note(f"aws {region}: no spot prices by zone, they can not be had ({type(error).__name__}): {WITHOUT}")
+        fetcher.note(f"aws {region}: no spot prices by zone, they cannot be had ({type(error).__name__}): {WITHOUT}")
     return {}
 
 

@@ -1,7 +1,7 @@
 """Microsoft Azure: virtual machines that serve inference (Linux, pay as you go), spot, reservations, and what goes with them.
 
 The facts are the CSV files beside this module; each row names its public source (``sources.csv``) and date, and says whether
-the figure stands in a list or was derived. Rules of derivation, always the dearer where sources differ:
+the figure stands in a list or was derived. Rules of derivation, always the more expensive where sources differ:
 
 - **on-demand** is the list's price. Where that list holds the price of Windows by mistake (0.046 USD per vCPU and hour above what
   the other sizes of the family cost per vCPU in that region), so much is taken off.

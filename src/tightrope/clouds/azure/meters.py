@@ -22,7 +22,7 @@ from tightrope.clouds.downloads import reshaped
 
 YEARS = {"1 Year": 1, "3 Years": 3}
 CHEAPEST_USD_PER_HOUR, DEAREST_USD_PER_HOUR = Decimal("0.0001"), Decimal(1000)
-"""What lies outside is no price of a machine: the cheapest costs half a cent, the dearest 150 dollars an hour (2026)."""
+"""What lies outside is no price of a machine: the cheapest costs half a cent, the most expensive 150 dollars an hour (2026)."""
 SIZE = re.compile(r"\d+(-\d+)?")
 SIGNS = re.compile(r"[\W_]+")
 PRODUCT = re.compile(r"(?:virtualmachines)?((?:(?!series).)+)series(?:linux)?")
@@ -42,7 +42,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True, order=True)
 class MeterQuote:
-    """What one item says of one machine and offer; of several, the greatest counts: primary, then newest, then dearest."""
+    """What one item says of one machine and offer; of several, the greatest counts: primary, then newest, then most expensive."""
 
     primary: bool
     """Whether the meter is the one that bills this region."""

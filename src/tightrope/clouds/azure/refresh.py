@@ -55,7 +55,7 @@ def fetch(ask: RefreshQuery, fetcher: Fetcher) -> Catalogue:
     Raises
     ------
     SourceError
-        The list can not be had, leads elsewhere, or has another shape, currency or region than was asked for.
+        The list cannot be had, leads elsewhere, or has another shape, currency or region than was asked for.
 
     """
     tally = _Tally()
@@ -80,7 +80,7 @@ def _region(ask: RefreshQuery, fetcher: Fetcher, region: str, tally: _Tally) -> 
         for found in quotes(item, machine, ask.today, tally.left_out, here):
             old = best[machine].get((found.offer, found.product))
             if old is not None and old.usd_per_hour != found.usd_per_hour:
-                tally.left_out["beside a price that counts more (primary, newer or dearer)"] += 1
+                tally.left_out["beside a price that counts more (primary, newer or more expensive)"] += 1
             best[machine][found.offer, found.product] = max(found, old or found)
     for machine in sorted(best):
         yield from _rows(_undisputed(best[machine].values(), tally), region, ask, tally)

@@ -70,7 +70,7 @@ def unit_prices(
 def _tiers(
     meter: AzureMeter, usd_above: dict[Decimal, Decimal], region: str, today: date
 ) -> Iterator[UnitPrice | tuple[AzureMeter, str]]:
-    """Yield a meter's tiers, or the meter and why they can not be taken."""
+    """Yield a meter's tiers, or the meter and why they cannot be taken."""
     paid = {above: usd for above, usd in usd_above.items() if above or usd}
     if not all(0 < usd < DEAREST_USD for usd in paid.values()):
         yield meter, "no sensible price"

@@ -5,7 +5,7 @@
   another, joined by the SKU's identifier.
 
 Only SKUs whose description names a part of ``series.csv`` are read further. A missing key, another unit or another currency is an
-error; a price that can not be one (zero, negative, absurd) is left out and counted.
+error; a price that cannot be one (zero, negative, absurd) is left out and counted.
 """
 
 from collections import Counter
@@ -57,14 +57,14 @@ class PartPrices:
         return None
 
     def take(self, sold: SkuMeaning, regions: Sequence[str], usd: Decimal) -> None:
-        """Keep a price for the regions that are asked for: the dearer where there are two."""
+        """Keep a price for the regions that are asked for: the more expensive where there are two."""
         if not 0 < usd < MAX_USD:
-            self.left_out["their price can not be one"] += 1
+            self.left_out["their price cannot be one"] += 1
             return
         for region in self.regions.intersection(regions):
             key = (sold.name, region, sold.offer)
             if key in self.usd and self.usd[key] != usd:
-                self.left_out["another of the same part is dearer"] += 1
+                self.left_out["another of the same part is more expensive"] += 1
             self.usd[key] = max(usd, self.usd.get(key, usd))
 
     def find(self, names: Sequence[str], region: str, offer: str) -> Decimal | None:

@@ -33,7 +33,7 @@ def fetch(ask: RefreshQuery, fetcher: Fetcher) -> Catalogue:
     MissingExtraError
         Google's library, which finds the credentials, is not installed.
     SourceError
-        There are no credentials, or the list can not be had or has another shape than known.
+        There are no credentials, or the list cannot be had or has another shape than known.
 
     """
     endpoint = ask.endpoint.rstrip("/")

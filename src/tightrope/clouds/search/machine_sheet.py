@@ -92,7 +92,7 @@ def sheet(
 def _quotes(book: PriceBook, machine: str, region: str) -> list[OfferQuote]:
     """Return every way to pay in one region: on-demand, spot, then the cheapest first.
 
-    What is priced in single zones only stands there with its dearest zone.
+    What is priced in single zones only stands there with its most expensive zone.
     """
     on_demand = book.find(machine, region, ON_DEMAND)
     found = [

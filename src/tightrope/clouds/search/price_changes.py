@@ -64,7 +64,7 @@ class _Figure:
 
 
 def rise(old: Decimal | None, new: Decimal | None) -> float | None:
-    """Return how much dearer something became, as a part of the old price; negative for a fall.
+    """Return how much more expensive something became, as a part of the old price; negative for a fall.
 
     None where there was none before (or it was free), or is none after.
 

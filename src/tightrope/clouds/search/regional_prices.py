@@ -9,7 +9,7 @@ from tightrope.clouds.search.name_matching import in_order
 
 
 def regional(book: PriceBook, machine: str, region: str, offer: str) -> PriceRow | None:
-    """Return a region's price under an offer, that of its dearest zone where only zones have one; None where it is not sold so."""
+    """Return a region's price under an offer, that of its most expensive zone where only zones have one; None where it is not sold so."""
     row = book.find(machine, region, offer)
     zones = book.zone_prices(machine, region, offer) if row is None else ()
     return replace(max(zones, key=lambda zone: zone.usd_per_hour), zone="", zones=len(zones)) if zones else row

@@ -59,7 +59,7 @@ def _slopes(session: Any, names: list[str], given: dict[str, AnyArray]) -> list[
     try:
         found: list[AnyArray] = session.run([LOSS, *(f"{name}_slope" for name in names)], given)
     except Exception as error:  # the runtime raises kinds of its own
-        msg = f"its gradient can not be computed: {str(error).splitlines()[0][:200]}"
+        msg = f"its gradient cannot be computed: {str(error).splitlines()[0][:200]}"
         raise NotImplementedError(msg) from error
     for name, slope in zip(names, found[1:], strict=True):
         if slope.shape != given[name].shape:

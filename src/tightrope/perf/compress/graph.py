@@ -127,7 +127,7 @@ def _unfused(graph: Graph) -> Graph:
 
 
 def load_graph(path: Path) -> Graph:
-    """Return a model, its constants folded and its opset new enough; raise ``InputError`` where that can not be done."""
+    """Return a model, its constants folded and its opset new enough; raise ``InputError`` where that cannot be done."""
     check_packages()
     model = _read(path)
     _check(model, path)
@@ -187,7 +187,7 @@ def _load_external(model: Any, path: Path) -> None:  # noqa: ANN401
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
     except Exception as error:  # onnx raises its checker's own kinds, ValueError and OSError
-        msg = f"the model's external data can not be read ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+        msg = f"the model's external data cannot be read ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
         raise InputError(msg, resolve="export the model again, or copy both of its files whole", where=Where(path)) from error
 
 
@@ -198,7 +198,7 @@ def _not_onnx(path: Path) -> InputError:
 
 
 def _too_large(path: Path, size: int) -> InputError:
-    """Return the error of a model that can not be written as one file."""
+    """Return the error of a model that cannot be written as one file."""
     msg = f"the model has {size / 1e9:.1f} GB, at most {MOST_BYTES / 1e9:g} GB can be compressed here"
     return InputError(
         msg,
@@ -233,12 +233,12 @@ def _upgraded(model: Any, path: Path) -> Any:  # noqa: ANN401
     try:
         return version_converter.convert_version(model, LEAST_OPSET)
     except Exception as error:
-        msg = f"the model has opset {opset}, and can not be brought to {LEAST_OPSET}: {str(error).splitlines()[0][:200]}"
+        msg = f"the model has opset {opset}, and cannot be brought to {LEAST_OPSET}: {str(error).splitlines()[0][:200]}"
         raise InputError(msg, resolve=f"export it with opset {LEAST_OPSET} or newer", where=Where(path)) from error
 
 
 def _simplified(model: Any, path: Path) -> Any:  # noqa: ANN401
-    """Return the model with constants folded and what is redundant removed, nothing fused: fused nodes can not be quantised."""
+    """Return the model with constants folded and what is redundant removed, nothing fused: fused nodes cannot be quantised."""
     import tempfile
 
     import onnx

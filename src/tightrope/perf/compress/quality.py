@@ -104,7 +104,7 @@ def find_metric(name: str) -> Metric:
     try:
         found: Metric = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError, SyntaxError) as error:
-        msg = f"the metric {name!r} can not be imported: {error}"
+        msg = f"the metric {name!r} cannot be imported: {error}"
         raise InputError(msg, resolve="give package.module:function, importable from here") from error
     return _checked(name, found)
 

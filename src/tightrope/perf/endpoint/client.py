@@ -255,7 +255,7 @@ class _Reading:
             raise FailedError(FailureKind.ENDLESS, f"{self.tokens} were asked for, {len(self.token_s)} have come")
 
     def stream(self, sent_s: float) -> StreamedAnswer:
-        """Return the whole answer; raise ``FailedError`` where it is not whole, or can not be counted."""
+        """Return the whole answer; raise ``FailedError`` where it is not whole, or cannot be counted."""
         if not self.done:
             raise FailedError(FailureKind.CLOSED, f"after {len(self.token_s)} tokens, without saying why")
         said = self.usage or {}

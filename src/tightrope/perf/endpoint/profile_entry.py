@@ -15,7 +15,7 @@ LEAST_BAND = 0.03
 
 @dataclass(frozen=True, slots=True)
 class EndpointProfile:
-    """What the profile is to be of; ``load_s`` can not be seen on a server that runs already."""
+    """What the profile is to be of; ``load_s`` cannot be seen on a server that runs already."""
 
     variant: str
     machine: str

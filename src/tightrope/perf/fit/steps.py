@@ -1,7 +1,7 @@
 """Fits the four coefficients of a token engine to times of single steps: closed form for each knee, and the knee by search.
 
 With ``weights_s = knee * per_token_s`` a step is ``overhead_s + per_token_s * max(knee, tokens) + per_cached_token_s * cached``:
-linear in three coefficients that can not be negative. Squares of relative errors are summed, so that short steps count as long ones.
+linear in three coefficients that cannot be negative. Squares of relative errors are summed, so that short steps count as long ones.
 """
 
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ EXPLAINED = {
         "an operator of the model has no implementation on this runtime",
         "export it with another opset, or install a newer onnxruntime",
     ),
-    "TypeError": ("an input of the model can not be made up", "measure the part of the model that takes numbers"),
+    "TypeError": ("an input of the model cannot be made up", "measure the part of the model that takes numbers"),
     "MemoryError": ("the model does not fit this machine's memory", "measure it on a machine with more, or a smaller variant"),
 }
 """Kind of a runtime's error → what it means, and what to do."""
@@ -47,7 +47,7 @@ class Engine:
 def engines(model: Path, count: int, threads: int, cores: Sequence[int] = ()) -> Iterator[list[Engine]]:
     """Start engines side by side, each on its own part of the numbered ``cores``, or on any where there are none.
 
-    Raises ``InputError`` where the model can not be loaded.
+    Raises ``InputError`` where the model cannot be loaded.
     """
     check_runtime()
     processes: list[subprocess.Popen[str]] = []

@@ -11,7 +11,7 @@ from tightrope.base.records import FloatArray
 GROUP = 5
 """Runs averaged before the cut is searched: MSER-5 (White, Simulation 69, 1997)."""
 LEAST_GROUPS = 4
-"""With fewer the cut can not be searched: the first run alone is left out."""
+"""With fewer the cut cannot be searched: the first run alone is left out."""
 T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
 """Student's t at 95 %, two-sided, of 2, 3, 4 … 16 means; of more it is smaller."""
 

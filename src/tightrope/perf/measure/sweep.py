@@ -88,7 +88,7 @@ class ModelMeasurement:
 def measure_onnx(asked: SweepOptions, progress: Progress = lambda _: None) -> ModelMeasurement:
     """Return the sweep of an ONNX model on this machine.
 
-    Raises ``InputError`` where the model can not be loaded or run, or where the machine was too noisy to say anything: it says how noisy.
+    Raises ``InputError`` where the model cannot be loaded or run, or where the machine was too noisy to say anything: it says how noisy.
     """
     mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     cores = len(mine)
@@ -116,7 +116,7 @@ def _threads(cores: int) -> tuple[int, ...]:
 
 
 def _check(asked: SweepOptions, cores: int) -> None:
-    """Refuse what can not be measured, before anything is started."""
+    """Refuse what cannot be measured, before anything is started."""
     if not asked.model.is_file():
         msg = "there is no such file"
         raise InputError(msg, resolve="give an .onnx file", where=Where(asked.model))

@@ -76,7 +76,7 @@ def _values(name: str, kind: str, shape: list[int], seed: int) -> NDArray[Any]:
     if kind in FLOATS:
         return random.standard_normal(shape).astype(FLOATS[kind])
     if kind not in INTEGERS:
-        msg = f"an input of {kind} can not be made up"
+        msg = f"an input of {kind} cannot be made up"
         raise TypeError(msg)
     return random.integers(1, MOST_ID, shape).astype(INTEGERS[kind])
 

@@ -113,7 +113,7 @@ def _usd_per_hour(pool: Pool, book: PriceBook) -> float:
     terms = find_offer(pool.offer).terms(pool.machine, pool.region, book)
     if isinstance(terms, OfferTerms):
         return terms.usd_per_hour
-    msg = f"pool {pool.name!r} can not be billed: {terms.what}: {terms.reason}"
+    msg = f"pool {pool.name!r} cannot be billed: {terms.what}: {terms.reason}"
     raise InputError(msg, resolve="give the catalogue that the plan was made with: --catalogue, or plan again")
 
 

@@ -102,7 +102,7 @@ def _shifts(scenario: Scenario, move: Move, problem: Problem, used: NDArray[np.b
             continue
         targets = [p for p, other in enumerate(problem.options) if _may_become(option, other, move.target)]
         if not targets:
-            what = f"future {scenario.name!r} moves {option.machine.name} of {option.region} to {move.target}, which can not serve there"
+            what = f"future {scenario.name!r} moves {option.machine.name} of {option.region} to {move.target}, which cannot serve there"
             raise InputError(what, resolve=f"allow {move.target} under `where`, with a profile, or take the move out")
         target = min(targets, key=lambda p, option=option: _unlike(option, problem.options[p]))
         yield Shift(int(source), target, float(move.by_month), move.ratio)

@@ -32,8 +32,3 @@ def look_back(
     """
     recent = known(past[:, -days * HOURS_PER_DAY :], on_demand)
     return cheapest_commitments(recent, covers, may_grow=offered).usd_per_hour
-
-
-def clairvoyant(future: FloatArray, on_demand: FloatArray, covers: Sequence[CommitmentOption]) -> FloatArray:
-    """Return the best amounts for machine-hours that are known beforehand, float64[P, T]: nobody can do better but by chance."""
-    return cheapest_commitments(known(future, on_demand), covers).usd_per_hour

@@ -115,7 +115,7 @@ STEPS: tuple[LeverStep, ...] = (
     ),
     LeverStep("spot", "machines that may be taken away", _never_taken),
     LeverStep("commit", "commitments for what always runs"),
-    LeverStep("defer", "work that can wait, in the valleys"),
+    LeverStep("defer", "deferrable work, in the valleys"),
     LeverStep(
         "services",
         "functions, token APIs and machines of one's own",
@@ -240,7 +240,7 @@ def _with_levers(whole: Problem, keep: Mask, levers: frozenset[str]) -> Problem:
 
 
 def _fixed_with_valleys(problem: Problem) -> float:
-    """Return what a fleet that never changes costs a month where work that can wait fills what its peak leaves free."""
+    """Return what a fleet that never changes costs a month where deferrable work fills what its peak leaves free."""
     fixed = solve(replace(static(problem), windows=())) if len(problem.interactive) else None
     machines = np.zeros((len(problem.options), problem.blocks), dtype=np.int64)
     share = np.zeros((len(problem.interactive), *machines.shape))

@@ -79,7 +79,7 @@ def _unserved(workload: Workload) -> list[str]:
 
 
 def _unused(workload: Workload, book: PriceBook) -> list[str]:
-    """Say which offer that is allowed can not be had from a cloud that is allowed, and why."""
+    """Say which offer that is allowed cannot be had from a cloud that is allowed, and why."""
     said = []
     offers = [registry.find_offer(name) for name in workload.purchase.offers if name not in OF_SERVICES]
     for cloud, regions in workload.where.regions.items():

@@ -35,7 +35,7 @@ class OpenPool:
 
 
 def open_pools(solution: Solution) -> tuple[OpenPool, ...]:
-    """Return the pools in use, dearest first; names are such as ``int8-g4dn-xlarge-spot``, numbered where two would be alike."""
+    """Return the pools in use, most expensive first; names are such as ``int8-g4dn-xlarge-spot``, numbered where two would be alike."""
     problem = solution.problem
     answers = (solution.share > NOTHING).any(axis=(0, 2)) | (solution.work > NOTHING).any(axis=(0, 2))
     used = np.flatnonzero(solution.machines.any(axis=1) | (problem.metered & answers))

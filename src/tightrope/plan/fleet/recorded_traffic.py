@@ -85,8 +85,8 @@ def load_traffic(
 ) -> RecordedTraffic:
     """Return the requests of all files, merged in time; ``week_hour`` is the hour of the plan's week at the traces' hour 0.
 
-    Raises ``InputError`` for a file that can not be read or trusted, that has no requests, that does not say whose requests they
-    are, or that has no token counts where the plan's engines read tokens, and for several files whose times can not be compared or
+    Raises ``InputError`` for a file that cannot be read or trusted, that has no requests, that does not say whose requests they
+    are, or that has no token counts where the plan's engines read tokens, and for several files whose times cannot be compared or
     lie too far apart to be one stretch.
     """
     files = [_load(plan, asked, columns, time_unit) for asked in traces]
@@ -160,7 +160,7 @@ def parse_columns(stated: Sequence[str]) -> dict[str, str]:
 
 
 def _on_one_clock(traces: Sequence[TraceFile], files: Sequence[_File]) -> list[Traffic]:
-    """Return the files' requests from hour 0 of the earliest; refuse what can not be one stretch of traffic."""
+    """Return the files' requests from hour 0 of the earliest; refuse what cannot be one stretch of traffic."""
     _check_clocks(traces, files)
     zero_s = min(file.found.zero_s for file in files)
     parts = [replace(file.traffic, time_s=file.traffic.time_s + (file.found.zero_s - zero_s)) for file in files]
@@ -173,7 +173,7 @@ def _check_clocks(traces: Sequence[TraceFile], files: Sequence[_File]) -> None:
     for asked, file in zip(traces[1:], files[1:], strict=True):
         if file.found.calendar != files[0].found.calendar:
             dated, other = (asked, traces[0]) if file.found.calendar else (traces[0], asked)
-            what = f"its times are no dates and those of {dated.path.name} are, so they can not be put on one clock"
+            what = f"its times are no dates and those of {dated.path.name} are, so they cannot be put on one clock"
             raise TraceError(what, resolve="write dates in both, or replay one at a time", where=Where(other.path))
 
 

@@ -30,7 +30,7 @@ SEED = 20231116
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Requests per second that engines sustain for one class; 0 where the SLO can not be met at any rate."""
+    """Requests per second that engines sustain for one class; 0 where the SLO cannot be met at any rate."""
 
     single_per_s: float
     """One engine alone."""

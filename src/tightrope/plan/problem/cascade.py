@@ -67,7 +67,7 @@ def without_cascade(workload: Workload, name: str) -> Workload:
 
 
 def with_cascade(workload: Workload, name: str) -> Workload | None:
-    """Return the workload with one class in two, as its cascade has it; None where that can not reach the quality floor."""
+    """Return the workload with one class in two, as its cascade has it; None where that cannot reach the quality floor."""
     item = next(item for item in workload.classes if item.name == name)
     cascade = item.cascade
     share = None if cascade is None else least_escalated(cascade.curve, item.quality_floor)

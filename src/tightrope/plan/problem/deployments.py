@@ -29,7 +29,7 @@ class Deployment:
 def find_deployments(
     workload: Workload, book: PriceBook, table: CapacityTable, sized: tuple[ClassDemand, ...], max_batch: int = 0
 ) -> tuple[list[Deployment], list[Refusal]]:
-    """Return every deployment that can serve some class, and why the others can not."""
+    """Return every deployment that can serve some class, and why the others cannot."""
     found: list[Deployment] = []
     refusals: list[Refusal] = []
     for machine in _allowed(workload, book):
@@ -118,7 +118,7 @@ def check_served(
     deployments: list[Deployment],
     refusals: list[Refusal],
 ) -> None:
-    """Raise where a class can not be served by anything, with the nearest miss."""
+    """Raise where a class cannot be served by anything, with the nearest miss."""
     for item in sized:
         name = item.traffic_class.name
         if not any(name in deployment.capacity for deployment in deployments):

@@ -26,7 +26,7 @@ def by_distance(
 ) -> Iterator[tuple[Workload, tuple[ClassDemand, ...], tuple[Refusal, ...]]]:
     """Yield the regions that are equally far from everyone's users, each with the classes as machines there must serve them.
 
-    A class that can not be served there is left out, with the reason.
+    A class that cannot be served there is left out, with the reason.
     """
     groups: dict[tuple[float | None, ...], dict[str, tuple[str, ...]]] = {}
     for cloud, regions in workload.where.regions.items():
@@ -48,7 +48,7 @@ def by_distance(
 
 
 def nearer(item: TrafficClass, away_s: float | None) -> TrafficClass | None:
-    """Return the class with what machines ``away_s`` there and back from its users must keep; None where they can not."""
+    """Return the class with what machines ``away_s`` there and back from its users must keep; None where they cannot."""
     if not away_s or item.deferral is not None:
         return item if away_s is not None or item.deferral is not None else None
     slos = tuple(replace(slo, limit_s=slo.limit_s - away_s) if slo.metric in AWAY else slo for slo in item.slos)
@@ -56,7 +56,7 @@ def nearer(item: TrafficClass, away_s: float | None) -> TrafficClass | None:
 
 
 def _why(item: ClassDemand, away_s: float | None) -> str:
-    """Say why a class can not be served from so far away."""
+    """Say why a class cannot be served from so far away."""
     place = item.traffic_class.place
     if away_s is None:
         return f"{item.traffic_class.name}: no round trip from {place[1] if place else ''} is stated in where.round_trip"

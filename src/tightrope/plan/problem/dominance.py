@@ -107,7 +107,7 @@ def _covered_alike(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:
     """Return whether what is committed for option i may go to j, at no more for the copies it takes, bool[P, P].
 
     Either the commitment covers both; or it is of a kind that j's machines have as well, and everything that it covers is cheaper on
-    those: then the whole of it goes over, since hours that share a commitment can not be parted.
+    those: then the whole of it goes over, since hours that share a commitment cannot be parted.
     """
     known = np.where(np.isfinite(copies), copies, 0.0)
     no_dearer = np.isfinite(copies) & (known * problem.usd_per_hour[None, :] < problem.usd_per_hour[:, None] - EQUAL_USD)

@@ -92,7 +92,7 @@ class DrillTrial:
 def find_robustness(workload: Workload, proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[RobustnessCase, ...]:
     """Return what the plan makes of a surge of half as much again, the loss of the worst zone, a spot storm and lost metrics.
 
-    What can not happen to the fleet is left out: there is no spot storm without spot machines, no lost metric without an autoscaler.
+    What cannot happen to the fleet is left out: there is no spot storm without spot machines, no lost metric without an autoscaler.
     Which zone is the worst is found with the first seed; every case is then told with all of them.
     """
     seeds = _seeds(workload)

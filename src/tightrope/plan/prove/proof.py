@@ -16,7 +16,7 @@ from tightrope.base.plan import Evidence
 from tightrope.base.records import FloatArray, Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S
-from tightrope.plan.fleet.plan_fleet import Stretch, busiest, draw_traffic, heldout_stretch, open_pools
+from tightrope.plan.fleet.plan_fleet import Stretch, busiest, draw_traffic, heldout_stretch
 from tightrope.plan.problem.arrays import Infeasible, Problem
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.capacity import CapacityTable
@@ -213,20 +213,6 @@ def prove(bench: Bench, tuned: Proof, progress: Callable[[str], None] = lambda _
     outcomes = replay_seeds(tuned.fleet, workload, stretch)
     evidence = gather_evidence(workload, tuned.fleet, outcomes, stretch) + surge_evidence(workload, tuned.fleet, stretch)
     return replace(tuned, stretch=stretch, outcomes=outcomes, evidence=told_apart(workload, tuned.fleet, stretch, evidence))
-
-
-def spent_usd(proof: Proof, outcomes: list[Outcome] | None = None) -> float:
-    """Return what ran over a stretch at the offers' own rates, no commitment counted: US dollars, mean over the replays."""
-    replays = proof.outcomes if outcomes is None else outcomes
-    problem, index = proof.solution.problem, [pool.index for pool in open_pools(proof.solution)]
-    usd_per_hour = np.where(problem.metered, 0.0, problem.usd_per_hour)[index]
-    usd_per_request = np.concatenate([problem.usd_per_request, problem.usd_per_work])[:, index]
-    spent = 0.0
-    for outcome in replays:
-        answered = outcome.pool >= 0
-        spent += float(usd_per_hour @ outcome.machine_hours.sum(axis=1))
-        spent += float(usd_per_request[outcome.traffic.traffic_class[answered], outcome.pool[answered]].sum())
-    return spent / len(replays)
 
 
 def told_apart(workload: Workload, fleet: Fleet, stretch: Stretch, evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:

@@ -147,7 +147,7 @@ def _walk(tuning: _Tuning, first: Proof, steps: tuple[float, float]) -> Proof:
 
 
 def _trial(tuning: _Tuning, best: Proof, headroom: dict[str, float]) -> Proof | None:
-    """Return the plan of the same pools at another headroom, its autoscaler set; None where it has none, or can not be cheaper."""
+    """Return the plan of the same pools at another headroom, its autoscaler set; None where it has none, or cannot be cheaper."""
     tuning.trials += 1
     tuning.progress(f"tune: plan for {_factors(headroom)} times the peaks seen")
     bench = tuning.bench

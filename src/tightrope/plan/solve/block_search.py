@@ -94,13 +94,13 @@ def cheapest_fleet(
 
 
 def _rounded(seen: Block, load: FloatArray) -> IntArray | None:
-    """Return the fewest machines that carry a load of each option, int64[P]; None where some can not."""
+    """Return the fewest machines that carry a load of each option, int64[P]; None where some cannot."""
     fits = seen.carries >= load[:, None] - 1e-9
     return fits.argmax(axis=1) if fits.any(axis=1).all() else None
 
 
 def _whole_usd(seen: Block) -> float:
-    """Return about what serving all of every class costs, US dollars/h: machines where that is cheapest, requests where it is dearest."""
+    """Return about what serving all of every class costs, US dollars/h: by machine where cheapest, else by request at the highest price."""
     serves = seen.limit > 0.0
     machines = np.where(serves, seen.load * seen.usd_per_hour, np.inf).min(axis=1, initial=np.inf)
     requests = np.where(serves, seen.usd_per_share, 0.0).max(axis=1, initial=0.0)
@@ -193,7 +193,7 @@ class _Walk:
         return float((self.constant[: self.prices] + tables.sum(axis=1)).max())
 
     def try_fleet(self, machines: IntArray) -> _RelaxedFleet | None:
-        """Take the fleet where it is the best so far; return its answer, with prices at which it can not be had for less."""
+        """Take the fleet where it is the best so far; return its answer, with prices at which it cannot be had for less."""
         answer = self.relaxation.solve(np.arange(len(machines)), machines)
         if answer is not None and answer.missing <= ALMOST and answer.usd < self.usd:
             self.usd, self.best, self.share = answer.usd, machines.copy(), answer.share

@@ -16,7 +16,7 @@ TYING = ("demand", "routing-share", "quality-floor", "spot-share", "quota")
 """The families whose rows speak of several options."""
 ALMOST = 1e-7
 UNCOVERED = 100.0
-"""What runs only as far as it is covered costs so many times the dearest rate beyond that."""
+"""What runs only as far as it is covered costs so many times the most expensive rate beyond that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def _rates(seen: Block, covering: FloatArray) -> FloatArray:
 
 
 def shares_of(seen: Block, machines: IntArray) -> FloatArray | None:
-    """Return who a fleet (int64[P]) serves at the least cost of requests, float64[C, P]; None where it can not serve the block."""
+    """Return who a fleet (int64[P]) serves at the least cost of requests, float64[C, P]; None where it cannot serve the block."""
     room = seen.carries[np.arange(len(machines)), machines]
     some = (seen.limit > 0.0) & (room > 0.0)[None, :]
     cells = np.argwhere(some)

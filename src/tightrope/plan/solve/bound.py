@@ -34,7 +34,7 @@ def lower_bound(problem: Problem) -> float:
     Pricing the commitment in each block, and doing each window's work, takes the blocks apart; each is bounded by its own search. Any
     prices give a valid bound as long as a dollar of commitment is not worth more than it costs over the month, which ``_affordable``
     ensures; limits on the number of pools are left out, which only lowers the bound. Prices are those of the linear relaxation,
-    sharpened by what whole machines carry. Of ``MANY_BLOCKS`` or more, only some are searched, and work that can wait is left out.
+    sharpened by what whole machines carry. Of ``MANY_BLOCKS`` or more, only some are searched, and deferrable work is left out.
     Raises ``Infeasible`` where the relaxation has no solution.
     """
     if problem.blocks >= MANY_BLOCKS:
@@ -116,7 +116,7 @@ def price_apart(problem: Problem, price: FloatArray, work_price: FloatArray, gap
     """Return every block solved apart at prices of what couples blocks.
 
     ``price`` is float64[K, B], US dollars an hour per dollar committed, ``work_price`` float64[windows] US dollars for doing all of a
-    window's work. Blocks are searched; those that can not be searched go to the general solver.
+    window's work. Blocks are searched; those that cannot be searched go to the general solver.
     """
     hours = problem.block_hours
     copies = copies_needed(problem)
@@ -166,7 +166,7 @@ class _RatedBlock:
         return self._whole(found)
 
     def _solve(self, gap: float) -> BlockFleet:
-        """Return the same by the general solver, work that can wait included; a fleet of none where it has no solution."""
+        """Return the same by the general solver, deferrable work included; a fleet of none where it has no solution."""
         model = LinearModel()
         columns = add_block(model, self.small, self.block, 1.0, deferrable=True, covers=False, usd_per_hour=self.usd_per_hour)
         for reward, row in zip(self.rewards, columns.work, strict=True):

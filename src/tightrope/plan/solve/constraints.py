@@ -130,7 +130,7 @@ def add_block(
     """Add the columns and every family's rows of one block, its costs times ``hours``.
 
     What a commitment covers costs nothing but its disk here; ``covers`` False leaves commitments out. ``usd_per_hour`` (float64[P])
-    stands in for the problem's own. Work that can wait joins where ``deferrable``.
+    stands in for the problem's own. Deferrable work joins where ``deferrable``.
     """
     count = len(problem.options)
     rate, pairs = problem.usd_per_hour if usd_per_hour is None else usd_per_hour, cover_pairs(problem)[1]
@@ -180,7 +180,7 @@ def _load(problem: Problem, block: int) -> FloatArray:
 
 
 def work_hours(problem: Problem, window: int) -> FloatArray:
-    """Return the machine-hours that all of a window's work takes on each option, float64[P]; 0 where it can not."""
+    """Return the machine-hours that all of a window's work takes on each option, float64[P]; 0 where it cannot."""
     opened = problem.windows[window]
     per_hour = SECONDS_PER_HOUR * problem.work_per_s[opened.traffic_class]
     return np.divide(opened.requests, per_hour, out=np.zeros_like(per_hour), where=per_hour > 0.0)

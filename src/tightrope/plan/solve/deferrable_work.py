@@ -1,4 +1,4 @@
-"""Work that can wait, placed on a fleet: into the valleys first, or evenly as a fleet without that lever would do it."""
+"""Deferrable work, placed on a fleet: into the valleys first, or evenly as a fleet without that lever would do it."""
 
 from collections.abc import Callable
 from typing import TypeAlias

@@ -1,4 +1,4 @@
-"""Which promise or limit can not be kept, and the smallest change that would do."""
+"""Which promise or limit cannot be kept, and the smallest change that would do."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -50,7 +50,7 @@ def fits(problem: Problem, block: int) -> bool:
 
 
 def stuck_block(problem: Problem) -> int | None:
-    """Return a block whose interactive classes can not be served, the busiest first; None where there is none."""
+    """Return a block whose interactive classes cannot be served, the busiest first; None where there is none."""
     seen: set[bytes] = set()
     for block in np.argsort(-problem.rate.sum(axis=0), kind="stable"):
         key = problem.rate[:, block].tobytes()

@@ -17,7 +17,7 @@ from tightrope.plan.solve.representative_blocks import reduce_blocks
 class Relaxation:
     """The linear relaxation: ``commitments`` float64[K] US dollars/h, ``machines`` float64[P, B], prices of what couples blocks.
 
-    Of machines of one's own ``commitments`` are whole ones: a block can not run a part of one.
+    Of machines of one's own ``commitments`` are whole ones: a block cannot run a part of one.
     """
 
     usd_per_month: float

@@ -16,7 +16,7 @@ def reduce_blocks(problem: Problem, most: int) -> tuple[Problem, IntArray]:
 
     Blocks are clustered by demand, each class beside its own mean (k-means: Lloyd, IEEE Transactions on Information Theory 28(2), 1982,
     from blocks spread over the order of load, so that the same problem gives the same blocks). One that stands for several has their
-    mean demand and load, and their hours. Windows of work that can wait are left out.
+    mean demand and load, and their hours. Windows of deferrable work are left out.
     """
     label = alike(problem, most)
     blocks = int(label.max()) + 1

@@ -1,7 +1,7 @@
 """Thousands of blocks, a year of hours, served and bounded by what a few hundred that were searched teach.
 
 A fleet serves every hour whose load fits on it; prices that show what one hour costs at least show it for others too, for any prices are
-valid. So only blocks that stand for others are searched: at the mean of what they stand for, and at the most of it, whose fleet every
+valid. So only blocks that stand for others are searched: at the mean of what they stand for, and at most of it, whose fleet every
 one of them fits. An hour then takes the cheapest of all fleets that it fits, whose shares, where they are not those of its block, one
 small linear program finds.
 """

@@ -362,7 +362,7 @@ TOKENS = PanelRow(
     ),
 )
 WAITING = PanelRow(
-    "Work that can wait",
+    "Deferrable work",
     (
         Panel(
             "Not done",

@@ -98,7 +98,7 @@ def planned_usd_per_hour(plan: Plan, hour: int) -> float:
 def most_usd_per_hour(plan: Plan) -> float:
     """Return what an hour costs where every pool has reached its cap, before commitments.
 
-    Where a pool stands in for all of another, the dearer of the two is there.
+    Where a pool stands in for all of another, the more expensive of the two is there.
     """
     price = {part.pool.name: part.node.usd_per_hour for part in replica_pools(plan)}
     own = sum(max_own_machines(plan, part) * price[part.pool.name] for part in replica_pools(plan))

@@ -31,7 +31,7 @@ def page(plan: Plan) -> str:
 
 
 def _figures(plan: Plan) -> list[str]:
-    """Return the plan's figures that alerts compare with, and what can not be compared."""
+    """Return the plan's figures that alerts compare with, and what cannot be compared."""
     lines = [
         f"- {_code(item.traffic_class)}: {formats.percent(item.budget)} of the requests may miss {_code(item.slo)}"
         for item in of.promises(plan)

@@ -122,18 +122,18 @@ def _judged(plan: Plan, counts: Mapping[of.Promise, tuple[str, str]]) -> dict[st
 
 
 def _of_waiting(plan: Plan) -> Iterator[AlertTest]:
-    """Yield the tests of work that can wait: late, about to be, and in time."""
+    """Yield the tests of deferrable work: late, about to be, and in time."""
     for name in of.windows_s(plan):
         missed = series(plan, "promises_total", {"class": name, "slo": "done in time", "kept": "false"})
         slack = series(plan, "deferred_slack_seconds", {"class": name})
         late, soon, labels = "TightropeDeadlineMissed", "TightropeDeferredWorkLate", {"class": name}
         yield AlertTest(
-            "work that can wait is late",
+            "deferrable work is late",
             {missed: "0+1x90", slack: "-1x90"},
             (AlertCheck(late, 90, (ExpectedAlert(60.0, labels),)), AlertCheck(soon, 90, (ExpectedAlert(-1.0, labels),))),
         )
         yield AlertTest(
-            "work that can wait is in time", {missed: "7x90", slack: "0x90"}, (AlertCheck(late, 90), AlertCheck(soon, 90))
+            "deferrable work is in time", {missed: "7x90", slack: "0x90"}, (AlertCheck(late, 90), AlertCheck(soon, 90))
         )
 
 
@@ -303,7 +303,7 @@ def _held(plan: Plan, parts: Sequence[DeployedPool], count: int) -> dict[str, st
 
 
 def _of_queues(plan: Plan, parts: Sequence[DeployedPool]) -> Iterator[AlertTest]:
-    """Yield the tests of queues: one that grows, one that is long but does not, one of work that can wait."""
+    """Yield the tests of queues: one that grows, one that is long but does not, one of deferrable work."""
     waiting = of.windows_s(plan)
     names = {
         part.pool.name: series(plan, "queue_requests", {"pool": part.pool.name, "class": _interactive(part, waiting)})
@@ -325,7 +325,7 @@ def _of_queues(plan: Plan, parts: Sequence[DeployedPool]) -> Iterator[AlertTest]
 
 
 def _interactive(part: DeployedPool, waiting: Mapping[str, float]) -> str:
-    """Return a class of the pool that can not wait; any name that is none which can where it has none."""
+    """Return a class of the pool that cannot wait; any name that is none which can where it has none."""
     return next((name for name in part.classes if name not in waiting), "".join(waiting) + ".")
 
 

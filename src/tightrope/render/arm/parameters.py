@@ -21,7 +21,7 @@ NO_LOAD: Data = {
 
 
 def plan_parameters(plan: Plan) -> Data:
-    """Return the plan's; raise ``InputError`` for what Azure can not run."""
+    """Return the plan's; raise ``InputError`` for what Azure cannot run."""
     pools = values.machines(plan)
     return {
         "notice": list(notice(plan)),

@@ -57,7 +57,7 @@ def _fill(name: str, values: dict[str, Any]) -> str:
     """Return a filled template; raise ``InputError`` where CloudFormation would put something else in the place of a plan's text."""
     for text in _texts(values):
         if any(sign in text for sign in REPLACED):
-            msg = f"a name of the plan can not be written to CloudFormation, which replaces what it holds: {text[:80]!r}"
+            msg = f"a name of the plan cannot be written to CloudFormation, which replaces what it holds: {text[:80]!r}"
             raise InputError(msg, resolve="rename it in the workload, without ${ and {{resolve:, and plan again")
     return fill(FOLDER, name, "yaml", values)
 

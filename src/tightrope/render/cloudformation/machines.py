@@ -126,7 +126,7 @@ def _start(part: DeployedPool, image: str, logs: str) -> list[Any]:
 def _unmarked(text: str, marks: dict[str, Any]) -> str:
     """Return a text of the plan; raise ``InputError`` where it holds a sign that stands for a parameter."""
     if any(mark in text for mark in marks):
-        msg = f"a name of the plan can not be written to a file: {text[:40]!r} holds a character for private use"
+        msg = f"a name of the plan cannot be written to a file: {text[:40]!r} holds a character for private use"
         raise InputError(msg, resolve="rename it in the workload and plan again")
     return text
 

@@ -23,7 +23,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\u
 
 
 def fill(folder: str, name: str, language: Language, values: Mapping[str, object]) -> str:
-    """Return the template ``name`` of the folder ``render/<folder>`` with its values; raise ``InputError`` where one can not be written."""
+    """Return the template ``name`` of the folder ``render/<folder>`` with its values; raise ``InputError`` where one cannot be written."""
     return _environment(folder, language).get_template(name).render(values)
 
 
@@ -104,5 +104,5 @@ def check_text(text: str) -> None:
         return
     bad = found.group() if found else next((letter for letter in text if "\ud800" <= letter <= "\udfff"), "")
     if bad:
-        msg = f"a name of the plan can not be written to a file: {text[:40]!r} holds the character {bad!r}"
+        msg = f"a name of the plan cannot be written to a file: {text[:40]!r} holds the character {bad!r}"
         raise InputError(msg, resolve="rename it in the workload and plan again")

@@ -60,7 +60,7 @@ def _parse(path: Path) -> object:
             _refuse(f"the file is larger than {MOST_BYTES >> 20} MiB: this is not a plan", resolve=GIVE)
         return json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except OSError as error:
-        _refuse(f"can not read the plan: {error.strerror}", resolve=GIVE)
+        _refuse(f"cannot read the plan: {error.strerror}", resolve=GIVE)
     except json.JSONDecodeError as error:
         _refuse(f"this is not JSON: {error.msg}, column {error.colno}", line=error.lineno)
     except UnicodeDecodeError as error:

@@ -33,7 +33,7 @@ def print_sheet(sheet: Sheet, console: Console, today: date, *, everything: bool
     left_out = print_table(console, _columns(quotes, sources, today, console.width))
     hidden = len(sheet.quotes) - len(quotes)
     notes = [
-        f"{formats.count(hidden, 'dearer commitment')} not shown; --region or --offer shows all" if hidden else "",
+        f"{formats.count(hidden, 'more expensive commitment')} not shown; --region or --offer shows all" if hidden else "",
         "US dollars an hour, what is paid upfront spread over the term"
         + ("; * derived from other figures" if any(quote.row.basis == "derived" for quote in quotes) else ""),
     ]

@@ -47,7 +47,7 @@ def off(share: float | None) -> Text:
 
 
 def rise(old: Decimal | None, new: Decimal | None) -> Text:
-    """Return how much dearer something became: ``+4.2 %``, red; a fall is green; nothing where there is none to compare.
+    """Return how much more expensive something became: ``+4.2 %``, red; a fall is green; nothing where there is none to compare.
 
     >>> rise(Decimal("0.500"), Decimal("0.521")).plain, rise(Decimal(25), Decimal(14)).plain, rise(None, Decimal(1)).plain
     ('+4.2 %', '−44.0 %', '')

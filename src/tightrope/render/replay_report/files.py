@@ -31,7 +31,7 @@ def write_replayed(tried: Trial, out: Path | None, chrome_trace: Path | None, le
 
     A path says with it how far it goes where the log of engines was full before ``length_s``.
 
-    Raises ``InputError`` where a place can not be written to.
+    Raises ``InputError`` where a place cannot be written to.
     """
     written: list[str] = []
     if out is not None:

@@ -50,10 +50,10 @@ def print_speeds(speeds: Sequence[SpeedRow], limit: int, console: Console, front
     for name in dict.fromkeys(item.traffic_class for item in speeds):
         group = [item for item in speeds if item.traffic_class == name]
         promises = sorted({item.nearest_promise for item in group} - {""})
-        print_title(console, name, " · ".join(promises) or "work that can wait")
+        print_title(console, name, " · ".join(promises) or "deferrable work")
         left_out += print_table(console, _columns(group[:limit], front))
         if len(group) > limit:
-            notes.append(f"{name}: {len(group) - limit:,} dearer ones are not shown; --limit N shows more")
+            notes.append(f"{name}: {len(group) - limit:,} more expensive ones are not shown; --limit N shows more")
         console.print()
     notes.append(
         "$ of a machine that is busy all the time at the rate it sustains within the promises; idle hours are the plan's to say"

@@ -151,7 +151,7 @@ class GatewayCache:
             return _joined([kept[key] for key in keys], "hit", now_s)
         asked = call if len(missing) == len(keys) else replace(call, inputs=tuple(missing.values()))
         reply, shared = await self._made(asked, _flight(call, self._asker.joint(list(missing))), make)
-        if reply.raw is not None or len(reply.outputs) != len(missing):  # an answer that can not be told apart
+        if reply.raw is not None or len(reply.outputs) != len(missing):  # an answer that cannot be told apart
             if asked is call and not shared:
                 return reply
             if not shared:
@@ -217,7 +217,7 @@ class GatewayCache:
             log.info("of %d answers to nearly the same question that were made anew, %d were different", self.checked, self.wrong)
 
     async def _vector(self, call: Call, question: ConversationQuestion) -> NDArray[Any] | None:
-        """Return a question's embedding, and note on the call what it cost; None where it can not be had now: then nothing is near."""
+        """Return a question's embedding, and note on the call what it cost; None where it cannot be had now: then nothing is near."""
         if self._embed is None:
             return None
         try:

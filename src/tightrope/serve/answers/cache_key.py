@@ -45,7 +45,7 @@ class CacheKeys:
     def keys(self, call: Call) -> list[bytes]:
         """Return a digest for each text of a call, as if it had come alone, or one for all of it; none where it is not to be kept.
 
-        That is where it asks nothing, is too large, or a chat's body can not be read.
+        That is where it asks nothing, is too large, or a chat's body cannot be read.
         """
         if call.task in {"embed", "classify"}:
             return self._of_texts(call)

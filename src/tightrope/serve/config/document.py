@@ -117,7 +117,7 @@ class _SettingsReader:
         )
 
     def _upstream(self, stated: schema.UpstreamConfig | None, at: tuple[str, ...]) -> Upstream | None:
-        """Return servers elsewhere."""
+        """Return upstream servers."""
         if stated is None:
             return None
         for place, url in enumerate(stated.replicas):

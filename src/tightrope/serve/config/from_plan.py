@@ -189,7 +189,7 @@ def _line(path: Path, name: str) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        msg = f"where the pool {name!r} answers can not be read: {getattr(error, 'strerror', None) or error}"
+        msg = f"where the pool {name!r} answers cannot be read: {getattr(error, 'strerror', None) or error}"
         raise InputError(msg, resolve="state it in the settings of the overlay", where=Where(path)) from error
 
 
@@ -198,7 +198,7 @@ def _json(path: Path, kind: type) -> Any:  # noqa: ANN401 - whatever the file ho
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        msg = f"the file can not be read as JSON: {getattr(error, 'strerror', None) or error}"
+        msg = f"the file cannot be read as JSON: {getattr(error, 'strerror', None) or error}"
         raise InputError(msg, resolve="correct the file or its path", where=Where(path)) from error
     if not isinstance(found, kind):
         msg = f"got {type(found).__name__}, expected {kind.__name__}"

@@ -104,7 +104,7 @@ class SettingsOverrides:
         return CacheSettings(stated.entries, int(stated.size), stated.ttl, semantic)
 
     def _jobs(self) -> str:
-        """Return where work that can wait is kept, as a URL."""
+        """Return where deferrable work is kept, as a URL."""
         stated = self.stated.jobs
         if stated is None or "://" in stated:
             return stated or ""
@@ -126,7 +126,7 @@ class SettingsOverrides:
                 msg = f"tenants.{name}: what is spent of a budget is read from the ledger, and none is written"
                 raise InputError(msg, resolve="name a folder as `ledger:`", where=where)
             if limits.budget_usd_per_month is not None and unpriced is not None:
-                msg = f"tenants.{name}: a budget can not be kept where it is not known what the pool {unpriced.name!r} costs"
+                msg = f"tenants.{name}: a budget cannot be kept where it is not known what the pool {unpriced.name!r} costs"
                 resolve = (
                     "state `machine:` of what runs here, and of each upstream or its tokens"
                     if isinstance(self.stated, schema.ServeFile)

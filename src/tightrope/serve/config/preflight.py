@@ -1,4 +1,4 @@
-"""What settings name, tried before a model is loaded: servers, keys, a certificate, where work that can wait is kept, where traces go."""
+"""What settings name, tried before a model is loaded: servers, keys, a certificate, where deferrable work is kept, where traces go."""
 
 import ssl
 
@@ -11,7 +11,7 @@ from tightrope.serve.upstream.pool import checked_servers
 
 
 def check_named(settings: Settings) -> None:
-    """Raise ``InputError`` where something that the settings name can not be used; nothing is connected to or written."""
+    """Raise ``InputError`` where something that the settings name cannot be used; nothing is connected to or written."""
     if settings.keys is not None:
         load_keys(settings.keys)
     _check_certificate(settings.listen)
@@ -38,7 +38,7 @@ def _usual_task(pool: ServedPool) -> Task:
 
 
 def _check_certificate(listen: Listen) -> None:
-    """Raise ``InputError`` where TLS can not be spoken with the files."""
+    """Raise ``InputError`` where TLS cannot be spoken with the files."""
     if listen.certificate is None or listen.certificate_key is None:
         return
     try:
@@ -46,6 +46,6 @@ def _check_certificate(listen: Listen) -> None:
     except OSError as error:
         mismatch = getattr(error, "reason", None) == "KEY_VALUES_MISMATCH"
         why = "the key is of another certificate" if mismatch else getattr(error, "strerror", None) or str(error)
-        msg = f"the certificate can not be used with the key {str(listen.certificate_key)!r}: {why}"
+        msg = f"the certificate cannot be used with the key {str(listen.certificate_key)!r}: {why}"
         resolve = "name PEM files of one pair: `certificate`, and `certificate_key` without a password"
         raise InputError(msg, resolve=resolve, where=Where(listen.certificate)) from error

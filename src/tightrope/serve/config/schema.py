@@ -49,7 +49,7 @@ class MachineConfig(Strict):
 
 
 class UpstreamConfig(Strict):
-    """Servers elsewhere that answer."""
+    """Upstream servers that answer."""
 
     api: Literal["openai", "oip"] = Field(description="openai: vLLM, SGLang, a token API; oip: Triton, KServe.")
     replicas: Annotated[list[str], Field(min_length=1)] = Field(description="Base URLs, such as http://10.0.0.4:8000.")
@@ -73,7 +73,7 @@ class UpstreamConfig(Strict):
 
 
 class VariantConfig(Strict):
-    """One form of a model: a file that runs here, or servers elsewhere."""
+    """One form of a model: a file that runs here, or upstream servers."""
 
     onnx: str | None = Field(None, description="Model file that runs in this process.")
     upstream: UpstreamConfig | None = None
@@ -161,7 +161,7 @@ class TrafficClassConfig(Strict):
     )
     priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(0, description="Larger goes first in every queue.")
     within: Annotated[Seconds, Field(le=86_400)] | None = Field(
-        None, description="Given for work that can wait: when it is to be done by, from when it came; a day at most."
+        None, description="Given for deferrable work: when it is to be done by, from when it came; a day at most."
     )
     shed_wait: Seconds | None = Field(None, description="Turned away where the wait would be longer; by its slo where left out.")
 
@@ -202,7 +202,7 @@ class LimitsConfig(Strict):
         None,
         description="Of the bodies of all requests that are not answered yet; 256 MiB, or `body` where that is more, where left out.",
     )
-    file: Annotated[Bytes, Field(gt=0)] = Field(536_870_912.0, description="One file of work that can wait.")
+    file: Annotated[Bytes, Field(gt=0)] = Field(536_870_912.0, description="One file of deferrable work.")
     file_lines: Count = Field(1_000_000, description="Requests in one such file.")
     open_batches: Count = Field(100, description="Batches of one tenant that are not done.")
     kept: Annotated[Bytes, Field(gt=0)] = Field(
@@ -254,7 +254,7 @@ class GatewayConfig(Strict):
     tenants: dict[str, TenantConfig] = Field(default_factory=dict, description="By name; `*` is for the others.")
     cache: CacheConfig | None = None
     jobs: str | None = Field(
-        None, description="SQLite file, or postgresql://…, of work that can wait; none is taken where left out."
+        None, description="SQLite file, or postgresql://…, of deferrable work; none is taken where left out."
     )
     ledger: str | None = Field(None, description="Folder of the ledger; none is written where left out.")
     traces: Annotated[TracesConfig | None, BeforeValidator(_as_traces, json_schema_input_type=TracesConfig | str | None)] = Field(

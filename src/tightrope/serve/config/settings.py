@@ -31,7 +31,7 @@ class Limits:
 
     body_bytes: int = 8 * MIB
     file_bytes: int = 512 * MIB
-    """Of one file of work that can wait."""
+    """Of one file of deferrable work."""
     file_lines: int = 1_000_000
     """Requests in one such file (50,000 is what OpenAI takes, 2026)."""
     open_batches: int = 100
@@ -81,7 +81,7 @@ class LocalModel:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Servers elsewhere that answer for a pool."""
+    """Upstream servers that answer for a pool."""
 
     api: Literal["openai", "oip"]
     replicas: tuple[str, ...]
@@ -163,7 +163,7 @@ class ServedPool:
     function: FunctionPrice | None = None
     """Where given, the pool is a function: ``usd_per_hour`` is 0."""
     deferrable_limit: int = 0
-    """Requests on one replica up to which work that can wait may join; 0 is where nothing else waits."""
+    """Requests on one replica up to which deferrable work may join; 0 is where nothing else waits."""
     start_s: float = 0.0
     """From asking for a machine to its first answer."""
     group: str = ""
@@ -259,7 +259,7 @@ class Settings:
     """``*`` is for those that are not named."""
     cache: CacheSettings | None = None
     jobs: str = ""
-    """``sqlite:///FILE`` or ``postgresql://…``; empty takes no work that can wait."""
+    """``sqlite:///FILE`` or ``postgresql://…``; empty takes no deferrable work."""
     ledger: Path | None = None
     """Folder of the ledger; None writes none."""
     traces: str = ""

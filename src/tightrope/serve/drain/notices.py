@@ -114,7 +114,7 @@ async def _aws_token(service: Metadata) -> str:
 
 
 async def _aws_identity(service: Metadata, token: str) -> str:
-    """Return the instance's id; empty where it can not be had, which holds no notice up."""
+    """Return the instance's id; empty where it cannot be had, which holds no notice up."""
     try:
         said = await service.ask(f"{AWS_PATH}/instance-id", {"X-aws-ec2-metadata-token": token}, within_s=IDENTITY_S)
     except NoMetadataError:
@@ -199,7 +199,7 @@ GCP_PATH = "/computeMetadata/v1/instance"
 GCP_HEADERS = {"Metadata-Flavor": "Google"}
 GCP_WAIT_S = 60
 GCP_EVERY_S = 1.0
-"""Where an answer can not be waited for."""
+"""Where an answer cannot be waited for."""
 
 
 async def _gcp(service: Metadata) -> AsyncGenerator[Notice, None]:
@@ -235,7 +235,7 @@ async def _gcp_preempted(service: Metadata, etag: str) -> MetadataAnswer:
 
 
 async def _gcp_identity(service: Metadata) -> str:
-    """Return the machine's id; empty where it can not be had."""
+    """Return the machine's id; empty where it cannot be had."""
     try:
         return (await service.ask(f"{GCP_PATH}/id", GCP_HEADERS, within_s=IDENTITY_S)).text.strip()
     except NoMetadataError:

@@ -36,7 +36,7 @@ def unpack(archive: Path, folder: Path, most_bytes: int) -> None:
                 with target.open("xb") as file:
                     shutil.copyfileobj(content, file, 2**20)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        msg = f"the archive can not be unpacked: {error}"
+        msg = f"the archive cannot be unpacked: {error}"
         raise InputError(msg, resolve="make it anew, as .zip or .tar.gz, without a password") from error
 
 

@@ -51,7 +51,7 @@ def fetched_model(address: str, cache: Path | None = None, *, most_bytes: int = 
                 shutil.rmtree(draft, ignore_errors=True)
             return _model_in(kept, address)
     except OSError as error:
-        msg = f"the model can not be kept in {str(root)!r}: {error.strerror or error}"
+        msg = f"the model cannot be kept in {str(root)!r}: {error.strerror or error}"
         raise InputError(msg, resolve="name a folder with room by --models or TIGHTROPE_MODELS") from error
     finally:
         end_logs()
@@ -159,7 +159,7 @@ def _folder(cache: Path | None) -> Path:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = root.stat().st_uid
     except OSError as error:
-        msg = f"models can not be kept in {str(root)!r}: {error.strerror or error}"
+        msg = f"models cannot be kept in {str(root)!r}: {error.strerror or error}"
         raise InputError(msg, resolve="name another folder by --models or TIGHTROPE_MODELS") from error
     if cache is None and owner != os.getuid():
         msg = f"{str(root)!r} is another user's, who may have put any model there"

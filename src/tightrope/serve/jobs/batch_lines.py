@@ -164,7 +164,7 @@ def read_line(text: bytes, endpoint: str) -> tuple[str, bytes]:
     body = bytes(line.body)
     if _decoded(body, _Body, "body").stream:
         msg = "invalid_request"
-        raise _Wrong(msg, "A request of a batch can not be streamed: leave body.stream out.", "body.stream")
+        raise _Wrong(msg, "A request of a batch cannot be streamed: leave body.stream out.", "body.stream")
     return line.custom_id, body
 
 
@@ -205,7 +205,7 @@ def answered(batch_id: str, item: BatchItem, status: int, body: bytes, request_i
 
 
 def tokens_of(body: bytes) -> TokenCounts | None:
-    """Return the tokens that an answer says it took; None where it does not say, or says what can not be.
+    """Return the tokens that an answer says it took; None where it does not say, or says what cannot be.
 
     >>> tokens_of(b'{"usage": {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 8}}}')
     TokenCounts(input=9, cached=8, output=3, reasoning=0)

@@ -9,12 +9,12 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 Row: TypeAlias = tuple[Any, ...]
-CLOSED = "the queue of work that can wait is closed"
-UNUSABLE = "the queue of work that can wait can not be used: {}"
+CLOSED = "the queue of deferrable work is closed"
+UNUSABLE = "the queue of deferrable work cannot be used: {}"
 
 
 class JobsDatabaseError(Exception):
-    """The database can not do it now: full, locked, corrupt, away; the message is complete and names neither host nor password."""
+    """The database cannot do it now: full, locked, corrupt, away; the message is complete and names neither host nor password."""
 
 
 class Statements(Protocol):
@@ -40,7 +40,7 @@ class Database(Protocol):
     """Other gateways may use it at the same time."""
 
     async def open(self) -> None:
-        """Connect and make the tables that are not there; raise ``InputError`` where that can not be."""
+        """Connect and make the tables that are not there; raise ``InputError`` where that cannot be."""
         ...
 
     async def close(self) -> None:

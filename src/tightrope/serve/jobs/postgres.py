@@ -55,7 +55,7 @@ class PostgresDatabase:
                 version = await _make_tables(connection)
         except (OSError, ValueError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             await self.close()
-            what = f"the queue of work that can wait can not be opened: {shown}: {error}"
+            what = f"the queue of deferrable work cannot be opened: {shown}: {error}"
             raise InputError(what, resolve="see that jobs names a database that this user may make tables in") from error
         if version != VERSION:
             await self.close()

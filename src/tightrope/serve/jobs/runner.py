@@ -180,7 +180,7 @@ class Runner:
                 self._written.set()
 
     async def write_all(self) -> None:
-        """Write down what there is; what can not be written is kept, and ``JobsDatabaseError`` raised."""
+        """Write down what there is; what cannot be written is kept, and ``JobsDatabaseError`` raised."""
         for batch_id in list(self._ended):
             ended = self._ended.pop(batch_id)
             try:

@@ -1,4 +1,4 @@
-"""``Jobs``: what a gateway starts to take work that can wait, and stops when it leaves."""
+"""``Jobs``: what a gateway starts to take deferrable work, and stops when it leaves."""
 
 import asyncio
 import logging
@@ -107,5 +107,5 @@ async def _go_on(job: Callable[[], Awaitable[None]]) -> None:
         try:
             return await job()
         except Exception:
-            log.exception("a defect in the queue of work that can wait")
+            log.exception("a defect in the queue of deferrable work")
             await asyncio.sleep(AGAIN_S)

@@ -55,10 +55,10 @@ class SqliteDatabase:
             what, resolve = "another gateway uses this queue", "stop it, or let several share a postgresql:// queue"
             raise InputError(what, resolve=resolve, where=where) from None
         except OSError as error:
-            what = f"the queue of work that can wait can not be opened: {error.strerror}"
+            what = f"the queue of deferrable work cannot be opened: {error.strerror}"
             raise InputError(what, resolve="give jobs a file in a folder that may be written", where=where) from error
         except sqlite3.Error as error:
-            what = f"the queue of work that can wait can not be opened: {error}"
+            what = f"the queue of deferrable work cannot be opened: {error}"
             raise InputError(
                 what, resolve="give jobs a file of its own; a damaged one is put back from a backup", where=where
             ) from error

@@ -41,7 +41,7 @@ def export(reader: LedgerReader, form: Literal["parquet", "csv", "focus"], out: 
         rows = focus_rows(reader, draft, from_ns, to_ns) if form == "focus" else _copy(reader, form, draft, from_ns, to_ns)
         draft.replace(out)
     except OSError as error:
-        what = f"can not write: {error.strerror}"
+        what = f"cannot write: {error.strerror}"
         raise InputError(what, resolve="give a file in a folder that you may write to", where=Where(out)) from error
     finally:
         with contextlib.suppress(OSError):

@@ -168,7 +168,7 @@ class Journal:
 
 def unwritable(folder: Path, error: OSError) -> InputError:
     """Return the error for a folder that the disk does not let us write to."""
-    what = f"the ledger can not be written: {error.strerror}"
+    what = f"the ledger cannot be written: {error.strerror}"
     return InputError(what, resolve="give ledger: a folder you may write to", where=Where(folder))
 
 
@@ -181,7 +181,7 @@ def is_first(folder: Path, identity: str) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        LOG.warning("%s can not be written: %s", mark, error.strerror)
+        LOG.warning("%s cannot be written: %s", mark, error.strerror)
     return True
 
 

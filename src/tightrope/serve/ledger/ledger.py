@@ -68,7 +68,7 @@ class Ledger:
     ) -> None:
         """Open the ledger under this gateway's name, the machine's where none is given, and read what was spent this month.
 
-        Raises ``InputError`` where another process writes under this name, or the folder can not be written.
+        Raises ``InputError`` where another process writes under this name, or the folder cannot be written.
         """
         self._clock, self._utc_ns, self._kept_days = clock, utc_ns, kept_days
         self._root, self._workload = folder, workload
@@ -143,7 +143,7 @@ class Ledger:
     def check_room(self) -> None:
         """Raise ``Unavailable`` where the disk has not taken lines for long: what more requests cost would be lost."""
         if self._journal.is_full:
-            msg = "what requests cost can not be written down"
+            msg = "what requests cost cannot be written down"
             raise Unavailable(msg, retry_after_s=10.0, reason="ledger")
 
     def notice(self, pool: str, replica: str, identity: str) -> bool:

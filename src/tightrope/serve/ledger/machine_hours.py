@@ -43,9 +43,9 @@ def machine_hours(stretches: Iterable[Stretch], from_ns: int, to_ns: int) -> flo
 
 
 def together(several: Sequence[Sequence[Stretch]]) -> list[Stretch]:
-    """Return the stretches of one fleet that several watch: at each instant the dearest that anyone sees.
+    """Return the stretches of one fleet that several watch: at each instant the most expensive that anyone sees.
 
-    What one of them sees without knowing its price is the dearest.
+    What one of them sees without knowing its price is the most expensive.
     """
     events: list[tuple[int, int, Rate]] = []
     for begin, end, machines, nusd_per_hour in (stretch for row in several for stretch in row):

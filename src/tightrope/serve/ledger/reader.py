@@ -48,7 +48,7 @@ class LedgerReader:
         try:
             return self.sql.execute(query, list(values)).fetchall()
         except duckdb.IOException as error:
-            what = f"the ledger can not be read: {str(error).splitlines()[0]}"
+            what = f"the ledger cannot be read: {str(error).splitlines()[0]}"
             raise InputError(
                 what, resolve="try again: an hour may have been packed just now", where=Where(self.folder)
             ) from error

@@ -19,7 +19,7 @@ class BatchRules:
     max_wait_s: float
     deferrable_limit: int
     room_s: float
-    """Longest that a batch of work that can wait takes an engine from those that can not; a single item may take longer."""
+    """Longest that a batch of deferrable work takes an engine from those that cannot; a single item may take longer."""
 
 
 def choose(waiting: WaitQueue, rules: BatchRules, now_s: float, free: int, rate_per_s: float) -> list[WorkItem] | float | None:

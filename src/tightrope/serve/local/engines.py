@@ -25,7 +25,7 @@ LEAST_WAIT_S = 5e-4
 JOIN_S = 5.0
 
 Urgency = tuple[bool, int, float]
-"""What goes first: what can not wait before what can, then the larger priority (negated), then who came first."""
+"""What goes first: what cannot wait before what can, then the larger priority (negated), then who came first."""
 
 
 class EngineWorkload(Protocol):

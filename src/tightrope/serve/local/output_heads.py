@@ -107,7 +107,7 @@ def _head(path: Path, model: LocalModel) -> tuple[NDArray[np.float32], Vector]:
         with np.load(path, allow_pickle=False) as file:
             weights, bias = file["weights"].astype(np.float32), file["bias"].astype(np.float32)
     except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError) as error:
-        msg = f"the head of {model.path.name} can not be read: {error}"
+        msg = f"the head of {model.path.name} cannot be read: {error}"
         raise InputError(
             msg, resolve="give an .npz with weights [dimensions, classes] and bias [classes]", where=where
         ) from error

@@ -91,7 +91,7 @@ class LocalPool:
                 left = self._waiting.everything()
             for item in left:
                 self._refuse(item.ticket, self._unavailable())
-            await self._quiet.wait()  # for the batches that run, which can not be broken off
+            await self._quiet.wait()  # for the batches that run, which cannot be broken off
         self._engines.remove(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -206,12 +206,12 @@ class LocalPool:
             del ticket  # whose future holds the error that is raised through here
 
     async def _woken(self) -> None:
-        """Return when the model is loaded; raise ``Unavailable`` where it can not be."""
+        """Return when the model is loaded; raise ``Unavailable`` where it cannot be."""
         try:
             await self._wake()
         except TightropeError as error:
-            log.error("%s can not be loaded: %s", self.pool.name, error)  # noqa: TRY400 - the message is complete
-            msg = f"model {self.pool.model!r} can not be loaded now"
+            log.error("%s cannot be loaded: %s", self.pool.name, error)  # noqa: TRY400 - the message is complete
+            msg = f"model {self.pool.model!r} cannot be loaded now"
             raise Unavailable(msg) from error
 
     async def _queue(self, ticket: CallTicket) -> None:
@@ -287,7 +287,7 @@ class LocalPool:
             ticket.future.set_exception(refusal)
 
     def _count_arrivals(self, count: int, now_s: float) -> None:
-        """Learn how many items that can not wait come in a second."""
+        """Learn how many items that cannot wait come in a second."""
         self._rate_per_s = rate_after(self._rate_per_s, now_s - self._counted_s, count)
         self._counted_s = now_s
 

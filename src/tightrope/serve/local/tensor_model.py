@@ -52,7 +52,7 @@ class TensorModel:
         return call.rows > HEAVY
 
     def items(self, ticket: CallTicket) -> Sequence[WorkItem]:
-        """Return one item for each row, or one for all where they can not be taken apart."""
+        """Return one item for each row, or one for all where they cannot be taken apart."""
         call = ticket.call
         if call.task != "infer" or isinstance(call.inputs, tuple):
             msg = f"model {call.model!r} takes tensors, it does not {call.task}"

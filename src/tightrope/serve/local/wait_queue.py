@@ -1,4 +1,4 @@
-"""What waits at one pool: by priority, tenants in turn, each in the order it came; work that can wait apart, by its deadline."""
+"""What waits at one pool: by priority, tenants in turn, each in the order it came; deferrable work apart, by its deadline."""
 
 import asyncio
 from bisect import bisect_left, insort

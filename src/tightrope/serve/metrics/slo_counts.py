@@ -8,7 +8,7 @@ from tightrope.serve.metrics.prometheus_text import Count, Family
 from tightrope.serve.records import Call, Reply
 
 IN_TIME = "done in time"
-"""The promise to work that can wait, as the rendered alerts' unit tests name it."""
+"""The promise to deferrable work, as the rendered alerts' unit tests name it."""
 LATENCY, TTFT, TPOT, OVERDUE = range(4)
 """Where each figure stands in what ``measured`` returns."""
 FIGURES = {"latency": LATENCY, "ttft": TTFT, "tpot": TPOT}
@@ -17,7 +17,7 @@ Measured = tuple[float, float | None, float | None, float | None]
 
 @dataclass(slots=True, eq=False)
 class SloCounts:
-    """One promise to a class: a figure of what an answer took stays within a limit; of work that can wait it is not overdue."""
+    """One promise to a class: a figure of what an answer took stays within a limit; of deferrable work it is not overdue."""
 
     figure: int
     limit_s: float
@@ -35,7 +35,7 @@ class SloCounts:
             self.missed.value += 1
 
     def judge_failure(self, call: Call, now_s: float) -> None:
-        """Count a request without an answer: missed, but work that can wait may be tried again until its deadline.
+        """Count a request without an answer: missed, but deferrable work may be tried again until its deadline.
 
         A client that hung up waits no longer: it counts where the promise was broken before it went.
         """

@@ -1,7 +1,7 @@
 """Traces: a span for a request, with spans for its time in a queue and on an engine, sent to an OTLP endpoint (extra ``trace``).
 
 A request that comes with a sampled trace (W3C Trace Context) is part of it, one that comes with an unsampled one of none; of the others a
-share is traced, as by OpenTelemetry's ``parentbased_traceidratio``. Servers elsewhere get the ``traceparent`` of the request's span.
+share is traced, as by OpenTelemetry's ``parentbased_traceidratio``. Upstream servers get the ``traceparent`` of the request's span.
 Spans hold names, times and costs, never what was asked.
 """
 

@@ -1,4 +1,4 @@
-"""Servers elsewhere that answer for a pool: any that speaks OpenAI's protocol or the Open Inference Protocol.
+"""Upstream servers that answer for a pool: any that speaks OpenAI's protocol or the Open Inference Protocol.
 
 Input: a ``Call``. Output: the server's ``Reply``, with its tokens and its share of the pool's machines. ``pool.py`` takes a request the
 whole way. It gets a place on a replica (``fleet.py`` knows the replicas and their load; ``replica_queue.py`` holds the waiting). The

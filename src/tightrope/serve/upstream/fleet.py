@@ -190,7 +190,7 @@ class ReplicaFleet:
     # ------------------------------------------------------------------------------------------------------------- watching
 
     async def _watch(self, replica: Replica) -> None:
-        """Check a replica without end: often where it can not be asked, and never all at the same time."""
+        """Check a replica without end: often where it cannot be asked, and never all at the same time."""
         pause_s = FIRST_PAUSE_S
         while True:
             pause_s = self.upstream.health_s if replica.ready else min(pause_s, self.upstream.health_s)
@@ -299,7 +299,7 @@ class ReplicaFleet:
             try:
                 addresses = (await self._lookup(parts.hostname or "", port))[:MOST_ADDRESSES]
             except (OSError, ValueError) as error:
-                log.warning("pool %s: the addresses of %s can not be had, the last ones are used: %r", self.name, base, error)
+                log.warning("pool %s: the addresses of %s cannot be had, the last ones are used: %r", self.name, base, error)
                 found |= {
                     item.base: item.host for item in self.replicas.values() if item.host == parts.netloc and not item.leaving
                 }

@@ -213,7 +213,7 @@ def decode(body: bytes, headers: Mapping[str, str]) -> dict[str, NDArray[Any]]:
 
 
 def _shape(item: _Tensor, size: int) -> list[int]:
-    """Return the shape of a tensor that may be in so many bytes; raise ``ValueError`` where it can not."""
+    """Return the shape of a tensor that may be in so many bytes; raise ``ValueError`` where it cannot."""
     least = 4 if item.datatype == "BYTES" and "binary_data_size" in item.stated else 1
     if item.datatype not in DTYPES or min(item.shape, default=0) < 0 or least * math.prod(item.shape) > size:
         msg = f"{item.datatype} {item.shape}"

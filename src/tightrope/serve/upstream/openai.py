@@ -34,7 +34,7 @@ NO_SUCH_PATH = frozenset({401, 403, 404, 405})
 """Answers of a server that has no health check: it is there."""
 
 FAILED = (b'{"error"', b'{"object":"error"', b'{"object": "error"')
-"""How an event begins in which a server says that it can not go on, as vLLM and SGLang write it and as vLLM did before."""
+"""How an event begins in which a server says that it cannot go on, as vLLM and SGLang write it and as vLLM did before."""
 NO_USAGE = (b'"usage":null', b'"usage": null')
 """In every event of some servers; within a text its quotes would be escaped."""
 
@@ -138,7 +138,7 @@ def _object(body: bytes) -> dict[str, msgspec.Raw]:
 
 
 def usage_of(said: bytes | msgspec.Raw) -> TokenUsage | None:
-    """Return the tokens that a server says; None where it says none, or what can not be.
+    """Return the tokens that a server says; None where it says none, or what cannot be.
 
     >>> usage_of(b'{"prompt_tokens": 7, "completion_tokens": 3}')
     TokenUsage(input_tokens=7, output_tokens=3, estimated=False)

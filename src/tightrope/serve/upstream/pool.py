@@ -1,4 +1,4 @@
-"""A pool of servers elsewhere, as a ``Backend``: a request from its place in the line to its cost."""
+"""A pool of upstream servers, as a ``Backend``: a request from its place in the line to its cost."""
 
 import asyncio
 import logging
@@ -72,7 +72,7 @@ class _Work:
 
 
 class UpstreamPool:
-    """Servers elsewhere that answer for a pool."""
+    """Upstream servers that answer for a pool."""
 
     def __init__(
         self,
@@ -362,7 +362,7 @@ class UpstreamPool:
 
 
 def checked_servers(pool: ServedPool, task: Task) -> Upstream:
-    """Return where a pool's servers are; raise ``InputError`` where they can not be asked."""
+    """Return where a pool's servers are; raise ``InputError`` where they cannot be asked."""
     upstream = pool.upstream
     if upstream is None or not upstream.replicas:
         msg = f"pool {pool.name!r} names no servers"

@@ -1,4 +1,4 @@
-"""Who waits for a replica: interactive requests before work that can wait, higher priority first, then first come."""
+"""Who waits for a replica: interactive requests before deferrable work, higher priority first, then first come."""
 
 import asyncio
 from collections.abc import Collection, Mapping
@@ -125,7 +125,7 @@ class ReplicaQueue:
             self._since_s = self._since_s or asyncio.get_running_loop().time()
 
     def _can_wait(self, call: Call) -> bool:
-        """Return whether a call is work that can wait."""
+        """Return whether a call is deferrable work."""
         served = self._classes.get(call.traffic_class)
         return call.deadline_s is not None or (served is not None and served.deferral is not None)
 

@@ -30,7 +30,7 @@ class UpstreamKey:
         except (OSError, ValueError) as error:
             if self._told != str(error):
                 self._told = str(error)
-                log.error("the key in %s can not be read, the last one is used: %s", self._path, error)  # noqa: TRY400 - no defect
+                log.error("the key in %s cannot be read, the last one is used: %s", self._path, error)  # noqa: TRY400 - no defect
         else:
             self._told = ""
         return self.headers != before

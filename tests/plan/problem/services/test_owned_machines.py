@@ -60,7 +60,7 @@ def test_a_site_without_the_offer_is_refused(own: Load, own_book: PriceBook, tab
 
 
 def test_what_is_bought_is_paid_for_wherever_the_plan_goes(own: Load, own_book: PriceBook, table: CapacityTable) -> None:
-    """A plan that stays in a rented region pays for the machines in the shop too, so that using them is never counted as dearer."""
+    """A plan that stays in a rented region pays for the machines in the shop too, so that using them is never counted as more expensive."""
     workload = own(
         ("owned: [shop]", "owned: [shop]\n  aws: [us-east-1]"),
         ("[owned]", "[owned, container]"),

@@ -1,4 +1,4 @@
-"""What services put into a problem's arrays: US dollars by the request, limits that can not be passed, and what metered pools use."""
+"""What services put into a problem's arrays: US dollars by the request, limits that cannot be passed, and what metered pools use."""
 
 import numpy as np
 from numpy.typing import NDArray

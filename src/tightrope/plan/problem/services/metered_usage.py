@@ -79,7 +79,7 @@ def _taken(pool: MeteredPool, outcome: Outcome, mine: IntArray, prices: Prices) 
         return billed_s(outcome, pool.place, size, pool.engine.load_s) / SECONDS_PER_HOUR, {REQUESTS: np.ones(len(mine))}
     terms = find_offer(pool.line.offer).terms(pool.line.machine, pool.line.region, prices)
     if not isinstance(terms, OfferTerms):
-        msg = f"pool {pool.line.pool!r} can not be billed: {terms.what}: {terms.reason}"
+        msg = f"pool {pool.line.pool!r} cannot be billed: {terms.what}: {terms.reason}"
         raise InputError(msg, resolve="plan again, or correct the pool's machine")
     traffic = outcome.traffic
     return np.zeros(len(mine)), token_units(terms, traffic.input_tokens[mine], traffic.output_tokens[mine])

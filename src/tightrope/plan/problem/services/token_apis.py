@@ -95,7 +95,7 @@ def _why_not(item: TrafficClass, api: ApiUse, offer: str, context_tokens: int | 
 
 
 def _missed(item: TrafficClass, api: ApiUse, slo: Slo) -> str:
-    """Return why a promise can not be kept with the latencies stated; empty where it is."""
+    """Return why a promise cannot be kept with the latencies stated; empty where it is."""
     if api.ttft_s is None and slo.metric in {"ttft", "latency"}:
         return f"{slo} rests on the API's ttft, which is not stated"
     if api.tpot_s is None and slo.metric in {"tpot", "latency"}:

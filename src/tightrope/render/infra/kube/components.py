@@ -91,7 +91,7 @@ def _keys(plan: Plan, waiting: Sequence[str]) -> dict[Path, str]:
 
 
 def _jobs(plan: Plan) -> dict[Path, str]:
-    """Return what lets the gateways take work that can wait, from one queue in PostgreSQL."""
+    """Return what lets the gateways take deferrable work, from one queue in PostgreSQL."""
     url = {"name": "TIGHTROPE_JOBS", "valueFrom": {"secretKeyRef": {"name": "tightrope-jobs", "key": "url"}}}
     changed = patch("Deployment", GATEWAY, _added(f"{POD}/containers/0/env", url))
     return {Path("kustomization.yaml"): component(plan, [], [], [changed])}

@@ -43,7 +43,7 @@ MOST_CONFIG_BYTES = 1_048_576
 GATEWAYS = 3
 """Two, and one more while a new version takes over."""
 OTHER_PODS = 20
-"""Jobs of the calendar and of work that can wait."""
+"""Jobs of the calendar and of deferrable work."""
 OTHER_CPU = GATEWAYS * 1.0 + OTHER_PODS * 0.05
 OTHER_MEMORY_MIB = GATEWAYS * 1024 + OTHER_PODS * 64
 LONGEST_STALL_S = 30
@@ -187,7 +187,7 @@ def remote_pools(plan: Plan, place: Cluster) -> tuple[DeployedPool, ...]:
 
 
 def _waiting(plan: Plan, place: Cluster) -> list[dict[str, object]]:
-    """Return the classes of work that can wait whose work is handed in at a place, each as its job."""
+    """Return the classes of deferrable work whose work is handed in at a place, each as its job."""
     found: list[dict[str, object]] = []
     for item in plan.classes:
         if item.deferral is None or _handed_in_at(plan, item) != place.folder:
@@ -208,7 +208,7 @@ def _waiting(plan: Plan, place: Cluster) -> list[dict[str, object]]:
 
 
 def batch_jobs(plan: Plan, place: Cluster) -> list[str]:
-    """Return the names of the jobs that hand in a place's work that can wait."""
+    """Return the names of the jobs that hand in a place's deferrable work."""
     return [str(item["name"]) for item in _waiting(plan, place)]
 
 

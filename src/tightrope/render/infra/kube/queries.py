@@ -60,7 +60,7 @@ def window_s(plan: Plan) -> int:
 
 
 def exclude_deferrable(plan: Plan) -> str:
-    """Return the matchers that leave out work that can wait, which no autoscaler follows."""
+    """Return the matchers that leave out deferrable work, which no autoscaler follows."""
     return "".join(f", class!={literal(item.name)}" for item in plan.classes if item.deferral is not None)
 
 

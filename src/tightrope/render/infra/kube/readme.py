@@ -81,7 +81,7 @@ def _beside(plan: Plan, found: Sequence[Cluster]) -> str:
         "  has its own, which goes with its pod. `ledger-class` of `settings.yaml` names the storage class.",
         "`keys`: only who has a key may ask. Make the file with `tightrope keys create --file keys.json --tenant NAME`, then the secret:",
         f"  `kubectl -n tightrope create secret generic tightrope-keys --from-file=keys.json{batch}`.",
-        "`jobs`: work that can wait, from one queue in PostgreSQL"
+        "`jobs`: deferrable work, from one queue in PostgreSQL"
         + (", which this plan's work needs." if waits else ".")
         + " Its address is a secret:",
         '  `kubectl -n tightrope create secret generic tightrope-jobs --from-literal=url="$(cat URL_FILE)"`.',
@@ -96,7 +96,7 @@ def _beside(plan: Plan, found: Sequence[Cluster]) -> str:
 
 
 def _hpa(plan: Plan, found: Sequence[Cluster]) -> str:
-    """Return what the component without KEDA needs, and what it can not do."""
+    """Return what the component without KEDA needs, and what it cannot do."""
     parts = [part for place in found for part in place.parts]
     left = [f"`{part.key}`" for part in parts if not autoscalers.fits_hpa(part)]
     zero = [f"`{part.key}`" for part in parts if min(part.week) == 0 and autoscalers.fits_hpa(part)]

@@ -129,7 +129,7 @@ def _is_tpu(part: DeployedPool) -> bool:
 
 
 def _signal(plan: Plan, part: DeployedPool) -> str:
-    """Return what the group's autoscaler follows: a load balancer can not wake a group that is empty."""
+    """Return what the group's autoscaler follows: a load balancer cannot wake a group that is empty."""
     if part.pool.max_replicas == part.pool.min_replicas or not plan.scaling.enabled:
         return "none"
     return "rate" if part.pool.min_replicas and part.requests_per_s else "in-flight"
