@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from benchmarks import FIELDS, declared
-from tightrope.base.errors import TightropeError, unknown_name
+from tightrope.base.errors import TightropeError, build_unknown_name_error
 
 COLUMNS = "{name:<18} {value:>12} {unit:<10} {ratio:>8} × {peer}"
 
@@ -21,7 +21,7 @@ def run_one(name: str) -> dict:
     """Return one benchmark's result, in the order of ``FIELDS``."""
     known = declared()
     if name not in known:
-        raise unknown_name(name, kind="benchmark", known=known)
+        raise build_unknown_name_error(name, kind="benchmark", known=known)
     result = known[name].run()
     return {field: result[field] for field in FIELDS}
 

@@ -18,9 +18,9 @@ from tightrope.base.catalogue import ON_DEMAND
 from tightrope.base.records import FloatArray
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook, load_price_book
-from tightrope.plan.commit.futures import Path, Shift, project, steady_path
+from tightrope.plan.commit.futures import Path, Shift, build_steady_path, project
 from tightrope.plan.commit.lookback import known, look_back
-from tightrope.plan.commit.sizing import CommitmentSizing, cheapest_commitments
+from tightrope.plan.commit.sizing import CommitmentSizing, find_cheapest_commitments
 from tightrope.plan.problem.arrays import CommitmentOption
 from tightrope.plan.problem.commitment_coverage import committed_bill_usd
 
@@ -68,7 +68,7 @@ def run() -> dict:
     )
     cases = {
         "migrating": _compare(Course(), on_demand, assumed),
-        "stationary": _compare(STATIONARY, on_demand, assumed, steady_path()),
+        "stationary": _compare(STATIONARY, on_demand, assumed, build_steady_path()),
         "stationary_though_declared_to_migrate": _compare(STATIONARY, on_demand, assumed),
         "migrating_at_our_rates": _compare(Course(), on_demand, booked),
         "migrating_in_half_a_year": _compare(Course(gone_by_month=6.0), on_demand, assumed),
@@ -146,7 +146,7 @@ def size_on_futures(
     """Return what to commit to, knowing the past (float64[P, hours]): its last week, carried into the futures."""
     week = past[:, -HOURS_PER_WEEK:]
     weight = np.full(HOURS_PER_WEEK, HOURS_PER_MONTH / HOURS_PER_WEEK)
-    return cheapest_commitments(project(week, weight, on_demand, paths, months=12), covers, min_utilisation)
+    return find_cheapest_commitments(project(week, weight, on_demand, paths, months=12), covers, min_utilisation)
 
 
 def _compare(
@@ -175,7 +175,7 @@ def saved_points(
     bought = {
         "ours": sized.usd_per_hour,
         "ours_with_least_utilisation": size_on_futures(past, on_demand, covers, paths, LEAST_UTILISATION).usd_per_hour,
-        "clairvoyant": cheapest_commitments(known(year, on_demand), covers).usd_per_hour,
+        "clairvoyant": find_cheapest_commitments(known(year, on_demand), covers).usd_per_hour,
         "look_back": look_back(past, on_demand, covers, everything),
         "look_back_family": look_back(past, on_demand, covers, ~everything),
     }

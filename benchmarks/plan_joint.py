@@ -7,7 +7,7 @@ from benchmarks.planning_family import make_problem
 from tightrope.plan.problem.arrays import Problem
 from tightrope.plan.problem.dominance import drop_dominated
 from tightrope.plan.solve.block_solutions import WORKERS
-from tightrope.plan.solve.bound import lower_bound
+from tightrope.plan.solve.bound import find_lower_bound
 from tightrope.plan.solve.decomposition import solve
 from tightrope.plan.solve.relaxation import relax
 
@@ -60,4 +60,4 @@ def run() -> dict:
 def _planned(problem: Problem) -> tuple[Problem, float, float]:
     """Return the problem as solved, the plan's cost and its bound in US dollars a month."""
     problem = drop_dominated(problem)
-    return problem, solve(problem).usd_per_month, lower_bound(problem)
+    return problem, solve(problem).usd_per_month, find_lower_bound(problem)

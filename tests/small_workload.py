@@ -11,9 +11,9 @@ from tightrope.base.plan import BillLine, Plan
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.demand.workload import load_workload
-from tightrope.plan.explain.baseline import Baseline, lay_ground, whole_problem
+from tightrope.plan.explain.baseline import Baseline, build_baseline, build_whole_problem
 from tightrope.plan.make import make_plan
-from tightrope.plan.problem.cost_lines import around_lines
+from tightrope.plan.problem.cost_lines import build_network_lines
 from tightrope.plan.problem.network import Place, around
 from tightrope.plan.prove.proof import Bench, Proof, prove
 from tightrope.plan.prove.tuning import tune
@@ -117,7 +117,7 @@ def proof(bench: Bench) -> Proof:
 @pytest.fixture(scope="session")
 def ground(bench: Bench, proof: Proof) -> Baseline:
     """Return what the small workload's plan is explained on."""
-    return lay_ground(bench, proof, whole_problem(bench, proof), 10.0)
+    return build_baseline(bench, proof, build_whole_problem(bench, proof), 10.0)
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +130,7 @@ def constant_lines(workload: Workload, book: PriceBook, variants: set[str], clou
     place = Place(cloud, region)
     surrounding = around(workload, book)
     served = {name: {place: requests} for name, requests in surrounding.requests.items()}
-    return around_lines(workload, surrounding, served, {place: variants})
+    return build_network_lines(workload, surrounding, served, {place: variants})
 
 
 SURGING = """\

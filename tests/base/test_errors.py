@@ -1,4 +1,4 @@
-"""The error tree: what is drawn is what is there, messages are whole, errors cross processes, near names are near."""
+"""The error tree: the drawn tree is the real one, messages are complete, errors can be pickled, near names are near."""
 
 import pickle
 import re
@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightrope.base import errors
-from tightrope.base.errors import InputError, TightropeError, TraceError, UnknownNameError, Where, near_names, unknown_name
+from tightrope.base.errors import (
+    InputError,
+    TightropeError,
+    TraceError,
+    UnknownNameError,
+    Where,
+    build_unknown_name_error,
+    find_near_names,
+)
 
 DRAWN = re.compile(r"^(?P<branches>[│├└─ ]*)(?P<name>[A-Z]\w*Error)\s+(?:exit (?P<exit>\d+))?")
 
@@ -34,35 +42,35 @@ def classes() -> list[type[TightropeError]]:
     return found
 
 
-def test_the_tree_drawn_is_the_tree_there_is() -> None:
+def test_the_drawn_tree_is_the_real_tree() -> None:
     assert drawn_tree() == {kind.__name__: (kind.__mro__[1].__name__, kind.exit_code) for kind in classes()}
 
 
 @pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("where", [None, Where("trace.csv"), Where(Path("a/workload.yaml"), 7)], ids=str)
-def test_every_error_survives_a_trip_between_processes(kind: type[TightropeError], where: Where | None) -> None:
+def test_every_error_can_be_pickled(kind: type[TightropeError], where: Where | None) -> None:
     error = kind("got 3, expected 4", resolve="set it to 4", where=where)
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert type(again) is kind
     assert (str(again), again.what, again.resolve, again.where) == (str(error), error.what, error.resolve, where)
 
 
-def test_a_message_says_where_what_and_how_to_resolve_it() -> None:
+def test_a_message_states_place_problem_and_remedy() -> None:
     error = InputError("rate is -1, expected at least 0", resolve="mend the row", where=Where("rates.csv", 12))
     assert str(error) == "rates.csv:12: rate is -1, expected at least 0\nResolve: mend the row"
     assert str(InputError("no traffic", resolve="add a class")) == "no traffic\nResolve: add a class"
 
 
-def test_the_machine_that_the_guide_invented_leads_to_the_smallest_real_one() -> None:
+def test_a_missing_machine_size_suggests_the_smallest_real_one() -> None:
     known = ["c6i.large", "g4dn.12xlarge", "g4dn.2xlarge", "g4dn.xlarge", "g5.xlarge", "g6f.large", "p5.48xlarge"]
-    assert near_names("g4dn.large", known)[0] == "g4dn.xlarge"
-    error = unknown_name("g4dn.large", kind="machine", known=known, where=Where("w.yaml", 3))
+    assert find_near_names("g4dn.large", known)[0] == "g4dn.xlarge"
+    error = build_unknown_name_error("g4dn.large", kind="machine", known=known, where=Where("w.yaml", 3))
     assert isinstance(error, UnknownNameError)
     assert str(error).startswith("w.yaml:3: unknown machine 'g4dn.large'\nResolve: use g4dn.xlarge")
 
 
-def test_a_name_near_to_nothing_is_told_what_there_is() -> None:
-    error = unknown_name("zzz", kind="offer", known=[f"offer-{n:02}" for n in range(20)])
+def test_a_name_without_near_names_lists_the_known_ones() -> None:
+    error = build_unknown_name_error("zzz", kind="offer", known=[f"offer-{n:02}" for n in range(20)])
     assert error.resolve.startswith("use one of: offer-00, offer-01, ")
     assert error.resolve.endswith("offer-11 …")
 
@@ -70,7 +78,7 @@ def test_a_name_near_to_nothing_is_told_what_there_is() -> None:
 @given(st.lists(st.text(min_size=1, max_size=12), max_size=20, unique=True), st.integers(min_value=1, max_value=5))
 def test_near_names_are_known_names(known: list[str], count: int) -> None:
     for name in known:
-        near = near_names(name, known, count)
+        near = find_near_names(name, known, count)
         assert near[0] == name
         assert len(near) <= count
         assert set(near) <= set(known)

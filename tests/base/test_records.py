@@ -1,4 +1,4 @@
-"""The records: what they compute of themselves, and that none can be changed after it was checked."""
+"""The records: their derived properties, and that all are frozen."""
 
 import dataclasses
 
@@ -29,7 +29,7 @@ def test_a_deferral_ends_at_its_deadline_within_a_day(release_h: float, deadline
         (Slo("latency", 0.999, 0.0005), "latency p99.9 ≤ 0.5 ms"),
     ],
 )
-def test_a_promise_reads_as_people_write_it(slo: Slo, text: str) -> None:
+def test_an_slo_has_the_usual_notation(slo: Slo, text: str) -> None:
     assert str(slo) == text
 
 
@@ -44,7 +44,7 @@ def test_the_longest_profiled_batch_is_the_largest() -> None:
     assert RequestEngine((0.01, 0.015, 0.019), load_s=8.0).max_batch == 3
 
 
-def test_no_record_can_be_changed_after_it_was_checked() -> None:
+def test_every_record_is_frozen() -> None:
     both = {**vars(records), **vars(plan)}
     kinds = [value for value in both.values() if isinstance(value, type) and dataclasses.is_dataclass(value)]
     assert len(kinds) > 20

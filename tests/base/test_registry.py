@@ -1,4 +1,4 @@
-"""The registry: built-ins and third parties are found the same way; two of one name are an error."""
+"""The registry: built-ins and third-party parts are found alike; duplicate names are an error."""
 
 import sys
 import types
@@ -42,7 +42,7 @@ class KnowsNothing:
 
 @dataclass(frozen=True)
 class FreeOfCharge:
-    """As much of an offer as being found needs."""
+    """An offer with the attributes that discovery needs."""
 
     name: str
     kind: Literal["pay-as-you-go"] = "pay-as-you-go"
@@ -58,9 +58,9 @@ class FreeOfCharge:
 
 @pytest.fixture
 def parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[object]]]:
-    """Let the test say what is built in (``built_in``) and what packages plug in (``plugged``)."""
+    """Return lists of built-in parts (``built_in``) and of third-party parts (``plugged``) that the test fills."""
     found: dict[str, list[object]] = {"built_in": [], "plugged": []}
-    monkeypatch.setattr(registry, "_built_in", lambda _: found["built_in"])
+    monkeypatch.setattr(registry, "_load_built_ins", lambda _: found["built_in"])
     monkeypatch.setattr(registry, "entry_points", lambda group: plugged(group, found["plugged"], monkeypatch))
     registry._discover.cache_clear()
     yield found
@@ -76,21 +76,21 @@ def plugged(group: str, values: list[object], monkeypatch: pytest.MonkeyPatch) -
     return EntryPoints(EntryPoint(f"name-{at}", f"plugged_in:part_{at}", group) for at in range(len(values)))
 
 
-def test_built_ins_and_plugged_in_parts_are_found_the_same_way(parts: dict[str, list[object]]) -> None:
+def test_built_in_and_third_party_parts_are_found_alike(parts: dict[str, list[object]]) -> None:
     parts["built_in"], parts["plugged"] = [FlatFile("one")], [FlatFile("two"), FlatFile("three")]
-    assert registry.renderers() == {name: FlatFile(name) for name in ("one", "two", "three")}
+    assert registry.load_renderers() == {name: FlatFile(name) for name in ("one", "two", "three")}
 
 
 def test_two_parts_of_one_name_are_an_error_that_shows_both(parts: dict[str, list[object]]) -> None:
     parts["built_in"], parts["plugged"] = [FlatFile("one")], [FlatFile("one")]
     with pytest.raises(InputError, match=r"two parts of tightrope.render are called 'one'.*FlatFile") as caught:
-        registry.renderers()
+        registry.load_renderers()
     assert "uninstall" in caught.value.resolve
 
 
-def test_profile_sources_are_asked_by_rank_then_name(parts: dict[str, list[object]]) -> None:
+def test_profile_sources_are_sorted_by_rank_then_name(parts: dict[str, list[object]]) -> None:
     parts["built_in"] = [KnowsNothing("b", 20), KnowsNothing("a", 20), KnowsNothing("z", 0)]
-    assert [source.name for source in registry.profile_sources()] == ["z", "a", "b"]
+    assert [source.name for source in registry.load_profile_sources()] == ["z", "a", "b"]
 
 
 def test_an_unknown_offer_has_near_names(parts: dict[str, list[object]]) -> None:
@@ -113,9 +113,9 @@ def test_a_built_in_is_a_module_that_carries_the_attribute_with_one_part_or_seve
     monkeypatch.setitem(registry.ATTRIBUTES, "invented", ("PART", "PARTS"))
     before = set(sys.modules)
     try:
-        assert registry._built_in("invented") == ["alpha", "beta", "gamma"]
+        assert registry._load_built_ins("invented") == ["alpha", "beta", "gamma"]
         monkeypatch.setattr(registry, "FOLDERS", {"invented"})
-        assert registry._built_in("invented") == ["alpha"]
+        assert registry._load_built_ins("invented") == ["alpha"]
     finally:
         for name in set(sys.modules) - before:
             del sys.modules[name]
@@ -126,10 +126,10 @@ def test_every_kind_has_its_attribute() -> None:
 
 
 def test_a_part_that_misses_its_contract_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_built_in", lambda _kind: [types.SimpleNamespace(name="half")])
+    monkeypatch.setattr(registry, "_load_built_ins", lambda _kind: [types.SimpleNamespace(name="half")])
     registry._discover.cache_clear()
     try:
         with pytest.raises(InputError, match=r"'half' of tightrope\.render does not satisfy the contract Renderer"):
-            registry.renderers()
+            registry.load_renderers()
     finally:
         registry._discover.cache_clear()

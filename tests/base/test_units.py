@@ -1,4 +1,4 @@
-"""Units: what people write becomes the one unit inside, a missing or wrong unit is an error that names the right ones."""
+"""Units: user quantities become base units; the error for a missing or wrong unit lists the accepted units."""
 
 import contextlib
 import math
@@ -39,7 +39,7 @@ def test_nothing_but_a_value_error_escapes(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["250", "250 parsecs", "ms", "", "1.2.3 s", "nan s", "inf s", "1 MS", "0x10 s", "1 s s"])
-def test_a_duration_that_is_not_one_is_told_the_units(text: str) -> None:
+def test_a_wrong_duration_lists_the_units(text: str) -> None:
     with pytest.raises(ValueError, match="expected a number with one of the units us, ms, s, min, m, h, d"):
         parse_seconds(text)
 
@@ -57,7 +57,7 @@ def test_a_share_may_be_written_three_ways(share: float) -> None:
 
 
 @pytest.mark.parametrize("value", [-0.01, 1.01, "101 %", "-1 %", math.nan, math.inf, "40 percent", "", "half"])
-def test_what_is_no_share_is_refused(value: str | float) -> None:
+def test_an_invalid_share_is_rejected(value: str | float) -> None:
     with pytest.raises(ValueError, match=r"expected a (share from 0 to 1|number with one of the units)"):
         parse_share(value)
 

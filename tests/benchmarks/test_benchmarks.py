@@ -31,7 +31,7 @@ def of_commands(benchmarks: ModuleType) -> dict[str, ModuleType]:
     """Return the benchmarks that time whole commands: what they do with the figures can be tested without the commands."""
     found = {name: module for name, module in benchmarks.declared().items() if hasattr(module, "run_measured")}
     assert found
-    return {name: module for name, module in found.items() if name != "replay-stream"}  # its processes hand facts back
+    return found
 
 
 def stand_in(seen: list[list[str]]) -> Callable[..., tuple[float, float]]:
@@ -54,7 +54,7 @@ def check_result(benchmarks: ModuleType, name: str, result: dict) -> None:
 
 def test_every_benchmark_is_named_and_says_what_it_measures(benchmarks: ModuleType) -> None:
     declared = benchmarks.declared()
-    replays = {f"replay-{what}" for what in ("token", "request", "day", "stream")}
+    replays = {f"replay-{what}" for what in ("token", "request", "day")}
     assert {"help-start", "plan-chatgenius", *replays} <= set(declared)
     for name, module in declared.items():
         assert name == module.__name__.removeprefix("benchmarks.").replace("_", "-")

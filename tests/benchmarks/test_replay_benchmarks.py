@@ -16,7 +16,6 @@ FIELDS = ("name", "value", "unit", "peer", "peer_value", "ratio", "detail")
 TINY = {
     "replay_token": {"REQUESTS": {2: 300, 4: 300, 256: 300}, "PEER_REQUESTS": 50, "SIMPY_REQUESTS": 100},
     "replay_request": {"REQUESTS": 3000, "PEER_REQUESTS": 500},
-    "replay_stream": {"REQUESTS": 20_000},
 }
 
 
@@ -177,46 +176,3 @@ def test_the_day_is_one_the_project_can_read(load: Callable[[str], ModuleType], 
     demand = workload.classes[0].demand
     first_day = demand.rate_per_s[: int(86_400 / demand.bin_s)]
     assert first_day.sum() * demand.bin_s == pytest.approx(5000, rel=1e-6)
-
-
-# -------------------------------------------------------------------------------------------------------------- stream
-
-
-def test_a_stream_has_about_the_requests_asked_for(load: Callable[[str], ModuleType]) -> None:
-    stream = load("replay_stream")
-    demand, duration_s = stream.daily(50_000)
-    drawn = [chunk.time_s for chunk in stream.chunks(demand, duration_s)]
-    assert sum(map(len, drawn)) == pytest.approx(50_000, rel=0.03)
-
-
-def test_a_stream_answers_all_it_has(load: Callable[[str], ModuleType]) -> None:
-    stream = load("replay_stream")
-    facts = stream.stream(20_000)
-    drawn = sum(len(chunk.time_s) for chunk in stream.chunks(*stream.daily(20_000)))
-    assert facts["requests"] == facts["answered"] == drawn
-
-
-def test_a_long_stream_lasts_weeks_of_rates(load: Callable[[str], ModuleType]) -> None:
-    stream = load("replay_stream")
-    demand, duration_s = stream.daily(10**10)
-    assert duration_s == pytest.approx(10**10 / stream.MEAN_PER_S, rel=0.02)
-    assert demand.duration_s >= duration_s
-
-
-def test_another_simulator_is_timed_where_it_is_installed(
-    load: Callable[[str], ModuleType], no_trace: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A stand-in keeps what it is asked: twice, so that its start can be taken off, with the sizes of the trace."""
-    token = load("replay_token")
-    command, said = tmp_path / "vllm-sr-sim", tmp_path / "said"
-    command.write_text(f'#!/bin/sh\necho "$@" >> {said}\ncp "$3" {tmp_path}/sizes.json\n')
-    command.chmod(0o755)
-    monkeypatch.setattr(token, "SR_SIM", str(command))
-    spent_s = iter([0.0, 1.0, 2.0, 5.0])
-    monkeypatch.setattr(token, "children_cpu_s", lambda: next(spent_s))
-    assert token.sr_sim_per_s() == pytest.approx((30_000 - 100) / 2.0)
-    first, second = (line.split() for line in said.read_text().splitlines())
-    assert (first[first.index("--n-req") + 1], second[second.index("--n-req") + 1]) == ("100", "30000")
-    sizes = json.loads((tmp_path / "sizes.json").read_text())
-    assert sizes == sorted(sizes)
-    assert sizes[-1][1] == pytest.approx(1.0)

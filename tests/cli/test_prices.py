@@ -390,7 +390,7 @@ def corner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(sys.modules, "corner_importer", importer)
     monkeypatch.setenv("TIGHTROPE_PRICES", str(kept))
     cloud = CsvCloud("corner", folder, frozenset({"machines", "prices", "refresh"}), "corner_importer.fetch")
-    monkeypatch.setattr(registry, "clouds", lambda: {"corner": cloud})
+    monkeypatch.setattr(registry, "load_clouds", lambda: {"corner": cloud})
     return kept
 
 
@@ -463,7 +463,7 @@ def test_a_seller_without_an_importer_is_answered_with_those_that_have_one(run: 
         (("diff", "--since", "2026-05-01", "--until", "2026-01-01"), ("the earlier first", "--since 2026-06-30")),
         (("diff", "--since", "1999-01-01"), ("no price was seen by 1999-01-01", "ask for a day from")),
         (("diff", "--since", "2026-05-01", "--cloud", "awss"), ("unknown cloud 'awss'", "use aws")),
-        (("find", "--as-of", "2999-01-01"), ("2999-01-01 is yet to come", "leave --as-of out")),
+        (("find", "--as-of", "2999-01-01"), ("2999-01-01 is in the future", "leave --as-of out")),
         (("sources", "--as-of", "2026-02-30"), ("--as-of: got '2026-02-30'", "YYYY-MM-DD")),
         (("show", "g6.xlarge", "--catalogue", "no-such-folder"), ("no-such-folder", "Resolve:")),
         (("compare", "24 GiB"), ("no machine of that kind", "24 GiB GPU")),
@@ -577,7 +577,7 @@ def test_a_plan_of_a_past_day_has_that_days_prices_and_says_what_was_old_then(ru
 
 
 @pytest.mark.parametrize(
-    ("day", "words"), [("soon", ("got 'soon'", "YYYY-MM-DD")), ("2999-01-01", ("yet to come", "leave --prices-as-of out"))]
+    ("day", "words"), [("soon", ("got 'soon'", "YYYY-MM-DD")), ("2999-01-01", ("is in the future", "leave --prices-as-of out"))]
 )
 def test_a_day_that_no_prices_are_of_is_refused(
     run: Run, workload: Path, tmp_path: Path, day: str, words: tuple[str, ...]

@@ -117,7 +117,7 @@ def test_nothing_to_prove_ends_with_4_and_says_so(run: Run) -> None:
     answer = run(*GOOD, "--scenario", "surge=0.0001x", "--json")
     assert answer.report["runs"][1]["evidence"] == []
     assert answer.code == 4
-    assert "error: nothing proven: no request of the traffic was promised anything" in answer.error
+    assert "error: nothing proven: no request of the traffic has a promise" in answer.error
 
 
 def test_too_short_a_trace_is_not_told_to_plan_for_more_first(run: Run, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ Write = Callable[..., Path]
 def small(tmp_path: Path, write_catalogue: Write, monkeypatch: pytest.MonkeyPatch) -> Callable[..., PriceBook]:
     """Return ``load_price_book`` over the small catalogue alone."""
     cloud = CsvCloud("here", write_catalogue(tmp_path / "here"), frozenset({"machines", "prices"}))
-    monkeypatch.setattr(registry, "clouds", lambda: {"here": cloud})
+    monkeypatch.setattr(registry, "load_clouds", lambda: {"here": cloud})
     return load_price_book
 
 
@@ -76,8 +76,8 @@ def test_own_machines_are_added(small: Callable[..., PriceBook], tmp_path: Path,
 
 
 def test_two_clouds_with_one_machine_name(small: Callable[..., PriceBook], monkeypatch: pytest.MonkeyPatch) -> None:
-    twin = registry.clouds()["here"]
-    monkeypatch.setattr(registry, "clouds", lambda: {"here": twin, "there": twin})
+    twin = registry.load_clouds()["here"]
+    monkeypatch.setattr(registry, "load_clouds", lambda: {"here": twin, "there": twin})
     with pytest.raises(InputError, match=r"both sell a machine called 'box\.small'"):
         load_price_book()
 

@@ -242,10 +242,10 @@ def contract_checks() -> list[Callable[..., None]]:
 def test_the_contract_of_clouds_is_kept(check: Callable[..., None], declared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = Declared(load_owned(declared))
     assert isinstance(cloud, Cloud)
-    monkeypatch.setattr(registry, "clouds", lambda: {"owned": cloud})
+    monkeypatch.setattr(registry, "load_clouds", lambda: {"owned": cloud})
     given = {"cloud": cloud, "book": load_price_book()}
     check(**{name: given[name] for name in inspect.signature(check).parameters})
 
 
 def test_owned_is_no_cloud_until_it_is_declared() -> None:
-    assert "owned" not in registry.clouds()
+    assert "owned" not in registry.load_clouds()

@@ -107,7 +107,7 @@ class Vendor:
 def vendor(loopback: Loopback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, write_catalogue: Callable[..., Path]) -> Vendor:
     folder = write_catalogue(tmp_path / "here", machines=MACHINES, prices=PRICES, unit_prices=UNITS)
     cloud = CsvCloud("here", folder, frozenset({"machines", "prices", "refresh"}), f"{__name__}.listed")
-    monkeypatch.setattr(registry, "clouds", lambda: {"here": cloud, "there": replace(cloud, name="there", importer="")})
+    monkeypatch.setattr(registry, "load_clouds", lambda: {"here": cloud, "there": replace(cloud, name="there", importer="")})
     monkeypatch.setattr("tightrope.clouds.refresh.load_price_book", book)
     monkeypatch.setenv("TIGHTROPE_PRICES", str(tmp_path / "prices"))
     monkeypatch.setattr(refreshing, "Fetcher", lambda work, progress: Fetcher(work, progress, sleep=lambda _: None, tries=2))
@@ -116,9 +116,9 @@ def vendor(loopback: Loopback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, 
 
 def book(as_of: date | None = None) -> Any:
     """Return the book of the test's one cloud."""
-    clouds = {"here": registry.clouds()["here"]}
+    clouds = {"here": registry.load_clouds()["here"]}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "clouds", lambda: clouds)
+        patch.setattr(registry, "load_clouds", lambda: clouds)
         return load_price_book(as_of)
 
 
@@ -343,7 +343,7 @@ def test_unit_prices_are_compared_and_doubted_too(vendor: Vendor, usd_per_gb: st
 
 def test_prices_outlive_a_package_that_no_longer_has_the_machine(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     vendor.refresh()
-    here = registry.clouds()["here"].directory
+    here = registry.load_clouds()["here"].directory
     rows = (here / "machines.csv").read_text().splitlines(keepends=True)
     (here / "machines.csv").write_text("".join(row for row in rows if ",box.a," not in row))
     rows = (here / "prices.csv").read_text().splitlines(keepends=True)

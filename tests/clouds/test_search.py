@@ -88,7 +88,7 @@ def sellers(tmp_path: Path, write_catalogue: Write, monkeypatch: pytest.MonkeyPa
     )
     there = write_catalogue(tmp_path / "there", unit_prices=None, sources=None, **THERE)
     clouds = {name: CsvCloud(name, folder, frozenset()) for name, folder in (("here", here), ("there", there))}
-    monkeypatch.setattr(registry, "clouds", lambda: clouds)
+    monkeypatch.setattr(registry, "load_clouds", lambda: clouds)
     return tmp_path
 
 
@@ -660,9 +660,9 @@ def test_what_was_described_later_is_no_source_of_an_earlier_day(sellers: Path) 
 
 
 def test_a_seller_with_an_importer_can_be_refreshed(sellers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clouds = dict(registry.clouds())
+    clouds = dict(registry.load_clouds())
     clouds["there"] = CsvCloud("there", sellers / "there", frozenset(), "some.importer.fetch")
-    monkeypatch.setattr(registry, "clouds", lambda: clouds)
+    monkeypatch.setattr(registry, "load_clouds", lambda: clouds)
     assert {age.cloud: age.refreshable for age in origins(load_price_book(), (), NOW).ages} == {"here": False, "there": True}
 
 

@@ -12,7 +12,7 @@ from tightrope.clouds.book import PriceBook
 from tightrope.compare.comparison import NAMES, OURS, PEERS, Comparison, Row, compare_plans
 from tightrope.plan.problem.capacity import CapacityTable
 from tightrope.plan.prove.choices import take_choices
-from tightrope.plan.prove.proof import proof_stretch
+from tightrope.plan.prove.proof import choose_proof_stretch
 from tightrope.plan.prove.tuning import MAX_ROUNDS, RAISE
 
 KEPT = Evidence("web", "latency p95 ≤ 900 ms", "day 2", 100, 0.99, 0.98, 1.0, 0.95, seeds=(1,), verdict="proven")
@@ -69,7 +69,7 @@ def compared(workload: Workload, book: PriceBook) -> Comparison:
 
 def test_every_plan_is_replayed_on_the_days_that_prove_ours(compared: Comparison, workload: Workload) -> None:
     assert list(dict.fromkeys(row.plan for row in compared.rows)) == list(NAMES)
-    assert {item.window for row in compared.rows for item in row.evidence} == {proof_stretch(workload).words}
+    assert {item.window for row in compared.rows for item in row.evidence} == {choose_proof_stretch(workload).words}
     assert all({item.traffic_class for item in row.evidence} == {"web", "night"} for row in compared.rows if row.evidence)
     assert compared.ours is not None
     assert compared.ours.proven

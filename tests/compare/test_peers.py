@@ -10,14 +10,14 @@ from tightrope.base.catalogue import ON_DEMAND, SPOT
 from tightrope.base.errors import InfeasibleError
 from tightrope.base.records import TrafficClass, Workload
 from tightrope.clouds.book import PriceBook
-from tightrope.compare.demand_buckets import buckets_of, draft_buckets_mean, draft_buckets_peak
+from tightrope.compare.demand_buckets import draft_buckets_mean, draft_buckets_peak, split_into_buckets
 from tightrope.compare.hpa import draft_hpa
-from tightrope.compare.lookback import draft_look_back, past_hours
+from tightrope.compare.lookback import count_past_hours, draft_look_back
 from tightrope.compare.peak import draft_peak
-from tightrope.compare.peer_draft import Draft, Setting, assignments, on_demand, scheduled_usd, serves_alone
+from tightrope.compare.peer_draft import Draft, Setting, list_assignments, on_demand, scheduled_usd, serves_alone
 from tightrope.compare.single_type import draft_single_type
 from tightrope.compare.spot_fallback import draft_spot_fallback
-from tightrope.plan.fleet.plan_fleet import heldout_stretch
+from tightrope.plan.fleet.plan_fleet import find_heldout_stretch
 from tightrope.plan.prove.proof import Bench
 from tightrope.plan.solve.decomposition import solve
 from tightrope.plan.solve.relaxation import relax
@@ -115,7 +115,7 @@ def test_one_type_with_all_else_lies_between_the_bound_and_the_peak(setting: Set
 def test_buckets_share_out_a_class_by_size(workload: Workload) -> None:
     sizes = np.array([10, 10, 100, 100, 100, 5000, 5000, 5000, 5000, 5000])
     sample = replace(workload.classes[0].demand, input_tokens=sizes, output_tokens=np.full(10, 30), arrival_s=np.zeros(0))
-    found = list(buckets_of(3, replace(workload.classes[0], demand=sample)))
+    found = list(split_into_buckets(3, replace(workload.classes[0], demand=sample)))
     assert [bucket.share for bucket in found] == [0.2, 0.3, 0.5]
     assert {bucket.index for bucket in found} == {3}
     assert [set(bucket.traffic_class.demand.input_tokens.tolist()) for bucket in found] == [{10}, {100}, {5000}]
@@ -125,14 +125,14 @@ def test_buckets_share_out_a_class_by_size(workload: Workload) -> None:
 def test_a_bucket_of_hardly_any_requests_goes_with_the_largest(workload: Workload) -> None:
     sizes = np.append(np.full(199, 100), 9000)
     sample = replace(workload.classes[0].demand, input_tokens=sizes, output_tokens=np.full(200, 30), arrival_s=np.zeros(0))
-    (only,) = buckets_of(0, replace(workload.classes[0], demand=sample))
+    (only,) = split_into_buckets(0, replace(workload.classes[0], demand=sample))
     assert only.share == 1.0
 
 
 def test_requests_without_tokens_are_one_bucket_so_that_the_fleet_is_the_cheapest_mix_for_one_rate(setting: Setting) -> None:
     setting = replace(setting, problem=replace(setting.problem, windows=()))
     mean, peak = draft_buckets_mean(setting), draft_buckets_peak(setting)
-    assert len(list(buckets_of(0, setting.workload.classes[0]))) == 1
+    assert len(list(split_into_buckets(0, setting.workload.classes[0]))) == 1
     for draft in (mean, peak):
         assert (draft.machines == draft.machines[:, :1]).all()
         assert {option.terms.offer for option in draft.options} == {ON_DEMAND}
@@ -152,7 +152,7 @@ def test_the_look_back_commits_to_what_its_own_past_deserved(setting: Setting) -
     assert made.offer == "compute-savings-plan-1y-no-upfront"
     rate = setting.book.find(draft.options[0].machine.name, draft.options[0].region, made.offer)
     assert rate is not None
-    hours = past_hours(setting.workload, alone)[0]
+    hours = count_past_hours(setting.workload, alone)[0]
     discounted = float(rate.usd_per_hour)
     on_demand_usd = draft.options[0].terms.usd_per_hour
 
@@ -168,8 +168,8 @@ def test_the_look_back_commits_to_what_its_own_past_deserved(setting: Setting) -
 def test_a_past_too_busy_to_replay_is_what_the_rule_expects(setting: Setting) -> None:
     draft, web = draft_hpa(setting), setting.workload.classes[0]
     busy = replace(web, demand=replace(web.demand, rate_per_s=web.demand.rate_per_s * 100.0))
-    hours = past_hours(replace(setting.workload, classes=(busy, *setting.workload.classes[1:])), draft)
-    assert hours.shape[1] == heldout_stretch(setting.workload).start_s // 3600
+    hours = count_past_hours(replace(setting.workload, classes=(busy, *setting.workload.classes[1:])), draft)
+    assert hours.shape[1] == find_heldout_stretch(setting.workload).start_s // 3600
     np.testing.assert_array_equal(hours[:, :168], draft.machines[:, : hours.shape[1]][:, :168])
 
 
@@ -189,7 +189,7 @@ def test_classes_that_no_one_type_serves_each_have_their_own(setting: Setting) -
     problem = setting.problem
     of_big = np.array([option.variant.name.startswith("big/") for option in problem.options])
     night_only = replace(problem, work_per_s=np.where(of_big, 0.0, 1.0)[None, :])
-    (chosen,) = assignments(night_only, on_demand(problem))
+    (chosen,) = list_assignments(night_only, on_demand(problem))
     assert chosen[0] != chosen[1]
     assert serves_alone(night_only)[0, chosen[0]]
     assert problem.options[int(chosen[1])].variant.name == "small/int8"
@@ -198,7 +198,7 @@ def test_classes_that_no_one_type_serves_each_have_their_own(setting: Setting) -
 def test_a_class_that_nothing_serves_whole_is_named(setting: Setting) -> None:
     problem = setting.problem
     with pytest.raises(InfeasibleError, match="web"):
-        assignments(replace(problem, share_cap=np.full_like(problem.share_cap, 0.5)), on_demand(problem))
+        list_assignments(replace(problem, share_cap=np.full_like(problem.share_cap, 0.5)), on_demand(problem))
 
 
 def test_a_peer_keeps_the_quotas(setting: Setting) -> None:
@@ -210,6 +210,6 @@ def test_a_peer_keeps_the_quotas(setting: Setting) -> None:
 
 def test_a_bucket_keeps_the_class_it_is_of(workload: Workload) -> None:
     item: TrafficClass = workload.classes[0]
-    (bucket,) = buckets_of(0, item)
+    (bucket,) = split_into_buckets(0, item)
     assert bucket.traffic_class.slos == item.slos
     assert bucket.traffic_class.name == item.name

@@ -10,7 +10,7 @@ from tightrope.base import registry
 from tightrope.base.contracts import Cloud
 from tightrope.clouds.book import PriceBook, load_price_book
 
-CLOUDS = sorted(registry.clouds().items())
+CLOUDS = sorted(registry.load_clouds().items())
 FIRST_CLOUD = date(2006, 8, 25)
 """The day EC2 opened: nothing was seen before."""
 
@@ -85,7 +85,7 @@ def test_prices_name_what_exists(cloud: Cloud) -> None:
     machines = {machine.name for machine in cloud.catalogue().machines}
     assert {row.machine for row in cloud.catalogue().prices} <= machines
     rules = {rule.offer for rule in cloud.catalogue().commitments}
-    assert {row.offer for row in cloud.catalogue().prices} <= {*registry.offers(), *rules, "owned"}
+    assert {row.offer for row in cloud.catalogue().prices} <= {*registry.load_offers(), *rules, "owned"}
 
 
 def test_prices_are_positive_and_dated_once(cloud: Cloud) -> None:

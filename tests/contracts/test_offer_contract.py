@@ -47,7 +47,7 @@ def _sold(offer: Offer) -> tuple[PriceRow, ...]:
     return sold + tuple(row for row in sizes if row is not None)
 
 
-OFFERS = [(name, offer) for name, offer in sorted(registry.offers().items()) if _sold(offer)]
+OFFERS = [(name, offer) for name, offer in sorted(registry.load_offers().items()) if _sold(offer)]
 """Those that the shipped prices have a rate of."""
 
 
@@ -67,7 +67,7 @@ def book() -> PriceBook:
 def _lines(offer: Offer) -> tuple[UsageLine, ...]:
     """Return lines of three machines that the offer sells, under every pay-as-you-go offer they are sold in."""
     sold = _sold(offer)
-    ways = [way for way in registry.offers().values() if way.kind == "pay-as-you-go"]
+    ways = [way for way in registry.load_offers().values() if way.kind == "pay-as-you-go"]
     return tuple(
         UsageLine(f"{row.machine} {way.name}", row.cloud, row.region, row.machine, way.name)
         for row in sold[:: max(1, len(sold) // 3)][:3]
@@ -106,7 +106,7 @@ def test_the_shipped_offers_are_discovered() -> None:
 
 def test_an_offer_without_a_shipped_price_is_a_commitment_that_a_refresh_can_bring(book: PriceBook) -> None:
     """So that no offer is left out here unseen: its seller has a rule for it."""
-    missing = registry.offers().keys() - dict(OFFERS).keys()
+    missing = registry.load_offers().keys() - dict(OFFERS).keys()
     assert missing - WITHOUT_SHIPPED_MACHINES <= {name for _, name in book.commitments}
 
 

@@ -9,7 +9,7 @@ from tightrope.base.catalogue import MachineType
 from tightrope.base.contracts import ProfileSource
 from tightrope.base.plan import Refusal
 from tightrope.base.records import Architecture, ModelVariant, Profile, Provenance, RequestEngine, TokenEngine
-from tightrope.base.registry import profile_sources
+from tightrope.base.registry import load_profile_sources
 from tightrope.perf.steady_state import step_s
 
 SEEN = date(2026, 1, 1)
@@ -46,7 +46,7 @@ VARIANTS = [
     ModelVariant("small/int8", "small", "request", "int8", 0.9, 2.3e7, {}, declared=(OWN,)),
 ]
 CASES = [(variant, machine) for variant in VARIANTS for machine in MACHINES]
-SOURCES = profile_sources()
+SOURCES = load_profile_sources()
 
 
 def profiles_of(source: ProfileSource) -> list[tuple[ModelVariant, MachineType, Profile]]:

@@ -11,7 +11,7 @@ from tightrope.base.errors import InputError
 from tightrope.render.files import write_files
 
 VARIATIONS = runpy.run_path(str(Path(__file__).parents[1] / "render" / "plan_fixture.py"))["VARIATIONS"]
-RENDERERS = registry.renderers()
+RENDERERS = registry.load_renderers()
 
 pytestmark = pytest.mark.parametrize("name", RENDERERS)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow, Stock, TokenPrice, UnitPrice
-from tightrope.base.errors import Where, unknown_name
+from tightrope.base.errors import Where, build_unknown_name_error
 from tightrope.base.records import Demand, FloatArray
 from tightrope.clouds.token_prices import token_price
 
@@ -80,15 +80,15 @@ class FakeBook:
         """Return the machines of a family or name."""
         for name in families:
             if not any(name in {found.name, found.family} for found in self.known):
-                raise unknown_name(name, kind="machine", known=[found.name for found in self.known], where=where)
+                raise build_unknown_name_error(name, kind="machine", known=[found.name for found in self.known], where=where)
         return tuple(found for found in self.known if {found.name, found.family} & set(families))
 
     def check_region(self, cloud: str, region: str, where: Where | None = None) -> None:
         """Refuse an unknown cloud or region."""
         if cloud != "aws":
-            raise unknown_name(cloud, kind="cloud", known=["aws"], where=where)
+            raise build_unknown_name_error(cloud, kind="cloud", known=["aws"], where=where)
         if region not in self.regions:
-            raise unknown_name(region, kind="region", known=self.regions, where=where)
+            raise build_unknown_name_error(region, kind="region", known=self.regions, where=where)
 
     def find(self, machine: str, region: str, offer: str) -> PriceRow | None:
         """Return a price of the first region."""
@@ -103,7 +103,7 @@ class FakeBook:
 
     def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
         """Refuse: there are none."""
-        raise unknown_name(item, kind=f"priced item of {cloud} {region}", known=())
+        raise build_unknown_name_error(item, kind=f"priced item of {cloud} {region}", known=())
 
     def token_price(self, provider: str, model: str) -> TokenPrice:
         """Return the price of the list."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tightrope.base.catalogue import CommitmentRule, MachineType, PriceRow, Stock, TokenPrice, UnitPrice
-from tightrope.base.errors import unknown_name
+from tightrope.base.errors import build_unknown_name_error
 from tightrope.base.plan import Usage, UsageLine
 from tightrope.clouds.book import load_price_book
 from tightrope.clouds.token_prices import token_price
@@ -63,20 +63,20 @@ class Rates:
         known = [self.machine(name) for name in dict.fromkeys(machine for machine, _ in self.rates)]
         wanted = set(families)
         for name in wanted - {item.family for item in known} - {item.name for item in known}:
-            raise unknown_name(name, kind="machine", known=[item.name for item in known])
+            raise build_unknown_name_error(name, kind="machine", known=[item.name for item in known])
         return tuple(item for item in known if not wanted or wanted & {item.family, item.name})
 
     def commitment(self, cloud: str, offer: str) -> CommitmentRule:
         """Return the rule of the shipped catalogue."""
         if (cloud, offer) not in self.rules:
-            raise unknown_name(
+            raise build_unknown_name_error(
                 offer, kind=f"commitment of {cloud}", known=[name for seller, name in self.rules if seller == cloud]
             )
         return self.rules[cloud, offer]
 
     def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
         """Refuse: there are none."""
-        raise unknown_name(item, kind=f"priced item of {cloud} {region}", known=())
+        raise build_unknown_name_error(item, kind=f"priced item of {cloud} {region}", known=())
 
     def token_price(self, provider: str, model: str) -> TokenPrice:
         """Return the price of the list."""

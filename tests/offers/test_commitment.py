@@ -86,7 +86,7 @@ def test_every_commitment_that_a_seller_has_rules_for_is_an_offer() -> None:
     Machines of one's own are sold by nobody: their rule comes with the user's own table.
     """
     stated = {offer for _, offer in load_price_book().commitments} | {OWNED}
-    assert {name for name, offer in registry.offers().items() if offer.kind == "commitment"} == stated
+    assert {name for name, offer in registry.load_offers().items() if offer.kind == "commitment"} == stated
 
 
 @pytest.mark.parametrize(("cloud", "offer"), [("aws", RESERVED), ("azure", "reserved-1y")])

@@ -313,7 +313,7 @@ def test_the_verb_writes_the_sweep_and_the_profile(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("text", ["a", "1:0.5,2", "1:0.5,2:0.4", "", "8:x"])
 def test_lengths_that_make_no_sense_are_told(text: str) -> None:
     with pytest.raises(InputError, match="--length is"):
-        verb._shares(text)
+        verb._parse_shares(text)
 
 
 def test_a_machine_that_this_is_not_is_refused() -> None:

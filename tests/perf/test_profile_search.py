@@ -7,7 +7,7 @@ import pytest
 
 from tightrope.base.catalogue import MachineType
 from tightrope.base.records import ModelVariant, Profile, Provenance, RequestEngine, TokenEngine
-from tightrope.base.registry import profile_sources
+from tightrope.base.registry import load_profile_sources
 from tightrope.perf.profile_search import describe, find_profile, limit_batch, smaller_settings
 
 OWN = Profile("small/int8", "c6i.large", RequestEngine((0.01, 0.02, 0.03), 8.0), 1, Provenance("measured", "own run", 0.1))
@@ -35,7 +35,7 @@ def test_every_source_gives_its_reason_where_none_has_a_profile(
 ) -> None:
     answer = find_profile(token_variant("bf16"), machine("g4dn.xlarge", "t4", 1, 16))
     assert isinstance(answer, tuple)
-    assert [refusal.reason.partition(":")[0] for refusal in answer] == [source.name for source in profile_sources()]
+    assert [refusal.reason.partition(":")[0] for refusal in answer] == [source.name for source in load_profile_sources()]
     assert {refusal.what for refusal in answer} == {"assistant/bf16 on g4dn.xlarge"}
 
 

@@ -8,7 +8,7 @@ import pytest
 from tightrope.base.records import FloatArray
 from tightrope.plan.commit.outlook import Outlook
 from tightrope.plan.problem.arrays import CommitmentOption
-from tightrope.plan.problem.commitment_coverage import ApplicationOrder, application_order
+from tightrope.plan.problem.commitment_coverage import ApplicationOrder, order_applications
 
 INF = float("inf")
 
@@ -72,6 +72,6 @@ def order_of() -> Callable[..., ApplicationOrder]:
     """Return the application order of commitments over on-demand rates."""
 
     def make(on_demand: Sequence[float], *covers: CommitmentOption) -> ApplicationOrder:
-        return application_order(np.array(on_demand, dtype=np.float64), covers)
+        return order_applications(np.array(on_demand, dtype=np.float64), covers)
 
     return make

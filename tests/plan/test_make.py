@@ -12,11 +12,11 @@ from tightrope.base.records import TokenEngine, Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill.plan_bill import replay_usd
-from tightrope.plan.bill.replay_bill import scheduled_hours
+from tightrope.plan.bill.replay_bill import count_scheduled_hours
 from tightrope.plan.fleet.plan_fleet import open_pools
 from tightrope.plan.make import make_plan
 from tightrope.plan.problem.cost_lines import total_usd
-from tightrope.plan.problem.network import requests_per_month
+from tightrope.plan.problem.network import count_monthly_requests
 from tightrope.plan.prove.proof import Proof
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.load import load_plan
@@ -50,7 +50,7 @@ def test_figures_agree_with_one_another(plan: Plan) -> None:
 
 
 def test_what_egress_costs_a_gb_is_what_the_bill_has(workload: Workload, plan: Plan) -> None:
-    requests = requests_per_month(workload)
+    requests = count_monthly_requests(workload)
     (usd_per_gb,) = plan.egress_usd_per_gb.values()
     assert usd_per_gb > 0.0
     for item in plan.classes:
@@ -107,7 +107,7 @@ def test_the_replays_bill_is_at_least_the_schedules(proof: Proof, book: PriceBoo
     pools = open_pools(proof.solution)
     assert replay_usd(proof.solution, proof.fleet, pools, book, proof.stretch, proof.outcomes) > 0.0
     schedule = np.stack([pool.schedule for pool in proof.fleet.pools])
-    scheduled = scheduled_hours(schedule, proof.stretch.start_s, proof.stretch.end_s - proof.stretch.start_s)
+    scheduled = count_scheduled_hours(schedule, proof.stretch.start_s, proof.stretch.end_s - proof.stretch.start_s)
     assert scheduled.shape == proof.machine_hours.shape == (len(pools), 24)
     assert proof.machine_hours.sum() >= 0.98 * scheduled.sum()
     assert not any(isinstance(pool.engine, TokenEngine) for pool in proof.fleet.pools)

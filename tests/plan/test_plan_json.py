@@ -13,7 +13,14 @@ from tightrope.base.errors import InputError
 from tightrope.base.levers import CascadePart
 from tightrope.base.plan import Plan
 from tightrope.base.records import RequestEngine, ScalingLimit, ScalingPolicy, ScalingRule, TokenEngine, Workload
-from tightrope.plan.plan_json import answer_cache, prefix_warnings, rebuild_fleet, served_classes, serving_of, variant_shares
+from tightrope.plan.plan_json import (
+    build_answer_cache,
+    build_served_classes,
+    build_serving,
+    rebuild_fleet,
+    variant_shares,
+    warn_of_prefixes,
+)
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.load import load_plan
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache, Traffic
@@ -88,16 +95,16 @@ def plan_of(fleet: Fleet, workload: Workload) -> Plan:
             zones=pool.zones,
             max_replicas=pool.ceiling,
             schedule=tuple(int(count) for count in pool.schedule),
-            serving=serving_of(fleet, place),
+            serving=build_serving(fleet, place),
         )
         for place, pool in enumerate(fleet.pools)
     )
     made: Plan = FIXTURE["make_plan"](
         pools=pools,
-        classes=served_classes(workload, fleet),
+        classes=build_served_classes(workload, fleet),
         variant_shares=variant_shares(fleet),
         scaling=fleet.scaling,
-        cache=answer_cache(fleet),
+        cache=build_answer_cache(fleet),
     )
     return made
 
@@ -148,13 +155,13 @@ def test_blocks_that_no_cache_can_use_or_of_another_size_are_said(workload: Work
     fleet, traffic = full_fleet(), traffic_in_blocks_of(512)
     bare = replace(fleet, pools=tuple(replace(pool, prefix_block_tokens=0) for pool in fleet.pools))
     small = replace(fleet, pools=tuple(replace(pool, prefix_block_tokens=16) for pool in fleet.pools[:3]))
-    assert prefix_warnings(plan_of(fleet, workload), traffic) == []
-    assert prefix_warnings(plan_of(bare, workload), replace(traffic, block_start=None, blocks=None)) == []
-    (none,) = prefix_warnings(plan_of(bare, workload), traffic)
+    assert warn_of_prefixes(plan_of(fleet, workload), traffic) == []
+    assert warn_of_prefixes(plan_of(bare, workload), replace(traffic, block_start=None, blocks=None)) == []
+    (none,) = warn_of_prefixes(plan_of(bare, workload), traffic)
     assert "no pool has a prefix cache" in none
-    (other,) = prefix_warnings(plan_of(small, workload), traffic)
+    (other,) = warn_of_prefixes(plan_of(small, workload), traffic)
     assert "a block for every 484 prompt tokens, and a prefix cache has blocks of 16" in other
-    assert len(prefix_warnings(plan_of(fleet, workload), traffic_in_blocks_of(16))) == 1
+    assert len(warn_of_prefixes(plan_of(fleet, workload), traffic_in_blocks_of(16))) == 1
 
 
 def with_figure(record: Any, path: str, value: Any) -> Any:

@@ -14,7 +14,7 @@ from reference import replay_slowly
 from tightrope.base.records import Slo
 from tightrope.replay.evidence import judge_all
 from tightrope.replay.records import ANSWERED, CACHED, NO_POOL, SHED, UNANSWERED, Fleet, Outcome, ResponseCache, Traffic
-from tightrope.replay.run import replay_fleet, replay_stream
+from tightrope.replay.run import replay_fleet
 from tightrope.replay.traffic import as_asked, going_on, with_followers
 
 Engine = Callable[..., Outcome]
@@ -130,8 +130,6 @@ def test_the_share_goes_on_wherever_one_looks(requests: int, share: float) -> No
 
 def test_traffic_and_fleets_that_do_not_fit_are_refused() -> None:
     made, traffic = cascade(), fleets.traffic([0.0, 1.0])
-    with pytest.raises(ValueError, match="replay_fleet"):
-        replay_stream(made, [traffic], duration_s=10.0, block_offset_s=0.0, seed=0)
     with pytest.raises(ValueError, match="came by themselves"):
         played(replay_fleet, made, with_followers(made.classes, traffic))
     for wrong in ({"follows": "nobody"}, {"follows": "first", "follow_share": 1.5}, {"follows": "class 1"}):

@@ -7,7 +7,6 @@ import pytest
 from fleets import FIXED, engine, fleet, pool, replay, traffic
 
 from tightrope.replay.records import Fleet, ResponseCache, Traffic
-from tightrope.replay.run import replay_stream
 
 ONE = fleet(pool(engine(1.0)))
 THREE = traffic([1.0, 2.0, 3.0])
@@ -52,8 +51,3 @@ def test_traffic_that_does_not_fit_is_refused(requests: Traffic, words: str) -> 
 def test_a_fleet_that_does_not_fit_is_refused(what: Fleet, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         replay(what, THREE)
-
-
-def test_chunks_of_a_stream_come_in_order() -> None:
-    with pytest.raises(ValueError, match="time_s: got 1 s, expected 3 s or later"):
-        replay_stream(ONE, [THREE, THREE], duration_s=60.0, block_offset_s=0.0, seed=1)

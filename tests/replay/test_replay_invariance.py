@@ -110,7 +110,7 @@ def twice_as_slow(item: FleetPool) -> FleetPool:
     """Return the pool in a world whose seconds are half as long; its schedule is the same all week."""
     model = item.engine
     if isinstance(model, RequestEngine):
-        model = model.faster(0.5)
+        model = model.speed_up(0.5)
     else:
         names = ("overhead_s", "weights_s", "per_token_s", "per_cached_token_s")
         model = replace(model, **{name: 2.0 * getattr(model, name) for name in names})

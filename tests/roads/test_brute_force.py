@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.plan import brute_force
 
 from tightrope.plan.problem.arrays import Infeasible, restrict
-from tightrope.plan.solve.block_search import cheapest_fleet, may_search
+from tightrope.plan.solve.block_search import find_cheapest_fleet, may_search
 from tightrope.plan.solve.block_solutions import solve_block
-from tightrope.plan.solve.bound import lower_bound
+from tightrope.plan.solve.bound import find_lower_bound
 from tightrope.plan.solve.constraints import FAMILIES
 from tightrope.plan.solve.decomposition import Solution, solve
 from tightrope.plan.solve.relaxation import relax
@@ -56,7 +56,7 @@ def test_a_block_costs_what_trying_every_fleet_finds(case: Any, cents: list[int]
 def test_the_search_finds_what_trying_every_fleet_finds(case: Any, gap: float) -> None:
     whole = case.problem
     problem = replace(restrict(whole, ~whole.only_covered), covers=())
-    fleet = cheapest_fleet(problem, 0, problem.usd_per_hour, gap) if may_search(problem, 0) else None
+    fleet = find_cheapest_fleet(problem, 0, problem.usd_per_hour, gap) if may_search(problem, 0) else None
     if fleet is None:
         return
     tried = BRUTE.cheapest_hour_usd(problem, 0, np.zeros(0), MOST)
@@ -83,7 +83,7 @@ def test_the_bound_is_below_every_plan_and_the_plan_keeps_every_promise(case: An
     assert not broken
     assert solution.usd_per_month == pytest.approx(BRUTE.month_usd(solution), rel=1e-9)
     assert relaxation.usd_per_month <= tried * (1.0 + 1e-9)
-    bound = lower_bound(problem)
+    bound = find_lower_bound(problem)
     assert bound <= min(tried, solution.usd_per_month) * (1.0 + 1e-9)
     assert bound >= relaxation.usd_per_month * (1.0 - 1e-6)
     if solution.machines.max(initial=0) <= MOST:
@@ -133,7 +133,7 @@ def test_work_that_waits_is_done_in_time_and_bounded_from_below(
     broken = {name: by for name, by in BRUTE.violations(solution).items() if by > BRUTE.TOLERANCE}
     assert not broken
     assert solution.usd_per_month >= tried * (1.0 - 1e-9) or solution.machines.max() > MOST
-    assert lower_bound(problem) <= min(tried, solution.usd_per_month) * (1.0 + 1e-9)
+    assert find_lower_bound(problem) <= min(tried, solution.usd_per_month) * (1.0 + 1e-9)
 
 
 # ------------------------------------------------------------------------------------------------- each family where it binds
@@ -213,4 +213,4 @@ def test_a_hand_reckoned_month() -> None:
     by_hand = 730 * 0.20 + 365 * 2 * 0.30 + 365 * 4 * 0.01
     assert solution.usd_per_month == pytest.approx(by_hand)
     assert BRUTE.cheapest_month_usd(case.problem) == pytest.approx(by_hand)
-    assert lower_bound(case.problem) == pytest.approx(by_hand, rel=1e-3)
+    assert find_lower_bound(case.problem) == pytest.approx(by_hand, rel=1e-3)

@@ -20,15 +20,15 @@ from tightrope.clouds.book import load_price_book
 from tightrope.demand.workload import load_workload
 from tightrope.offers.bill import charge_fleet
 from tightrope.plan.bill.plan_bill import plan_lines
-from tightrope.plan.bill.replay_bill import month_usd, ran_of
-from tightrope.plan.fleet.plan_fleet import open_pools, plan_fleet
+from tightrope.plan.bill.replay_bill import measure_replay_usage, month_usd
+from tightrope.plan.fleet.plan_fleet import build_fleet, open_pools
 from tightrope.plan.make import make_plan
 from tightrope.plan.problem.arrays import PoolOption, Problem, usage_of
 from tightrope.plan.problem.commitment_options import find_covers
 from tightrope.plan.problem.cost_lines import total_usd
 from tightrope.plan.prove.proof import Bench
-from tightrope.plan.solve.bound import lower_bound
-from tightrope.plan.solve.commitment_choice import best_commitments
+from tightrope.plan.solve.bound import find_lower_bound
+from tightrope.plan.solve.commitment_choice import choose_commitments
 from tightrope.plan.solve.decomposition import Solution, monthly_usd
 from tightrope.plan.solve.relaxation import relax
 from tightrope.render.plan_json import RENDERER
@@ -100,7 +100,7 @@ def test_the_optimisers_arithmetic_is_the_offers_bill(fleet: tuple[Any, np.ndarr
 def test_the_commitments_bought_are_no_dearer_than_any_of_one_kind(fleet: tuple[Any, np.ndarray, np.ndarray]) -> None:
     case, machines, drawn = fleet
     problem = case.problem
-    best = machines_and_commitments_usd(problem, machines, best_commitments(problem, machines))
+    best = machines_and_commitments_usd(problem, machines, choose_commitments(problem, machines))
     assert best <= machines_and_commitments_usd(problem, machines, np.zeros(len(drawn))) * (1.0 + 1e-9)
     if len(problem.covers) == 1 and problem.covers[0].step_usd_per_hour == 0.0:
         tried = (machines_and_commitments_usd(problem, machines, np.array([usd])) for usd in kinks(problem, machines))
@@ -207,7 +207,7 @@ def test_the_chatbots_cost_is_its_bill(chatbot: tuple[Bench, Solution]) -> None:
 def test_the_chatbots_bill_is_what_its_replayed_week_is_charged(chatbot: tuple[Bench, Solution]) -> None:
     bench, solution = chatbot
     pools = open_pools(solution)
-    outcome = replay_of(plan_fleet(bench.workload, solution, bench.table))
+    outcome = replay_of(build_fleet(bench.workload, solution, bench.table))
     scheduled = solution.machines[[pool.index for pool in pools]]
     assert outcome.machine_hours == pytest.approx(scheduled, abs=1e-9)
     lines = tuple(
@@ -237,7 +237,7 @@ def without_work(problem: Problem) -> Problem:
 def test_the_chatbots_bound_is_below_its_cost_and_above_the_relaxation(chatbot: tuple[Bench, Solution]) -> None:
     _, solution = chatbot
     relaxation = relax(solution.problem)
-    bound = lower_bound(solution.problem)
+    bound = find_lower_bound(solution.problem)
     assert relaxation.usd_per_month * (1.0 - 1e-6) <= bound <= solution.usd_per_month
     worst = max(by for by in BRUTE.violations(solution).values())
     assert worst <= BRUTE.TOLERANCE
@@ -299,7 +299,7 @@ def test_the_plan_rebuilt_from_its_file_is_charged_the_same(planned: Plan, tmp_p
     assert named[0] == named[1]
     book = load_price_book()
     week = np.array([pool.schedule for pool in again.pools], dtype=np.float64)
-    ran = ran_of(again, book, week, 0.0, WEEK_S)
+    ran = measure_replay_usage(again, book, week, 0.0, WEEK_S)
     fixed = sum(line.usd for line in planned.cost_lines) - ran.scheduled_usd_per_month
     said = [item.usd_per_hour for item in ran.committed]
     assert said == pytest.approx([item.usd_per_hour for item in planned.commitments], rel=WRITTEN)

@@ -12,20 +12,20 @@ from tightrope.base.plan import Plan, Usage
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.demand.workload import load_workload
-from tightrope.plan.bill.replay_bill import fixed_usd, month_usd, ran_of
-from tightrope.plan.bill.transfer_bill import answering_of, around_as_ran_usd
+from tightrope.plan.bill.replay_bill import fixed_usd, measure_replay_usage, month_usd
+from tightrope.plan.bill.transfer_bill import around_as_ran_usd, find_answering
 from tightrope.plan.fleet.plan_fleet import draw_traffic
 from tightrope.plan.fleet.recorded_traffic import RecordedTraffic
 from tightrope.plan.make import make_plan
 from tightrope.plan.plan_json import rebuild_fleet
-from tightrope.plan.problem.cost_lines import machine_lines, total_usd
+from tightrope.plan.problem.cost_lines import build_machine_lines, total_usd
 from tightrope.plan.prove.proof import Bench, Proof, prove
 from tightrope.plan.prove.tuning import tune
 from tightrope.render.plan_json import RENDERER
 from tightrope.render.plan_json.load import load_plan
 from tightrope.replay.records import Fleet, Outcome
 from tightrope.replay.run import replay_fleet
-from tightrope.trial.outcome_figures import evidence_of
+from tightrope.trial.outcome_figures import gather_trial_evidence
 from tightrope.trial.trial import try_plan
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ def replays(fleet: Fleet, roads: Roads) -> list[Outcome]:
 def test_replaying_the_file_gives_the_plans_evidence(roads: Roads) -> None:
     stretch = roads.proof.stretch
     outcomes = replays(rebuild_fleet(roads.read), roads)
-    found = evidence_of(roads.read, outcomes, start_s=stretch.start_s, window=stretch.words, seeds=roads.workload.seeds)
+    found = gather_trial_evidence(roads.read, outcomes, start_s=stretch.start_s, window=stretch.words, seeds=roads.workload.seeds)
     assert found == tuple(item for item in roads.made.evidence if "surge" not in item.window)
     assert len(found) == 2
 
@@ -105,8 +105,8 @@ def test_replaying_the_file_gives_the_plans_bill(roads: Roads) -> None:
     hours = np.mean([outcome.machine_hours for outcome in outcomes], axis=0)
     length_s = stretch.end_s - stretch.start_s
     for plan, tolerance in ((roads.made, 0.0), (roads.read, 1e-6)):
-        ran = ran_of(plan, roads.book, hours, stretch.start_s, length_s)
-        moved = answering_of(plan, roads.book).in_month(outcomes, length_s)
+        ran = measure_replay_usage(plan, roads.book, hours, stretch.start_s, length_s)
+        moved = find_answering(plan, roads.book).in_month(outcomes, length_s)
         assert month_usd(ran, roads.book) + around_as_ran_usd(plan.cost_lines, moved) == pytest.approx(
             roads.made.replay_monthly_cost_usd, abs=tolerance, rel=1e-15
         )
@@ -124,13 +124,13 @@ def test_the_verb_bills_what_the_plan_says_it_ran_for(roads: Roads) -> None:
 def test_a_stretch_of_less_than_a_day_is_scaled_from_the_schedules_bill(roads: Roads) -> None:
     plan, hours = roads.made, 6
     schedule = np.array([pool.schedule for pool in plan.pools], dtype=float)[:, 10 : 10 + hours]
-    ran = ran_of(plan, roads.book, schedule, 10 * 3600.0, hours * 3600.0)
+    ran = measure_replay_usage(plan, roads.book, schedule, 10 * 3600.0, hours * 3600.0)
     scheduled = plan.monthly_cost_usd - fixed_usd(plan)
     assert month_usd(ran, roads.book) == pytest.approx(scheduled, rel=1e-9)
     # half as many machines again, and the commitment as large as it is
     more = np.array([pool.schedule for pool in plan.pools], dtype=float) * 1.5
     usage = Usage(ran.lines, more, np.full(168, 730.0 / 168))
-    larger = total_usd(machine_lines(usage, roads.book, ran.committed, {}, ran.disk_usd_per_hour))
+    larger = total_usd(build_machine_lines(usage, roads.book, ran.committed, {}, ran.disk_usd_per_hour))
     assert month_usd(replace(ran, machine_hours=1.5 * schedule), roads.book) == pytest.approx(larger, rel=1e-9)
     assert ran.committed
     assert scheduled < larger != pytest.approx(1.5 * scheduled, rel=1e-3)

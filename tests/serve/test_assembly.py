@@ -1,4 +1,4 @@
-"""The parts of a process as settings say them: how much work that can wait is taken, and which series there are."""
+"""The parts of a process as settings say them: how much deferrable work is taken, and which series there are."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -12,8 +12,7 @@ from tests.serve.protocols.front_door import asked
 
 from tightrope.base.plan import RoutingRule, ServedClass
 from tightrope.base.records import Deferral
-from tightrope.serve.access import keyfile
-from tightrope.serve.access.keyfile import KeyEntry, create_key
+from tightrope.serve.access.keyfile import create_key
 from tightrope.serve.assembly import _counts_machines, _pairs, _room, assemble
 from tightrope.serve.config.settings import ServedModel, ServedPool, Settings, Upstream
 from tightrope.serve.jobs.service import MOST
@@ -58,12 +57,11 @@ def test_machines_are_counted_where_they_are_paid_for_beside_tokens_too(
     )
 
 
-def test_the_metrics_ask_for_a_key_where_the_settings_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyfile, "SCRYPT", (16, 8, 1))
+def test_the_metrics_ask_for_a_key_where_the_settings_say_so(tmp_path: Path) -> None:
     keys = {}
     for scope in ("infer", "metrics"):
         stated = {"name": scope, "tenant": "t", "scopes": [scope], "created": datetime.now(UTC)}
-        _, keys[scope] = create_key(tmp_path / "keys.json", lambda made, s=stated: KeyEntry.model_validate({**s, "scrypt": made}))
+        _, keys[scope] = create_key(tmp_path / "keys.json", stated)
     pools, models = (ServedPool("a", "m", "a"),), (ServedModel("m", "embed", ("a",)),)
 
     async def run(*, metrics_key: bool) -> list[int]:

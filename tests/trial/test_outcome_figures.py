@@ -21,7 +21,7 @@ from tightrope.replay.records import (
     Timeline,
     Traffic,
 )
-from tightrope.trial.outcome_figures import class_outcomes, drill_evidence, evidence_of, pool_outcomes
+from tightrope.trial.outcome_figures import drill_evidence, gather_trial_evidence, summarise_classes, summarise_pools
 from tightrope.trial.time_series import _queued, bin_width_s, series_of
 
 INF = np.inf
@@ -50,7 +50,7 @@ def outcome(plan: Plan) -> Outcome:
 
 
 def test_every_request_is_counted_once(plan: Plan) -> None:
-    web, night = class_outcomes(plan, [outcome(plan)])
+    web, night = summarise_classes(plan, [outcome(plan)])
     counts = (web.answered, web.cached, web.shed, web.too_large, web.no_pool, web.unanswered)
     assert counts == (1, 1, 1, 1, 1, 1)
     assert web.requests == 6
@@ -58,7 +58,7 @@ def test_every_request_is_counted_once(plan: Plan) -> None:
 
 
 def test_times_are_of_those_who_were_answered(plan: Plan) -> None:
-    web, night = class_outcomes(plan, [outcome(plan)])
+    web, night = summarise_classes(plan, [outcome(plan)])
     assert web.latency is not None
     assert web.latency.p50_ms == pytest.approx(255.0)
     assert web.queue is not None
@@ -73,19 +73,19 @@ def test_the_share_of_prompts_spared_is_known_only_where_there_are_blocks_and_a_
     pools = tuple(replace(pool, serving=replace(pool.serving, prefix_block_tokens=5)) for pool in plan.pools)
     cached = replace(plan, pools=pools)
     shares = [
-        tuple(item.prefix_share for item in class_outcomes(*both))
+        tuple(item.prefix_share for item in summarise_classes(*both))
         for both in ((cached, [blocks]), (cached, [one]), (plan, [blocks]))
     ]
     assert shares == [(0.5, 0.0), (None, None), (None, None)]
-    assert [item.prompt_tokens for item in class_outcomes(cached, [blocks, blocks])] == [10.0, 10.0]
+    assert [item.prompt_tokens for item in summarise_classes(cached, [blocks, blocks])] == [10.0, 10.0]
 
 
 def test_engines_without_tokens_have_no_times_of_tokens(plan: Plan) -> None:
-    web, _ = class_outcomes(plan, [outcome(plan)])
+    web, _ = summarise_classes(plan, [outcome(plan)])
     assert (web.ttft, web.tpot) == (None, None)
     engine = TokenEngine(0.0, 0.01, 0.0, 0.0, 100, 4, 64, 1.0)
     pools = tuple(replace(pool, serving=replace(pool.serving, engine=engine)) for pool in plan.pools)
-    web, _ = class_outcomes(replace(plan, pools=pools), [outcome(plan)])
+    web, _ = summarise_classes(replace(plan, pools=pools), [outcome(plan)])
     assert web.ttft is not None
     assert web.tpot is not None
     assert web.tpot.p50_ms == pytest.approx(250.0 / 4.0)  # of the one an engine wrote
@@ -94,7 +94,7 @@ def test_engines_without_tokens_have_no_times_of_tokens(plan: Plan) -> None:
 def test_counts_are_means_over_seeds_and_percentiles_over_all(plan: Plan) -> None:
     one = outcome(plan)
     slow = replace(one, finish_s=one.finish_s + 1.0)
-    web, _ = class_outcomes(plan, [one, slow])
+    web, _ = summarise_classes(plan, [one, slow])
     assert web.requests == 6
     assert web.latency is not None
     assert web.latency.p50_ms == pytest.approx(1000.0 * np.quantile([0.5, 0.01, 1.5, 1.01], 0.5))
@@ -103,12 +103,12 @@ def test_counts_are_means_over_seeds_and_percentiles_over_all(plan: Plan) -> Non
 def test_a_class_without_requests_is_left_out(plan: Plan) -> None:
     one = outcome(plan)
     quiet = replace(one, traffic=replace(one.traffic, traffic_class=np.zeros(7, dtype=np.int64)))
-    assert [item.name for item in class_outcomes(plan, [quiet])] == ["web"]
-    assert {item.traffic_class for item in evidence_of(plan, [quiet], start_s=0.0, window="w", seeds=(1,))} == {"web"}
+    assert [item.name for item in summarise_classes(plan, [quiet])] == ["web"]
+    assert {item.traffic_class for item in gather_trial_evidence(plan, [quiet], start_s=0.0, window="w", seeds=(1,))} == {"web"}
 
 
 def test_pools_are_busy_for_a_part_of_what_is_paid(plan: Plan) -> None:
-    first, *rest = pool_outcomes(plan, [outcome(plan)], 1800.0)
+    first, *rest = summarise_pools(plan, [outcome(plan)], 1800.0)
     assert first.utilisation == 0.25
     assert (first.least_machines, first.most_machines) == (4.0, 4.0)  # two machine-hours in half an hour
     assert first.requests == 2
@@ -117,16 +117,16 @@ def test_pools_are_busy_for_a_part_of_what_is_paid(plan: Plan) -> None:
 
 def test_a_pool_without_machines_is_neither_idle_nor_busy(plan: Plan) -> None:
     none = replace(outcome(plan), machine_hours=np.zeros((len(plan.pools), 1)), busy_hours=np.zeros(len(plan.pools)))
-    assert {pool.utilisation for pool in pool_outcomes(plan, [none], 1800.0)} == {None}
+    assert {pool.utilisation for pool in summarise_pools(plan, [none], 1800.0)} == {None}
 
 
 def test_busier_than_paid_for_is_not_hidden(plan: Plan) -> None:
     wrong = replace(outcome(plan), busy_hours=np.full(len(plan.pools), 3.0))
-    assert pool_outcomes(plan, [wrong], 1800.0)[0].utilisation == 1.5
+    assert summarise_pools(plan, [wrong], 1800.0)[0].utilisation == 1.5
 
 
 def test_answers_after_the_end_are_counted(plan: Plan) -> None:
-    assert [pool_outcomes(plan, [outcome(plan)], duration_s)[0].late for duration_s in (0.4, 610.0, 620.0)] == [2.0, 1.0, 0.0]
+    assert [summarise_pools(plan, [outcome(plan)], duration_s)[0].late for duration_s in (0.4, 610.0, 620.0)] == [2.0, 1.0, 0.0]
 
 
 def test_a_drill_is_judged_by_those_who_came_while_it_went_on(plan: Plan) -> None:

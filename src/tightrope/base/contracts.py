@@ -51,7 +51,7 @@ class Prices(Protocol):
         ...
 
     def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
-        """Return the most expensive tier of what is not per machine-hour; raise ``UnknownNameError`` where the region has no such price."""
+        """Return the most expensive tier of a unit price; raise ``UnknownNameError`` where the region has no such price."""
         ...
 
     def token_price(self, provider: str, model: str) -> TokenPrice:

@@ -4,8 +4,8 @@ TightropeError                      never raised directly
 ├── InputError            exit 2    a file or option the user gave is wrong
 │   ├── UnknownNameError            a name that does not exist, with near names
 │   └── TraceError                  a trace that cannot be trusted
-├── SourceError           exit 2    what a vendor's own price list sent cannot be trusted
-│   └── UnreachableError            it cannot be had now; what has come is kept
+├── SourceError           exit 2    a vendor's price list is missing or cannot be trusted
+│   └── UnreachableError            the server does not answer; the partial download is kept
 ├── InfeasibleError       exit 3    no plan meets the SLOs; names the constraint and the smallest fix
 ├── NotProvenError        exit 4    a plan exists, but the replay did not prove it
 └── MissingExtraError     exit 2    an optional part is not installed
@@ -63,11 +63,11 @@ class UnknownNameError(InputError):
 
 
 class TraceError(InputError):
-    """A trace that cannot be trusted: a gap, time going backwards, a column missing."""
+    """A trace that cannot be trusted: a gap, time going backwards, a missing column."""
 
 
 class SourceError(TightropeError):
-    """What a vendor's own price list sent cannot be had, or not be trusted: empty, shrunken, re-shaped."""
+    """A vendor's price list is unavailable or cannot be trusted: empty, shrunken, a changed format."""
 
     exit_code = 2
 
@@ -94,18 +94,18 @@ class MissingExtraError(TightropeError):
     exit_code = 2
 
 
-def near_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+def find_near_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return up to ``count`` known names nearest to ``name``, best first.
 
-    >>> near_names("g4dn.large", ["g4dn.xlarge", "g4dn.2xlarge", "c6i.large", "p5.48xlarge"])[0]
+    >>> find_near_names("g4dn.large", ["g4dn.xlarge", "g4dn.2xlarge", "c6i.large", "p5.48xlarge"])[0]
     'g4dn.xlarge'
     """
     return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
 
 
-def unknown_name(name: str, *, kind: str, known: Iterable[str], where: Where | None = None) -> UnknownNameError:
+def build_unknown_name_error(name: str, *, kind: str, known: Iterable[str], where: Where | None = None) -> UnknownNameError:
     """Return the error for an unknown ``name`` of this ``kind``; its remedy lists the nearest known names."""
     known = sorted(known)
-    near = near_names(name, known)
+    near = find_near_names(name, known)
     resolve = f"use {' or '.join(near)}" if near else f"use one of: {', '.join(known[:12])}" + (" …" if len(known) > 12 else "")
     return UnknownNameError(f"unknown {kind} {name!r}", resolve=resolve, where=where)

@@ -5,13 +5,12 @@ queries no other. Every series also carries the labels of ``EVERYWHERE``, so tha
 ``pool`` and ``class`` are names in the plan; ``slo`` is ``Slo.label`` (``ttft p95 <= 4 s``), for a cascade under the requested class.
 Counters start at 0 with the gateway, so that a first miss is an increase.
 
-Where several gateways run, each shows its own requests, queues, spending and utilisation (its requests over what the whole fleet
-sustains), which are summed; of replicas, what they cost, budgets and deferrable work each shows all there is: the largest is taken.
-So is what was spent this month, read from the ledger that they share, which outlives a gateway; idle time in ``tightrope_usd_total`` is
-what one gateway did not use of all machines, and is not to be summed. A spot notice is counted by the one gateway that wrote it into the
-ledger, so that the sum counts each once. Batches are shown where they are made: of an engine of ours by the engine, which
-shows nothing else, and not by the gateway before it. A replica is ``down`` that is wanted and was not had in the time that a machine takes
-to start, or was taken.
+Several gateways each report their own requests, queues, spending and utilisation (own requests over the fleet's capacity): sum them.
+Each reports all replicas, their cost, budgets, deferrable work and the month-to-date spending of the shared ledger, which outlives a
+gateway: take the maximum. Idle time in ``tightrope_usd_total`` is the part of all machines that one gateway did not use: do not sum it.
+A spot notice is counted only by the gateway that wrote it into the ledger, so the sum counts each once. Batches are reported where they
+form: a Tightrope engine reports them and nothing else, and the gateway in front of it does not. A wanted replica is ``down`` where it did
+not start within the machine's start-up time, or was reclaimed.
 """
 
 from dataclasses import dataclass
@@ -57,9 +56,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric("tightrope_latency_seconds", "histogram", ("class", "pool"), "Time from arrival to the complete answer."),
         Metric("tightrope_time_to_first_token_seconds", "histogram", ("class", "pool"), "Time from arrival to the first token."),
-        Metric(
-            "tightrope_time_per_output_token_seconds", "histogram", ("class", "pool"), "Mean time per token after the first."
-        ),
+        Metric("tightrope_time_per_output_token_seconds", "histogram", ("class", "pool"), "Mean time per token after the first."),
         Metric("tightrope_wait_seconds", "histogram", ("class", "pool"), "Time a request waited for an engine."),
         Metric("tightrope_service_seconds", "histogram", ("pool",), "Time an engine worked on a batch."),
         Metric("tightrope_batch_requests", "histogram", ("pool",), "Requests in a batch."),
@@ -71,13 +68,9 @@ METRICS: dict[str, Metric] = {
             ("pool",),
             "Request rate over the rate that the ready replicas sustain within the SLOs.",
         ),
-        Metric(
-            "tightrope_usd_per_hour", "gauge", ("pool", "offer"), "Cost of the existing replicas, before commitments."
-        ),
+        Metric("tightrope_usd_per_hour", "gauge", ("pool", "offer"), "Cost of the existing replicas, before commitments."),
         Metric("tightrope_usd_total", "counter", ("class", "pool", "driver"), "Spending by cost driver."),
-        Metric(
-            "tightrope_month_to_date_usd", "gauge", ("pool",), "Spending since the first of the month, UTC, from the ledger."
-        ),
+        Metric("tightrope_month_to_date_usd", "gauge", ("pool",), "Spending since the first of the month, UTC, from the ledger."),
         Metric("tightrope_usd_per_1000_requests", "gauge", ("class",), "Cost of a thousand requests, over the last hour."),
         Metric(
             "tightrope_cache_requests_total",

@@ -84,7 +84,7 @@ class OfferTerms:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A candidate that cannot be used, and why: nothing is silently filtered."""
+    """A rejected candidate and the reason: nothing is silently filtered."""
 
     what: str
     reason: str
@@ -136,7 +136,7 @@ class Serving:
     deferrable_limit: int
     """Requests on one engine up to which deferrable work may join."""
     deferrable_classes: tuple[str, ...]
-    """Classes whose deferrable work this pool may do."""
+    """Classes with deferrable work that this pool may serve."""
     max_wait_s: float = 0.0
     """Longest time a partial batch waits for more requests."""
     failures_per_hour: float = 0.0
@@ -233,7 +233,7 @@ class ServedClass:
     slos: tuple[Slo, ...]
     egress_bytes_per_request: float
     deferral: Deferral | None = None
-    """Where given, the class is deferrable work."""
+    """If given, the class is deferrable work."""
     priority: int = 0
     """A larger number goes first in every queue."""
     answer_within_s: float | None = None

@@ -204,11 +204,11 @@ class RequestEngine:
         """The largest batch that was profiled."""
         return len(self.service_s)
 
-    def limited(self, max_batch: int) -> "RequestEngine":
+    def limit_batches(self, max_batch: int) -> "RequestEngine":
         """Return the engine with batches of at most ``max_batch``."""
         return replace(self, service_s=self.service_s[:max_batch], service_by_length_s=self.service_by_length_s[:max_batch])
 
-    def faster(self, speed: float) -> "RequestEngine":
+    def speed_up(self, speed: float) -> "RequestEngine":
         """Return the engine ``speed`` times as fast, with the same load time."""
         by_length = tuple(tuple(time_s / speed for time_s in row) for row in self.service_by_length_s)
         return replace(self, service_s=tuple(time_s / speed for time_s in self.service_s), service_by_length_s=by_length)

@@ -14,7 +14,7 @@ FORMS = {
 """A rule's scope → how a commitment's scope is written."""
 
 
-def scope_of(rule: CommitmentRule, machine: MachineType, region: str) -> str:
+def format_scope(rule: CommitmentRule, machine: MachineType, region: str) -> str:
     """Return the scope that covers a machine: its region and type, region and family, region, or everything."""
     if rule.scope == "any":
         return ""
@@ -23,7 +23,7 @@ def scope_of(rule: CommitmentRule, machine: MachineType, region: str) -> str:
     return f"{region}/{machine.family if rule.covers_other_sizes(machine.family) else machine.name}"
 
 
-def covered_scope(committed: Committed, rule: CommitmentRule, prices: Prices) -> str:
+def resolve_scope(committed: Committed, rule: CommitmentRule, prices: Prices) -> str:
     """Return the scope that a stated one means: one size means its family where the commitment covers all sizes.
 
     Raises ``InputError`` with the expected form where the seller sells no such commitment.
@@ -33,7 +33,7 @@ def covered_scope(committed: Committed, rule: CommitmentRule, prices: Prices) ->
     place, _, name = committed.scope.partition("/")
     fits = rule.scope != "any" and (rule.scope == "region") != bool(name)
     scopes = {
-        scope_of(rule, machine, place)
+        format_scope(rule, machine, place)
         for machine in (prices.machines([name] if name else ()) if fits else ())
         if machine.cloud == committed.cloud and machine.family not in rule.excluded_families.split()
         if prices.find(machine.name, place, committed.offer) is not None

@@ -15,7 +15,7 @@ class ApiUse:
     """The account's limit; infinite where there is none."""
     tokens_per_s: float
     batch_within_s: float
-    """Deferrable work for so long is paid at the batch rates."""
+    """Work that can be deferred this long is billed at the batch rates."""
 
     @property
     def name(self) -> str:

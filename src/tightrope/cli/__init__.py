@@ -40,7 +40,7 @@ app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:
-    """Run the command line; an error that a user can mend is one message and an exit code, never a traceback."""
+    """Run the command line; a user's error prints one message and sets the exit code, without a traceback."""
     try:
         app()
     except TightropeError as error:
@@ -54,18 +54,18 @@ def main() -> None:
     except Exception as error:
         if DEBUG["on"]:
             raise
-        said, code = _unforeseen(error)
+        said, code = _describe_unexpected_error(error)
         typer.echo(said, err=True, nl=bool(said))
         sys.exit(code)
 
 
-def _unforeseen(error: Exception) -> tuple[str, int]:
-    """Return what is said of an error that is none of ours, and the exit code."""
+def _describe_unexpected_error(error: Exception) -> tuple[str, int]:
+    """Return the message and the exit code for an error outside Tightrope's own error tree."""
     what = f"{type(error).__name__}: {error}"
     if KeyboardInterrupt.__name__ in what:  # as pydantic's core passes Ctrl-C on, while a module of ours is loaded
         return "", INTERRUPTED
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("tightrope"):
-        lacks = f"error: this needs the package {error.name!r}, which is not installed here"
-        resolve = "pip install 'tightrope[serve]', all of it; the image of its Dockerfile has only what serves"
+        lacks = f"error: this command needs the package {error.name!r}, which is not installed here"
+        resolve = "pip install 'tightrope[serve]'; the Dockerfile's image contains the gateway only"
         return f"{lacks}\nResolve: {resolve}", MissingExtraError.exit_code
-    return f"error: this is a defect of Tightrope: {what}\nResolve: report it with what --debug shows", 1
+    return f"error: this is a defect of Tightrope: {what}\nResolve: report it with the traceback from --debug", 1

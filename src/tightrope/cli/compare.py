@@ -1,4 +1,4 @@
-"""``tightrope compare``: our plan beside what people use, on the same held-out traffic."""
+"""``tightrope compare``: the plan beside common alternatives, on the same held-out traffic."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def compare(
     ] = None,
     hpa_target: Annotated[
         float,
-        typer.Option(metavar="SHARE", min=0.05, max=1.0, help="Target utilisation of the plans that an autoscaler alone sizes."),
+        typer.Option(metavar="SHARE", min=0.05, max=1.0, help="Target utilisation of the plans sized by an autoscaler alone."),
     ] = 0.7,
     catalogue: Annotated[Path | None, typer.Option(help="Your own folder of machine and price tables, put before ours.")] = None,
     prices_as_of: Annotated[
@@ -27,7 +27,7 @@ def compare(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
-    """Compare our plan with what people use: each sized on the same traffic, replayed on the same days that none was sized on."""
+    """Compare the plan with common alternatives. All are sized on the same traffic and replayed on the same held-out days."""
     from rich.console import Console
 
     from tightrope.cli.dates import parse_day

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tightrope.base.errors import InputError, Where, unknown_name
+from tightrope.base.errors import InputError, Where, build_unknown_name_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,11 +132,11 @@ def _asked(
     wanted = tuple(kind.strip() for kind in kinds.split(",")) if kinds != "none" else ()
     for kind in wanted:
         if kind not in KINDS:
-            raise unknown_name(kind, kind="way to quantise", known=KINDS)
+            raise build_unknown_name_error(kind, kind="way to quantise", known=KINDS)
     if calibration and calibration not in METHODS:
-        raise unknown_name(calibration, kind="calibration", known=METHODS)
+        raise build_unknown_name_error(calibration, kind="calibration", known=METHODS)
     if head not in {"original", "own"}:
-        raise unknown_name(head, kind="head", known=("original", "own"))
+        raise build_unknown_name_error(head, kind="head", known=("original", "own"))
     none = prune == ["none"]
     cuts = tuple(_cut(item) for item in prune or []) if not none else ()
     return SearchLimits(

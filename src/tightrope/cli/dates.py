@@ -1,4 +1,4 @@
-"""Days that options name."""
+"""Days in command-line options."""
 
 from datetime import date
 
@@ -7,9 +7,9 @@ from tightrope.base.units import today
 
 
 def parse_day(text: str, option: str) -> date | None:
-    """Return the day that an option names, None where it was left out.
+    """Return the day that an option names, or None without the option.
 
-    Raises ``InputError`` for what is no date of the calendar, and for a day that is yet to come: what prices it has, nobody knows.
+    Raises ``InputError`` for an invalid date and for a day in the future, which has no prices.
     """
     if not text:
         return None
@@ -19,13 +19,13 @@ def parse_day(text: str, option: str) -> date | None:
         msg = f"{option}: got {text[:40]!r}, expected a day such as 2026-07-20"
         raise InputError(msg, resolve="write the day as YYYY-MM-DD") from None
     if day > today():
-        msg = f"{option}: {day} is yet to come, today is {today()} (UTC)"
+        msg = f"{option}: {day} is in the future, today is {today()} (UTC)"
         raise InputError(msg, resolve=f"name a day up to {today()}, or leave {option} out for the newest prices")
     return day
 
 
 def parse_days(since: str, until: str) -> tuple[date, date]:
-    """Return two days, the earlier first; raise ``InputError`` where either is none, or they are the other way round."""
+    """Return two days, the earlier first; raise ``InputError`` if either is invalid or their order is wrong."""
     first, last = parse_day(since, "--since"), parse_day(until, "--until")
     if first is None or last is None or first > last:
         msg = f"--since {since or 'nothing'} --until {until or 'nothing'}: expected two days, the earlier first"

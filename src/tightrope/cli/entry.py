@@ -1,4 +1,4 @@
-"""What the verbs that measure share: an input's shape as an option says it, a profile as a workload takes it, and a table of figures."""
+"""Shared by the measuring commands: parse an input's shape, print a profile as workload YAML, print a table."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -11,25 +11,25 @@ if TYPE_CHECKING:
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """Return the name and the shape of ``NAME=AxBxC``; raise ``InputError`` where it is none."""
+    """Return name and shape from ``NAME=AxBxC``; raise ``InputError`` if the text is invalid."""
     name, _, axes = text.rpartition("=")
     if not name or re.fullmatch(r"[1-9]\d{0,6}(x[1-9]\d{0,6})*", axes) is None:
-        msg = f"--input is {text!r}, expected a name and its shape but for the batch, such as pixels=3x224x224"
+        msg = f"--input is {text!r}, expected a name and its shape without the batch, such as pixels=3x224x224"
         raise InputError(msg, resolve="correct --input")
     return name, tuple(int(axis) for axis in axes.split("x"))
 
 
-def entry_yaml(entry: dict[str, object]) -> str:
-    """Return a profile's entry as it stands under a variant's ``profiles:``."""
+def render_entry(entry: dict[str, object]) -> str:
+    """Return a profile as YAML for a variant's ``profiles:``."""
     import yaml
 
     return yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=130)
 
 
 def print_rows(console: "Console", heads: Mapping[str, int], rows: Sequence[Sequence[str]], left: Collection[str] = ()) -> None:
-    """Print a table; ``heads`` say how much each column matters on a narrow console (0 stays), the ``left`` ones are words.
+    """Print a table. ``heads`` rank each column's importance on a narrow console (0 always stays); ``left`` columns hold words.
 
-    No figure is ever cut short: what there is no room for is named below the table.
+    Figures are never truncated: columns without space are named below the table.
     """
     from rich.text import Text
 

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from tightrope.base.errors import InputError, Where, unknown_name
+from tightrope.base.errors import InputError, Where, build_unknown_name_error
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -22,10 +22,10 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def copy_example(name: str, out: Path | None) -> Path:
-    """Copy an example into the new folder ``out`` (default: its name), whole or not at all; return its workload.yaml."""
+    """Copy an example atomically into the new folder ``out`` (default: its name); return its workload.yaml."""
     examples = find_examples()
     if name not in examples:
-        raise unknown_name(name, kind="example", known=examples)
+        raise build_unknown_name_error(name, kind="example", known=examples)
     target = out or Path(name)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         what = "the folder exists and is not empty"

@@ -1,4 +1,4 @@
-"""``tightrope perf fit``: token engines from a performance database, and the roofline against what was published."""
+"""``tightrope perf fit``: token engines from a performance database, and the roofline against published figures."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tightrope.base.errors import unknown_name
+from tightrope.base.errors import build_unknown_name_error
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from tightrope.perf.fit.fit_table import Fits
     from tightrope.perf.fit.silicon_check import Sweep
 
-app = typer.Typer(no_args_is_help=True, help="Fit what we know of chips: from aiconfigurator, and to published figures.")
+app = typer.Typer(no_args_is_help=True, help="Fit chip models from aiconfigurator and to published figures.")
 NEAR = 0.04
-"""Shares nearer than this to the table's are not told apart."""
+"""Smallest difference from the table's share that counts."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
@@ -56,7 +56,7 @@ def aiconfigurator(
 
 
 def _print_fits(console: "Console", fits: "Fits", measured: "tuple[Sweep, ...]") -> None:
-    """Print the fits by chip and precision, what is missing, and the comparison with measured servers."""
+    """Print the fits by chip and precision, the gaps, and the comparison with measured servers."""
     from rich.text import Text
 
     from tightrope.render.terminal import grid, plain_text
@@ -87,7 +87,7 @@ def roofline(
     out: Annotated[Path | None, typer.Option(help="Folder for roofline.json: errors, shares, and shares fitted again.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare every chip's roofline with published figures, and fit its shares of the data sheet again; nothing is changed."""
+    """Compare every chip's roofline with published figures and fit its efficiency shares again; no file changes."""
     from rich.console import Console
 
     from tightrope.perf.fit.chip_fit import check_chips
@@ -99,7 +99,7 @@ def roofline(
     known = {row.accelerator for row in accelerators()} | {"cpu"}
     for name in chip or ():
         if name not in known:
-            raise unknown_name(name, kind="accelerator", known=known)
+            raise build_unknown_name_error(name, kind="accelerator", known=known)
     wanted = frozenset(chip or known)
     with Console(stderr=True).status("fit the chips again"):
         fits = check_chips(wanted)
@@ -118,7 +118,7 @@ def roofline(
 
 
 def _print_chips(console: "Console", fits: "tuple[ChipFit, ...]") -> None:
-    """Print a row for every chip, and what lies outside its band."""
+    """Print a row for every chip, and the figures outside its error band."""
     from rich.text import Text
 
     from tightrope.render.terminal import grid, plain_text
@@ -138,7 +138,7 @@ def _print_chips(console: "Console", fits: "tuple[ChipFit, ...]") -> None:
             )
         for text in item.beyond_band:
             console.print(plain_text(f"{item.accelerator}: outside its band: {text}", "red"))
-    console.print(plain_text("shares that a fit alone would choose (few figures leave some of them free):", "dim"))
+    console.print(plain_text("shares by the fit alone (few figures leave some of them undetermined):", "dim"))
     for item in fits:
         again = ", ".join(
             f"{name.removesuffix('_efficiency')} {item.table[name]:g} → {value:g}"

@@ -12,25 +12,25 @@ from tightrope.base.errors import InputError
 def init(
     context: typer.Context,
     example: Annotated[str, typer.Option(help="Example to copy: chatgenius, helpdesk, newsroom or vision.")] = "",
-    trace: Annotated[Path | None, typer.Option(help="Trace to begin from: CSV, JSON lines or Parquet.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Trace to start from: CSV, JSON lines or Parquet.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for workload.yaml; default: this one, or a new one named like the example.")
     ] = None,
-    name: Annotated[str, typer.Option(help="Name of the workload; the trace's where left out.")] = "",
-    rate: Annotated[float | None, typer.Option(min=0, help="Mean requests per second, where there is no trace.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the workload; default: the trace's.")] = "",
+    rate: Annotated[float | None, typer.Option(min=0, help="Mean requests per second, without a trace.")] = None,
     peak: Annotated[float | None, typer.Option(min=0, help="Requests per second at the daily peak.")] = None,
     peak_hour: Annotated[float, typer.Option(min=0, max=23.99, help="Hour of the day of the peak.")] = 20.0,
-    input_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of a prompt, where the trace has none.")] = None,
-    output_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of an answer, where the trace has none.")] = None,
-    model: Annotated[str, typer.Option(help="Model to begin with, such as llama-3.1-8b or resnet50.")] = "",
+    input_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of a prompt, if the trace has none.")] = None,
+    output_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of an answer, if the trace has none.")] = None,
+    model: Annotated[str, typer.Option(help="Model to start with, such as llama-3.1-8b or resnet50.")] = "",
     slo: Annotated[list[str] | None, typer.Option(help="Promise such as 'ttft p95 <= 3 s'; may be repeated.")] = None,
-    today: Annotated[str, typer.Option(help="What runs now, such as '33 x g4dn.xlarge'.")] = "",
+    today: Annotated[str, typer.Option(help="Today's fleet, such as '33 x g4dn.xlarge'.")] = "",
     region: Annotated[list[str] | None, typer.Option(help="AWS region; may be repeated.")] = None,
     column: Annotated[
         list[str] | None, typer.Option(help="role=column of the trace, such as time=started_at; may be repeated.")
     ] = None,
     time_unit: Annotated[Literal["", "s", "ms", "us", "ns"], typer.Option(help="Unit of a numeric time column.")] = "",
-    gaps: Annotated[Literal["error", "zero", "interpolate"], typer.Option(help="What a missing bin of rates means.")] = "error",
+    gaps: Annotated[Literal["error", "zero", "interpolate"], typer.Option(help="Meaning of a missing bin of rates.")] = "error",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing workload.yaml.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -87,19 +87,17 @@ def write_example(context: typer.Context, example: str, out: Path | None, *, as_
 
 
 def ask_for_traffic() -> dict[str, Any]:
-    """Return the answers of someone who has no trace, by the names of ``InitAnswers``."""
+    """Ask for the traffic of a user without a trace; return the answers by the names of ``InitAnswers``."""
     rate = typer.prompt("Requests per second, on the mean", type=float)
     answers = {
         "rate_per_s": rate,
         "peak_per_s": typer.prompt("Requests per second, at the daily peak", type=float, default=1.5 * rate),
     }
     answers["model"] = typer.prompt(
-        "Model to begin with (llama-3.1-8b, mistral-7b, qwen2.5-7b, resnet50, …)", default="llama-3.1-8b"
+        "Model to start with (llama-3.1-8b, mistral-7b, qwen2.5-7b, resnet50, …)", default="llama-3.1-8b"
     )
-    if typer.confirm("Does it read and write tokens?", default=True):
+    if typer.confirm("Does the model read and write tokens?", default=True):
         answers["input_tokens"] = typer.prompt("Tokens of a prompt", type=int, default=1000)
         answers["output_tokens"] = typer.prompt("Tokens of an answer", type=int, default=200)
-    answers["today"] = typer.prompt(
-        "What runs now (such as 33 x g4dn.xlarge; empty where nothing does)", default="", show_default=False
-    )
+    answers["today"] = typer.prompt("Today's fleet (such as 33 x g4dn.xlarge; empty for none)", default="", show_default=False)
     return answers

@@ -1,4 +1,4 @@
-"""``tightrope ledger``: what was spent, by whatever; the ledger as a file for others; whether it can be trusted."""
+"""``tightrope ledger``: sum the spending, export the ledger, and check its integrity."""
 
 import json
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tightrope.base.errors import InputError, Where, unknown_name
+from tightrope.base.errors import InputError, Where, build_unknown_name_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from tightrope.serve.ledger.cost_report import Total
     from tightrope.serve.ledger.reader import LedgerReader
 
-app = typer.Typer(no_args_is_help=True, help="What was spent: sum it, export it, check it.")
+app = typer.Typer(no_args_is_help=True, help="Sum, export and check the spending.")
 
 
 class ExportFormat(StrEnum):
-    """What a ledger can be exported as."""
+    """Format of an exported ledger."""
 
     parquet = "parquet"
     csv = "csv"
@@ -31,18 +31,21 @@ class ExportFormat(StrEnum):
 
 
 class IdleDisplay(StrEnum):
-    """Where idle time is shown."""
+    """Place of idle time in the sums."""
 
     apart = "apart"
     spread = "spread"
 
 
 LEAST_NUSD = 100_000
-"""What is shown as an amount: a hundredth of a cent."""
+"""Smallest amount shown: a hundredth of a cent."""
 LEDGER = Annotated[Path, typer.Option("--ledger", metavar="FOLDER", help="The folder that serve.yaml names under `ledger:`.")]
-FROM = Annotated[str, typer.Option("--from", metavar="TIME", help="Such as 2026-10-31 or 2026-10-31T14:00, UTC; the beginning.")]
+FROM = Annotated[
+    str,
+    typer.Option("--from", metavar="TIME", help="First time (UTC), such as 2026-10-31T14:00; default: the beginning."),
+]
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-TO = Annotated[str, typer.Option("--to", metavar="TIME", help="Up to then; the end where left out.")]
+TO = Annotated[str, typer.Option("--to", metavar="TIME", help="Last time (exclusive); default: the end.")]
 
 
 @app.command("total")
@@ -52,11 +55,11 @@ def total_command(
     until: TO = "",
     by: Annotated[str, typer.Option(metavar="NAME,...", help="tenant, model, variant, class, pool, tag, hour.")] = "",
     idle: Annotated[
-        IdleDisplay, typer.Option(help="Show idle time apart, or add it to the requests by what they used.")
+        IdleDisplay, typer.Option(help="Show idle time apart, or share it among the requests by use.")
     ] = IdleDisplay.apart,
     as_json: JSON = False,
 ) -> None:
-    """Sum what was spent; it adds up to the price of the machines, and what providers asked."""
+    """Sum the spending. The total equals the price of the machines plus the providers' charges."""
     from rich.console import Console
 
     from tightrope.serve.ledger.cost_report import COLUMNS, total
@@ -65,13 +68,13 @@ def total_command(
     names = tuple(name.strip() for name in by.split(",") if name.strip())
     for name in names:
         if name not in (*COLUMNS, "hour"):
-            raise unknown_name(name, kind="column", known=(*COLUMNS, "hour"))
+            raise build_unknown_name_error(name, kind="column", known=(*COLUMNS, "hour"))
     with LedgerReader(ledger) as reader:
-        spent = total(reader, *_window(reader, since, until), names, spread=idle is IdleDisplay.spread)
+        spent = total(reader, *_parse_window(reader, since, until), names, spread=idle is IdleDisplay.spread)
     if as_json:
         typer.echo(json.dumps(_as_json(spent)))
     else:
-        _print(Console(), spent)
+        _print_sums(Console(), spent)
 
 
 @app.command("export")
@@ -90,20 +93,20 @@ def export_command(
     until: TO = "",
     as_json: JSON = False,
 ) -> None:
-    """Write every charge as a row of a file: requests, and what machines cost beside them by the hour."""
+    """Export every charge as a row: requests, and the machines' remaining cost by the hour."""
     from tightrope.serve.ledger.export import export
     from tightrope.serve.ledger.reader import LedgerReader
 
     form = form or (ExportFormat.csv if out.suffix == ".csv" else ExportFormat.parquet)
     with LedgerReader(ledger) as reader:
-        rows = export(reader, form.value, out, *_window(reader, since, until))
+        rows = export(reader, form.value, out, *_parse_window(reader, since, until))
     said = f"wrote  {out}: {rows:,} charges"
     typer.echo(json.dumps({"wrote": str(out), "format": form.value, "charges": rows}) if as_json else said)
 
 
 @app.command("check")
 def check_command(ledger: LEDGER = Path("ledger"), as_json: JSON = False) -> None:
-    """Check that no line lacks, and that machines are paid at their price for all of the time; exit code 2 where not."""
+    """Check that no line is missing and that machines are paid at their price for all of the time; exit code 2 if not."""
     from tightrope.render.formats import strip_controls
     from tightrope.serve.ledger.check import check
     from tightrope.serve.ledger.reader import LedgerReader
@@ -120,18 +123,18 @@ def check_command(ledger: LEDGER = Path("ledger"), as_json: JSON = False) -> Non
     if faults:
         what = f"faults in {lines:,} lines: {len(faults)}\n  " + "\n  ".join(strip_controls(fault) for fault in faults[:20])
         raise InputError(
-            what, resolve="restore the files that lack from a backup; sums of these times are not the bill", where=Where(ledger)
+            what, resolve="restore the missing files from a backup; sums of these times are incomplete", where=Where(ledger)
         )
     if not as_json:
-        typer.echo(f"ok    {lines:,} lines: none lacks, and machines are paid at their price for all of the time")
+        typer.echo(f"ok    {lines:,} lines: none is missing, and machines are paid at their price for all of the time")
 
 
-def _window(reader: "LedgerReader", since: str, until: str) -> tuple[int, int]:
-    """Return two instants in nanoseconds UTC; all of the ledger where they are left out."""
+def _parse_window(reader: "LedgerReader", since: str, until: str) -> tuple[int, int]:
+    """Return two instants in nanoseconds UTC; by default the whole ledger."""
     from tightrope.serve.ledger.journal import utc
 
-    begins = _instant("--from", since) if since else reader.begins_ns
-    ends = _instant("--to", until) if until else reader.ends_ns
+    begins = _parse_instant("--from", since) if since else reader.begins_ns
+    ends = _parse_instant("--to", until) if until else reader.ends_ns
     if ends <= begins:
         to = f"--to {until}" if until else f"the ledger's end, {utc(ends)},"
         what = f"{to} is not after {f'--from {since}' if since else f'its beginning, {utc(begins)}'}"
@@ -139,8 +142,8 @@ def _window(reader: "LedgerReader", since: str, until: str) -> tuple[int, int]:
     return begins, ends
 
 
-def _instant(option: str, text: str) -> int:
-    """Return a time as nanoseconds UTC; one without a zone is UTC's."""
+def _parse_instant(option: str, text: str) -> int:
+    """Return a time as nanoseconds UTC; a time without a zone is UTC."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -150,13 +153,13 @@ def _instant(option: str, text: str) -> int:
     return int(time.timestamp()) * 10**9 + time.microsecond * 1000
 
 
-def _usd(nusd: int | None) -> float | None:
+def _to_usd(nusd: int | None) -> float | None:
     """Return nano-dollars as US dollars."""
     return None if nusd is None else nusd / 1e9
 
 
 def _as_json(spent: "Total") -> dict[str, Any]:
-    """Return the sums in US dollars; null is not known."""
+    """Return the sums in US dollars; null is unknown."""
     from tightrope.serve.ledger.journal import utc
 
     amounts = ("compute", "tokens", "egress", "saved", "idle")
@@ -164,36 +167,39 @@ def _as_json(spent: "Total") -> dict[str, Any]:
     return {
         "from": utc(spent.from_ns),
         "to": utc(spent.to_ns),
-        "usd": _usd(spent.nusd),
+        "usd": _to_usd(spent.nusd),
         "complete": spent.complete,
         "charges": [
             dict(zip(spent.by, row.key, strict=True))
             | {name: getattr(row, name) for name in counts}
-            | {f"{name}_usd": _usd(getattr(row, f"{name}_nusd")) for name in amounts}
-            | {"usd": _usd(row.nusd)}
+            | {f"{name}_usd": _to_usd(getattr(row, f"{name}_nusd")) for name in amounts}
+            | {"usd": _to_usd(row.nusd)}
             for row in spent.charges
         ],
         "machines": [
             {"machines": row.meter, "from": utc(row.from_ns), "to": utc(row.to_ns), "machine_hours": row.machine_hours}
-            | {f"{name}_usd": _usd(getattr(row, f"{name}_nusd")) for name in ("paid", "requests", "other", "idle", "unmetered")}
+            | {
+                f"{name}_usd": _to_usd(getattr(row, f"{name}_nusd"))
+                for name in ("paid", "requests", "other", "idle", "unmetered")
+            }
             for row in spent.machines
         ],
     }
 
 
-def _print(console: "Console", spent: "Total") -> None:
-    """Print the sums: all together, requests, machines; columns that say nothing are left out."""
+def _print_sums(console: "Console", spent: "Total") -> None:
+    """Print the sums: total, requests, machines; columns without values are left out."""
     from tightrope.render.table import print_notes, print_table, print_title
     from tightrope.serve.ledger.journal import utc
 
-    print_title(console, _money(spent.nusd), f"from {utc(spent.from_ns)} to {utc(spent.to_ns)}")
-    lacks = print_table(console, _of_requests(spent)) if spent.charges else []
-    lacks += print_table(console, _of_machines(spent)) if spent.machines else []
-    print_notes(console, [] if spent.complete else ["not in the sum: what has no known price"], lacks)
+    print_title(console, _format_money(spent.nusd), f"from {utc(spent.from_ns)} to {utc(spent.to_ns)}")
+    lacks = print_table(console, _request_columns(spent)) if spent.charges else []
+    lacks += print_table(console, _machine_columns(spent)) if spent.machines else []
+    print_notes(console, [] if spent.complete else ["not in the sum: requests and machines without a known price"], lacks)
 
 
-def _of_requests(spent: "Total") -> "list[TableColumn]":
-    """Return the columns of what requests cost."""
+def _request_columns(spent: "Total") -> "list[TableColumn]":
+    """Return the columns of the requests' cost."""
     from tightrope.render.table import TableColumn
     from tightrope.render.terminal import plain_text
 
@@ -203,7 +209,7 @@ def _of_requests(spent: "Total") -> "list[TableColumn]":
     ]
     counts = {"requests": "requests", "no answer": "unanswered", "tokens in": "tokens_in", "tokens out": "tokens_out"}
     counted = [
-        _column(head, [f"{getattr(row, field):,}" for row in rows], rank)
+        _number_column(head, [f"{getattr(row, field):,}" for row in rows], rank)
         for rank, (head, field) in enumerate(counts.items())
         if field != "unanswered" or any(row.unanswered for row in rows)
     ]
@@ -215,12 +221,12 @@ def _of_requests(spent: "Total") -> "list[TableColumn]":
         "saved": "saved_nusd",
     }
     amounts = {head: [getattr(row, field) for row in rows] for head, field in parts.items()}
-    shown = [_column(head, map(_money, column), 3) for head, column in amounts.items() if any(column)]
-    return [*named, *counted, *shown, _column("in all", [_money(row.nusd) for row in rows])]
+    shown = [_number_column(head, map(_format_money, column), 3) for head, column in amounts.items() if any(column)]
+    return [*named, *counted, *shown, _number_column("in all", [_format_money(row.nusd) for row in rows])]
 
 
-def _of_machines(spent: "Total") -> "list[TableColumn]":
-    """Return the columns of what machines cost, and what of it requests were charged."""
+def _machine_columns(spent: "Total") -> "list[TableColumn]":
+    """Return the columns of the machines' cost and of the part charged to requests."""
     from tightrope.render.table import TableColumn
     from tightrope.render.terminal import plain_text
     from tightrope.serve.ledger.journal import hour_name
@@ -237,14 +243,14 @@ def _of_machines(spent: "Total") -> "list[TableColumn]":
     }
     amounts = {head: [getattr(row, field) for row in rows] for head, field in parts.items()}
     shown = [
-        _column(head, map(_money, column))
+        _number_column(head, map(_format_money, column))
         for head, column in amounts.items()
         if head in {"paid", "requests"} or column != [0] * len(rows)
     ]
-    return [*named, *hours, _column("hours", [f"{row.machine_hours:,.2f}" for row in rows]), *shown]
+    return [*named, *hours, _number_column("hours", [f"{row.machine_hours:,.2f}" for row in rows]), *shown]
 
 
-def _column(head: str, cells: "Iterable[str]", rank: int = 0) -> "TableColumn":
+def _number_column(head: str, cells: "Iterable[str]", rank: int = 0) -> "TableColumn":
     """Return a column of numbers."""
     from tightrope.render.table import TableColumn
     from tightrope.render.terminal import plain_text
@@ -252,8 +258,8 @@ def _column(head: str, cells: "Iterable[str]", rank: int = 0) -> "TableColumn":
     return TableColumn(head, [plain_text(cell) for cell in cells], rank=rank, right=True)
 
 
-def _money(nusd: int | None) -> str:
-    """Return an amount to the hundredth of a cent; of a smaller one, that it is not nothing.
+def _format_money(nusd: int | None) -> str:
+    """Return an amount to a hundredth of a cent; a smaller one as less than that.
 
     >>> _money(0), _money(163), _money(-58), _money(-2_000_000), _money(None)
     ('$0.0000', '<$0.0001', '$0.0000', '−$0.0020', 'unknown')

@@ -1,4 +1,4 @@
-"""``tightrope perf``: what a machine can do with a model; ``measure`` is here, the tables are in ``speeds.py``."""
+"""``tightrope perf``: performance of models on machines; ``measure`` is here, the tables are in ``speeds.py``."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import typer
 from tightrope.base.errors import InputError
 from tightrope.cli.compress import compress
 from tightrope.cli.endpoint import measure_endpoint
-from tightrope.cli.entry import entry_yaml, parse_shape, print_rows
+from tightrope.cli.entry import parse_shape, print_rows, render_entry
 from tightrope.cli.fit import app as fit_app
 from tightrope.cli.speeds import compare_speeds, list_speeds, show_speed
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tightrope.base.records import Profile
     from tightrope.perf.measure.sweep import ModelMeasurement
 
-app = typer.Typer(no_args_is_help=True, help="What models do on machines: list, compare, measure.")
+app = typer.Typer(no_args_is_help=True, help="Performance of models on machines: list, compare, measure.")
 
 
 app.add_typer(fit_app, name="fit")
@@ -34,33 +34,31 @@ app.command("measure-endpoint")(measure_endpoint)
 
 @app.command()
 def measure(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.ONNX", help="The model; external data lies beside it.")],
-    machine: Annotated[str, typer.Option(metavar="NAME", help="The machine type that this is, such as c7i.large.")],
-    variant: Annotated[
-        str, typer.Option(metavar="MODEL/VARIANT", help="What it is called; the file's name where left out.")
-    ] = "",
+    model: Annotated[Path, typer.Argument(metavar="MODEL.ONNX", help="The model file; external data beside it.")],
+    machine: Annotated[str, typer.Option(metavar="NAME", help="Machine type of this machine, such as c7i.large.")],
+    variant: Annotated[str, typer.Option(metavar="MODEL/VARIANT", help="Name of the model; default: the file's name.")] = "",
     batch: Annotated[str, typer.Option(metavar="N,...", help="Batch sizes.")] = "1,2,4,8,16,32",
     length: Annotated[
-        str, typer.Option(metavar="N[:SHARE],...", help="Lengths, and which share of your requests has which: 32:0.7,128:0.3.")
+        str, typer.Option(metavar="N[:SHARE],...", help="Lengths with their share of your requests: 32:0.7,128:0.3.")
     ] = "32,128",
-    threads: Annotated[
-        str, typer.Option(metavar="N,...", help="Threads of one engine; 1, 2, 4 … all cores where left out.")
-    ] = "",
-    within: Annotated[float | None, typer.Option(metavar="MS", min=0.001, help="Longest time that a batch may take.")] = None,
+    threads: Annotated[str, typer.Option(metavar="N,...", help="Threads of one engine; default: 1, 2, 4 … all cores.")] = "",
+    within: Annotated[float | None, typer.Option(metavar="MS", min=0.001, help="Longest time of a batch.")] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="NAME=AxBxC", help="Shape of an input but for its batch; may be repeated."),
+        typer.Option("--input", metavar="NAME=AxBxC", help="Shape of an input without its batch; may be repeated."),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.05, max=600, help="Time for each point, at first.")] = 2.0,
+    seconds: Annotated[float, typer.Option(min=0.05, max=600, help="Initial time for each point.")] = 2.0,
     precision: Annotated[
-        float, typer.Option(min=0.001, max=1000, help="How well each mean must be known: half-width of its 95 % interval.")
+        float, typer.Option(min=0.001, max=1000, help="Precision of each mean: half-width of its 95 % interval.")
     ] = 0.03,
-    max_noise: Annotated[float, typer.Option(min=0, max=1024, help="Cores that other programs may take meanwhile.")] = 0.15,
-    seed: Annotated[int, typer.Option(help="Of the inputs, which are made up.")] = 1,
+    max_noise: Annotated[
+        float, typer.Option(min=0, max=1024, help="Cores that other programs may use during the measurement.")
+    ] = 0.15,
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic inputs.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder for profile.yaml and measured.json.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the sweep and the profile as one JSON object.")] = False,
 ) -> None:
-    """Measure an ONNX model here: threads × batch × length, and the profile that a workload takes."""
+    """Measure an ONNX model on this machine (threads × batch × length), and write a profile for the workload."""
     from rich.console import Console
 
     from tightrope.base.units import today
@@ -70,13 +68,13 @@ def measure(
     from tightrope.render.files import write_files
     from tightrope.render.plain import as_text, plain
 
-    shares = _shares(length)
+    shares = _parse_shares(length)
     book = load_price_book()
     asked = SweepOptions(
         model=model,
-        batches=_numbers("--batch", batch),
+        batches=_parse_numbers("--batch", batch),
         lengths=tuple(sorted({number for number, _ in shares})),
-        threads=_numbers("--threads", threads) if threads else (),
+        threads=_parse_numbers("--threads", threads) if threads else (),
         seconds=seconds,
         precision=precision,
         most_noise_cores=max_noise,
@@ -92,45 +90,45 @@ def measure(
     profile = profile_of(measured, ProfileTarget(variant or model.stem, machine, shares, limit_s), today())
     entry = workload_entry(profile)
     if out is not None:
-        write_files(out, {Path("measured.json"): as_text(plain(measured)) + "\n", Path("profile.yaml"): entry_yaml(entry)})
+        write_files(out, {Path("measured.json"): as_text(plain(measured)) + "\n", Path("profile.yaml"): render_entry(entry)})
     if as_json:
         typer.echo(json.dumps({"measured": plain(measured), "profile": entry}))
     else:
-        _print(Console(), measured, profile, entry_yaml(entry), out)
+        _print_sweep(Console(), measured, profile, render_entry(entry), out)
 
 
 def check_cores(machine: str, vcpu: int) -> None:
-    """Raise ``InputError`` where this machine cannot be the one that it is said to be."""
+    """Raise ``InputError`` if this machine has too few cores for the machine that the option names."""
     import os
 
     cores = os.cpu_count() or 0
     if cores and cores != vcpu:
         msg = f"{machine} has {vcpu} vCPU, and this machine has {cores}"
-        raise InputError(msg, resolve="name the machine type that this is: `tightrope prices find --vcpu N`")
+        raise InputError(msg, resolve="name this machine's type: `tightrope prices find --vcpu N`")
 
 
-def _numbers(option: str, text: str) -> tuple[int, ...]:
-    """Return whole numbers separated by commas."""
+def _parse_numbers(option: str, text: str) -> tuple[int, ...]:
+    """Return integers separated by commas."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        msg = f"{option} is {text!r}, expected whole numbers such as 1,2,4"
+        msg = f"{option} is {text!r}, expected integers such as 1,2,4"
         raise InputError(msg, resolve=f"correct {option}") from None
 
 
-def _shares(text: str) -> tuple[tuple[int, float], ...]:
-    """Return length → share of the requests, even where no share is said."""
+def _parse_shares(text: str) -> tuple[tuple[int, float], ...]:
+    """Return length → share of the requests; equal shares if none is given."""
     parts = [re.fullmatch(r"(\d+)(?::([\d.]+))?", part.strip()) for part in text.split(",")]
     found = [(int(part.group(1)), float(part.group(2) or "nan")) for part in parts if part is not None]
     said = [share for _, share in found if not math.isnan(share)]
     if len(found) < len(parts) or len(said) not in {0, len(found)} or (said and abs(sum(said) - 1.0) > 1e-3):
-        msg = f"--length is {text!r}, expected lengths such as 32,128, or all with shares that are 1 together: 32:0.7,128:0.3"
+        msg = f"--length is {text!r}, expected lengths such as 32,128, or all with shares that sum to 1: 32:0.7,128:0.3"
         raise InputError(msg, resolve="correct --length")
     return tuple((number, 1.0 / len(found) if not said else share) for number, share in found)
 
 
-def _print(console: "Console", measured: "ModelMeasurement", profile: "Profile", entry: str, out: Path | None) -> None:
-    """Print the sweep as a table, and the profile as the workload takes it."""
+def _print_sweep(console: "Console", measured: "ModelMeasurement", profile: "Profile", entry: str, out: Path | None) -> None:
+    """Print the sweep as a table, and the profile as workload YAML."""
     from tightrope.render.terminal import plain_text
 
     rows: list[tuple[str, ...]] = []
@@ -145,7 +143,7 @@ def _print(console: "Console", measured: "ModelMeasurement", profile: "Profile",
     console.print(
         plain_text(
             f"an engine has {measured.memory_mib:,.0f} MiB at most, loads in {measured.load_s:.2f} s, "
-            f"answers {measured.cold_start_s:.2f} s after it was asked for"
+            f"answers {measured.cold_start_s:.2f} s after its request"
         )
     )
     console.print(plain_text("the profile, for the variant's `profiles:` in the workload", "dim"))

@@ -11,14 +11,14 @@ from tightrope.base.errors import NotProvenError
 
 def plan(
     workload: Annotated[Path, typer.Argument(help="The workload.yaml to plan for.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for plan.json and report.html; out/NAME where left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for plan.json and report.html; default: out/NAME.")] = None,
     catalogue: Annotated[Path | None, typer.Option(help="Your own folder of machine and price tables, put before ours.")] = None,
     prices_as_of: Annotated[
         str, typer.Option(metavar="DATE", help="Plan as on that day: with the prices seen by then, such as 2026-10-31.")
     ] = "",
     explain: Annotated[
         bool,
-        typer.Option("--explain", help="Find and print the next-best plans and where the answer changes, too; takes longer."),
+        typer.Option("--explain", help="Also find and print the next-best plans and the break-evens; takes longer."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON instead of the summary.")] = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""``tightrope prices …``: the price book for people. Each verb asks ``clouds/search`` and prints what ``render/prices`` makes of it."""
+"""``tightrope prices …``: the price book on the terminal: query ``clouds/search``, print with ``render/prices``."""
 
 from collections.abc import Callable
 from datetime import date
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from tightrope.clouds.book import PriceBook
     from tightrope.clouds.book_parts import BookPart
 
-app = typer.Typer(no_args_is_help=True, help="The price book: find, show, compare, what changed, where it is from, refresh it.")
+app = typer.Typer(no_args_is_help=True, help="The price book: find, show, compare, diff, sources, refresh.")
 Answer = TypeVar("Answer")
 SHOWN = 20
 
-AsOf = Annotated[str, typer.Option(metavar="DATE", help="The prices seen by that day, such as 2026-10-31; the newest else.")]
+AsOf = Annotated[str, typer.Option(metavar="DATE", help="Prices seen by that day, such as 2026-10-31; default: the newest.")]
 Catalogue = Annotated[Path | None, typer.Option(help="Your own folder of machine and price tables, put before ours.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, with everything.")]
 Regions = Annotated[list[str] | None, typer.Option("--region", metavar="NAME", help="Region, such as us-east-1 or us-*.")]
-Offers = Annotated[list[str] | None, typer.Option("--offer", metavar="NAME", help="Way of paying, such as spot or reserved-1y*.")]
+Offers = Annotated[list[str] | None, typer.Option("--offer", metavar="NAME", help="Offer, such as spot or reserved-1y*.")]
 Clouds = Annotated[list[str] | None, typer.Option("--cloud", metavar="NAME", help="Seller, such as aws.")]
 Limit = Annotated[int | None, typer.Option(min=1, max=100_000, help=f"Most rows shown; {SHOWN} on a terminal, all as JSON.")]
 
 
-def _book(as_of: str, catalogue: Path | None) -> "tuple[PriceBook, date]":
-    """Return the book of a day, and the day that ages count from."""
+def _load_book(as_of: str, catalogue: Path | None) -> "tuple[PriceBook, date]":
+    """Return the price book of a day, and the reference day for ages."""
     from tightrope.cli.dates import parse_day, today
     from tightrope.clouds.book import load_price_book
 
@@ -33,8 +33,8 @@ def _book(as_of: str, catalogue: Path | None) -> "tuple[PriceBook, date]":
     return load_price_book(day, catalogue), day or today()
 
 
-def _parts(as_of: str, catalogue: Path | None) -> "tuple[tuple[BookPart, ...], PriceBook, date]":
-    """Return the catalogues of all days, the book of a day that they make, and the day that ages count from."""
+def _load_catalogues(as_of: str, catalogue: Path | None) -> "tuple[tuple[BookPart, ...], PriceBook, date]":
+    """Return the catalogues of all days, the price book of one day, and the reference day for ages."""
     from tightrope.cli.dates import parse_day, today
     from tightrope.clouds.book import book_of
     from tightrope.clouds.book_parts import load_parts
@@ -43,8 +43,8 @@ def _parts(as_of: str, catalogue: Path | None) -> "tuple[tuple[BookPart, ...], P
     return parts, book_of(parts, day), day or today()
 
 
-def _asked(ask: "Callable[[PriceBook], Answer]", book: "PriceBook", catalogue: Path | None) -> "Answer":
-    """Return the answer of a book; of a past day's, what it lacks and the newest has is said to be unseen rather than unknown.
+def _query_book(ask: "Callable[[PriceBook], Answer]", book: "PriceBook", catalogue: Path | None) -> "Answer":
+    """Return the answer of a book. Of a past day, facts that only the newest book has are called unseen, not unknown.
 
     Raises ``InputError`` as ``ask`` does.
     """
@@ -90,7 +90,7 @@ def find(
     catalogue: Catalogue = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find machines by what they have, where and for how much, the cheapest first.
+    """Find machines by properties, place and price, the cheapest first.
 
     Names may have * and ? and commas, and options may be repeated.
     """
@@ -116,8 +116,8 @@ def find(
         max_usd_per_hour=max_usd,
         sort=sort,
     )
-    book, day = _book(as_of, catalogue)
-    found = _asked(lambda book: find_machines(book, query), book, catalogue)
+    book, day = _load_book(as_of, catalogue)
+    found = _query_book(lambda book: find_machines(book, query), book, catalogue)
     if as_json:
         typer.echo(text(search_json(found, limit)))
     else:
@@ -133,15 +133,15 @@ def show(
     catalogue: Catalogue = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show all that is known of one machine: every region and offer, how its prices went, and where they stand."""
+    """Show one machine: every region and offer, price history, and sources."""
     from rich.console import Console
 
     from tightrope.clouds.search.machine_sheet import sheet
     from tightrope.render.prices.machine_sheet import print_sheet
     from tightrope.render.prices.price_json import sheet_json, text
 
-    parts, book, day = _parts(as_of, catalogue)
-    found = _asked(lambda book: sheet(book, machine, region or (), offer or (), parts), book, catalogue)
+    parts, book, day = _load_catalogues(as_of, catalogue)
+    found = _query_book(lambda book: sheet(book, machine, region or (), offer or (), parts), book, catalogue)
     if as_json:
         typer.echo(text(sheet_json(found)))
     else:
@@ -158,7 +158,7 @@ def compare(
     catalogue: Catalogue = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare machines of one kind side by side over the sellers, each in its cheapest region."""
+    """Compare similar machines across vendors, each in its cheapest region."""
     from rich.console import Console
 
     from tightrope.clouds.search.machine_comparison import compare as compare_machines
@@ -167,9 +167,9 @@ def compare(
     from tightrope.render.prices.price_json import sides_json, text
 
     said = " ".join(kind)
-    book, _ = _book(as_of, catalogue)
+    book, _ = _load_book(as_of, catalogue)
     meant = parse_kind(said, book)
-    sides = _asked(lambda book: compare_machines(book, meant, dense_tflops, region or ()), book, catalogue)
+    sides = _query_book(lambda book: compare_machines(book, meant, dense_tflops, region or ()), book, catalogue)
     if as_json:
         typer.echo(text(sides_json(said, sides)))
     else:
@@ -178,13 +178,13 @@ def compare(
 
 @app.command()
 def tokens(
-    model: Annotated[str, typer.Argument(help="Model as its providers call it, such as gpt-4o or *llama-3.1-8b*.")] = "*",
+    model: Annotated[str, typer.Argument(help="Model by its providers' name, such as gpt-4o or *llama-3.1-8b*.")] = "*",
     provider: Annotated[str, typer.Option(metavar="NAME", help="Provider, such as openai or *azure*.")] = "*",
     limit: Limit = None,
     as_of: AsOf = "",
     as_json: AsJson = False,
 ) -> None:
-    """Say what model providers charge for tokens, the cheapest first: the other way to serve a model."""
+    """List the token prices of model providers, the cheapest first."""
     from rich.console import Console
 
     from tightrope.cli.dates import parse_day
@@ -202,13 +202,13 @@ def tokens(
 @app.command()
 def diff(
     since: Annotated[str, typer.Option(metavar="DATE", help="The earlier day, such as 2026-10-31.")],
-    until: Annotated[str, typer.Option(metavar="DATE", help="The later day; today where left out.")] = "",
+    until: Annotated[str, typer.Option(metavar="DATE", help="The later day; default: today.")] = "",
     cloud: Clouds = None,
     limit: Limit = None,
     catalogue: Catalogue = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which prices changed between two days, which are new, and which are no longer listed."""
+    """List the prices that changed between two days, the new ones, and those no longer listed."""
     from rich.console import Console
 
     from tightrope.cli.dates import parse_days, today
@@ -227,15 +227,15 @@ def diff(
 
 @app.command()
 def sources(cloud: Clouds = None, as_of: AsOf = "", catalogue: Catalogue = None, as_json: AsJson = False) -> None:
-    """List where every price comes from, how old it is and under which licence it may be used."""
+    """List the source, age and licence of every price."""
     from rich.console import Console
 
     from tightrope.clouds.search.origins import origins
     from tightrope.render.prices.origins import print_origins
     from tightrope.render.prices.price_json import origins_json, text
 
-    parts, book, day = _parts(as_of, catalogue)
-    found = _asked(lambda book: origins(book, parts, day, cloud or ()), book, catalogue)
+    parts, book, day = _load_catalogues(as_of, catalogue)
+    found = _query_book(lambda book: origins(book, parts, day, cloud or ()), book, catalogue)
     if as_json:
         typer.echo(text(origins_json(found, day)))
     else:
@@ -247,16 +247,17 @@ def refresh(
     cloud: Annotated[str, typer.Argument(help="Seller whose price lists to fetch, such as aws, azure or gcp.")],
     region: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Region to fetch, such as us-*; all that the book has where left out."),
+        typer.Option(metavar="NAME", help="Region to fetch, such as us-*; default: all of the book."),
     ] = None,
-    endpoint: Annotated[str, typer.Option(metavar="URL", help="A mirror that stands for the vendor's hosts.")] = "",
+    endpoint: Annotated[str, typer.Option(metavar="URL", help="A mirror that replaces the vendor's hosts.")] = "",
     accept: Annotated[
-        bool, typer.Option("--accept", help="Take lists that look wrong: shrunken (what is missing is kept), far more expensive.")
+        bool,
+        typer.Option("--accept", help="Accept lists that look wrong: shrunken (missing prices are kept) or far more expensive."),
     ] = False,
-    withdraw: Annotated[bool, typer.Option("--withdraw", help="With --accept: what is missing is no longer sold.")] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="With --accept: missing prices are no longer sold.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch a vendor's own price lists into your price book; the old prices stay until the new ones are whole."""
+    """Fetch a vendor's price lists into your price book; old prices stay until the new ones are complete."""
     from rich.console import Console
 
     from tightrope.clouds.refresh import refresh as fetch_prices

@@ -1,4 +1,4 @@
-"""``tightrope render``: a plan as infrastructure, alerts, reports; or what changes in dollars from another plan."""
+"""``tightrope render``: a plan as infrastructure, alerts and reports; or its cost difference from another plan."""
 
 import json
 import shlex
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tightrope.base.errors import InputError, NotProvenError, unknown_name
+from tightrope.base.errors import InputError, NotProvenError, build_unknown_name_error
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MOST_NAMED = 16
-"""Files named on the terminal; the list in ``.tightrope/`` has all."""
+"""Most files named on the terminal; the list in ``.tightrope/`` has all."""
 A_MONDAY = 1
-"""2024-01-01 was one."""
+"""2024-01-01 was a Monday."""
 WHOLE = ("alerts", "kserve", "kubernetes", "plan-json", "pull-request", "report")
-"""Targets of the whole plan: a gateway routes to every cloud, and its promises and budget are those of all."""
+"""Targets that cover all clouds: one gateway routes to every cloud, with one set of promises and one budget."""
 
 
 def render(
@@ -37,26 +37,22 @@ def render(
             "plan-json, or one that a package adds; may be repeated.",
         ),
     ] = None,
-    cloud: Annotated[str, typer.Option(metavar="NAME", help="Only what stands on this cloud, such as aws.")] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder for the files; out/WORKLOAD/TARGET where left out.")] = None,
+    cloud: Annotated[str, typer.Option(metavar="NAME", help="Only the part on this cloud, such as aws.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder for the files; default: out/WORKLOAD/TARGET.")] = None,
     week_starts: Annotated[
-        str, typer.Option(metavar="DAY", help="Weekday of the plan's first hour, where its traffic is of no calendar: monday.")
+        str, typer.Option(metavar="DAY", help="Weekday of the plan's first hour, if its traffic has no calendar: monday.")
     ] = "",
     unproven: Annotated[bool, typer.Option("--unproven", help="Render a plan that is not proven; every file says so.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace files that were changed by hand since they were rendered.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that were edited since they were rendered.")] = False,
     diff: Annotated[
         Path | None,
-        typer.Option(
-            metavar="OLD.JSON", help="Show what a month costs more or less, resource by resource, than under this plan."
-        ),
+        typer.Option(metavar="OLD.JSON", help="Show the monthly cost difference from this plan, resource by resource."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print what was written, or the difference, as one JSON object.")
+        bool, typer.Option("--json", help="Print the written files, or the difference, as one JSON object.")
     ] = False,
 ) -> None:
-    """Write a plan out as files that a platform team would merge, or show the difference in dollars between two plans."""
+    """Write a plan as files ready for a platform team to merge, or show the difference in dollars between two plans."""
     from tightrope.render.plan_json.load import load_plan
 
     plan = load_plan(plan_file)
@@ -64,36 +60,36 @@ def render(
         _check_alone(target or [], cloud, week_starts)
         _show_difference(load_plan(diff), plan, out, as_json=as_json)
         return
-    chosen = _renderers(target or [])
+    chosen = _find_renderers(target or [])
     _check_whole(chosen, cloud)
-    plan = _prepared(plan, cloud, week_starts, unproven=unproven)
-    _write(plan, chosen, cloud, out, force=force, as_json=as_json)
+    plan = _prepare_plan(plan, cloud, week_starts, unproven=unproven)
+    _write_targets(plan, chosen, cloud, out, force=force, as_json=as_json)
 
 
-def _renderers(names: list[str]) -> list["Renderer"]:
-    """Return the targets asked for; raise ``InputError`` where none is named or one is not known."""
-    from tightrope.base.registry import renderers
+def _find_renderers(names: list[str]) -> list["Renderer"]:
+    """Return the requested targets; raise ``InputError`` if none is named or one is unknown."""
+    from tightrope.base.registry import load_renderers
 
-    known = renderers()
+    known = load_renderers()
     if not names:
         msg = "no target was named"
         raise InputError(msg, resolve=f"say --target {', --target '.join(sorted(known))}, or --diff OLD.JSON")
     for name in names:
         if name not in known:
-            raise unknown_name(name, kind="target", known=known)
+            raise build_unknown_name_error(name, kind="target", known=known)
     return [known[name] for name in dict.fromkeys(names)]
 
 
 def _check_whole(chosen: list["Renderer"], cloud: str) -> None:
-    """Raise ``InputError`` where one cloud is asked of a target that is of the whole plan."""
+    """Raise ``InputError`` if ``--cloud`` is combined with a target of the whole plan."""
     named = [target.name for target in chosen if target.name in WHOLE]
     if cloud and named:
         msg = f"--cloud takes a part of the plan, and {', '.join(named)} is of all of it"
-        raise InputError(msg, resolve="leave --cloud out: on Kubernetes every cloud has a folder of its own")
+        raise InputError(msg, resolve="leave --cloud out: on Kubernetes every cloud has its own folder")
 
 
 def _check_alone(targets: list[str], cloud: str, week_starts: str) -> None:
-    """Raise ``InputError`` where a difference is asked for with what it does not take."""
+    """Raise ``InputError`` if a difference is combined with options that it does not use."""
     if targets:
         msg = "--diff shows a difference, and --target writes files"
         raise InputError(msg, resolve="run them one after the other")
@@ -102,8 +98,8 @@ def _check_alone(targets: list[str], cloud: str, week_starts: str) -> None:
         raise InputError(msg, resolve="leave it out")
 
 
-def _prepared(plan: "Plan", cloud: str, week_starts: str, *, unproven: bool) -> "Plan":
-    """Return the plan as it is to be rendered; raise ``NotProvenError`` where it is not proven and nobody said that this is known."""
+def _prepare_plan(plan: "Plan", cloud: str, week_starts: str, *, unproven: bool) -> "Plan":
+    """Return the plan for rendering; raise ``NotProvenError`` if it is not proven and the user did not accept that."""
     from tightrope.render import formats
     from tightrope.render.infra.deployment import select_cloud
 
@@ -113,22 +109,22 @@ def _prepared(plan: "Plan", cloud: str, week_starts: str, *, unproven: bool) -> 
             msg, resolve="plan again with looser promises or more machines, or say --unproven, which every file will repeat"
         )
     if week_starts:
-        plan = replace(plan, first_day=_first_day(plan, week_starts))
+        plan = replace(plan, first_day=_find_first_day(plan, week_starts))
     return select_cloud(plan, cloud) if cloud else plan
 
 
-def _first_day(plan: "Plan", week_starts: str) -> str:
-    """Return a date of the weekday that was named; raise ``InputError`` where the plan knows its own."""
+def _find_first_day(plan: "Plan", week_starts: str) -> str:
+    """Return a date of the named weekday; raise ``InputError`` if the plan already has its first day."""
     if plan.first_day:
         msg = f"the plan's traffic is of the calendar: its first hour is of {plan.first_day}"
         raise InputError(msg, resolve="leave --week-starts out")
     if week_starts.lower() not in WEEKDAYS:
-        raise unknown_name(week_starts, kind="weekday", known=WEEKDAYS)
+        raise build_unknown_name_error(week_starts, kind="weekday", known=WEEKDAYS)
     return f"2024-01-{A_MONDAY + WEEKDAYS.index(week_starts.lower()):02d}"
 
 
-def _write(plan: "Plan", chosen: list["Renderer"], cloud: str, out: Path | None, *, force: bool, as_json: bool) -> None:
-    """Render each target and bring its folder up to date; nothing is written before all are rendered."""
+def _write_targets(plan: "Plan", chosen: list["Renderer"], cloud: str, out: Path | None, *, force: bool, as_json: bool) -> None:
+    """Render all targets first, then update each target's folder."""
     from rich.console import Console
 
     from tightrope.render.files import update_files
@@ -153,13 +149,13 @@ def _write(plan: "Plan", chosen: list["Renderer"], cloud: str, out: Path | None,
 
 
 def _as_dict(name: str, folder: Path, updated: "FolderUpdate", command: str) -> dict[str, object]:
-    """Return what was written for one target, for programs."""
+    """Return the written files of one target as JSON values."""
     paths: dict[str, object] = {kind: [str(path) for path in found] for kind, found in asdict(updated).items()}
     return {"target": name, "out": str(folder), **paths, "next": command}
 
 
 def _print_written(console: "Console", name: str, folder: Path, updated: "FolderUpdate", command: str) -> None:
-    """Print which files were written for one target, and the next command."""
+    """Print the written files of one target, and the next command."""
     from tightrope.render import formats
     from tightrope.render.files import STARTS
     from tightrope.render.terminal import add_rows, labelled_grid, plain_text
@@ -183,7 +179,7 @@ def _print_written(console: "Console", name: str, folder: Path, updated: "Folder
 
 
 def _show_difference(old: "Plan", new: "Plan", out: Path | None, *, as_json: bool) -> None:
-    """Print the difference of two plans, and write it as a page where a folder is given."""
+    """Print the difference of two plans; write it as a page if a folder is given."""
     from rich.console import Console
 
     from tightrope.render.difference.resources import find_difference

@@ -24,7 +24,7 @@ def replay(
     ],
     seed: Annotated[
         list[str] | None,
-        typer.Option(metavar="N,...", help="Seeds of spot interruptions and of a surge, such as 1,2,3; 1 where left out."),
+        typer.Option(metavar="N,...", help="Seeds of spot interruptions and of a surge, such as 1,2,3; default: 1."),
     ] = None,
     scenario: Annotated[
         list[str] | None,
@@ -38,7 +38,7 @@ def replay(
     chrome_trace: Annotated[
         Path | None, typer.Option(help="File for the engines' first minutes, for chrome://tracing or Perfetto.")
     ] = None,
-    trace_minutes: Annotated[float, typer.Option(min=0.01, max=1440, help="How many minutes of them.")] = 2.0,
+    trace_minutes: Annotated[float, typer.Option(min=0.01, max=1440, help="Minutes in the engine trace.")] = 2.0,
     column: Annotated[
         list[str] | None, typer.Option(metavar="ROLE=COLUMN", help="Column of a role, such as time=started_at; may be repeated.")
     ] = None,
@@ -48,11 +48,11 @@ def replay(
     ] = 0.0,
     catalogue: Annotated[Path | None, typer.Option(help="Your own folder of machine and price tables, put before ours.")] = None,
     prices_as_of: Annotated[
-        str, typer.Option(metavar="DATE", help="Bill with the prices seen by that day; as the plan was asked for else.")
+        str, typer.Option(metavar="DATE", help="Bill with the prices seen by that day; default: the plan's day.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Replay recorded traffic on a plan's fleet: whether the promises are kept, what goes wrong, and what it costs."""
+    """Replay recorded traffic on a plan's fleet: promises kept, failures, and cost."""
     from rich.console import Console
 
     from tightrope.cli.dates import parse_day
@@ -88,12 +88,12 @@ def replay(
 
 
 def check_kept(report: "ReplayReport") -> None:
-    """Raise ``NotProvenError`` where the last run does not show every promise kept, or had none to show."""
+    """Raise ``NotProvenError`` if the last run missed a promise or had none to check."""
     from tightrope.render.replay_report.replay_formats import missed_promises, unproven_promises, verdict
 
     last = report.last
     if not last.evidence:
-        msg = f"{verdict(last)}: no request of the traffic was promised anything"
+        msg = f"{verdict(last)}: no request of the traffic has a promise"
         raise NotProvenError(msg, resolve="replay more traffic, or requests of a class that has a promise")
     if not last.kept:
         short = "replay more traffic, which narrows the interval; or plan for more"

@@ -1,4 +1,4 @@
-"""``tightrope serve``: answer requests as ``serve.yaml`` or a plan says, meter each in dollars, and lose nothing."""
+"""``tightrope serve``: answer requests by ``serve.yaml`` or a plan, and meter each in dollars."""
 
 import os
 from dataclasses import replace
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tightrope.serve.config.settings import FunctionPrice, Settings
 
 ENV = "TIGHTROPE_"
-"""Prefix of the variables that stand for options, so that a pod can be told without another command line."""
+"""Prefix of the environment variables for options, so that a pod is configured without a new command line."""
 
 
 def serve(
@@ -22,17 +22,13 @@ def serve(
         Path | None,
         typer.Argument(
             metavar="[SERVE.YAML]",
-            help="Models, classes, and what else to do; with --plan what the plan does not say, such as tenants and limits.",
+            help="Models, classes and settings; with --plan the settings outside the plan, such as tenants and limits.",
             envvar=f"{ENV}SERVE",
         ),
     ] = None,
-    plan: Annotated[
-        Path | None, typer.Option(help="A plan.json to run, which says models and classes instead of a file.")
-    ] = None,
-    place: Annotated[str, typer.Option(metavar="CLOUD/REGION", help="With --plan: where this gateway stands.")] = "",
-    upstreams: Annotated[
-        Path | None, typer.Option(help="With --place: upstreams.json, which says where the pools answer.")
-    ] = None,
+    plan: Annotated[Path | None, typer.Option(help="A plan.json to run; it replaces the file's models and classes.")] = None,
+    place: Annotated[str, typer.Option(metavar="CLOUD/REGION", help="With --plan: place of this gateway.")] = "",
+    upstreams: Annotated[Path | None, typer.Option(help="With --place: upstreams.json with the pools' addresses.")] = None,
     pool: Annotated[str, typer.Option(metavar="NAME", help="With --plan: be one engine of this pool, not a gateway.")] = "",
     model: Annotated[
         str,
@@ -42,10 +38,10 @@ def serve(
         ),
     ] = "",
     models: Annotated[
-        Path | None, typer.Option(help="With --model: the folder that keeps what is fetched.", envvar=f"{ENV}MODELS")
+        Path | None, typer.Option(help="With --model: cache folder for fetched models.", envvar=f"{ENV}MODELS")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on, put before the file's.", envvar=f"{ENV}HOST")] = "",
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Put before the file's.", envvar=f"{ENV}PORT")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; overrides the file's.", envvar=f"{ENV}HOST")] = "",
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; overrides the file's.", envvar=f"{ENV}PORT")] = None,
     keys: Annotated[Path | None, typer.Option(help="File of `tightrope keys`.", envvar=f"{ENV}KEYS")] = None,
     jobs: Annotated[
         str, typer.Option(metavar="FILE|URL", help="SQLite file or postgresql://… for deferrable work.", envvar=f"{ENV}JOBS")
@@ -57,18 +53,18 @@ def serve(
     ] = "",
     leaves: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Seconds for which requests are still taken when it is to leave.", envvar=f"{ENV}LEAVES"),
+        typer.Option(min=0.0, help="Seconds for which a terminating gateway still accepts requests.", envvar=f"{ENV}LEAVES"),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Say whether file and options are right, and serve nothing.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check file and options, and serve nothing.")] = False,
     top: Annotated[
-        str, typer.Option(metavar="URL", help="Show what a gateway that runs is doing, instead; its key is in TIGHTROPE_KEY.")
+        str, typer.Option(metavar="URL", help="Show the live view of a running gateway instead; its key is in TIGHTROPE_KEY.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="With --check and --top: print it as JSON, once.")] = False,
 ) -> None:
     """Serve models: batch, route, cache, shed, meter; by OpenAI's and the Open Inference Protocol."""
     _check_installed()
     if top:
-        _show(top, as_json=as_json)
+        _show_live_view(top, as_json=as_json)
         return
     if file is None and plan is None:
         msg = "got neither a file nor --plan, expected one of them"
@@ -77,7 +73,7 @@ def serve(
     _check_options({option for option, value in asked.items() if value}, keys, has_plan=plan is not None)
     if plan is not None:
         settings = _from_plan(plan, place, upstreams, pool, model, models)
-        settings = settings if file is None else _beside(file, settings, keys, ledger)
+        settings = settings if file is None else _merge_file(file, settings, keys, ledger)
     else:
         assert file is not None  # noqa: S101 - checked above
         settings = _from_file(file, host, keys, ledger)
@@ -88,7 +84,7 @@ def serve(
 
     check_named(settings)
     if check:
-        _say(settings, as_json=as_json)
+        _print_settings(settings, as_json=as_json)
         return
     from tightrope.serve.run import run
 
@@ -96,7 +92,7 @@ def serve(
 
 
 def _check_installed() -> None:
-    """Raise ``MissingExtraError`` where the extra is not installed."""
+    """Raise ``MissingExtraError`` if the extra is not installed."""
     try:
         import msgspec  # noqa: F401 - the first of what the extra brings
         import uvicorn  # noqa: F401
@@ -106,46 +102,46 @@ def _check_installed() -> None:
 
 
 def _check_options(asked: set[str], keys: Path | None, *, has_plan: bool) -> None:
-    """Raise ``InputError`` where an option would be passed over, or names nothing."""
+    """Raise ``InputError`` if an option would be ignored or is empty."""
     gateway, engine = {"--place", "--upstreams"}, {"--pool", "--model"}
     if not has_plan and asked:
         msg = f"{min(asked)} is of a plan, and there is none"
         raise InputError(msg, resolve="give --plan instead of a file, or leave the option out")
     if has_plan and asked not in (gateway, engine):
         said = f"with {', '.join(sorted(asked))} " if asked else ""
-        msg = f"--plan {said or 'alone '}does not say what to be"
+        msg = f"--plan {said or 'alone '}needs a role"
         raise InputError(msg, resolve="give --place and --upstreams to be a gateway, or --pool and --model to be one engine")
     if keys is not None and not keys.is_file():
-        msg = f"there is no file of keys {str(keys)!r}"
+        msg = f"there is no key file {str(keys)!r}"
         raise InputError(msg, resolve="make a key: `tightrope keys create --file FILE --tenant NAME`")
 
 
 def _from_file(file: Path, host: str, keys: Path | None, ledger: Path | None) -> "Settings":
-    """Return what a serve.yaml says, with what the command line puts before it."""
+    """Return the settings of a serve.yaml; command-line options take precedence."""
     from tightrope.serve.config.document import load_settings
 
     return load_settings(file, _find_price, host=host, keys=keys, ledger=ledger)
 
 
-def _beside(file: Path, settings: "Settings", keys: Path | None, ledger: Path | None) -> "Settings":
-    """Return a plan's settings with what a serve.yaml says beside it."""
+def _merge_file(file: Path, settings: "Settings", keys: Path | None, ledger: Path | None) -> "Settings":
+    """Return a plan's settings merged with a serve.yaml."""
     from tightrope.serve.config.overrides import load_beside
 
     return load_beside(file, settings, keys=keys, ledger=ledger)
 
 
 def _from_plan(plan: Path, place: str, upstreams: Path | None, pool: str, model: str, models: Path | None) -> "Settings":
-    """Return what a plan says of one engine of a pool, or of the gateway of a place."""
+    """Return a plan's settings for one engine of a pool, or for the gateway of a place."""
     from tightrope.render.plan_json.load import load_plan
     from tightrope.serve.config.from_plan import GatewayPlace, engine_pool, engine_settings, gateway_settings
 
     loaded = load_plan(plan)
     if upstreams is not None:
         return gateway_settings(loaded, GatewayPlace.parse(place, loaded), upstreams, _find_token_price, _find_function_price)
-    from tightrope.serve.fetching import fetched_model
+    from tightrope.serve.fetching import fetch_model
 
     engine_pool(loaded, pool)
-    return engine_settings(loaded, pool, fetched_model(model, models))
+    return engine_settings(loaded, pool, fetch_model(model, models))
 
 
 def _with_options(
@@ -158,7 +154,7 @@ def _with_options(
     traces: str,
     notices: str,
 ) -> "Settings":
-    """Return the settings with what the command line puts before them."""
+    """Return the settings with the command-line options applied."""
     if notices not in {"", "aws", "azure", "gcp"}:
         msg = f"--notices: got {notices!r}, expected aws, azure or gcp"
         raise InputError(msg, resolve="correct it")
@@ -178,7 +174,7 @@ def _with_options(
 
 
 def _find_price(machine: str, region: str, offer: str) -> float | None:
-    """Return what an hour of a machine costs by the price book."""
+    """Return the price of a machine-hour from the price book."""
     from tightrope.clouds.book import load_price_book
 
     book = load_price_book()
@@ -188,7 +184,7 @@ def _find_price(machine: str, region: str, offer: str) -> float | None:
 
 
 def _find_token_price(provider: str, model: str, offer: str) -> tuple[float, float]:
-    """Return what a million tokens in and out cost; raise ``InputError`` where the list does not say."""
+    """Return the price of a million tokens in and out; raise ``InputError`` if the list has none."""
     from tightrope.clouds.token_prices import token_price  # 1.5 MB of figures
 
     found = token_price(provider, model, None)
@@ -198,13 +194,13 @@ def _find_token_price(provider: str, model: str, offer: str) -> tuple[float, flo
         else (found.input_usd_per_million, found.output_usd_per_million)
     )
     if rates[0] is None or rates[1] is None:
-        msg = f"the price list does not say what tokens of {provider}'s {model} cost"
+        msg = f"the price list has no token price for {provider}'s {model}"
         raise InputError(msg, resolve="plan with another model, or update the package genai-prices")
     return float(rates[0]), float(rates[1])
 
 
 def _find_function_price(machine: str, region: str) -> "FunctionPrice | None":
-    """Return what a function of a size costs by the price book; None where it does not say."""
+    """Return a function's price by size from the price book; None if it has none."""
     from tightrope.base.plan import Refusal
     from tightrope.clouds.book import load_price_book
     from tightrope.clouds.service_sizes import find_size
@@ -218,8 +214,8 @@ def _find_function_price(machine: str, region: str) -> "FunctionPrice | None":
     return FunctionPrice(terms.usd_per_unit[REQUESTS], terms.usd_per_hour, size.billed_s)
 
 
-def _say(settings: "Settings", *, as_json: bool) -> None:
-    """Print what would be served."""
+def _print_settings(settings: "Settings", *, as_json: bool) -> None:
+    """Print the settings that would be served."""
     rows = [
         {
             "pool": pool.name,
@@ -240,7 +236,7 @@ def _say(settings: "Settings", *, as_json: bool) -> None:
         typer.echo(f"  {row['pool']}  runs {row['runs']}, {price}")
 
 
-def _show(url: str, *, as_json: bool) -> None:
+def _show_live_view(url: str, *, as_json: bool) -> None:
     """Show the live view of a gateway."""
     from tightrope.serve.metrics.top import top
 

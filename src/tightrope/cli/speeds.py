@@ -1,4 +1,4 @@
-"""``tightrope perf list``, ``show`` and ``compare``: what every variant does on every machine, and what that costs."""
+"""``tightrope perf list``, ``show`` and ``compare``: speed and cost of every variant on every machine."""
 
 import json
 from fnmatch import fnmatchcase
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tightrope.base.errors import InputError, unknown_name
+from tightrope.base.errors import InputError, build_unknown_name_error
 
 if TYPE_CHECKING:
     from tightrope.plan.problem.speed_table import SpeedRow
 
-Workload = Annotated[Path, typer.Argument(help="The workload.yaml whose classes, variants, machines and offers are looked at.")]
-ClassName = Annotated[str, typer.Option("--class", metavar="NAME", help="Only this traffic class; * and ? stand for others.")]
-Variant = Annotated[str, typer.Option(metavar="MODEL/VARIANT", help="Only this variant; * and ? stand for others.")]
-Machine = Annotated[str, typer.Option(metavar="NAME", help="Only this machine type; * and ? stand for others.")]
-Offer = Annotated[str, typer.Option(metavar="NAME", help="Only this way of paying; * and ? stand for others.")]
+Workload = Annotated[Path, typer.Argument(help="The workload.yaml with the classes, variants, machines and offers.")]
+ClassName = Annotated[str, typer.Option("--class", metavar="NAME", help="Only this traffic class; * and ? are wildcards.")]
+Variant = Annotated[str, typer.Option(metavar="MODEL/VARIANT", help="Only this variant; * and ? are wildcards.")]
+Machine = Annotated[str, typer.Option(metavar="NAME", help="Only this machine type; * and ? are wildcards.")]
+Offer = Annotated[str, typer.Option(metavar="NAME", help="Only this offer; * and ? are wildcards.")]
 Catalogue = Annotated[Path | None, typer.Option(help="Your own folder of machine and price tables, put before ours.")]
 AsOf = Annotated[str, typer.Option(metavar="DATE", help="With the prices seen by that day, such as 2026-10-31.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON array instead.")]
@@ -33,13 +33,13 @@ def list_speeds(
     prices_as_of: AsOf = "",
     as_json: AsJson = False,
 ) -> None:
-    """List what every variant sustains within the promises on every machine, and what a million requests cost, the cheapest first."""
+    """List each variant's sustained rate within the promises and its cost per million requests on every machine, the cheapest first."""
     from rich.console import Console
 
     from tightrope.render.speeds.tables import print_speeds
 
-    found = _find(workload, catalogue, prices_as_of, class_name, variant, machine, offer)
-    if not _as_json(found, as_json=as_json):
+    found = _select_rows(workload, catalogue, prices_as_of, class_name, variant, machine, offer)
+    if not _print_json(found, as_json=as_json):
         print_speeds(found, limit, Console())
 
 
@@ -51,19 +51,19 @@ def show_speed(
     prices_as_of: AsOf = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show one variant on one machine: every region and offer, and where its figures come from."""
+    """Show one variant on one machine: every region and offer, and the sources of the figures."""
     from rich.console import Console
 
     from tightrope.render.speeds.tables import print_one
 
-    found = _find(workload, catalogue, prices_as_of, "*", variant, machine, "*")
+    found = _select_rows(workload, catalogue, prices_as_of, "*", variant, machine, "*")
     pairs = {(item.variant, item.machine) for item in found}
     if len(pairs) > 1:
         msg = f"{len(pairs)} pairs of a variant and a machine fit, expected one"
         raise InputError(
             msg, resolve=f"name one, such as --variant {min(pairs)[0]} --machine {min(pairs)[1]}; `perf list` shows many"
         )
-    if not _as_json(found, as_json=as_json):
+    if not _print_json(found, as_json=as_json):
         print_one(found, Console())
 
 
@@ -78,26 +78,26 @@ def compare_speeds(
     prices_as_of: AsOf = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show what nothing else beats in cost, latency and quality at once: the Pareto front of every class."""
+    """Show the Pareto front of cost, latency and quality for every class."""
     from rich.console import Console
 
-    from tightrope.plan.problem.speed_table import pareto_front
+    from tightrope.plan.problem.speed_table import find_pareto_front
     from tightrope.render.files import write_files
     from tightrope.render.speeds.pareto import render_pareto
     from tightrope.render.speeds.tables import print_speeds
 
-    found = _find(workload, catalogue, prices_as_of, class_name, variant, machine, offer)
-    front = pareto_front(found)
+    found = _select_rows(workload, catalogue, prices_as_of, class_name, variant, machine, offer)
+    front = find_pareto_front(found)
     if out is not None:
         write_files(out, render_pareto(workload.parent.resolve().name, found))
-    if not _as_json(front, as_json=as_json):
+    if not _print_json(front, as_json=as_json):
         print_speeds(front, len(front), Console(), frozenset(front))
         if out is not None:
             typer.echo(f"wrote  {out / 'pareto.html'}")
 
 
-def _as_json(speeds: "tuple[SpeedRow, ...]", *, as_json: bool) -> bool:
-    """Print the rows as JSON where that was asked for; return whether it was."""
+def _print_json(speeds: "tuple[SpeedRow, ...]", *, as_json: bool) -> bool:
+    """Print the rows as JSON if requested; return whether they were printed."""
     if as_json:
         from tightrope.render.plain import plain
 
@@ -105,8 +105,8 @@ def _as_json(speeds: "tuple[SpeedRow, ...]", *, as_json: bool) -> bool:
     return as_json
 
 
-def _find(path: Path, catalogue: Path | None, as_of: str, *patterns: str) -> "tuple[SpeedRow, ...]":
-    """Return the rows whose class, variant, machine and offer fit the patterns; raise ``InputError`` where none does."""
+def _select_rows(path: Path, catalogue: Path | None, as_of: str, *patterns: str) -> "tuple[SpeedRow, ...]":
+    """Return the rows that match the patterns of class, variant, machine and offer; raise ``InputError`` if none does."""
     from rich.console import Console
 
     from tightrope.cli.dates import parse_day
@@ -122,6 +122,6 @@ def _find(path: Path, catalogue: Path | None, as_of: str, *patterns: str) -> "tu
     for field, pattern in zip(fields, patterns, strict=True):
         known = {getattr(item, field) for item in speeds}
         if not any(fnmatchcase(name, pattern) for name in known):
-            raise unknown_name(pattern, kind=field.replace("_", " "), known=known)
+            raise build_unknown_name_error(pattern, kind=field.replace("_", " "), known=known)
         speeds = tuple(item for item in speeds if fnmatchcase(getattr(item, field), pattern))
     return speeds

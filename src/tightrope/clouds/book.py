@@ -24,7 +24,7 @@ from tightrope.base.catalogue import (
     TokenPrice,
     UnitPrice,
 )
-from tightrope.base.errors import InputError, UnknownNameError, Where, near_names, unknown_name
+from tightrope.base.errors import InputError, UnknownNameError, Where, build_unknown_name_error, find_near_names
 from tightrope.base.units import HOURS_PER_YEAR, THOUSANDTH_OF_A_CENT
 from tightrope.clouds.book_parts import BookPart, load_parts, machines_of
 from tightrope.clouds.service_sizes import SERVICES, find_size, unknown_size
@@ -183,7 +183,7 @@ class PriceBook:
             msg = f"no price of {item} of {cloud} {region} was seen by {self.as_of}"
             raise UnknownNameError(msg, resolve="ask for a later day, or give the price in unit_prices.csv of your own catalogue")
         known = [key[2] for key in self.unit_tiers if key[:2] == (cloud, region)]
-        raise unknown_name(item, kind=f"priced item of {cloud} {region}", known=known)
+        raise build_unknown_name_error(item, kind=f"priced item of {cloud} {region}", known=known)
 
     def unit_price(self, cloud: str, region: str, item: str) -> UnitPrice:
         """Return the lowest tier that is not free, the most expensive, of an item of ``unit_prices.csv``."""
@@ -194,7 +194,7 @@ class PriceBook:
         """Return how a seller applies a commitment; raise ``UnknownNameError`` where it sells no such."""
         if (cloud, offer) not in self.commitments:
             known = [name for seller, name in self.commitments if seller == cloud]
-            raise unknown_name(offer, kind=f"commitment of {cloud}", known=known)
+            raise build_unknown_name_error(offer, kind=f"commitment of {cloud}", known=known)
         return self.commitments[cloud, offer]
 
     @property
@@ -205,15 +205,15 @@ class PriceBook:
     def regions(self, cloud: str) -> tuple[str, ...]:
         """Return the regions in which a cloud has prices; raise ``UnknownNameError`` for a cloud without any."""
         if cloud not in self.clouds:
-            raise unknown_name(cloud, kind="cloud", known=self.clouds)
+            raise build_unknown_name_error(cloud, kind="cloud", known=self.clouds)
         return tuple(sorted({row.region for row in self.rows.values() if row.cloud == cloud}))
 
     def check_region(self, cloud: str, region: str, where: Where | None = None) -> None:
         """Raise ``UnknownNameError`` unless the cloud has prices in the region."""
         if cloud not in self.clouds:
-            raise unknown_name(cloud, kind="cloud", known=self.clouds, where=where)
+            raise build_unknown_name_error(cloud, kind="cloud", known=self.clouds, where=where)
         if region not in self.regions(cloud):
-            raise unknown_name(region, kind=f"{cloud} region", known=self.regions(cloud), where=where)
+            raise build_unknown_name_error(region, kind=f"{cloud} region", known=self.regions(cloud), where=where)
 
     def every_price(self) -> Iterator[PriceRow]:
         """Yield every stated price of a machine in force, those of single zones too."""
@@ -239,10 +239,12 @@ def _unknown_machine(name: str, known: dict[str, MachineType], where: Where | No
     """Return the error for a machine that does not exist; a known family answers with its own sizes, the smallest named so."""
     family = [machine for machine in known.values() if machine.family == name.partition(".")[0]]
     if not family:
-        return unknown_name(name, kind="machine", known={*known, *(machine.family for machine in known.values())}, where=where)
+        return build_unknown_name_error(
+            name, kind="machine", known={*known, *(machine.family for machine in known.values())}, where=where
+        )
     smallest = min(family, key=lambda machine: (machine.vcpu, machine.memory_gib)).name
     sizes = [machine.name for machine in family]
-    near = list(dict.fromkeys([*near_names(name, sizes, 2), smallest]))
+    near = list(dict.fromkeys([*find_near_names(name, sizes, 2), smallest]))
     named = [f"{size} (the smallest {family[0].family})" if size == smallest else size for size in near]
     msg = f"unknown machine {name!r}: the family {family[0].family} is sold as {', '.join(sizes)}"
     return UnknownNameError(msg, resolve=f"use {' or '.join(named)}", where=where)

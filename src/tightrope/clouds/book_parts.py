@@ -37,7 +37,7 @@ def load_parts(directory: Path | None = None, *, earlier: bool = True) -> tuple[
 
     ``earlier`` reads what newer rows of refreshed catalogues have replaced, too: a book of today does without. Raises ``InputError``.
     """
-    parts = [BookPart("shipped", name, None, None, (cloud.catalogue(),)) for name, cloud in registry.clouds().items()]
+    parts = [BookPart("shipped", name, None, None, (cloud.catalogue(),)) for name, cloud in registry.load_clouds().items()]
     _check_one_seller(parts)
     machines = machines_of(parts)
     for path in archives(machines):

@@ -23,7 +23,7 @@ from typing import TypeAlias, TypeVar, cast
 
 from tightrope.base.catalogue import UNITS, Catalogue, CommitmentRule, Discount, MachineType, PriceRow, UnitPrice, Withdrawal
 from tightrope.base.contracts import Face
-from tightrope.base.errors import InputError, Where, near_names
+from tightrope.base.errors import InputError, Where, find_near_names
 
 MAX_FILE_BYTES = 32 * 1024**2
 """A larger table is refused unread: a whole cloud's catalogue is a few megabytes."""
@@ -191,7 +191,7 @@ def _check_header(header: list[str], required: list[str], optional: list[str], w
     expected = required + optional
     for name in header:
         if name not in expected:
-            near = near_names(name, expected, 1)
+            near = find_near_names(name, expected, 1)
             resolve = f"rename it {near[0]}" if near else f"use the columns {', '.join(expected)}"
             msg = f"unknown column {name[:80]!r}"
             raise InputError(msg, where=where, resolve=resolve)
@@ -293,7 +293,7 @@ def _check_units(unit_prices: Sequence[UnitPrice], where: Where) -> None:
     for item, unit in sorted({(row.item, row.unit) for row in unit_prices}):
         if item not in UNITS:
             msg = f"unknown item {item[:80]!r}"
-            raise InputError(msg, where=where, resolve=f"use {' or '.join(near_names(item, UNITS)) or ', '.join(UNITS)}")
+            raise InputError(msg, where=where, resolve=f"use {' or '.join(find_near_names(item, UNITS)) or ', '.join(UNITS)}")
         if unit not in UNITS[item]:
             msg = f"{item} per {unit[:80]!r}: expected a price per {' or '.join(UNITS[item])}"
             raise InputError(msg, where=where, resolve="reckon the price in one of these units")

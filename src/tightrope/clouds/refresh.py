@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from tightrope.base import registry
 from tightrope.base.catalogue import Catalogue, MachineType, PriceRow
 from tightrope.base.contracts import Cloud
-from tightrope.base.errors import InputError, SourceError, UnreachableError, Where, unknown_name
+from tightrope.base.errors import InputError, SourceError, UnreachableError, Where, build_unknown_name_error
 from tightrope.clouds.archive import archive_of, load_archive, save_archive
 from tightrope.clouds.book import PriceBook, load_price_book
 from tightrope.clouds.catalogue_join import PriceChange, compare, doubted, doubts, joined
@@ -159,9 +159,9 @@ def refresh(
 
 def _seller(cloud: str) -> Cloud:
     """Return a cloud that has an importer; raise ``UnknownNameError`` otherwise."""
-    known = {name: seller for name, seller in registry.clouds().items() if seller.importer}
+    known = {name: seller for name, seller in registry.load_clouds().items() if seller.importer}
     if cloud not in known:
-        raise unknown_name(cloud, kind="cloud whose price lists can be refreshed", known=known)
+        raise build_unknown_name_error(cloud, kind="cloud whose price lists can be refreshed", known=known)
     return known[cloud]
 
 
@@ -185,9 +185,9 @@ def resolve_regions(book: PriceBook, cloud: str, asked: Sequence[str]) -> tuple[
     for pattern in asked or ["*"]:
         matching = fnmatch.filter(known, pattern)
         if not matching and set(pattern) & set("*?["):
-            raise unknown_name(pattern, kind=f"pattern of regions of {cloud}", known=known)
+            raise build_unknown_name_error(pattern, kind=f"pattern of regions of {cloud}", known=known)
         if not matching and not REGION.fullmatch(pattern):
-            raise unknown_name(pattern, kind=f"region of {cloud}", known=known)
+            raise build_unknown_name_error(pattern, kind=f"region of {cloud}", known=known)
         found.update(matching or [pattern])
     return tuple(sorted(found))
 

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Literal
 
 from tightrope.base.catalogue import MachineType, PriceRow, UnitPrice
-from tightrope.base.errors import UnknownNameError, Where, near_names
+from tightrope.base.errors import UnknownNameError, Where, find_near_names
 
 SERVERLESS, CONTAINER = "serverless", "container"
 """The offers under which functions and containers are paid."""
@@ -254,7 +254,7 @@ def find_size(name: str) -> ServiceSize | None:
 
 def unknown_size(name: str, where: Where | None = None) -> UnknownNameError | None:
     """Return the error for a size that a service does not sell; None where the name is of no service."""
-    near = near_names(re.split(r"-\d", name)[0], SERVICES, 1)
+    near = find_near_names(re.split(r"-\d", name)[0], SERVICES, 1)
     if not near or not re.search(r"-\d", name):
         return None
     service = SERVICES[near[0]]

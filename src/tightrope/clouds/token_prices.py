@@ -18,7 +18,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from tightrope.base.catalogue import TokenPrice, TokenTier
-from tightrope.base.errors import UnknownNameError, near_names, unknown_name
+from tightrope.base.errors import UnknownNameError, build_unknown_name_error, find_near_names
 from tightrope.base.units import today
 
 if TYPE_CHECKING:
@@ -147,12 +147,12 @@ def token_price(provider: str, model: str, as_of: date | None = None) -> TokenPr
     try:
         found = known.find_provider(None, provider, None)
     except LookupError as error:
-        raise unknown_name(provider, kind="provider", known=(item.id for item in known.providers)) from error
+        raise build_unknown_name_error(provider, kind="provider", known=(item.id for item in known.providers)) from error
     try:
         listed = next((item for item in found.models if item.id == model), None)
         entry = listed or known.find_provider_model(model, found, None, None)[1]
     except LookupError as error:
-        raise unknown_name(model, kind=f"model of {found.id}", known=(item.id for item in found.models)) from error
+        raise build_unknown_name_error(model, kind=f"model of {found.id}", known=(item.id for item in found.models)) from error
     return _record(found, entry, as_of or today())
 
 
@@ -178,11 +178,11 @@ def find_token_prices(model_pattern: str = "*", provider_pattern: str = "*", as_
 
     """
     if not any(_matches(provider_pattern)(provider.id) for provider in _list().providers):
-        raise unknown_name(provider_pattern, kind="provider", known=(provider.id for provider in _list().providers))
+        raise build_unknown_name_error(provider_pattern, kind="provider", known=(provider.id for provider in _list().providers))
     found = tuple(_found(_matches(model_pattern), _matches(provider_pattern)))
     if not found:
         names = {model.id for _, model in _found(_matches("*"), _matches(provider_pattern))}
-        near = near_names(model_pattern.strip("*"), names)
+        near = find_near_names(model_pattern.strip("*"), names)
         msg = f"no model of {provider_pattern} is called {model_pattern!r}"
         start = Counter(name[:4] for name in sorted(names)).most_common(1)[0][0]
         some = f"say less of its name, as in *{start}*, or * for all {len(names):,} models"

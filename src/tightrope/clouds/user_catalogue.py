@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from tightrope.base import registry
 from tightrope.base.catalogue import ANY, OWNED, Catalogue, Discount, MachineType, PriceRow, UnitPrice, Withdrawal
-from tightrope.base.errors import InputError, Where, near_names
+from tightrope.base.errors import InputError, Where, find_near_names
 from tightrope.base.units import today
 from tightrope.clouds.catalogue_tables import TABLES, holds_tables, load_catalogue
 from tightrope.clouds.owned import load_owned
@@ -52,7 +52,7 @@ def _check_folder(directory: Path) -> None:
         raise InputError(msg, where=Where(directory), resolve="name the folder that holds owned.csv, prices.csv or other tables")
     known = (*TABLES, "sources", "owned")
     for path in sorted(directory.glob("*.csv")):
-        near = near_names(path.stem, known, 1)
+        near = find_near_names(path.stem, known, 1)
         if path.stem not in known and near:
             msg = f"no table is called {path.name}"
             raise InputError(msg, where=Where(directory), resolve=f"call it {near[0]}.csv, or move it elsewhere")
@@ -75,7 +75,7 @@ def _check_names(own: Catalogue, machines: dict[str, MachineType], theirs: Seque
     for machine in machines.values():
         known[machine.cloud]["family"] |= {machine.family, ANY}
         known[machine.cloud]["machine"].add(machine.name)
-        known[machine.cloud]["offer"] |= {*registry.offers(), OWNED}
+        known[machine.cloud]["offer"] |= {*registry.load_offers(), OWNED}
         known[machine.cloud]["region"].add(ANY)
     for rule in (rule for part in (*theirs, own) for rule in part.commitments):
         known[rule.cloud]["offer"].add(rule.offer)
@@ -83,7 +83,7 @@ def _check_names(own: Catalogue, machines: dict[str, MachineType], theirs: Seque
         known[row.cloud]["region"].add(row.region)
     priced, metered = ({(row.cloud, row.region) for row in rows} for rows in (own.prices, own.unit_prices))
     for cloud, region in sorted(priced):
-        if (cloud, region) in metered or not near_names(region, known[cloud]["region"], 1):
+        if (cloud, region) in metered or not find_near_names(region, known[cloud]["region"], 1):
             known[cloud]["region"].add(region)
     for row in (*own.prices, *own.unit_prices, *own.discounts, *own.withdrawn):
         if row.cloud not in known:
@@ -98,7 +98,7 @@ def _refuse(
     what: str, name: str, names: Iterable[str], row: PriceRow | UnitPrice | Discount | Withdrawal, where: Where
 ) -> NoReturn:
     """Raise ``InputError`` for a name that nobody has."""
-    near = near_names(name, names) or sorted(names)[:12]
+    near = find_near_names(name, names) or sorted(names)[:12]
     new = "; to add a region, give its unit prices too" if what == "region" else ""
     msg = f"{name}: no such {what}{'' if what == 'cloud' else f' of {row.cloud}'}, in the row of {_said(row)}"
     raise InputError(msg, where=where, resolve=f"use {' or '.join(near)}{new}")

@@ -7,13 +7,13 @@ from functools import cache
 import numpy as np
 
 from tightrope.base.catalogue import ON_DEMAND
-from tightrope.base.errors import InfeasibleError, unknown_name
+from tightrope.base.errors import InfeasibleError, build_unknown_name_error
 from tightrope.base.plan import Evidence
 from tightrope.base.records import FloatArray, IntArray, Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.compare.demand_buckets import draft_buckets_mean, draft_buckets_peak
 from tightrope.compare.hpa import draft_hpa
-from tightrope.compare.lookback import committed_words, draft_look_back
+from tightrope.compare.lookback import describe_committed, draft_look_back
 from tightrope.compare.peak import draft_peak
 from tightrope.compare.peer_draft import HPA_TARGET, Draft, Setting, scheduled_usd
 from tightrope.compare.single_type import draft_single_type
@@ -29,7 +29,7 @@ from tightrope.plan.problem.cascade import asked_as
 from tightrope.plan.problem.cost_lines import FIXED_DRIVERS, total_usd
 from tightrope.plan.problem.network import Place
 from tightrope.plan.prove.choices import take_choices
-from tightrope.plan.prove.proof import Bench, Draw, gather_evidence, proof_stretch, replay_seeds, surge_evidence
+from tightrope.plan.prove.proof import Bench, Draw, choose_proof_stretch, gather_evidence, gather_surge_evidence, replay_seeds
 from tightrope.plan.prove.tuning import MAX_ROUNDS, RAISE
 from tightrope.replay.records import Outcome, Traffic
 
@@ -159,27 +159,27 @@ def compare_plans(
     wanted = tuple(dict.fromkeys(only)) or NAMES
     for name in wanted:
         if name not in NAMES:
-            raise unknown_name(name, kind="plan to compare with", known=NAMES)
-    arena = _arena(workload, book, hpa_target)
+            raise build_unknown_name_error(name, kind="plan to compare with", known=NAMES)
+    arena = _build_arena(workload, book, hpa_target)
     if not any(item.cascade for item in workload.classes):  # a cascade may serve where nothing does directly
         arena.problems(tuple((item.name, 1.0) for item in workload.classes))
     rows: list[Row] = []
     for peer in PEERS:
         if peer.name in wanted:
-            rows += _rows(peer, arena, progress)
+            rows += _build_rows(peer, arena, progress)
     if OURS in wanted:
-        rows.append(_our_row(arena, lambda words: progress(f"{OURS}: {words}")))
+        rows.append(_build_our_row(arena, lambda words: progress(f"{OURS}: {words}")))
     return Comparison(workload.name, arena.stretch.words, workload.seeds, tuple(rows))
 
 
-def _arena(workload: Workload, book: PriceBook, hpa_target: float) -> _Arena:
+def _build_arena(workload: Workload, book: PriceBook, hpa_target: float) -> _Arena:
     """Return what all plans share; peers may always pay on demand, as their rules do."""
     stated, table = workload, CapacityTable()
     try:
         workload, _ = take_choices(stated, book, table)
     except InfeasibleError:  # which is every plan's own to say
         workload = stated
-    bench, stretch = Bench(workload, book, table), proof_stretch(workload)
+    bench, stretch = Bench(workload, book, table), choose_proof_stretch(workload)
     offers = tuple(dict.fromkeys((ON_DEMAND, *workload.purchase.offers)))
     open_bench = Bench(replace(workload, purchase=replace(workload.purchase, offers=offers)), book, bench.table)
     drawn = {seed: draw_traffic(workload, stretch, seed) for seed in workload.seeds}
@@ -196,7 +196,7 @@ def _arena(workload: Workload, book: PriceBook, hpa_target: float) -> _Arena:
     return _Arena(stated, bench, hpa_target, stretch, draw, problems)
 
 
-def _rows(peer: Peer, arena: _Arena, progress: Progress) -> list[Row]:
+def _build_rows(peer: Peer, arena: _Arena, progress: Progress) -> list[Row]:
     """Return the peer's row as its rule says, and where that misses a promise, the first of those sized up that keeps all.
 
     It is sized up as our own plan is: classes that miss, by the same factor, for as many rounds. Where none keeps all, the last stands.
@@ -207,7 +207,7 @@ def _rows(peer: Peer, arena: _Arena, progress: Progress) -> list[Row]:
         words = f" ×{max(headroom.values()):.2f}" if number else ""
         progress(f"{peer.name}{words}")
         try:
-            row = _judged(peer, arena, headroom)
+            row = _judge_peer(peer, arena, headroom)
         except InfeasibleError as error:
             if not rows:
                 rows.append(Row(peer.name, peer.words, 1.0, note=error.what.splitlines()[0]))
@@ -221,7 +221,7 @@ def _rows(peer: Peer, arena: _Arena, progress: Progress) -> list[Row]:
     return rows
 
 
-def _judged(peer: Peer, arena: _Arena, headroom: dict[str, float]) -> Row:
+def _judge_peer(peer: Peer, arena: _Arena, headroom: dict[str, float]) -> Row:
     """Return the row of the peer's cheapest plan in any region; raise ``InfeasibleError`` where it has none."""
     workload, book = arena.bench.workload, arena.bench.book
     drafts: list[tuple[float, Draft]] = []
@@ -244,12 +244,12 @@ def _judged(peer: Peer, arena: _Arena, headroom: dict[str, float]) -> Row:
         plan=peer.name,
         words=peer.words,
         sized=max(headroom.values(), default=1.0),
-        pools=tuple(_in_use(option, machines) for option, machines in zip(draft.options, draft.machines, strict=True)),
+        pools=tuple(_count_in_use(option, machines) for option, machines in zip(draft.options, draft.machines, strict=True)),
         planned_usd_per_month=planned_usd + total_usd(draft.around),
-        replayed_usd_per_month=month_usd(_ran(draft, arena.stretch, hours, planned_usd), book)
+        replayed_usd_per_month=month_usd(_measure_ran(draft, arena.stretch, hours, planned_usd), book)
         + _around_usd(draft, arena, outcomes),
         around_usd_per_month=total_usd(draft.around),
-        evidence=evidence + surge_evidence(workload, draft.fleet, arena.stretch),
+        evidence=evidence + gather_surge_evidence(workload, draft.fleet, arena.stretch),
         breaks=draft.breaks,
         note=draft.note,
     )
@@ -266,7 +266,7 @@ def _around_usd(draft: Draft, arena: _Arena, outcomes: list[Outcome]) -> float:
     return around_as_ran_usd(draft.around, answering.in_month(outcomes, length_s))
 
 
-def _ran(draft: Draft, stretch: Stretch, machine_hours: np.ndarray, planned_usd: float) -> ReplayUsage:
+def _measure_ran(draft: Draft, stretch: Stretch, machine_hours: np.ndarray, planned_usd: float) -> ReplayUsage:
     """Return what the replay ran, to be charged."""
     rate = np.array([option.terms.usd_per_hour for option in draft.options]) + draft.disk_usd_per_hour
     return ReplayUsage(
@@ -282,13 +282,13 @@ def _ran(draft: Draft, stretch: Stretch, machine_hours: np.ndarray, planned_usd:
     )
 
 
-def _in_use(option: PoolOption, machines: FloatArray | IntArray) -> PoolUse:
+def _count_in_use(option: PoolOption, machines: FloatArray | IntArray) -> PoolUse:
     """Return what a pool of ``machines`` [B] runs; one that stands in for another has as many as may be missing."""
     least, most = int(np.floor(machines.min())), int(np.ceil(machines.max()))
     return PoolUse(least, most, option.machine.name, option.region, option.variant.name, option.terms.offer)
 
 
-def _our_row(arena: _Arena, progress: Progress) -> Row:
+def _build_our_row(arena: _Arena, progress: Progress) -> Row:
     """Return our own plan's row."""
     bench = arena.bench
     try:
@@ -300,10 +300,10 @@ def _our_row(arena: _Arena, progress: Progress) -> Row:
         plan=OURS,
         words=OUR_WORDS,
         sized=1.0,
-        pools=tuple(_in_use(pool.option, solution.machines[pool.index]) for pool in found.pools),
+        pools=tuple(_count_in_use(pool.option, solution.machines[pool.index]) for pool in found.pools),
         planned_usd_per_month=total_usd(found.lines),
         replayed_usd_per_month=found.replayed_usd_per_month,
         around_usd_per_month=total_usd(tuple(line for line in found.lines if not line.pool and line.driver in FIXED_DRIVERS)),
         evidence=found.proof.evidence,
-        note=committed_words(solution.committed),
+        note=describe_committed(solution.committed),
     )

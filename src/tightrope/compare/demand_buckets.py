@@ -58,20 +58,20 @@ def _draft(setting: Setting, rate_per_s: FloatArray) -> Draft:
     problem = setting.problem
     small = restrict(problem, on_demand(problem) & serves_alone(problem).any(axis=0))
     able = serves_alone(small)
-    buckets = [bucket for c, item in enumerate(_seen(setting)) for bucket in buckets_of(c, item)]
+    buckets = [bucket for c, item in enumerate(_find_seen_classes(setting)) for bucket in split_into_buckets(c, item)]
     instance = BucketInstance(
         buckets=tuple(bucket.traffic_class.name for bucket in buckets),
         machines=tuple(option.label for option in small.options),
         rate_per_s=np.array([bucket.share * rate_per_s[bucket.index] for bucket in buckets]),
-        max_per_s=_sustained(setting.table, buckets, small, able),
+        max_per_s=_measure_sustained(setting.table, buckets, small, able),
         usd_per_hour=small.usd_per_hour,
     )
     counts = solve_bucket_ilp(instance, SLICE_FACTOR, gap=GAP).counts
-    solution = flat(_with_work(small, counts, able))
+    solution = flat(_add_work(small, counts, able))
     return draft_of(setting, solution, solution.machines, replace(setting.workload.scaling, enabled=False))
 
 
-def _with_work(problem: Problem, counts: IntArray, able: NDArray[np.bool_]) -> Solution:
+def _add_work(problem: Problem, counts: IntArray, able: NDArray[np.bool_]) -> Solution:
     """Return the fixed fleet of ``counts`` (int64[P]), every class shared out by what the machines sustain; jobs in its valleys.
 
     ``able`` is bool[C + deferrable classes, P].
@@ -95,13 +95,13 @@ def _with_work(problem: Problem, counts: IntArray, able: NDArray[np.bool_]) -> S
     return Solution(problem, machines, share, work, amounts, machines_usd(problem, machines, amounts))
 
 
-def _seen(setting: Setting) -> list[TrafficClass]:
+def _find_seen_classes(setting: Setting) -> list[TrafficClass]:
     """Return the interactive classes with the traffic that sizing may see."""
     sized = size_classes(setting.workload, setting.headroom, lead_seconds(setting.workload))
     return [item.traffic_class for item in sized if item.traffic_class.deferral is None]
 
 
-def buckets_of(index: int, traffic_class: TrafficClass) -> Iterator[Bucket]:
+def split_into_buckets(index: int, traffic_class: TrafficClass) -> Iterator[Bucket]:
     """Yield a class's buckets, its requests cut by prompt and answer; those without tokens are one bucket."""
     demand = traffic_class.demand
     cell = (len(EDGES) + 1) * np.searchsorted(EDGES, demand.input_tokens) + np.searchsorted(EDGES, demand.output_tokens)
@@ -117,7 +117,7 @@ def buckets_of(index: int, traffic_class: TrafficClass) -> Iterator[Bucket]:
         yield Bucket(index, float(mine.mean()), replace(traffic_class, name=name, demand=sizes))
 
 
-def _sustained(table: CapacityTable, buckets: list[Bucket], problem: Problem, able: NDArray[np.bool_]) -> FloatArray:
+def _measure_sustained(table: CapacityTable, buckets: list[Bucket], problem: Problem, able: NDArray[np.bool_]) -> FloatArray:
     """Return requests/s of each bucket alone that one machine sustains within the promises, float64[buckets, P].
 
     It is 0 where the promises cannot be kept at any rate, and where the class as a whole (``able``, bool[C, P]) is not served:

@@ -18,7 +18,7 @@ from tightrope.compare.peer_draft import (
     SingleTypeFleet,
     cheapest,
     draft_of,
-    lone_solutions,
+    find_lone_solutions,
     on_demand,
     whole,
 )
@@ -31,30 +31,30 @@ ROOM = 2.0
 def draft_hpa(setting: Setting) -> Draft:
     """Return the type that the rule runs most cheaply."""
     problem, target = setting.problem, setting.hpa_target / setting.most_headroom
-    lone = cheapest(lone_solutions(problem, on_demand(problem), lambda loads: followed(loads, target), spread_work=True))
-    return reactive(setting, lone, target, least=1)
+    lone = cheapest(find_lone_solutions(problem, on_demand(problem), lambda loads: followed(loads, target), spread_work=True))
+    return make_reactive(setting, lone, target, least=1)
 
 
 def followed(loads: MachineLoads, target: float, least: int = 1) -> IntArray:
     """Return the machines that an autoscaler comes to run on the mean, int64[P, B]; none where there is never any load."""
-    return np.where(_busy(loads), np.maximum(whole(loads.mean / target), least), 0).astype(np.int64)
+    return np.where(_find_busy(loads), np.maximum(whole(loads.mean / target), least), 0).astype(np.int64)
 
 
-def reactive(setting: Setting, lone: SingleTypeFleet, target: float, least: int) -> Draft:
+def make_reactive(setting: Setting, lone: SingleTypeFleet, target: float, least: int) -> Draft:
     """Return the draft in which nothing but ``least`` machines, and what nightly jobs need, is there without being asked for."""
-    floor = np.where(_busy(lone.loads), least, 0) + lone.jobs
+    floor = np.where(_find_busy(lone.loads), least, 0) + lone.jobs
     scaling = replace(setting.workload.scaling, enabled=True, target_utilisation=target)
     most = whole(ROOM * lone.loads.peak.max(axis=1) / target) + lone.jobs.max(axis=1)
-    allowed = np.minimum(most, _quota_of_each(lone.solution.problem))
+    allowed = np.minimum(most, _find_quotas(lone.solution.problem))
     return draft_of(setting, replace(lone.solution, machines=floor), lone.solution.machines, scaling, allowed)
 
 
-def _busy(loads: MachineLoads) -> NDArray[np.bool_]:
+def _find_busy(loads: MachineLoads) -> NDArray[np.bool_]:
     """Return which options have any interactive work, bool[P, 1]."""
     return np.asarray(loads.peak.any(axis=1, keepdims=True), dtype=np.bool_)
 
 
-def _quota_of_each(problem: Problem) -> IntArray:
+def _find_quotas(problem: Problem) -> IntArray:
     """Return the smallest quota that each option counts towards, int64[P]."""
     most = np.full(len(problem.options), np.iinfo(np.int32).max, dtype=np.int64)
     for quota in problem.quotas:

@@ -17,7 +17,7 @@ from tightrope.compare.hpa import draft_hpa
 from tightrope.compare.peer_draft import Draft, Setting
 from tightrope.demand.blocks import DAY_S
 from tightrope.plan.commit.lookback import DAYS, HOURS_PER_DAY, look_back
-from tightrope.plan.fleet.plan_fleet import Stretch, draw_traffic, heldout_stretch
+from tightrope.plan.fleet.plan_fleet import Stretch, draw_traffic, find_heldout_stretch
 from tightrope.plan.problem.commitment_coverage import committed_bill_usd
 from tightrope.plan.problem.commitment_options import find_covers
 from tightrope.plan.prove.proof import MAX_REPLAYED_REQUESTS
@@ -35,7 +35,7 @@ def draft_look_back(setting: Setting) -> Draft:
         what = "offers: no commitment that this usage could have is allowed, or the trace shows too little to commit on"
         raise InfeasibleError(what, resolve="allow one in purchase.offers, and a trace of which sizing may see a week or more")
     sold = np.array([option.terms.offer == ON_DEMAND for option in draft.options])
-    hours = np.where(sold[:, None], past_hours(setting.workload, draft), 0.0)
+    hours = np.where(sold[:, None], count_past_hours(setting.workload, draft), 0.0)
     on_demand = np.array([option.terms.usd_per_hour for option in draft.options])
     offered = [np.array([cover.offer == name for cover in covers]) for name in names]
     tried = [look_back(hours, on_demand, covers, mask) for mask in offered]
@@ -44,16 +44,16 @@ def draft_look_back(setting: Setting) -> Draft:
     made = tuple(
         Committed(cover.cloud, cover.offer, cover.scope, float(usd)) for cover, usd in zip(covers, best, strict=True) if usd > 0.0
     )
-    return replace(draft, committed=made, note=committed_words(made) or "the past deserved no commitment")
+    return replace(draft, committed=made, note=describe_committed(made) or "the past deserved no commitment")
 
 
-def past_hours(workload: Workload, draft: Draft) -> FloatArray:
+def count_past_hours(workload: Workload, draft: Draft) -> FloatArray:
     """Return the machine-hours of the draft's fleet on the traffic that sizing may see, float64[pools, hours].
 
     Where that holds more requests than are replayed in reason, only its last days are taken; where even a day does, the hours that the
     rule itself expects.
     """
-    end_s = heldout_stretch(workload).start_s
+    end_s = find_heldout_stretch(workload).start_s
     rate = sum(item.demand.requests / item.demand.duration_s for item in workload.classes)
     days = min(float(DAYS), np.floor(MAX_REPLAYED_REQUESTS / max(rate * DAY_S, 1e-9)))
     if days < 1.0:
@@ -66,6 +66,6 @@ def past_hours(workload: Workload, draft: Draft) -> FloatArray:
     return outcome.machine_hours
 
 
-def committed_words(made: tuple[Committed, ...]) -> str:
+def describe_committed(made: tuple[Committed, ...]) -> str:
     """Say what is committed to; nothing where nothing is."""
     return ", ".join(f"${item.usd_per_hour:,.3f} an hour of {item.offer}" for item in made)

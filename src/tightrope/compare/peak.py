@@ -9,17 +9,17 @@ from dataclasses import replace
 import numpy as np
 
 from tightrope.base.records import IntArray
-from tightrope.compare.peer_draft import Draft, MachineLoads, Setting, cheapest, draft_of, lone_solutions, on_demand, whole
+from tightrope.compare.peer_draft import Draft, MachineLoads, Setting, cheapest, draft_of, find_lone_solutions, on_demand, whole
 from tightrope.plan.solve.decomposition import Solution
 
 
 def draft_peak(setting: Setting) -> Draft:
     """Return the cheapest type at the largest peak that sizing saw; deferrable work fills its valleys."""
-    solution = flat(cheapest(lone_solutions(setting.problem, on_demand(setting.problem), _peaks)).solution)
+    solution = flat(cheapest(find_lone_solutions(setting.problem, on_demand(setting.problem), _find_peaks)).solution)
     return draft_of(setting, solution, solution.machines, replace(setting.workload.scaling, enabled=False))
 
 
-def _peaks(loads: MachineLoads) -> IntArray:
+def _find_peaks(loads: MachineLoads) -> IntArray:
     """Return every option's largest load in all blocks, int64[P, B]."""
     return np.repeat(whole(loads.peak).max(axis=1, keepdims=True), loads.peak.shape[1], axis=1)
 

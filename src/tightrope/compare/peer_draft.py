@@ -12,12 +12,12 @@ from tightrope.base.errors import InfeasibleError
 from tightrope.base.plan import BillLine, Committed, Usage, UsageLine
 from tightrope.base.records import FloatArray, IntArray, ScalingPolicy, Workload
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.fleet.plan_fleet import open_pools, plan_fleet
+from tightrope.plan.fleet.plan_fleet import build_fleet, open_pools
 from tightrope.plan.problem.arrays import Infeasible, PoolOption, Problem, restrict
 from tightrope.plan.problem.capacity import CapacityTable
-from tightrope.plan.problem.cost_lines import machine_lines, total_usd
+from tightrope.plan.problem.cost_lines import build_machine_lines, total_usd
 from tightrope.plan.problem.placement import plan_around
-from tightrope.plan.problem.response_cache import cache_lines
+from tightrope.plan.problem.response_cache import build_cache_lines
 from tightrope.plan.solve.commitment_choice import machines_usd
 from tightrope.plan.solve.decomposition import Solution
 from tightrope.plan.solve.deferrable_work import place_deferrable, spread_deferrable
@@ -68,7 +68,7 @@ class Draft:
     @property
     def lines(self) -> tuple[UsageLine, ...]:
         """Return whose machine-hours each pool's are."""
-        return tuple(option.usage_line(pool.name) for pool, option in zip(self.fleet.pools, self.options, strict=True))
+        return tuple(option.to_usage_line(pool.name) for pool, option in zip(self.fleet.pools, self.options, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ Count: TypeAlias = Callable[[MachineLoads], IntArray]
 def scheduled_usd(draft: Draft, book: PriceBook, hours_per_month: FloatArray) -> float:
     """Return what the machines that the rule expects cost a month, US dollars; ``hours_per_month`` is float64[B]."""
     usage = Usage(draft.lines, draft.machines, hours_per_month)
-    return total_usd(machine_lines(usage, book, draft.committed, {}, draft.disk_usd_per_hour))
+    return total_usd(build_machine_lines(usage, book, draft.committed, {}, draft.disk_usd_per_hour))
 
 
 def draft_of(
@@ -98,7 +98,7 @@ def draft_of(
     """
     pools = open_pools(solution)
     rows = [pool.index for pool in pools]
-    fleet = plan_fleet(replace(setting.workload, scaling=scaling), solution, setting.table)
+    fleet = build_fleet(replace(setting.workload, scaling=scaling), solution, setting.table)
     around, _ = plan_around(setting.workload, setting.book, solution.problem, solution.machines, solution.share, solution.work)
     if most is not None:
         ceilings = [max(pool.ceiling, int(most[row])) for pool, row in zip(fleet.pools, rows, strict=True)]
@@ -111,7 +111,7 @@ def draft_of(
         machines=expected[rows].astype(np.float64),
         disk_usd_per_hour=solution.problem.disk_usd_per_hour[rows],
         committed=solution.problem.committed(solution.problem.existing_usd_per_hour),
-        around=around + cache_lines(setting.workload, setting.book, solution.problem),
+        around=around + build_cache_lines(setting.workload, setting.book, solution.problem),
     )
 
 
@@ -132,7 +132,7 @@ def serves_alone(problem: Problem) -> NDArray[np.bool_]:
     return np.vstack([sustains & whole & good, problem.work_per_s > 0.0])
 
 
-def assignments(problem: Problem, allowed: NDArray[np.bool_]) -> list[IntArray]:
+def list_assignments(problem: Problem, allowed: NDArray[np.bool_]) -> list[IntArray]:
     """Return the ways to give every class one option, int64[C + deferrable classes] each: the same one for all classes.
 
     Where none serves all of them, the only way is each class's own, the cheapest for a request. Raises ``InfeasibleError`` where a
@@ -165,7 +165,7 @@ class SingleTypeFleet:
         return self.solution.machines - self.interactive
 
 
-def lone_solutions(
+def find_lone_solutions(
     problem: Problem, allowed: NDArray[np.bool_], count: Count, *, spread_work: bool = False
 ) -> Iterator[SingleTypeFleet]:
     """Yield the solution of every assignment that keeps the quotas; deferrable work fills idle machines before new ones.
@@ -173,12 +173,12 @@ def lone_solutions(
     With ``spread_work`` it runs evenly over its window, on machines of its own.
     """
     place = spread_deferrable if spread_work else place_deferrable
-    for chosen in assignments(problem, allowed):
+    for chosen in list_assignments(problem, allowed):
         used = np.unique(chosen)
         small = restrict(problem, np.isin(np.arange(len(problem.options)), used))
         share = np.zeros((len(problem.interactive), len(used), problem.blocks))
         share[np.arange(len(share)), np.searchsorted(used, chosen[: len(share)])] = 1.0
-        loads = loads_of(small, share)
+        loads = compute_loads(small, share)
         interactive = count(loads)
         try:
             machines, work = place(small, interactive, share, np.ones(len(used), dtype=bool))
@@ -190,7 +190,7 @@ def lone_solutions(
             yield SingleTypeFleet(solution, interactive, loads)
 
 
-def loads_of(problem: Problem, share: FloatArray) -> MachineLoads:
+def compute_loads(problem: Problem, share: FloatArray) -> MachineLoads:
     """Return the load of ``share`` (float64[C, P, B]) on every option, in machines."""
     return MachineLoads(*((share * problem.load(rate)).sum(axis=0) for rate in (problem.rate, problem.mean_rate)))
 

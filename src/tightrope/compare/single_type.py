@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.errors import InfeasibleError
-from tightrope.compare.peer_draft import Draft, Setting, assignments, draft_of, on_demand
-from tightrope.plan.problem.arrays import Infeasible, Problem, restrict, without_commitment
+from tightrope.compare.peer_draft import Draft, Setting, draft_of, list_assignments, on_demand
+from tightrope.plan.problem.arrays import Infeasible, Problem, drop_commitments, restrict
 from tightrope.plan.solve.decomposition import Solution, solve
 from tightrope.plan.solve.relaxation import Relaxation, relax
 
@@ -18,8 +18,8 @@ MOST_SOLVED = 3
 
 def draft_single_type(setting: Setting) -> Draft:
     """Return the cheapest schedule of one variant on one type of machine, under every pay-as-you-go offer allowed."""
-    problem = without_commitment(setting.problem)
-    relaxed = sorted(_relaxed(problem), key=lambda pair: pair[0].usd_per_month)
+    problem = drop_commitments(setting.problem)
+    relaxed = sorted(_relax_types(problem), key=lambda pair: pair[0].usd_per_month)
     best: Solution | None = None
     for relaxation, one in relaxed[:MOST_SOLVED]:
         if best is not None and relaxation.usd_per_month >= best.usd_per_month:
@@ -36,11 +36,11 @@ def draft_single_type(setting: Setting) -> Draft:
     return draft_of(setting, best, best.machines, setting.workload.scaling)
 
 
-def _relaxed(problem: Problem) -> list[tuple[Relaxation, Problem]]:
+def _relax_types(problem: Problem) -> list[tuple[Relaxation, Problem]]:
     """Return the problem of every type that has a solution, with its linear relaxation."""
     found: list[tuple[Relaxation, Problem]] = []
-    for chosen in assignments(problem, on_demand(problem)):
-        one = restrict(problem, _same_type(problem, np.unique(chosen)))
+    for chosen in list_assignments(problem, on_demand(problem)):
+        one = restrict(problem, _match_type(problem, np.unique(chosen)))
         try:
             found.append((relax(one), one))
         except Infeasible:
@@ -48,7 +48,7 @@ def _relaxed(problem: Problem) -> list[tuple[Relaxation, Problem]]:
     return found
 
 
-def _same_type(problem: Problem, of: np.ndarray) -> NDArray[np.bool_]:
+def _match_type(problem: Problem, of: np.ndarray) -> NDArray[np.bool_]:
     """Return the options that are a machine and variant of those of ``of`` (int64[n]) under any offer, bool[P]."""
     kinds = {(problem.options[p].machine.name, problem.options[p].variant.name) for p in of}
     return np.array([(option.machine.name, option.variant.name) in kinds for option in problem.options]) & ~problem.metered

@@ -18,8 +18,8 @@ from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.registry import find_offer
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
-from tightrope.compare.hpa import followed, reactive
-from tightrope.compare.peer_draft import Draft, MachineLoads, Setting, cheapest, lone_solutions
+from tightrope.compare.hpa import followed, make_reactive
+from tightrope.compare.peer_draft import Draft, MachineLoads, Setting, cheapest, find_lone_solutions
 from tightrope.plan.problem.arrays import PoolOption
 from tightrope.replay.records import FleetPool
 
@@ -29,7 +29,7 @@ OVERPROVISIONED = 1
 def draft_spot_fallback(setting: Setting) -> Draft:
     """Return the spot type that the rule runs most cheaply, with on-demand machines of the same type behind it."""
     problem = setting.problem
-    backed = np.array([on_demand_twin(option, setting.book) is not None for option in problem.options])
+    backed = np.array([find_on_demand_twin(option, setting.book) is not None for option in problem.options])
     taken = np.array([option.terms.offer == SPOT for option in problem.options])
     spot = taken & ~problem.metered & backed
     if not spot.any():
@@ -42,39 +42,39 @@ def draft_spot_fallback(setting: Setting) -> Draft:
         asked = followed(loads, target)
         return asked + OVERPROVISIONED * (asked > 0)
 
-    lone = cheapest(lone_solutions(problem, spot, hedged, spread_work=True))
+    lone = cheapest(find_lone_solutions(problem, spot, hedged, spread_work=True))
     mean = max(float(lone.interactive.mean()), 1.0 + OVERPROVISIONED)
-    draft = reactive(setting, lone, target * (mean - OVERPROVISIONED) / mean, least=1 + OVERPROVISIONED)
+    draft = make_reactive(setting, lone, target * (mean - OVERPROVISIONED) / mean, least=1 + OVERPROVISIONED)
     allowed = setting.workload.purchase.max_spot_share
     breaks = f"all rests on spot, purchase.max_spot_share allows {allowed:.0%}" if allowed < 1.0 else ""
-    return replace(with_fallback(draft, setting.book), breaks=breaks)
+    return replace(add_fallback(draft, setting.book), breaks=breaks)
 
 
-def on_demand_twin(option: PoolOption, book: PriceBook) -> PoolOption | None:
+def find_on_demand_twin(option: PoolOption, book: PriceBook) -> PoolOption | None:
     """Return the same machine and variant on demand; None where it is not sold so."""
     terms = find_offer(ON_DEMAND).terms(option.machine.name, option.region, book)
     return replace(option, terms=terms) if isinstance(terms, OfferTerms) else None
 
 
-def with_fallback(draft: Draft, book: PriceBook) -> Draft:
+def add_fallback(draft: Draft, book: PriceBook) -> Draft:
     """Return the draft with an on-demand pool behind each of its pools, empty as long as nothing is missing."""
-    twins = [(place, on_demand_twin(option, book)) for place, option in enumerate(draft.options)]
+    twins = [(place, find_on_demand_twin(option, book)) for place, option in enumerate(draft.options)]
     backed = [(place, twin) for place, twin in twins if twin is not None]
     places = [place for place, _ in backed]
     fleet = draft.fleet
-    behind = tuple(_behind(fleet.pools[place], twin) for place, twin in backed)
+    behind = tuple(_build_fallback(fleet.pools[place], twin) for place, twin in backed)
     waiting = np.zeros((len(fleet.allowed), len(behind)), dtype=bool)
     away_s = None if fleet.away_s is None else np.hstack([fleet.away_s, fleet.away_s[:, places]])
     return replace(
         draft,
         options=draft.options + tuple(twin for _, twin in backed),
         fleet=replace(fleet, pools=fleet.pools + behind, allowed=np.hstack([fleet.allowed, waiting]), away_s=away_s),
-        machines=np.vstack([draft.machines, *(_missing(fleet.pools[p], draft.machines[p]) for p in places)]),
+        machines=np.vstack([draft.machines, *(_estimate_missing(fleet.pools[p], draft.machines[p]) for p in places)]),
         disk_usd_per_hour=np.append(draft.disk_usd_per_hour, draft.disk_usd_per_hour[places]),
     )
 
 
-def _behind(pool: FleetPool, twin: PoolOption) -> FleetPool:
+def _build_fallback(pool: FleetPool, twin: PoolOption) -> FleetPool:
     """Return the pool that stands in for ``pool``'s missing machines."""
     return replace(
         pool,
@@ -87,7 +87,7 @@ def _behind(pool: FleetPool, twin: PoolOption) -> FleetPool:
     )
 
 
-def _missing(pool: FleetPool, machines: FloatArray) -> FloatArray:
+def _estimate_missing(pool: FleetPool, machines: FloatArray) -> FloatArray:
     """Return the machines expected to be missing, float64[B]: those interrupted, and those that a rise asks for, while they start."""
     rises = np.maximum(machines - np.roll(machines, 1), 0.0)
     return (machines * pool.interruptions_per_hour + rises) * pool.start_s / SECONDS_PER_HOUR

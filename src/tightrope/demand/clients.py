@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tightrope.base.errors import TraceError, near_names
+from tightrope.base.errors import TraceError, find_near_names
 from tightrope.base.records import ClientMix, Demand, FloatArray, IntArray
 from tightrope.demand.clock import DAY_S, MAX_DAYS, NO_COLUMNS, on_the_clock
 from tightrope.demand.columns import find_column, require_column, time_factor
@@ -143,7 +143,7 @@ def _filters(table: TraceTable, only: Mapping[str, str]) -> list[ColumnPick]:
     """Return a pick of true and false for each column that must hold a text."""
     for column in only:
         if column not in table.columns:
-            near = near_names(column, table.columns) or list(table.columns[:12])
+            near = find_near_names(column, table.columns) or list(table.columns[:12])
             what = f"the column {column!r} of `only` is not in the file"
             raise TraceError(what, resolve=f"use {' or '.join(map(repr, near))}", where=table.where())
     texts = [text.replace("'", "''").replace("{", "{{").replace("}", "}}") for text in only.values()]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from tightrope.base.errors import TraceError, near_names
+from tightrope.base.errors import TraceError, find_near_names
 from tightrope.demand.trace_tables import TraceTable, is_number
 
 _NAMES = """
@@ -73,7 +73,7 @@ def require_column(table: TraceTable, roles: Iterable[str], chosen: Mapping[str,
         if (column := find_column(table, role, chosen)) is not None:
             return role, column
     wanted = " or ".join(roles)
-    near = near_names(roles[0], table.columns) or [table.columns[-1]]
+    near = find_near_names(roles[0], table.columns) or [table.columns[-1]]
     what = f"no {wanted} column, got the columns {', '.join(map(repr, table.columns[:12]))}"
     raise TraceError(what, resolve=_say(roles[-1], near[0]), where=table.where())
 
@@ -112,7 +112,7 @@ def _by_magnitude(table: TraceTable, column: str) -> float:
 def _chosen(table: TraceTable, role: str, column: str) -> str:
     """Return the user's own choice, which must exist."""
     if column not in table.columns:
-        near = near_names(column, table.columns) or list(table.columns[:12])
+        near = find_near_names(column, table.columns) or list(table.columns[:12])
         what = f"the {role} column {column!r} is not in the file"
         raise TraceError(what, resolve=f"use {' or '.join(map(repr, near))}", where=table.where())
     return column

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tightrope.base import registry
-from tightrope.base.errors import InputError, Where, unknown_name
+from tightrope.base.errors import InputError, Where, build_unknown_name_error
 from tightrope.base.records import Demand, FloatArray
 from tightrope.base.units import GIB
 from tightrope.demand.blocks import weekly_blocks
@@ -125,7 +125,7 @@ def find_model(name: str) -> dict[str, str]:
     """Return one of ``models``; raise ``UnknownNameError``."""
     known = models()
     if name not in known:
-        raise unknown_name(name, kind="model to begin with", known=known)
+        raise build_unknown_name_error(name, kind="model to begin with", known=known)
     return known[name]
 
 
@@ -176,7 +176,7 @@ def _workload_text(asked: InitAnswers, out: Path, book: PriceNames) -> str:
         model="\n  ".join(_model_lines(model, row)),
         regions=_listed(asked.regions),
         families=_listed(FAMILIES[row["engine"]]),
-        offers=_listed(sorted(registry.offers())),
+        offers=_listed(sorted(registry.load_offers())),
         today=_today_section(asked, model, row, book),
     )
 
@@ -253,7 +253,7 @@ def _pairs(stated: Sequence[str]) -> dict[str, str]:
     pairs = dict(text.split("=", 1) for text in stated if "=" in text)
     unknown = next((role for role in pairs if role not in DEMAND_ROLES), None)
     if unknown is not None:
-        raise unknown_name(unknown, kind="column role", known=DEMAND_ROLES)
+        raise build_unknown_name_error(unknown, kind="column role", known=DEMAND_ROLES)
     if len(pairs) < len(stated):
         what = f"got --column {' '.join(stated)}, expected each as role=column, each role once"
         raise InputError(what, resolve="write it as '--column time=started_at'")

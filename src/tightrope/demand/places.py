@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tightrope.base.errors import InputError, near_names, unknown_name
+from tightrope.base.errors import InputError, build_unknown_name_error, find_near_names
 from tightrope.base.records import Demand, Infrastructure, TrafficClass, WherePolicy, Workload
 from tightrope.demand import schema
 from tightrope.demand.price_names import PriceNames
@@ -27,7 +27,7 @@ def define_where(document: Document, stated: schema.WorkloadFile, book: PriceNam
         raise InputError(what, resolve=resolve, where=document.where("where"))
     known = [*schema.PlacesSpec.model_fields]
     for cloud, names in regions.items():
-        if near := near_names(cloud, known, 1):
+        if near := find_near_names(cloud, known, 1):
             what, resolve = f"where: unknown key {cloud!r}", f"use {near[0]}"
             raise InputError(what, resolve=resolve, where=document.where("where", cloud))
         for number, region in enumerate(names):
@@ -58,7 +58,7 @@ def _round_trips(
             place = document.where("where", "round_trip", first, second)
             for name in (first, second):
                 if name not in known:
-                    raise unknown_name(name, kind="region of where or users", known=known, where=place)
+                    raise build_unknown_name_error(name, kind="region of where or users", known=known, where=place)
             if found.get((first, second), round_trip_s) != round_trip_s:
                 what = (
                     f"the round trip between {first} and {second} is stated as {found[first, second]:g} s and {round_trip_s:g} s"

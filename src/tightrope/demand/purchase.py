@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from tightrope.base.errors import InputError, unknown_name
+from tightrope.base.errors import InputError, build_unknown_name_error
 from tightrope.base.future import Future, Move, Scenario
 from tightrope.base.records import Committed, PurchasePolicy
-from tightrope.base.scope import covered_scope
+from tightrope.base.scope import resolve_scope
 from tightrope.demand import schema
 from tightrope.demand.price_names import PriceNames
 from tightrope.demand.yaml_document import Document, check_name
@@ -53,7 +53,7 @@ def _existing(document: Document, number: int, entry: schema.ExistingSpec, book:
         book.machines([name] if name else (), document.where(*place, "scope"))
     made = Committed(cloud, entry.offer, scope, usd_per_hour)
     try:
-        return Committed(cloud, entry.offer, covered_scope(made, book.commitment(cloud, entry.offer), book), usd_per_hour)
+        return Committed(cloud, entry.offer, resolve_scope(made, book.commitment(cloud, entry.offer), book), usd_per_hour)
     except InputError as error:
         raise InputError(error.what, resolve=error.resolve, where=document.where(*place)) from error
 
@@ -63,12 +63,14 @@ def _seller(document: Document, number: int, entry: schema.ExistingSpec, book: P
     where = document.where("purchase", "existing", number, "offer")
     sellers = [cloud for cloud, offer in book.commitments if offer == entry.offer]
     if not sellers:
-        raise unknown_name(entry.offer, kind="commitment", known={offer for _, offer in book.commitments}, where=where)
+        raise build_unknown_name_error(
+            entry.offer, kind="commitment", known={offer for _, offer in book.commitments}, where=where
+        )
     if entry.machine is not None:
         cloud = book.machine(entry.machine, document.where("purchase", "existing", number, "machine")).cloud
         if cloud not in sellers:
             known = {offer for seller, offer in book.commitments if seller == cloud}
-            raise unknown_name(entry.offer, kind=f"commitment of {cloud}", known=known, where=where)
+            raise build_unknown_name_error(entry.offer, kind=f"commitment of {cloud}", known=known, where=where)
         return cloud
     if len(sellers) > 1:
         what = f"{entry.offer!r} is sold by {' and '.join(sellers)}"

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from tightrope.base.errors import near_names
+from tightrope.base.errors import find_near_names
 from tightrope.base.records import Slo
 from tightrope.base.units import BYTES, SECONDS, parse_bytes, parse_quantity, parse_seconds
 
@@ -41,7 +41,7 @@ def parse_slo(text: object) -> Slo:
         case "latency" | "ttft" | "tpot" as metric:
             return Slo(metric, percentile, limit_s)
         case other:
-            near = near_names(other, METRICS)
+            near = find_near_names(other, METRICS)
             msg = f"got the metric {other!r}, expected {' or '.join(near) if near else ', '.join(METRICS)}"
             raise ValueError(msg)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tightrope.base.errors import TraceError, UnknownNameError, near_names, unknown_name
+from tightrope.base.errors import TraceError, UnknownNameError, build_unknown_name_error, find_near_names
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.demand.clock import NO_COLUMNS, check_span, on_the_clock
 from tightrope.demand.columns import REQUEST_ROLES, find_column, require_column
@@ -80,7 +80,7 @@ def load_requests(
     token counts below 1, ``UnknownNameError`` for a class that is not one of ``classes`` and for a role that there is not.
     """
     if unknown := next((role for role in columns if role not in REQUEST_ROLES), None):
-        raise unknown_name(unknown, kind="column role", known=REQUEST_ROLES)
+        raise build_unknown_name_error(unknown, kind="column role", known=REQUEST_ROLES)
     table = open_table(path, may_be_empty=True)
     if not table.columns:
         return _no_requests(path, _RequestColumns("", [], None, None, None))
@@ -179,7 +179,7 @@ def _class_index(table: TraceTable, column: str, index: IntArray, classes: Seque
     if np.ma.is_masked(got):
         what = f"column {column!r}, row {row + 1}: got an empty cell, expected a traffic class"
         raise TraceError(what, resolve="fill the cell or remove the row", where=table.where(row))
-    near = near_names(str(got[0]), classes) or list(classes[:12])
+    near = find_near_names(str(got[0]), classes) or list(classes[:12])
     what = f"column {column!r}, row {row + 1}: unknown traffic class {str(got[0])!r}"
     resolve = f"use {' or '.join(near)}, or say that the column holds no class: --column class="
     raise UnknownNameError(what, resolve=resolve, where=table.where(row))

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from tightrope.base.errors import InputError, Where, near_names
+from tightrope.base.errors import InputError, Where, find_near_names
 from tightrope.base.units import BYTES, SECONDS
 from tightrope.demand.yaml_document import Document
 
@@ -30,8 +30,8 @@ class Strict(BaseModel):
             kind, message = "mapping", "got {got}, expected a mapping with the keys {keys}"
             raise PydanticCustomError(kind, message, context)
         for key, value in data.items():
-            if key not in known and not (cls.open_keys and (isinstance(value, list) or not near_names(key, known))):
-                near = near_names(key, known) or known
+            if key not in known and not (cls.open_keys and (isinstance(value, list) or not find_near_names(key, known))):
+                near = find_near_names(key, known) or known
                 kind, message = "unknown_key", "unknown key {key}"
                 raise PydanticCustomError(kind, message, {"key": repr(key), "name": key, "resolve": f"use {' or '.join(near)}"})
         return data

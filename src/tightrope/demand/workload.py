@@ -54,7 +54,7 @@ def load_workload(path: Path, book: PriceNames, offers: Mapping[str, str] | None
     variants = _variants(document, stated, book)
     _check_serving(document, classes, variants)
     classes = with_cascades(document, stated.traffic, classes, variants)
-    known_offers = {name: offer.kind for name, offer in registry.offers().items()} if offers is None else offers
+    known_offers = {name: offer.kind for name, offer in registry.load_offers().items()} if offers is None else offers
     workload = Workload(
         name=stated.name,
         classes=classes,

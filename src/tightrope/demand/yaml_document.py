@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import yaml
 
-from tightrope.base.errors import InputError, Where, unknown_name
+from tightrope.base.errors import InputError, Where, build_unknown_name_error
 
 MAX_BYTES = 5_000_000
 MAX_VALUES = 200_000
@@ -81,7 +81,7 @@ def check_name(name: str, kind: str, known: Iterable[str], where: Where) -> None
     """Refuse a name that is not known."""
     known = list(known)
     if name not in known:
-        raise unknown_name(name, kind=kind, known=known, where=where)
+        raise build_unknown_name_error(name, kind=kind, known=known, where=where)
 
 
 def scalar(text: str) -> Value:

@@ -1,7 +1,7 @@
-"""The exact monthly bill of a fleet: commitments first, in the seller's order, then pay-as-you-go on what they leave.
+"""The exact monthly bill of a fleet: commitments first, in the seller's order, then pay-as-you-go for the remaining usage.
 
-What a seller takes off by itself (``sustained_use.py``) comes last.
-The planner's cost and the replay's bill both come from here. It carries no ``OFFER``.
+Automatic discounts (``sustained_use.py``) come last.
+The planner's cost and the replay's bill both come from here. The module defines no ``OFFER``.
 """
 
 import math
@@ -17,8 +17,8 @@ from tightrope.offers.commitment_application import UNUSED
 from tightrope.offers.sustained_use import sustained_use
 
 
-def _applied_together(prices: Prices, committed: Sequence[Committed]) -> list[tuple[Offer, list[int]]]:
-    """Return the commitments of each seller and order, by their places, with the offer that charges them; in the order they apply."""
+def _group_commitments(prices: Prices, committed: Sequence[Committed]) -> list[tuple[Offer, list[int]]]:
+    """Return each seller's commitments of one order, by index, with the offer that charges them, in order of application."""
     groups: dict[tuple[str, int], list[int]] = {}
     for place, item in enumerate(committed):
         usd = item.usd_per_hour
@@ -35,19 +35,18 @@ def _check_usage(usage: Usage) -> None:
     amounts = (usage.machine_hours, *usage.units.values())
     valid = all(bool(np.all(np.isfinite(part) & (part >= 0))) for part in (*amounts, usage.hours_per_month))
     if any(part.shape != shape for part in amounts) or not valid:
-        msg = f"usage cannot be billed: machine-hours {usage.machine_hours.shape}, expected {shape}, each finite and 0 or more"
+        msg = f"cannot bill the usage: machine-hours {usage.machine_hours.shape}, expected {shape}, each finite and 0 or more"
         raise InputError(msg, resolve="report this with the workload that led to it")
 
 
 def charge_fleet(usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tuple[BillLine, ...]:
     """Return every line of the month's bill, in US dollars.
 
-    Raises ``InputError`` where machine-hours stay unpaid, because the catalogue has no price for them, and where a commitment is
-    none that can be made.
+    Raises ``InputError`` if the catalogue has no price for some machine-hours, or if a commitment is invalid.
     """
     _check_usage(usage)
     bill: list[BillLine] = []
-    for offer, places in _applied_together(prices, committed):
+    for offer, places in _group_commitments(prices, committed):
         lines, usage = offer.charge(usage, prices, [committed[place] for place in places])
         bill += lines
     discount = sustained_use(usage, prices)
@@ -58,16 +57,16 @@ def charge_fleet(usage: Usage, prices: Prices, committed: Sequence[Committed]) -
     unpaid = [line for line, any_used in zip(usage.lines, used, strict=True) if any_used]
     if unpaid:
         machine, region, offer = unpaid[0].machine, unpaid[0].region, unpaid[0].offer
-        msg = f"pool {unpaid[0].pool!r} cannot be billed: {machine} is not sold {offer} in {region}"
+        msg = f"cannot bill the pool {unpaid[0].pool!r}: the catalogue has no {offer} price of {machine} in {region}"
         raise InputError(msg, resolve="choose another offer, region or machine, or add a price row to your own catalogue")
     return (*bill, *discount)
 
 
 def used_shares(usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tuple[float, ...]:
-    """Return the share of each commitment that the usage consumes, in the order of ``committed``; 1 of a commitment to nothing."""
+    """Return each commitment's utilisation in [0, 1], in the order of ``committed``; 1 for a commitment of 0 dollars."""
     _check_usage(usage)
     unused_usd: dict[int, float] = {}
-    for offer, places in _applied_together(prices, committed):
+    for offer, places in _group_commitments(prices, committed):
         lines, usage = offer.charge(usage, prices, [committed[place] for place in places])
         unused_usd |= zip(places, (line.usd for line in lines if line.driver == UNUSED), strict=True)
     paid_usd = [item.usd_per_hour * float(usage.hours_per_month.sum()) for item in committed]

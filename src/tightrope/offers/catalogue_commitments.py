@@ -1,10 +1,10 @@
-"""Every commitment that a cloud's catalogue describes (``commitments.csv``); its rule and its rates come from the price book.
+"""Every commitment in a cloud's catalogue (``commitments.csv``); its rule and rates come from the price book.
 
 - **AWS Reserved Instances**, standard and convertible, regional, Linux and shared tenancy: whole machines. Most families are
   size-flexible: a commitment covers any size, the smallest first. Most families with accelerators are not. AWS applies standard and
   convertible ones alike. Source: Amazon EC2 user guide, "How Reserved Instances are applied" (2026).
 - **AWS EC2 Instance Savings Plans** cover every size of one family in one region. They apply after Reserved Instances.
-- **AWS Compute Savings Plans** cover every machine in every region. They apply last, together, whatever their term and payment.
+- **AWS Compute Savings Plans** cover every machine in every region. They apply last, together, for every term and payment option.
   Source of both: AWS Savings Plans user guide, "Understanding how Savings Plans apply to your usage" (2026).
 - **Azure Reserved VM Instances** are size-flexible within their group. Source: Microsoft documentation, "How the Azure reservation
   discount is applied to virtual machines" (2026).
@@ -26,6 +26,6 @@ to units, up to the rounding of the list.
 from tightrope.base import registry
 from tightrope.offers.commitment import CommitmentOffer
 
-_RULES = (rule for cloud in registry.clouds().values() for rule in cloud.catalogue().commitments)
+_RULES = (rule for cloud in registry.load_clouds().values() for rule in cloud.catalogue().commitments)
 
 OFFERS = tuple(CommitmentOffer(name) for name in sorted({rule.offer for rule in _RULES}))

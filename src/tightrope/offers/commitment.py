@@ -1,6 +1,6 @@
-"""What every commitment is made of: the price book's rates and its rule of what one covers. It carries no ``OFFER`` itself.
+"""The common model of commitments: rates and coverage rules from the price book. The module defines no ``OFFER``.
 
-A commitment is a promise to spend so many US dollars an hour, at the offer's own rates, used or not, on what its scope covers.
+A commitment is a promise to spend a fixed amount of US dollars an hour, at the offer's rates, used or not, within its scope.
 """
 
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from tightrope.base.catalogue import ON_DEMAND, CommitmentRule, MachineType, Pri
 from tightrope.base.contracts import Prices
 from tightrope.base.errors import UnknownNameError
 from tightrope.base.plan import BillLine, Committed, OfferTerms, Refusal, Usage
-from tightrope.base.scope import covered_scope, scope_of
+from tightrope.base.scope import format_scope, resolve_scope
 from tightrope.base.units import HOURS_PER_YEAR
 from tightrope.offers.commitment_application import settle
 
 
 @dataclass(frozen=True, slots=True)
 class CommitmentOffer:
-    """A commitment of one name, which several sellers may sell, each by its own rule in the price book."""
+    """A commitment of one name; several sellers may sell it, each by its own rule in the price book."""
 
     name: str
     kind: Literal["commitment"] = "commitment"
 
     def terms(self, machine: str, region: str, prices: Prices) -> OfferTerms | Refusal:
-        """Return what a covered machine-hour takes from a commitment, and which commitment that is; or why none covers it."""
+        """Return the commitment's rate for a covered machine-hour and its scope, or the reason why no commitment covers it."""
         row, on_demand = prices.find(machine, region, self.name), prices.find(machine, region, ON_DEMAND)
         what = f"{machine} {region} {self.name}"
         if row is None:
@@ -46,19 +46,19 @@ class CommitmentOffer:
             interruptions_per_hour=0.0,
             zones=row.zones,
             row=row,
-            scope=scope_of(rule, sold, region),
+            scope=format_scope(rule, sold, region),
             order=rule.order,
             step_usd_per_hour=_step_usd_per_hour(rule, sold, row, prices),
             term_years=rule.term_years,
         )
 
     def charge(self, usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tuple[tuple[BillLine, ...], Usage]:
-        """Return one line for each pool and offer that covers it, one for what each commitment pays unused, and the usage left."""
+        """Return a line for each covered pool and offer, a line for each commitment's unused part, and the remaining usage."""
         return settle(usage, prices, committed)
 
 
 def _step_usd_per_hour(rule: CommitmentRule, machine: MachineType, row: PriceRow, prices: Prices) -> float:
-    """Return the rate of the smallest machine that one can commit to, where whole machines are sold; else 0."""
+    """Return the rate of the smallest machine on sale where commitments are to whole machines; else 0."""
     if rule.scope != "machine":
         return 0.0
     if not rule.covers_other_sizes(machine.family):
@@ -70,13 +70,13 @@ def _step_usd_per_hour(rule: CommitmentRule, machine: MachineType, row: PriceRow
 
 
 def upfront_usd(prices: Prices, committed: Committed) -> float:
-    """Return what a commitment costs at its start, US dollars; the monthly bill spreads it over the hours of the term.
+    """Return the upfront payment of a commitment, US dollars; the monthly bill spreads it over the hours of the term.
 
-    Of a commitment to machines the seller's own figure for one, as often as it is bought; of any other the rule's share of the
-    whole term's price (a year has 8,760 hours).
+    For a commitment to machines: the seller's figure per machine times the number of machines. For any other: the rule's share of
+    the price of the whole term (a year has 8,760 hours).
     """
     rule = prices.commitment(committed.cloud, committed.offer)
-    region, _, name = covered_scope(committed, rule, prices).partition("/")
+    region, _, name = resolve_scope(committed, rule, prices).partition("/")
     sizes = prices.machines([name]) if rule.scope == "machine" else ()
     rows = [row for row in (prices.find(size.name, region, committed.offer) for size in sizes) if row is not None]
     if rows:

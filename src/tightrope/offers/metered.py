@@ -1,6 +1,6 @@
-"""What is paid by use: so much for each unit of it, beside what its machine-hours cost. It carries no ``OFFER`` itself.
+"""Metered offers: a price per unit of usage beside the cost of machine-hours. The module defines no ``OFFER``.
 
-A function's machine-hours are those in which it answers; a token API has none.
+A function's machine-hours are its billed hours of answering; a token API has none.
 """
 
 from abc import abstractmethod
@@ -23,10 +23,10 @@ class MeteredOffer:
 
     @abstractmethod
     def terms(self, machine: str, region: str, prices: Prices) -> OfferTerms | Refusal:
-        """Return the rates; a refusal where one of them is not known."""
+        """Return the rates, or a refusal if a rate is unknown."""
 
     def charge(self, usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tuple[tuple[BillLine, ...], Usage]:
-        """Return one line for each pool under this offer; those without a price stay in the usage left unpaid."""
+        """Return one line for each priced pool under this offer, and the unpaid usage."""
         del committed
         bill: list[BillLine] = []
         unpaid: list[int] = []
@@ -40,7 +40,7 @@ class MeteredOffer:
 
 
 def metered_usd(usage: Usage, line: int, terms: OfferTerms) -> float:
-    """Return what the machine-hours and units of one line cost in a month, US dollars."""
+    """Return the monthly cost of one line's machine-hours and units, US dollars."""
     usd = float(usage.machine_hours[line] @ usage.hours_per_month) * terms.usd_per_hour
     units = (
         float(usage.units[name][line] @ usage.hours_per_month) * rate

@@ -1,7 +1,7 @@
-"""Machines of one's own: what was paid for them is spent, used or not; only the power of the hours that they run comes on top.
+"""Owned machines: capital and overhead are spent, used or not; only the power of running hours comes on top.
 
-The commitment is to the machines of one kind at one site: so many dollars an hour of capital and overhead, in steps of one machine. It
-covers nothing else, and nothing else runs on them: an hour more than there are machines for is left unpaid.
+The commitment is to machines of one kind at one site: dollars an hour of capital and overhead, in steps of one machine. It
+covers no other usage, and no other offer pays for these machines: hours beyond the number of machines stay unpaid.
 Source of the split: ``clouds/owned`` (Barroso, Hölzle and Ranganathan, The Datacenter as a Computer, 3rd edition, 2018, chapter 6).
 """
 
@@ -17,18 +17,18 @@ from tightrope.base.plan import BillLine, Committed, OfferTerms, Refusal, Usage
 from tightrope.offers.commitment_application import UNUSED
 
 POWER = "power"
-"""Driver of what is paid only while a machine runs."""
+"""Driver of the cost that accrues only while a machine runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnedOffer:
-    """Machines that stand at a site, by what an hour of having them costs."""
+    """Owned machines at a site, by the hourly cost of having them."""
 
     name: str
     kind: Literal["commitment"] = "commitment"
 
     def terms(self, machine: str, region: str, prices: Prices) -> OfferTerms | Refusal:
-        """Return what having one machine costs an hour, its power apart, and how many dollars one more is."""
+        """Return the hourly cost of having one machine, power excluded; it is also the step of the commitment."""
         row, stock = prices.find(machine, region, self.name), prices.stock(machine, region)
         if row is None or stock is None:
             return Refusal(f"{machine} {region} {self.name}", "owned.csv of the catalogue has no such machine at that site")
@@ -37,7 +37,7 @@ class OwnedOffer:
         return OfferTerms(self.name, machine, region, usd_per_hour, 0.0, row.zones, row, scope, 0, usd_per_hour)
 
     def charge(self, usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tuple[tuple[BillLine, ...], Usage]:
-        """Return a line for each pool of what covers it, its power, what each commitment leaves unused, and the usage not covered."""
+        """Return lines for each pool's covered hours and power and each commitment's unused part, and the uncovered usage."""
         hours, weights = usage.machine_hours.copy(), usage.hours_per_month
         bill: list[BillLine] = []
         unused: list[BillLine] = []
@@ -47,7 +47,7 @@ class OwnedOffer:
                 terms = self.terms(line.machine, line.region, prices) if line.offer == self.name else None
                 if not isinstance(terms, OfferTerms) or terms.scope != item.scope:
                     continue
-                # a machine that is there whole covers its hour whole, whatever rounding makes of the division
+                # a whole machine covers a whole hour, in spite of rounding in the division
                 covered = np.minimum(hours[index], left / terms.usd_per_hour + 1e-9)
                 hours[index] -= covered
                 left = np.maximum(left - covered * terms.usd_per_hour, 0.0)

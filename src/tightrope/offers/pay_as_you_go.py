@@ -1,4 +1,4 @@
-"""On-demand machines, spot machines and container services: machine-hours times a rate, stopped at any time.
+"""On-demand machines, spot machines and container services: machine-hours times a rate, without commitment.
 
 - **On-demand** machines have a fixed rate.
 - **Spot** machines are spare capacity at a changing, lower rate. The seller takes them back at two minutes' notice.
@@ -19,7 +19,7 @@ from tightrope.base.units import HOURS_PER_MONTH
 
 
 def interruptions_per_hour(interruptions_per_month: float) -> float:
-    """Return the constant hourly rate under which that share of machines is interrupted within a month of 730 hours.
+    """Return the constant hourly rate that interrupts this share of machines within a month of 730 hours.
 
     >>> round(1 - math.exp(-interruptions_per_hour(0.2) * HOURS_PER_MONTH), 12)
     0.2
@@ -36,20 +36,20 @@ class PayAsYouGo:
     kind: Literal["pay-as-you-go"] = "pay-as-you-go"
 
     def terms(self, machine: str, region: str, prices: Prices) -> OfferTerms | Refusal:
-        """Return rate and risk; a refusal where it is not sold, or where it can be interrupted and nobody knows how often."""
+        """Return rate and risk, or a refusal if the price or an interruptible machine's interruption rate is unknown."""
         row = prices.find(machine, region, self.name)
         if row is None:
             return Refusal(f"{machine} {region} {self.name}", "the catalogue has no such price")
         if self.interruptible and row.interruptions_per_month is None:
             return Refusal(f"{machine} {region} {self.name}", "the catalogue does not say how often it is interrupted")
-        return OfferTerms(self.name, machine, region, float(row.usd_per_hour), self._hazard(row), row.zones, row)
+        return OfferTerms(self.name, machine, region, float(row.usd_per_hour), self._interruption_rate(row), row.zones, row)
 
-    def _hazard(self, row: PriceRow) -> float:
-        """Interruptions per machine-hour; an offer that is never interrupted has none."""
+    def _interruption_rate(self, row: PriceRow) -> float:
+        """Return interruptions per machine-hour; 0 for an offer without interruptions."""
         return interruptions_per_hour(row.interruptions_per_month or 0.0) if self.interruptible else 0.0
 
     def charge(self, usage: Usage, prices: Prices, committed: Sequence[Committed]) -> tuple[tuple[BillLine, ...], Usage]:
-        """Return hours × rate of each line run under this offer; lines without a price stay in the usage left unpaid."""
+        """Return hours × rate of each priced line under this offer, and the unpaid usage."""
         del committed
         hours_per_month = usage.machine_hours @ usage.hours_per_month
         bill: list[BillLine] = []

@@ -1,10 +1,10 @@
-"""Google Cloud sustained use: the more of a month a resource runs, the less its further hours cost. It carries no ``OFFER``.
+"""Google Cloud sustained use: the longer a resource runs in a month, the less its further hours cost. Defines no ``OFFER``.
 
-Nobody buys it: it comes off by itself, from what runs on demand and no commitment covers, of the families named here. A family's
-machines in a region count together, layer by layer: a layer's share of the month is the time in which at least that much runs, and
-each quarter of the month has its own rate. Google does so for vCPUs and for memory apart; here a layer is one of spend, which gives the
-same where both rise and fall together, as those of one machine type do. The billing hours are taken as those of one month. Accounts
-that are not self-serve do not get it.
+The discount is automatic: it applies to uncovered on-demand usage of the families named here. A family's machines in a region count
+together, layer by layer: a layer's share of the month is the time in which at least that much runs, and each quarter of the month
+has its own rate. Google discounts vCPUs and memory separately; here a layer is a layer of spend. The result is the same where both
+rise and fall together, as those of one machine type do. The billing hours represent one month. Accounts that are not self-serve do
+not get the discount.
 Source: Google Cloud documentation, "Sustained use discounts for Compute Engine" (2026).
 """
 
@@ -20,11 +20,11 @@ CLOUD = "gcp"
 
 TWENTY, THIRTY = (1.0, 0.8678, 0.733, 0.6), (1.0, 0.8, 0.6, 0.4)
 QUARTER_RATES = {"n1": THIRTY, "n2": TWENTY, "n2d": TWENTY, "c2": TWENTY, "m1": THIRTY, "m2": THIRTY}
-"""Family → the part of the on-demand price that is charged in each quarter of the month."""
+"""Family → the charged share of the on-demand price in each quarter of the month."""
 
 
 def discount_share(family: str, share_of_month: FloatArray) -> FloatArray:
-    """Return the part of a month's on-demand price that comes off a layer that runs for this share of the month (any shape).
+    """Return the discount share of the on-demand price of a layer that runs for this share of the month (any shape).
 
     >>> discount_share("n1", np.array([0.25, 0.5, 1.0])).round(9).tolist()
     [0.0, 0.05, 0.3]
@@ -34,7 +34,7 @@ def discount_share(family: str, share_of_month: FloatArray) -> FloatArray:
 
 
 def month_discount_usd(family: str, spend: FloatArray, weights: FloatArray) -> float:
-    """Return what comes off a family's ``spend``, float64[periods] US dollars an hour on demand, in the month."""
+    """Return the month's discount on a family's ``spend``, float64[periods] US dollars an hour on demand."""
     order = np.argsort(-spend)
     layers = spend[order] - np.append(spend[order][1:], 0.0)
     month = float(weights.sum())
@@ -42,7 +42,7 @@ def month_discount_usd(family: str, spend: FloatArray, weights: FloatArray) -> f
 
 
 def sustained_use(usage: Usage, prices: Prices) -> tuple[BillLine, ...]:
-    """Return a negative line for each pool with a discount, by its part of what its family spends in its region."""
+    """Return a negative line for each discounted pool, in proportion to its share of its family's spend in the region."""
     groups: dict[tuple[str, str], dict[int, FloatArray]] = {}
     for index, line in enumerate(usage.lines):
         row = prices.find(line.machine, line.region, ON_DEMAND) if (line.cloud, line.offer) == (CLOUD, ON_DEMAND) else None

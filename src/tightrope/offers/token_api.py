@@ -1,8 +1,8 @@
-"""Token APIs: pay a provider for the tokens that its model reads and writes; the machine is ``provider/model``, the region nothing.
+"""Token APIs: pay a provider for input and output tokens; the machine is ``provider/model``, the region is empty.
 
-Of a request whose prompt is longer than a tier's length all tokens are paid at that tier's prices. What the provider reads from its own
-cache is cheaper in some lists; how much that will be is not known, so that nothing is taken off. ``token-api-batch`` is the rate for
-requests that can wait, where the list has one.
+If a prompt is longer than a tier's length, all tokens of the request are paid at that tier's prices. Some lists charge less for
+cache hits; their number is unknown, so no discount is taken. ``token-api-batch`` is the rate for deferrable requests, where the
+list has one.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ INPUT, OUTPUT = "input tokens", "output tokens"
 
 
 def token_units(terms: OfferTerms, input_tokens: IntArray, output_tokens: IntArray) -> dict[str, FloatArray]:
-    """Return what each request takes of every unit that the terms price, float64[requests] each.
+    """Return each request's usage of every priced unit, float64[requests] each.
 
     The units of longer prompts carry their length: ``input tokens above 200000``.
     """
@@ -33,18 +33,18 @@ def token_units(terms: OfferTerms, input_tokens: IntArray, output_tokens: IntArr
     tier = np.searchsorted(np.array(lengths), input_tokens, side="left")
     units: dict[str, FloatArray] = {}
     for place, suffix in enumerate(["", *(f" above {length}" for length in lengths)]):
-        mine = tier == place
+        in_tier = tier == place
         for name, tokens in ((INPUT, input_tokens), (OUTPUT, output_tokens)):
-            units[f"{name}{suffix}"] = np.where(mine, tokens, 0).astype(np.float64)
+            units[f"{name}{suffix}"] = np.where(in_tier, tokens, 0).astype(np.float64)
     return units
 
 
 @dataclass(frozen=True, slots=True)
 class TokenApi(MeteredOffer):
-    """A provider's model by its tokens."""
+    """A provider's model, paid by the token."""
 
     def terms(self, machine: str, region: str, prices: Prices) -> OfferTerms | Refusal:
-        """Return what a token read and one written cost; a refusal where the list does not say."""
+        """Return the prices of an input and an output token, or a refusal if the list lacks one."""
         what = f"{machine} {self.name}"
         provider, _, model = machine.partition("/")
         if not model:
@@ -53,7 +53,7 @@ class TokenApi(MeteredOffer):
             price = prices.token_price(provider, model)
         except UnknownNameError as error:
             return Refusal(what, error.what)
-        rates = dict(self._rates(price))
+        rates = dict(self._unit_rates(price))
         if any(rate is None for rate in rates.values()):
             return Refusal(what, f"the list has no {'batch ' if self.name == BATCH else ''}price of its tokens")
         usd_per_unit = {name: float(rate) / TOKENS_PER_PRICE for name, rate in rates.items() if rate is not None}
@@ -62,8 +62,8 @@ class TokenApi(MeteredOffer):
         row = PriceRow(provider, region, machine, self.name, Decimal(0), 0, None, "list", source, seen)
         return OfferTerms(self.name, machine, region, 0.0, 0.0, 0, row, usd_per_unit=usd_per_unit)
 
-    def _rates(self, price: TokenPrice) -> Iterator[tuple[str, Decimal | None]]:
-        """Yield each unit with what a million of it cost; None where the list does not say."""
+    def _unit_rates(self, price: TokenPrice) -> Iterator[tuple[str, Decimal | None]]:
+        """Yield each unit with its price per million; None where the list lacks it."""
         if self.name == BATCH:
             yield INPUT, price.batch_input_usd_per_million
             yield OUTPUT, price.batch_output_usd_per_million

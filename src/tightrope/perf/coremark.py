@@ -57,7 +57,7 @@ def _carry(profile: Profile, measured: CoreMark, target: CoreMark) -> Profile:
     copies = target.vcpu // measured.vcpu
     engine = profile.engine
     if isinstance(engine, RequestEngine):
-        engine = engine.faster(speed)
+        engine = engine.speed_up(speed)
     origin = profile.provenance
     band = min(origin.error_band + SCALING_BAND + (OTHER_ARCH_BAND if target.arch != measured.arch else 0.0), 1.0)
     note = f"scaled from {measured.machine} by CoreMark: {copies} × the engines, each {speed:.2f} × as fast"

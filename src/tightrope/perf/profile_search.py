@@ -5,7 +5,7 @@ from dataclasses import replace
 from tightrope.base.catalogue import MachineType
 from tightrope.base.plan import ProfileUse, Refusal
 from tightrope.base.records import ModelVariant, Profile, RequestEngine
-from tightrope.base.registry import profile_sources
+from tightrope.base.registry import load_profile_sources
 
 LEAST_CHUNK = 64
 """No step is planned with fewer tokens than this: prompts would take hundreds of steps."""
@@ -14,7 +14,7 @@ LEAST_CHUNK = 64
 def find_profile(variant: ModelVariant, machine: MachineType) -> Profile | tuple[Refusal, ...]:
     """Return the first profile in the order of the sources' ranks, or every source's reason for having none."""
     refusals: list[Refusal] = []
-    for source in profile_sources():
+    for source in load_profile_sources():
         answer = source.profile(variant, machine)
         if isinstance(answer, Profile):
             return answer
@@ -34,7 +34,7 @@ def limit_batch(profile: Profile, max_batch: int) -> Profile:
     if max_batch == 0:
         return profile
     if isinstance(engine, RequestEngine):
-        return replace(profile, engine=engine.limited(max_batch))
+        return replace(profile, engine=engine.limit_batches(max_batch))
     return replace(profile, engine=replace(engine, max_sequences=min(engine.max_sequences, max_batch)))
 
 

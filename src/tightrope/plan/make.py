@@ -15,30 +15,30 @@ from tightrope.demand.blocks import DAY_S
 from tightrope.offers.bill import used_shares
 from tightrope.offers.commitment import upfront_usd
 from tightrope.perf.profile_search import describe
-from tightrope.plan.bill.plan_bill import plan_lines, planned_usage, replay_usd
+from tightrope.plan.bill.plan_bill import measure_planned_usage, plan_lines, replay_usd
 from tightrope.plan.bill.transfer_bill import TransferBill, around_as_ran_usd
 from tightrope.plan.commit.decision import Decision
-from tightrope.plan.commit.future_costs import break_evens, commit_on_futures, future_costs
-from tightrope.plan.explain.baseline import lay_ground, whole_problem
+from tightrope.plan.commit.future_costs import break_evens, commit_on_futures, list_future_costs
+from tightrope.plan.explain.baseline import build_baseline, build_whole_problem
 from tightrope.plan.explain.explanation import explain
 from tightrope.plan.explain.risk_warnings import find_warnings
-from tightrope.plan.fleet.plan_fleet import OpenPool, heldout_stretch, open_pools
-from tightrope.plan.plan_json import answer_cache, served_classes, serving_of, variant_shares
+from tightrope.plan.fleet.plan_fleet import OpenPool, find_heldout_stretch, open_pools
+from tightrope.plan.plan_json import build_answer_cache, build_served_classes, build_serving, variant_shares
 from tightrope.plan.problem.arrays import Infeasible, PoolOption, Problem
 from tightrope.plan.problem.capacity import CapacityTable
 from tightrope.plan.problem.cost_lines import total_usd
 from tightrope.plan.problem.demand_week import lead_seconds, size_classes
-from tightrope.plan.problem.network import Place, around, items_of, tiers_of
-from tightrope.plan.problem.placement import place_of, plan_around, variants_where, with_and_without_machines
-from tightrope.plan.problem.response_cache import cache_lines
-from tightrope.plan.problem.services.service_pools import shown_settings
-from tightrope.plan.problem.sustained_use import with_all_off
+from tightrope.plan.problem.network import Place, around, find_tiers, items_of
+from tightrope.plan.problem.placement import find_variants_by_place, get_place, plan_around, split_by_machines
+from tightrope.plan.problem.response_cache import build_cache_lines
+from tightrope.plan.problem.services.service_pools import describe_settings
+from tightrope.plan.problem.sustained_use import apply_full_discount
 from tightrope.plan.prove.choices import take_choices
 from tightrope.plan.prove.drills import find_robustness
 from tightrope.plan.prove.proof import Bench, Proof, prove
-from tightrope.plan.prove.today import today_evidence, today_lines
+from tightrope.plan.prove.today import build_today_lines, today_evidence
 from tightrope.plan.prove.tuning import tune
-from tightrope.plan.solve.bound import lower_bound
+from tightrope.plan.solve.bound import find_lower_bound
 from tightrope.plan.solve.decomposition import Solution
 from tightrope.plan.solve.relaxation import relax
 
@@ -69,25 +69,25 @@ def decide_plan(workload: Workload, book: PriceBook, table: CapacityTable, progr
     chosen, rejected = take_choices(workload, book, table, progress)
     bench = Bench(chosen, book, table)
     proof = prove(bench, tune(bench, progress), progress)
-    whole = whole_problem(bench, proof)
+    whole = build_whole_problem(bench, proof)
     solution, decision = commit_on_futures(chosen, proof.solution, whole)
     proof = replace(proof, solution=solution)
     pools = open_pools(solution)
     constant, unpriced = plan_around(chosen, book, proof.problem, solution.machines, solution.share, solution.work)
-    constant += cache_lines(chosen, book, proof.problem)
+    constant += build_cache_lines(chosen, book, proof.problem)
     lines = plan_lines(solution, pools, book) + constant
     replayed_usd = replay_usd(solution, proof.fleet, pools, book, proof.stretch, proof.outcomes)
-    replayed_usd += around_as_ran_usd(constant, _moved(chosen, proof, pools, book))
+    replayed_usd += around_as_ran_usd(constant, _bill_moved(chosen, proof, pools, book))
     return PlanDecision(bench, rejected, proof, whole, decision, pools, lines, unpriced, replayed_usd)
 
 
-def _moved(workload: Workload, proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[BillLine, ...] | None:
+def _bill_moved(workload: Workload, proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[BillLine, ...] | None:
     """Return what moves and stands around the machines in a month like the days that prove; None where they are less than one."""
     length_s = proof.stretch.end_s - proof.stretch.start_s
     if length_s < DAY_S:
         return None
-    places = tuple(place_of(proof.problem, pool.index) for pool in pools)
-    machines = frozenset(variants_where(proof.solution.problem, proof.solution.machines))
+    places = tuple(get_place(proof.problem, pool.index) for pool in pools)
+    machines = frozenset(find_variants_by_place(proof.solution.problem, proof.solution.machines))
     names = tuple(item.name for item in proof.fleet.classes)
     return TransferBill(workload, names, places, machines, book).in_month(proof.outcomes, length_s)
 
@@ -110,18 +110,18 @@ def make_plan(
     bench, proof, pools, lines = found.bench, found.proof, found.pools, found.lines
     workload, solution, problem = bench.workload, proof.solution, proof.problem
     progress("today's fleet")
-    now = today_lines(stated, book, bench.table)
+    now = build_today_lines(stated, book, bench.table)
     now_evidence = today_evidence(stated, book)
     progress("lower bound")
-    bound = _bound(replace(proof, others=proof.others + found.rejected))
+    bound = _find_bound(replace(proof, others=proof.others + found.rejected))
     cost, before = total_usd(lines), total_usd(now)
-    ground = lay_ground(bench, proof, found.whole, cost - solution.usd_per_month)
+    ground = build_baseline(bench, proof, found.whole, cost - solution.usd_per_month)
     why = explain(ground, now, progress, full=full)
     replayed = found.replayed_usd_per_month
-    rows = _priced_rows(workload, solution, pools, book)
+    rows = _list_priced_rows(workload, solution, pools, book)
     return Plan(
         workload=workload.name,
-        horizon=_horizon(stated),
+        horizon=_describe_horizon(stated),
         status="proven" if proof.proven else "not proven",
         monthly_cost_usd=cost,
         today_monthly_cost_usd=before,
@@ -130,9 +130,9 @@ def make_plan(
         gap_fraction=max(0.0, 1.0 - bound / cost) if cost > 0.0 else 0.0,
         cost_lines=lines,
         today_cost_lines=now,
-        pools=tuple(_pool(proof, pool) for pool in pools),
-        routing=_routing(solution, pools),
-        commitments=_commitments(solution, pools, book),
+        pools=tuple(_record_pool(proof, pool) for pool in pools),
+        routing=_build_routing(solution, pools),
+        commitments=_record_commitments(solution, pools, book),
         levers=why.levers,
         evidence=proof.evidence,
         robustness=find_robustness(workload, proof, pools, book),
@@ -145,22 +145,22 @@ def make_plan(
         sensitivities=why.sensitivities,
         refusals=problem.refusals,
         warnings=(*find_warnings(workload, proof, pools, rows, cost, replayed, today, now_evidence, book), *found.unpriced),
-        classes=served_classes(workload, proof.fleet),
+        classes=build_served_classes(workload, proof.fleet),
         variant_shares=variant_shares(proof.fleet),
         scaling=proof.fleet.scaling,
-        cache=answer_cache(proof.fleet),
+        cache=build_answer_cache(proof.fleet),
         cost_range=why.cost_range,
         alternatives=why.alternatives,
         break_evens=why.break_evens,
-        futures=future_costs(workload, found.decision),
+        futures=list_future_costs(workload, found.decision),
         explained=full,
-        charts=_charts(workload, solution, pools, proof.headroom),
+        charts=_build_charts(workload, solution, pools, proof.headroom),
         disk_gb=workload.infrastructure.disk_gb,
         infrastructure=workload.infrastructure,
         regions=workload.where.regions,
         prices_as_of=book.as_of.isoformat() if book.as_of else "",
-        egress_usd_per_gb=_egress_usd_per_gb(workload, {place_of(problem, pool.index) for pool in pools}, book),
-        first_day=_first_day(stated),
+        egress_usd_per_gb=_egress_usd_per_gb(workload, {get_place(problem, pool.index) for pool in pools}, book),
+        first_day=_find_first_day(stated),
     )
 
 
@@ -171,55 +171,56 @@ def _egress_usd_per_gb(workload: Workload, places: set[Place], book: PriceBook) 
     return {name: usd for name, usd in found.items() if usd is not None}
 
 
-def _first_day(workload: Workload) -> str:
+def _find_first_day(workload: Workload) -> str:
     """Return the day that block 0 begins, where the longest traffic is of the calendar."""
     first = max(workload.classes, key=lambda item: item.demand.duration_s).demand.first_day
     return first.isoformat() if first else ""
 
 
-def _count(items: Sized, one: str, many: str) -> str:
+def _count_words(items: Sized, one: str, many: str) -> str:
     """Return how many there are, in words."""
     return f"{len(items)} {one if len(items) == 1 else many}"
 
 
-def _horizon(workload: Workload) -> str:
+def _describe_horizon(workload: Workload) -> str:
     """Say what was planned for, in a line: classes, variants, the trace and its parts, the regions allowed."""
     longest = max(workload.classes, key=lambda item: item.demand.duration_s)
-    days, heldout = (longest.demand.duration_s / 86_400.0, heldout_stretch(workload))
+    days, heldout = (longest.demand.duration_s / 86_400.0, find_heldout_stretch(workload))
     held = (heldout.end_s - heldout.start_s) / 86_400.0
     millions = sum(item.demand.requests for item in workload.classes) / 1e6
     requests = f"{millions:,.0f}" if millions >= 100.0 else f"{millions:.3g}"
     places = ", ".join(f"{cloud} {', '.join(regions)}" for cloud, regions in workload.where.regions.items())
     return (
-        f"{_count(workload.classes, 'class', 'classes')} · {_count(workload.variants, 'variant', 'variants')} · {days:.3g} days, "
+        f"{_count_words(workload.classes, 'class', 'classes')} · {_count_words(workload.variants, 'variant', 'variants')} · "
+        f"{days:.3g} days, "
         f"{requests} M requests, the last {held:.3g} held out · {places}"
     )
 
 
-def _bound(proof: Proof) -> float:
+def _find_bound(proof: Proof) -> float:
     """Return what no plan of these promises can cost less than, in any allowed regions: US dollars a month.
 
     Regions whose relaxation alone costs more than the plan need no closer look.
     """
     bound = proof.solution.usd_per_month + proof.problem.constant_usd_per_month
-    parts = (part for problem in (proof.problem, *proof.others) for part in with_and_without_machines(problem))
+    parts = (part for problem in (proof.problem, *proof.others) for part in split_by_machines(problem))
     for part, besides_usd in parts:
-        problem = with_all_off(part)
+        problem = apply_full_discount(part)
         try:
             relaxation = relax(problem)
         except Infeasible:
             continue
         if relaxation.usd_per_month + besides_usd < bound:
-            bound = min(bound, lower_bound(problem) + besides_usd)
+            bound = min(bound, find_lower_bound(problem) + besides_usd)
     return bound
 
 
-def _pool(proof: Proof, pool: OpenPool) -> Pool:
+def _record_pool(proof: Proof, pool: OpenPool) -> Pool:
     """Return the pool as plan.json shows it."""
     option = pool.option
     place = next(at for at, item in enumerate(proof.fleet.pools) if item.name == pool.name)
     seen = proof.fleet.pools[place]
-    batching, autoscaling = shown_settings(option, seen, proof.fleet.scaling)
+    batching, autoscaling = describe_settings(option, seen, proof.fleet.scaling)
     return Pool(
         name=pool.name,
         cloud=option.machine.cloud,
@@ -233,12 +234,12 @@ def _pool(proof: Proof, pool: OpenPool) -> Pool:
         schedule=tuple(int(count) for count in seen.schedule),
         batching=batching,
         autoscaling=autoscaling,
-        serving=serving_of(proof.fleet, place),
-        node=None if seen.metered else _node(option),
+        serving=build_serving(proof.fleet, place),
+        node=None if seen.metered else _record_node(option),
     )
 
 
-def _node(option: PoolOption) -> Node:
+def _record_node(option: PoolOption) -> Node:
     """Return what the pool's machine is, and what its hour costs."""
     machine = option.machine
     return Node(
@@ -253,7 +254,7 @@ def _node(option: PoolOption) -> Node:
     )
 
 
-def _routing(solution: Solution, pools: tuple[OpenPool, ...]) -> tuple[RoutingRule, ...]:
+def _build_routing(solution: Solution, pools: tuple[OpenPool, ...]) -> tuple[RoutingRule, ...]:
     """Return who answers what: interactive shares weighted by demand, deferrable ones by work done."""
     problem = solution.problem
     rules: list[RoutingRule] = []
@@ -272,10 +273,10 @@ def _routing(solution: Solution, pools: tuple[OpenPool, ...]) -> tuple[RoutingRu
     return tuple(rules)
 
 
-def _commitments(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[Commitment, ...]:
+def _record_commitments(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook) -> tuple[Commitment, ...]:
     """Return what to commit to, with the share of it that the schedule uses; what exists already stands apart."""
     committed = solution.committed
-    shares = used_shares(planned_usage(solution, pools), book, committed)
+    shares = used_shares(measure_planned_usage(solution, pools), book, committed)
     covers = {(cover.cloud, cover.offer, cover.scope): cover for cover in solution.problem.covers}
     pays = {key: float(value) for key, value in zip(covers, break_evens(solution), strict=True) if np.isfinite(value)}
     found: list[Commitment] = []
@@ -289,7 +290,7 @@ def _commitments(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBoo
                 scope=item.scope,
                 usd_per_hour=usd,
                 term_years=rule.term_years,
-                payment=_payment(rule),
+                payment=_describe_payment(rule),
                 utilisation=share,
                 existing=existing,
                 upfront_usd=0.0 if existing else upfront_usd(book, replace(item, usd_per_hour=usd)),
@@ -301,12 +302,12 @@ def _commitments(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBoo
     return tuple(found)
 
 
-def _payment(rule: CommitmentRule) -> str:
+def _describe_payment(rule: CommitmentRule) -> str:
     """Return how much of a commitment is paid at its start, in words."""
     return {0.0: "nothing upfront", 1.0: "all upfront"}.get(float(rule.upfront_share), f"{float(rule.upfront_share):.0%} upfront")
 
 
-def _priced_rows(
+def _list_priced_rows(
     workload: Workload, solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook
 ) -> tuple[PriceRow | UnitPrice, ...]:
     """Return every price that either bill rests on."""
@@ -318,7 +319,7 @@ def _priced_rows(
         book.unit_price(*place, item)
         for place in sorted(place for place in places if place[0] in book.clouds)
         for item in ("block-storage", "object-storage", *items_of(workload.infrastructure))
-        if tiers_of(book, Place(*place), item)
+        if find_tiers(book, Place(*place), item)
     ]
     committed = {item.offer for item in solution.committed}
     for pool in pools:
@@ -327,7 +328,7 @@ def _priced_rows(
     return tuple(rows)
 
 
-def _charts(
+def _build_charts(
     workload: Workload, solution: Solution, pools: tuple[OpenPool, ...], headroom: dict[str, float]
 ) -> dict[str, list[float]]:
     """Return demand per class and capacity per pool in each block of the week, in requests/s of the mix routed to the pool.
@@ -336,7 +337,7 @@ def _charts(
     """
     problem = solution.problem
     charts = {
-        f"demand:{item.traffic_class.name}": _floats(item.planned)
+        f"demand:{item.traffic_class.name}": _to_floats(item.planned)
         for item in size_classes(workload, headroom, lead_seconds(workload))
         if item.traffic_class.deferral is None
     }
@@ -351,10 +352,10 @@ def _charts(
         per_machine = np.divide(routed, load, out=np.zeros(HOURS_PER_WEEK), where=load > 0.0)
         most = (problem.share_cap[:, problem.variant_of[pool.index], None] * problem.rate).sum(axis=0)
         has = routed if problem.metered[pool.index] else per_machine * solution.machines[pool.index]
-        charts[f"capacity:{pool.name}"] = _floats(np.minimum(has, most))
+        charts[f"capacity:{pool.name}"] = _to_floats(np.minimum(has, most))
     return charts
 
 
-def _floats(values: FloatArray) -> list[float]:
+def _to_floats(values: FloatArray) -> list[float]:
     """Return an array as plain floats."""
     return [float(value) for value in values]

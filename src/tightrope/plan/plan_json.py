@@ -12,7 +12,7 @@ from tightrope.base.records import (
 )
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.plan.plan_json_check import check_plan, group_of
-from tightrope.plan.problem.cascade import promised_to
+from tightrope.plan.problem.cascade import get_promises
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache, Traffic
 
 FOREIGN_SHARE = 0.5
@@ -21,7 +21,7 @@ FOREIGN_SHARE = 0.5
 # ------------------------------------------------------------------------------------------------------------- fleet to plan
 
 
-def serving_of(fleet: Fleet, place: int) -> Serving:
+def build_serving(fleet: Fleet, place: int) -> Serving:
     """Return what the plan says of the fleet's pool at ``place``, beside what ``Pool`` says already."""
     pool = fleet.pools[place]
     return Serving(
@@ -43,32 +43,32 @@ def serving_of(fleet: Fleet, place: int) -> Serving:
         answer_s=pool.answer_s,
         cooldown_s=pool.cooldown_s,
         group=pool.group,
-        round_trip_s=_round_trips(fleet, place),
+        round_trip_s=_list_round_trips(fleet, place),
     )
 
 
-def _round_trips(fleet: Fleet, place: int) -> dict[str, float]:
+def _list_round_trips(fleet: Fleet, place: int) -> dict[str, float]:
     """Return class → time to the pool and back, of those that are away from it."""
     if fleet.away_s is None:
         return {}
     return {item.name: float(s) for item, s in zip(fleet.classes, fleet.away_s[:, place], strict=True) if s > 0.0}
 
 
-def served_classes(workload: Workload, fleet: Fleet) -> tuple[ServedClass, ...]:
+def build_served_classes(workload: Workload, fleet: Fleet) -> tuple[ServedClass, ...]:
     """Return what is promised to each class and how it is treated, in the fleet's order."""
     stated = {item.name: item for item in workload.classes}
     return tuple(
         ServedClass(
             name=item.name,
-            slos=promised_to(stated[item.name])[1],
+            slos=get_promises(stated[item.name])[1],
             egress_bytes_per_request=stated[item.name].egress_bytes_per_request,
             deferral=stated[item.name].deferral,
             priority=item.priority,
-            answer_within_s=_finite(item.answer_within_s),
-            shed_wait_s=_finite(item.shed_wait_s),
+            answer_within_s=_to_finite(item.answer_within_s),
+            shed_wait_s=_to_finite(item.shed_wait_s),
             retries=item.retries,
             retry_after_s=item.retry_after_s,
-            asked_as=_asked_as(stated[item.name]),
+            asked_as=_find_asked_name(stated[item.name]),
             follows=item.follows,
             follow_share=item.follow_share,
             ingress_bytes_per_request=stated[item.name].ingress_bytes_per_request,
@@ -78,7 +78,7 @@ def served_classes(workload: Workload, fleet: Fleet) -> tuple[ServedClass, ...]:
     )
 
 
-def _asked_as(item: TrafficClass) -> str:
+def _find_asked_name(item: TrafficClass) -> str:
     """Return the class that was stated where this is the first part of its cascade."""
     return item.part.whole if item.part is not None and not item.part.follows else ""
 
@@ -93,13 +93,13 @@ def variant_shares(fleet: Fleet) -> tuple[VariantShare, ...]:
     )
 
 
-def answer_cache(fleet: Fleet) -> AnswerCache | None:
+def build_answer_cache(fleet: Fleet) -> AnswerCache | None:
     """Return the fleet's cache of answers, None where it has none."""
     cache = fleet.cache
     return AnswerCache(cache.entries, cache.ttl_s, cache.hit_s) if cache is not None else None
 
 
-def _finite(seconds: float) -> float | None:
+def _to_finite(seconds: float) -> float | None:
     """Return a time that may never come as the plan writes it."""
     return seconds if math.isfinite(seconds) else None
 
@@ -116,8 +116,8 @@ def rebuild_fleet(plan: Plan) -> Fleet:
     for rule in plan.variant_shares:
         share[names.index(rule.traffic_class), groups.index(rule.variant)] = rule.share_by_block
     return Fleet(
-        pools=tuple(_fleet_pool(pool) for pool in plan.pools),
-        classes=tuple(_fleet_class(item) for item in plan.classes),
+        pools=tuple(_rebuild_pool(pool) for pool in plan.pools),
+        classes=tuple(_rebuild_class(item) for item in plan.classes),
         groups=groups,
         share=share,
         allowed=np.array([[name in pool.serving.deferrable_classes for pool in plan.pools] for name in names], dtype=bool),
@@ -133,7 +133,7 @@ def _away_s(plan: Plan) -> FloatArray | None:
     return away_s if away_s.any() else None
 
 
-def _fleet_pool(pool: Pool) -> FleetPool:
+def _rebuild_pool(pool: Pool) -> FleetPool:
     """Return one pool as the replay sees it."""
     serving = pool.serving
     return FleetPool(
@@ -161,7 +161,7 @@ def _fleet_pool(pool: Pool) -> FleetPool:
     )
 
 
-def _fleet_class(item: ServedClass) -> FleetClass:
+def _rebuild_class(item: ServedClass) -> FleetClass:
     """Return how the replay treats one class."""
     return FleetClass(
         name=item.name,
@@ -176,7 +176,7 @@ def _fleet_class(item: ServedClass) -> FleetClass:
     )
 
 
-def prefix_warnings(plan: Plan, traffic: Traffic) -> list[str]:
+def warn_of_prefixes(plan: Plan, traffic: Traffic) -> list[str]:
     """Say what makes the prompts' blocks useless, or the share that is found in a prefix cache wrong."""
     if traffic.blocks is None or traffic.block_start is None or not len(traffic.blocks):
         return []

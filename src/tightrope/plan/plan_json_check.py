@@ -107,14 +107,14 @@ def check_plan(plan: Plan) -> None:
     groups = {group_of(pool) for pool in plan.pools}
     for number, rule in enumerate(plan.variant_shares):
         at = f"variant_shares[{number}]"
-        _among(f"{at}.traffic_class", rule.traffic_class, classes)
-        _among(f"{at}.variant", rule.variant, groups)
+        _expect_among(f"{at}.traffic_class", rule.traffic_class, classes)
+        _expect_among(f"{at}.variant", rule.variant, groups)
         _check_week(f"{at}.share_by_block", rule.share_by_block, 1.0)
     for number, item in enumerate(plan.classes):
         _check_class(f"classes[{number}]", item)
         if item.follows:
             first = [other.name for other in plan.classes if other.asked_as and not other.follows]
-            _among(f"classes[{number}].follows", item.follows, first)
+            _expect_among(f"classes[{number}].follows", item.follows, first)
         if item.deferral is None and not any(rule.traffic_class == item.name for rule in plan.variant_shares):
             _refuse("variant_shares", [], f"a share of {item.name!r} for some variant")
     _check_backing(plan.pools)
@@ -180,13 +180,13 @@ def _check_pool(at: str, pool: Pool, pools: list[str], classes: list[str]) -> No
             f"{at}.serving.answer_s", serving.answer_s, "two times of 0 s or more: to the first token, and to each further one"
         )
     for number, name in enumerate(serving.deferrable_classes):
-        _among(f"{at}.serving.deferrable_classes[{number}]", name, classes)
+        _expect_among(f"{at}.serving.deferrable_classes[{number}]", name, classes)
     for name, trip_s in serving.round_trip_s.items():
-        _among(f"{at}.serving.round_trip_s", name, classes)
+        _expect_among(f"{at}.serving.round_trip_s", name, classes)
         if not 0.0 <= trip_s < math.inf:
             _refuse(f"{at}.serving.round_trip_s.{name}", trip_s, "0 s or more")
     if serving.backs:
-        _among(f"{at}.serving.backs", serving.backs, pools)
+        _expect_among(f"{at}.serving.backs", serving.backs, pools)
     _check_engine(f"{at}.serving.engine", serving.engine)
 
 
@@ -225,7 +225,7 @@ def _check_week(at: str, values: tuple[float, ...], most: float) -> None:
         _refuse(at, [min(values), max(values)], f"values from 0 to {most:g}")
 
 
-def _among(at: str, name: str, known: Collection[str]) -> None:
+def _expect_among(at: str, name: str, known: Collection[str]) -> None:
     """Raise unless the name is known."""
     if name not in known:
         _refuse(at, name, f"one of {', '.join(map(repr, sorted(known)))}")

@@ -7,7 +7,7 @@ import numpy as np
 from tightrope.base.records import FloatArray, IntArray, RequestEngine, ScalingLimit, ScalingPolicy, TokenEngine
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.policy.batching import ROOM, WINDOW
-from tightrope.replay.records import ENDINGS, SPOT_NOTICE_S, Drill, Fleet, FleetPool, Traffic
+from tightrope.replay.records import SPOT_NOTICE_S, Drill, Fleet, FleetPool, Traffic
 from tightrope.replay.state import (
     CLASS,
     CLOSED,
@@ -15,7 +15,6 @@ from tightrope.replay.state import (
     IDLE,
     KEPT,
     MACHINE,
-    METRICS,
     NEVER,
     NO_DRILL,
     NONE,
@@ -54,10 +53,8 @@ def lay_out(
     seed: int,
     drill: Drill | None = None,
     log_s: float = 0.0,
-    results: bool = True,
-    bins: int = 0,
 ) -> ReplayState:
-    """Return the world of a replay at time 0; without ``results``, times are counted in histograms of ``bins`` bins."""
+    """Return the state of a replay at time 0."""
     pools, scaling = lay_pools(fleet), fleet.scaling
     machines, slots = lay_machines(pools), lay_slots(pools)
     count, requests = len(pools), len(traffic.time_s)
@@ -68,7 +65,6 @@ def lay_out(
     settings.sample_every = math.ceil(rounds / SAMPLES)
     windows = max(int(settings.up_rounds[0]), int(settings.down_rounds[0]))
     frames = max(int((row.kv_capacity // row.block_tokens) if row.block_tokens else 0) for row in pools)
-    counts, kept = (len(fleet.classes), len(METRICS)), requests if results else 0
     looked_at = max(WINDOW, int(pools.max_batch.max())) if pools.knots.any() else 0
     return ReplayState(
         settings=settings,
@@ -77,12 +73,12 @@ def lay_out(
         machines=machines,
         classes=lay_classes(fleet),
         requests=lay_requests(min(max(requests, FEWEST_ROWS), MOST_FIRST_ROWS)),
-        begin_s=np.empty(kept),
-        first_s=np.empty(kept),
-        finish_s=np.empty(kept),
-        pool=np.empty(kept, dtype=np.int32),
-        ended=np.empty(kept, dtype=np.int8),
-        spared=np.empty(kept, dtype=np.int32),
+        begin_s=np.empty(requests),
+        first_s=np.empty(requests),
+        finish_s=np.empty(requests),
+        pool=np.empty(requests, dtype=np.int32),
+        ended=np.empty(requests, dtype=np.int8),
+        spared=np.empty(requests, dtype=np.int32),
         time_s=as_array(traffic.time_s[: requests - int((next_part != NONE).sum())], np.float64),
         traffic_class=as_array(traffic.traffic_class, np.int64),
         input_tokens=as_array(traffic.input_tokens, np.int64),
@@ -124,9 +120,6 @@ def lay_out(
         kept=lay_kept(keys),
         samples=rows(SAMPLE, (rounds - 1) // int(settings.sample_every[0]) + 1, count),
         work=rows(WORK, LOG_ENTRIES if log_s > 0.0 else 0),
-        histogram=np.zeros((*counts, 0 if results else bins), dtype=np.int64),
-        within=np.full(counts, NEVER),
-        counted=np.zeros((len(fleet.classes), len(METRICS) + len(ENDINGS)), dtype=np.int64),
     )
 
 

@@ -6,8 +6,8 @@ from tightrope.base.records import IntArray, RequestEngine
 from tightrope.replay.records import Fleet, Traffic
 
 
-def check_traffic(fleet: Fleet, traffic: Traffic, after_s: float = 0.0) -> None:
-    """Refuse traffic with ``ValueError``: times that are no times, go back or lie before ``after_s``, unknown classes, other lengths."""
+def check_traffic(fleet: Fleet, traffic: Traffic) -> None:
+    """Refuse traffic with ``ValueError``: times that are no times, go back or are negative, unknown classes, other lengths."""
     count = len(traffic.time_s)
     for name in ("traffic_class", "input_tokens", "output_tokens", "key", "deadline_s"):
         column = getattr(traffic, name)
@@ -17,7 +17,7 @@ def check_traffic(fleet: Fleet, traffic: Traffic, after_s: float = 0.0) -> None:
     time_s, kinds = traffic.time_s, traffic.traffic_class
     _expect(bool(np.isfinite(time_s).all()), "time_s", "a time that is not finite", "seconds")
     _expect(bool((np.diff(time_s) >= 0.0).all()), "time_s", "times that go back", "them in order")
-    _expect(bool(time_s[0] >= after_s), "time_s", f"{time_s[0]:g} s", f"{after_s:g} s or later")
+    _expect(bool(time_s[0] >= 0.0), "time_s", f"{time_s[0]:g} s", "0 s or later")
     _expect(
         traffic.after is None, "after", "requests that go on already", "those that came by themselves: the replay adds the others"
     )

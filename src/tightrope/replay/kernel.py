@@ -11,7 +11,7 @@ from tightrope.replay.state import FIRST, NEVER, NONE, OFF, READY, UNANSWERED, R
 
 LATEST_S = 86400.0
 """A replay goes on after its traffic until everything is answered, at most so long."""
-DONE, NEEDS_ROWS, NEEDS_ARRIVALS = 0, 1, 2
+DONE, NEEDS_ROWS = 0, 1
 
 
 @entry
@@ -31,19 +31,16 @@ def set_up(world: ReplayState) -> None:
 
 
 @entry
-def run(world: ReplayState, until_s: float, more: bool) -> int:
+def run(world: ReplayState, until_s: float) -> int:
     """Replay what happens up to ``until_s``, or without end until every request has ended; called again, it goes on.
 
     At equal times the order is: ends of engines' work by slot, then arrivals, then requests that go on from
-    others and clients that ask again, then control. Returns early
-    where all request rows are in use (NEEDS_ROWS), or arrivals are used up and ``more`` will come (NEEDS_ARRIVALS).
+    others and clients that ask again, then control. Returns early where all request rows are in use (NEEDS_ROWS).
     """
     settings, event_s = world.settings[0], world.event_s
     while True:
         index = world.event_tree[1]
         end_s = event_s[index]
-        if settings.arrived == len(world.time_s) and more:
-            return NEEDS_ARRIVALS
         arrival_s = world.time_s[settings.arrived] if settings.arrived < len(world.time_s) else NEVER
         ask_s = min(arrival_s, settings.retry_s)
         control_s = settings.sync * settings.sync_s

@@ -233,29 +233,3 @@ class Outcome:
         with np.errstate(invalid="ignore"):
             tpot = (self.finish_s - self.first_s) / steps
         return np.where(np.isfinite(self.finish_s), tpot, np.inf)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamOutcome:
-    """What became of traffic that was not kept, in counts: by class and by metric (queue, ttft, tpot, latency)."""
-
-    requests: int
-    upper_s: FloatArray
-    """float64[bins - 1]: upper edges of the histogram's bins; the last bin holds what was never."""
-    histogram: IntArray
-    """int64[classes, metrics, bins]; tpot has only answers that were written token by token."""
-    within: IntArray
-    """int64[classes, metrics]: requests within the limits that were asked for."""
-    ended: IntArray
-    """int64[classes, endings], see ``ENDINGS``."""
-    machine_hours: FloatArray
-    busy_hours: FloatArray
-    timeline: Timeline
-
-    def quantile_s(self, traffic_class: int, metric: int, share: float) -> float:
-        """Return an upper bound of a quantile, at most 0.8 % above it; inf where it was never, nan where nothing was counted."""
-        below = np.cumsum(self.histogram[traffic_class, metric])
-        if not below[-1]:
-            return float("nan")
-        bin_ = int(np.searchsorted(below, max(share * below[-1], 1)))
-        return float(self.upper_s[bin_]) if bin_ < len(self.upper_s) else float("inf")

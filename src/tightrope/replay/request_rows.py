@@ -1,9 +1,5 @@
 """How requests come in and end: rows taken and given back, results written, answers kept. Compiled by numba."""
 
-import math
-
-import numpy as np
-
 from tightrope.policy.caching import is_fresh
 from tightrope.replay.compiled import jit
 from tightrope.replay.queue_structures import push
@@ -11,25 +7,14 @@ from tightrope.replay.state import (
     ANSWERED,
     CACHED,
     FIRST,
-    LATENCY_S,
-    METRICS,
     NEVER,
     NONE,
     ONE,
-    QUEUE_S,
-    TPOT_S,
-    TTFT_S,
     ReplayState,
     Row,
 )
 
 fresh = jit(is_fresh)
-
-BINS_PER_OCTAVE = 128
-FIRST_OCTAVE, OCTAVES = -13, 31
-"""A histogram's first bins are for times from 2^-14 s (61 µs) on, its last for those up to 2^17 s (36 hours)."""
-BINS = OCTAVES * BINS_PER_OCTAVE + 1
-"""The last bin holds what was never."""
 
 
 @jit
@@ -105,52 +90,9 @@ def go_on(world: ReplayState, index: int, ended: int, finish_s: float) -> None:
 @jit
 def note_end(world: ReplayState, row: Row, ended: int, finish_s: float) -> None:
     """Write down how a request ended."""
-    if len(world.finish_s):
-        number = row.number
-        world.pool[number], world.ended[number], world.spared[number] = row.pool, ended, row.spared
-        world.begin_s[number], world.first_s[number], world.finish_s[number] = row.begin_s, row.first_s, finish_s
-    else:
-        count_times(world, row, ended, finish_s)
-
-
-@jit
-def count_times(world: ReplayState, row: Row, ended: int, finish_s: float) -> None:
-    """Count a request's times into its class's histograms; time per token only where tokens came one by one."""
-    c = row.traffic_class
-    world.counted[c, len(METRICS) + ended] += 1
-    if ended != CACHED:
-        count_time(world, c, QUEUE_S, row.begin_s - row.time_s)
-    count_time(world, c, TTFT_S, row.first_s - row.time_s)
-    count_time(world, c, LATENCY_S, finish_s - row.time_s)
-    if finish_s == NEVER:
-        count_time(world, c, TPOT_S, NEVER)
-    elif row.output_tokens > 1 and finish_s > row.first_s:
-        count_time(world, c, TPOT_S, (finish_s - row.first_s) / (row.output_tokens - 1))
-
-
-@jit
-def count_time(world: ReplayState, traffic_class: int, metric: int, time_s: float) -> None:
-    """Count one time."""
-    world.histogram[traffic_class, metric, time_bin(time_s)] += 1
-    if time_s <= world.within[traffic_class, metric]:
-        world.counted[traffic_class, metric] += 1
-
-
-@jit
-def time_bin(time_s: float) -> int:
-    """Return the bin of a time: octaves cut evenly, each bin at most 0.8 % wide."""
-    if not time_s < NEVER:
-        return BINS - 1
-    mantissa, octave = math.frexp(time_s)
-    place = (octave - FIRST_OCTAVE) * BINS_PER_OCTAVE + int((mantissa - 0.5) * (2 * BINS_PER_OCTAVE))
-    return min(max(place, 0), BINS - 2)
-
-
-def bin_edges_s() -> np.ndarray:
-    """Return the upper edges of all bins but the last, float64[BINS - 1]."""
-    place = np.arange(BINS - 1)
-    octave, part = place // BINS_PER_OCTAVE + FIRST_OCTAVE, place % BINS_PER_OCTAVE + 1
-    return np.ldexp(0.5 + part / (2 * BINS_PER_OCTAVE), octave)
+    number = row.number
+    world.pool[number], world.ended[number], world.spared[number] = row.pool, ended, row.spared
+    world.begin_s[number], world.first_s[number], world.finish_s[number] = row.begin_s, row.first_s, finish_s
 
 
 # ---------------------------------------------------------------------------------------------------------- response cache

@@ -1,14 +1,14 @@
 """The door to the replay: a fleet and arrivals in, what became of every request and machine out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
 from tightrope.base.records import FloatArray
 from tightrope.base.units import SECONDS_PER_HOUR
-from tightrope.replay.array_layout import as_array, grow, lay_out
+from tightrope.replay.array_layout import grow, lay_out
 from tightrope.replay.input_checks import check_fleet, check_traffic
-from tightrope.replay.records import ANSWERED, Drill, EngineWork, Fleet, Outcome, StreamOutcome, Timeline, Traffic
+from tightrope.replay.records import ANSWERED, Drill, EngineWork, Fleet, Outcome, Timeline, Traffic
 from tightrope.replay.state import NEVER, WORKING, ReplayState
 from tightrope.replay.traffic import came_s, with_followers
 
@@ -112,76 +112,11 @@ def _set_services(fleet: Fleet, traffic: Traffic, world: ReplayState, rows: np.n
         world.finish_s[mine] = begin_s + first_s + each_s * np.maximum(traffic.output_tokens[mine] - 1, 0)
 
 
-def replay_stream(
-    fleet: Fleet,
-    chunks: Iterable[Traffic],
-    *,
-    duration_s: float,
-    block_offset_s: float,
-    seed: int,
-    within_s: FloatArray | None = None,
-) -> StreamOutcome:
-    """Return counts and histograms of traffic that comes in chunks, each after the one before: memory does not grow with it.
-
-    ``within_s``, float64[classes, metrics], names a limit for each class and metric of ``METRICS``; answers within it are counted. Raises
-    ``ValueError`` for a fleet or traffic that does not fit together, and for cache keys or prefix blocks, which have no numbers across
-    chunks.
-    """
-    from tightrope.replay import kernel
-    from tightrope.replay.request_rows import BINS, bin_edges_s
-
-    check_fleet(fleet)
-    if any(item.follows for item in fleet.classes):
-        msg = "got classes whose requests go on to others, expected none in a stream: replay them with replay_fleet"
-        raise ValueError(msg)
-    nobody = np.zeros(0, dtype=np.int64)
-    none = Traffic(np.zeros(0), nobody, nobody, nobody)
-    world = lay_out(fleet, none, duration_s=duration_s, block_offset_s=block_offset_s, seed=seed, results=False, bins=BINS)
-    if within_s is not None:
-        world.within[:] = within_s
-    kernel.set_up(world)
-    after_s = 0.0
-    for chunk in chunks:
-        check_traffic(fleet, chunk, after_s)
-        after_s = float(chunk.time_s[-1]) if len(chunk.time_s) else after_s
-        if chunk.key is not None or chunk.blocks is not None:
-            msg = "got a stream with cache keys or prefix blocks, expected traffic without: replay it with replay_fleet"
-            raise ValueError(msg)
-        world = _advance(_with_arrivals(world, chunk), NEVER, more=True)
-    world = _advance(_with_arrivals(world, none), duration_s)
-    busy_hours = _busy_hours(world, duration_s)
-    world = _advance(world, NEVER)
-    kernel.end_all(world)
-    metrics = world.within.shape[1]
-    return StreamOutcome(
-        requests=int(world.settings.asked[0]),
-        upper_s=bin_edges_s(),
-        histogram=world.histogram,
-        within=world.counted[:, :metrics],
-        ended=world.counted[:, metrics:],
-        machine_hours=world.hours,
-        busy_hours=busy_hours,
-        timeline=_timeline(world),
-    )
-
-
-def _with_arrivals(world: ReplayState, chunk: Traffic) -> ReplayState:
-    """Return the world with a chunk's arrivals still to come."""
-    world.settings.arrived = 0
-    return world._replace(
-        time_s=as_array(chunk.time_s, np.float64),
-        traffic_class=as_array(chunk.traffic_class, np.int64),
-        input_tokens=as_array(chunk.input_tokens, np.int64),
-        output_tokens=as_array(chunk.output_tokens, np.int64),
-        deadline_s=as_array(chunk.deadline_s, np.float64),
-    )
-
-
-def _advance(world: ReplayState, until_s: float, *, more: bool = False) -> ReplayState:
+def _advance(world: ReplayState, until_s: float) -> ReplayState:
     """Replay up to a moment, with as many request rows as it takes; return the world."""
     from tightrope.replay import kernel
 
-    while kernel.run(world, until_s, more) == kernel.NEEDS_ROWS:
+    while kernel.run(world, until_s) == kernel.NEEDS_ROWS:
         world = grow(world)
     return world
 

@@ -2,7 +2,7 @@
 
 Times are seconds from the start of the replay, tokens are counts. ``Row`` is one element of such an array: reading and setting
 its fields reads and sets the array. Requests that are somewhere in the fleet have a row in ``requests``, given back when they end;
-what became of them stands in arrays by their number, or in ``histogram`` where nobody keeps results.
+what became of them stands in arrays by their number.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -31,8 +31,6 @@ ANSWERED, CACHED, SHED, TOO_LARGE, NO_POOL, UNANSWERED = map(_code, range(6))
 WINDOW_ROWS = 6
 REQUESTS, LINE, LENGTH, ORDER, CHOSEN, TAKEN = map(_code, range(WINDOW_ROWS))
 """Rows of ``ReplayState.window``: request, its queue, its length; places by length; places chosen; place taken or not."""
-METRICS = ("queue", "ttft", "tpot", "latency")
-QUEUE_S, TTFT_S, TPOT_S, LATENCY_S = map(_code, range(4))
 NONE, FIRST, ONE = _code(-1), _code(0), _code(1)
 NEVER = np.inf
 CLOSED = _code(1 << 60)
@@ -149,6 +147,3 @@ class ReplayState(NamedTuple):
     kept: Rows  # [keys]
     samples: Rows  # [samples, pools]
     work: Rows  # [log entries]
-    histogram: IntArray  # [classes, METRICS, bins]
-    within: FloatArray  # [classes, METRICS] seconds; answers within them are counted in ``counted``
-    counted: IntArray  # [classes, METRICS + endings]

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from tightrope.serve.access.keys import allow
+from tightrope.serve.access.keys import check_scope
 from tightrope.serve.config.settings import Limits
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols import openai
@@ -56,13 +56,13 @@ def authenticator(gateway: GatewayLike) -> Authenticate:
     """Return what tells who sent a request of Starlette's; it raises ``RequestRefusal``, which the application answers."""
 
     async def authenticate(request: Request) -> Caller:
-        return await _caller(gateway, request.scope)
+        return _caller(gateway, request.scope)
 
     return authenticate
 
 
 class App:
-    """The application; ``routes`` are those of the work that can wait, and whatever else is served beside.
+    """The application; ``routes`` are those of the deferrable work, and whatever else is served beside.
 
     ``held`` is where the server counts the bodies that it holds: it is told of the files that are written as they come.
     ``metrics_key`` is whether ``/metrics`` wants a key that may read it.
@@ -166,9 +166,9 @@ class _Rest:
     async def metrics(self, request: Request) -> Response:
         """Return the metrics, where a key is asked for to who may read them."""
         if self.metrics_key:
-            caller = await self._caller(request)
+            caller = self._caller(request)
             if "admin" not in caller.scopes:
-                allow(caller, "metrics")
+                check_scope(caller, "metrics")
         return Response(self.gateway.metrics.exposition(), media_type="text/plain; version=0.0.4")
 
     async def openapi(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
@@ -177,12 +177,12 @@ class _Rest:
 
     async def models(self, request: Request) -> Response:
         """Return OpenAI's list of models."""
-        caller = await self._caller(request)
+        caller = self._caller(request)
         return _json({"object": "list", "data": [_listed(model.name) for model in self.gateway.models(caller)]})
 
     async def model(self, request: Request) -> Response:
         """Return one model as OpenAI has it."""
-        found = model_of(self.gateway, await self._caller(request), request.path_params["name"])
+        found = model_of(self.gateway, self._caller(request), request.path_params["name"])
         return _json(_listed(found.name))
 
     async def server(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
@@ -191,7 +191,7 @@ class _Rest:
 
     async def model_metadata(self, request: Request) -> Response:
         """Return a model's tensors."""
-        caller, path = await self._caller(request), request.path_params
+        caller, path = self._caller(request), request.path_params
         if path["name"].endswith(INFER):
             raise HTTPException(405, headers={"Allow": "POST"})
         found = model_of(self.gateway, caller, path["name"], path.get("version", ""))
@@ -199,21 +199,21 @@ class _Rest:
 
     async def model_ready(self, request: Request) -> Response:
         """Say whether a model may be asked."""
-        caller, path = await self._caller(request), request.path_params
+        caller, path = self._caller(request), request.path_params
         found = model_of(self.gateway, caller, path["name"], path.get("version", ""))
         if not self.gateway.ready():
             msg = f"model {found.name!r} is not ready"
             raise Unavailable(msg, parameter="model", retry_after_s=1.0)
         return _json({"name": found.name, "ready": True})
 
-    async def _caller(self, request: Request) -> Caller:
+    def _caller(self, request: Request) -> Caller:
         """Return who asks."""
-        return await _caller(self.gateway, request.scope)
+        return _caller(self.gateway, request.scope)
 
 
-async def _caller(gateway: GatewayLike, scope: Scope) -> Caller:
+def _caller(gateway: GatewayLike, scope: Scope) -> Caller:
     """Return who asks."""
-    caller = await caller_of(gateway, _headers(scope))
+    caller = caller_of(gateway, _headers(scope))
     check_host(scope, caller)
     return caller
 

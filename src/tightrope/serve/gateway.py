@@ -51,7 +51,7 @@ class UsageRecorder(Protocol):
     """Where each call's cost is written."""
 
     def request(self, call: Call, reply: Reply | None, status: int, now_s: float) -> None:
-        """Write down a call that ended so, before its answer goes; raise ``Unavailable`` where it can not."""
+        """Write down a call that ended so, before its answer goes; raise ``Unavailable`` where it cannot."""
         ...
 
     def late(self, call: Call, lost: Reply, status: int, now_s: float) -> None:
@@ -98,13 +98,9 @@ class Gateway:
 
     # ------------------------------------------------------------------------------------------------------------ who and what
 
-    def caller(self, authorization: str | None) -> Caller | None:
-        """Return who asks where that is known at once, None where ``verify`` must look; raise ``Unauthenticated``."""
+    def caller(self, authorization: str | None) -> Caller:
+        """Return the caller that a request's key identifies; raise ``Unauthenticated``."""
         return self._keys.caller(authorization)
-
-    async def verify(self, authorization: str | None) -> Caller:
-        """Return who asks, which may take a while; raise ``Unauthenticated``."""
-        return await self._keys.verify(authorization)
 
     def models(self, caller: Caller) -> tuple[ServedModel, ...]:
         """Return the models that a caller may ask for."""
@@ -124,7 +120,7 @@ class Gateway:
         return self.started and self.is_open()
 
     def waiting(self) -> int:
-        """Return the requests that wait for an engine and can not wait."""
+        """Return the requests that wait for an engine and cannot wait."""
         waiting = 0
         for backend in self.backends.values():
             for name, count in backend.load().waiting.items():
@@ -186,7 +182,7 @@ class Gateway:
         )
 
     async def _ask(self, call: Call, pools: Sequence[Backend], *, begun: bool = False) -> Reply:
-        """Return the answer of the first pool, of another only where that one can not answer at all.
+        """Return the answer of the first pool, of another only where that one cannot answer at all.
 
         What has ``begun`` elsewhere is not asked whether it would wait too long.
         """

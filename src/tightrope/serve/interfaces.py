@@ -1,4 +1,4 @@
-"""What answers for a pool: engines in this process, servers elsewhere; and what protocols ask of the gateway."""
+"""What answers for a pool: engines in this process, upstream servers; and what protocols ask of the gateway."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -65,12 +65,8 @@ class GatewayLike(Protocol):
         """The metrics."""
         ...
 
-    def caller(self, authorization: str | None) -> Caller | None:
-        """Return who asks where that is known at once, None where ``verify`` must look; raise ``Unauthenticated``."""
-        ...
-
-    async def verify(self, authorization: str | None) -> Caller:
-        """Return who asks, which may take a while; raise ``Unauthenticated``."""
+    def caller(self, authorization: str | None) -> Caller:
+        """Return the caller that a request's key identifies; raise ``Unauthenticated``."""
         ...
 
     def models(self, caller: Caller) -> tuple[ServedModel, ...]:

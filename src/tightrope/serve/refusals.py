@@ -20,7 +20,7 @@ Refusal                       never raised itself
 from collections.abc import Iterable
 from typing import ClassVar
 
-from tightrope.base.errors import near_names
+from tightrope.base.errors import find_near_names
 
 
 class RequestRefusal(Exception):  # noqa: N818 - a refusal is no error of this program
@@ -130,5 +130,5 @@ def meant(name: str, known: Iterable[str]) -> str:
     >>> meant("minilmm", ["minilm", "chat"]), meant("x", ["minilm", "chat"])
     (": did you mean 'minilm'?", '')
     """
-    near = near_names(name, known)
+    near = find_near_names(name, known)
     return f": did you mean {near[0]!r}?" if near else ""

@@ -11,7 +11,7 @@ from tightrope.replay.records import ANSWERED, CACHED, NO_POOL, SHED, TOO_LARGE,
 from tightrope.replay.traffic import as_asked
 
 
-def evidence_of(
+def gather_trial_evidence(
     plan: Plan, outcomes: list[Outcome], *, start_s: float, window: str, seeds: tuple[int, ...]
 ) -> tuple[Evidence, ...]:
     """Judge every promise of every class; ``start_s`` is the time of the plan's week at which the replays start."""
@@ -26,8 +26,8 @@ def drill_evidence(plan: Plan, outcomes: list[Outcome], drill: Drill | None, sta
     found: list[DrillEvidence] = []
     outcomes = [as_asked(outcome) for outcome in outcomes]
     for index, item in enumerate(plan.classes):
-        for place, name, target in _promises(item):
-            kept = np.concatenate([_kept(item, place, outcome, index, drill, start_s) for outcome in outcomes])
+        for place, name, target in _list_promises(item):
+            kept = np.concatenate([_evaluate_requests(item, place, outcome, index, drill, start_s) for outcome in outcomes])
             if len(kept):
                 found.append(
                     DrillEvidence(item.asked_as or item.name, name, len(kept) / len(outcomes), float(kept.mean()), target)
@@ -35,14 +35,14 @@ def drill_evidence(plan: Plan, outcomes: list[Outcome], drill: Drill | None, sta
     return tuple(found)
 
 
-def _promises(item: ServedClass) -> list[tuple[int, str, float]]:
+def _list_promises(item: ServedClass) -> list[tuple[int, str, float]]:
     """Return each promise of a class: its place (-1 for a deadline), its name, the share promised."""
     if item.deferral is not None:
         return [(-1, "done in time", 1.0)]
     return [(place, str(slo), slo.percentile) for place, slo in enumerate(item.slos)]
 
 
-def _kept(item: ServedClass, place: int, outcome: Outcome, index: int, drill: Drill, start_s: float) -> np.ndarray:
+def _evaluate_requests(item: ServedClass, place: int, outcome: Outcome, index: int, drill: Drill, start_s: float) -> np.ndarray:
     """Return whether the promise was kept, bool[requests of the class that arrived during the drill]."""
     time_s = outcome.traffic.time_s
     mine = (outcome.traffic.traffic_class == index) & (time_s >= drill.start_s) & (time_s < drill.end_s)
@@ -53,7 +53,7 @@ def _kept(item: ServedClass, place: int, outcome: Outcome, index: int, drill: Dr
     return metric_s(outcome, slo.metric)[mine] <= slo.limit_s
 
 
-def class_outcomes(plan: Plan, outcomes: list[Outcome]) -> tuple[ClassOutcome, ...]:
+def summarise_classes(plan: Plan, outcomes: list[Outcome]) -> tuple[ClassOutcome, ...]:
     """Return what became of every class that had requests."""
     tokens = any(isinstance(pool.serving.engine, TokenEngine) for pool in plan.pools)
     prefix = any(pool.serving.prefix_block_tokens for pool in plan.pools)
@@ -61,11 +61,11 @@ def class_outcomes(plan: Plan, outcomes: list[Outcome]) -> tuple[ClassOutcome, .
     for index, item in enumerate(plan.classes):
         mine = [outcome.traffic.traffic_class == index for outcome in outcomes]
         if any(rows.any() for rows in mine):
-            found.append(_class_outcome(item.name, outcomes, mine, tokens=tokens, prefix=prefix))
+            found.append(_summarise_class(item.name, outcomes, mine, tokens=tokens, prefix=prefix))
     return tuple(found)
 
 
-def _class_outcome(name: str, outcomes: list[Outcome], mine: list[np.ndarray], *, tokens: bool, prefix: bool) -> ClassOutcome:
+def _summarise_class(name: str, outcomes: list[Outcome], mine: list[np.ndarray], *, tokens: bool, prefix: bool) -> ClassOutcome:
     """Return what became of one class; ``mine`` is bool[requests] for each outcome."""
     counts = np.sum([np.bincount(one.ended[rows], minlength=6) for one, rows in zip(outcomes, mine, strict=True)], axis=0)
     mean = counts / len(outcomes)
@@ -88,14 +88,14 @@ def _class_outcome(name: str, outcomes: list[Outcome], mine: list[np.ndarray], *
         unanswered=float(mean[UNANSWERED]),
         prompt_tokens=read / len(outcomes),
         prefix_share=spared / read if known and read else None,
-        latency=_spread([one.latency_s[rows] for one, rows in zip(outcomes, ended, strict=True)]),
-        ttft=_spread([one.ttft_s[rows] for one, rows in zip(outcomes, ended, strict=True)]) if tokens else None,
-        tpot=_spread([one.tpot_s[rows] for one, rows in zip(outcomes, many, strict=True)]) if tokens else None,
-        queue=_spread([one.queue_s[rows] for one, rows in zip(outcomes, worked, strict=True)]),
+        latency=_compute_spread([one.latency_s[rows] for one, rows in zip(outcomes, ended, strict=True)]),
+        ttft=_compute_spread([one.ttft_s[rows] for one, rows in zip(outcomes, ended, strict=True)]) if tokens else None,
+        tpot=_compute_spread([one.tpot_s[rows] for one, rows in zip(outcomes, many, strict=True)]) if tokens else None,
+        queue=_compute_spread([one.queue_s[rows] for one, rows in zip(outcomes, worked, strict=True)]),
     )
 
 
-def _spread(times_s: list[FloatArray]) -> Spread | None:
+def _compute_spread(times_s: list[FloatArray]) -> Spread | None:
     """Return the percentiles of all times together, None where there are none."""
     flat = np.concatenate(times_s)
     if not len(flat):
@@ -103,12 +103,12 @@ def _spread(times_s: list[FloatArray]) -> Spread | None:
     return Spread(*(1000.0 * float(value) for value in np.quantile(flat, [0.5, 0.95, 0.99])))
 
 
-def pool_outcomes(plan: Plan, outcomes: list[Outcome], duration_s: float) -> tuple[PoolOutcome, ...]:
+def summarise_pools(plan: Plan, outcomes: list[Outcome], duration_s: float) -> tuple[PoolOutcome, ...]:
     """Return what every pool did in a stretch of that length."""
     hours = np.mean([outcome.machine_hours for outcome in outcomes], axis=0)
     busy = np.mean([outcome.busy_hours for outcome in outcomes], axis=0)
     answered, late = (
-        np.mean([_by_pool(outcome, len(plan.pools), after_s) for outcome in outcomes], axis=0)
+        np.mean([_count_by_pool(outcome, len(plan.pools), after_s) for outcome in outcomes], axis=0)
         for after_s in (-np.inf, duration_s)
     )
     machines = hours / np.clip(duration_s / SECONDS_PER_HOUR - np.arange(hours.shape[1]), 1e-9, 1.0)
@@ -128,7 +128,7 @@ def pool_outcomes(plan: Plan, outcomes: list[Outcome], duration_s: float) -> tup
     )
 
 
-def _by_pool(outcome: Outcome, pools: int, after_s: float) -> IntArray:
+def _count_by_pool(outcome: Outcome, pools: int, after_s: float) -> IntArray:
     """Return the requests that each pool's engines answered later than ``after_s``, int64[pools]."""
     answered = outcome.pool[(outcome.ended == ANSWERED) & (outcome.finish_s > after_s)]
     return np.bincount(answered[answered >= 0], minlength=pools)

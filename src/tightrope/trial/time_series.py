@@ -29,16 +29,16 @@ def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, h
     width_s = bin_width_s(duration_s)
     bins = max(1, int(np.ceil(duration_s / width_s)))
     names = [pool.name for pool in plan.pools]
-    ready, starting = (_binned(timeline, counts, bins, width_s) for counts in (timeline.ready, timeline.starting))
+    ready, starting = (_bin_samples(timeline, counts, bins, width_s) for counts in (timeline.ready, timeline.starting))
     whole, names_asked = as_asked(outcome), [item.asked_as or item.name for item in plan.classes]
-    latency = {name: _latency(plan, whole, index, bins, width_s) for index, name in enumerate(names_asked)}
+    latency = {name: _measure_latency(plan, whole, index, bins, width_s) for index, name in enumerate(names_asked)}
     seen = {name: both for name, both in latency.items() if any(value is not None for value in both[0])}
     return TimeSeries(
         start_h=clock_s / SECONDS_PER_HOUR,
         bin_s=width_s,
-        ready={name: _floats(row) for name, row in zip(names, ready, strict=True)},
-        starting={name: _floats(row) for name, row in zip(names, starting, strict=True) if row.any()},
-        queued=_floats(_queued(outcome, bins, width_s)),
+        ready={name: _to_floats(row) for name, row in zip(names, ready, strict=True)},
+        starting={name: _to_floats(row) for name, row in zip(names, starting, strict=True) if row.any()},
+        queued=_to_floats(_count_queued(outcome, bins, width_s)),
         latency_p50_ms={name: both[0] for name, both in seen.items()},
         latency_p95_ms={name: both[1] for name, both in seen.items()},
         promised_ms={
@@ -50,12 +50,12 @@ def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, h
     )
 
 
-def _floats(values: FloatArray) -> tuple[float, ...]:
+def _to_floats(values: FloatArray) -> tuple[float, ...]:
     """Return an array as plain floats."""
     return tuple(float(value) for value in values)
 
 
-def _binned(timeline: Timeline, counts: IntArray, bins: int, width_s: float) -> FloatArray:
+def _bin_samples(timeline: Timeline, counts: IntArray, bins: int, width_s: float) -> FloatArray:
     """Return the mean of the samples in each bin, float64[pools, bins]; a bin without a sample has that of the last one."""
     index = (timeline.time_s / width_s).astype(np.int64)
     inside = index < bins
@@ -75,7 +75,7 @@ def waiting(outcome: Outcome) -> tuple[FloatArray, FloatArray]:
     return np.sort(outcome.arrived_s[waits]), np.sort(outcome.begin_s[waits])
 
 
-def _queued(outcome: Outcome, bins: int, width_s: float) -> FloatArray:
+def _count_queued(outcome: Outcome, bins: int, width_s: float) -> FloatArray:
     """Return the most requests that waited at any time of each bin, float64[bins]; who begins on arrival waits at none.
 
     A queue grows by arrivals only, so its maximum in a bin is at the bin's start or right after one of its arrivals.
@@ -90,7 +90,7 @@ def _queued(outcome: Outcome, bins: int, width_s: float) -> FloatArray:
     return most
 
 
-def _latency(
+def _measure_latency(
     plan: Plan, outcome: Outcome, index: int, bins: int, width_s: float
 ) -> tuple[tuple[float | None, ...], tuple[float | None, ...]]:
     """Return p50 and p95 of what a class's first promise is about, in milliseconds by time of arrival; None where nobody came."""
@@ -101,10 +101,10 @@ def _latency(
     order = np.lexsort((value, which))
     value, count = value[order], np.bincount(which, minlength=bins)
     first = np.cumsum(count) - count
-    return _at(value, first, count, 0.5), _at(value, first, count, 0.95)
+    return _take_percentile(value, first, count, 0.5), _take_percentile(value, first, count, 0.95)
 
 
-def _at(value: FloatArray, first: IntArray, count: IntArray, percentile: float) -> tuple[float | None, ...]:
+def _take_percentile(value: FloatArray, first: IntArray, count: IntArray, percentile: float) -> tuple[float | None, ...]:
     """Return the percentile of each bin's sorted values, the nearest rank from above, in milliseconds."""
     rank = np.maximum(np.ceil(count * percentile).astype(np.int64), 1) - 1
     return tuple(1000.0 * float(value[f + r]) if n else None for f, r, n in zip(first, rank, count, strict=True))

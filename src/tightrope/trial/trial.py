@@ -15,15 +15,15 @@ from tightrope.base.plan import Plan
 from tightrope.base.replay_report import ReplayReport, RunOutcome
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.bill.replay_bill import hourly_usd, month_usd, outcomes_ran, ran_of, stretch_lines
-from tightrope.plan.bill.transfer_bill import answering_of, around_as_ran_usd
+from tightrope.plan.bill.replay_bill import build_stretch_lines, hourly_usd, measure_outcomes, measure_replay_usage, month_usd
+from tightrope.plan.bill.transfer_bill import around_as_ran_usd, find_answering
 from tightrope.plan.fleet.recorded_traffic import DAY_S, RecordedTraffic
-from tightrope.plan.fleet.scenarios import AS_RECORDED, ReplayScenario, place_drills, surged, without_cache
-from tightrope.plan.plan_json import prefix_warnings, rebuild_fleet
+from tightrope.plan.fleet.scenarios import AS_RECORDED, ReplayScenario, drop_caches, place_drills, surged
+from tightrope.plan.plan_json import rebuild_fleet, warn_of_prefixes
 from tightrope.plan.problem.cost_lines import total_usd
 from tightrope.replay.records import Drill, Fleet, Outcome
 from tightrope.replay.run import replay_fleet
-from tightrope.trial.outcome_figures import class_outcomes, drill_evidence, evidence_of, pool_outcomes
+from tightrope.trial.outcome_figures import drill_evidence, gather_trial_evidence, summarise_classes, summarise_pools
 from tightrope.trial.time_series import series_of
 from tightrope.trial.zone_loss import ZoneLoss, loss_of
 
@@ -108,23 +108,23 @@ def try_plan(
     does not describe a fleet, or where the catalogue does not sell what it runs on.
     """
     plain = _Job(rebuild_fleet(plan), recorded, seeds)
-    changed = _changed(plain, scenario)
+    changed = _apply_scenario(plain, scenario)
     drills = place_drills(scenario.drill, changed.fleet, recorded) if scenario.drill else ()
     watch = _Watch(progress)
     watch.expect(plain, changed, drills)
     if changed is plain:
-        return _tried(plan, recorded, [replace(plain, log_s=log_s)], watch, book)
-    changed = _with_drill(plan, changed, drills, watch)
-    return _tried(plan, recorded, [plain, replace(changed, log_s=log_s)], watch, book)
+        return _run_jobs(plan, recorded, [replace(plain, log_s=log_s)], watch, book)
+    changed = _add_drill(plan, changed, drills, watch)
+    return _run_jobs(plan, recorded, [plain, replace(changed, log_s=log_s)], watch, book)
 
 
-def _tried(plan: Plan, recorded: RecordedTraffic, jobs: list[_Job], watch: "_Watch", book: PriceBook) -> Trial:
+def _run_jobs(plan: Plan, recorded: RecordedTraffic, jobs: list[_Job], watch: "_Watch", book: PriceBook) -> Trial:
     """Return the report of all ways of replaying, and the first seed's outcome of the last."""
     runs: list[RunOutcome] = []
     for job in jobs:
-        outcomes = watch.replays([job] * len(job.seeds), job.seeds, str(job.scenario) or "as recorded", _whole)
-        runs.append(_run(plan, job, outcomes, book))
-    return Trial(_report(plan, recorded, jobs[0].seeds, tuple(runs)), outcomes[0])
+        outcomes = watch.replays([job] * len(job.seeds), job.seeds, str(job.scenario) or "as recorded", _keep_outcome)
+        runs.append(_summarise_run(plan, job, outcomes, book))
+    return Trial(_build_report(plan, recorded, jobs[0].seeds, tuple(runs)), outcomes[0])
 
 
 @dataclass(slots=True)
@@ -164,25 +164,25 @@ class _Watch:
         return outcome
 
 
-def _whole(_place: int, outcome: Outcome) -> Outcome:
+def _keep_outcome(_place: int, outcome: Outcome) -> Outcome:
     """Return an outcome as it is."""
     return outcome
 
 
-def _changed(job: _Job, scenario: ReplayScenario) -> _Job:
+def _apply_scenario(job: _Job, scenario: ReplayScenario) -> _Job:
     """Return the job in a scenario, its drill still to be placed; the job itself where nothing is changed."""
     if scenario == AS_RECORDED:
         return job
-    bare = without_cache(job.fleet)
+    bare = drop_caches(job.fleet)
     had_cache = job.fleet.cache is not None or any(pool.prefix_block_tokens > 0 for pool in job.fleet.pools)
     return replace(job, fleet=bare if scenario.no_cache else job.fleet, scenario=scenario, had_cache=had_cache)
 
 
-def _with_drill(plan: Plan, job: _Job, drills: Sequence[Drill], watch: _Watch) -> _Job:
+def _add_drill(plan: Plan, job: _Job, drills: Sequence[Drill], watch: _Watch) -> _Job:
     """Return the job with its drill; of the zones that may be lost the worst, found by replaying each on all of the traffic."""
     if len(drills) < 2:
         return replace(job, drill=drills[0] if drills else None)
-    (without,) = watch.replays([job], job.seeds[:1], "no zone lost", _whole)
+    (without,) = watch.replays([job], job.seeds[:1], "no zone lost", _keep_outcome)
     tries = [replace(job, drill=drill) for drill in drills]
 
     def loss(place: int, outcome: Outcome) -> ZoneLoss:
@@ -193,53 +193,53 @@ def _with_drill(plan: Plan, job: _Job, drills: Sequence[Drill], watch: _Watch) -
     return replace(tries[worst], loss=losses[worst])
 
 
-def _run(plan: Plan, job: _Job, outcomes: list[Outcome], book: PriceBook) -> RunOutcome:
+def _summarise_run(plan: Plan, job: _Job, outcomes: list[Outcome], book: PriceBook) -> RunOutcome:
     """Return the figures of one way of replaying."""
     recorded = job.recorded
-    hours, units = outcomes_ran(plan, book, job.fleet, outcomes)
-    ran = ran_of(plan, book, hours, recorded.start_s, recorded.duration_s, units)
-    hours, units = outcomes_ran(plan, book, job.fleet, outcomes[:1])
+    hours, units = measure_outcomes(plan, book, job.fleet, outcomes)
+    ran = measure_replay_usage(plan, book, hours, recorded.start_s, recorded.duration_s, units)
+    hours, units = measure_outcomes(plan, book, job.fleet, outcomes[:1])
     first = replace(ran, machine_hours=hours, units=units)
-    answering = answering_of(plan, book)
-    lines = stretch_lines(ran, book) + answering.in_stretch(outcomes, recorded.duration_s)
+    answering = find_answering(plan, book)
+    lines = build_stretch_lines(ran, book) + answering.in_stretch(outcomes, recorded.duration_s)
     month = answering.in_month(outcomes, recorded.duration_s) if recorded.duration_s >= DAY_S else None
     return RunOutcome(
         scenario=str(job.scenario),
-        notes=_notes(job, recorded),
-        evidence=evidence_of(plan, outcomes, start_s=recorded.start_s, window=recorded.window, seeds=job.seeds),
+        notes=_describe_changes(job, recorded),
+        evidence=gather_trial_evidence(plan, outcomes, start_s=recorded.start_s, window=recorded.window, seeds=job.seeds),
         drill_evidence=drill_evidence(plan, outcomes, job.drill, recorded.start_s),
-        classes=class_outcomes(plan, outcomes),
-        pools=pool_outcomes(plan, outcomes, recorded.duration_s),
-        interruptions=_mean(outcomes, "interruptions"),
-        failures=_mean(outcomes, "failures"),
-        retries=_mean(outcomes, "retries"),
-        cold_starts=_mean(outcomes, "cold_starts"),
-        preemptions=_mean(outcomes, "preemptions"),
-        attempts_shed=_mean(outcomes, "attempts_shed"),
+        classes=summarise_classes(plan, outcomes),
+        pools=summarise_pools(plan, outcomes, recorded.duration_s),
+        interruptions=_average(outcomes, "interruptions"),
+        failures=_average(outcomes, "failures"),
+        retries=_average(outcomes, "retries"),
+        cold_starts=_average(outcomes, "cold_starts"),
+        preemptions=_average(outcomes, "preemptions"),
+        attempts_shed=_average(outcomes, "attempts_shed"),
         cost_lines=lines,
         stretch_cost_usd=total_usd(lines),
         monthly_cost_usd=month_usd(ran, book) + around_as_ran_usd(plan.cost_lines, month),
         series=series_of(plan, outcomes[0], recorded.duration_s, recorded.clock_s, hourly_usd(first, book)),
-        drill_start_h=_clock_h(recorded, job.drill.start_s) if job.drill else None,
-        drill_end_h=_clock_h(recorded, job.drill.end_s) if job.drill else None,
+        drill_start_h=_to_clock_h(recorded, job.drill.start_s) if job.drill else None,
+        drill_end_h=_to_clock_h(recorded, job.drill.end_s) if job.drill else None,
     )
 
 
-def _mean(outcomes: list[Outcome], name: str) -> float:
+def _average(outcomes: list[Outcome], name: str) -> float:
     """Return the mean of a count over the seeds."""
     return float(np.mean([getattr(outcome, name) for outcome in outcomes]))
 
 
-def _clock_h(recorded: RecordedTraffic, time_s: float) -> float:
+def _to_clock_h(recorded: RecordedTraffic, time_s: float) -> float:
     """Return a time of the replay as an hour of the trace's clock."""
     return (recorded.clock_s + time_s) / SECONDS_PER_HOUR
 
 
-def _notes(job: _Job, recorded: RecordedTraffic) -> tuple[str, ...]:
+def _describe_changes(job: _Job, recorded: RecordedTraffic) -> tuple[str, ...]:
     """Say what exactly a scenario changed."""
     notes = []
     if job.drill is not None:
-        notes.append(f"{_drill_words(job, job.drill)}, {recorded.clock(job.drill.start_s, job.drill.end_s)}")
+        notes.append(f"{_describe_drill(job, job.drill)}, {recorded.clock(job.drill.start_s, job.drill.end_s)}")
     if job.scenario.surge != 1.0:
         how = "each joined by copies within half a minute of it" if job.scenario.surge > 1.0 else "the others are left out"
         notes.append(f"{job.scenario.surge:g} times the requests: {how}")
@@ -248,7 +248,7 @@ def _notes(job: _Job, recorded: RecordedTraffic) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _drill_words(job: _Job, drill: Drill) -> str:
+def _describe_drill(job: _Job, drill: Drill) -> str:
     """Say what a drill takes away."""
     fleet, loss = job.fleet, job.loss
     spot = any(pool.interruptions_per_hour > 0.0 for pool in fleet.pools)
@@ -257,7 +257,7 @@ def _drill_words(job: _Job, drill: Drill) -> str:
     if loss is not None and not loss.changed:
         return "no zone has a machine to lose then: nothing is taken"
     zone = f"zone {drill.zone + 1} of {max(1, *(pool.zones for pool in fleet.pools))}"
-    how = f"lost without notice{_loss_words(loss, job.seeds)}"
+    how = f"lost without notice{_describe_loss(loss, job.seeds)}"
     return {
         "zone-loss": f"{zone} is {how}",
         "spot-zone-loss": f"the spot machines in {zone} are {how}",
@@ -266,7 +266,7 @@ def _drill_words(job: _Job, drill: Drill) -> str:
     }[drill.kind]
 
 
-def _loss_words(loss: ZoneLoss | None, seeds: tuple[int, ...]) -> str:
+def _describe_loss(loss: ZoneLoss | None, seeds: tuple[int, ...]) -> str:
     """Say how much a drill took, and that no other zone's loss is worse."""
     if loss is None:
         return ""
@@ -274,7 +274,7 @@ def _loss_words(loss: ZoneLoss | None, seeds: tuple[int, ...]) -> str:
     return f" (the worst of them; it takes {count}{f' with seed {seeds[0]}' if len(seeds) > 1 else ''})"
 
 
-def _report(plan: Plan, recorded: RecordedTraffic, seeds: tuple[int, ...], runs: tuple[RunOutcome, ...]) -> ReplayReport:
+def _build_report(plan: Plan, recorded: RecordedTraffic, seeds: tuple[int, ...], runs: tuple[RunOutcome, ...]) -> ReplayReport:
     """Return the whole report."""
     return ReplayReport(
         workload=plan.workload,
@@ -286,13 +286,13 @@ def _report(plan: Plan, recorded: RecordedTraffic, seeds: tuple[int, ...], runs:
         duration_h=recorded.duration_s / SECONDS_PER_HOUR,
         seeds=seeds,
         runs=runs,
-        warnings=_warnings(plan, recorded, runs),
+        warnings=_list_warnings(plan, recorded, runs),
     )
 
 
-def _warnings(plan: Plan, recorded: RecordedTraffic, runs: tuple[RunOutcome, ...]) -> tuple[str, ...]:
+def _list_warnings(plan: Plan, recorded: RecordedTraffic, runs: tuple[RunOutcome, ...]) -> tuple[str, ...]:
     """Return what a reader should know before believing the figures."""
-    found = [*recorded.warnings, *prefix_warnings(plan, recorded.traffic)]
+    found = [*recorded.warnings, *warn_of_prefixes(plan, recorded.traffic)]
     seen = {item.name for item in runs[0].classes}
     missing = [item.asked_as or item.name for item in plan.classes if item.name not in seen and not item.follows]
     if missing:

@@ -38,7 +38,7 @@ def loss_of(plan: Plan, outcome: Outcome, without: Outcome, drill: Drill, start_
     """Return what a drill did to the replay ``without`` it, of the same traffic and seed; ``start_s`` is their time of the week."""
     always = Drill(drill.kind, 0.0, float("inf"), drill.zone)
     margins = [item.attainment - item.target for item in drill_evidence(plan, [outcome], always, start_s)]
-    machines = _taken(outcome, without, drill)
+    machines = _count_taken(outcome, without, drill)
     during = [item.attainment - item.target for item in drill_evidence(plan, [outcome], drill, start_s)]
     return ZoneLoss(
         changed=machines > 0 or _differ(outcome, without),
@@ -56,7 +56,7 @@ def _differ(outcome: Outcome, without: Outcome) -> bool:
     return not all(np.array_equal(one, other) for one, other in pairs)
 
 
-def _taken(outcome: Outcome, without: Outcome, drill: Drill) -> int:
+def _count_taken(outcome: Outcome, without: Outcome, drill: Drill) -> int:
     """Return by how many machines the fleet is smaller at the first sample of the drill."""
     if outcome.timeline is None or without.timeline is None:
         return 0

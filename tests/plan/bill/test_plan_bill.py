@@ -12,7 +12,7 @@ from tightrope.base.plan import Committed, Usage, UsageLine
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.offers.bill import charge_fleet
-from tightrope.plan.problem.cost_lines import machine_lines, total_usd, used_share
+from tightrope.plan.problem.cost_lines import build_machine_lines, total_usd, used_share
 from tightrope.plan.prove.proof import Proof
 from tightrope.plan.solve.constraints import work_hours
 
@@ -33,7 +33,7 @@ def test_used_and_idle_are_the_whole_bill(
 ) -> None:
     usage = Usage(LINES, np.array(hours).reshape(2, 2), np.array([300.0, 430.0]))
     committed = (Committed("aws", "compute-savings-plan-1y-no-upfront", "", commitment),)
-    lines = machine_lines(usage, book, committed, {"a": used}, disk)
+    lines = build_machine_lines(usage, book, committed, {"a": used}, disk)
     disks = disk * float((usage.machine_hours @ usage.hours_per_month).sum())
     assert total_usd(lines) == pytest.approx(total_usd(charge_fleet(usage, book, committed)) + disks, abs=1e-6)
     mine = {

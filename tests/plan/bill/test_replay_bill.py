@@ -8,7 +8,7 @@ import pytest
 from tightrope.base.plan import Plan
 from tightrope.base.records import Committed
 from tightrope.clouds.book import load_price_book
-from tightrope.plan.bill.replay_bill import ReplayUsage, hourly_usd, month_usd, ran_of, stretch_lines
+from tightrope.plan.bill.replay_bill import ReplayUsage, build_stretch_lines, hourly_usd, measure_replay_usage, month_usd
 from tightrope.plan.problem.cost_lines import total_usd
 
 COMMITMENT_USD_PER_HOUR = 50.0
@@ -20,7 +20,7 @@ RESERVED = Committed("aws", "reserved-1y-no-upfront", "us-east-1/c6i", 0.05623)
 def steady(plan: Plan, hours: float) -> ReplayUsage:
     """Return one machine of every pool for so many hours, under a commitment."""
     parts = np.clip(hours - np.arange(int(np.ceil(hours))), 0.0, 1.0)
-    ran = ran_of(plan, load_price_book(), np.tile(parts, (len(plan.pools), 1)), 0.0, hours * 3600.0)
+    ran = measure_replay_usage(plan, load_price_book(), np.tile(parts, (len(plan.pools), 1)), 0.0, hours * 3600.0)
     return replace(ran, committed=(MADE,))
 
 
@@ -33,7 +33,7 @@ def test_a_month_does_not_depend_on_where_in_an_hour_the_stretch_ends(plan: Plan
 
 def test_the_stretch_itself_pays_a_commitment_for_every_hour_begun(plan: Plan) -> None:
     book = load_price_book()
-    whole, longer = (total_usd(stretch_lines(steady(plan, hours), book)) for hours in (24.0, 24.5))
+    whole, longer = (total_usd(build_stretch_lines(steady(plan, hours), book)) for hours in (24.0, 24.5))
     assert longer - whole > 0.99 * COMMITMENT_USD_PER_HOUR
 
 
@@ -49,7 +49,9 @@ def test_dollars_an_hour_are_a_rate_also_in_a_part_of_an_hour(plan: Plan, commit
 def test_of_a_short_stretch_machines_are_scaled_and_commitments_are_not(plan: Plan, times: float) -> None:
     """What is committed to is paid all the same where less is run, and covers no more where more is."""
     book = load_price_book()
-    week = replace(ran_of(plan, book, np.array([pool.schedule for pool in plan.pools], dtype=np.float64), 0.0, 168 * 3600.0))
+    week = replace(
+        measure_replay_usage(plan, book, np.array([pool.schedule for pool in plan.pools], dtype=np.float64), 0.0, 168 * 3600.0)
+    )
     short = replace(week, machine_hours=times * week.machine_hours[:, :6], duration_s=6 * 3600.0)
     assert short.machines.all()
     for committed in ((), (replace(MADE, usd_per_hour=0.05),), (MADE,)):

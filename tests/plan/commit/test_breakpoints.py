@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tightrope.plan.commit.breakpoints import best_single_usd_per_hour
+from tightrope.plan.commit.breakpoints import find_best_single_usd_per_hour
 from tightrope.plan.problem.arrays import CommitmentOption
 from tightrope.plan.problem.commitment_coverage import committed_bill_usd
 
@@ -22,7 +22,7 @@ def usd_of(hours: np.ndarray, weight: np.ndarray, on_demand: np.ndarray, one: Co
 def test_the_discount_is_the_quantile_of_the_hourly_machines(cover: Callable[..., CommitmentOption], discount: float) -> None:
     machines = np.random.default_rng(3).permutation(np.arange(1000) % 101).astype(np.float64)
     one = cover([1.0 - discount])
-    best = best_single_usd_per_hour(machines[None], np.ones(1000), np.ones(1), one)
+    best = find_best_single_usd_per_hour(machines[None], np.ones(1000), np.ones(1), one)
     assert best / (1.0 - discount) == pytest.approx(np.quantile(machines, discount, method="inverted_cdf"))
     tried = [usd_of(machines[None], np.ones(1000), np.ones(1), one, count * (1.0 - discount)) for count in range(102)]
     assert usd_of(machines[None], np.ones(1000), np.ones(1), one, best) == pytest.approx(min(tried), rel=1e-12)
@@ -47,7 +47,7 @@ def test_no_other_amount_is_cheaper(
     usage, weighed = np.array(hours, dtype=np.float64).T, np.array(weight[: len(hours)], dtype=np.float64)
     on_demand = np.array([0.5, 1.0, 1.3])
     one = cover(rates, step=step, existing=existing)
-    best = best_single_usd_per_hour(usage, weighed, on_demand, one)
+    best = find_best_single_usd_per_hour(usage, weighed, on_demand, one)
     assert best >= existing
     if step:
         assert (best - existing) / step == pytest.approx(round((best - existing) / step), abs=1e-9)
@@ -57,5 +57,5 @@ def test_no_other_amount_is_cheaper(
 
 
 def test_what_covers_nothing_is_not_bought(cover: Callable[..., CommitmentOption]) -> None:
-    assert best_single_usd_per_hour(np.ones((1, 2)), np.ones(2), np.ones(1), cover([INF])) == 0.0
-    assert best_single_usd_per_hour(np.ones((1, 2)), np.ones(2), np.ones(1), cover([INF], existing=2.0)) == 2.0
+    assert find_best_single_usd_per_hour(np.ones((1, 2)), np.ones(2), np.ones(1), cover([INF])) == 0.0
+    assert find_best_single_usd_per_hour(np.ones((1, 2)), np.ones(2), np.ones(1), cover([INF], existing=2.0)) == 2.0

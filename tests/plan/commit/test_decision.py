@@ -12,7 +12,7 @@ from tightrope.base.errors import InputError
 from tightrope.base.future import Future, Move, Scenario
 from tightrope.base.plan import OfferTerms
 from tightrope.base.records import ModelVariant, Profile, Provenance, RequestEngine, Workload
-from tightrope.plan.commit.decision import commit_for, outlook_of
+from tightrope.plan.commit.decision import build_outlook, choose_for_futures
 from tightrope.plan.problem.arrays import CommitmentOption, PoolOption, Problem
 
 INF = float("inf")
@@ -92,7 +92,7 @@ def moving(*moves: Move, months: int = 12) -> Future:
 
 
 def test_without_futures_the_planned_week_goes_on(workload: Workload, problem: Problem, machines: np.ndarray) -> None:
-    decision = commit_for(workload, problem, machines)
+    decision = choose_for_futures(workload, problem, machines)
     assert decision.usd_per_hour == pytest.approx([2.4, 0.0, 0.0], abs=1e-6)
     assert decision.outcome.expected_usd_per_month == pytest.approx(730 * 2.4)
     assert decision.uncommitted.expected_usd_per_month == pytest.approx(730 * 4.0)
@@ -103,41 +103,41 @@ def test_without_futures_the_planned_week_goes_on(workload: Workload, problem: P
 
 
 def test_what_lasts_longer_than_is_looked_at_is_left_out(workload: Workload, problem: Problem, machines: np.ndarray) -> None:
-    (refusal,) = commit_for(workload, problem, machines).refusals
+    (refusal,) = choose_for_futures(workload, problem, machines).refusals
     assert (refusal.what, "months: 36" in refusal.reason) == ("all-3y", True)
-    longer = commit_for(replace(workload, future=Future(36)), problem, machines)
+    longer = choose_for_futures(replace(workload, future=Future(36)), problem, machines)
     assert longer.refusals == ()
     assert longer.usd_per_hour == pytest.approx([0.0, 0.0, 2.0], abs=1e-6)
 
 
 def test_a_move_goes_to_the_most_alike_option(problem: Problem, machines: np.ndarray) -> None:
     """Of the same variant and as many CPUs; what runs on spot is no one's to cover, and stays out."""
-    view = outlook_of(moving(Move("g5", "g6", 1, 2.0)), problem, machines)
+    view = build_outlook(moving(Move("g5", "g6", 1, 2.0)), problem, machines)
     assert view.hours.any(axis=2).tolist() == [[False, False, False, True, False]]
     assert view.hours[0, 3] == pytest.approx(8.0)
     assert view.on_demand_usd_per_hour == pytest.approx([1.0, 0.4, 0.8, 0.8, 0.9])
 
 
 def test_a_move_follows_another(problem: Problem, machines: np.ndarray) -> None:
-    view = outlook_of(moving(Move("g5", "g6.2xlarge", 1, 1.0), Move("g6", "g5", 1, 0.5)), problem, machines)
+    view = build_outlook(moving(Move("g5", "g6.2xlarge", 1, 1.0), Move("g6", "g5", 1, 0.5)), problem, machines)
     assert view.hours[0, :, 0] == pytest.approx([2.0, 0.0, 0.0, 0.0, 0.0])
 
 
 def test_a_move_of_what_is_not_in_use_changes_nothing(problem: Problem, machines: np.ndarray) -> None:
-    view = outlook_of(moving(Move("g6", "g5", 1, 1.0)), problem, machines)
+    view = build_outlook(moving(Move("g6", "g5", 1, 1.0)), problem, machines)
     assert view.hours[0, 0] == pytest.approx(4.0)
 
 
 def test_a_move_to_where_nothing_can_serve_is_refused(problem: Problem, machines: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"future 'moving' moves g5\.xlarge of r to p5") as caught:
-        outlook_of(moving(Move("g5", "p5", 3, 1.0)), problem, machines)
+        build_outlook(moving(Move("g5", "p5", 3, 1.0)), problem, machines)
     assert "allow p5" in str(caught.value)
 
 
 def test_a_likely_move_goes_from_the_family_to_everything(workload: Workload, problem: Problem, machines: np.ndarray) -> None:
     """Either nothing changes or all has moved in the second month: what is bound to g5 is then useless."""
     stay, move = Scenario("stay", 0.3, 0.0), Scenario("move", 0.7, 0.0, (Move("g5", "g6", 1, 1.25),))
-    decision = commit_for(replace(workload, future=Future(12, (stay, move))), problem, machines)
+    decision = choose_for_futures(replace(workload, future=Future(12, (stay, move))), problem, machines)
     assert decision.usd_per_hour == pytest.approx([0.0, 3.0, 0.0], abs=0.01)
     assert decision.futures == ("stay", "move")
     assert decision.outcome.worst_utilisation == pytest.approx([1.0, 1.0, 1.0])
@@ -145,9 +145,9 @@ def test_a_likely_move_goes_from_the_family_to_everything(workload: Workload, pr
 
 def test_a_least_utilisation_of_the_workload_is_kept(workload: Workload, problem: Problem, machines: np.ndarray) -> None:
     shrinking = Future(12, (Scenario("shrinking", 1.0, -0.05),))
-    free = commit_for(replace(workload, future=shrinking), problem, machines)
+    free = choose_for_futures(replace(workload, future=shrinking), problem, machines)
     strict = replace(workload, future=shrinking, purchase=replace(workload.purchase, min_utilisation=0.98))
-    kept = commit_for(strict, problem, machines)
+    kept = choose_for_futures(strict, problem, machines)
     assert free.outcome.worst_utilisation.min() < 0.98 <= kept.outcome.worst_utilisation.min() + 1e-9
     assert kept.usd_per_hour.sum() > 0.0
 
@@ -158,6 +158,6 @@ def test_machines_of_ones_own_are_the_plans_to_count(workload: Workload, problem
         replace(each, usd_per_hour=np.where(np.isfinite(own.usd_per_hour), INF, each.usd_per_hour)) for each in problem.covers
     )
     mixed = replace(problem, covers=(*others, own), only_covered=np.array([False] * 4 + [True]))
-    decision = commit_for(workload, mixed, machines, np.array([9.0, 9.0, 0.0, 0.6]))
+    decision = choose_for_futures(workload, mixed, machines, np.array([9.0, 9.0, 0.0, 0.6]))
     assert decision.usd_per_hour == pytest.approx([2.4, 0.0, 0.0, 0.6], abs=1e-6)
     assert decision.outcome.expected_usd_per_month == pytest.approx(730 * 3.0)

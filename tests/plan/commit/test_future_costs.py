@@ -11,7 +11,7 @@ import pytest
 from tightrope.base.future import Future, Scenario
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.commit.future_costs import break_evens, commit_on_futures, future_costs
+from tightrope.plan.commit.future_costs import break_evens, commit_on_futures, list_future_costs
 from tightrope.plan.make import make_plan
 from tightrope.plan.solve.decomposition import monthly_usd, solve
 
@@ -28,7 +28,7 @@ today:
 def test_where_nothing_is_stated_nothing_changes(brute: ModuleType, workload: Workload) -> None:
     solution = solve(brute.Case((brute.Sold("m0.0", "0.30", (1.0,), "0.18"),), ((2.0,),)).problem)
     assert commit_on_futures(workload, solution, solution.problem) == (solution, None)
-    assert future_costs(workload, None) == ()
+    assert list_future_costs(workload, None) == ()
 
 
 def test_a_future_without_traffic_commits_to_nothing(brute: ModuleType, workload: Workload) -> None:
@@ -40,7 +40,7 @@ def test_a_future_without_traffic_commits_to_nothing(brute: ModuleType, workload
     assert again.commitments == pytest.approx([0.0])
     # the planned week then pays its two machines on demand, disks included
     assert again.usd_per_month == pytest.approx(730 * 2 * 0.31)
-    (cost,) = future_costs(gone, decision)
+    (cost,) = list_future_costs(gone, decision)
     assert (cost.name, cost.weight, cost.utilisation) == ("gone", 1.0, ())
     assert cost.monthly_cost_usd == pytest.approx(cost.uncommitted_monthly_cost_usd)
 
@@ -55,7 +55,7 @@ def test_a_least_utilisation_holds_where_no_future_is_stated(brute: ModuleType, 
         assert decision is not None
         assert again.commitments == pytest.approx([usd_per_hour], abs=0.001)
         assert decision.outcome.utilisation.min() >= least - 1e-9
-        assert future_costs(asked, decision) == ()
+        assert list_future_costs(asked, decision) == ()
 
 
 def test_a_commitment_pays_from_its_rate_over_the_on_demand_rate(brute: ModuleType) -> None:

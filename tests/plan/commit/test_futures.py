@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tightrope.plan.commit.futures import Path, Shift, project, steady_path
+from tightrope.plan.commit.futures import Path, Shift, build_steady_path, project
 
 
 def test_growth_is_compounded_and_the_middle_of_each_part_stands_for_it() -> None:
@@ -29,7 +29,7 @@ def test_moves_follow_one_another() -> None:
 
 def test_nothing_stated_is_every_week_like_the_one_planned() -> None:
     week = np.array([[1.0, 2.0]])
-    view = project(week, np.array([365.0, 365.0]), np.ones(1), steady_path(), months=12)
+    view = project(week, np.array([365.0, 365.0]), np.ones(1), build_steady_path(), months=12)
     assert np.array_equal(view.hours[0], np.tile(week, 6))
     assert view.weight.tolist() == [1.0]
     assert view.hours_per_month.sum() == pytest.approx(730.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tightrope.plan.commit.lookback import known, look_back
-from tightrope.plan.commit.sizing import cheapest_commitments
+from tightrope.plan.commit.sizing import find_cheapest_commitments
 from tightrope.plan.problem.arrays import CommitmentOption
 
 INF = float("inf")
@@ -30,4 +30,4 @@ def test_what_is_not_proposed_is_not_bought(cover: Callable[..., CommitmentOptio
 def test_who_knows_the_future_buys_for_it(cover: Callable[..., CommitmentOption]) -> None:
     covers = [cover([0.6, INF], order=2), cover([INF, 0.6], order=2), cover([0.75, 0.75], order=3)]
     moved = np.array([[4.0] * 12 + [0.0] * 12, [0.0] * 12 + [4.0] * 12])
-    assert cheapest_commitments(known(moved, np.ones(2)), covers).usd_per_hour == pytest.approx([0.0, 0.0, 3.0], abs=0.01)
+    assert find_cheapest_commitments(known(moved, np.ones(2)), covers).usd_per_hour == pytest.approx([0.0, 0.0, 3.0], abs=0.01)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tightrope.base.plan import Plan
 from tightrope.plan.explain import break_even, sensitivity
 from tightrope.plan.explain.alternatives import find_alternatives
-from tightrope.plan.explain.baseline import Baseline, at_prices, at_speed, at_traffic, plan_again, pools_again
+from tightrope.plan.explain.baseline import Baseline, plan_again, reprice_pools, scale_prices, scale_speed, scale_traffic
 from tightrope.plan.explain.binding_limits import LOOSENED, find_binding, find_limits
 from tightrope.plan.explain.break_even import BreakEvenRace, bisect, find_break_evens
 from tightrope.plan.explain.explanation import explain
-from tightrope.plan.explain.sensitivity import find_range, find_sensitivities, worlds
+from tightrope.plan.explain.sensitivity import find_range, find_sensitivities, list_what_ifs
 from tightrope.plan.problem.arrays import Problem
 from tightrope.plan.solve.decomposition import solve
 from tightrope.plan.solve.relaxation import relax
@@ -119,9 +119,9 @@ def test_a_pool_more_and_a_spare_machine_less_are_planned_again(brute: ModuleTyp
 
 def test_prices_move_everything_but_the_disk(brute: ModuleType) -> None:
     problem = two_machines(brute)
-    dearer = at_prices(problem, np.array([2.0, 1.0]), np.ones(0))
+    dearer = scale_prices(problem, np.array([2.0, 1.0]), np.ones(0))
     assert dearer.usd_per_hour == pytest.approx([0.21, 0.31])
-    assert at_speed(problem, np.array([0.5, 1.0])).mu[0, :, 0] == pytest.approx([0.5, 1.0])
+    assert scale_speed(problem, np.array([0.5, 1.0])).mu[0, :, 0] == pytest.approx([0.5, 1.0])
 
 
 def test_the_range_sizes_the_same_pools_at_both_ends_of_the_bands(brute: ModuleType, stand: Stand) -> None:
@@ -168,13 +168,13 @@ def test_every_offer_is_looked_at_to_both_sides(brute: ModuleType, stand: Stand,
 
 
 def test_more_traffic_is_sized_again(ground: Baseline) -> None:
-    more, same = at_traffic(ground, 1.25), at_traffic(ground, 1.0)
+    more, same = scale_traffic(ground, 1.25), scale_traffic(ground, 1.0)
     assert [window.requests for window in more.windows] == pytest.approx([1.25 * window.requests for window in same.windows])
     assert more.mean_rate == pytest.approx(1.25 * same.mean_rate)
 
 
 def test_without_asking_only_spot_and_traffic_are_looked_at(ground: Baseline) -> None:
-    few, all_of_them = (dict(worlds(ground, full=full)) for full in (False, True))
+    few, all_of_them = (dict(list_what_ifs(ground, full=full)) for full in (False, True))
     assert list(few) == ["traffic +25 %", "spot prices +25 %"]
     assert set(few) < set(all_of_them)
     assert any("savings-plan" in name for name in all_of_them) == bool((ground.proof.solution.commitments > 0.0).any())
@@ -220,7 +220,7 @@ def test_spot_stops_paying_at_the_price_where_the_plan_drops_it(brute: ModuleTyp
     assert found.value == pytest.approx(0.30, rel=0.01)
     assert found.value is not None
     for factor, spot in ((found.value / 0.10 * 0.98, True), (found.value / 0.10 * 1.02, False)):
-        again = plan_again(ground, at_prices(problem, np.array([1.0, factor]), np.ones(0)))
+        again = plan_again(ground, scale_prices(problem, np.array([1.0, factor]), np.ones(0)))
         assert again is not None
         assert bool(again.machines[again.problem.interruptible].any()) == spot
 
@@ -293,7 +293,7 @@ def test_an_upper_bound_of_the_rivals_cost_is_what_their_pools_cost(brute: Modul
     rivals = BreakEvenRace(ground, np.array([True, False]), 2 * MONTH * 0.31, ground.opened)
     assert rivals.pays(2.9)
     assert not rivals.pays(3.1)
-    assert pools_again(ground, ground.whole, ground.opened) == pytest.approx(2 * MONTH * 0.11)
+    assert reprice_pools(ground, ground.whole, ground.opened) == pytest.approx(2 * MONTH * 0.11)
 
 
 # ------------------------------------------------------------------------------------------------------------------- together

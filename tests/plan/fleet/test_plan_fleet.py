@@ -9,8 +9,16 @@ import pytest
 
 from tightrope.base.records import CachePolicy, Slo, Workload
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.fleet.plan_fleet import Stretch, busiest, draw_traffic, heldout_stretch, open_pools, plan_fleet, today_fleet
-from tightrope.plan.plan_json import serving_of
+from tightrope.plan.fleet.plan_fleet import (
+    Stretch,
+    build_fleet,
+    build_today_fleet,
+    busiest,
+    draw_traffic,
+    find_heldout_stretch,
+    open_pools,
+)
+from tightrope.plan.plan_json import build_serving
 from tightrope.plan.problem.arrays import Quota
 from tightrope.plan.problem.demand_week import grow
 from tightrope.plan.prove.proof import Bench, Proof
@@ -68,7 +76,7 @@ def test_a_pool_never_scales_beyond_what_the_quotas_leave_it(bench: Bench, proof
         total = int(largest[served].sum()) + room
         mask = np.isin(np.arange(len(largest)), served)
         limited = replace(solution, problem=replace(solution.problem, quotas=(Quota("all", mask, total),)))
-        fleet = plan_fleet(bench.workload, limited, bench.table)
+        fleet = build_fleet(bench.workload, limited, bench.table)
         ceilings = {opened[place].index: pool.ceiling for place, pool in enumerate(fleet.pools)}
         for p in served:
             others = sum(int(least[other]) for other in served if other != p)
@@ -83,7 +91,7 @@ def test_a_single_block_is_a_whole_week(brute: ModuleType, workload: Workload, b
         share=proof.solution.share[:, :, :1],
         work=np.zeros((0, len(proof.problem.options), 1)),
     )
-    fleet = plan_fleet(workload, one, bench.table)
+    fleet = build_fleet(workload, one, bench.table)
     assert all(len(pool.schedule) == 168 and (pool.schedule == pool.schedule[0]).all() for pool in fleet.pools)
 
 
@@ -91,7 +99,7 @@ def test_the_replay_is_told_how_the_workload_treats_its_classes(workload: Worklo
     web, night = workload.classes
     told = replace(web, priority=7, shed_wait_s=1.5, retries=2, retry_after_s=0.25)
     stated = replace(workload, classes=(told, night), cache=CachePolicy(100, 60.0, 0.002))
-    fleet = plan_fleet(stated, proof.solution, bench.table)
+    fleet = build_fleet(stated, proof.solution, bench.table)
     tightest = min(slo.limit_s for slo in web.slos if slo.metric in {"latency", "ttft"})
     assert fleet.classes[0] == FleetClass("web", False, 7, tightest, 1.5, 2, 0.25)
     assert fleet.classes[1] == FleetClass("night", True)
@@ -109,10 +117,10 @@ def test_machines_that_fail_and_prefix_caches_reach_the_replay_and_the_plan(
         replace(option, variant=replace(option.variant, prefix_block_tokens=64)) for option in proof.solution.problem.options
     )
     solution = replace(proof.solution, problem=replace(proof.solution.problem, options=options))
-    fleet, today = plan_fleet(stated, solution, bench.table), today_fleet(stated, book)
+    fleet, today = build_fleet(stated, solution, bench.table), build_today_fleet(stated, book)
     assert today is not None
     for place, pool in enumerate(fleet.pools):
-        serving = serving_of(fleet, place)
+        serving = build_serving(fleet, place)
         assert (pool.failures_per_hour, pool.prefix_block_tokens) == (1e-4, 64)
         assert (serving.failures_per_hour, serving.prefix_block_tokens) == (1e-4, 64)
     assert (today.pools[0].failures_per_hour, today.pools[0].prefix_block_tokens) == (1e-4, 64)
@@ -121,7 +129,7 @@ def test_machines_that_fail_and_prefix_caches_reach_the_replay_and_the_plan(
 
 def test_a_promise_on_time_per_token_alone_hurries_no_batch(workload: Workload, bench: Bench, proof: Proof) -> None:
     slow = replace(workload.classes[0], slos=(Slo("tpot", 0.95, 0.1),))
-    fleet = plan_fleet(replace(workload, classes=(slow, workload.classes[1])), proof.solution, bench.table)
+    fleet = build_fleet(replace(workload, classes=(slow, workload.classes[1])), proof.solution, bench.table)
     assert fleet.classes[0].answer_within_s == float("inf")
 
 
@@ -138,7 +146,7 @@ def test_a_pool_says_how_long_it_loads_and_what_a_machine_holds(bench: Bench, pr
 
 
 def test_todays_fleet_is_fixed_and_shared_evenly(workload: Workload, book: PriceBook) -> None:
-    fleet = today_fleet(workload, book)
+    fleet = build_today_fleet(workload, book)
     assert fleet is not None
     (pool,) = fleet.pools
     assert (pool.schedule == 20).all()
@@ -147,7 +155,7 @@ def test_todays_fleet_is_fixed_and_shared_evenly(workload: Workload, book: Price
     assert not fleet.scaling.enabled
     assert fleet.classes[0].answer_within_s < float("inf")
     assert fleet.cache is None
-    cached = today_fleet(replace(workload, cache=CachePolicy(9, 5.0)), book)
+    cached = build_today_fleet(replace(workload, cache=CachePolicy(9, 5.0)), book)
     assert cached is not None
     assert cached.cache == ResponseCache(9, 5.0)
     assert fleet.share.sum(axis=1) == pytest.approx(np.ones((2, 168)))
@@ -155,26 +163,26 @@ def test_todays_fleet_is_fixed_and_shared_evenly(workload: Workload, book: Price
 
 def test_todays_pools_share_by_machines(load: Load, book: PriceBook) -> None:
     more = "{machine: c6i.xlarge, region: us-east-1, variant: big/fp32, machines: 5, classes: [web]}"
-    fleet = today_fleet(load(("max_batch: 1}", f"max_batch: 1}}\n  - {more}")), book)
+    fleet = build_today_fleet(load(("max_batch: 1}", f"max_batch: 1}}\n  - {more}")), book)
     assert fleet is not None
     assert fleet.share[0, :, 0].tolist() == [0.8, 0.2]
     assert fleet.share[1, :, 0].tolist() == [1.0, 0.0]
 
 
 def test_a_fleet_that_leaves_a_class_unserved_is_not_replayed(load: Load, book: PriceBook) -> None:
-    assert today_fleet(load(("classes: [web, night]", "classes: [web]")), book) is None
+    assert build_today_fleet(load(("classes: [web, night]", "classes: [web]")), book) is None
 
 
 def test_a_fleet_without_a_profile_is_not_replayed(load: Load, book: PriceBook) -> None:
     gpu = ("today:\n  - {machine: c6i.large", "today:\n  - {machine: g4dn.xlarge")
-    assert today_fleet(load(gpu), book) is None
+    assert build_today_fleet(load(gpu), book) is None
 
 
 # ------------------------------------------------------------------------------------------------------------------- traffic
 
 
 def test_the_held_out_stretch_is_the_end_of_the_trace(workload: Workload) -> None:
-    stretch = heldout_stretch(workload)
+    stretch = find_heldout_stretch(workload)
     assert (stretch.start_s, stretch.end_s) == (13 * 86_400.0, 14 * 86_400.0)
     assert stretch.words == "day 14"
 
@@ -188,7 +196,7 @@ def test_stretches_are_named_as_people_do(start_s: float, end_s: float, words: s
 
 
 def test_the_busiest_stretch_is_around_the_peak(workload: Workload) -> None:
-    found = busiest(workload, heldout_stretch(workload), 3600.0)
+    found = busiest(workload, find_heldout_stretch(workload), 3600.0)
     assert found.end_s - found.start_s == 3600.0
     assert found.start_s % 86_400.0 / 3600.0 in {19.0, 20.0}
 
@@ -218,7 +226,7 @@ def test_growth_brings_more_requests(workload: Workload) -> None:
     web = workload.classes[0]
     assert grow(web, 1.0) is web
     assert grow(web, 1.5).demand.requests == pytest.approx(1.5 * web.demand.requests)
-    stretch = heldout_stretch(workload)
+    stretch = find_heldout_stretch(workload)
     grown = replace(workload, classes=(replace(web, growth=0.5), *workload.classes[1:]))
     counts = [np.count_nonzero(draw_traffic(w, stretch, 1).traffic_class == 0) for w in (workload, grown)]
     assert counts[1] == pytest.approx(1.5 * counts[0], rel=0.02)

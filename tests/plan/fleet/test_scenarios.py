@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from tightrope.base.errors import InputError
 from tightrope.base.plan import Plan
 from tightrope.plan.fleet.recorded_traffic import RecordedTraffic
-from tightrope.plan.fleet.scenarios import NEAR_S, ReplayScenario, busiest_s, parse_scenarios, place_drills, surged, without_cache
+from tightrope.plan.fleet.scenarios import (
+    NEAR_S,
+    ReplayScenario,
+    drop_caches,
+    find_busiest_s,
+    parse_scenarios,
+    place_drills,
+    surged,
+)
 from tightrope.plan.plan_json import rebuild_fleet
 from tightrope.replay.records import ResponseCache, Traffic
 
@@ -89,7 +97,7 @@ def test_a_surge_that_changes_nothing_and_a_second_one_are_refused() -> None:
 @given(st.lists(st.floats(0.0, 7199.0), min_size=1, max_size=60), st.integers(1, 60))
 def test_no_stretch_is_busier_than_the_busiest(times: list[float], minutes: int) -> None:
     time_s = np.array(sorted(times))
-    start_s, length_s = busiest_s(time_s, 7200.0, 60.0 * minutes), 60.0 * minutes
+    start_s, length_s = find_busiest_s(time_s, 7200.0, 60.0 * minutes), 60.0 * minutes
 
     def held(first_s: float) -> int:
         return int(np.count_nonzero((time_s >= first_s) & (time_s < first_s + length_s)))
@@ -131,6 +139,6 @@ def test_without_caches_there_are_none(plan: Plan) -> None:
     cached = replace(
         fleet, cache=ResponseCache(5, 1.0), pools=tuple(replace(pool, prefix_block_tokens=16) for pool in fleet.pools)
     )
-    bare = without_cache(cached)
+    bare = drop_caches(cached)
     assert bare.cache is None
     assert {pool.prefix_block_tokens for pool in bare.pools} == {0}

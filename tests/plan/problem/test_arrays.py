@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tightrope.base.units import HOURS_PER_MONTH
-from tightrope.plan.problem.arrays import Problem, restrict, static, take_blocks, usage_of, without_commitment
+from tightrope.plan.problem.arrays import Problem, drop_commitments, restrict, static, take_blocks, usage_of
 
 
 @pytest.fixture
@@ -68,12 +68,12 @@ def test_blocks_are_taken_in_the_order_given_without_their_windows(problem: Prob
 
 
 def test_without_commitment_only_what_exists_is_left(problem: Problem) -> None:
-    (left,) = without_commitment(problem).covers
+    (left,) = drop_commitments(problem).covers
     assert (left.scope, left.existing_usd_per_hour) == ("r/m0", 0.2)
     assert not left.may_grow
     fresh = replace(problem, covers=tuple(replace(cover, existing_usd_per_hour=0.0) for cover in problem.covers))
-    assert without_commitment(fresh).covers == ()
-    assert without_commitment(fresh).cover_rates.shape == (0, 3)
+    assert drop_commitments(fresh).covers == ()
+    assert drop_commitments(fresh).cover_rates.shape == (0, 3)
 
 
 def test_what_a_cover_takes_and_what_it_covers(problem: Problem) -> None:

@@ -13,14 +13,14 @@ from tightrope.plan.problem.arrays import Problem
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.capacity import CapacityTable
 from tightrope.plan.problem.cost_lines import disk_usd_per_hour
-from tightrope.plan.prove.proof import Bench, one_region_each
+from tightrope.plan.prove.proof import Bench, split_by_region
 
 Load = Callable[..., Workload]
 
 
 @pytest.fixture(scope="module")
 def problem(bench: Bench) -> Problem:
-    (first, *_) = one_region_each(bench.workload)
+    (first, *_) = split_by_region(bench.workload)
     return build_problem(first, bench.book, bench.table, {})
 
 

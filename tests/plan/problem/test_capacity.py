@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tightrope.base.records import Deferral, Demand, RequestEngine, Slo, TokenEngine, TrafficClass
 from tightrope.plan.problem.capacity import MAX_UTILISATION, Capacity, CapacityTable, measure_capacity
-from tightrope.plan.problem.engine_settings import throughput_bound
+from tightrope.plan.problem.engine_settings import bound_throughput
 
 ONE_AT_A_TIME = RequestEngine((0.1,), 5.0)
 BATCHES = RequestEngine((0.1, 0.12, 0.14, 0.16), 5.0)
@@ -53,14 +53,14 @@ def test_what_an_engine_sustains_follows_the_lengths_that_come() -> None:
     assert short.raw_per_s == pytest.approx(3 / 0.14, rel=0.01)
     assert long.raw_per_s == pytest.approx(3 / 1.16, rel=0.04)
     assert long.single_per_s < mixed.single_per_s < short.single_per_s
-    assert short.raw_per_s <= throughput_bound(BY_LENGTH, of_lengths(10).demand) * 1.001
-    bound = throughput_bound(BY_LENGTH, of_lengths(10, 40).demand)
+    assert short.raw_per_s <= bound_throughput(BY_LENGTH, of_lengths(10).demand) * 1.001
+    bound = bound_throughput(BY_LENGTH, of_lengths(10, 40).demand)
     assert bound == pytest.approx(2 / (0.14 / 3 + 1.16 / 3))
     assert 0.9 * bound < mixed.raw_per_s < 1.02 * bound
 
 
 def test_nothing_beats_the_bound_beyond_the_lengths_that_were_measured() -> None:
-    assert throughput_bound(BY_LENGTH, of_lengths(80).demand) == pytest.approx(3 / 2.32)
+    assert bound_throughput(BY_LENGTH, of_lengths(80).demand) == pytest.approx(3 / 2.32)
 
 
 def test_a_promise_below_the_service_time_is_kept_at_no_rate() -> None:

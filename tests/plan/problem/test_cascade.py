@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tightrope.base.errors import InputError
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.problem.cascade import asked_as, least_escalated, promised_to, with_cascade, without_cascade
+from tightrope.plan.problem.cascade import answer_directly, asked_as, find_least_escalated, get_promises, split_by_cascade
 from tightrope.plan.prove.choices import take_choices
 from tightrope.plan.prove.proof import Bench, prove
 from tightrope.plan.prove.tuning import tune
@@ -36,7 +36,7 @@ def cascaded(load: Callable[..., Workload]) -> Workload:
 @given(steps=st.lists(st.tuples(st.floats(0.05, 1.0), st.floats(0.0, 1.0)), min_size=1, max_size=6), floor=st.floats(0.0, 7.0))
 def test_no_mix_of_thresholds_reaches_the_floor_with_less(steps: list[tuple[float, float]], floor: float) -> None:
     curve = tuple(zip(*np.cumsum(np.array(steps), axis=0).T.tolist(), strict=True))
-    found = least_escalated(curve, floor)
+    found = find_least_escalated(curve, floor)
     pairs = [(one, other) for one in curve for other in curve]
     mixed = [
         (part * one[0] + (1 - part) * other[0], part * one[1] + (1 - part) * other[1])
@@ -52,7 +52,7 @@ def test_no_mix_of_thresholds_reaches_the_floor_with_less(steps: list[tuple[floa
 
 
 def test_a_class_becomes_two_with_the_time_between_them(cascaded: Workload) -> None:
-    split = with_cascade(cascaded, "web")
+    split = split_by_cascade(cascaded, "web")
     assert split is not None
     first, escalated = split.classes[:2]
     web = cascaded.classes[0]
@@ -99,8 +99,8 @@ def test_the_cascade_is_taken_where_it_is_cheaper(cascaded: Workload, book: Pric
     assert [problem.interactive for problem in rejected] == [("web-first", "web-escalated")]
     # where the curve stays below the floor, there is nothing to choose
     low = replace(near, classes=(replace(web, cascade=replace(web.cascade, curve=((0.5, 0.85),))), *near.classes[1:]))
-    assert with_cascade(low, "web") is None
-    assert without_cascade(low, "web").classes[0].cascade is None
+    assert split_by_cascade(low, "web") is None
+    assert answer_directly(low, "web").classes[0].cascade is None
 
 
 @pytest.mark.parametrize(
@@ -151,10 +151,10 @@ def test_a_plan_with_a_cascade_is_proven_end_to_end(cascaded: Workload, book: Pr
 
 
 def test_the_file_of_a_cascade_takes_the_class_that_was_stated(cascaded: Workload) -> None:
-    split = with_cascade(cascaded, "web")
+    split = split_by_cascade(cascaded, "web")
     assert split is not None
     first, escalated, night = split.classes
-    assert promised_to(first) == ("web", cascaded.classes[0].slos, None)
-    assert promised_to(escalated) == ("web-escalated", (), None)
-    assert promised_to(night) == ("night", night.slos, night.deferral)
+    assert get_promises(first) == ("web", cascaded.classes[0].slos, None)
+    assert get_promises(escalated) == ("web-escalated", (), None)
+    assert get_promises(night) == ("night", night.slos, night.deferral)
     assert [asked_as(item) for item in split.classes] == ["web", "web", "night"]

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tightrope.plan.problem.arrays import Infeasible, Problem
-from tightrope.plan.problem.dominance import copies_needed, drop_dominated
+from tightrope.plan.problem.dominance import count_copies_needed, drop_dominated
 from tightrope.plan.solve.block_solutions import solve_block
 
 MOST = 6
@@ -92,7 +92,7 @@ def test_many_small_machines_may_take_the_place_of_a_large_one(brute: ModuleType
     small = brute.Sold("m0.0", "0.10", (1.0,))
     assert dropped(brute, small, brute.Sold("m1.0", "0.35", (2.5,))) == ["m1.0"]
     assert dropped(brute, small, brute.Sold("m1.0", "0.30", (2.5,))) == []
-    copies = copies_needed(brute.Case((small, brute.Sold("m1.0", "0.35", (2.5,))), ((10.0,),)).problem)
+    copies = count_copies_needed(brute.Case((small, brute.Sold("m1.0", "0.35", (2.5,))), ((10.0,),)).problem)
     assert copies.tolist() == [[1.0, 1.0], [3.0, 1.0]]
 
 

@@ -8,7 +8,7 @@ import pytest
 from tightrope.base.records import Demand, EngineModel, Profile, Provenance, RequestEngine, Slo, TokenEngine, TrafficClass
 from tightrope.plan.problem.capacity import Capacity, CapacityTable, measure_capacity
 from tightrope.plan.problem.demand_week import ClassDemand
-from tightrope.plan.problem.engine_settings import keep_best, other_settings, speed, throughput_bound
+from tightrope.plan.problem.engine_settings import bound_throughput, find_faster_settings, keep_best, speed
 
 TOKENS = TokenEngine(0.002, 0.02, 4e-4, 1e-8, 200_000, 64, 2048, 30.0)
 """A full step takes 0.8 s, a step of 256 tokens 0.1 s."""
@@ -36,19 +36,19 @@ CHAT = sized(Slo("ttft", 0.95, 3.0), Slo("tpot", 0.95, 0.15), rate_per_s=3.0, to
 )
 def test_no_engine_exceeds_its_bound(engine: TokenEngine) -> None:
     found = measure_capacity(engine, CHAT.traffic_class).raw_per_s
-    assert 0.0 < found <= throughput_bound(engine, CHAT.traffic_class.demand) * (1.0 + 1e-6)
+    assert 0.0 < found <= bound_throughput(engine, CHAT.traffic_class.demand) * (1.0 + 1e-6)
 
 
 def test_the_bound_is_what_its_formula_says() -> None:
     # 40 answers' tokens over 64 sequences are fewer steps than 840 tokens over chunks of 2,048
     steps = max(40 / 64, 840 / 2048)
     expected_s = steps * 0.002 + max(steps * 0.02, 840 * 4e-4) + 40 * (800 + 20) * 1e-8
-    assert 1.0 / throughput_bound(TOKENS, CHAT.traffic_class.demand) == pytest.approx(expected_s)
+    assert 1.0 / bound_throughput(TOKENS, CHAT.traffic_class.demand) == pytest.approx(expected_s)
 
 
 def test_shorter_steps_are_chosen_where_long_prompts_hold_up_those_who_read() -> None:
     table = CapacityTable()
-    found = list(other_settings(profile(TOKENS), [CHAT], table))
+    found = list(find_faster_settings(profile(TOKENS), [CHAT], table))
     assert any(other.setting.startswith("steps of") for other in found)
     as_it_is = speed(table.find(TOKENS, CHAT.traffic_class), CHAT)
     assert max(speed(table.find(other.engine, CHAT.traffic_class), CHAT) for other in found) > 1.02 * as_it_is
@@ -57,7 +57,7 @@ def test_shorter_steps_are_chosen_where_long_prompts_hold_up_those_who_read() ->
 def test_a_smaller_batch_is_chosen_where_the_largest_is_slow() -> None:
     # two batches of 4 take 0.8 s, which the promise does not allow
     item = sized(Slo("latency", 0.95, 0.5), rate_per_s=20.0)
-    found = list(other_settings(profile(BATCHES), [item], CapacityTable()))
+    found = list(find_faster_settings(profile(BATCHES), [item], CapacityTable()))
     assert [other.setting for other in found] == ["batches of up to 2"]
 
 
@@ -72,7 +72,7 @@ def test_a_smaller_batch_is_chosen_where_the_largest_is_slow() -> None:
     ids=["first-token-only", "no-step-breaks-it", "missed-when-idle", "no-batch-breaks-it"],
 )
 def test_nothing_is_tried_where_a_cut_can_not_help(engine: EngineModel, item: ClassDemand) -> None:
-    assert list(other_settings(profile(engine), [item], CapacityTable())) == []
+    assert list(find_faster_settings(profile(engine), [item], CapacityTable())) == []
 
 
 def test_more_chips_an_engine_keep_a_promise_that_one_chip_can_not() -> None:
@@ -81,7 +81,7 @@ def test_more_chips_an_engine_keep_a_promise_that_one_chip_can_not() -> None:
     narrow = profile(TOKENS, 4, wider=(profile(fast, 1),))
     table = CapacityTable()
     assert table.find(TOKENS, item.traffic_class).limit_per_s == 0.0
-    found = list(other_settings(narrow, [item], table))
+    found = list(find_faster_settings(narrow, [item], table))
     assert found == [narrow.wider[0]]
     assert table.find(fast, item.traffic_class).limit_per_s > 0.0
 

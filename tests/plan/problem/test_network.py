@@ -17,8 +17,8 @@ from tightrope.base.plan import BillLine
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.validity import Key
-from tightrope.plan.bill.transfer_bill import TransferBill, around_as_ran_usd, served_in
-from tightrope.plan.problem.cost_lines import around_lines, total_usd
+from tightrope.plan.bill.transfer_bill import TransferBill, around_as_ran_usd, count_served
+from tightrope.plan.problem.cost_lines import build_network_lines, total_usd
 from tightrope.plan.problem.network import Around, Place, around, items_of, mean_usd_per_gb, tiered_usd
 from tightrope.replay.records import ANSWERED, CACHED, SHED, Outcome, Traffic
 
@@ -156,20 +156,20 @@ def test_between_regions_without_a_price_the_internets_is_paid(surrounding: Call
     book = replace(made.book, unit_tiers=rows, rows={**made.book.rows, **sold_in(made.book, "aws", "us-west-9")})
     far = replace(made, book=book)
     assert far.request_usd(made.workload.classes[0], other)[other, "internet-egress"] == pytest.approx(0.002 * 0.11)
-    assert far.unpriced({"web": {other: 1.0}}, set()) == []
+    assert far.list_missing_prices({"web": {other: 1.0}}, set()) == []
     without = replace(far, book=replace(book, unit_tiers=made.book.unit_tiers))
-    assert without.unpriced({"web": {other: 1.0}}, set()) == [
+    assert without.list_missing_prices({"web": {other: 1.0}}, set()) == [
         "no price of internet-egress of aws us-west-9 is known: not in the bill"
     ]
 
 
 def test_a_price_that_is_not_known_is_named(surrounding: Callable[..., Around]) -> None:
     made = surrounding(1e6, load_balancer=True, control_plane=True)
-    assert made.unpriced({"web": {EAST: 1.0}}, {EAST}) == []
-    said = made.unpriced({"web": {WEST: 1.0}}, {WEST})
+    assert made.list_missing_prices({"web": {EAST: 1.0}}, {EAST}) == []
+    said = made.list_missing_prices({"web": {WEST: 1.0}}, {WEST})
     missing = "kubernetes-control-plane, load-balancer, load-balancer-traffic, object-storage"
     assert said == [f"no price of {missing} of gcp west is known: not in the bill"]
-    assert made.unpriced({"web": {CELLAR: 1.0}}, {CELLAR}) == []
+    assert made.list_missing_prices({"web": {CELLAR: 1.0}}, {CELLAR}) == []
 
 
 def test_regions_stand_as_they_are_used(surrounding: Callable[..., Around]) -> None:
@@ -188,7 +188,7 @@ def test_a_service_of_another_seller_is_entered_through_our_own_door(surrounding
 
 def test_the_bill_is_the_sum_of_its_requests_and_of_what_stands(surrounding: Callable[..., Around], workload: Workload) -> None:
     made = surrounding(2e6, 1e6, load_balancer=True, control_plane=True, cross_zone_share=0.3)
-    lines = around_lines(workload, made, {"web": {EAST: 6e5, WEST: 4e5}}, {EAST: {"big/int8"}, WEST: set()})
+    lines = build_network_lines(workload, made, {"web": {EAST: 6e5, WEST: 4e5}}, {EAST: {"big/int8"}, WEST: set()})
     web = made.workload.classes[0]
     moved = sum(count * sum(made.request_usd(web, place).values()) for place, count in ((EAST, 6e5), (WEST, 4e5)))
     standing = sum(made.standing_usd({EAST, WEST}, {EAST, WEST}).values())
@@ -235,13 +235,13 @@ def test_what_was_answered_counts_where_it_was_and_what_was_kept_beside_it() -> 
         answered(0, 0, 1, -1, ended=(ANSWERED, ANSWERED, ANSWERED, CACHED)),
     ]
     # of six answered and two kept, four in the east; half of one a replay for the other class
-    served = served_in(("web", "night"), (EAST, WEST), outcomes, hour_s)
+    served = count_served(("web", "night"), (EAST, WEST), outcomes, hour_s)
     assert served["web"] == {EAST: pytest.approx(hours * 4 * 2 / 3), WEST: pytest.approx(hours * 4 / 3)}
     assert served["night"] == {WEST: pytest.approx(hours * 0.5)}
     # where the cache has answered all, it stands with the first pool
     kept = answered(-1, -1, ended=(CACHED, CACHED))
-    assert served_in(("web",), (WEST, EAST), [kept], hour_s) == {"web": {WEST: pytest.approx(2 * hours)}}
-    assert served_in(("web",), (EAST,), [answered(-1, ended=(SHED,))], hour_s) == {"web": {}}
+    assert count_served(("web",), (WEST, EAST), [kept], hour_s) == {"web": {WEST: pytest.approx(2 * hours)}}
+    assert count_served(("web",), (EAST,), [answered(-1, ended=(SHED,))], hour_s) == {"web": {}}
 
 
 def test_a_replay_moves_what_the_plan_moves(surrounding: Callable[..., Around]) -> None:
@@ -298,8 +298,8 @@ def test_answers_leave_by_the_cheaper_way(surrounding: Callable[..., Around], se
     straight = replace(surrounding(sent), requests={"web": requests})
     assert usd <= total_usd(straight.moved_lines({"web": {EAST: requests}})) + 1e-9
     # not asked for, without a price, or with nothing sent: straight
-    assert straight.way_out(EAST) == made.way_out(WEST) == "internet-egress"
-    assert surrounding(0.0, cdn=True).way_out(EAST) == "internet-egress"
+    assert straight.choose_egress_item(EAST) == made.choose_egress_item(WEST) == "internet-egress"
+    assert surrounding(0.0, cdn=True).choose_egress_item(EAST) == "internet-egress"
     assert surrounding(0.0, cdn=True).egress_usd_per_gb(EAST) is None
     assert made.egress_usd_per_gb(Place("aws", "us-west-9")) is None
 

@@ -18,18 +18,18 @@ from tightrope.plan.fleet.plan_fleet import Stretch, draw_traffic
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.capacity import CapacityTable
 from tightrope.plan.problem.demand_week import size_classes
-from tightrope.plan.problem.network import around, requests_per_month
-from tightrope.plan.problem.placement import served_where
+from tightrope.plan.problem.network import around, count_monthly_requests
+from tightrope.plan.problem.placement import count_served_by_place
 from tightrope.plan.problem.response_cache import (
-    cache_sizes,
-    cache_warnings,
-    entries_per_node,
+    apply_cache,
+    count_entries_per_node,
+    drop_hits,
     find_hits,
-    hit_share,
+    list_cache_sizes,
+    measure_hit_share,
     node_usd_per_hour,
-    with_cache,
+    warn_of_cache,
     with_nodes,
-    without_hits,
 )
 from tightrope.plan.prove.choices import take_choices
 from tightrope.plan.solve.decomposition import solve
@@ -86,11 +86,11 @@ def test_an_answer_is_given_from_when_it_is_made_to_when_it_is_old(ttl_s: float,
 
 
 def test_what_is_cached_leaves_the_demand_and_nothing_else_does(workload: Workload) -> None:
-    marked = with_cache(keyed(workload), replace(CACHE, auto=False))
+    marked = apply_cache(keyed(workload), replace(CACHE, auto=False))
     demand = marked.classes[0].demand
     assert demand.cached is not None
     asked = without_cached(demand, 0.0)
-    assert 0.3 < hit_share(marked) < 0.75
+    assert 0.3 < measure_hit_share(marked) < 0.75
     assert asked.requests == pytest.approx(demand.requests * (1.0 - float(demand.cached.mean())))
     assert len(asked.arrival_s) == int((~demand.cached).sum())
     assert (asked.rate_per_s <= demand.rate_per_s + 1e-12).all()
@@ -102,7 +102,7 @@ def test_what_is_cached_leaves_the_demand_and_nothing_else_does(workload: Worklo
 
 
 def test_parts_of_a_trace_keep_their_keys(workload: Workload) -> None:
-    demand = with_cache(keyed(workload), CACHE).classes[0].demand
+    demand = apply_cache(keyed(workload), CACHE).classes[0].demand
     split = split_demand(demand, 0.3)
     for part in (split.sizing, split.heldout):
         assert part.key is not None
@@ -139,7 +139,7 @@ def test_a_cache_is_taken_where_it_spares_more_than_it_costs(workload: Workload,
     chosen, rejected = take_choices(replace(stated, cache=CACHE), book, bench.table)
     assert chosen.cache is not None
     assert chosen.cache.nodes >= 1
-    assert chosen.cache.entries == chosen.cache.nodes * entries_per_node(CACHE, book)
+    assert chosen.cache.entries == chosen.cache.nodes * count_entries_per_node(CACHE, book)
     assert rejected
     dear = replace(CACHE, machine="c6i.32xlarge", bytes_per_entry=200e9)
     none, _ = take_choices(replace(stated, cache=dear), book, CapacityTable())
@@ -149,23 +149,28 @@ def test_a_cache_is_taken_where_it_spares_more_than_it_costs(workload: Workload,
 
 def test_stated_entries_need_whole_nodes(workload: Workload, book: PriceBook) -> None:
     # c6i.large has 4 GiB, three quarters of it for entries of 64 MB: 50
-    assert entries_per_node(CACHE, book) == 50
+    assert count_entries_per_node(CACHE, book) == 50
     assert with_nodes(replace(CACHE, entries=101, auto=False), book).nodes == 3
-    assert [size.nodes for size in cache_sizes(keyed(workload), replace(CACHE, bytes_per_entry=640e6), book)][:4] == [0, 1, 2, 4]
+    assert [size.nodes for size in list_cache_sizes(keyed(workload), replace(CACHE, bytes_per_entry=640e6), book)][:4] == [
+        0,
+        1,
+        2,
+        4,
+    ]
     with pytest.raises(InputError, match="does not fit"):
-        entries_per_node(replace(CACHE, bytes_per_entry=1e12), book)
+        count_entries_per_node(replace(CACHE, bytes_per_entry=1e12), book)
     with pytest.raises(InputError, match="no on-demand price"):
         node_usd_per_hour(CACHE, book, {"gcp": ("us-central1",)})
 
 
 def test_what_a_cache_does_not_do_is_said(workload: Workload) -> None:
-    marked = with_cache(keyed(workload), replace(CACHE, auto=False, nodes=1))
-    assert cache_warnings(marked) == []
-    assert cache_warnings(without_hits(marked)) == []
-    assert all(item.demand.cached is None for item in without_hits(marked).classes)
-    assert "names no keys" in cache_warnings(replace(workload, cache=CACHE))[0]
-    assert "costs more" in cache_warnings(replace(marked, cache=replace(CACHE, entries=0)))[0]
-    assert "not in the bill" in cache_warnings(replace(marked, cache=replace(CACHE, machine="")))[0]
+    marked = apply_cache(keyed(workload), replace(CACHE, auto=False, nodes=1))
+    assert warn_of_cache(marked) == []
+    assert warn_of_cache(drop_hits(marked)) == []
+    assert all(item.demand.cached is None for item in drop_hits(marked).classes)
+    assert "names no keys" in warn_of_cache(replace(workload, cache=CACHE))[0]
+    assert "costs more" in warn_of_cache(replace(marked, cache=replace(CACHE, entries=0)))[0]
+    assert "not in the bill" in warn_of_cache(replace(marked, cache=replace(CACHE, machine="")))[0]
 
 
 def test_a_workload_states_a_cache_by_its_machine(load: Callable[..., Workload]) -> None:
@@ -194,8 +199,8 @@ def test_hours_without_requests_have_no_machines(workload: Workload, book: Price
 
 def test_what_the_cache_answers_is_sent_all_the_same(workload: Workload, book: PriceBook) -> None:
     near = replace(keyed(workload), where=replace(workload.where, regions={"aws": ("us-east-1",)}))
-    marked = with_cache(near, replace(CACHE, auto=False))
+    marked = apply_cache(near, replace(CACHE, auto=False))
     problem = build_problem(marked, book, CapacityTable(), {})
     solution = solve(problem)
-    served = served_where(problem, around(marked, book), solution.share, solution.work)
-    assert sum(served["web"].values()) == pytest.approx(requests_per_month(near)["web"])
+    served = count_served_by_place(problem, around(marked, book), solution.share, solution.work)
+    assert sum(served["web"].values()) == pytest.approx(count_monthly_requests(near)["web"])

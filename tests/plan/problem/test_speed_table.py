@@ -11,7 +11,7 @@ from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.capacity import CapacityTable
-from tightrope.plan.problem.speed_table import SpeedRow, find_speeds, pareto_front
+from tightrope.plan.problem.speed_table import SpeedRow, find_pareto_front, find_speeds
 
 SPEED = SpeedRow(
     "chat",
@@ -71,7 +71,7 @@ def test_nothing_beats_the_front_and_the_front_beats_the_rest(figures: list[tupl
         used = np.inf if item.promise_used is None else item.promise_used
         return np.array([item.usd_per_million_requests, used, -item.quality])
 
-    front = pareto_front(speeds)
+    front = find_pareto_front(speeds)
     for item in speeds:
         rivals = [other for other in front if other.traffic_class == item.traffic_class]
         assert any(np.all(cost(other) <= cost(item)) for other in rivals), "everything is matched by the front"

@@ -16,7 +16,7 @@ from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.capacity import CapacityTable
 from tightrope.plan.problem.cost_lines import total_usd
 from tightrope.plan.problem.dominance import drop_dominated
-from tightrope.plan.problem.sustained_use import least_usd_per_hour, sustained_usd, with_all_off
+from tightrope.plan.problem.sustained_use import apply_full_discount, least_usd_per_hour, sustained_usd
 from tightrope.plan.solve.decomposition import solve
 from tightrope.plan.solve.relaxation import relax
 
@@ -74,4 +74,4 @@ def test_a_plan_costs_what_is_charged_and_no_less_than_its_bound(
     lines = plan_lines(solution, open_pools(solution), book)
     assert sum(line.usd for line in lines if line.offer == "sustained-use") < 0.0
     assert total_usd(lines) == pytest.approx(solution.usd_per_month, rel=1e-9)
-    assert relax(with_all_off(problem)).usd_per_month <= solution.usd_per_month
+    assert relax(apply_full_discount(problem)).usd_per_month <= solution.usd_per_month

@@ -13,13 +13,13 @@ from tightrope.plan.prove.proof import (
     MAX_REPLAYED_REQUESTS,
     Bench,
     Proof,
+    choose_proof_stretch,
+    choose_tuning_stretch,
     gather_evidence,
-    one_region_each,
-    proof_stretch,
+    mark_infeasible,
     prove,
+    split_by_region,
     split_heldout,
-    told_apart,
-    tuning_stretch,
 )
 from tightrope.plan.prove.tuning import tune
 
@@ -33,7 +33,7 @@ def test_a_promise_that_more_machines_do_not_keep_is_infeasible(surging: Callabl
     strict = replace(web, slos=(replace(web.slos[0], limit_s=0.8),))  # one request alone takes a second
     judged = gather_evidence(replace(bench.workload, classes=(strict, api)), proof.fleet, proof.outcomes, proof.stretch)
     assert [item.verdict for item in judged] == ["not proven", "proven"]
-    told = told_apart(replace(bench.workload, classes=(strict, api)), proof.fleet, proof.stretch, judged)
+    told = mark_infeasible(replace(bench.workload, classes=(strict, api)), proof.fleet, proof.stretch, judged)
     assert [item.verdict for item in told] == ["infeasible", "proven"]
 
 
@@ -45,9 +45,9 @@ def test_what_tunes_and_what_proves_never_meet(
     assert [part.words for part in split_heldout(workload)] == ["day 13", "day 14"]  # one day held out: all of it proves
     tuning, proving = split_heldout(replace(workload, heldout_share=5 / 14))
     assert (tuning.words, proving.words) == ("days 10–11", "days 12–14")
-    assert tuning_stretch(workload) == split_heldout(workload)[0]
+    assert choose_tuning_stretch(workload) == split_heldout(workload)[0]
     monkeypatch.setattr("tightrope.plan.prove.proof.MAX_TUNING_REQUESTS", 400_000)  # half a million are too many to tune on
-    part = tuning_stretch(days)
+    part = choose_tuning_stretch(days)
     assert (part.start_s, part.end_s < split_heldout(days)[0].end_s) == (86_400.0, True)
 
 
@@ -63,7 +63,7 @@ def test_evidence_comes_from_the_held_out_days_and_every_promise_has_some(proof:
 
 
 def test_each_region_is_decided_apart_the_cheapest_first(bench: Bench, workload: Workload) -> None:
-    assert [list(one.where.regions.values()) for one in one_region_each(workload)] == [[("us-east-1",)], [("us-west-2",)]]
+    assert [list(one.where.regions.values()) for one in split_by_region(workload)] == [[("us-east-1",)], [("us-west-2",)]]
     problems = bench.regions({})
     assert len(problems) == 2
     assert all(len({option.region for option in problem.options}) == 1 for problem in problems)
@@ -77,9 +77,9 @@ def test_regions_that_can_not_serve_are_left_to_those_that_can(load: Load, book:
 
 def test_what_is_too_much_to_replay_is_replayed_at_its_busiest(workload: Workload) -> None:
     web = workload.classes[0]
-    assert proof_stretch(workload).words == "day 14"
+    assert choose_proof_stretch(workload).words == "day 14"
     many = replace(web, demand=replace(web.demand, rate_per_s=2000.0 * web.demand.rate_per_s))
-    stretch = proof_stretch(replace(workload, classes=(many, *workload.classes[1:])))
+    stretch = choose_proof_stretch(replace(workload, classes=(many, *workload.classes[1:])))
     edges = np.array([stretch.start_s, stretch.end_s]) / many.demand.bin_s
     requests = many.demand.rate_per_s[int(edges[0]) : int(np.ceil(edges[1]))].sum() * many.demand.bin_s
     assert 0.2 * MAX_REPLAYED_REQUESTS <= requests <= 2 * MAX_REPLAYED_REQUESTS

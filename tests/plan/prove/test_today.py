@@ -8,7 +8,7 @@ from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.problem.cost_lines import total_usd
 from tightrope.plan.prove.proof import Bench
-from tightrope.plan.prove.today import today_evidence, today_lines
+from tightrope.plan.prove.today import build_today_lines, today_evidence
 
 Load = Callable[..., Workload]
 DISK_GB = 100
@@ -22,7 +22,7 @@ def by_driver(lines: tuple[object, ...]) -> dict[str, float]:
 
 
 def test_todays_bill_is_machines_times_hours_times_price(workload: Workload, book: PriceBook, bench: Bench) -> None:
-    lines = today_lines(workload, book, bench.table)
+    lines = build_today_lines(workload, book, bench.table)
     row = book.find("c6i.large", "us-east-1", "on-demand")
     assert row is not None
     found = by_driver(lines)
@@ -48,7 +48,7 @@ def test_what_is_committed_already_pays_for_todays_machines_too(load: Load, book
     """A plan pays for it whatever it decides: so does today, and is covered by it."""
     offer = "compute-savings-plan-1y-no-upfront"
     existing = f"max_pools: 4\n  existing: [{{offer: {offer}, usd_per_hour: 0.5}}]"
-    plain, committed = (today_lines(load(*changes), book, bench.table) for changes in ((), (("max_pools: 4", existing),)))
+    plain, committed = (build_today_lines(load(*changes), book, bench.table) for changes in ((), (("max_pools: 4", existing),)))
     rates = [book.find("c6i.large", "us-east-1", name) for name in ("on-demand", offer)]
     on_demand, covered = (float(row.usd_per_hour) for row in rates if row is not None)
     saved = 730 * 0.5 * (on_demand / covered - 1.0)
@@ -57,7 +57,9 @@ def test_what_is_committed_already_pays_for_todays_machines_too(load: Load, book
 
 
 def test_twice_the_machines_are_twice_as_idle_not_twice_as_used(load: Load, book: PriceBook, bench: Bench) -> None:
-    one, two = (by_driver(today_lines(load(("machines: 20", f"machines: {count}")), book, bench.table)) for count in (20, 40))
+    one, two = (
+        by_driver(build_today_lines(load(("machines: 20", f"machines: {count}")), book, bench.table)) for count in (20, 40)
+    )
     assert two["compute"] == pytest.approx(one["compute"], rel=0.1)
     assert two["compute"] + two["idle"] == pytest.approx(2 * (one["compute"] + one["idle"]))
 
@@ -69,9 +71,9 @@ def test_todays_disks_cost_what_they_cost_where_they_are(load: Load, book: Price
         + 0.001 * float(book.unit_price("aws", region, "object-storage").usd)
         for region in ("us-east-1", "eu-west-1")
     )
-    found = by_driver(today_lines(moved, book, bench.table))
+    found = by_driver(build_today_lines(moved, book, bench.table))
     assert found["storage"] == pytest.approx(
-        by_driver(today_lines(load(), book, bench.table))["storage"] * there / here, rel=1e-3
+        by_driver(build_today_lines(load(), book, bench.table))["storage"] * there / here, rel=1e-3
     )
     assert here != there
 
@@ -79,7 +81,7 @@ def test_todays_disks_cost_what_they_cost_where_they_are(load: Load, book: Price
 def test_no_fleet_has_no_bill_and_no_evidence(load: Load, book: PriceBook, bench: Bench) -> None:
     text = "today:\n  - {machine: c6i.large, region: us-east-1, variant: big/fp32, machines: 20, classes: [web, night], max_batch: 1}\n"
     nothing = load((text, ""))
-    assert today_lines(nothing, book, bench.table) == ()
+    assert build_today_lines(nothing, book, bench.table) == ()
     assert total_usd(()) == 0.0
     assert today_evidence(nothing, book) == ()
 

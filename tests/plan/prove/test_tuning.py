@@ -11,7 +11,7 @@ from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.workload import load_workload
 from tightrope.plan.prove import tuning
-from tightrope.plan.prove.proof import Bench, Proof, gather_evidence, prove, replay_seeds, tuning_stretch
+from tightrope.plan.prove.proof import Bench, Proof, choose_tuning_stretch, gather_evidence, prove, replay_seeds
 from tightrope.plan.prove.tuning import MAX_ROUNDS, RAISE, ROOM, TARGETS, as_run_usd, tune
 
 Surging = Callable[..., Workload]
@@ -114,7 +114,7 @@ def test_what_is_stated_stays_even_where_it_misses(surging: Surging, book: Price
 def test_a_part_of_a_day_is_no_ground_for_less(spiky: Surging, book: PriceBook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tightrope.plan.prove.proof.MAX_TUNING_REQUESTS", 100_000)
     workload = spiky()
-    stretch = tuning_stretch(workload)
+    stretch = choose_tuning_stretch(workload)
     assert stretch.end_s - stretch.start_s < 86_400.0 / 2
     assert tune(Bench(workload, book)).headroom == {"web": 1.0, "api": 1.0}
 

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tightrope.plan.solve import block_search as search
-from tightrope.plan.solve.block_search import BlockFleet, cheapest_fleet, may_search
+from tightrope.plan.solve.block_search import BlockFleet, find_cheapest_fleet, may_search
 
 
 def test_a_fleet_that_mixes_sizes_is_found_and_proven(brute: ModuleType) -> None:
     # 7.5 at 3 a large and 1 a small machine: two large and two small at 2 × 2.5 + 2 × 1.0, for rounding makes three large more expensive
     case = brute.Case((brute.Sold("m0.0", "2.50", (3.0,)), brute.Sold("m1.0", "1.00", (1.0,))), ((7.5,),))
     problem = case.problem
-    fleet = cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0)
+    fleet = find_cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0)
     assert fleet is not None
     assert fleet.machines.tolist() == [2, 2]
     assert fleet.usd_per_hour == pytest.approx(7.04)
@@ -25,9 +25,9 @@ def test_a_fleet_that_mixes_sizes_is_found_and_proven(brute: ModuleType) -> None
 def test_a_walk_cut_short_claims_less_and_never_too_much(brute: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     sold = tuple(brute.Sold(f"m{m}.0", f"0.{30 + 7 * m}", (1.0 + 0.24 * m, 0.8 + 0.31 * m)) for m in range(6))
     problem = brute.Case(sold, ((9.3,), (7.1,))).problem
-    whole = cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0)
+    whole = find_cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0)
     monkeypatch.setattr(search, "MOST_STEPS", 3)
-    short = cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0)
+    short = find_cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0)
     assert whole is not None
     assert short is not None
     assert whole.bound_usd_per_hour == pytest.approx(whole.usd_per_hour)
@@ -55,7 +55,7 @@ def test_what_is_dearer_to_serve_than_to_leave_is_served_still(
     )
     problem = brute.Case(sold, ((1.0,), (1.0,)), quality=(0.9, 0.91), quality_floor=(0.91, 0.0)).problem
     start = BlockFleet(np.array([1, 15, 0]), np.zeros((2, 3)), 0.0, 0.0)
-    fleet = cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0, (start,))
+    fleet = find_cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0, (start,))
     assert fleet is not None
     assert fleet.bound_usd_per_hour <= 13.0
     if dear > 100.0:
@@ -69,7 +69,7 @@ def test_machines_of_ones_own_and_services_are_counted_no_further_than_there_are
     api = brute.Sold("api.0", "0.00", (1.0,), metered=True, usd_per_request=(1e-3,))
     existing = {(brute.RESERVED, f"r/m{m}.0"): 2 * (0.30 + 0.01 * m) for m in range(4)}
     problem = brute.Case((*own, api), ((12.0,),), existing=existing, closed=True).problem
-    fleet = cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0, (), problem.existing_usd_per_hour)
+    fleet = find_cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0, (), problem.existing_usd_per_hour)
     assert fleet is not None
     assert fleet.machines.tolist() == [2, 2, 2, 2, 0]
     assert fleet.usd_per_hour == pytest.approx(brute.cheapest_hour_usd(problem, 0, problem.existing_usd_per_hour, most=2))
@@ -78,7 +78,7 @@ def test_machines_of_ones_own_and_services_are_counted_no_further_than_there_are
 
 def test_where_nothing_is_asked_for_nothing_runs(brute: ModuleType) -> None:
     problem = brute.Case((brute.Sold("m0.0", "0.30", (1.0,)),), ((0.0,),), max_spot_share=0.5).problem
-    fleet = cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0)
+    fleet = find_cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0)
     assert fleet is not None
     assert fleet.machines.tolist() == [0]
     assert fleet.usd_per_hour == fleet.bound_usd_per_hour == 0.0
@@ -89,7 +89,7 @@ def test_where_nothing_is_asked_for_nothing_runs(brute: ModuleType) -> None:
 def test_a_searched_block_is_as_cheap_as_trying_everything(brute: ModuleType, data: st.DataObject) -> None:
     problem = data.draw(brute.cases(classes=2, options=3, blocks=1)).problem
     committed = problem.existing_usd_per_hour
-    fleet = cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0, (), committed)
+    fleet = find_cheapest_fleet(problem, 0, problem.usd_per_hour, 0.0, (), committed)
     by_trying = brute.cheapest_hour_usd(problem, 0, committed, most=6)
     if fleet is not None and np.isfinite(by_trying):
         assert fleet.usd_per_hour <= by_trying + 1e-6

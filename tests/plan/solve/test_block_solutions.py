@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tightrope.plan.solve.block_search import BlockFleet
-from tightrope.plan.solve.block_solutions import block_keys, solve_blocks
-from tightrope.plan.solve.bound import lower_bound
+from tightrope.plan.solve.block_solutions import build_block_keys, solve_blocks
+from tightrope.plan.solve.bound import find_lower_bound
 from tightrope.plan.solve.commitment_sizes import _Known
 from tightrope.plan.solve.decomposition import solve
 
@@ -21,13 +21,13 @@ def test_hours_planned_alike_that_expect_unlike_traffic_are_told_apart_where_req
     machines, _, usd = solve_blocks(problem, np.zeros(0))
     assert machines[0].tolist() == [0, 1]
     assert usd == pytest.approx([0.36, 1.0])
-    assert lower_bound(problem) == pytest.approx(365.0 * 1.36)
+    assert find_lower_bound(problem) == pytest.approx(365.0 * 1.36)
     assert solve(replace(problem, pool_worth=0.0)).usd_per_month == pytest.approx(365.0 * 1.36)
 
 
 def test_where_machines_are_all_that_is_paid_what_is_expected_tells_no_hours_apart(brute: ModuleType) -> None:
     problem = brute.Case((brute.Sold("m0.0", "0.99", (1.0,)),), ((1.0, 1.0, 2.0),)).problem
-    keys = block_keys(replace(problem, mean_rate=np.array([[0.1, 1.0, 1.0]])))
+    keys = build_block_keys(replace(problem, mean_rate=np.array([[0.1, 1.0, 1.0]])))
     assert keys[0] == keys[1] != keys[2]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tightrope.plan.problem.arrays import Infeasible
-from tightrope.plan.solve.bound import _affordable, lower_bound
+from tightrope.plan.solve.bound import _affordable, find_lower_bound
 from tightrope.plan.solve.decomposition import solve
 from tightrope.plan.solve.relaxation import relax, relax_few
 from tightrope.plan.solve.representative_blocks import reduce_blocks
@@ -37,7 +37,7 @@ def test_the_bound_of_a_commitment_made_already_is_what_it_saves(brute: ModuleTy
     existing = {("compute-savings-plan-1y-no-upfront", ""): 0.05}
     case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,), plan="0.05"),), ((1.0, 2.0),), existing=existing, closed=True)
     by_hand = 730.0 * 0.05 + 365.0 * 0.10 + 365.0 * 3 * 0.01
-    assert lower_bound(case.problem) == pytest.approx(by_hand)
+    assert find_lower_bound(case.problem) == pytest.approx(by_hand)
     assert solve(case.problem).usd_per_month == pytest.approx(by_hand)
     assert brute.cheapest_month_usd(case.problem) == pytest.approx(by_hand)
 
@@ -47,7 +47,7 @@ def test_a_commitment_that_covers_nothing_is_paid_and_bounded(brute: ModuleType)
     case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,)),), ((1.0,),), existing=existing, closed=True)
     by_hand = 730.0 * (0.40 + 0.11)
     assert solve(case.problem).usd_per_month == pytest.approx(by_hand)
-    assert lower_bound(case.problem) == pytest.approx(by_hand)
+    assert find_lower_bound(case.problem) == pytest.approx(by_hand)
 
 
 def test_the_bound_lies_between_the_relaxation_and_the_plan(brute: ModuleType) -> None:
@@ -56,7 +56,7 @@ def test_the_bound_lies_between_the_relaxation_and_the_plan(brute: ModuleType) -
         ((0.4, 1.3, 2.6, 3.1),),
     )
     relaxed, sharper = relax(case.problem).usd_per_month, relax(case.problem, whole=True).usd_per_month
-    assert relaxed < sharper <= lower_bound(case.problem) * (1.0 + 1e-9) <= solve(case.problem).usd_per_month * (1.0 + 1e-9)
+    assert relaxed < sharper <= find_lower_bound(case.problem) * (1.0 + 1e-9) <= solve(case.problem).usd_per_month * (1.0 + 1e-9)
 
 
 def test_two_windows_of_unlike_size_at_one_price_are_not_taken_for_one(brute: ModuleType) -> None:
@@ -64,7 +64,7 @@ def test_two_windows_of_unlike_size_at_one_price_are_not_taken_for_one(brute: Mo
     case = brute.Case(
         (brute.Sold("m0.0", "0.30", (1.0,), work=1.0),), ((0.2, 0.2),), windows=(((0,), 900.0), ((1,), 1.9 * 3600.0))
     )
-    found = lower_bound(case.problem)
+    found = find_lower_bound(case.problem)
     assert found <= brute.cheapest_with_work_usd(case.problem, 4) * (1 + 1e-9)
     assert found == pytest.approx(brute.cheapest_with_work_usd(case.problem, 4), rel=0.35)
 
@@ -80,4 +80,4 @@ def test_hours_whose_mean_asks_for_more_than_a_quota_are_planned_and_bounded(bru
     assert relax_few(problem, 16)[1].max() == 15
     plan = solve(problem)
     assert plan.machines.sum(axis=0).max() == 4
-    assert 0.9 * plan.usd_per_month < lower_bound(problem) <= plan.usd_per_month * (1.0 + 1e-9)
+    assert 0.9 * plan.usd_per_month < find_lower_bound(problem) <= plan.usd_per_month * (1.0 + 1e-9)

@@ -17,8 +17,8 @@ from tightrope.clouds.book import PriceBook
 from tightrope.plan.problem.arrays import Infeasible
 from tightrope.plan.prove.proof import Bench
 from tightrope.plan.solve.decomposition import solve
-from tightrope.plan.solve.infeasibility import explain_infeasible, first_stuck
-from tightrope.plan.solve.limit_relief import LIMITS, STEPS, smallest, stuck_block
+from tightrope.plan.solve.infeasibility import explain_infeasible, find_stuck_block
+from tightrope.plan.solve.limit_relief import LIMITS, STEPS, find_stuck_busy_block, smallest
 
 Load = Callable[..., Workload]
 
@@ -50,9 +50,9 @@ def test_the_smallest_quota_that_works_is_named(brute: ModuleType, quotas: dict[
     error = explained(case)
     assert "quota: no plan keeps it in block day 1 00:00" in error.what
     assert quotas_named(error) == enough
-    assert first_stuck(case.problem) is not None
+    assert find_stuck_block(case.problem) is not None
     fixed = replace(case, quotas=quotas | enough)
-    assert first_stuck(fixed.problem) is None
+    assert find_stuck_block(fixed.problem) is None
     assert max(brute.violations(solve(fixed.problem)).values()) <= brute.TOLERANCE
 
 
@@ -181,16 +181,16 @@ def steps_back(now: Any, then: Any) -> list[Any]:
 @settings(max_examples=60, deadline=None)
 def test_a_change_is_enough_and_a_step_less_is_not(brute: ModuleType, data: st.DataObject) -> None:
     problem = data.draw(brute.cases(blocks=2)).problem
-    block = stuck_block(problem)
+    block = find_stuck_busy_block(problem)
     assume(block is not None)
     assert block is not None
     for limit in LIMITS:
-        if limit.states(problem) and stuck_block(limit.without(problem)) is None:
+        if limit.states(problem) and find_stuck_busy_block(limit.without(problem)) is None:
             change = smallest(limit, problem, block)
-            assert stuck_block(change.problem) is None
+            assert find_stuck_busy_block(change.problem) is None
             assert change.words
             for less in steps_back(problem, change.problem):
-                assert stuck_block(less) is not None
+                assert find_stuck_busy_block(less) is not None
 
 
 def test_a_later_deadline_is_offered_in_whole_hours(brute: ModuleType) -> None:
@@ -199,8 +199,8 @@ def test_a_later_deadline_is_offered_in_whole_hours(brute: ModuleType) -> None:
     case = brute.Case(sold, rate, windows=(((0, 1, 2), 5 * 3600.0),), quotas={"m0": 2})
     error = explained(case)
     hours = int(re.search(r"night.nightly.deadline be (\d+) hours later", error.resolve)[1])  # type: ignore[index]
-    assert first_stuck(replace(case, windows=((tuple(range(3 + hours)), 5 * 3600.0),)).problem) is None
-    assert first_stuck(replace(case, windows=((tuple(range(2 + hours)), 5 * 3600.0),)).problem) is not None
+    assert find_stuck_block(replace(case, windows=((tuple(range(3 + hours)), 5 * 3600.0),)).problem) is None
+    assert find_stuck_block(replace(case, windows=((tuple(range(2 + hours)), 5 * 3600.0),)).problem) is not None
 
 
 def test_the_hour_named_is_the_busiest_that_does_not_fit(brute: ModuleType) -> None:

@@ -10,12 +10,12 @@ from tightrope.base.plan import Plan
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill.plan_bill import plan_lines
-from tightrope.plan.fleet.plan_fleet import open_pools, plan_fleet
+from tightrope.plan.fleet.plan_fleet import build_fleet, open_pools
 from tightrope.plan.plan_json import rebuild_fleet
 from tightrope.plan.problem.cost_lines import total_usd
 from tightrope.plan.problem.network import Place, around
-from tightrope.plan.problem.placement import plan_around, served_where
-from tightrope.plan.prove.proof import Bench, region_sets
+from tightrope.plan.problem.placement import count_served_by_place, plan_around
+from tightrope.plan.prove.proof import Bench, list_region_sets
 from tightrope.plan.solve.decomposition import Solution
 
 Load = Callable[..., Workload]
@@ -41,7 +41,7 @@ def bill_usd(solution: Solution, workload: Workload, book: PriceBook) -> float:
 
 
 def test_every_set_of_regions_is_a_decision(load: Load) -> None:
-    found = [workload.where.regions["aws"] for workload in region_sets(placed(load, "70 ms"))]
+    found = [workload.where.regions["aws"] for workload in list_region_sets(placed(load, "70 ms"))]
     assert found == [("us-east-1",), ("us-west-2",), ("us-east-1", "us-west-2")]
 
 
@@ -72,7 +72,7 @@ def test_users_are_served_at_home_where_crossing_costs_more_than_machines(
     """200 MB from coast to coast cost more than a second of any machine: with both regions open nobody crosses."""
     workload, solutions = decided
     both = next(one for one in solutions if len({option.region for option in one.problem.options}) == 2)
-    served = served_where(both.problem, around(workload, book), both.share, both.work)
+    served = count_served_by_place(both.problem, around(workload, book), both.share, both.work)
     for region in ("us-east-1", "us-west-2"):
         assert set(served[f"web.{region}"]) == {Place("aws", region)}
 
@@ -81,7 +81,7 @@ def test_pools_of_two_regions_do_not_take_one_anothers_place(decided: tuple[Work
     """The replay routes by group: what the plan sends to a region stays there, and is late by the way to it."""
     workload, solutions = decided
     both = next(one for one in solutions if len({option.region for option in one.problem.options}) == 2)
-    fleet = plan_fleet(workload, both, bench.table)
+    fleet = build_fleet(workload, both, bench.table)
     regions = {pool.name: pool.option.region for pool in open_pools(both)}
     for pool in fleet.pools:
         assert pool.group.endswith(f" in {regions[pool.name]}")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tightrope.plan.problem.arrays import Problem
 from tightrope.plan.solve import bound, decomposition, year_blocks
 from tightrope.plan.solve.block_solutions import solve_blocks
-from tightrope.plan.solve.bound import lower_bound
+from tightrope.plan.solve.bound import find_lower_bound
 from tightrope.plan.solve.decomposition import solve
-from tightrope.plan.solve.year_blocks import serve_many, stand_for
+from tightrope.plan.solve.year_blocks import choose_representatives, serve_many
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_most_of_a_kind_is_no_less_than_any_of_it(problem: Problem) -> None:
-    standing = stand_for(problem, 5)
+    standing = choose_representatives(problem, 5)
     load, most = problem.load(problem.rate), standing.most.load(standing.most.rate)
     assert (load <= most[:, :, standing.label] + 1e-12).all()
     assert (problem.rate <= standing.most.rate[:, standing.label]).all()
@@ -66,10 +66,10 @@ def test_where_no_fleet_serves_the_most_of_everything_hours_are_searched(brute: 
 
 
 def test_the_bound_of_many_is_below_that_of_every_hour_searched(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
-    every, plan = lower_bound(problem), solve(problem).usd_per_month
+    every, plan = find_lower_bound(problem), solve(problem).usd_per_month
     monkeypatch.setattr(bound, "MANY_BLOCKS", 24)
     monkeypatch.setattr(decomposition, "MANY_BLOCKS", 24)
-    few = lower_bound(problem)
+    few = find_lower_bound(problem)
     assert 0.85 * every <= few <= plan
     assert few <= solve(problem).usd_per_month <= 1.15 * plan
 
@@ -96,7 +96,7 @@ def test_the_bound_of_many_is_one_and_every_hour_is_served(brute: ModuleType, da
         patched.setattr(bound, "MANY_BLOCKS", 1)
         patched.setattr(bound, "MANY_PRICED", kinds)
         patched.setattr(year_blocks, "MOST_KINDS", kinds)
-        assert lower_bound(problem) <= most_usd * (1.0 + 1e-9) + 1e-9
+        assert find_lower_bound(problem) <= most_usd * (1.0 + 1e-9) + 1e-9
         machines, _, costs = serve_many(problem, problem.existing_usd_per_hour)
     assert all(brute.may_serve(problem, block, machines[:, block]) for block in range(problem.blocks))
     assert (costs >= solve_blocks(problem, problem.existing_usd_per_hour)[2] * 0.99 - 0.01).all()

@@ -1,4 +1,4 @@
-"""The file holds no key; it is whole whatever happens; one that can not be trusted is refused with what is wrong."""
+"""The file holds no key, changes atomically, and is refused with a reason if it cannot be trusted."""
 
 import hashlib
 import json
@@ -14,38 +14,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tightrope.base.errors import InputError, UnknownNameError
-from tightrope.serve.access.keyfile import SCRYPT, Scrypt, hashed, load_keys, revoke_key
+from tightrope.serve.access.keyfile import load_keys, revoke_key
 
 if TYPE_CHECKING:
-    from conftest import Ring
+    from conftest import KeyRing
 
 NOW = datetime(2026, 11, 26, 1, 2, 3, tzinfo=UTC)
 
 
-def test_the_file_holds_what_a_key_is_checked_by_and_not_the_key(ring: "Ring") -> None:
+def test_the_file_holds_the_digest_of_a_key_and_not_the_key(ring: "KeyRing") -> None:
     key = ring.add().removeprefix("Bearer ")
     _, name, secret = key.split("_", 2)
     content = ring.path.read_text()
     assert name == "acme-web"
     assert len(secret) == 43  # 32 bytes, base64
     assert secret not in content
-    assert key not in content
-    stored = load_keys(ring.path).keys[0].scrypt
-    salt = bytes.fromhex(stored.salt)
-    assert stored.hash == hashlib.scrypt(secret.encode(), salt=salt, n=16, r=8, p=1, dklen=32).hex()
+    assert load_keys(ring.path).keys[0].sha256 == hashlib.sha256(key.encode()).hexdigest()
     assert stat.S_IMODE(ring.path.stat().st_mode) == 0o600
 
 
-def test_secrets_and_salts_differ_and_are_hashed_as_is_said() -> None:
-    one, other = hashed("the same"), hashed("the same")
-    assert (one.n, one.r, one.p) == SCRYPT
-    assert one.salt != other.salt
-    assert one.hash != other.hash
-    assert one.of("the same").hex() == one.hash
-    assert one.of("another").hex() != one.hash
-
-
-def test_a_revoked_key_stays_listed_and_its_name_is_not_used_again(ring: "Ring") -> None:
+def test_a_revoked_key_stays_listed_and_its_name_is_not_used_again(ring: "KeyRing") -> None:
     ring.add()
     assert revoke_key(ring.path, "acme-web", NOW).revoked == NOW
     assert revoke_key(ring.path, "acme-web", NOW.replace(year=2027)).revoked == NOW
@@ -55,14 +43,14 @@ def test_a_revoked_key_stays_listed_and_its_name_is_not_used_again(ring: "Ring")
         revoke_key(ring.path, "acme-wep", NOW)
 
 
-def test_who_could_read_the_file_still_can(ring: "Ring") -> None:
+def test_a_change_keeps_the_mode_of_the_file(ring: "KeyRing") -> None:
     ring.add()
     ring.path.chmod(0o640)
     ring.add("second")
     assert stat.S_IMODE(ring.path.stat().st_mode) == 0o640
 
 
-def test_the_file_that_a_link_names_is_changed(ring: "Ring", tmp_path: Path) -> None:
+def test_a_link_stays_and_its_target_changes(ring: "KeyRing", tmp_path: Path) -> None:
     ring.add()
     link = tmp_path / "link.json"
     link.symlink_to(ring.path)
@@ -71,7 +59,7 @@ def test_the_file_that_a_link_names_is_changed(ring: "Ring", tmp_path: Path) -> 
     assert load_keys(ring.path).keys[0].revoked == NOW
 
 
-def test_a_disk_that_refuses_leaves_the_file_as_it_was(ring: "Ring", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_file_unchanged(ring: "KeyRing", monkeypatch: pytest.MonkeyPatch) -> None:
     ring.add()
     before = ring.path.read_bytes()
 
@@ -79,7 +67,7 @@ def test_a_disk_that_refuses_leaves_the_file_as_it_was(ring: "Ring", monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match="can not be written: No space left on device"):
+    with pytest.raises(InputError, match="cannot write the file of keys: No space left on device"):
         ring.add("second")
     assert ring.path.read_bytes() == before
     assert [path.name for path in ring.path.parent.iterdir() if path.name.endswith(".part")] == []
@@ -89,17 +77,17 @@ WRITER = """
 import pathlib, sys
 from tightrope.serve.access import keyfile
 
-keyfile.SCRYPT, keyfile.LOCK_S = (16, 8, 1), 60.0
+keyfile.LOCK_S = 60.0
 stated = {"tenant": "t", "scopes": ["infer"], "created": "2026-11-01T00:00:00Z"}
 input("ready")
 for name in sys.argv[2:]:
-    keyfile.create_key(pathlib.Path(sys.argv[1]), lambda scrypt: keyfile.KeyEntry(**stated, name=name, scrypt=scrypt))
+    keyfile.create_key(pathlib.Path(sys.argv[1]), {**stated, "name": name})
 """
-"""Adds keys, from when it is told to."""
+"""Adds keys once a line comes on standard input."""
 
 
-def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
-    """Three processes of their own: a fork of one that has threads may hang."""
+def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
+    """Starts three processes; a fork of a process with threads may hang."""
     path, names = tmp_path / "keys.json", [f"k{n}" for n in range(24)]
     with ExitStack() as stack:
         commands = [[sys.executable, "-c", WRITER, str(path), *names[first::3]] for first in range(3)]
@@ -114,31 +102,32 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     assert {entry.name for entry in load_keys(path).keys} == set(names)
 
 
-WELL = {
+VALID = {
     "name": "a",
     "tenant": "t",
     "scopes": ["infer"],
     "created": "2026-11-01T00:00:00Z",
-    "scrypt": {"n": 16, "r": 8, "p": 1, "salt": "00" * 16, "hash": "00" * 32},
+    "sha256": "00" * 32,
 }
 
 
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ({"keys": [{**WELL, "scopes": ["inter"]}]}, "keys.0.scopes.0: got 'inter'"),
-        ({"keys": [{**WELL, "expires": "tomorrow"}]}, "keys.0.expires: got 'tomorrow', expected a time such as"),
-        ({"keys": [{**WELL, "expires": "2026-11-01T00:00:00"}]}, "expected a time such as 2026-11-26T01:00:00Z"),
-        ({"keys": [{**WELL, "expire": None}]}, "unknown key 'expire'"),
-        ({"keys": [WELL, WELL]}, "expected every name once, got 'a' twice"),
-        ({"keys": [{**WELL, "name": "a_b"}]}, "keys.0.name: got 'a_b'"),
-        ({"keys": [{**WELL, "scrypt": {**WELL["scrypt"], "n": 2**20, "r": 64}}]}, "128 n r to be at most"),
-        ({"keys": [{**WELL, "scrypt": {**WELL["scrypt"], "n": 1000}}]}, "expected n to be a power of 2"),
-        ({"keys": [{**WELL, "scrypt": {**WELL["scrypt"], "hash": "0g"}}]}, "keys.0.scrypt.hash: got '0g'"),
+        ({"keys": [{**VALID, "scopes": ["inter"]}]}, "keys.0.scopes.0: got 'inter'"),
+        ({"keys": [{**VALID, "expires": "tomorrow"}]}, "keys.0.expires: got 'tomorrow', expected a time such as"),
+        ({"keys": [{**VALID, "expires": "2026-11-01T00:00:00"}]}, "expected a time such as 2026-11-26T01:00:00Z"),
+        ({"keys": [{**VALID, "expire": None}]}, "unknown key 'expire'"),
+        ({"keys": [VALID, VALID]}, "expected every name and digest once, got 'a' twice"),
+        ({"keys": [VALID, {**VALID, "name": "b"}]}, "expected every name and digest once, got '0000"),
+        ({"keys": [{**VALID, "name": "a_b"}]}, "keys.0.name: got 'a_b'"),
+        ({"keys": [{**VALID, "sha256": "0g"}]}, "keys.0.sha256: got '0g'"),
+        ({"keys": [{**VALID, "scrypt": {"n": 16}}]}, "got a scrypt hash of an earlier version, expected sha256"),
+        ({"keys": [{**VALID, "scrypt": {"n": 16}}]}, "Resolve: move this file away and create the keys again"),
         ([], "expected a mapping with the keys keys"),
     ],
 )
-def test_a_file_that_is_not_as_it_should_be_is_refused(tmp_path: Path, value: object, problem: str) -> None:
+def test_an_invalid_file_is_refused(tmp_path: Path, value: object, problem: str) -> None:
     path = tmp_path / "keys.json"
     path.write_text(json.dumps(value))
     path.chmod(0o600)
@@ -148,7 +137,7 @@ def test_a_file_that_is_not_as_it_should_be_is_refused(tmp_path: Path, value: ob
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"keys": []} {}', "\x00"])
-def test_what_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_without_json_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keys.json"
     path.write_text(text)
     with pytest.raises(InputError, match="not JSON"):
@@ -156,14 +145,8 @@ def test_what_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
-def test_a_file_that_others_may_write_is_refused(ring: "Ring", mode: int) -> None:
+def test_a_file_that_others_may_write_is_refused(ring: "KeyRing", mode: int) -> None:
     ring.add()
     ring.path.chmod(mode)
     with pytest.raises(InputError, match=f"others may write the file of keys .mode {mode:o}.*\nResolve: run `chmod go-w"):
         load_keys(ring.path)
-
-
-def test_a_hash_names_its_parameters() -> None:
-    """Files made under other parameters are still read."""
-    old = Scrypt(n=4, r=2, p=3, salt="ab" * 16, hash="00" * 64)
-    assert old.of("s") == hashlib.scrypt(b"s", salt=b"\xab" * 16, n=4, r=2, p=3, dklen=64)

@@ -1,4 +1,4 @@
-"""Forms, whatever pieces they come in, and whatever comes instead of a form."""
+"""Forms are read in pieces of any size, and broken ones are refused."""
 
 import asyncio
 import contextlib
@@ -51,20 +51,20 @@ def test_a_file_comes_through_byte_for_byte(content: bytes, pieces: int, file_fi
 
 
 @given(st.binary(max_size=300), st.integers(1, 50))
-def test_whatever_comes_it_is_read_or_refused(body: bytes, pieces: int) -> None:
+def test_any_body_is_read_or_refused(body: bytes, pieces: int) -> None:
     for whole in (body, part("file", body, "f") + body, b"--%s\r\n" % MARK + body):
         with contextlib.suppress(Malformed):
             form, found = read(whole, pieces)
             assert form.filename is not None or found == b""
 
 
-def test_what_is_around_the_form_says_nothing() -> None:
-    form, found = read(b"preamble\r\n" + part("file", b"abc", "f") + END + b"epilogue" * 1000)
+def test_an_epilogue_is_ignored() -> None:
+    form, found = read(part("file", b"abc", "f") + END + b"epilogue" * 1000)
     assert (found, form.filename) == (b"abc", "f")
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "problem"),
     [
         (part("file", b"abc", "f"), "ends before"),
         (part("file", b"abc", "f")[:-8], "ends before"),
@@ -72,14 +72,15 @@ def test_what_is_around_the_form_says_nothing() -> None:
         (part("other", b"a", "f") + END, "one file"),
         (part("a", b"x" * (FIELD_BYTES + 1)) + END, f"a: more than {FIELD_BYTES}"),
         (b"".join(part(f"n{n}", b"") for n in range(MOST_FIELDS + 1)) + END, f"more than {MOST_FIELDS}"),
-        (b"--x7\r\n" + b"h" * HEADER_BYTES * 2 + b"\r\n\r\n" + END, f"more than {HEADER_BYTES}"),
+        (b"--x7\r\n" + b"h" * HEADER_BYTES * 2 + b"\r\n\r\n" + END, "header size exceeded"),
+        (b"preamble\r\n" + part("file", b"abc", "f") + END, "boundary"),
         (b"--x7\r\nContent-Type: text/plain\r\n\r\nabc\r\n" + END, "has no name"),
         (b"--x7abc\r\n", "boundary"),
         (b"", "ends before"),
     ],
 )
-def test_a_broken_form_says_what_is_broken(body: bytes, said: str) -> None:
-    with pytest.raises(Malformed, match=said):
+def test_a_broken_form_says_what_is_broken(body: bytes, problem: str) -> None:
+    with pytest.raises(Malformed, match=problem):
         read(body, 1000)
 
 

@@ -250,7 +250,7 @@ def test_every_wrong_line_is_told(client: openai.OpenAI) -> None:
         (5, "missing_required_parameter", "body.model"),
     ]
     assert (batch.request_counts.total, batch.output_file_id, batch.error_file_id) == (0, None, None)
-    with pytest.raises(openai.ConflictError, match="failed can not be cancelled"):
+    with pytest.raises(openai.ConflictError, match="failed cannot be cancelled"):
         client.batches.cancel(batch.id)
 
 
@@ -324,8 +324,8 @@ def test_uploads_that_are_refused(client: openai.OpenAI, served: Served) -> None
         upload(client, b"x" * 300_001)
     assert refused.value.status_code == 413
     said = {"Authorization": "Bearer sk-acme", "Content-Type": "multipart/form-data; boundary=x"}
-    around = client._client.post(f"{served.url}/v1/files", content=iter([b"x" * 100_000] * 4), headers=said)
-    assert around.status_code == 413  # also where what goes on without end is not the file
+    around = client._client.post(f"{served.url}/v1/files", content=iter([b"--x--\r\n", *[b"x" * 100_000] * 4]), headers=said)
+    assert around.status_code == 413  # also if the epilogue is too long
     with pytest.raises(openai.BadRequestError, match="expires_after"):
         client.files.create(file=b"x", purpose="batch", expires_after={"anchor": "created_at", "seconds": 1})
     with pytest.raises(openai.BadRequestError, match="multipart"):

@@ -19,7 +19,7 @@ from tightrope.serve.jobs.records import new_id
     "url", ["postgresql://me:s3cret@127.0.0.1:1/jobs", "postgresql:///jobs?host=/nowhere&password=s3cret", "postgresql://h:x/y"]
 )
 def test_a_server_that_is_not_there(url: str) -> None:
-    with pytest.raises(InputError, match="can not be opened") as error:
+    with pytest.raises(InputError, match="cannot be opened") as error:
         asyncio.run(queue_at(url).database.open())
     assert "s3cret" not in str(error.value)
 
@@ -53,7 +53,7 @@ def test_a_server_that_goes_is_trouble_and_may_come_back(new_database: Callable[
                 try:
                     assert await read(queue, "acme", file.id) == b"x" * 300_000
                 except JobsDatabaseError as trouble:
-                    assert "can not be used" in str(trouble)  # noqa: PT017 - either may be
+                    assert "cannot be used" in str(trouble)  # noqa: PT017 - either may be
             assert await read(queue, "acme", file.id) == b"x" * 300_000
             await queue.database.close()
             with pytest.raises(JobsDatabaseError, match="closed"):

@@ -78,7 +78,7 @@ def test_a_queue_of_another_version_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="can not be opened"):
+    with pytest.raises(InputError, match="cannot be opened"):
         open_once(tmp_path / "file" / "jobs.db")
 
 
@@ -111,7 +111,7 @@ def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
             connection = queue.database._connections["write"]
             pages = connection.execute("PRAGMA page_count").fetchone()[0]
             connection.execute(f"PRAGMA max_page_count = {pages + 2}")
-            with pytest.raises(JobsDatabaseError, match="can not be used: database or disk is full"):
+            with pytest.raises(JobsDatabaseError, match="cannot be used: database or disk is full"):
                 await put_file(queue, b"x" * 100_000)
             assert await read(queue, "acme", kept.id) == line("a")
             connection.execute("PRAGMA max_page_count = 1000000")

@@ -82,25 +82,18 @@ class FakeGateway:
 
     def __init__(self, keys: Mapping[str, Caller] | None = None) -> None:
         self.keys = keys
-        self.known: set[str | None] = set()
         self.asked: list[Call] = []
         self.closed = threading.Event()
         self.began = threading.Event()
         self.is_ready = True
 
-    def caller(self, authorization: str | None) -> Caller | None:
-        """Know at once who was verified before."""
+    def caller(self, authorization: str | None) -> Caller:
+        """Return the caller of a known key."""
         if self.keys is None:
             return Caller("default")
-        return self.keys[authorization] if authorization in self.known else None
-
-    async def verify(self, authorization: str | None) -> Caller:
-        """Look a key up."""
-        await asyncio.sleep(0)
-        if self.keys is None or authorization not in self.keys:
+        if authorization not in self.keys:
             msg = "this key is not known"
             raise Unauthenticated(msg)
-        self.known.add(authorization)
         return self.keys[authorization]
 
     def models(self, caller: Caller) -> tuple[ServedModel, ...]:  # noqa: ARG002 - as the gateway has it
@@ -182,7 +175,7 @@ class FakeGateway:
             if call.model == "slow-talker":
                 await asyncio.sleep(60)
             if call.model == "broken-talker":
-                msg = "the server elsewhere went away"
+                msg = "the upstream server went away"
                 raise RequestRefusal(msg)
             yield event("lo")
             yield b"data: [DONE]\n\n"

@@ -218,7 +218,7 @@ schema = schemathesis.openapi.from_dict(known())
 
 
 def test_the_description_has_every_path() -> None:
-    """Also those of work that can wait, where it is taken."""
+    """Also those of deferrable work, where it is taken."""
     jobs = Routes(cast("Queue", None), USUAL, (), {}, lambda: None).all(authenticator(FakeGateway()))
     app = App(FakeGateway(), USUAL, jobs)
     stated = got("/openapi.json", app)[1]["paths"]

@@ -209,7 +209,7 @@ def test_who_does_not_read_is_cut_off(hasty: Served) -> None:
 
 @pytest.mark.parametrize("half", [True, False])
 def test_who_hangs_up_takes_the_request_along(server: Served, half: bool) -> None:
-    """A half-closed connection can not be told from one that is closed, and nothing is worked out for nobody."""
+    """A half-closed connection cannot be told from one that is closed, and nothing is worked out for nobody."""
     gateway = server.gateway
     gateway.began.clear()
     gateway.closed.clear()

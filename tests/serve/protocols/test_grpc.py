@@ -45,7 +45,7 @@ def test_a_port_that_is_taken_is_said(host: str) -> None:
             pytest.skip(f"{host} is not to be had here")
         taken.listen()
         listen = Listen(host, grpc_port=taken.getsockname()[1])
-        with pytest.raises(InputError, match=f"gRPC can not listen on {host}:"):
+        with pytest.raises(InputError, match=f"gRPC cannot listen on {host}:"):
             asyncio.run(serve_grpc(FakeGateway(), USUAL, listen))
 
     async def run() -> None:

@@ -1,7 +1,7 @@
-"""Makes unit prices of what AWS's offer files say of storage, traffic, NAT gateways and load balancers.
+"""Unit prices of storage, traffic, NAT gateways and load balancers from AWS's offer files.
 
-A tier that costs nothing becomes the bound above which the next one holds. What is in another unit than known, or is said twice
-with different prices, is left out and counted: one item says nothing about the rest.
+A free tier becomes the lower bound of the next one. An item in an unknown unit, or with two different prices, is left out and
+counted: one bad item does not discredit the rest.
 """
 
 from collections import defaultdict
@@ -15,34 +15,34 @@ from tightrope.clouds.aws.offers import AwsMeter, Listing, ListPrice
 from tightrope.clouds.aws.rates import SkippedRates, check_currency, in_force, trimmed, usd_of
 
 LEAST_USD, MOST_USD = Decimal("0.0005"), Decimal(100)
-"""No unit of the book's costs less or more (inter-zone traffic 0.01, a million writes 5): a price beyond is an error in the list."""
+"""Plausible unit prices (inter-zone traffic costs 0.01, a million writes 5); any other is an error in the list."""
 MOST_UNITS = 10**12
-"""No tier begins later."""
+"""The highest plausible start of a tier."""
 Tiers: TypeAlias = dict[Decimal, Decimal]
-"""Where a tier begins → US dollars a unit, both as the price book counts."""
+"""Start of a tier → US dollars a unit, both in the price book's units."""
 
 
 def unit_prices(listing: Listing, today: date, skipped: SkippedRates) -> Iterator[UnitPrice]:
-    """Yield the unit prices of an offer file, by item and tier; raise ``SourceError`` for another currency, or for no number."""
+    """Yield the unit prices of an offer file, by item and tier; raise ``SourceError`` for another currency or an invalid number."""
     by_item: dict[str, list[tuple[AwsMeter, Tiers]]] = defaultdict(list)
-    for (sku, _), prices in sorted(_terms(listing, today).items()):
+    for (sku, _), prices in sorted(_find_terms(listing, today).items()):
         meter = listing.metered[sku]
-        tiers = _tiers(meter, prices, listing.where)
+        tiers = _parse_tiers(meter, prices, listing.where)
         if isinstance(tiers, str):
             skipped.add(tiers, meter.item)
         elif tiers:
             by_item[meter.item].append((meter, tiers))
     for item, found in sorted(by_item.items()):
         meter, tiers = found[0]
-        if any(others != tiers for _, others in found):
-            skipped.add("unit price that is said in two ways", item)
+        if any(other_tiers != tiers for _, other_tiers in found):
+            skipped.add("unit price with two different values", item)
             continue
         for above, usd in tiers.items():
             yield UnitPrice("aws", listing.region, item, meter.unit, usd, "list", listing.source, today, above)
 
 
-def _terms(listing: Listing, today: date) -> dict[tuple[str, str], list[ListPrice]]:
-    """Return (SKU, term) → its prices, of the terms that hold today: the newest of each product."""
+def _find_terms(listing: Listing, today: date) -> dict[tuple[str, str], list[ListPrice]]:
+    """Return (SKU, term) → prices of each product's newest terms in force."""
     newest: dict[str, str] = {}
     metered = [price for price in listing.prices if price.kind == "OnDemand" and price.sku in listing.metered]
     holding = [price for price in metered if in_force(price.effective, today, listing.where)]
@@ -55,8 +55,8 @@ def _terms(listing: Listing, today: date) -> dict[tuple[str, str], list[ListPric
     return terms
 
 
-def _tiers(meter: AwsMeter, prices: list[ListPrice], where: str) -> Tiers | str:
-    """Return the tiers of one term that cost something, the lowest first, or why they cannot be said."""
+def _parse_tiers(meter: AwsMeter, prices: list[ListPrice], where: str) -> Tiers | str:
+    """Return the paid tiers of one term, the lowest first, or the reason why they are invalid."""
     tiers: Tiers = {}
     for price in prices:
         check_currency(price.currency, where)
@@ -71,6 +71,6 @@ def _tiers(meter: AwsMeter, prices: list[ListPrice], where: str) -> Tiers | str:
     ordered = sorted(tiers.items())
     paid = [(begin, usd) for begin, usd in ordered if usd > 0]
     if paid != ordered[len(ordered) - len(paid) :]:
-        return "unit price that cannot be"  # nothing is free again after it has cost
+        return "implausible unit price"  # no tier is free above a paid one
     least = Decimal(meter.free)
     return {trimmed(max(begin, least) if index == 0 else begin): trimmed(usd) for index, (begin, usd) in enumerate(paid)}

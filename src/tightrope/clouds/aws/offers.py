@@ -1,8 +1,8 @@
-"""What counts in AWS's offer files, in whatever format they came (``offers_csv.py``, ``offers_json.py``).
+"""The relevant products of AWS's offer files, in either format (``offers_csv.py``, ``offers_json.py``).
 
-A machine counts where it is Linux without further software, of shared tenancy, and no capacity reservation or capacity block: its
-other products cost something else, or nothing. Storage, traffic, NAT gateways and load balancers (``METERS``) are found by their
-product family and usage type (``NatGateway-Hours``, before which most regions put a code of their own: ``EUW2-NatGateway-Hours``).
+A machine counts if it is Linux without further software, of shared tenancy, and no capacity reservation or capacity block: its
+other products have other prices, or none. Storage, traffic, NAT gateways and load balancers (``METERS``) are found by product
+family and usage type (``NatGateway-Hours``; most regions put a code before it: ``EUW2-NatGateway-Hours``).
 Shapes: AWS Billing user guide, "Reading the service price list file for an AWS service".
 """
 
@@ -20,12 +20,12 @@ SIZE = re.compile(r"(\d{1,7}(?:\.\d+)?) GiB", re.ASCII)
 BANDWIDTH = re.compile(r"(?:Up to )?(?:(\d{1,3})\s?x )?(\d{1,7}(?:\.\d+)?) (Gigabit|Megabit)", re.ASCII)
 SIZES_SOURCE = "AWS Price List, offer file AmazonEC2 [public price list]; the accelerator as in the family's other sizes"
 REGION_CODE = re.compile(r"\A(?!TS-)[A-Z]{2,4}\d?-", re.ASCII)
-"""What may stand before a usage type; ``TS-`` is no region, but another kind of load balancer."""
+"""The region's prefix of a usage type; ``TS-`` is no region, but another kind of load balancer."""
 
 
 @dataclass(frozen=True, slots=True)
 class AwsMeter:
-    """What the price book calls an item that AWS sells by another name."""
+    """An item of the price book and AWS's name for it."""
 
     item: str
     unit: str
@@ -33,11 +33,11 @@ class AwsMeter:
     usage: str
     """The usage type, without a region's code."""
     units: frozenset[str]
-    """What AWS calls the unit of its price."""
+    """AWS's names of the price's unit."""
     times: int = 1
-    """How many of AWS's units are one of the price book's."""
+    """AWS's units in one unit of the price book."""
     free: int = 0
-    """Units a month that cost nothing, whatever the list says."""
+    """Free units a month, even if the list has no free tier."""
 
 
 _GB, _GB_MONTHS, _HOURS = frozenset({"GB"}), frozenset({"GB-Mo", "GB-month"}), frozenset({"Hrs", "hours", "Hours"})
@@ -63,13 +63,13 @@ METERS = {
         AwsMeter("load-balancer-traffic", "LCU-hour", "Load Balancer-Application", "LCUUsage", _LCU_HOURS),
     ),
 }
-"""Offer file → what is read from it beside machines. AWS gives 100 GB a month of traffic to the internet for nothing (EC2 on-demand
-pricing page, "Data Transfer"), which its list does not tell everywhere."""
+"""Offer file → its meters. AWS gives 100 GB a month of traffic to the internet free of charge (EC2 on-demand pricing page,
+"Data Transfer"); its list does not say so everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A machine of the offer file, its attributes as AWS writes them, empty where it says nothing."""
+    """A machine of the offer file, its attributes as AWS writes them, empty where AWS states none."""
 
     machine: str
     vcpu: str
@@ -80,7 +80,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class ListPrice:
-    """One price of one term of a product, as AWS writes it: a term may have one by the hour and one that is paid at its start."""
+    """One price of one term of a product, as AWS writes it: a term may have an hourly price and an upfront price."""
 
     sku: str
     kind: str
@@ -94,22 +94,22 @@ class ListPrice:
     payment: str = ""
     offering: str = ""
     begin: str = ""
-    """Where its tier begins, empty for the first."""
+    """Start of its tier, empty for the first."""
 
 
 @dataclass(slots=True)
 class Listing:
-    """What counts in one region's offer file of one service."""
+    """The relevant products and prices of one service's offer file for one region."""
 
     region: str
     families: frozenset[str] = frozenset()
-    """Families of machines that the price book knows; others are only named."""
+    """Machine families in the price book; of others only the names are kept."""
     service: str = EC2
     version: str = ""
     products: dict[str, Product] = field(default_factory=dict)
     """SKU → machine."""
     metered: dict[str, AwsMeter] = field(default_factory=dict)
-    """SKU → what it is in the price book."""
+    """SKU → the price book's item."""
     prices: list[ListPrice] = field(default_factory=list)
     other_families: set[str] = field(default_factory=set)
 
@@ -135,8 +135,8 @@ class Listing:
         if machine.partition(".")[0] not in self.families:
             self.other_families.add(machine.partition(".")[0])
             return False
-        said = (attributes.get(name, "") for name in ("vcpu", "memory", "gpu", "networkPerformance"))
-        self.products[sku] = Product(machine, *said)
+        facts = (attributes.get(name, "") for name in ("vcpu", "memory", "gpu", "networkPerformance"))
+        self.products[sku] = Product(machine, *facts)
         return True
 
     def counts(self, sku: str) -> bool:
@@ -145,21 +145,21 @@ class Listing:
 
     @property
     def where(self) -> str:
-        """The file, for messages."""
+        """The file's name in messages."""
         return f"AWS Price List, offer file {self.service} of {self.region}"
 
     @property
     def source(self) -> str:
-        """The public source of what the file says."""
+        """The file as a public source."""
         return f"{self.where}{f', version {self.version}' if self.version else ''} [public price list]"
 
 
 def described(product: Product, known: Mapping[str, MachineType], today: date) -> MachineType | None:
-    """Return a new size of a family that ``known`` machines belong to, None where its attributes do not say enough."""
+    """Return a new size of a family of ``known`` machines, None if its attributes are incomplete."""
     family = product.machine.partition(".")[0]
     siblings = [machine for machine in known.values() if machine.family == family]
     memory = SIZE.fullmatch(product.memory.replace(",", ""))
-    accelerators = _accelerators(product, siblings)
+    accelerators = _count_accelerators(product, siblings)
     if not siblings or memory is None or not product.vcpu.isdecimal() or int(product.vcpu) == 0 or accelerators is None:
         return None
     like = siblings[0]
@@ -179,8 +179,8 @@ def described(product: Product, known: Mapping[str, MachineType], today: date) -
     )
 
 
-def _accelerators(product: Product, siblings: list[MachineType]) -> int | None:
-    """Return how many accelerators a size has; None where nothing says so, or the family's are of more than one kind."""
+def _count_accelerators(product: Product, siblings: list[MachineType]) -> int | None:
+    """Return the number of a size's accelerators, None if it is unknown or the family has several kinds."""
     kinds = {(machine.accelerator, machine.accelerator_memory_gib, machine.arch) for machine in siblings}
     if len(kinds) != 1:
         return None
@@ -190,7 +190,7 @@ def _accelerators(product: Product, siblings: list[MachineType]) -> int | None:
 
 
 def network_gbps(text: str) -> float | None:
-    """Return a bandwidth in gigabits a second, None where it is told in words.
+    """Return a bandwidth in gigabits a second, None where AWS states it in words.
 
     >>> network_gbps("Up to 12500 Megabit"), network_gbps("4x 100 Gigabit"), network_gbps("Low to Moderate")
     (12.5, 400.0, None)

@@ -1,7 +1,7 @@
-"""Reads AWS's price lists as CSV with DuckDB: hundreds of megabytes as a stream, a few thousand rows in memory.
+"""AWS's price lists as CSV, read with DuckDB: hundreds of megabytes as a stream, a few thousand rows in memory.
 
-Five rows say what the file is, the sixth names the columns, each further row is one price with all attributes of its product. The
-columns are found by name; one that is missing is another shape of the list.
+Five rows describe the file, the sixth names the columns, each further row is one price with all attributes of its product. The
+columns are found by name; a missing one means that the list has another shape.
 """
 
 import csv
@@ -39,7 +39,7 @@ PRICE_COLUMNS = (
     *("SKU", "TermType", "OfferTermCode", "EffectiveDate", "Unit", "Currency", "PricePerUnit"),
     *("LeaseContractLength", "PurchaseOption", "OfferingClass", "StartingRange"),
 )
-"""In the order of ``ListPrice``."""
+"""The columns of a price, in the order of ``ListPrice``."""
 MAY_LACK = frozenset({"GPU", "MarketOption", "Region Code", "From Region Code"})
 """Columns that older lists lack."""
 OF_MACHINES = frozenset({*ATTRIBUTES.values(), "LeaseContractLength", "PurchaseOption", "OfferingClass"})
@@ -48,7 +48,7 @@ PLAN_COLUMNS = (
     *("SKU", "Product Family", "PurchaseOption", "LeaseContractLength", "LeaseContractLengthUnit", "EffectiveDate"),
     *("DiscountedSKU", "Unit", "Currency", "DiscountedRate"),
 )
-"""In the order of ``PlanRate``."""
+"""The columns of a plan's rate, in the order of ``PlanRate``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class _Sheet:
     may_lack: frozenset[str] = frozenset()
 
     def place(self, name: str) -> str:
-        """Return the SQL of one column's text, empty where there is none; raise ``SourceError`` where it must be there."""
+        """Return the SQL of one column's text, empty for a missing optional one; raise ``SourceError`` for any other missing one."""
         if name in self.names:
             return f"coalesce(c{self.names.index(name)}, '')"
         if name in self.may_lack:
@@ -72,18 +72,18 @@ class _Sheet:
 
 def read_offers(path: Path, listing: Listing) -> None:
     """Fill a listing from an offer file (gzip or not); raise ``SourceError`` for another shape than known."""
-    sheet = _opened(path, listing.where, MAY_LACK if listing.families else MAY_LACK | OF_MACHINES)
+    sheet = _open_sheet(path, listing.where, MAY_LACK if listing.families else MAY_LACK | OF_MACHINES)
     listing.version = sheet.version
     attributes = (ATTRIBUTES if listing.families else {}) | PLACE
     columns = ["Product Family", *PRICE_COLUMNS, *attributes.values()]
-    for family, *cells in _rows(sheet, columns, _condition(sheet, listing), {}):
-        said, facts = cells[: len(PRICE_COLUMNS)], dict(zip(attributes, cells[len(PRICE_COLUMNS) :], strict=True))
-        if listing.keep(said[0], family, facts):
-            listing.prices.append(ListPrice(*said))
+    for family, *cells in _read_rows(sheet, columns, _build_condition(sheet, listing), {}):
+        price, facts = cells[: len(PRICE_COLUMNS)], dict(zip(attributes, cells[len(PRICE_COLUMNS) :], strict=True))
+        if listing.keep(price[0], family, facts):
+            listing.prices.append(ListPrice(*price))
 
 
-def _condition(sheet: _Sheet, listing: Listing) -> str:
-    """Return the SQL that lets through what may count: machines as ``KEPT`` says, and what ends with a meter's usage type."""
+def _build_condition(sheet: _Sheet, listing: Listing) -> str:
+    """Return the SQL condition of relevant rows: machines by ``KEPT``, and usage types that end with a meter's."""
     usage = sheet.place(PLACE["usagetype"])
     metered = [f"ends_with({usage}, '{meter.usage}')" for meter in METERS[listing.service]]
     machines = [f"{sheet.place(ATTRIBUTES[name])} = '{value}'" for name, value in KEPT.items()] if listing.families else ["false"]
@@ -92,16 +92,16 @@ def _condition(sheet: _Sheet, listing: Listing) -> str:
 
 def read_plans(path: Path, where: str, skus: Mapping[str, str]) -> Iterator[PlanRate]:
     """Yield a Savings Plan file's rates of these products (SKU → machine); raise ``SourceError`` for another shape than known."""
-    sheet = _opened(path, where)
+    sheet = _open_sheet(path, where)
     condition = (
         f"{sheet.place('DiscountedSKU')} IN (SELECT unnest($skus)) AND {sheet.place('Product Family')} IN (SELECT unnest($kinds))"
     )
-    for cells in _rows(sheet, PLAN_COLUMNS, condition, {"skus": list(skus), "kinds": list(KINDS)}):
+    for cells in _read_rows(sheet, PLAN_COLUMNS, condition, {"skus": list(skus), "kinds": list(KINDS)}):
         yield PlanRate(*cells)
 
 
-def _opened(path: Path, where: str, may_lack: frozenset[str] = frozenset()) -> _Sheet:
-    """Return what a file's first rows say of it."""
+def _open_sheet(path: Path, where: str, may_lack: frozenset[str] = frozenset()) -> _Sheet:
+    """Return a file's columns and version from its first rows."""
     try:
         with opened(path) as file:
             lines = [file.readline(HEADER_BYTES).decode("utf-8-sig") for _ in range(ABOUT_ROWS + 1)]
@@ -114,8 +114,8 @@ def _opened(path: Path, where: str, may_lack: frozenset[str] = frozenset()) -> _
     return _Sheet(path, where, names, about.get("Version", ""), may_lack)
 
 
-def _rows(sheet: _Sheet, columns: Sequence[str], condition: str, values: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
-    """Yield the rows that fulfil a condition, these columns of them."""
+def _read_rows(sheet: _Sheet, columns: Sequence[str], condition: str, values: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
+    """Yield these columns of the rows that fulfil a condition."""
     import duckdb  # heavy, and only needed once a list is really read
 
     typed = ", ".join(f"c{index}: 'VARCHAR'" for index in range(len(sheet.names)))

@@ -1,6 +1,6 @@
-"""Reads AWS's price lists as JSON with ijson: an event at a time, in one pass; only what counts is ever built.
+"""AWS's price lists as JSON, read with ijson: one event at a time, in one pass; only relevant objects are built.
 
-Products come before terms, as AWS writes them, for the terms name them by SKU; another order is another shape of the list.
+AWS writes products before terms, and terms name products by SKU; in another order the list has another shape.
 """
 
 import zlib
@@ -21,7 +21,7 @@ Event: TypeAlias = tuple[str, object]
 
 
 class _OffersReader:
-    """Walks through a JSON document that is never in memory as a whole."""
+    """Streams a JSON document that is never in memory as a whole."""
 
     def __init__(self, stream: BinaryIO, where: str) -> None:
         """Read from a stream; ``where`` is the list's name in messages."""
@@ -33,7 +33,7 @@ class _OffersReader:
         raise reshaped(self.where, got, expected)
 
     def keys(self, what: str, begun: Event | None = None) -> Iterator[str]:
-        """Yield the keys of the object that comes next (or has begun); whoever asks takes each value before the next key."""
+        """Yield the keys of the next (or begun) object; the caller reads each value before the next key."""
         event, value = begun or next(self._events)
         if event != "start_map":
             self.fail(event if value is None else value, f"an object as {what}")
@@ -43,7 +43,7 @@ class _OffersReader:
             yield str(value)
 
     def items(self, what: str) -> Iterator[Event]:
-        """Yield the first event of each item of the array that comes next; whoever asks takes the rest of the item."""
+        """Yield the first event of each item of the next array; the caller reads the rest of the item."""
         event, value = next(self._events)
         if event != "start_array":
             self.fail(event if value is None else value, f"an array as {what}")
@@ -53,7 +53,7 @@ class _OffersReader:
             yield event, value
 
     def value(self, begun: Event | None = None) -> object:
-        """Return the value that comes next, or that has begun with an event."""
+        """Return the next value, or the value that begins with an event."""
         event, value = begun or next(self._events)
         if event == "start_map":
             return {key: self.value() for key in self.keys("a value", (event, value))}
@@ -65,14 +65,14 @@ class _OffersReader:
         return value
 
     def record(self, what: str, begun: Event | None = None) -> dict[str, object]:
-        """Return the object that comes next, or that has begun."""
+        """Return the next (or begun) object."""
         value = self.value(begun)
         if not isinstance(value, dict):
             self.fail(value, f"an object as {what}")
         return cast("dict[str, object]", value)
 
     def skip(self) -> None:
-        """Pass over the value that comes next."""
+        """Skip the next value."""
         depth = 0
         for event, _ in self._events:
             if event in STARTS:
@@ -95,8 +95,8 @@ class _OffersReader:
 
 
 @contextmanager
-def _reading(stream: BinaryIO, where: str) -> Iterator[_OffersReader]:
-    """Lend a reader; raise ``SourceError`` where what it reads is no JSON document, or ends too early."""
+def _open_reader(stream: BinaryIO, where: str) -> Iterator[_OffersReader]:
+    """Provide a reader; raise ``SourceError`` if the document is not JSON or is truncated."""
     try:
         yield _OffersReader(stream, where)
     except (ijson.JSONError, UnicodeDecodeError, OSError, EOFError, zlib.error, RecursionError) as error:
@@ -105,7 +105,7 @@ def _reading(stream: BinaryIO, where: str) -> Iterator[_OffersReader]:
 
 def read_offers(stream: BinaryIO, listing: Listing) -> None:
     """Fill a listing from an offer file; raise ``SourceError`` for another shape than known."""
-    with _reading(stream, listing.where) as reader:
+    with _open_reader(stream, listing.where) as reader:
         found: list[str] = []
         for name in reader.keys("the list"):
             if name == "version":
@@ -122,14 +122,14 @@ def read_offers(stream: BinaryIO, listing: Listing) -> None:
 
 def read_plans(stream: BinaryIO, where: str, skus: Mapping[str, str]) -> Iterator[PlanRate]:
     """Yield a Savings Plan file's rates of these products (SKU → machine); raise ``SourceError`` for another shape than known."""
-    with _reading(stream, where) as reader:
+    with _open_reader(stream, where) as reader:
         plans: dict[str, tuple[str, str]] = {}
         found: list[str] = []
         for name in reader.keys("the list"):
             if name == "products":
-                plans = dict(_plan(reader, begun) for begun in reader.items("products"))
+                plans = dict(_parse_plan(reader, begun) for begun in reader.items("products"))
             elif name == "terms" and "products" in found:
-                yield from _plan_rates(reader, plans, skus)
+                yield from _read_plan_rates(reader, plans, skus)
             else:
                 reader.skip()
             found.append(name)
@@ -153,7 +153,7 @@ def _read_products(reader: _OffersReader, listing: Listing) -> None:
 
 
 def _read_terms(reader: _OffersReader, listing: Listing) -> None:
-    """Take up the prices of the products that were kept."""
+    """Add the prices of the kept products to a listing."""
     for kind in reader.keys("terms"):
         if kind not in {"OnDemand", "Reserved"}:
             reader.skip()
@@ -163,10 +163,10 @@ def _read_terms(reader: _OffersReader, listing: Listing) -> None:
                 reader.skip()
                 continue
             for name in reader.keys("terms of a product"):
-                listing.prices += _prices(reader, sku, kind, reader.record(f"the term {name}"))
+                listing.prices += _parse_prices(reader, sku, kind, reader.record(f"the term {name}"))
 
 
-def _prices(reader: _OffersReader, sku: str, kind: str, term: dict[str, object]) -> Iterator[ListPrice]:
+def _parse_prices(reader: _OffersReader, sku: str, kind: str, term: dict[str, object]) -> Iterator[ListPrice]:
     """Yield a term's prices."""
     dimensions, about = term.get("priceDimensions"), term.get("termAttributes")
     if not isinstance(dimensions, dict) or not isinstance(about, dict):
@@ -183,28 +183,28 @@ def _prices(reader: _OffersReader, sku: str, kind: str, term: dict[str, object])
         yield ListPrice(sku, kind, code, effective, unit, currency, price, *terms, begin=begin)
 
 
-def _plan(reader: _OffersReader, begun: Event) -> tuple[str, tuple[str, str]]:
-    """Return a plan's SKU, its kind, and how it is paid."""
+def _parse_plan(reader: _OffersReader, begun: Event) -> tuple[str, tuple[str, str]]:
+    """Return a plan's SKU, its kind and its payment option."""
     plan = reader.record("a plan", begun)
     attributes = plan.get("attributes")
     payment = str(attributes.get("purchaseOption", "")) if isinstance(attributes, dict) else ""
     return reader.text(plan, "sku"), (reader.text(plan, "productFamily"), payment)
 
 
-def _plan_rates(reader: _OffersReader, plans: Mapping[str, tuple[str, str]], skus: Mapping[str, str]) -> Iterator[PlanRate]:
+def _read_plan_rates(reader: _OffersReader, plans: Mapping[str, tuple[str, str]], skus: Mapping[str, str]) -> Iterator[PlanRate]:
     """Yield the rates of all plans."""
     for name in reader.keys("terms"):
         if name != "savingsPlan":
             reader.skip()
             continue
         for begun in reader.items("plans"):
-            yield from _rates_of_one(reader, plans, skus, begun)
+            yield from _read_rates(reader, plans, skus, begun)
 
 
-def _rates_of_one(
+def _read_rates(
     reader: _OffersReader, plans: Mapping[str, tuple[str, str]], skus: Mapping[str, str], begun: Event
 ) -> Iterator[PlanRate]:
-    """Yield the rates of one plan, which says what it is before them."""
+    """Yield the rates of one plan; its description comes before them."""
     about: dict[str, object] = {}
     for name in reader.keys("a plan", begun):
         if name != "rates":
@@ -218,12 +218,12 @@ def _rates_of_one(
             reader.skip()
             continue
         years, unit = (reader.text(about, "leaseContractLength", part) for part in ("duration", "unit"))
-        said = (plan, kind, payment, years, unit, reader.text(about, "effectiveDate"))
+        terms = (plan, kind, payment, years, unit, reader.text(about, "effectiveDate"))
         for rate in reader.items("rates"):
-            yield from _rate(reader, reader.record("a rate", rate), said, skus)
+            yield from _parse_rate(reader, reader.record("a rate", rate), terms, skus)
 
 
-def _rate(
+def _parse_rate(
     reader: _OffersReader, rate: dict[str, object], plan: tuple[str, str, str, str, str, str], skus: Mapping[str, str]
 ) -> Iterator[PlanRate]:
     """Yield one rate, if its product counts."""

@@ -1,8 +1,8 @@
-"""Makes price rows of what AWS's lists say, and leaves out, counted, what cannot be a price.
+"""Price rows from AWS's lists; implausible prices are left out and counted.
 
-An amount that is no number, another currency or another unit is another shape of the list: ``SourceError``. A number that cannot
-be a machine's price (zero, negative, absurd), a term that lacks a part, a price that does not hold yet, a commitment that costs
-more than none: each is left out and counted, for one of them says nothing about the rest.
+An invalid number, another currency or another unit means that the list has another shape: ``SourceError``. An implausible price
+(zero, negative, absurd), an incomplete term, a price not yet in force, a commitment more expensive than on demand: each is left out
+and counted, because one bad price does not discredit the rest.
 """
 
 import re
@@ -18,7 +18,7 @@ from tightrope.clouds.aws.offers import Listing, ListPrice
 from tightrope.clouds.downloads import Fetcher, reshaped
 
 LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR = Decimal("0.0005"), Decimal(10_000)
-"""No machine is cheaper or more expensive (the cheapest that AWS lists on demand is 0.0042): a price beyond is an error in the list."""
+"""Plausible prices of a machine (the lowest that AWS lists on demand is 0.0042); any other is an error in the list."""
 LEASES = {"1yr": 1, "3yr": 3}
 PAYMENTS = {"No Upfront": "no-upfront", "Partial Upfront": "partial-upfront", "All Upfront": "all-upfront"}
 CLASSES = {"standard": "reserved", "convertible": "convertible"}
@@ -26,7 +26,7 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,4})?", re.ASCII)
 
 
 class SkippedRates:
-    """Counts what a list holds and no row was made of: reason → machines."""
+    """Counts the prices of a list that were left out: reason → machines."""
 
     def __init__(self) -> None:
         """Start with nothing left out."""
@@ -46,18 +46,18 @@ class SkippedRates:
 
 @dataclass(frozen=True, slots=True)
 class MachineRate:
-    """What one machine costs under one offer from one day on."""
+    """The price of one machine under one offer from one day on."""
 
     machine: str
     offer: str
     usd_per_hour: Decimal
-    """All of it, what is paid at the start spread over the term."""
+    """The whole price, with the upfront payment spread over the term."""
     upfront_usd: Decimal
     effective: str
 
 
 def usd_of(text: object, where: str) -> Decimal:
-    """Return an amount as a list writes it; raise ``SourceError`` for what is no number.
+    """Return a list's amount as a number; raise ``SourceError`` if it is not one.
 
     >>> usd_of("0.5260000000", "a list")
     Decimal('0.5260000000')
@@ -69,7 +69,7 @@ def usd_of(text: object, where: str) -> Decimal:
 
 
 def plausible(usd_per_hour: Decimal) -> bool:
-    """Return whether a machine can cost so much an hour."""
+    """Return whether the price is plausible for a machine."""
     return LEAST_USD_PER_HOUR <= usd_per_hour <= MOST_USD_PER_HOUR
 
 
@@ -83,7 +83,7 @@ def rounded_up(usd_per_hour: Decimal) -> Decimal:
 
 
 def trimmed(amount: Decimal) -> Decimal:
-    """Return an amount without zeros at its end.
+    """Return an amount without trailing zeros.
 
     >>> trimmed(Decimal("0.5260000000")), trimmed(Decimal("2750"))
     (Decimal('0.526'), Decimal('2750'))
@@ -93,7 +93,7 @@ def trimmed(amount: Decimal) -> Decimal:
 
 
 def in_force(effective: str, today: date, where: str) -> bool:
-    """Return whether a price of this date holds already; raise ``SourceError`` where it is no date."""
+    """Return whether a price is in force today; raise ``SourceError`` for an invalid date."""
     try:
         return date.fromisoformat(effective[:10]) <= today
     except ValueError as error:
@@ -107,14 +107,14 @@ def check_currency(currency: str, where: str) -> None:
 
 
 def check_unit(unit: str, units: Collection[str], where: str) -> None:
-    """Raise ``SourceError`` unless a price is per one of ``units``."""
+    """Raise ``SourceError`` unless a price is in one of ``units``."""
     if unit not in units:
         raise reshaped(where, unit, f"prices per {' or '.join(units)}")
 
 
 def on_demand_rows(listing: Listing, today: date, skipped: SkippedRates) -> dict[str, PriceRow]:
-    """Return machine → its on-demand row; raise ``SourceError`` where there is none at all, or for another shape than known."""
-    rates = _rates("OnDemand", listing, today, skipped)
+    """Return machine → its on-demand row; raise ``SourceError`` if there is none, or for an unknown shape."""
+    rates = _find_rates("OnDemand", listing, today, skipped)
     rows = rows_of(rates, listing.region, listing.source, today, skipped)
     if not rows:
         expected = "on-demand prices of Linux machines whose families are known"
@@ -123,13 +123,13 @@ def on_demand_rows(listing: Listing, today: date, skipped: SkippedRates) -> dict
 
 
 def reserved_rows(listing: Listing, on_demand: Mapping[str, PriceRow], today: date, skipped: SkippedRates) -> list[PriceRow]:
-    """Return the rows of Reserved Instances, standard and convertible; raise ``SourceError`` for another shape than known."""
-    rates = _rates("Reserved", listing, today, skipped)
+    """Return the rows of Reserved Instances, standard and convertible; raise ``SourceError`` for an unknown shape."""
+    rates = _find_rates("Reserved", listing, today, skipped)
     return rows_of(cheaper(rates, on_demand, skipped), listing.region, listing.source, today, skipped)
 
 
 def cheaper(rates: Iterable[MachineRate], on_demand: Mapping[str, PriceRow], skipped: SkippedRates) -> Iterator[MachineRate]:
-    """Yield the commitments that cost no more than on demand: any other is an error in the list, or of no use."""
+    """Yield the commitments that cost at most as much as on demand: any other is an error in the list, or useless."""
     for rate in rates:
         row = on_demand.get(rate.machine)
         if row is None or rate.usd_per_hour > row.usd_per_hour:
@@ -139,25 +139,25 @@ def cheaper(rates: Iterable[MachineRate], on_demand: Mapping[str, PriceRow], ski
 
 
 def rows_of(rates: Iterable[MachineRate], region: str, source: str, today: date, skipped: SkippedRates) -> list[PriceRow]:
-    """Return a row for the newest rate of each machine and offer; where the list says two things at once, none."""
+    """Return a row for the newest rate of each machine and offer; none where the list has two prices at once."""
     by_key: dict[tuple[str, str], list[MachineRate]] = defaultdict(list)
     for rate in rates:
         by_key[rate.machine, rate.offer].append(rate)
     rows: list[PriceRow] = []
     for (machine, offer), found in sorted(by_key.items()):
         newest = max(rate.effective[:10] for rate in found)
-        said = {(rate.usd_per_hour, rate.upfront_usd) for rate in found if rate.effective[:10] == newest}
-        if len(said) > 1:
+        listed = {(rate.usd_per_hour, rate.upfront_usd) for rate in found if rate.effective[:10] == newest}
+        if len(listed) > 1:
             skipped.add(f"{offer} with two prices at once", machine)
             continue
-        usd_per_hour, upfront_usd = said.pop()
+        usd_per_hour, upfront_usd = listed.pop()
         row = PriceRow("aws", region, machine, offer, usd_per_hour, 0, None, "list", source, today, upfront_usd=upfront_usd)
         rows.append(row)
     return rows
 
 
-def _rates(kind: str, listing: Listing, today: date, skipped: SkippedRates) -> Iterator[MachineRate]:
-    """Yield what the machines' terms of one kind cost that hold today."""
+def _find_rates(kind: str, listing: Listing, today: date, skipped: SkippedRates) -> Iterator[MachineRate]:
+    """Yield the machines' rates of one kind of term in force."""
     terms: dict[tuple[str, str, str], list[ListPrice]] = defaultdict(list)
     for price in listing.prices:
         if price.kind != kind or price.sku not in listing.products:
@@ -167,31 +167,33 @@ def _rates(kind: str, listing: Listing, today: date, skipped: SkippedRates) -> I
         terms[price.sku, price.term, price.effective].append(price)
     for (sku, _, effective), parts in terms.items():
         machine = listing.products[sku].machine
-        holds = in_force(effective, today, listing.where)
-        rate = _rate(machine, parts, listing.where) if holds else "price that does not hold yet"
+        started = in_force(effective, today, listing.where)
+        rate = _parse_rate(machine, parts, listing.where) if started else "price not yet in force"
         if isinstance(rate, MachineRate):
             yield rate
         else:
             skipped.add(rate, machine)
 
 
-def _rate(machine: str, parts: list[ListPrice], where: str) -> MachineRate | str:
-    """Return what one term costs, or why that cannot be said."""
+def _parse_rate(machine: str, parts: list[ListPrice], where: str) -> MachineRate | str:
+    """Return the rate of one term, or the reason why it is invalid."""
     terms = parts[0]
     years, kind, payment = LEASES.get(terms.lease), CLASSES.get(terms.offering), PAYMENTS.get(terms.payment)
     hourly, upfront = ([usd_of(part.price, where) for part in parts if part.unit == unit] for unit in ("Hrs", "Quantity"))
     if len(hourly) > 1 or len(upfront) > 1:
-        return "term with more prices than one by the hour and one at its start"
+        return "term with several hourly or upfront prices"
     hourly_usd, upfront_usd = sum(hourly, Decimal(0)), sum(upfront, Decimal(0))
     if terms.kind == "OnDemand":
-        return _whole(MachineRate(machine, ON_DEMAND, hourly_usd, upfront_usd, terms.effective), "no-upfront", 1)
+        return _include_upfront(MachineRate(machine, ON_DEMAND, hourly_usd, upfront_usd, terms.effective), "no-upfront", 1)
     if years is None or kind is None or payment is None:
         return f"unknown term {terms.lease!r}, {terms.payment!r}, {terms.offering!r}"
-    return _whole(MachineRate(machine, f"{kind}-{years}y-{payment}", hourly_usd, upfront_usd, terms.effective), payment, years)
+    return _include_upfront(
+        MachineRate(machine, f"{kind}-{years}y-{payment}", hourly_usd, upfront_usd, terms.effective), payment, years
+    )
 
 
-def _whole(parts: MachineRate, payment: str, years: int) -> MachineRate | str:
-    """Return a rate with all that is paid in its price an hour, or why there is none: a part that is missing is not nothing."""
+def _include_upfront(parts: MachineRate, payment: str, years: int) -> MachineRate | str:
+    """Return a rate with its upfront payment in the hourly price, or the reason why it is invalid: a missing part is not zero."""
     hourly, upfront = parts.usd_per_hour, parts.upfront_usd
     fits = {
         "no-upfront": hourly > 0 and upfront == 0,
@@ -200,7 +202,7 @@ def _whole(parts: MachineRate, payment: str, years: int) -> MachineRate | str:
     }
     all_in = hourly + upfront / (HOURS_PER_YEAR * years)
     if not fits[payment] or not plausible(all_in):
-        return "price that no machine can have"
+        return "implausible price of a machine"
     return MachineRate(
         parts.machine, parts.offer, rounded_up(all_in) if upfront else trimmed(all_in), trimmed(upfront), parts.effective
     )

@@ -1,8 +1,8 @@
-"""What AWS's Savings Plan files make of machines' prices: both kinds of plan, of every term and way of paying.
+"""Machine prices from AWS's Savings Plan files: both kinds of plan, every term and payment option.
 
-The two kinds stand in one file and discount the same products (the same ``discountedSku``), so a rate is told apart by its plan's
-``productFamily`` alone; other kinds of plan (for databases, for machine learning) are none of ours. A rate is what an hour of the
-commitment costs, whatever part of it is paid at the start: nothing, half, or all of the term.
+Both kinds are in one file and discount the same products (the same ``discountedSku``), so only its plan's ``productFamily`` shows the
+kind of a rate; other kinds of plan (for databases, for machine learning) are left out. A rate is the commitment's hourly cost, for
+every payment option: no, half or full upfront payment.
 
 Shapes: AWS Billing user guide, "Reading the service price list file for a Savings Plan"; Savings Plans user guide, "Understanding
 how Savings Plans apply to your usage".
@@ -30,7 +30,7 @@ from tightrope.clouds.aws.rates import (
 )
 
 KINDS = {"ComputeSavingsPlans": "compute-savings-plan", "EC2InstanceSavingsPlans": "instance-savings-plan"}
-"""A plan's ``productFamily`` → what its offers are called."""
+"""A plan's ``productFamily`` → the name of its offers."""
 UPFRONT_SHARES = {"no-upfront": Decimal(0), "partial-upfront": Decimal("0.5"), "all-upfront": Decimal(1)}
 YEARS = {("1", "year"): 1, ("3", "year"): 3}
 
@@ -57,18 +57,18 @@ def savings_plan_rows(
 ) -> list[PriceRow]:
     """Return the rows of both kinds of plan for the machines of ``on_demand``; ``skus`` is SKU → machine.
 
-    Raises ``SourceError`` for a rate that is no number, in another currency or unit, or where the file has no rate at all.
+    Raises ``SourceError`` for an invalid number, another currency or another unit.
     """
     like = next(iter(on_demand.values()))
-    found = list(_rates(rates, skus, like.seen, where, skipped))
+    found = list(_find_rates(rates, skus, like.seen, where, skipped))
     source = f"AWS Price List, Savings Plan file AWSComputeSavingsPlan of {like.region} [public price list]"
     return rows_of(cheaper(found, on_demand, skipped), like.region, source, like.seen, skipped)
 
 
-def _rates(
+def _find_rates(
     rates: Iterable[PlanRate], skus: Mapping[str, str], today: date, where: str, skipped: SkippedRates
 ) -> Iterator[MachineRate]:
-    """Yield what machines cost under the plans that are in force."""
+    """Yield the machines' rates under the plans in force."""
     for rate in rates:
         check_currency(rate.currency, where)
         check_unit(rate.unit, ("Hrs",), where)
@@ -77,9 +77,9 @@ def _rates(
         if years is None or payment is None:
             skipped.add(f"unknown term of {rate.length} {rate.length_unit!r}, {rate.payment!r}", machine)
         elif not in_force(rate.effective, today, where):
-            skipped.add("price that does not hold yet", machine)
+            skipped.add("price not yet in force", machine)
         elif not plausible(usd_per_hour):
-            skipped.add("price that no machine can have", machine)
+            skipped.add("implausible price of a machine", machine)
         else:
             upfront_usd = trimmed(usd_per_hour * HOURS_PER_YEAR * years * UPFRONT_SHARES[payment])
             yield MachineRate(

@@ -7,7 +7,7 @@ from math import inf
 from typing import Literal, TypeAlias, cast, get_args
 
 from tightrope.base.catalogue import MachineType, PriceRow
-from tightrope.base.errors import InputError, near_names
+from tightrope.base.errors import InputError, find_near_names
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.search.name_matching import (
     FIRST_OFFERS,
@@ -105,7 +105,9 @@ def _near_offers(book: PriceBook, places: Iterable[tuple[str, str]], asked: Iter
     }
     offers = {name for name in known if any(regional(book, *place, name) for place in places)}
     patterns = [pattern.casefold().rstrip("*") for pattern in words(asked)]
-    near = {name for name in offers for pattern in patterns if name.startswith(pattern) or name in near_names(pattern, offers)}
+    near = {
+        name for name in offers for pattern in patterns if name.startswith(pattern) or name in find_near_names(pattern, offers)
+    }
     return in_order(near or offers)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields, replace
 from math import inf
 
 from tightrope.base.catalogue import ON_DEMAND, OWNED, SPOT, MachineType, PriceRow
-from tightrope.base.errors import InputError, UnknownNameError, near_names
+from tightrope.base.errors import InputError, UnknownNameError, find_near_names
 from tightrope.clouds.book import PriceBook
 from tightrope.clouds.search.find import total_memory_gib
 from tightrope.clouds.search.machine_sheet import share_off
@@ -168,7 +168,7 @@ def _name(found: re.Match[str], book: PriceBook) -> _Word:
         return _Word(found[0], MachineKind(accelerators=matching_gpus([found["name"]], book), count=_count(found)))
     except UnknownNameError:
         names = {short(machine.name) for machine in book.machine_types.values()}
-        near = near_names(found["name"], (names | {machine.accelerator for machine in book.machine_types.values()}) - {""})
+        near = find_near_names(found["name"], (names | {machine.accelerator for machine in book.machine_types.values()}) - {""})
         msg = f"{found['name'][:40]!r} is neither an accelerator nor a machine"
         resolve = f"use {' or '.join(near)}, or say a kind as in {EXAMPLES}" if near else f"say a kind as in {EXAMPLES}"
         raise UnknownNameError(msg, resolve=resolve) from None

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from math import inf
 
 from tightrope.base.catalogue import ON_DEMAND, OWNED, SPOT, MachineType
-from tightrope.base.errors import InputError, UnknownNameError, near_names, unknown_name
+from tightrope.base.errors import InputError, UnknownNameError, build_unknown_name_error, find_near_names
 from tightrope.clouds.book import PriceBook
 
 AZURE_PREFIX = "standard_"
@@ -22,9 +22,9 @@ SPAN = re.compile(r"(?P<low>\d+(?:\.\d+)?)(?P<more>\+)?(?:\s*[-–]\s*(?P<high>\
 def unknown(text: str, kind: str, known: Iterable[str]) -> UnknownNameError:
     """Return the error for a name that is not there, with near names whatever their case."""
     folded = {name.casefold(): name for name in known}
-    near = [folded[name] for name in near_names(text.casefold(), folded)]
+    near = [folded[name] for name in find_near_names(text.casefold(), folded)]
     if not near:
-        return unknown_name(text, kind=kind, known=folded.values())
+        return build_unknown_name_error(text, kind=kind, known=folded.values())
     return UnknownNameError(f"unknown {kind} {text[:80]!r}", resolve=f"use {' or '.join(near)}")
 
 
@@ -166,7 +166,7 @@ def unknown_machine(text: str, book: PriceBook) -> UnknownNameError:
             book.machine(f"{families[start]}{dot}{size[:80]}")
         except UnknownNameError as error:
             return error
-    near = [names[name] for name in near_names(typed, names)]
+    near = [names[name] for name in find_near_names(typed, names)]
     msg = f"unknown machine {text[:80]!r}"
     if near:
         return UnknownNameError(msg, resolve=f"use {' or '.join(near)}")

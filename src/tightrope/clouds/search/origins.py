@@ -116,7 +116,7 @@ def _age(cloud: str, rows: list[PriceRow | UnitPrice | Discount], today: date) -
     seen = [row.seen for row in rows]
     if not seen:
         return None
-    seller = registry.clouds().get(cloud)
+    seller = registry.load_clouds().get(cloud)
     old = sum((today - day).days > OLD_DAYS for day in seen)
     return Age(cloud, len(seen), old, min(seen), max(seen), bool(seller and seller.importer))
 

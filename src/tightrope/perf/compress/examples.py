@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tightrope.base.errors import InputError, Where, unknown_name
+from tightrope.base.errors import InputError, Where, build_unknown_name_error
 from tightrope.base.records import IntArray
 from tightrope.perf.compress.graph import AnyArray
 
@@ -117,7 +117,7 @@ def _texts(path: Path, columns: TextColumns) -> tuple[list[str], list[str]]:
         raise InputError(msg, resolve="give a file with a text and a label in every row", where=Where(path))
     for name in (columns.text, columns.label):
         if name not in rows[0]:
-            raise unknown_name(name, kind="column", known=rows[0], where=Where(path))
+            raise build_unknown_name_error(name, kind="column", known=rows[0], where=Where(path))
     for line, row in enumerate(rows, 1):
         if row.get(columns.text) is None or row.get(columns.label) in {None, ""}:
             msg = f"example {line} lacks its text or its label"
@@ -199,7 +199,7 @@ def _arrays(path: Path, inputs: Sequence[tuple[str, str]], label: str, classes: 
     held = _read_arrays(path)
     for name in (*(name for name, _ in inputs), label):
         if name not in held:
-            raise unknown_name(name, kind="array", known=held, where=Where(path))
+            raise build_unknown_name_error(name, kind="array", known=held, where=Where(path))
     counts = {name: len(np.atleast_1d(held[name])) for name in (*(name for name, _ in inputs), label)}
     if len(set(counts.values())) > 1 or not counts[label] or held[label].ndim != 1:
         msg = f"the arrays have different or no examples, or not one label for each: {counts}"

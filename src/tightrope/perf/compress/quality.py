@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tightrope.base.errors import InputError, unknown_name
+from tightrope.base.errors import InputError, build_unknown_name_error
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.perf.compress.graph import AnyArray
 from tightrope.perf.compress.model_runs import Vectors
@@ -100,7 +100,7 @@ def find_metric(name: str) -> Metric:
         return METRICS[name]
     module, _, function = name.partition(":")
     if not function:
-        raise unknown_name(name, kind="metric", known=METRICS)
+        raise build_unknown_name_error(name, kind="metric", known=METRICS)
     try:
         found: Metric = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError, SyntaxError) as error:

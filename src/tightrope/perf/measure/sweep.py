@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tightrope.base.errors import InputError, Where, unknown_name
+from tightrope.base.errors import InputError, Where, build_unknown_name_error
 from tightrope.perf.measure.cpu_noise import others
 from tightrope.perf.measure.engines import Engine, engines, run_all
 from tightrope.perf.measure.steady_part import SteadyTimes, half_width, steady_part
@@ -134,7 +134,7 @@ def _points(asked: SweepOptions, running: list[Engine], threads: int, progress: 
     names = [item["name"] for item in running[0].inputs]
     for name, _ in asked.shapes:
         if name not in names:
-            raise unknown_name(name, kind="input", known=names, where=Where(asked.model))
+            raise build_unknown_name_error(name, kind="input", known=names, where=Where(asked.model))
     lengths = asked.lengths if _has_length(asked, running[0]) else (0,)
     series: list[_Series] = []
     for length in lengths:

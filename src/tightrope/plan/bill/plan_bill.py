@@ -10,9 +10,9 @@ from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill.replay_bill import ReplayUsage, metered_total, month_usd
 from tightrope.plan.fleet.plan_fleet import OpenPool, Stretch
 from tightrope.plan.problem.arrays import usage_of
-from tightrope.plan.problem.cost_lines import machine_lines, total_usd, used_share
-from tightrope.plan.problem.services.metered_costs import with_metered
-from tightrope.plan.problem.services.metered_usage import metered_pools, ran_hours
+from tightrope.plan.problem.cost_lines import build_machine_lines, total_usd, used_share
+from tightrope.plan.problem.services.metered_costs import add_metered_usage
+from tightrope.plan.problem.services.metered_usage import measure_ran_hours, metered_pools
 from tightrope.plan.solve.constraints import work_hours
 from tightrope.plan.solve.decomposition import Solution
 from tightrope.replay.records import Fleet, Outcome
@@ -23,9 +23,9 @@ def plan_lines(solution: Solution, pools: tuple[OpenPool, ...], book: PriceBook)
     problem = solution.problem
     hours = [work_hours(problem, w) for w in range(len(problem.windows))]
     used = used_share(problem, solution.machines, solution.share, solution.work, hours)
-    usage = planned_usage(solution, pools)
+    usage = measure_planned_usage(solution, pools)
     shares = {pool.name: float(used[pool.index]) for pool in pools if not problem.metered[pool.index]}
-    return machine_lines(usage, book, solution.committed, shares, _disks(solution, pools))
+    return build_machine_lines(usage, book, solution.committed, shares, _disks(solution, pools))
 
 
 def _disks(solution: Solution, pools: tuple[OpenPool, ...]) -> FloatArray:
@@ -34,24 +34,24 @@ def _disks(solution: Solution, pools: tuple[OpenPool, ...]) -> FloatArray:
     return np.where(problem.only_covered, 0.0, problem.disk_usd_per_hour)[[pool.index for pool in pools]]
 
 
-def planned_usage(solution: Solution, pools: tuple[OpenPool, ...]) -> Usage:
+def measure_planned_usage(solution: Solution, pools: tuple[OpenPool, ...]) -> Usage:
     """Return the schedule's machine-hours, and what metered pools use, one line a pool."""
     names = [""] * len(solution.problem.options)
     for pool in pools:
         names[pool.index] = pool.name
     usage = usage_of(solution.problem, solution.machines, names)
-    return with_metered(solution.problem, usage, solution.share, solution.work).take([pool.index for pool in pools])
+    return add_metered_usage(solution.problem, usage, solution.share, solution.work).take([pool.index for pool in pools])
 
 
-def ran_in(
+def measure_ran(
     solution: Solution, fleet: Fleet, pools: tuple[OpenPool, ...], book: PriceBook, stretch: Stretch, outcomes: Sequence[Outcome]
 ) -> ReplayUsage:
     """Return what ran of the plan's fleet in replays of a stretch, and how the plan pays for it."""
     disk_usd_per_hour = _disks(solution, pools)
-    lines = tuple(pool.option.usage_line(pool.name) for pool in pools)
+    lines = tuple(pool.option.to_usage_line(pool.name) for pool in pools)
     planned = plan_lines(solution, pools, book)
     metered = [item.metered for item in fleet.pools]
-    hours, units = ran_hours(metered_pools(lines, fleet.pools), outcomes, book)
+    hours, units = measure_ran_hours(metered_pools(lines, fleet.pools), outcomes, book)
     return ReplayUsage(
         lines=lines,
         schedule=np.stack([pool.schedule for pool in fleet.pools]),
@@ -71,4 +71,4 @@ def replay_usd(
     solution: Solution, fleet: Fleet, pools: tuple[OpenPool, ...], book: PriceBook, stretch: Stretch, outcomes: Sequence[Outcome]
 ) -> float:
     """Return the replay's machine bill at the scale of a month: what the autoscaler really ran on the held-out traffic."""
-    return month_usd(ran_in(solution, fleet, pools, book, stretch, outcomes), book)
+    return month_usd(measure_ran(solution, fleet, pools, book, stretch, outcomes), book)

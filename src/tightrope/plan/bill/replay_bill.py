@@ -16,8 +16,8 @@ from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.registry import find_offer
 from tightrope.base.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
-from tightrope.plan.problem.cost_lines import FIXED_DRIVERS, disk_usd_per_hour, machine_lines, total_usd
-from tightrope.plan.problem.services.metered_usage import metered_pools, ran_hours
+from tightrope.plan.problem.cost_lines import FIXED_DRIVERS, build_machine_lines, disk_usd_per_hour, total_usd
+from tightrope.plan.problem.services.metered_usage import measure_ran_hours, metered_pools
 from tightrope.plan.problem.services.service_options import METERED, OF_SERVICES
 from tightrope.replay.records import Fleet, Outcome
 
@@ -61,7 +61,7 @@ def metered_total(bill: Sequence[BillLine], lines: Sequence[UsageLine], metered:
     return sum(line.usd for line in bill if line.pool in names)
 
 
-def ran_of(
+def measure_replay_usage(
     plan: Plan,
     book: PriceBook,
     machine_hours: FloatArray,
@@ -71,10 +71,10 @@ def ran_of(
 ) -> ReplayUsage:
     """Return what ran of a plan's fleet; raise ``InputError`` where the catalogue does not sell it.
 
-    ``machine_hours`` and ``units`` (float64[pools, hours]) are those of ``outcomes_ran`` where the plan has metered pools.
+    ``machine_hours`` and ``units`` (float64[pools, hours]) are those of ``measure_outcomes`` where the plan has metered pools.
     """
     disk = np.array([_disk_usd_per_hour(plan, pool, book) for pool in plan.pools])
-    lines = _lines(plan)
+    lines = _name_pools(plan)
     planned = tuple(line for line in plan.cost_lines if not _is_fixed(line))
     return ReplayUsage(
         lines=lines,
@@ -91,14 +91,14 @@ def ran_of(
     )
 
 
-def outcomes_ran(
+def measure_outcomes(
     plan: Plan, book: PriceBook, fleet: Fleet, outcomes: Sequence[Outcome]
 ) -> tuple[FloatArray, dict[str, FloatArray]]:
     """Return machine-hours and units of a plan's replays, float64[pools, hours] each, means of all."""
-    return ran_hours(metered_pools(_lines(plan), fleet.pools), outcomes, book)
+    return measure_ran_hours(metered_pools(_name_pools(plan), fleet.pools), outcomes, book)
 
 
-def _lines(plan: Plan) -> tuple[UsageLine, ...]:
+def _name_pools(plan: Plan) -> tuple[UsageLine, ...]:
     """Return the plan's pools as the bill names them."""
     return tuple(UsageLine(pool.name, pool.cloud, pool.region, pool.machine, pool.offer) for pool in plan.pools)
 
@@ -127,7 +127,7 @@ def fixed_usd(plan: Plan) -> float:
     return total_usd(tuple(line for line in plan.cost_lines if _is_fixed(line)))
 
 
-def scheduled_hours(schedule: IntArray | FloatArray, start_s: float, duration_s: float) -> FloatArray:
+def count_scheduled_hours(schedule: IntArray | FloatArray, start_s: float, duration_s: float) -> FloatArray:
     """Return the machine-hours that the schedule alone makes of a stretch, float64[pools, hours of the replay's clock].
 
     >>> week = np.arange(168)[None, :]
@@ -151,54 +151,54 @@ def month_usd(ran: ReplayUsage, book: PriceBook) -> float:
     """
     length_h = ran.duration_s / SECONDS_PER_HOUR
     if length_h < HOURS_PER_DAY:
-        scheduled = scheduled_hours(ran.schedule, ran.start_s, ran.duration_s)
+        scheduled = count_scheduled_hours(ran.schedule, ran.start_s, ran.duration_s)
         rented = ran.machines & np.array([line.offer != OWNED for line in ran.lines], dtype=bool)
         planned, cost = (float(ran.usd_per_hour * rented @ hours.sum(axis=1)) for hours in (scheduled, ran.machine_hours))
         if planned > 0.0:
             return _scaled_usd(ran, book, np.where(rented, cost / planned, 1.0)) + ran.metered_usd_per_month
         return ran.scheduled_usd_per_month + cost * HOURS_PER_MONTH / length_h
-    return total_usd(_charged(_at_rates(ran), book, _parts(ran) * HOURS_PER_MONTH / length_h))
+    return total_usd(_charge(_complete_last_hour(ran), book, _measure_parts(ran) * HOURS_PER_MONTH / length_h))
 
 
 def _scaled_usd(ran: ReplayUsage, book: PriceBook, factor: FloatArray) -> float:
     """Return the monthly bill of the machines of the schedule, each pool's multiplied by ``factor`` (float64[pools]), US dollars."""
     machines, month = np.flatnonzero(ran.machines).tolist(), np.full(HOURS_PER_WEEK, HOURS_PER_MONTH / HOURS_PER_WEEK)
     usage = Usage(ran.lines, ran.schedule * factor[:, None], month).take(machines)
-    return total_usd(machine_lines(usage, book, ran.committed, {}, ran.disk_usd_per_hour[machines]))
+    return total_usd(build_machine_lines(usage, book, ran.committed, {}, ran.disk_usd_per_hour[machines]))
 
 
-def _parts(ran: ReplayUsage) -> FloatArray:
+def _measure_parts(ran: ReplayUsage) -> FloatArray:
     """Return what part of each hour belongs to the stretch, float64[hours]: all of it but in the last."""
     return np.clip(ran.duration_s / SECONDS_PER_HOUR - np.arange(ran.machine_hours.shape[1]), 1e-9, 1.0)
 
 
-def _at_rates(ran: ReplayUsage) -> ReplayUsage:
+def _complete_last_hour(ran: ReplayUsage) -> ReplayUsage:
     """Return what would have run had the last hour gone on as it began: a part of an hour is no whole hour of a commitment."""
-    parts = _parts(ran)
+    parts = _measure_parts(ran)
     return replace(
         ran, machine_hours=ran.machine_hours / parts, units={name: amounts / parts for name, amounts in ran.units.items()}
     )
 
 
-def stretch_lines(ran: ReplayUsage, book: PriceBook) -> tuple[BillLine, ...]:
+def build_stretch_lines(ran: ReplayUsage, book: PriceBook) -> tuple[BillLine, ...]:
     """Return the machines' bill of the stretch itself; a commitment is paid for every hour begun."""
-    return _charged(ran, book, np.ones(ran.machine_hours.shape[1]))
+    return _charge(ran, book, np.ones(ran.machine_hours.shape[1]))
 
 
 def hourly_usd(ran: ReplayUsage, book: PriceBook) -> dict[str, list[float]]:
     """Return each pool's dollars an hour in each hour of the stretch, and under ``""`` what a commitment pays unused."""
-    ran = _at_rates(ran)
+    ran = _complete_last_hour(ran)
     hours = ran.machine_hours.shape[1]
     found = {name: [0.0] * hours for name in (*(line.pool for line in ran.lines), "")}
     for hour in range(hours):
         weights = np.zeros(hours)
         weights[hour] = 1.0
-        for line in _charged(ran, book, weights):
+        for line in _charge(ran, book, weights):
             found[line.pool][hour] += line.usd
     return found
 
 
-def _charged(ran: ReplayUsage, book: PriceBook, weights: FloatArray) -> tuple[BillLine, ...]:
+def _charge(ran: ReplayUsage, book: PriceBook, weights: FloatArray) -> tuple[BillLine, ...]:
     """Return the bill with each hour counted ``weights`` times, float64[hours]."""
     usage = Usage(ran.lines, ran.machine_hours, weights, ran.units)
-    return machine_lines(usage, book, ran.committed, {}, ran.disk_usd_per_hour)
+    return build_machine_lines(usage, book, ran.committed, {}, ran.disk_usd_per_hour)

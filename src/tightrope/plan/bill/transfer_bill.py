@@ -30,7 +30,7 @@ class PlanTransfers:
     where: WherePolicy
 
 
-def served_in(names: Sequence[str], places: Sequence[Place], outcomes: Sequence[Outcome], duration_s: float) -> Served:
+def count_served(names: Sequence[str], places: Sequence[Place], outcomes: Sequence[Outcome], duration_s: float) -> Served:
     """Return how many requests of each class are answered in each pool's place in a month like the stretch, mean over the replays.
 
     ``names`` are those of the replays' classes, ``places`` of their pools. What the cache answers is sent as well, from where the others
@@ -68,21 +68,21 @@ class TransferBill:
 
     def in_stretch(self, outcomes: Sequence[Outcome], duration_s: float) -> tuple[BillLine, ...]:
         """Return what the stretch's answers cost to move, at the tiers that a month like it reaches."""
-        served = served_in(self.names, self.places, outcomes, duration_s)
+        served = count_served(self.names, self.places, outcomes, duration_s)
         part = duration_s / (HOURS_PER_MONTH * SECONDS_PER_HOUR)
-        return tuple(replace(line, usd=part * line.usd) for line in self._around(served).moved_lines(served))
+        return tuple(replace(line, usd=part * line.usd) for line in self._collect_traffic(served).moved_lines(served))
 
     def in_month(self, outcomes: Sequence[Outcome], duration_s: float) -> tuple[BillLine, ...]:
         """Return what moves and what stands around the machines in a month like the stretch."""
-        served = served_in(self.names, self.places, outcomes, duration_s)
-        return self._around(served).lines(served, self.machines)
+        served = count_served(self.names, self.places, outcomes, duration_s)
+        return self._collect_traffic(served).lines(served, self.machines)
 
-    def _around(self, served: Served) -> Around:
+    def _collect_traffic(self, served: Served) -> Around:
         """Return the traffic of a month in which so much is answered where."""
         return Around(self.stated, self.book, {name: sum(places.values()) for name, places in served.items()})
 
 
-def answering_of(plan: Plan, book: PriceBook) -> TransferBill:
+def find_answering(plan: Plan, book: PriceBook) -> TransferBill:
     """Return who answers whom by a plan's file."""
     places = tuple(Place(pool.cloud, pool.region) for pool in plan.pools)
     machines = frozenset(

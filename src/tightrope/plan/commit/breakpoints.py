@@ -10,20 +10,20 @@ import numpy as np
 
 from tightrope.base.records import FloatArray
 from tightrope.plan.problem.arrays import CommitmentOption
-from tightrope.plan.problem.commitment_coverage import application_order
+from tightrope.plan.problem.commitment_coverage import order_applications
 
 EQUAL = 1e-12
 """Bills that differ by no more than this share are equal."""
 
 
-def best_single_usd_per_hour(hours: FloatArray, weight: FloatArray, on_demand: FloatArray, cover: CommitmentOption) -> float:
+def find_best_single_usd_per_hour(hours: FloatArray, weight: FloatArray, on_demand: FloatArray, cover: CommitmentOption) -> float:
     """Return the cheapest total of one commitment, US dollars an hour, the smallest of equals.
 
     ``hours`` is float64[P, N], ``weight`` float64[N], ``on_demand`` float64[P]. What exists already is its least; beyond that it
     grows in the cover's steps.
     """
     least, step = cover.existing_usd_per_hour, cover.step_usd_per_hour
-    at, usd = _bill_at_kinks(hours, weight, on_demand, cover)
+    at, usd = _compute_bill_at_kinks(hours, weight, on_demand, cover)
     amounts = np.append(np.maximum(at, least), least)
     if step > 0.0:
         whole = np.floor((amounts - least) / step)
@@ -34,11 +34,11 @@ def best_single_usd_per_hour(hours: FloatArray, weight: FloatArray, on_demand: F
     return float(amounts[int(np.argmax(found <= found.min() + EQUAL * abs(float(usd[0]))))])
 
 
-def _bill_at_kinks(
+def _compute_bill_at_kinks(
     hours: FloatArray, weight: FloatArray, on_demand: FloatArray, cover: CommitmentOption
 ) -> tuple[FloatArray, FloatArray]:
     """Return the amounts at which the bill bends, from 0 on, and the bill there in US dollars, both float64[kinks]."""
-    order = application_order(on_demand, [cover])
+    order = order_applications(on_demand, [cover])
     spend = hours[order.option] * order.usd_per_hour[:, None]
     worth = on_demand[order.option] / order.usd_per_hour
     ends = np.cumsum(spend, axis=0)

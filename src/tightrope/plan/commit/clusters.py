@@ -18,7 +18,7 @@ def cluster_hours(value: FloatArray, weight: FloatArray, group: IntArray, count:
     the largest weighted spread is cut in two at its mean, along its widest option, until there are enough or all are single points.
     """
     label = group.copy()
-    heap = [_spread(value, weight, np.flatnonzero(group == each), int(each)) for each in np.unique(group)]
+    heap = [_measure_spread(value, weight, np.flatnonzero(group == each), int(each)) for each in np.unique(group)]
     heapq.heapify(heap)
     made = int(group.max()) + 1 if len(group) else 0
     while heap and len(heap) < count and heap[0][0] < 0.0:
@@ -26,13 +26,13 @@ def cluster_hours(value: FloatArray, weight: FloatArray, group: IntArray, count:
         mean = np.average(value[option, members], weights=weight[members])
         above = value[option, members] > mean
         label[members[above]] = made
-        heapq.heappush(heap, _spread(value, weight, members[~above], name))
-        heapq.heappush(heap, _spread(value, weight, members[above], made))
+        heapq.heappush(heap, _measure_spread(value, weight, members[~above], name))
+        heapq.heappush(heap, _measure_spread(value, weight, members[above], made))
         made += 1
     return np.unique(label, return_inverse=True)[1].reshape(-1)
 
 
-def _spread(value: FloatArray, weight: FloatArray, members: IntArray, name: int) -> tuple[float, int, int, IntArray]:
+def _measure_spread(value: FloatArray, weight: FloatArray, members: IntArray, name: int) -> tuple[float, int, int, IntArray]:
     """Return the negative weighted variance along the widest option, the cluster's name, that option, and its hours."""
     mass = weight[members]
     inside = value[:, members]

@@ -6,7 +6,7 @@ import numpy as np
 
 from tightrope.base.explanation import FutureCost
 from tightrope.base.records import FloatArray, Workload
-from tightrope.plan.commit.decision import Decision, commit_for
+from tightrope.plan.commit.decision import Decision, choose_for_futures
 from tightrope.plan.problem.arrays import PoolOption, Problem
 from tightrope.plan.problem.commitment_coverage import mean_break_even
 from tightrope.plan.solve.decomposition import Solution, monthly_usd
@@ -25,23 +25,23 @@ def commit_on_futures(workload: Workload, solution: Solution, whole: Problem) ->
     problem = solution.problem
     if not (workload.future.scenarios or workload.purchase.min_utilisation) or not problem.covers:
         return solution, None
-    places = {option_key(option): p for p, option in enumerate(whole.options)}
+    places = {build_option_key(option): p for p, option in enumerate(whole.options)}
     machines = np.zeros((len(places), whole.blocks), dtype=np.int64)
-    machines[[places[option_key(option)] for option in problem.options]] = solution.machines
-    decision = commit_for(workload, whole, machines, solution.commitments)
+    machines[[places[build_option_key(option)] for option in problem.options]] = solution.machines
+    decision = choose_for_futures(workload, whole, machines, solution.commitments)
     existing = problem.existing_usd_per_hour
     amounts = np.where(decision.usd_per_hour - existing < LEAST_USD_PER_HOUR, existing, decision.usd_per_hour)
     usd = monthly_usd(problem, solution.machines, solution.share, solution.work, amounts)
     return replace(solution, commitments=amounts, usd_per_month=usd), decision
 
 
-def option_key(option: PoolOption) -> tuple[object, ...]:
+def build_option_key(option: PoolOption) -> tuple[object, ...]:
     """Return what tells an option from every other one."""
     engine = option.profile.engine
     return (option.machine.cloud, option.machine.name, option.region, option.terms.offer, option.variant.name, engine)
 
 
-def future_costs(workload: Workload, decision: Decision | None) -> tuple[FutureCost, ...]:
+def list_future_costs(workload: Workload, decision: Decision | None) -> tuple[FutureCost, ...]:
     """Return the record of every future; the utilisations follow the commitments that are made."""
     if decision is None:
         return ()

@@ -51,12 +51,14 @@ def project(
     stands for, ``on_demand`` float64[P] US dollars an hour. The outlook has ``weeks`` · B hours for each path.
     """
     at_months = months * (np.arange(weeks) + 0.5) / weeks
-    hours = np.stack([np.concatenate([_later(machine_hours, path, month) for month in at_months], axis=1) for path in paths])
+    hours = np.stack(
+        [np.concatenate([_carry_forward(machine_hours, path, month) for month in at_months], axis=1) for path in paths]
+    )
     weight = np.array([path.weight for path in paths])
     return Outlook(hours, weight, np.tile(hours_per_month / weeks, weeks), on_demand)
 
 
-def _later(machine_hours: FloatArray, path: Path, month: float) -> FloatArray:
+def _carry_forward(machine_hours: FloatArray, path: Path, month: float) -> FloatArray:
     """Return the week's machine-hours, float64[P, B], as one path has them after so many months."""
     hours = machine_hours * (1.0 + path.growth_per_month) ** month
     for shift in path.shifts:
@@ -67,6 +69,6 @@ def _later(machine_hours: FloatArray, path: Path, month: float) -> FloatArray:
     return hours
 
 
-def steady_path() -> tuple[Path, ...]:
+def build_steady_path() -> tuple[Path, ...]:
     """Return the only future of a workload that states none: every week is like the one planned."""
     return (Path(1.0, 0.0),)

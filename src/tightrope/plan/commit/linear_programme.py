@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.problem.arrays import CommitmentOption
-from tightrope.plan.problem.commitment_coverage import application_order
+from tightrope.plan.problem.commitment_coverage import order_applications
 from tightrope.plan.solve.linear_model import INFINITY, LinearModel
 
 
@@ -38,7 +38,7 @@ def solve_programme(
     existing = np.array([cover.existing_usd_per_hour for cover in covers])
     hours_paid = float(few.weight.sum())
     more = model.add_columns(np.full(len(covers), hours_paid), np.where(may_grow, INFINITY, 0.0))
-    order = application_order(few.on_demand, covers)
+    order = order_applications(few.on_demand, covers)
     pairs, count = len(order.cover), len(few.weight)
     full = few.hours[order.option] * order.usd_per_hour[:, None]
     worth = (few.on_demand[order.option] / order.usd_per_hour)[:, None] * few.weight

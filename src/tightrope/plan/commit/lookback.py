@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tightrope.base.records import FloatArray
 from tightrope.plan.commit.outlook import Outlook
-from tightrope.plan.commit.sizing import cheapest_commitments
+from tightrope.plan.commit.sizing import find_cheapest_commitments
 from tightrope.plan.problem.arrays import CommitmentOption
 
 DAYS = 60
@@ -31,4 +31,4 @@ def look_back(
     ``past`` is float64[P, hours], the newest hour last; ``offered`` bool[K] says which commitments are proposed.
     """
     recent = known(past[:, -days * HOURS_PER_DAY :], on_demand)
-    return cheapest_commitments(recent, covers, may_grow=offered).usd_per_hour
+    return find_cheapest_commitments(recent, covers, may_grow=offered).usd_per_hour

@@ -7,7 +7,7 @@ import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.problem.arrays import CommitmentOption
-from tightrope.plan.problem.commitment_coverage import Coverage, application_order, apply_commitments, used_share
+from tightrope.plan.problem.commitment_coverage import Coverage, apply_commitments, order_applications, used_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class CommitmentOutcome:
 
 def judge(outlook: Outlook, covers: Sequence[CommitmentOption], amounts: FloatArray) -> CommitmentOutcome:
     """Return what ``amounts`` (float64[K] US dollars an hour, what exists included) cost and how they are used, future by future."""
-    order = application_order(outlook.on_demand_usd_per_hour, covers)
+    order = order_applications(outlook.on_demand_usd_per_hour, covers)
     return outcome_of(outlook, apply_commitments(outlook.flat_hours, order, amounts), amounts)
 
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.records import FloatArray
-from tightrope.plan.commit.breakpoints import best_single_usd_per_hour
+from tightrope.plan.commit.breakpoints import find_best_single_usd_per_hour
 from tightrope.plan.commit.clusters import cluster_hours, means
 from tightrope.plan.commit.linear_programme import SizingHours, solve_programme
 from tightrope.plan.commit.outlook import Outlook, judge, merge_options, outcome_of
 from tightrope.plan.problem.arrays import CommitmentOption
-from tightrope.plan.problem.commitment_coverage import ApplicationOrder, application_order, apply_commitments
+from tightrope.plan.problem.commitment_coverage import ApplicationOrder, apply_commitments, order_applications
 
 COLUMNS = 12_000
 """About so many columns has the linear programme: more hours are clustered to fit."""
@@ -44,7 +44,7 @@ class CommitmentSizing:
     """What no amounts of these commitments can cost less than."""
 
 
-def cheapest_commitments(
+def find_cheapest_commitments(
     outlook: Outlook, covers: Sequence[CommitmentOption], min_utilisation: float = 0.0, may_grow: NDArray[np.bool_] | None = None
 ) -> CommitmentSizing:
     """Return the amounts with the lowest expected bill found.
@@ -57,11 +57,11 @@ def cheapest_commitments(
     may_grow = np.ones(len(covers), dtype=np.bool_) if may_grow is None else may_grow
     merged, rates = merge_options(outlook, covers)
     least = np.array([cover.existing_usd_per_hour for cover in covers])
-    if not may_grow.any() or not len(application_order(merged.on_demand_usd_per_hour, rates).cover):
+    if not may_grow.any() or not len(order_applications(merged.on_demand_usd_per_hour, rates).cover):
         usd = judge(outlook, covers, least).expected_usd_per_month
         return CommitmentSizing(least, usd, usd)
     if len(covers) == 1 and min_utilisation == 0.0:
-        best = best_single_usd_per_hour(merged.flat_hours, merged.flat_weight, merged.on_demand_usd_per_hour, rates[0])
+        best = find_best_single_usd_per_hour(merged.flat_hours, merged.flat_weight, merged.on_demand_usd_per_hour, rates[0])
         usd = judge(outlook, covers, np.array([best])).expected_usd_per_month
         return CommitmentSizing(np.array([best]), usd, usd)
     amounts, bound = _search(merged, rates, min_utilisation, may_grow)
@@ -77,7 +77,7 @@ def _search(
     """Return the best amounts found, float64[K], and the bound."""
     existing = np.array([cover.existing_usd_per_hour for cover in covers])
     steps = np.array([cover.step_usd_per_hour for cover in covers])
-    few, worth_it = _few(outlook, covers), undominated(covers, may_grow)
+    few, worth_it = _cluster_outlook(outlook, covers), find_undominated(covers, may_grow)
     start, bound = solve_programme(few, covers, worth_it, 0.0)
     starts = [start]
     if min_utilisation > 0.0:  # one that is dominated may still be the one that is used enough
@@ -87,15 +87,15 @@ def _search(
     active = np.flatnonzero(worth_it & (price.reach > 0.0))
     found = []
     for start in starts:
-        smaller = (_in_steps(existing + share * (start - existing), existing, steps) for share in SHRINK)
+        smaller = (_round_to_steps(existing + share * (start - existing), existing, steps) for share in SHRINK)
         allowed = next((amounts for amounts in smaller if np.isfinite(price(amounts))), existing)
         found.append(_descend(price, allowed, existing, steps, active))
-    return _without_dust(price, min(found, key=price), existing), bound
+    return _drop_dust(price, min(found, key=price), existing), bound
 
 
-def _few(outlook: Outlook, covers: Sequence[CommitmentOption]) -> SizingHours:
+def _cluster_outlook(outlook: Outlook, covers: Sequence[CommitmentOption]) -> SizingHours:
     """Return the outlook's hours, clustered so that the programme stays small."""
-    order = application_order(outlook.on_demand_usd_per_hour, covers)
+    order = order_applications(outlook.on_demand_usd_per_hour, covers)
     count = max(LEAST_CLUSTERS, COLUMNS // max(1, len(order.cover)), len(outlook.weight))
     hours, weight, scenario = outlook.flat_hours, outlook.flat_weight, outlook.scenario
     kept = weight > 0.0
@@ -107,7 +107,7 @@ def _few(outlook: Outlook, covers: Sequence[CommitmentOption]) -> SizingHours:
     return SizingHours(mean, mass, of, outlook.on_demand_usd_per_hour)
 
 
-def undominated(covers: Sequence[CommitmentOption], may_grow: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def find_undominated(covers: Sequence[CommitmentOption], may_grow: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which of those that may grow can be worth it, bool[K].
 
     One is not where another covers all that it covers, at lower rates (or the same for no longer), in no larger steps. All are for
@@ -126,7 +126,7 @@ def _dominates(other: CommitmentOption, cover: CommitmentOption) -> bool:
     return other.term_years <= cover.term_years or bool(np.any(other.usd_per_hour < cover.usd_per_hour))
 
 
-def _in_steps(amounts: FloatArray, existing: FloatArray, steps: FloatArray) -> FloatArray:
+def _round_to_steps(amounts: FloatArray, existing: FloatArray, steps: FloatArray) -> FloatArray:
     """Return the amounts with what is added to ``existing`` rounded to whole steps, all float64[K]."""
     more = np.maximum(amounts - existing, 0.0)
     whole = np.round(np.divide(more, steps, out=np.zeros_like(more), where=steps > 0.0)) * steps
@@ -140,7 +140,7 @@ class _Price:
         """Lay out once what every bill needs."""
         self.outlook, self.covers, self.least = outlook, covers, min_utilisation
         self.hours, self.weight = outlook.flat_hours, outlook.flat_weight
-        self.order: ApplicationOrder = application_order(outlook.on_demand_usd_per_hour, covers)
+        self.order: ApplicationOrder = order_applications(outlook.on_demand_usd_per_hour, covers)
         self.existing = np.array([cover.existing_usd_per_hour for cover in covers])
         mean = self.hours @ self.weight / self.weight.sum()
         rates = np.stack([np.where(cover.covers, cover.usd_per_hour, 0.0) for cover in covers])
@@ -164,18 +164,20 @@ class _Price:
 def _descend(price: _Price, start: FloatArray, existing: FloatArray, steps: FloatArray, active: NDArray[np.int64]) -> FloatArray:
     """Return amounts that no step and no exchange of two commitments makes cheaper, at the finest stride."""
     best, best_usd = start, price(start)
-    directions = _directions(price, active, np.flatnonzero(start > existing))
+    directions = _list_directions(price, active, np.flatnonzero(start > existing))
     for stride in STRIDES:
         for _ in range(PASSES):
             before = best_usd
             for direction in directions:
-                best, best_usd = _follow(price, best, best_usd, _step(direction, stride * price.reach, steps), existing)
+                best, best_usd = _follow(
+                    price, best, best_usd, _scale_direction(direction, stride * price.reach, steps), existing
+                )
             if best_usd >= before * (1.0 - WORTH):
                 break
     return best
 
 
-def _without_dust(price: _Price, amounts: FloatArray, existing: FloatArray) -> FloatArray:
+def _drop_dust(price: _Price, amounts: FloatArray, existing: FloatArray) -> FloatArray:
     """Return the amounts without what hardly saves anything, the smallest first."""
     most_usd = price(amounts) * (1.0 + WORTH_MAKING)
     for k in np.argsort(amounts - existing, kind="stable"):
@@ -185,7 +187,7 @@ def _without_dust(price: _Price, amounts: FloatArray, existing: FloatArray) -> F
     return amounts
 
 
-def _directions(price: _Price, active: NDArray[np.int64], chosen: NDArray[np.int64]) -> list[FloatArray]:
+def _list_directions(price: _Price, active: NDArray[np.int64], chosen: NDArray[np.int64]) -> list[FloatArray]:
     """Return ways to change the amounts, each float64[K] of -1, 0, 1: one commitment up or down, or in exchange for a chosen one.
 
     Only those that can cover the same usage are worth an exchange.
@@ -195,7 +197,7 @@ def _directions(price: _Price, active: NDArray[np.int64], chosen: NDArray[np.int
     return [sign * unit[k] for k in active for sign in (1.0, -1.0)] + [unit[k] - unit[j] for k, j in pairs]
 
 
-def _step(direction: FloatArray, stride: FloatArray, steps: FloatArray) -> FloatArray:
+def _scale_direction(direction: FloatArray, stride: FloatArray, steps: FloatArray) -> FloatArray:
     """Return a direction as US dollars an hour: the smaller stride of those that move, in whole steps, one at least."""
     moving = direction != 0.0
     size = np.full(len(direction), float(stride[moving].min()))

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tightrope.base.records import FloatArray, Workload
-from tightrope.plan.commit.future_costs import commit_on_futures, option_key
+from tightrope.plan.commit.future_costs import build_option_key, commit_on_futures
 from tightrope.plan.problem.arrays import Infeasible, PoolOption, Problem, restrict
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.dominance import drop_dominated
-from tightrope.plan.prove.proof import Bench, Proof, in_regions_of
+from tightrope.plan.prove.proof import Bench, Proof, restrict_to_regions
 from tightrope.plan.solve.decomposition import Solution, solve
 
 Progress = Callable[[str], None]
@@ -39,8 +39,8 @@ class Baseline:
     @property
     def opened(self) -> Mask:
         """Return which options of ``whole`` the plan uses, bool[P]."""
-        used = {option_key(option) for option in open_options(self.proof.solution)}
-        return np.array([option_key(option) in used for option in self.whole.options], dtype=np.bool_)
+        used = {build_option_key(option) for option in find_open_options(self.proof.solution)}
+        return np.array([build_option_key(option) in used for option in self.whole.options], dtype=np.bool_)
 
     @property
     def usd_per_month(self) -> float:
@@ -48,17 +48,17 @@ class Baseline:
         return self.proof.solution.usd_per_month + self.constant_usd
 
 
-def lay_ground(bench: Bench, proof: Proof, whole: Problem, constant_usd: float) -> Baseline:
-    """Return the ground of a plan; ``whole`` is its ``whole_problem``, ``constant_usd`` what its month costs beside its machines."""
-    return Baseline(bench, proof, in_regions_of(bench.workload, proof.problem), whole, constant_usd)
+def build_baseline(bench: Bench, proof: Proof, whole: Problem, constant_usd: float) -> Baseline:
+    """Return the ground of a plan; ``whole`` is its ``build_whole_problem``, ``constant_usd`` what its month costs beside its machines."""
+    return Baseline(bench, proof, restrict_to_regions(bench.workload, proof.problem), whole, constant_usd)
 
 
-def whole_problem(bench: Bench, proof: Proof) -> Problem:
+def build_whole_problem(bench: Bench, proof: Proof) -> Problem:
     """Return the decision in the plan's regions with every option that there is."""
-    return build_problem(in_regions_of(bench.workload, proof.problem), bench.book, bench.table, proof.headroom, whole=True)
+    return build_problem(restrict_to_regions(bench.workload, proof.problem), bench.book, bench.table, proof.headroom, whole=True)
 
 
-def open_options(solution: Solution) -> list[PoolOption]:
+def find_open_options(solution: Solution) -> list[PoolOption]:
     """Return the options that a solution uses."""
     used = solution.machines.any(axis=1) | solution.share.any(axis=(0, 2)) | (solution.work > 0.0).any(axis=(0, 2))
     return [solution.problem.options[p] for p in np.flatnonzero(used)]
@@ -75,7 +75,7 @@ def plan_again(ground: Baseline, whole: Problem, keep: Mask | None = None) -> So
         return None
 
 
-def pools_again(ground: Baseline, whole: Problem, keep: Mask) -> float | None:
+def reprice_pools(ground: Baseline, whole: Problem, keep: Mask) -> float | None:
     """Return what a changed problem costs a month with the pools of ``keep`` (bool[P]) and no others; None where they do not do."""
     small = restrict(whole, keep)
     try:
@@ -85,7 +85,7 @@ def pools_again(ground: Baseline, whole: Problem, keep: Mask) -> float | None:
     return commit_on_futures(ground.workload, solution, whole)[0].usd_per_month
 
 
-def at_prices(problem: Problem, option_factor: FloatArray, cover_factor: FloatArray) -> Problem:
+def scale_prices(problem: Problem, option_factor: FloatArray, cover_factor: FloatArray) -> Problem:
     """Return the problem with what its options and commitments cost multiplied, float64[P] and float64[K]; disks and traffic stay."""
     own = problem.usd_per_hour - problem.disk_usd_per_hour
     metered = np.where(problem.metered, option_factor, 1.0)
@@ -101,13 +101,13 @@ def at_prices(problem: Problem, option_factor: FloatArray, cover_factor: FloatAr
     )
 
 
-def at_traffic(ground: Baseline, factor: float) -> Problem:
+def scale_traffic(ground: Baseline, factor: float) -> Problem:
     """Return the whole problem with all traffic multiplied."""
     classes = tuple(replace(item, growth=(1.0 + item.growth) * factor - 1.0) for item in ground.workload.classes)
     workload = replace(ground.workload, classes=classes)
     return build_problem(workload, ground.bench.book, ground.bench.table, ground.proof.headroom, whole=True)
 
 
-def at_speed(problem: Problem, factor: FloatArray) -> Problem:
+def scale_speed(problem: Problem, factor: FloatArray) -> Problem:
     """Return the problem with every machine's throughput multiplied, float64[P]."""
     return replace(problem, mu=problem.mu * factor[None, :, None], work_per_s=problem.work_per_s * factor)

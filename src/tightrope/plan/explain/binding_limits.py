@@ -25,55 +25,55 @@ class Loosening:
     """The step on the right-hand sides of the family's rows; 0 where the limit is no right-hand side."""
 
 
-def _less_spot_zone_loss(problem: Problem) -> Problem | None:
+def _loosen_spot_zone_loss(problem: Problem) -> Problem | None:
     """Return the problem where less of a spot pool's load must survive the loss of its largest zone."""
     asked = problem.spot_zone_loss_share
     return replace(problem, spot_zone_loss_share=max(0.0, asked - 0.1)) if asked > 0.0 else None
 
 
-def _less_zone_loss(problem: Problem) -> Problem | None:
+def _loosen_zone_loss(problem: Problem) -> Problem | None:
     """Return the problem where less of every pool's load must."""
     asked = problem.zone_loss_share
     return replace(problem, zone_loss_share=max(0.0, asked - 0.1)) if asked > 0.0 else None
 
 
-def _less_spare(problem: Problem) -> Problem | None:
+def _loosen_spare(problem: Problem) -> Problem | None:
     """Return the problem where less of every pool's load must survive the loss of a machine."""
     asked = problem.n_plus_one_share
     return replace(problem, n_plus_one_share=max(0.0, asked - 0.1)) if asked > 0.0 else None
 
 
-def _spot_share(problem: Problem) -> Problem | None:
+def _loosen_spot_share(problem: Problem) -> Problem | None:
     """Return the problem with one point more of spot."""
     if problem.max_spot_share >= 1.0 or not problem.interruptible.any():
         return None
     return replace(problem, max_spot_share=min(1.0, problem.max_spot_share + 0.01))
 
 
-def _routing_share(problem: Problem) -> Problem:
+def _loosen_routing_share(problem: Problem) -> Problem:
     """Return the problem with every variant's share one point larger, where it may answer at all and not everything."""
     partial = (problem.share_cap > 0.0) & (problem.share_cap < 1.0)
     return replace(problem, share_cap=np.where(partial, np.minimum(problem.share_cap + 0.01, 1.0), problem.share_cap))
 
 
-def _quota(problem: Problem) -> Problem:
+def _loosen_quota(problem: Problem) -> Problem:
     """Return the problem with one machine more under every quota."""
     return replace(problem, quotas=tuple(replace(quota, machines=quota.machines + 1) for quota in problem.quotas))
 
 
 LOOSENED: tuple[Loosening, ...] = (
-    Loosening("routing-share", "one point more", _routing_share, 0.01),
-    Loosening("spot-share", "one point more", _spot_share, 0.01),
-    Loosening("quota", "one machine more", _quota, 1.0),
+    Loosening("routing-share", "one point more", _loosen_routing_share, 0.01),
+    Loosening("spot-share", "one point more", _loosen_spot_share, 0.01),
+    Loosening("quota", "one machine more", _loosen_quota, 1.0),
     Loosening(
         "quality-floor", "one point less", lambda p: replace(p, quality_floor=np.maximum(p.quality_floor - 0.01, 0)), -0.01
     ),
-    Loosening("spot-zone-loss", "ten points less", _less_spot_zone_loss),
-    Loosening("zone-loss", "ten points less", _less_zone_loss),
+    Loosening("spot-zone-loss", "ten points less", _loosen_spot_zone_loss),
+    Loosening("zone-loss", "ten points less", _loosen_zone_loss),
 )
 """Stated limits that the relaxation prices."""
 IN_PLANS: tuple[Loosening, ...] = (
-    Loosening("n-plus-one", "ten points less", _less_spare),
+    Loosening("n-plus-one", "ten points less", _loosen_spare),
     Loosening("max_pools", "one pool more", lambda p: replace(p, max_pools=p.max_pools + 1)),
 )
 """Those that only whole machines and pools feel: planned again."""
@@ -86,13 +86,13 @@ def find_binding(problem: Problem, relaxation: Relaxation) -> tuple[BindingLimit
     """
     found = []
     for item in LOOSENED:
-        usd = _saved(problem, relaxation, item)
+        usd = _measure_saving(problem, relaxation, item)
         if usd > LEAST_USD:
             found.append(BindingLimit(item.name, item.step, usd, "duals" if item.by_dual else "relaxations"))
     return tuple(found)
 
 
-def _saved(problem: Problem, relaxation: Relaxation, item: Loosening) -> float:
+def _measure_saving(problem: Problem, relaxation: Relaxation, item: Loosening) -> float:
     """Return what one step saves a month."""
     if item.by_dual:
         return -item.by_dual * relaxation.family_price[item.name]

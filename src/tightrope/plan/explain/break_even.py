@@ -9,9 +9,9 @@ from tightrope.base.catalogue import ON_DEMAND
 from tightrope.base.explanation import BreakEven
 from tightrope.base.records import FloatArray
 from tightrope.demand.blocks import DAY_S
-from tightrope.plan.commit.future_costs import option_key
+from tightrope.plan.commit.future_costs import build_option_key
 from tightrope.plan.explain.alternatives import plan_without
-from tightrope.plan.explain.baseline import Baseline, Mask, Progress, at_prices, at_traffic, plan_again, pools_again
+from tightrope.plan.explain.baseline import Baseline, Mask, Progress, plan_again, reprice_pools, scale_prices, scale_traffic
 from tightrope.plan.problem.arrays import CommitmentOption, Problem
 from tightrope.plan.problem.commitment_coverage import break_even_utilisation
 
@@ -58,45 +58,49 @@ class BreakEvenRace:
     def pays(self, factor: float) -> bool:
         """Return whether the plan with these options, at this many times their price, is better by what a pool must be worth."""
         whole = self.ground.whole
-        priced = at_prices(whole, np.where(self.mine, factor, 1.0), np.ones(len(whole.covers)))
+        priced = scale_prices(whole, np.where(self.mine, factor, 1.0), np.ones(len(whole.covers)))
         if self.chosen:
             solution = plan_again(self.ground, priced, self.pools)
             usd = None if solution is None else solution.usd_per_month
         else:
-            usd = pools_again(self.ground, priced, self.pools)
+            usd = reprice_pools(self.ground, priced, self.pools)
         return usd is not None and usd * (1.0 + whole.pool_worth) < self.rival_usd
 
 
 def find_break_evens(ground: Baseline, progress: Progress) -> tuple[BreakEven, ...]:
     """Return where the answer changes: spot's price, the price of today's machines, hours for commitments, traffic for token APIs."""
     found: list[BreakEven] = []
-    for ask in (_spot, _todays_machines):
+    for ask in (_find_spot_break_even, _find_machine_break_evens):
         progress(f"explain: {ask.__name__.strip('_').replace('_', ' ')}")
         found += ask(ground)
-    found += _commitments(ground)
+    found += _find_commitment_break_evens(ground)
     progress("explain: self-hosting or a token API")
-    return (*found, *_token_api(ground))
+    return (*found, *_find_api_break_even(ground))
 
 
-def _without(ground: Baseline, mine: Mask) -> BreakEvenRace | None:
+def _race_without(ground: Baseline, mine: Mask) -> BreakEvenRace | None:
     """Return the rivalry of the plan's pools with the best plan without ``mine`` (bool[P]); None where there is none."""
-    rival = plan_without(ground, {option_key(ground.whole.options[p]) for p in np.flatnonzero(mine)})
+    rival = plan_without(ground, {build_option_key(ground.whole.options[p]) for p in np.flatnonzero(mine)})
     return None if rival is None else BreakEvenRace(ground, mine, rival.usd_per_month, ground.opened)
 
 
-def _spot(ground: Baseline) -> Iterator[BreakEven]:
+def _find_spot_break_even(ground: Baseline) -> Iterator[BreakEven]:
     """Yield the price from which the plan is better off without spot."""
     opened = ground.whole.interruptible & ground.opened
     if not opened.any():
         return
-    most = int(np.flatnonzero(opened)[np.argmax(_hours(ground, opened))])
+    most = int(np.flatnonzero(opened)[np.argmax(_count_hours(ground, opened))])
     machine = ground.whole.options[most].machine.name
-    yield _price(
-        ground, "spot stops paying above", most, _upwards(ground, ground.whole.interruptible), f"of {machine}, all spot alike"
+    yield _record_price(
+        ground,
+        "spot stops paying above",
+        most,
+        _find_price_factor(ground, ground.whole.interruptible),
+        f"of {machine}, all spot alike",
     )
 
 
-def _todays_machines(ground: Baseline) -> Iterator[BreakEven]:
+def _find_machine_break_evens(ground: Baseline) -> Iterator[BreakEven]:
     """Yield, for each of today's types, the on-demand price up to which the plan runs it, or below which it would."""
     for machine in dict.fromkeys(pool.machine for pool in ground.workload.today):
         mine = np.array([(o.machine.name, o.terms.offer) == (machine, ON_DEMAND) for o in ground.whole.options], dtype=np.bool_)
@@ -104,36 +108,36 @@ def _todays_machines(ground: Baseline) -> Iterator[BreakEven]:
             continue
         place = int(np.flatnonzero(mine)[0])
         if (mine & ground.opened).any():
-            yield _price(ground, f"{machine} on demand stays in the plan up to", place, _upwards(ground, mine))
+            yield _record_price(ground, f"{machine} on demand stays in the plan up to", place, _find_price_factor(ground, mine))
         else:
             rivals = BreakEvenRace(ground, mine, ground.proof.solution.usd_per_month, ground.opened | mine, chosen=True)
-            yield _price(
+            yield _record_price(
                 ground, f"{machine} on demand, as today, would be run below", place, bisect(rivals.pays, 1.0 / REACH, 1.0)
             )
 
 
-def _upwards(ground: Baseline, mine: Mask) -> float | None:
+def _find_price_factor(ground: Baseline, mine: Mask) -> float | None:
     """Return up to what multiple of their price the plan is better off with the options of ``mine`` (bool[P]); None beyond reach."""
-    rivals = _without(ground, mine)
+    rivals = _race_without(ground, mine)
     return None if rivals is None else bisect(rivals.pays, 1.0, REACH)
 
 
-def _price(ground: Baseline, what: str, option: int, factor: float | None, note: str = "") -> BreakEven:
+def _record_price(ground: Baseline, what: str, option: int, factor: float | None, note: str = "") -> BreakEven:
     """Return a break-even in the price of one option."""
     now = ground.whole.options[option].terms.usd_per_hour
     said = note if factor is not None else "; ".join(filter(None, (note, f"not within a factor of {REACH:g}")))
     return BreakEven(what, "US dollars an hour", None if factor is None else now * factor, now, said)
 
 
-def _hours(ground: Baseline, mine: Mask) -> FloatArray:
+def _count_hours(ground: Baseline, mine: Mask) -> FloatArray:
     """Return machine-hours a month of the options in ``mine``, float64[those]."""
     solution = ground.proof.solution
     by_option = zip(solution.problem.options, solution.machines @ solution.problem.block_hours, strict=True)
-    hours = {option_key(option): float(row) for option, row in by_option}
-    return np.array([hours.get(option_key(ground.whole.options[p]), 0.0) for p in np.flatnonzero(mine)])
+    hours = {build_option_key(option): float(row) for option, row in by_option}
+    return np.array([hours.get(build_option_key(ground.whole.options[p]), 0.0) for p in np.flatnonzero(mine)])
 
 
-def _commitments(ground: Baseline) -> Iterator[BreakEven]:
+def _find_commitment_break_evens(ground: Baseline) -> Iterator[BreakEven]:
     """Yield how many hours a day a machine must run for a commitment to pay: of each kind, on each of the plan's machines on demand."""
     problem = ground.proof.problem
     own = problem.usd_per_hour - problem.disk_usd_per_hour
@@ -143,19 +147,19 @@ def _commitments(ground: Baseline) -> Iterator[BreakEven]:
         if option.terms.offer != ON_DEMAND:
             continue
         runs = HOURS_PER_DAY * float(np.average(machines[p] > 0, weights=problem.block_hours))
-        for cover in _cheapest_per_offer(problem, int(p)):
+        for cover in _list_by_offer(problem, int(p)):
             share = float(break_even_utilisation(own, cover)[p])
             what = f"{cover.offer} for {option.machine.name} pays from"
             yield BreakEven(what, "hours a day", HOURS_PER_DAY * share, runs, "beside the hours that the first machine runs")
 
 
-def _cheapest_per_offer(problem: Problem, option: int) -> list[CommitmentOption]:
+def _list_by_offer(problem: Problem, option: int) -> list[CommitmentOption]:
     """Return the commitments that cover an option: one of each name."""
     covers = [cover for cover in problem.covers if cover.covers[option]]
     return list({cover.offer: cover for cover in sorted(covers, key=lambda c: -c.usd_per_hour[option])}.values())
 
 
-def _token_api(ground: Baseline) -> Iterator[BreakEven]:
+def _find_api_break_even(ground: Baseline) -> Iterator[BreakEven]:
     """Yield the traffic above which machines of one's own choice are cheaper than buying every answer by the token."""
     whole = ground.whole
     if not whole.metered.any() or whole.metered.all():
@@ -163,17 +167,17 @@ def _token_api(ground: Baseline) -> Iterator[BreakEven]:
 
     def bought(factor: float) -> bool:
         """Return whether buying is cheaper at so much traffic."""
-        problem = at_traffic(ground, factor)
+        problem = scale_traffic(ground, factor)
         hosted, metered = (plan_again(ground, problem, keep) for keep in (~problem.metered, problem.metered))
         return metered is not None and (hosted is None or metered.usd_per_month <= hosted.usd_per_month)
 
     factor = bisect(bought, 1.0 / TRAFFIC_REACH, TRAFFIC_REACH, 0.05)
-    now, unit = _volume(ground)
+    now, unit = _describe_volume(ground)
     note = "" if factor is not None else f"the same answer within a factor of {TRAFFIC_REACH:g}"
     yield BreakEven("self-hosting beats buying answers above", unit, None if factor is None else now * factor, now, note)
 
 
-def _volume(ground: Baseline) -> tuple[float, str]:
+def _describe_volume(ground: Baseline) -> tuple[float, str]:
     """Return how many tokens a day all classes read and write, or requests where they are not counted in tokens."""
     per_day = [DAY_S * item.demand.requests / item.demand.duration_s * (1.0 + item.growth) for item in ground.workload.classes]
     tokens = [item.demand.input_tokens + item.demand.output_tokens for item in ground.workload.classes]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tightrope.base.explanation import Alternative, BindingLimit, BreakEven, CostRange, Lever, WhatIf
 from tightrope.base.plan import BillLine
 from tightrope.plan.explain.alternatives import find_alternatives
-from tightrope.plan.explain.baseline import Baseline, Progress, pools_again
+from tightrope.plan.explain.baseline import Baseline, Progress, reprice_pools
 from tightrope.plan.explain.binding_limits import find_binding, find_limits
 from tightrope.plan.explain.break_even import find_break_evens
 from tightrope.plan.explain.levers import find_levers
@@ -34,7 +34,7 @@ def explain(ground: Baseline, today: tuple[BillLine, ...], progress: Progress, *
     ``full`` finds the next-best plans, the break-evens and the limits that need a whole plan each, and looks at more worlds.
     """
     problem = ground.proof.problem
-    base_usd = pools_again(ground, ground.whole, ground.opened)
+    base_usd = reprice_pools(ground, ground.whole, ground.opened)
     return Explanation(
         levers=find_levers(ground, today, progress),
         binding=find_binding(problem, relax(problem)) + (find_limits(ground, progress) if full else ()),

@@ -12,10 +12,10 @@ from tightrope.base.records import ModelVariant, Workload
 from tightrope.offers.commitment_application import UNUSED
 from tightrope.plan.commit.future_costs import commit_on_futures
 from tightrope.plan.explain.baseline import Baseline, Mask, Progress
-from tightrope.plan.problem.arrays import Infeasible, Problem, restrict, static, without_commitment
+from tightrope.plan.problem.arrays import Infeasible, Problem, drop_commitments, restrict, static
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.dominance import drop_dominated
-from tightrope.plan.problem.response_cache import without_hits
+from tightrope.plan.problem.response_cache import drop_hits
 from tightrope.plan.solve.decomposition import monthly_usd, solve
 from tightrope.plan.solve.deferrable_work import place_deferrable
 
@@ -36,71 +36,74 @@ class LeverStep:
     """Whether the workload has a use for the lever at all."""
 
 
-def _todays_machines(workload: Workload, problem: Problem) -> Mask:
+def _keep_todays_machines(workload: Workload, problem: Problem) -> Mask:
     """Return the options on today's types of machines, and those of models that run nowhere today."""
-    models, types = _models(workload), {pool.machine for pool in workload.today}
+    models, types = _list_todays_models(workload), {pool.machine for pool in workload.today}
     return np.array([o.machine.name in types or o.variant.model not in models for o in problem.options], dtype=np.bool_)
 
 
-def _not_quantised(workload: Workload, problem: Problem) -> Mask:
+def _keep_unquantised(workload: Workload, problem: Problem) -> Mask:
     """Return the options with today's variants, those pruned in a precision of today, and those of models that run nowhere today."""
-    models, names = _models(workload), {pool.variant for pool in workload.today}
+    models, names = _list_todays_models(workload), {pool.variant for pool in workload.today}
     precisions = {(v.model, v.precision) for v in workload.variants if v.name in names}
-    kept = [v.name in names or v.model not in models or (v.pruned and (v.model, v.precision) in precisions) for v in _of(problem)]
+    kept = [
+        v.name in names or v.model not in models or (v.pruned and (v.model, v.precision) in precisions)
+        for v in _list_variants(problem)
+    ]
     return np.array(kept, dtype=np.bool_)
 
 
-def _not_pruned(workload: Workload, problem: Problem) -> Mask:
+def _keep_unpruned(workload: Workload, problem: Problem) -> Mask:
     """Return the options with whole variants, those of today, and those of models that run nowhere today."""
-    models, names = _models(workload), {pool.variant for pool in workload.today}
-    return np.array([not v.pruned or v.name in names or v.model not in models for v in _of(problem)], dtype=np.bool_)
+    models, names = _list_todays_models(workload), {pool.variant for pool in workload.today}
+    return np.array([not v.pruned or v.name in names or v.model not in models for v in _list_variants(problem)], dtype=np.bool_)
 
 
-def _of(problem: Problem) -> list[ModelVariant]:
+def _list_variants(problem: Problem) -> list[ModelVariant]:
     """Return the variant of every option."""
     return [option.variant for option in problem.options]
 
 
-def _todays_models(workload: Workload, problem: Problem) -> Mask:
+def _keep_todays_models(workload: Workload, problem: Problem) -> Mask:
     """Return the options with today's models."""
-    models = _models(workload)
+    models = _list_todays_models(workload)
     return np.array([option.variant.model in models for option in problem.options], dtype=np.bool_)
 
 
-def _models(workload: Workload) -> set[str]:
+def _list_todays_models(workload: Workload) -> set[str]:
     """Return the models that run today."""
     used = {pool.variant for pool in workload.today}
     return {variant.model for variant in workload.variants if variant.name in used}
 
 
-def _paid_as_today(workload: Workload, problem: Problem) -> Mask:
+def _keep_todays_offers(workload: Workload, problem: Problem) -> Mask:
     """Return the options under today's offers."""
     todays = {pool.offer for pool in workload.today}
     return np.array([option.terms.offer in todays for option in problem.options], dtype=np.bool_)
 
 
-def _never_taken(workload: Workload, problem: Problem) -> Mask:
+def _keep_uninterruptible(workload: Workload, problem: Problem) -> Mask:
     """Return the options that are not taken away, or are paid as today's are."""
-    return ~problem.interruptible | _paid_as_today(workload, problem)
+    return ~problem.interruptible | _keep_todays_offers(workload, problem)
 
 
-def _rented_machines(workload: Workload, problem: Problem) -> Mask:
+def _keep_rented_machines(workload: Workload, problem: Problem) -> Mask:
     """Return the options that are machines by the hour, or are paid as today's are."""
-    return (~problem.metered & ~problem.only_covered) | _paid_as_today(workload, problem)
+    return (~problem.metered & ~problem.only_covered) | _keep_todays_offers(workload, problem)
 
 
 STEPS: tuple[LeverStep, ...] = (
-    LeverStep("right-size", "the cheapest fixed fleet for today's variants, sized for the week's peak", _todays_machines),
+    LeverStep("right-size", "the cheapest fixed fleet for today's variants, sized for the week's peak", _keep_todays_machines),
     LeverStep("autoscale", "machines by the hour instead of for the peak"),
     LeverStep("batch", "batches as large as the promises allow", used=lambda w, _: any(pool.max_batch for pool in w.today)),
-    LeverStep("quantise", "every variant of today's models", _not_quantised),
+    LeverStep("quantise", "every variant of today's models", _keep_unquantised),
     LeverStep(
         "prune",
         "those too that have parts taken out",
-        _not_pruned,
+        _keep_unpruned,
         used=lambda w, _: any(variant.pruned for variant in w.variants),
     ),
-    LeverStep("route", "every model, each answering the share that it may", _todays_models),
+    LeverStep("route", "every model, each answering the share that it may", _keep_todays_models),
     LeverStep(
         "cascade",
         "a small model asked first, a large one for the rest",
@@ -110,17 +113,17 @@ STEPS: tuple[LeverStep, ...] = (
     LeverStep(
         "cache",
         "answers kept instead of made again",
-        workload=without_hits,
+        workload=drop_hits,
         used=lambda w, _: any(item.demand.cached is not None for item in w.classes),
     ),
-    LeverStep("spot", "machines that may be taken away", _never_taken),
+    LeverStep("spot", "machines that may be taken away", _keep_uninterruptible),
     LeverStep("commit", "commitments for what always runs"),
     LeverStep("defer", "deferrable work, in the valleys"),
     LeverStep(
         "services",
         "functions, token APIs and machines of one's own",
-        _rented_machines,
-        used=lambda w, p: bool((~_rented_machines(w, p)).any()),
+        _keep_rented_machines,
+        used=lambda w, p: bool((~_keep_rented_machines(w, p)).any()),
     ),
 )
 """In the order of the waterfall; the last that has a use is the plan itself."""
@@ -138,7 +141,7 @@ def find_levers(ground: Baseline, today: tuple[BillLine, ...], progress: Progres
         return ()
     steps = [step for step in STEPS if step.used(ground.workload, ground.whole)]
     machines_usd = sum(line.usd for line in today if line.pool or line.driver == UNUSED)
-    here = _workload_today(ground.workload)
+    here = _restrict_to_today(ground.workload)
     needed = lever_usd(ground, here, frozenset())
     levers: list[Lever] = []
     names: frozenset[str] = frozenset()
@@ -146,7 +149,7 @@ def find_levers(ground: Baseline, today: tuple[BillLine, ...], progress: Progres
         progress(f"explain: {step.lever}")
         names |= {step.lever}
         last = step is steps[-1]
-        after = ground.usd_per_month if last else _plus(lever_usd(ground, ground.workload, names), ground.constant_usd)
+        after = ground.usd_per_month if last else _add(lever_usd(ground, ground.workload, names), ground.constant_usd)
         alone = lever_usd(ground, here, frozenset({step.lever})) if needed and step.lever != "right-size" else None
         alone_usd = None if alone is None or not needed else machines_usd * (1.0 - alone / needed)
         saving, note = (0.0, NO_PLAN) if after is None else (before - after, step.words)
@@ -157,12 +160,12 @@ def find_levers(ground: Baseline, today: tuple[BillLine, ...], progress: Progres
     return tuple(levers)
 
 
-def _plus(usd: float | None, more: float) -> float | None:
+def _add(usd: float | None, more: float) -> float | None:
     """Return the sum, None where there is none."""
     return None if usd is None else usd + more
 
 
-def _workload_today(workload: Workload) -> Workload:
+def _restrict_to_today(workload: Workload) -> Workload:
     """Return the workload where today's fleet stands, with its types of machines allowed."""
     regions: dict[str, tuple[str, ...]] = {}
     for pool in workload.today:
@@ -179,16 +182,16 @@ def lever_usd(ground: Baseline, workload: Workload, levers: frozenset[str]) -> f
     ``workload`` is the ground's, wherever it may be served. Levers that change nothing are not planned for again.
     """
     try:
-        whole, keep = _without(ground, workload, levers)
+        whole, keep = _build_without(ground, workload, levers)
     except InfeasibleError:
         return None
     key = (id(whole), keep.tobytes(), *(lever in levers for lever in ("autoscale", "commit", "defer")))
     if key not in ground.solved:
-        ground.solved[key] = _planned_usd(ground, workload, whole, keep, levers)
+        ground.solved[key] = _plan_usd(ground, workload, whole, keep, levers)
     return ground.solved[key]
 
 
-def _without(ground: Baseline, workload: Workload, levers: frozenset[str]) -> tuple[Problem, Mask]:
+def _build_without(ground: Baseline, workload: Workload, levers: frozenset[str]) -> tuple[Problem, Mask]:
     """Return the whole problem as it is with these levers, built once, and which of its options they allow, bool[P]."""
     off = [step for step in STEPS if step.lever not in levers]
     changing = tuple(step for step in off if step.workload and step.used(workload, ground.whole))
@@ -213,7 +216,7 @@ def _build(ground: Baseline, workload: Workload, max_batch: int) -> Problem:
     return build_problem(workload, bench.book, bench.table, ground.proof.headroom, max_batch, whole=True)
 
 
-def _planned_usd(ground: Baseline, workload: Workload, whole: Problem, keep: Mask, levers: frozenset[str]) -> float | None:
+def _plan_usd(ground: Baseline, workload: Workload, whole: Problem, keep: Mask, levers: frozenset[str]) -> float | None:
     """Return the cost of the cheapest plan with the options of ``keep`` (bool[P]), None where there is none."""
     if not keep.any():
         return None
@@ -225,7 +228,7 @@ def _planned_usd(ground: Baseline, workload: Workload, whole: Problem, keep: Mas
         if "autoscale" in levers:
             solution = solve(problem, spread_work=spread)
         elif not spread:
-            return _fixed_with_valleys(problem)
+            return _price_fixed_fleet(problem)
         else:
             solution = solve(static(problem), spread_work=True)
         return (commit_on_futures(workload, solution, whole)[0] if "commit" in levers else solution).usd_per_month
@@ -236,10 +239,10 @@ def _planned_usd(ground: Baseline, workload: Workload, whole: Problem, keep: Mas
 def _with_levers(whole: Problem, keep: Mask, levers: frozenset[str]) -> Problem:
     """Return the problem with the options of ``keep`` (bool[P]) and what else only these levers give."""
     problem = drop_dominated(restrict(whole, keep))
-    return problem if "commit" in levers else without_commitment(problem)
+    return problem if "commit" in levers else drop_commitments(problem)
 
 
-def _fixed_with_valleys(problem: Problem) -> float:
+def _price_fixed_fleet(problem: Problem) -> float:
     """Return what a fleet that never changes costs a month where deferrable work fills what its peak leaves free."""
     fixed = solve(replace(static(problem), windows=())) if len(problem.interactive) else None
     machines = np.zeros((len(problem.options), problem.blocks), dtype=np.int64)

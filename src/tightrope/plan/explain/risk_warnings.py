@@ -13,7 +13,7 @@ from tightrope.demand.blocks import split_demand
 from tightrope.plan.fleet.plan_fleet import OpenPool
 from tightrope.plan.problem.cost_lines import NOT_BILLED
 from tightrope.plan.problem.demand_week import lead_seconds, may_commit, size_classes
-from tightrope.plan.problem.response_cache import cache_warnings
+from tightrope.plan.problem.response_cache import warn_of_cache
 from tightrope.plan.problem.services.service_options import OF_SERVICES, left_out
 from tightrope.plan.prove.proof import Proof
 
@@ -37,48 +37,48 @@ def find_warnings(
         for item in proof.evidence
         if item.verdict != "proven"
     ]
-    found += _traffic(workload)
+    found += _warn_of_traffic(workload)
     if abs(replayed_usd - cost_usd) > 0.05 * cost_usd:
         found.append(
             f"on the held-out days the autoscaler's fleet cost ${replayed_usd:,.0f} at month scale, the plan's week ${cost_usd:,.0f}"
         )
-    found += _interruptions(proof)
+    found += _warn_of_interruptions(proof)
     found += [
         f"{pool.option.profile.variant} on {pool.option.machine.name} is {pool.option.profile.provenance.kind}led, "
         f"±{pool.option.profile.provenance.error_band:.0%}: measure it before you commit"
         for pool in pools
         if pool.option.profile.provenance.kind == "model" and pool.option.profile.provenance.error_band >= WIDE_BAND
     ]
-    found += _prices(rows, today)
+    found += _warn_of_prices(rows, today)
     found += [
-        f"today's fleet{_grown(workload, item)} {'misses' if item.attainment < item.target else 'keeps, but only just,'} "
+        f"today's fleet{_warn_of_growth(workload, item)} {'misses' if item.attainment < item.target else 'keeps, but only just,'} "
         f"{item.traffic_class} {item.slo}: {item.attainment:.1%} on {item.window}"
         for item in now_evidence
         if item.verdict != "proven"
     ]
     if not may_commit(workload):
         found.append("no commitment is considered: sizing sees less than a week of traffic")
-    found += cache_warnings(workload)
+    found += warn_of_cache(workload)
     if any(variant.prefix_block_tokens for variant in workload.variants):
         found.append(
             "the prefix cache saves nothing here: the traffic drawn names no blocks; replay the plan on a trace that has them"
         )
-    found += _unserved(workload.direct or workload)
-    found += _unused(workload.direct or workload, book)
+    found += _warn_of_unserved(workload.direct or workload)
+    found += _warn_of_unused_offers(workload.direct or workload, book)
     found += left_out(workload, proof.problem)
     found += [f"not in either bill: {NOT_BILLED}"]
     notes = {item.note for item in size_classes(workload, {}, lead_seconds(workload)) if item.note}
     return tuple(dict.fromkeys([*found, *sorted(notes)]))
 
 
-def _unserved(workload: Workload) -> list[str]:
+def _warn_of_unserved(workload: Workload) -> list[str]:
     """Say which classes today's fleet does not serve: the saving then compares different work."""
     served = {name for pool in workload.today for name in pool.classes}
     missing = [item.name for item in workload.classes if item.name not in served] if workload.today else []
     return [f"today's fleet does not serve {', '.join(missing)}: the saving compares different work"] if missing else []
 
 
-def _unused(workload: Workload, book: PriceBook) -> list[str]:
+def _warn_of_unused_offers(workload: Workload, book: PriceBook) -> list[str]:
     """Say which offer that is allowed cannot be had from a cloud that is allowed, and why."""
     said = []
     offers = [registry.find_offer(name) for name in workload.purchase.offers if name not in OF_SERVICES]
@@ -94,7 +94,7 @@ def _unused(workload: Workload, book: PriceBook) -> list[str]:
     return said
 
 
-def _interruptions(proof: Proof) -> list[str]:
+def _warn_of_interruptions(proof: Proof) -> list[str]:
     """Say how many spot interruptions the proof saw: none is no proof of surviving one."""
     if not any(pool.interruptions_per_hour > 0.0 for pool in proof.fleet.pools):
         return []
@@ -104,13 +104,13 @@ def _interruptions(proof: Proof) -> list[str]:
     ]
 
 
-def _grown(workload: Workload, evidence: Evidence) -> str:
+def _warn_of_growth(workload: Workload, evidence: Evidence) -> str:
     """Say that the traffic of an evidence was grown beyond today's."""
     growth = next(item.growth for item in workload.classes if item.name == evidence.traffic_class)
     return f", at {growth:+.0%} traffic," if growth else ""
 
 
-def _traffic(workload: Workload) -> list[str]:
+def _warn_of_traffic(workload: Workload) -> list[str]:
     """Say where the held-out traffic went beyond what sizing saw."""
     found = []
     for item in workload.classes:
@@ -125,7 +125,7 @@ def _traffic(workload: Workload) -> list[str]:
     return found
 
 
-def _prices(rows: Sequence[PriceRow | UnitPrice], today: date) -> list[str]:
+def _warn_of_prices(rows: Sequence[PriceRow | UnitPrice], today: date) -> list[str]:
     """Say which prices are old, one line an offer and one for all that is not per machine-hour."""
     oldest: dict[str, date] = {}
     for row in rows:
@@ -136,7 +136,7 @@ def _prices(rows: Sequence[PriceRow | UnitPrice], today: date) -> list[str]:
         for what, seen in sorted(oldest.items())
         if (today - seen).days > OLD_DAYS
     ]
-    known = registry.clouds()
+    known = registry.load_clouds()
     stale = sorted({row.cloud for row in rows if (today - row.seen).days > OLD_DAYS})
     renewed = [f"`tightrope prices refresh {cloud}`" for cloud in stale if cloud in known and known[cloud].importer]
     return [*old, f"old prices are renewed by {' and '.join(renewed)}"] if renewed else old

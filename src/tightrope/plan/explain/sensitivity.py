@@ -3,8 +3,16 @@
 import numpy as np
 
 from tightrope.base.explanation import CostRange, WhatIf
-from tightrope.plan.commit.future_costs import option_key
-from tightrope.plan.explain.baseline import Baseline, Progress, at_prices, at_speed, at_traffic, open_options, pools_again
+from tightrope.plan.commit.future_costs import build_option_key
+from tightrope.plan.explain.baseline import (
+    Baseline,
+    Progress,
+    find_open_options,
+    reprice_pools,
+    scale_prices,
+    scale_speed,
+    scale_traffic,
+)
 from tightrope.plan.problem.arrays import Problem
 
 PRICE_STEP, TRAFFIC_STEP = 0.25, 0.25
@@ -21,9 +29,9 @@ def find_range(ground: Baseline, base_usd: float | None, progress: Progress) -> 
     if not band[ground.opened].any():
         return None
     progress("explain: every profile faster by its error band")
-    low = pools_again(ground, at_speed(ground.whole, 1.0 / (1.0 - np.minimum(band, MOST_BAND))), ground.opened)
+    low = reprice_pools(ground, scale_speed(ground.whole, 1.0 / (1.0 - np.minimum(band, MOST_BAND))), ground.opened)
     progress("explain: every profile slower by its error band")
-    high = pools_again(ground, at_speed(ground.whole, 1.0 / (1.0 + band)), ground.opened)
+    high = reprice_pools(ground, scale_speed(ground.whole, 1.0 / (1.0 + band)), ground.opened)
     if base_usd is None or low is None:
         return None
     usd = ground.usd_per_month
@@ -36,9 +44,9 @@ def find_sensitivities(ground: Baseline, base_usd: float | None, progress: Progr
     ``base_usd`` is what the same pools cost as things are, sized by the same search.
     """
     found = []
-    for what, problem in worlds(ground, full=full):
+    for what, problem in list_what_ifs(ground, full=full):
         progress(f"explain: {what}")
-        usd = pools_again(ground, problem, _opened_in(ground, problem))
+        usd = reprice_pools(ground, problem, _find_opened(ground, problem))
         if base_usd is None or usd is None:
             found.append(WhatIf(what))
         else:
@@ -46,33 +54,33 @@ def find_sensitivities(ground: Baseline, base_usd: float | None, progress: Progr
     return tuple(found)
 
 
-def _opened_in(ground: Baseline, problem: Problem) -> np.ndarray:
+def _find_opened(ground: Baseline, problem: Problem) -> np.ndarray:
     """Return the plan's options in a problem that may have others than ``ground.whole``, bool[P]."""
-    used = {option_key(option) for option in open_options(ground.proof.solution)}
-    return np.array([option_key(option) in used for option in problem.options], dtype=np.bool_)
+    used = {build_option_key(option) for option in find_open_options(ground.proof.solution)}
+    return np.array([build_option_key(option) in used for option in problem.options], dtype=np.bool_)
 
 
-def worlds(ground: Baseline, *, full: bool) -> list[tuple[str, Problem]]:
+def list_what_ifs(ground: Baseline, *, full: bool) -> list[tuple[str, Problem]]:
     """Return the worlds to plan for, each in words."""
     whole = ground.whole
     steps = (PRICE_STEP, -PRICE_STEP) if full else (PRICE_STEP,)
-    found = [(f"traffic {_step(step)}", at_traffic(ground, 1.0 + step)) for step in steps]
+    found = [(f"traffic {_describe_step(step)}", scale_traffic(ground, 1.0 + step)) for step in steps]
     offers = np.array([option.terms.offer for option in whole.options])
     paid = sorted({str(offer) for offer in offers[ground.opened]})
     for offer in paid if full else [offer for offer in paid if whole.interruptible[ground.opened & (offers == offer)].any()]:
         for step in steps:
             factor = np.where(offers == offer, 1.0 + step, 1.0)
-            found.append((f"{offer} prices {_step(step)}", at_prices(whole, factor, np.ones(len(whole.covers)))))
+            found.append((f"{offer} prices {_describe_step(step)}", scale_prices(whole, factor, np.ones(len(whole.covers)))))
     made = ground.proof.solution.commitments > 0.0
     for offer in (
         sorted({cover.offer for cover, yes in zip(ground.proof.problem.covers, made, strict=True) if yes}) if full else ()
     ):
         for step in steps:
             factor = np.array([1.0 + step if cover.offer == offer else 1.0 for cover in whole.covers])
-            found.append((f"{offer} rates {_step(step)}", at_prices(whole, np.ones(len(offers)), factor)))
+            found.append((f"{offer} rates {_describe_step(step)}", scale_prices(whole, np.ones(len(offers)), factor)))
     return found
 
 
-def _step(step: float) -> str:
+def _describe_step(step: float) -> str:
     """Return a step in words."""
     return f"{'+' if step > 0 else '−'}{abs(step):.0%}".replace("%", " %")

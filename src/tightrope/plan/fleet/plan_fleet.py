@@ -16,7 +16,7 @@ from tightrope.plan.problem.capacity import CapacityTable
 from tightrope.plan.problem.demand_week import grow
 from tightrope.plan.problem.distance import round_trip_s
 from tightrope.plan.problem.services.metered_costs import metered_usd, work_at_once
-from tightrope.plan.problem.services.service_pools import metered_pool, seconds_to_start
+from tightrope.plan.problem.services.service_pools import build_metered_pool, find_start_s
 from tightrope.plan.solve.decomposition import Solution
 from tightrope.replay.evidence import due_s
 from tightrope.replay.records import Fleet, FleetClass, FleetPool, ResponseCache, Traffic
@@ -50,13 +50,13 @@ def open_pools(solution: Solution) -> tuple[OpenPool, ...]:
     return tuple(names)
 
 
-def _class_order(workload: Workload) -> tuple[list[TrafficClass], list[TrafficClass]]:
+def _order_classes(workload: Workload) -> tuple[list[TrafficClass], list[TrafficClass]]:
     """Return interactive classes and deferrable ones, in the problem's order."""
     interactive = [item for item in workload.classes if item.deferral is None]
     return interactive, [item for item in workload.classes if item.deferral is not None]
 
 
-def _fleet_classes(interactive: list[TrafficClass], deferrable: list[TrafficClass]) -> tuple[FleetClass, ...]:
+def _build_fleet_classes(interactive: list[TrafficClass], deferrable: list[TrafficClass]) -> tuple[FleetClass, ...]:
     """Return how the replay treats each class, in the fleet's order."""
     return tuple(
         FleetClass(
@@ -80,13 +80,13 @@ def _answer_within_s(item: TrafficClass) -> float:
     return min((slo.limit_s for slo in slos if slo.metric in {"latency", "ttft"}), default=math.inf)
 
 
-def _response_cache(workload: Workload) -> ResponseCache | None:
+def _build_cache(workload: Workload) -> ResponseCache | None:
     """Return the workload's cache of answers as the replay knows it."""
     stated = workload.cache
     return None if stated is None or not stated.entries else ResponseCache(stated.entries, stated.ttl_s, stated.hit_s)
 
 
-def _pool_rate(solution: Solution, pool: OpenPool) -> float:
+def _measure_pool_rate(solution: Solution, pool: OpenPool) -> float:
     """Return requests/s that one machine of the pool sustains of what the plan routes to it, over the week."""
     problem, p = solution.problem, pool.index
     routed = solution.share[:, p] * problem.rate
@@ -96,32 +96,32 @@ def _pool_rate(solution: Solution, pool: OpenPool) -> float:
     return float(max(problem.work_per_s[:, p].max(initial=0.0), 1e-9))
 
 
-def plan_fleet(workload: Workload, solution: Solution, table: CapacityTable) -> Fleet:
+def build_fleet(workload: Workload, solution: Solution, table: CapacityTable) -> Fleet:
     """Return the fleet that the solution describes, with the workload's autoscaler."""
-    interactive, deferrable = _class_order(workload)
+    interactive, deferrable = _order_classes(workload)
     pools = open_pools(solution)
     indices = [pool.index for pool in pools]
-    group_of = _groups(pools)
+    group_of = _name_groups(pools)
     groups = tuple(dict.fromkeys(group_of.values()))
     share = np.zeros((len(workload.classes), len(groups), HOURS_PER_WEEK))
     for c in range(len(interactive)):
         for pool in pools:
-            share[c, groups.index(group_of[pool.name])] += _all_blocks(solution.share[c, pool.index])
+            share[c, groups.index(group_of[pool.name])] += _fill_week(solution.share[c, pool.index])
     return Fleet(
         pools=tuple(
-            replace(_fleet_pool(workload, solution, table, pool, interactive), group=group_of[pool.name]) for pool in pools
+            replace(_build_pool(workload, solution, table, pool, interactive), group=group_of[pool.name]) for pool in pools
         ),
-        classes=_fleet_classes(interactive, deferrable),
+        classes=_build_fleet_classes(interactive, deferrable),
         groups=groups,
         share=np.clip(share, 0.0, 1.0),
-        allowed=_allowed(solution, indices, len(interactive), len(deferrable)),
+        allowed=_find_allowed(solution, indices, len(interactive), len(deferrable)),
         scaling=workload.scaling,
-        cache=_response_cache(workload),
+        cache=_build_cache(workload),
         away_s=_away_s(workload, (*interactive, *deferrable), [pool.option.region for pool in pools]),
     )
 
 
-def _groups(pools: tuple[OpenPool, ...]) -> dict[str, str]:
+def _name_groups(pools: tuple[OpenPool, ...]) -> dict[str, str]:
     """Return pool → the name of those that take one another's place: of one variant, and of one region where there are several."""
     places = {(pool.option.machine.cloud, pool.option.region) for pool in pools}
     return {
@@ -139,12 +139,12 @@ def _away_s(workload: Workload, classes: tuple[TrafficClass, ...], regions: list
     return away_s if away_s.any() else None
 
 
-def _all_blocks(values: np.ndarray) -> np.ndarray:
+def _fill_week(values: np.ndarray) -> np.ndarray:
     """Repeat a single block's value for the whole week, [168]."""
     return np.broadcast_to(values, (HOURS_PER_WEEK,)) if len(values) == 1 else values
 
 
-def _allowed(solution: Solution, indices: list[int], interactive: int, deferrable: int) -> np.ndarray:
+def _find_allowed(solution: Solution, indices: list[int], interactive: int, deferrable: int) -> np.ndarray:
     """Return which pool may do which deferrable class: those the plan gave any of its work; bool[classes, pools]."""
     allowed = np.zeros((interactive + deferrable, len(indices)), dtype=bool)
     for w, window in enumerate(solution.problem.windows):
@@ -152,13 +152,13 @@ def _allowed(solution: Solution, indices: list[int], interactive: int, deferrabl
     return allowed
 
 
-def _fleet_pool(
+def _build_pool(
     workload: Workload, solution: Solution, table: CapacityTable, pool: OpenPool, interactive: list[TrafficClass]
 ) -> FleetPool:
     """Return one pool; a pool without interactive load never scales beyond its schedule."""
-    option, schedule = pool.option, _all_blocks(solution.machines[pool.index])
+    option, schedule = pool.option, _fill_week(solution.machines[pool.index])
     if solution.problem.metered[pool.index]:
-        return metered_pool(workload, option, pool.name, work_at_once(solution.problem, solution.work, pool.index))
+        return build_metered_pool(workload, option, pool.name, work_at_once(solution.problem, solution.work, pool.index))
     engine, largest = option.profile.engine, int(schedule.max())
     served = {
         item.name: table.find(engine, item).concurrency
@@ -171,12 +171,12 @@ def _fleet_pool(
         group=option.variant.name,
         engine=engine,
         engines_per_machine=option.profile.replicas_per_machine,
-        requests_per_s=_pool_rate(solution, pool),
-        start_s=seconds_to_start(workload, option) + engine.load_s,
+        requests_per_s=_measure_pool_rate(solution, pool),
+        start_s=find_start_s(workload, option) + engine.load_s,
         zones=option.terms.zones,
         interruptions_per_hour=option.terms.interruptions_per_hour,
         schedule=np.ascontiguousarray(schedule, dtype=np.int64),
-        ceiling=_ceiling(workload, solution, pool.index) if served else largest,
+        ceiling=_choose_ceiling(workload, solution, pool.index) if served else largest,
         deferrable_limit=limit,
         load_s=engine.load_s,
         concurrency=float(limit * option.profile.replicas_per_machine),
@@ -186,7 +186,7 @@ def _fleet_pool(
     )
 
 
-def _ceiling(workload: Workload, solution: Solution, option: int) -> int:
+def _choose_ceiling(workload: Workload, solution: Solution, option: int) -> int:
     """Return the most machines that the autoscaler may run: so many times the schedule's, within what the quotas leave the pool.
 
     The pools that share a quota with it have their fewest machines at all times.
@@ -197,9 +197,9 @@ def _ceiling(workload: Workload, solution: Solution, option: int) -> int:
     return max(largest, min([math.ceil(largest * workload.scaling.max_surge), *room]))
 
 
-def today_fleet(workload: Workload, book: PriceBook) -> Fleet | None:
+def build_today_fleet(workload: Workload, book: PriceBook) -> Fleet | None:
     """Return the fleet that runs now, fixed around the clock; None where none is stated or a profile of it is missing."""
-    interactive, deferrable = _class_order(workload)
+    interactive, deferrable = _order_classes(workload)
     variants = {variant.name: variant for variant in workload.variants}
     pools = []
     for stated in workload.today:
@@ -226,10 +226,10 @@ def today_fleet(workload: Workload, book: PriceBook) -> Fleet | None:
         )
     if not pools:
         return None
-    return _today(workload, tuple(pools), _fleet_classes(interactive, deferrable))
+    return _build_today(workload, tuple(pools), _build_fleet_classes(interactive, deferrable))
 
 
-def _today(workload: Workload, pools: tuple[FleetPool, ...], classes: tuple[FleetClass, ...]) -> Fleet | None:
+def _build_today(workload: Workload, pools: tuple[FleetPool, ...], classes: tuple[FleetClass, ...]) -> Fleet | None:
     """Return today's fleet with every class split evenly, by machines, over the pools that serve it; None where one is unserved."""
     order = [item.name for item in classes]
     share = np.zeros((len(order), len(pools), HOURS_PER_WEEK))
@@ -242,10 +242,10 @@ def _today(workload: Workload, pools: tuple[FleetPool, ...], classes: tuple[Flee
         return None
     share /= share.sum(axis=1, keepdims=True)
     scaling = replace(workload.scaling, enabled=False)
-    interactive, deferrable = _class_order(workload)
+    interactive, deferrable = _order_classes(workload)
     away_s = _away_s(workload, (*interactive, *deferrable), [stated.region for stated in workload.today])
     groups = tuple(pool.group for pool in pools)
-    return Fleet(pools, classes, groups, share, allowed, scaling, _response_cache(workload), away_s)
+    return Fleet(pools, classes, groups, share, allowed, scaling, _build_cache(workload), away_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +268,7 @@ class Stretch:
         return f"day {first}" if first == last else f"days {first}–{last}"
 
 
-def heldout_stretch(workload: Workload) -> Stretch:
+def find_heldout_stretch(workload: Workload) -> Stretch:
     """Return the part of the trace that sizing never saw."""
     split = [split_demand(item.demand, workload.heldout_share) for item in workload.classes]
     start_s = max(part.heldout_start_s for part in split)
@@ -280,7 +280,7 @@ def draw_traffic(workload: Workload, stretch: Stretch, seed: int) -> Traffic:
 
     Classes are in the order of the fleet: interactive ones first. What goes on in a cascade is not drawn: the replay adds it.
     """
-    interactive, deferrable = _class_order(workload)
+    interactive, deferrable = _order_classes(workload)
     parts = []
     keys: list[IntArray] = []
     for index, item in enumerate((*interactive, *deferrable)):
@@ -301,7 +301,7 @@ def draw_traffic(workload: Workload, stretch: Stretch, seed: int) -> Traffic:
 
 def busiest(workload: Workload, stretch: Stretch, length_s: float) -> Stretch:
     """Return the part of the stretch, of about ``length_s``, with the most interactive requests."""
-    interactive, _ = _class_order(workload)
+    interactive, _ = _order_classes(workload)
     best, best_requests = stretch, -1.0
     starts: IntArray = np.arange(int(stretch.start_s), max(int(stretch.end_s - length_s) + 1, int(stretch.start_s) + 1), 3600)
     for start_s in starts:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tightrope.base.errors import InputError, TraceError, Where, unknown_name
+from tightrope.base.errors import InputError, TraceError, Where, build_unknown_name_error
 from tightrope.base.plan import Plan
 from tightrope.base.records import IntArray, TokenEngine
 from tightrope.base.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
@@ -59,7 +59,7 @@ class RecordedTraffic:
         return f"day {int(ends[0] // DAY_S) + 1}, {first}–{'24:00' if last == '00:00' else last}"
 
 
-def asked_classes(plan: Plan) -> dict[str, int]:
+def map_asked_classes(plan: Plan) -> dict[str, int]:
     """Return the names that requests are asked under → the place of the plan's class; what goes on in a cascade is asked by nobody."""
     return {item.asked_as or item.name: place for place, item in enumerate(plan.classes) if not item.follows}
 
@@ -67,11 +67,11 @@ def asked_classes(plan: Plan) -> dict[str, int]:
 def parse_trace(text: str, plan: Plan) -> TraceFile:
     """Return the file and class of ``[CLASS=]FILE``; raise ``UnknownNameError`` for a class that the plan does not have."""
     name, mark, file = text.partition("=")
-    names = list(asked_classes(plan))
+    names = list(map_asked_classes(plan))
     if mark and name in names:
         return TraceFile(Path(file), name)
     if mark and not Path(text).exists():
-        raise unknown_name(name, kind="traffic class", known=names, where=Where(f"--trace {text}"))
+        raise build_unknown_name_error(name, kind="traffic class", known=names, where=Where(f"--trace {text}"))
     return TraceFile(Path(text))
 
 
@@ -90,7 +90,7 @@ def load_traffic(
     lie too far apart to be one stretch.
     """
     files = [_load(plan, asked, columns, time_unit) for asked in traces]
-    traffic = _merged(_on_one_clock(traces, files), len(plan.classes))
+    traffic = _merge(_align_clocks(traces, files), len(plan.classes))
     clock_s = float(np.floor(traffic.time_s[0] / MINUTE_S) * MINUTE_S)
     duration_s = max(MINUTE_S, float(np.ceil((traffic.time_s[-1] - clock_s) / MINUTE_S) * MINUTE_S))
     start_s = (clock_s + week_hour * SECONDS_PER_HOUR) % (HOURS_PER_WEEK * SECONDS_PER_HOUR)
@@ -110,13 +110,13 @@ class _File(NamedTuple):
 
 def _load(plan: Plan, asked: TraceFile, columns: Mapping[str, str], time_unit: str) -> _File:
     """Return one file's requests, on the file's own clock."""
-    places = np.array(list(asked_classes(plan).values()), dtype=np.int64)
-    classes = () if asked.traffic_class else list(asked_classes(plan))
+    places = np.array(list(map_asked_classes(plan).values()), dtype=np.int64)
+    classes = () if asked.traffic_class else list(map_asked_classes(plan))
     found = load_requests(asked.path, columns=columns, time_unit=time_unit, classes=classes)
     if not len(found.time_s):
         what = "the trace has no requests: there is nothing to replay"
         raise TraceError(what, resolve="give a trace with at least one request", where=Where(asked.path))
-    index = places[found.class_index] if found.class_index is not None else _stated_class(plan, asked, len(found.time_s))
+    index = places[found.class_index] if found.class_index is not None else _choose_class(plan, asked, len(found.time_s))
     _check_tokens(plan, asked, found)
     key = None if found.key is None else np.where(found.key >= 0, found.key * len(plan.classes) + index, -1)
     traffic = Traffic(
@@ -125,9 +125,9 @@ def _load(plan: Plan, asked: TraceFile, columns: Mapping[str, str], time_unit: s
     return _File(found, traffic)
 
 
-def _stated_class(plan: Plan, asked: TraceFile, requests: int) -> IntArray:
+def _choose_class(plan: Plan, asked: TraceFile, requests: int) -> IntArray:
     """Return the class of a file without a class column: the one stated, or the only interactive one."""
-    places = asked_classes(plan)
+    places = map_asked_classes(plan)
     names = list(places)
     interactive = [name for name, place in places.items() if plan.classes[place].deferral is None]
     name = asked.traffic_class or (names[0] if len(names) == 1 else interactive[0] if len(interactive) == 1 else "")
@@ -159,7 +159,7 @@ def parse_columns(stated: Sequence[str]) -> dict[str, str]:
 # ------------------------------------------------------------------------------------------------------------ many requests
 
 
-def _on_one_clock(traces: Sequence[TraceFile], files: Sequence[_File]) -> list[Traffic]:
+def _align_clocks(traces: Sequence[TraceFile], files: Sequence[_File]) -> list[Traffic]:
     """Return the files' requests from hour 0 of the earliest; refuse what cannot be one stretch of traffic."""
     _check_clocks(traces, files)
     zero_s = min(file.found.zero_s for file in files)
@@ -192,24 +192,24 @@ def _check_holes(traces: Sequence[TraceFile], parts: Sequence[Traffic]) -> None:
         last = max(last, place, key=lambda at: float(parts[at].time_s[-1]))
 
 
-def _merged(parts: list[Traffic], classes: int) -> Traffic:
+def _merge(parts: list[Traffic], classes: int) -> Traffic:
     """Return several files' requests in order of time; keys and blocks of different files are different."""
     if len(parts) == 1:
         return parts[0]
-    block_start, blocks = _joined_blocks(parts)
+    block_start, blocks = _join_blocks(parts)
     joined = Traffic(
         time_s=np.concatenate([part.time_s for part in parts]),
         traffic_class=np.concatenate([part.traffic_class for part in parts]),
         input_tokens=np.concatenate([part.input_tokens for part in parts]),
         output_tokens=np.concatenate([part.output_tokens for part in parts]),
-        key=_joined_keys(parts, classes),
+        key=_join_keys(parts, classes),
         block_start=block_start,
         blocks=blocks,
     )
     return take_requests(joined, np.argsort(joined.time_s, kind="stable"))
 
 
-def _joined_keys(parts: list[Traffic], classes: int) -> IntArray | None:
+def _join_keys(parts: list[Traffic], classes: int) -> IntArray | None:
     """Return all keys, one file's beyond the last one's; a multiple of ``classes`` apart, so that they still tell the class."""
     if all(part.key is None for part in parts):
         return None
@@ -222,7 +222,7 @@ def _joined_keys(parts: list[Traffic], classes: int) -> IntArray | None:
     return np.concatenate(keys)
 
 
-def _joined_blocks(parts: list[Traffic]) -> tuple[IntArray | None, IntArray | None]:
+def _join_blocks(parts: list[Traffic]) -> tuple[IntArray | None, IntArray | None]:
     """Return where each request's blocks begin and all blocks, one file's numbered beyond the last one's."""
     sizes: list[IntArray] = []
     blocks: list[IntArray] = []

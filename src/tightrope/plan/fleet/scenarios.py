@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tightrope.base.errors import InputError, unknown_name
+from tightrope.base.errors import InputError, build_unknown_name_error
 from tightrope.base.records import FloatArray
 from tightrope.plan.fleet.recorded_traffic import RecordedTraffic
 from tightrope.replay.records import Drill, DrillKind, Fleet, Traffic
@@ -51,26 +51,26 @@ def parse_scenarios(stated: Sequence[str]) -> ReplayScenario:
     for text in stated:
         name, _, figure = text.partition("=")
         if name == SURGE:
-            found = replace(found, surge=_factor(text, figure, found.surge))
+            found = replace(found, surge=_parse_factor(text, figure, found.surge))
         elif text == NO_CACHE:
             found = replace(found, no_cache=True)
         else:
-            found = _with_drill(found, text)
+            found = _add_drill(found, text)
     return found
 
 
-def _with_drill(scenario: ReplayScenario, text: str) -> ReplayScenario:
+def _add_drill(scenario: ReplayScenario, text: str) -> ReplayScenario:
     """Return the scenario with the drill of that name."""
     kind = next((kind for kind in DRILLS if kind == text), None)
     if kind is None:
-        raise unknown_name(text, kind="scenario", known=NAMES)
+        raise build_unknown_name_error(text, kind="scenario", known=NAMES)
     if scenario.drill not in {None, kind}:
         msg = f"two drills at once: {scenario.drill} and {kind}"
         raise InputError(msg, resolve="replay them one after the other; a surge and no-cache may join either")
     return replace(scenario, drill=kind)
 
 
-def _factor(text: str, figure: str, before: float) -> float:
+def _parse_factor(text: str, figure: str, before: float) -> float:
     """Return the factor of ``surge=2x``; ``before`` is that of a surge already stated, 1 where there is none."""
     try:
         factor = float(figure.removesuffix("x"))
@@ -107,12 +107,12 @@ def surged(traffic: Traffic, factor: float, duration_s: float, seed: int) -> Tra
     return take_requests(replace(moved, time_s=time_s), np.argsort(time_s, kind="stable"))
 
 
-def without_cache(fleet: Fleet) -> Fleet:
+def drop_caches(fleet: Fleet) -> Fleet:
     """Return the fleet with neither a cache of answers nor prefix caches."""
     return replace(fleet, cache=None, pools=tuple(replace(pool, prefix_block_tokens=0) for pool in fleet.pools))
 
 
-def busiest_s(time_s: FloatArray, duration_s: float, length_s: float) -> float:
+def find_busiest_s(time_s: FloatArray, duration_s: float, length_s: float) -> float:
     """Return the start of the ``length_s`` with the most requests, in whole minutes from 0.
 
     >>> busiest_s(np.array([10.0, 100.0, 130.0, 170.0]), 300.0, 60.0)
@@ -130,11 +130,11 @@ def place_drills(kind: DrillKind, fleet: Fleet, recorded: RecordedTraffic) -> tu
     length_s = min(DRILL_S, recorded.duration_s / 2.0)
     counted = [index for index, item in enumerate(fleet.classes) if not item.deferrable] or list(range(len(fleet.classes)))
     time_s = recorded.traffic.time_s[np.isin(recorded.traffic.traffic_class, counted)]
-    start_s = max(busiest_s(time_s, recorded.duration_s, length_s), min(FIRST_S, recorded.duration_s - length_s))
-    return tuple(Drill(kind, start_s, start_s + length_s, zone) for zone in _zones(kind, fleet))
+    start_s = max(find_busiest_s(time_s, recorded.duration_s, length_s), min(FIRST_S, recorded.duration_s - length_s))
+    return tuple(Drill(kind, start_s, start_s + length_s, zone) for zone in _find_zones(kind, fleet))
 
 
-def _zones(kind: DrillKind, fleet: Fleet) -> range:
+def _find_zones(kind: DrillKind, fleet: Fleet) -> range:
     """Return the zones whose loss may differ."""
     if kind not in {"zone-loss", "spot-zone-loss"}:
         return range(1)

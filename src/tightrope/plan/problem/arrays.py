@@ -32,7 +32,7 @@ class PoolOption:
         """Name it for people: ``g6e.xlarge us-east-1 spot, assistant-7b/int8``."""
         return f"{self.machine.name} {self.region} {self.terms.offer}, {self.variant.name}"
 
-    def usage_line(self, pool: str) -> UsageLine:
+    def to_usage_line(self, pool: str) -> UsageLine:
         """Return whose machine-hours those of a pool of it are."""
         return UsageLine(pool, self.machine.cloud, self.region, self.machine.name, self.terms.offer)
 
@@ -225,7 +225,7 @@ def take_blocks(problem: Problem, blocks: IntArray) -> Problem:
     )
 
 
-def without_commitment(problem: Problem) -> Problem:
+def drop_commitments(problem: Problem) -> Problem:
     """Return the problem where nothing can be committed to; what is committed already stays."""
     return replace(
         problem, covers=tuple(replace(cover, may_grow=False) for cover in problem.covers if cover.existing_usd_per_hour > 0.0)
@@ -255,5 +255,5 @@ def static(problem: Problem) -> Problem:
 
 def usage_of(problem: Problem, counts: IntArray, names: list[str]) -> Usage:
     """Return the machine-hours of ``counts`` (int64[P, B]) as the offers charge them, one line per option in ``names``' order."""
-    lines = tuple(option.usage_line(name) for name, option in zip(names, problem.options, strict=True))
+    lines = tuple(option.to_usage_line(name) for name, option in zip(names, problem.options, strict=True))
     return Usage(lines, np.asarray(counts, dtype=np.float64), problem.block_hours)

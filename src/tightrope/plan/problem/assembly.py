@@ -18,12 +18,12 @@ from tightrope.plan.problem.commitment_options import find_covers
 from tightrope.plan.problem.cost_lines import total_usd
 from tightrope.plan.problem.demand_week import ClassDemand, lead_seconds, size_classes
 from tightrope.plan.problem.deployments import Deployment, check_served, find_deployments
-from tightrope.plan.problem.distance import by_distance
+from tightrope.plan.problem.distance import group_by_distance
 from tightrope.plan.problem.dominance import drop_dominated
-from tightrope.plan.problem.placement import with_traffic
-from tightrope.plan.problem.response_cache import cache_lines
+from tightrope.plan.problem.placement import add_traffic_costs
+from tightrope.plan.problem.response_cache import build_cache_lines
 from tightrope.plan.problem.services.functions import find_functions
-from tightrope.plan.problem.services.metered_costs import beside_usd_per_hour, is_metered, request_usd, within_limits
+from tightrope.plan.problem.services.metered_costs import apply_limits, beside_usd_per_hour, is_metered, request_usd
 from tightrope.plan.problem.services.owned_machines import find_own, hold_own
 from tightrope.plan.problem.services.service_options import OF_SERVICES
 from tightrope.plan.problem.services.token_apis import find_apis
@@ -47,9 +47,9 @@ def build_problem(
     options: list[tuple[Deployment, PoolOption]] = []
     refusals: list[Refusal] = []
     unsold: list[Refusal] = []
-    for near, seen, refused in by_distance(workload, sized):
+    for near, seen, refused in group_by_distance(workload, sized):
         found, without = find_deployments(near, book, table, seen, max_batch)
-        sold, not_sold = _options(near, book, found)
+        sold, not_sold = _find_options(near, book, found)
         served = find_functions(near, book, table, seen) + find_own(near, book, found)
         deployments += [*found, *(deployment for deployment, _ in served.options)]
         options, unsold = options + sold + list(served.options), unsold + not_sold + list(served.refusals)
@@ -63,19 +63,19 @@ def build_problem(
         why = why or "\n  commitments cover machines that run on demand"
         msg = f"offers: none of {', '.join(workload.purchase.offers)} runs a machine that could serve here{why}"
         raise InfeasibleError(msg, resolve="allow on-demand in purchase.offers, or another region or cloud in where")
-    problem = with_traffic(_arrays(workload, book, sized, options, tuple(refusals + unsold)), workload, book)
-    cache_usd = total_usd(cache_lines(workload, book, problem))
+    problem = add_traffic_costs(_build_arrays(workload, book, sized, options, tuple(refusals + unsold)), workload, book)
+    cache_usd = total_usd(build_cache_lines(workload, book, problem))
     problem = replace(problem, constant_usd_per_month=problem.constant_usd_per_month + cache_usd)
     return problem if whole else drop_dominated(problem)
 
 
-def pay_as_you_go(workload: Workload) -> list[Offer]:
+def find_pay_as_you_go_offers(workload: Workload) -> list[Offer]:
     """Return the allowed offers that rented machines may run under."""
     allowed = (find_offer(name) for name in workload.purchase.offers if name not in OF_SERVICES)
     return [offer for offer in allowed if offer.kind == "pay-as-you-go"]
 
 
-def _options(
+def _find_options(
     workload: Workload, book: PriceBook, deployments: list[Deployment]
 ) -> tuple[list[tuple[Deployment, PoolOption]], list[Refusal]]:
     """Return a pool option per deployment, region and allowed pay-as-you-go offer, and what is not sold."""
@@ -85,7 +85,7 @@ def _options(
     for deployment in deployments:
         machine = deployment.machine
         for region in workload.where.regions.get(machine.cloud, ()) if machine.cloud != OWNED else ():
-            for offer in pay_as_you_go(workload):
+            for offer in find_pay_as_you_go_offers(workload):
                 terms = offer.terms(machine.name, region, book)
                 if isinstance(terms, OfferTerms) and terms.interruptions_per_hour > 0.0 and terms.zones < wanted:
                     terms = Refusal(
@@ -99,7 +99,7 @@ def _options(
     return options, sorted(set(refusals), key=lambda refusal: refusal.what)
 
 
-def _arrays(
+def _build_arrays(
     workload: Workload,
     book: PriceBook,
     sized: tuple[ClassDemand, ...],
@@ -124,8 +124,8 @@ def _arrays(
         deferrable=deferrable_names,
         rate=rate,
         mean_rate=np.stack([item.expected for item in interactive]) if interactive else rate,
-        mu=within_limits(_mu(interactive, options), workload, interactive, pools),
-        work_per_s=_work_per_s(deferrable, options),
+        mu=apply_limits(_measure_mu(interactive, options), workload, interactive, pools),
+        work_per_s=_measure_work_per_s(deferrable, options),
         share_cap=np.array(
             [[v.serves.get(item.traffic_class.name, 0.0) for v in workload.variants] for item in interactive]
         ).reshape(len(interactive), len(variants)),
@@ -142,8 +142,8 @@ def _arrays(
         block_hours=np.full(HOURS_PER_WEEK, HOURS_PER_MONTH / HOURS_PER_WEEK),
         zones=np.array([option.terms.zones for _, option in options]),
         interruptible=np.array([option.interruptible for _, option in options]),
-        windows=tuple(window for c, item in enumerate(deferrable) for window in _windows(c, item)),
-        quotas=_quotas(workload, options) + own.quotas,
+        windows=tuple(window for c, item in enumerate(deferrable) for window in _build_windows(c, item)),
+        quotas=_build_quotas(workload, options) + own.quotas,
         max_spot_share=workload.purchase.max_spot_share,
         spot_zone_loss_share=workload.purchase.spot_zone_loss_share,
         max_pools=workload.purchase.max_pools,
@@ -154,7 +154,7 @@ def _arrays(
     )
 
 
-def _mu(interactive: list[ClassDemand], options: list[tuple[Deployment, PoolOption]]) -> FloatArray:
+def _measure_mu(interactive: list[ClassDemand], options: list[tuple[Deployment, PoolOption]]) -> FloatArray:
     """Return requests/s of one machine per class, option and block, at the fleet size the block would need; float64[C, P, B]."""
     mu = np.zeros((len(interactive), len(options), HOURS_PER_WEEK))
     for c, item in enumerate(interactive):
@@ -165,7 +165,7 @@ def _mu(interactive: list[ClassDemand], options: list[tuple[Deployment, PoolOpti
     return mu
 
 
-def _work_per_s(deferrable: list[ClassDemand], options: list[tuple[Deployment, PoolOption]]) -> FloatArray:
+def _measure_work_per_s(deferrable: list[ClassDemand], options: list[tuple[Deployment, PoolOption]]) -> FloatArray:
     """Return the deferrable throughput of one machine, float64[deferrable classes, P]."""
     rates = np.zeros((len(deferrable), len(options)))
     for c, item in enumerate(deferrable):
@@ -175,7 +175,7 @@ def _work_per_s(deferrable: list[ClassDemand], options: list[tuple[Deployment, P
     return rates
 
 
-def _windows(index: int, item: ClassDemand) -> list[WorkWindow]:
+def _build_windows(index: int, item: ClassDemand) -> list[WorkWindow]:
     """Return the week's windows of one deferrable class: what arrives within a day of each release is due by the next deadline."""
     deferral = item.traffic_class.deferral
     assert deferral is not None  # noqa: S101 - the caller chose deferrable classes
@@ -195,7 +195,7 @@ def _windows(index: int, item: ClassDemand) -> list[WorkWindow]:
     return windows
 
 
-def _quotas(workload: Workload, options: list[tuple[Deployment, PoolOption]]) -> tuple[Quota, ...]:
+def _build_quotas(workload: Workload, options: list[tuple[Deployment, PoolOption]]) -> tuple[Quota, ...]:
     """Return the account's limits by machine family or type."""
     return tuple(
         Quota(name, np.array([name in (option.machine.family, option.machine.name) for _, option in options]), machines)

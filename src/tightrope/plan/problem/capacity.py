@@ -119,29 +119,29 @@ def _replay(engine: EngineModel, engines: int, draws: _Draws, rate_per_s: float)
     return replay_fleet(fleet, traffic, duration_s=max(float(times[-1]), 1.0), block_offset_s=0.0, seed=0)
 
 
-def _settled(values: FloatArray) -> FloatArray:
+def _drop_warm_up(values: FloatArray) -> FloatArray:
     """Drop the warm-up."""
     return values[int(WARM_UP * len(values)) :]
 
 
-def _keeps(outcome: Outcome, slos: tuple[Slo, ...]) -> bool:
+def _meets_promises(outcome: Outcome, slos: tuple[Slo, ...]) -> bool:
     """Return whether every promise is kept at its percentile."""
-    return all(np.mean(_settled(metric_s(outcome, slo.metric)) <= slo.limit_s) >= slo.percentile for slo in slos)
+    return all(np.mean(_drop_warm_up(metric_s(outcome, slo.metric)) <= slo.limit_s) >= slo.percentile for slo in slos)
 
 
 def _search(engine: EngineModel, engines: int, draws: _Draws, slos: tuple[Slo, ...], highest_per_s: float) -> float:
     """Return the highest rate per engine, up to ``highest_per_s``, at which the promises hold: a bisection."""
     low, high = 0.0, highest_per_s
-    if _keeps(_replay(engine, engines, draws, engines * high), slos):
+    if _meets_promises(_replay(engine, engines, draws, engines * high), slos):
         return high
     for _ in range(SEARCH_STEPS):
         middle = 0.5 * (low + high)
-        kept = _keeps(_replay(engine, engines, draws, engines * middle), slos)
+        kept = _meets_promises(_replay(engine, engines, draws, engines * middle), slos)
         low, high = (middle, high) if kept else (low, middle)
     return low
 
 
-def _raw_per_s(engine: EngineModel, draws: _Draws) -> float:
+def _measure_backlog_per_s(engine: EngineModel, draws: _Draws) -> float:
     """Return the throughput of one engine with a backlog: the time at which four fifths of it are done, so no tail counts."""
     if isinstance(engine, RequestEngine) and not engine.lengths:
         return max((batch + 1) / time_s for batch, time_s in enumerate(engine.service_s))
@@ -152,10 +152,10 @@ def _raw_per_s(engine: EngineModel, draws: _Draws) -> float:
 
 def _percentiles_s(outcome: Outcome, slos: tuple[Slo, ...]) -> dict[str, float]:
     """Return what each promise's percentile comes to."""
-    return {str(slo): float(np.quantile(_settled(metric_s(outcome, slo.metric)), slo.percentile)) for slo in slos}
+    return {str(slo): float(np.quantile(_drop_warm_up(metric_s(outcome, slo.metric)), slo.percentile)) for slo in slos}
 
 
-def larger_fleet(traffic_class: TrafficClass, single_per_s: float) -> int:
+def size_larger_fleet(traffic_class: TrafficClass, single_per_s: float) -> int:
     """Return the engines of the larger fleet that is measured: as many as the trace's peak needs, within reason."""
     return int(np.clip(np.ceil(traffic_class.demand.rate_per_s.max() / single_per_s), 2, LARGEST_FLEET))
 
@@ -166,17 +166,17 @@ def measure_capacity(engine: EngineModel, traffic_class: TrafficClass) -> Capaci
     The figure needs no guess of utilisation: fleets are replayed at rising rates until a promise breaks.
     """
     draws, slos = _draw(traffic_class), traffic_class.slos
-    raw = _raw_per_s(engine, draws)
+    raw = _measure_backlog_per_s(engine, draws)
     if raw <= 0.0 or traffic_class.deferral is not None:
         return Capacity(0.0, 0.0, raw, 1, {})
     best_s = _percentiles_s(_replay(engine, 1, draws, 0.01 * raw), slos)
     single = _search(engine, 1, draws, slos, MAX_UTILISATION * raw)
     if single <= 0.0:
         return Capacity(0.0, 0.0, raw, 1, best_s)
-    size = larger_fleet(traffic_class, single)
+    size = size_larger_fleet(traffic_class, single)
     many = max(single, _search(engine, size, draws, slos, MAX_UTILISATION * raw))
     limit = (size * many - np.sqrt(size) * single) / (size - np.sqrt(size))
-    latency_s = _settled(_replay(engine, size, draws, size * many).latency_s)
+    latency_s = _drop_warm_up(_replay(engine, size, draws, size * many).latency_s)
     concurrency = max(1, int(np.ceil(many * float(np.mean(latency_s)))))
     return Capacity(single, float(min(limit, MAX_UTILISATION * raw)), raw, concurrency, best_s)
 
@@ -186,31 +186,31 @@ class CapacityTable:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._measure, self._ask = cache(self._measured), cache(self._asked)
+        self._measure, self._ask = cache(self._measured), cache(self._replay_once)
         self._classes: dict[tuple[str, tuple[Slo, ...]], TrafficClass] = {}
 
     def find(self, engine: EngineModel, traffic_class: TrafficClass) -> Capacity:
         """Return the capacity of one engine for the class and its promises, with the demand that they were first asked for with."""
         key = traffic_class.name, traffic_class.slos
         self._classes.setdefault(key, traffic_class)
-        return self._measure(_without_load(engine), key)
+        return self._measure(_drop_load_time(engine), key)
 
     def keeps(self, engine: EngineModel, engines: int, traffic_class: TrafficClass, rate_per_s: float) -> bool:
         """Return whether a fleet of ``engines`` keeps the class's promises at ``rate_per_s`` in all: one replay."""
         key = traffic_class.name, traffic_class.slos
         self._classes.setdefault(key, traffic_class)
-        return self._ask(_without_load(engine), engines, key, rate_per_s)
+        return self._ask(_drop_load_time(engine), engines, key, rate_per_s)
 
     def _measured(self, engine: EngineModel, key: tuple[str, tuple[Slo, ...]]) -> Capacity:
         """Measure once."""
         return measure_capacity(engine, self._classes[key])
 
-    def _asked(self, engine: EngineModel, engines: int, key: tuple[str, tuple[Slo, ...]], rate_per_s: float) -> bool:
+    def _replay_once(self, engine: EngineModel, engines: int, key: tuple[str, tuple[Slo, ...]], rate_per_s: float) -> bool:
         """Replay once."""
         asked = self._classes[key]
-        return _keeps(_replay(engine, engines, _draw(asked), rate_per_s), asked.slos)
+        return _meets_promises(_replay(engine, engines, _draw(asked), rate_per_s), asked.slos)
 
 
-def _without_load(engine: EngineModel) -> EngineModel:
+def _drop_load_time(engine: EngineModel) -> EngineModel:
     """Return the engine with its load time left out, which a steady replay does not see."""
     return replace(engine, load_s=0.0)

@@ -20,7 +20,7 @@ LEAST_PERCENTILE = 0.5
 """Where few are escalated, this share of them must be in time still."""
 
 
-def least_escalated(curve: tuple[tuple[float, float], ...], quality_floor: float) -> float | None:
+def find_least_escalated(curve: tuple[tuple[float, float], ...], quality_floor: float) -> float | None:
     """Return the smallest share escalated at which the mean quality reaches the floor; None where none does.
 
     Two thresholds can be mixed, so the quality of a share is that of the curve's concave hull.
@@ -30,7 +30,7 @@ def least_escalated(curve: tuple[tuple[float, float], ...], quality_floor: float
     """
     hull: list[tuple[float, float]] = []
     for point in curve:
-        while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-2], point):
+        while len(hull) > 1 and _compute_slope(hull[-2], hull[-1]) <= _compute_slope(hull[-2], point):
             hull.pop()
         hull.append(point)
     shares, qualities = (np.array(values) for values in zip(*hull, strict=True))
@@ -43,7 +43,7 @@ def least_escalated(curve: tuple[tuple[float, float], ...], quality_floor: float
     return float(shares[above - 1] + min(part, 1.0) * (shares[above] - shares[above - 1]))
 
 
-def _slope(one: tuple[float, float], other: tuple[float, float]) -> float:
+def _compute_slope(one: tuple[float, float], other: tuple[float, float]) -> float:
     """Return the quality gained from one point to another by share escalated."""
     return (other[1] - one[1]) / (other[0] - one[0])
 
@@ -53,32 +53,33 @@ def asked_as(item: TrafficClass) -> str:
     return item.name if item.part is None else item.part.whole
 
 
-def promised_to(item: TrafficClass) -> tuple[str, tuple[Slo, ...], Deferral | None]:
+def get_promises(item: TrafficClass) -> tuple[str, tuple[Slo, ...], Deferral | None]:
     """Return a class's name and what it is promised; a cascade is promised as a whole, to its first part."""
     if item.part is None:
         return item.name, item.slos, item.deferral
     return (item.name, (), None) if item.part.follows else (item.part.whole, item.whole_slos, None)
 
 
-def without_cascade(workload: Workload, name: str) -> Workload:
+def answer_directly(workload: Workload, name: str) -> Workload:
     """Return the workload with one class answered directly."""
     plain = tuple(replace(item, cascade=None) if item.name == name else item for item in workload.classes)
     return replace(workload, classes=plain)
 
 
-def with_cascade(workload: Workload, name: str) -> Workload | None:
+def split_by_cascade(workload: Workload, name: str) -> Workload | None:
     """Return the workload with one class in two, as its cascade has it; None where that cannot reach the quality floor."""
     item = next(item for item in workload.classes if item.name == name)
     cascade = item.cascade
-    share = None if cascade is None else least_escalated(cascade.curve, item.quality_floor)
+    share = None if cascade is None else find_least_escalated(cascade.curve, item.quality_floor)
     if cascade is None or share is None:
         return None
-    parts = [_first(item, cascade, share), *([_escalated(item, cascade, share)] if share > 0.0 else [])]
+    parts = [_take_first_part(item, cascade, share), *([_take_escalated_part(item, cascade, share)] if share > 0.0 else [])]
     classes = [part for other in workload.classes for part in (parts if other.name == name else [other])]
-    return replace(workload, classes=tuple(classes), variants=tuple(_serving(v, name, cascade, parts) for v in workload.variants))
+    variants = tuple(_place_cascade_part(variant, name, cascade, parts) for variant in workload.variants)
+    return replace(workload, classes=tuple(classes), variants=variants)
 
 
-def _serving(variant: ModelVariant, name: str, cascade: Cascade, parts: list[TrafficClass]) -> ModelVariant:
+def _place_cascade_part(variant: ModelVariant, name: str, cascade: Cascade, parts: list[TrafficClass]) -> ModelVariant:
     """Return the variant with its part of the cascade in the place of the class."""
     serves = {other: share for other, share in variant.serves.items() if other != name}
     for part, model in zip(parts, (cascade.small, cascade.large), strict=False):
@@ -87,7 +88,7 @@ def _serving(variant: ModelVariant, name: str, cascade: Cascade, parts: list[Tra
     return replace(variant, serves=serves)
 
 
-def _first(item: TrafficClass, cascade: Cascade, share: float) -> TrafficClass:
+def _take_first_part(item: TrafficClass, cascade: Cascade, share: float) -> TrafficClass:
     """Return all requests, as the small model is asked; it answers those that are not escalated."""
     strictest = max(slo.percentile for slo in item.slos if slo.metric != "tpot")
     return replace(
@@ -102,7 +103,7 @@ def _first(item: TrafficClass, cascade: Cascade, share: float) -> TrafficClass:
     )
 
 
-def _escalated(item: TrafficClass, cascade: Cascade, share: float) -> TrafficClass:
+def _take_escalated_part(item: TrafficClass, cascade: Cascade, share: float) -> TrafficClass:
     """Return the requests that go on, with what is left of the time."""
     slos = tuple(
         slo
@@ -115,14 +116,14 @@ def _escalated(item: TrafficClass, cascade: Cascade, share: float) -> TrafficCla
         name=f"{item.name}-escalated",
         slos=slos,
         quality_floor=0.0,
-        demand=_part(item.demand, share),
+        demand=_take_share(item.demand, share),
         cascade=None,
         part=CascadePart(item.name, f"{item.name}-first", share),
         whole_slos=item.slos,
     )
 
 
-def _part(demand: Demand, share: float) -> Demand:
+def _take_share(demand: Demand, share: float) -> Demand:
     """Return a share of the requests, taken evenly: nobody knows beforehand which."""
     clients = {"rate_per_s": share * demand.rate_per_s}
     if not len(demand.arrival_s) and demand.key is None:

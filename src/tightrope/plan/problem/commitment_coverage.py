@@ -46,14 +46,14 @@ class Coverage:
         return used
 
 
-def application_order(on_demand: FloatArray, covers: Sequence[CommitmentOption]) -> ApplicationOrder:
+def order_applications(on_demand: FloatArray, covers: Sequence[CommitmentOption]) -> ApplicationOrder:
     """Return the pairs in the order in which they apply; ``on_demand`` float64[P] US dollars an hour.
 
     A pair that would cost as much as on demand, or more, is none: no seller charges more for having committed. The size of a machine
     is known by its on-demand rate, which grows with it within a family.
     """
     found = sorted(
-        (_place(cover, float(on_demand[p]), float(cover.usd_per_hour[p])), int(p), k)
+        (_rank_pair(cover, float(on_demand[p]), float(cover.usd_per_hour[p])), int(p), k)
         for k, cover in enumerate(covers)
         for p in np.flatnonzero(cover.usd_per_hour < on_demand)
     )
@@ -64,7 +64,7 @@ def application_order(on_demand: FloatArray, covers: Sequence[CommitmentOption])
     )
 
 
-def _place(cover: CommitmentOption, on_demand: float, usd_per_hour: float) -> tuple[float, ...]:
+def _rank_pair(cover: CommitmentOption, on_demand: float, usd_per_hour: float) -> tuple[float, ...]:
     """Return what a pair is ordered by: order, size where whole machines are committed to, part of the on-demand rate paid, rate."""
     size = on_demand if cover.step_usd_per_hour > 0.0 else 0.0
     return (float(cover.order), size, round(usd_per_hour / on_demand, TIE_DIGITS), usd_per_hour)
@@ -95,7 +95,7 @@ def committed_bill_usd(
     ``hours`` is float64[P, N], ``weight`` float64[N] weighs each hour, ``on_demand`` float64[P], ``amounts`` float64[K] US dollars
     an hour. What is committed is paid in every hour, used or not.
     """
-    applied = apply_commitments(hours, application_order(on_demand, covers), amounts)
+    applied = apply_commitments(hours, order_applications(on_demand, covers), amounts)
     usd = float(amounts.sum() * weight.sum() + on_demand @ (applied.left @ weight))
     return usd, used_share(applied.used_usd(weight, len(covers))[:, 0], amounts * weight.sum())
 

@@ -32,7 +32,7 @@ def find_covers(
     for item in workload.purchase.existing:
         made = (item.cloud, item.offer, item.scope)
         existing[made] = existing.get(made, 0.0) + item.usd_per_hour
-    allowed = _allowed(workload)
+    allowed = _find_allowed(workload)
     refusals: dict[str, Refusal] = {}
     found: dict[tuple[str, str, str], _Candidate] = {}
     for name in dict.fromkeys([*allowed, *(offer for _, offer, _ in existing)]):
@@ -61,17 +61,19 @@ def find_covers(
     covers += [
         CommitmentOption(*key, 0, 0, nothing, 0.0, usd, may_grow=False) for key, usd in existing.items() if key not in found
     ]
-    beaten = [any(_beats(covers[j], covers[i], first=j < i) for j in range(len(covers)) if j != i) for i in range(len(covers))]
+    beaten = [
+        any(_is_better(covers[j], covers[i], first=j < i) for j in range(len(covers)) if j != i) for i in range(len(covers))
+    ]
     kept = (cover for cover, behind in zip(covers, beaten, strict=True) if cover.existing_usd_per_hour or not behind)
     return tuple(kept), tuple(refusals.values())
 
 
-def _allowed(workload: Workload) -> list[str]:
+def _find_allowed(workload: Workload) -> list[str]:
     """Return the commitments allowed: none on less than a week of traffic."""
     return [name for name in workload.purchase.offers if may_commit(workload) and find_offer(name).kind == "commitment"]
 
 
-def _beats(other: CommitmentOption, cover: CommitmentOption, *, first: bool) -> bool:
+def _is_better(other: CommitmentOption, cover: CommitmentOption, *, first: bool) -> bool:
     """Return whether more of another commitment covers as much for no more and binds no longer; the first of equals stays."""
     same = (other.cloud, other.scope, other.order) == (cover.cloud, cover.scope, cover.order)
     if (

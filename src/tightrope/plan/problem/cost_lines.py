@@ -10,7 +10,7 @@ from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
 from tightrope.offers.bill import charge_fleet
 from tightrope.plan.problem.arrays import Problem
-from tightrope.plan.problem.network import BYTES_PER_GB, Around, Place, Served, tiers_of
+from tightrope.plan.problem.network import BYTES_PER_GB, Around, Place, Served, find_tiers
 
 FIXED_DRIVERS = frozenset({"egress", "network", "control plane", "storage", "cache"})
 """Drivers whose lines without a pool do not depend on the machines."""
@@ -21,7 +21,7 @@ def disk_usd_per_hour(book: PriceBook, cloud: str, region: str, disk_gb: float) 
     return book.unit_price(cloud, region, "block-storage").usd_per_gb * disk_gb / HOURS_PER_MONTH
 
 
-def machine_lines(
+def build_machine_lines(
     usage: Usage, book: PriceBook, committed: Sequence[Committed], used: dict[str, float], disk_usd_per_hour: float | FloatArray
 ) -> tuple[BillLine, ...]:
     """Return what the machines cost in a month, the part of each pool's time in ``used`` (0..1) apart from the idle rest.
@@ -47,7 +47,7 @@ NOT_BILLED = "public IP addresses, logs, support and tax"
 """What a real bill has and this one does not: said in every plan."""
 
 
-def around_lines(
+def build_network_lines(
     workload: Workload, surrounding: Around, served: Served, variants: Mapping[Place, Collection[str]]
 ) -> tuple[BillLine, ...]:
     """Return what stands around the machines and moves between them, and the object storage of the models' artefacts.
@@ -57,7 +57,7 @@ def around_lines(
     stored = sum(
         tiers[0].usd_per_gb * variant.size_bytes / BYTES_PER_GB
         for place, names in variants.items()
-        if (tiers := tiers_of(surrounding.book, place, "object-storage"))
+        if (tiers := find_tiers(surrounding.book, place, "object-storage"))
         for variant in workload.variants
         if variant.name in names
     )

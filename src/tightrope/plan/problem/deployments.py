@@ -13,7 +13,7 @@ from tightrope.perf.profile_search import find_profile, limit_batch
 from tightrope.plan.problem.capacity import Capacity, CapacityTable
 from tightrope.plan.problem.demand_week import ClassDemand
 from tightrope.plan.problem.distance import round_trip_s
-from tightrope.plan.problem.engine_settings import keep_best, other_settings
+from tightrope.plan.problem.engine_settings import find_faster_settings, keep_best
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,11 @@ def find_deployments(
     """Return every deployment that can serve some class, and why the others cannot."""
     found: list[Deployment] = []
     refusals: list[Refusal] = []
-    for machine in _allowed(workload, book):
+    for machine in _find_allowed_machines(workload, book):
         for variant in (variant for variant in workload.variants if variant.precision):
             profile = find_profile(variant, machine)
             if isinstance(profile, Profile):
-                answer = _deployments(variant, machine, limit_batch(profile, max_batch), table, sized, choose=max_batch == 0)
+                answer = _measure_variant(variant, machine, limit_batch(profile, max_batch), table, sized, choose=max_batch == 0)
             else:
                 answer = Refusal(f"{variant.name} on {machine.name}", "; ".join(refusal.reason for refusal in profile))
             if isinstance(answer, Refusal):
@@ -46,7 +46,7 @@ def find_deployments(
     return found, refusals
 
 
-def _allowed(workload: Workload, book: PriceBook) -> list[MachineType]:
+def _find_allowed_machines(workload: Workload, book: PriceBook) -> list[MachineType]:
     """Return the machines that may be used: of the families allowed, and all of one's own at the sites allowed."""
     rented = [
         machine
@@ -58,7 +58,7 @@ def _allowed(workload: Workload, book: PriceBook) -> list[MachineType]:
     return rented + [book.machine(name) for name in own]
 
 
-def _deployments(
+def _measure_variant(
     variant: ModelVariant,
     machine: MachineType,
     profile: Profile,
@@ -70,7 +70,7 @@ def _deployments(
     """Measure one variant on one machine, and keep the settings worth it where there is a choice."""
     first = deploy(variant, machine, profile, table, sized)
     served = [item for item in sized if variant.serves.get(item.traffic_class.name, 0.0) > 0.0]
-    others = other_settings(profile, [item for item in served if not _too_long(profile, item.traffic_class)], table)
+    others = find_faster_settings(profile, [item for item in served if not _explain_too_long(profile, item.traffic_class)], table)
     measured = [deploy(variant, machine, other, table, sized) for other in (others if choose else ())]
     found = [item for item in (first, *measured) if isinstance(item, Deployment)]
     if not found:
@@ -87,7 +87,7 @@ def deploy(
     capacity: dict[str, Capacity] = {}
     reasons: list[str] = []
     for item in served:
-        reason = _too_long(profile, item.traffic_class)
+        reason = _explain_too_long(profile, item.traffic_class)
         measured = None if reason else table.find(profile.engine, item.traffic_class)
         if measured is None:
             reasons.append(f"{item.traffic_class.name}: {reason}")
@@ -101,7 +101,7 @@ def deploy(
     return Deployment(variant, machine, profile, capacity)
 
 
-def _too_long(profile: Profile, traffic_class: TrafficClass) -> str:
+def _explain_too_long(profile: Profile, traffic_class: TrafficClass) -> str:
     """Return why the largest request does not fit the KV cache; empty where it does."""
     if not isinstance(profile.engine, TokenEngine):
         return ""
@@ -125,14 +125,18 @@ def check_served(
             why = [f"  {refusal.what}: {refusal.reason}" for refusal in refusals if f"{name}:" in refusal.reason]
             shown = "\n".join(why[:6]) or "\n".join(f"  {refusal.what}: {refusal.reason}" for refusal in refusals[:6])
             msg = f"demand: no machine keeps the promises of class {name!r}\n{shown}"
-            if away := _unknown_way(item.traffic_class, workload):
+            if away := _explain_unknown_distance(item.traffic_class, workload):
                 raise InfeasibleError(msg, resolve=away)
-            misses = _misses(item.traffic_class, workload, book, table)
-            change = _loosened(item.traffic_class, misses) if misses else "write what you measured under the variant's profiles"
+            misses = _find_nearest_misses(item.traffic_class, workload, book, table)
+            change = (
+                _suggest_promises(item.traffic_class, misses)
+                if misses
+                else "write what you measured under the variant's profiles"
+            )
             raise InfeasibleError(msg, resolve=f"{change}, allow larger machines in where.families, or add a variant")
 
 
-def _unknown_way(item: TrafficClass, workload: Workload) -> str:
+def _explain_unknown_distance(item: TrafficClass, workload: Workload) -> str:
     """Return what to state where nobody says how far any region is from the class's users; empty where it is known."""
     regions = [region for names in workload.where.regions.values() for region in names]
     if item.place is None or any(round_trip_s(item, region, workload.where) is not None for region in regions):
@@ -143,7 +147,7 @@ def _unknown_way(item: TrafficClass, workload: Workload) -> str:
     )
 
 
-def _misses(
+def _find_nearest_misses(
     item: TrafficClass, workload: Workload, book: PriceBook, table: CapacityTable
 ) -> list[tuple[float, dict[str, float], float]]:
     """Return of each variant that serves the class the machine that misses its promises by least, the nearest variant first.
@@ -155,7 +159,7 @@ def _misses(
     for variant in workload.variants:
         share = variant.serves.get(item.name, 0.0)
         profiles = [find_profile(variant, machine) for machine in machines] if share > 0.0 else []
-        engines = dict.fromkeys(one.engine for one in profiles if isinstance(one, Profile) and not _too_long(one, item))
+        engines = dict.fromkeys(one.engine for one in profiles if isinstance(one, Profile) and not _explain_too_long(one, item))
         best = [best_s for engine in engines if (best_s := table.find(engine, item).best_s)]
         if best:
             by = [max(best_s[str(slo)] / slo.limit_s for slo in item.slos) for best_s in best]
@@ -163,7 +167,7 @@ def _misses(
     return sorted(found, key=lambda miss: miss[0])
 
 
-def _loosened(item: TrafficClass, misses: list[tuple[float, dict[str, float], float]]) -> str:
+def _suggest_promises(item: TrafficClass, misses: list[tuple[float, dict[str, float], float]]) -> str:
     """Say which promises the nearest variants that serve all of a class keep when idle, rounded up to three digits."""
     stated = item.name if item.place is None else item.name.removesuffix(f".{item.place[1]}")
     worst_s: dict[str, float] = {}

@@ -21,7 +21,7 @@ def round_trip_s(item: TrafficClass, region: str, where: WherePolicy) -> float |
     return where.round_trip_s.get((item.place[1], region))
 
 
-def by_distance(
+def group_by_distance(
     workload: Workload, sized: tuple[ClassDemand, ...]
 ) -> Iterator[tuple[Workload, tuple[ClassDemand, ...], tuple[Refusal, ...]]]:
     """Yield the regions that are equally far from everyone's users, each with the classes as machines there must serve them.
@@ -35,10 +35,11 @@ def by_distance(
             held = groups.setdefault(away, {})
             held[cloud] = (*held.get(cloud, ()), region)
     for away, regions in groups.items():
-        near = [nearer(item.traffic_class, trip_s) for item, trip_s in zip(sized, away, strict=True)]
+        near = [tighten_promises(item.traffic_class, trip_s) for item, trip_s in zip(sized, away, strict=True)]
         refused = tuple(
             Refusal(
-                f"{item.traffic_class.name} in {', '.join(r for names in regions.values() for r in names)}", _why(item, trip_s)
+                f"{item.traffic_class.name} in {', '.join(r for names in regions.values() for r in names)}",
+                _explain_refusal(item, trip_s),
             )
             for item, trip_s, kept in zip(sized, away, near, strict=True)
             if kept is None
@@ -47,7 +48,7 @@ def by_distance(
         yield replace(workload, where=replace(workload.where, regions=regions)), served, refused
 
 
-def nearer(item: TrafficClass, away_s: float | None) -> TrafficClass | None:
+def tighten_promises(item: TrafficClass, away_s: float | None) -> TrafficClass | None:
     """Return the class with what machines ``away_s`` there and back from its users must keep; None where they cannot."""
     if not away_s or item.deferral is not None:
         return item if away_s is not None or item.deferral is not None else None
@@ -55,7 +56,7 @@ def nearer(item: TrafficClass, away_s: float | None) -> TrafficClass | None:
     return replace(item, slos=slos) if all(slo.limit_s > 0.0 for slo in slos) else None
 
 
-def _why(item: ClassDemand, away_s: float | None) -> str:
+def _explain_refusal(item: ClassDemand, away_s: float | None) -> str:
     """Say why a class cannot be served from so far away."""
     place = item.traffic_class.place
     if away_s is None:

@@ -17,7 +17,7 @@ from tightrope.plan.problem.sustained_use import alike, least_usd_per_hour
 EQUAL_USD = 1e-9
 
 
-def copies_needed(problem: Problem) -> FloatArray:
+def count_copies_needed(problem: Problem) -> FloatArray:
     """Return how many machines of option j (columns) do all that one of i (rows) does, float64[P, P]; inf where none do."""
     count = len(problem.options)
     needed = np.where(_may_replace(problem), 1.0, np.inf)
@@ -28,11 +28,11 @@ def copies_needed(problem: Problem) -> FloatArray:
             found = np.divide(column[:, None], column[None, :], out=np.full((count, count), np.inf), where=column[None, :] > 0.0)
             ratio = np.maximum(ratio, np.where(column[:, None] > 0.0, found, 0.0))
         needed = np.maximum(needed, np.ceil(ratio - 1e-9))
-    enough = _enough_alone(problem)
+    enough = _is_enough_alone(problem)
     return np.where(np.isfinite(needed) & enough[None, :], 1.0, needed)
 
 
-def _enough_alone(problem: Problem) -> NDArray[np.bool_]:
+def _is_enough_alone(problem: Problem) -> NDArray[np.bool_]:
     """Return which options carry all that they may ever be asked for with one machine, bool[P]: a larger one is of no more use."""
     load = problem.load(problem.rate)
     whole = (load * problem.share_cap[:, problem.variant_of, None]).sum(axis=0).max(axis=1, initial=0.0)
@@ -60,7 +60,7 @@ def _may_replace(problem: Problem) -> NDArray[np.bool_]:
     return (free | (of[:, None] == of[None, :])) & spot_fits & within & plain[:, None] & plain[None, :]
 
 
-def _dearer_requests(problem: Problem) -> NDArray[np.bool_]:
+def _costs_more_per_request(problem: Problem) -> NDArray[np.bool_]:
     """Return whether option j costs more than i for any request, machines apart, bool[P, P]."""
     dearer = np.zeros((len(problem.options),) * 2, dtype=bool)
     for usd in (*problem.usd_per_request, *problem.usd_per_work):
@@ -68,10 +68,10 @@ def _dearer_requests(problem: Problem) -> NDArray[np.bool_]:
     return dearer
 
 
-def needless(problem: Problem, usd_per_hour: FloatArray, copies: FloatArray) -> IntArray:
+def find_needless(problem: Problem, usd_per_hour: FloatArray, copies: FloatArray) -> IntArray:
     """Return for each option a place of one that takes its place at these rates (float64[P], nothing covered), -1 where none does.
 
-    ``copies`` is float64[P, P], of ``copies_needed``.
+    ``copies`` is float64[P, P], of ``count_copies_needed``.
     """
     count = len(usd_per_hour)
     limited = np.any([quota.mask for quota in problem.quotas], axis=0) if problem.quotas else np.zeros(count, dtype=bool)
@@ -80,15 +80,15 @@ def needless(problem: Problem, usd_per_hour: FloatArray, copies: FloatArray) -> 
     first = np.arange(count)[None, :] < np.arange(count)[:, None]
     cheaper = price < usd_per_hour[:, None] - EQUAL_USD
     equal = (price <= usd_per_hour[:, None] + EQUAL_USD) & first & (copies == 1.0)
-    better = np.isfinite(copies) & (cheaper | equal) & ~_dearer_requests(problem) & ~np.eye(count, dtype=bool)
+    better = np.isfinite(copies) & (cheaper | equal) & ~_costs_more_per_request(problem) & ~np.eye(count, dtype=bool)
     return np.where(better.any(axis=1), better.argmax(axis=1), -1)
 
 
 def drop_dominated(problem: Problem) -> Problem:
     """Return the problem without what is never needed whatever is committed to; what was dropped joins the refusals."""
-    copies = copies_needed(problem)
-    copies = np.where(_covered_alike(problem, copies) & _cheaper_whatever_comes_off(problem, copies), copies, np.inf)
-    by = needless(problem, problem.usd_per_hour, copies)
+    copies = count_copies_needed(problem)
+    copies = np.where(_is_covered_alike(problem, copies) & _is_cheaper_under_any_discount(problem, copies), copies, np.inf)
+    by = find_needless(problem, problem.usd_per_hour, copies)
     if (by < 0).all():
         return problem
     labels = [option.label for option in problem.options]
@@ -96,14 +96,14 @@ def drop_dominated(problem: Problem) -> Problem:
     return replace(restrict(problem, by < 0), refusals=problem.refusals + said)
 
 
-def _cheaper_whatever_comes_off(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:
+def _is_cheaper_under_any_discount(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:
     """Return whether the copies of j cost no more than i even where all that may comes off i, or where both count together."""
     group, known = alike(problem), np.where(np.isfinite(copies), copies, 0.0)
     together = group[:, None] == group[None, :]
     return together | (known * problem.usd_per_hour[None, :] <= least_usd_per_hour(problem)[:, None] + EQUAL_USD)
 
 
-def _covered_alike(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:
+def _is_covered_alike(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:
     """Return whether what is committed for option i may go to j, at no more for the copies it takes, bool[P, P].
 
     Either the commitment covers both; or it is of a kind that j's machines have as well, and everything that it covers is cheaper on
@@ -115,7 +115,7 @@ def _covered_alike(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:
     own: list[CommitmentOption] = []
     for cover in problem.covers:
         if cover.covers.any():
-            fine = _no_dearer_covered(cover, cover, known)
+            fine = _is_covered_as_cheaply(cover, cover, known)
             alone = (
                 len({problem.options[p].machine.name for p in np.flatnonzero(cover.covers)}) == 1
                 and not cover.existing_usd_per_hour
@@ -123,17 +123,17 @@ def _covered_alike(problem: Problem, copies: FloatArray) -> NDArray[np.bool_]:
             own += [cover] if alone else []
             alike &= fine | (alone & cover.covers[:, None])
     for mine in own:
-        good = ~mine.covers[:, None] | _no_dearer_covered(mine, mine, known)
+        good = ~mine.covers[:, None] | _is_covered_as_cheaply(mine, mine, known)
         for other in own:
             if other is not mine and other.offer == mine.offer:
-                pairs = _no_dearer_covered(mine, other, known) & no_dearer & alike & other.covers[None, :]
+                pairs = _is_covered_as_cheaply(mine, other, known) & no_dearer & alike & other.covers[None, :]
                 if np.any(pairs[mine.covers], axis=1).all():
                     good |= pairs
         alike &= good
     return alike
 
 
-def _no_dearer_covered(mine: CommitmentOption, other: CommitmentOption, copies: FloatArray) -> NDArray[np.bool_]:
+def _is_covered_as_cheaply(mine: CommitmentOption, other: CommitmentOption, copies: FloatArray) -> NDArray[np.bool_]:
     """Return whether the copies of j covered by ``other`` take no more than one i covered by ``mine``; true where i is not covered."""
     rate, rival = (np.where(cover.covers, cover.usd_per_hour, 0.0) for cover in (mine, other))
     return ~mine.covers[:, None] | (other.covers[None, :] & (copies * rival[None, :] <= rate[:, None] + EQUAL_USD))

@@ -11,7 +11,7 @@ import numpy as np
 
 from tightrope.base.records import Demand, EngineModel, IntArray, Profile, RequestEngine, Slo
 from tightrope.perf.profile_search import smaller_settings
-from tightrope.plan.problem.capacity import MAX_UTILISATION, Capacity, CapacityTable, larger_fleet
+from tightrope.plan.problem.capacity import MAX_UTILISATION, Capacity, CapacityTable, size_larger_fleet
 from tightrope.plan.problem.demand_week import ClassDemand
 
 LEAST_GAIN = 0.02
@@ -21,7 +21,7 @@ SMALL_FLEET = 2.0
 """Below so many engines, a setting is asked what it carries alone; else in the larger of the two fleets that sizing measures."""
 
 
-def throughput_bound(engine: EngineModel, demand: Demand) -> float:
+def bound_throughput(engine: EngineModel, demand: Demand) -> float:
     """Return what no engine exceeds, in requests/s of the demand's sizes, whatever its promises.
 
     A request of ``i`` tokens in and ``o`` out needs its share of at least ``max(o / sequences, (i + o) / chunk)`` steps, and its
@@ -47,7 +47,7 @@ def _batches_per_s(engine: RequestEngine, lengths: IntArray) -> float:
     return 1.0 / float((np.min(times, axis=0) * beyond).mean())
 
 
-def speed(capacity: Capacity, item: ClassDemand) -> float:
+def compute_speed(capacity: Capacity, item: ClassDemand) -> float:
     """Return requests/s of one engine for the class, mean over the blocks with demand; flat out where the work can wait."""
     if item.traffic_class.deferral is not None:
         return capacity.raw_per_s
@@ -67,7 +67,7 @@ def _may_break(engine: EngineModel, slos: tuple[Slo, ...]) -> bool:
     return any(slo.metric == "tpot" and slo.limit_s < step_s for slo in slos)
 
 
-def other_settings(profile: Profile, served: list[ClassDemand], table: CapacityTable) -> Iterator[Profile]:
+def find_faster_settings(profile: Profile, served: list[ClassDemand], table: CapacityTable) -> Iterator[Profile]:
     """Yield the settings that carry more of some class than the profile as it is, by ``LEAST_GAIN``, as one replay of each shows."""
     waiting = [item for item in served if item.traffic_class.deferral is None]
     now = {item.traffic_class.name: table.find(profile.engine, item.traffic_class) for item in waiting}
@@ -82,12 +82,12 @@ def other_settings(profile: Profile, served: list[ClassDemand], table: CapacityT
 
 def _carries_more(engine: EngineModel, engines: float, item: ClassDemand, table: CapacityTable, now: Capacity) -> bool:
     """Return whether ``engines`` of these carry more of a class than one that sustains ``now``, in a fleet of the class's size."""
-    wanted = (1.0 + LEAST_GAIN) * speed(now, item)
-    if wanted > engines * MAX_UTILISATION * throughput_bound(engine, item.traffic_class.demand):
+    wanted = (1.0 + LEAST_GAIN) * compute_speed(now, item)
+    if wanted > engines * MAX_UTILISATION * bound_throughput(engine, item.traffic_class.demand):
         return False
     if wanted <= 0.0:
         return True
-    size = 1.0 if item.planned.mean() < SMALL_FLEET * wanted else float(larger_fleet(item.traffic_class, now.single_per_s))
+    size = 1.0 if item.planned.mean() < SMALL_FLEET * wanted else float(size_larger_fleet(item.traffic_class, now.single_per_s))
     count = max(1, round(size * engines))
     rate_per_s = (1.0 + LEAST_GAIN) * float(now.per_engine(np.array(size))) * count / engines
     return table.keeps(engine, count, item.traffic_class, rate_per_s)
@@ -100,7 +100,9 @@ def keep_best(measured: list[tuple[Profile, dict[str, Capacity]]], served: list[
     """
     speeds = {
         item.traffic_class.name: [
-            profile.replicas_per_machine * speed(capacity[name], item) if (name := item.traffic_class.name) in capacity else 0.0
+            profile.replicas_per_machine * compute_speed(capacity[name], item)
+            if (name := item.traffic_class.name) in capacity
+            else 0.0
             for profile, capacity in measured
         ]
         for item in served

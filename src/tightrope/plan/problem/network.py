@@ -1,8 +1,7 @@
 """What stands around the machines and what moves between them: load balancers, control planes, NAT, traffic of every kind.
 
 Comes in: the workload's bytes per request and its ``infrastructure``, the book's unit prices. Goes out: US dollars of one request of a
-class answered in a place, and of a place for a month. A price that the book does not have is named by ``unpriced``, never taken as zero
-in silence.
+class answered in a place, and of a place for a month. ``list_missing_prices`` names each price that the book lacks: none counts as zero.
 
 Requests of a class with a stated ``place`` come in there: its load balancer takes them, and answers leave to the internet from there;
 what is answered elsewhere crosses over and back, at the price of the side that sends. Without a place they come in where they are
@@ -22,7 +21,7 @@ from tightrope.base.records import TrafficClass, Workload
 from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.problem.demand_week import lead_seconds, size_classes
-from tightrope.plan.problem.response_cache import without_hits
+from tightrope.plan.problem.response_cache import drop_hits
 
 BYTES_PER_GB = 1e9
 CONNECTIONS_PER_S_AND_UNIT = 25.0
@@ -88,7 +87,7 @@ Served = dict[str, dict[Place, float]]
 """Traffic class → place → requests a month that are answered there."""
 
 
-def tiers_of(book: PriceBook, place: Place, item: str) -> tuple[UnitPrice, ...]:
+def find_tiers(book: PriceBook, place: Place, item: str) -> tuple[UnitPrice, ...]:
     """Return an item's tiers, none where the book does not have it."""
     try:
         return book.tiers(place.cloud, place.region, item)
@@ -117,7 +116,7 @@ def mean_usd_per_gb(tiers: tuple[UnitPrice, ...], gb_per_month: float) -> float:
     return tiered_usd(tiers, gb_per_month / per_unit) / gb_per_month if gb_per_month > 0.0 else tiers[0].usd_per_gb
 
 
-def requests_per_month(workload: Workload) -> dict[str, float]:
+def count_monthly_requests(workload: Workload) -> dict[str, float]:
     """Return the requests of each class in a month, growth included, from the part of the trace that sizing may see.
 
     Those that a cache answers are among them.
@@ -125,7 +124,7 @@ def requests_per_month(workload: Workload) -> dict[str, float]:
     month_s = HOURS_PER_MONTH * SECONDS_PER_HOUR
     return {
         item.traffic_class.name: float(item.expected.mean()) * month_s
-        for item in size_classes(without_hits(workload), {}, lead_seconds(workload))
+        for item in size_classes(drop_hits(workload), {}, lead_seconds(workload))
     }
 
 
@@ -144,42 +143,45 @@ class Around:
         items = {item.name: item.egress_bytes_per_request for item in self.workload.classes}
         return sum(self.requests[name] * sent for name, sent in items.items()) / BYTES_PER_GB
 
-    def _moved_gb(self, item: Sender, place: Place) -> list[tuple[Place, str, float]]:
+    def _measure_moved_gb(self, item: Sender, place: Place) -> list[tuple[Place, str, float]]:
         """Return what one request of the class answered in ``place`` moves: the place that charges it, under which item, and GB."""
         entry = self.entry(item, place)
         sent, brought = item.egress_bytes_per_request / BYTES_PER_GB, item.ingress_bytes_per_request / BYTES_PER_GB
         stated = self.workload.infrastructure
         amounts = [
-            (entry, self.way_out(entry), sent),
+            (entry, self.choose_egress_item(entry), sent),
             (place, "inter-zone-transfer", stated.cross_zone_share * (sent + brought)),
             (place, "nat-gateway-traffic", stated.nat_bytes_per_request / BYTES_PER_GB if stated.nat_gateways else 0.0),
-            (entry, "load-balancer-traffic", sent + brought if self._balanced(item) else 0.0),
+            (entry, "load-balancer-traffic", sent + brought if self._is_balanced(item) else 0.0),
         ]
         if entry != place:
-            amounts += [(entry, self._crossing(entry, place), brought), (place, self._crossing(place, entry), sent)]
+            amounts += [
+                (entry, self._find_crossing_item(entry, place), brought),
+                (place, self._find_crossing_item(place, entry), sent),
+            ]
         return amounts
 
-    def _crossing(self, side: Place, other: Place) -> str:
+    def _find_crossing_item(self, side: Place, other: Place) -> str:
         """Return under which item a side pays for what it sends to another place.
 
         Between regions of one seller that is the internet's as well where no price between them is known: no seller asks more for less.
         """
-        between = side.cloud == other.cloud and tiers_of(self.book, side, "inter-region-transfer")
+        between = side.cloud == other.cloud and find_tiers(self.book, side, "inter-region-transfer")
         return "inter-region-transfer" if between else "internet-egress"
 
     def request_usd(self, item: Sender, place: Place) -> dict[tuple[Place, str], float]:
         """Return what one request of the class answered in ``place`` costs: (place that charges it, item) → US dollars."""
         found: dict[tuple[Place, str], float] = {}
-        for at, name, gb in self._moved_gb(item, place):
-            usd = self._usd(at, name, gb) if gb > 0.0 or (name == "load-balancer-traffic" and self._balanced(item)) else 0.0
+        for at, name, gb in self._measure_moved_gb(item, place):
+            usd = self._usd(at, name, gb) if gb > 0.0 or (name == "load-balancer-traffic" and self._is_balanced(item)) else 0.0
             if usd > 0.0:
                 found[at, name] = found.get((at, name), 0.0) + usd
         entry = self.entry(item, place)
-        if item.egress_bytes_per_request and self.way_out(entry) == "cdn-egress":
+        if item.egress_bytes_per_request and self.choose_egress_item(entry) == "cdn-egress":
             found[entry, "cdn-requests"] = self._edge_usd(entry, "cdn-requests") / self._sending
         return found
 
-    def way_out(self, entry: Place) -> str:
+    def choose_egress_item(self, entry: Place) -> str:
         """Return by which item a month's answers leave for the internet at less: straight, or through the seller's caches at the edge.
 
         Nothing is taken to be found in those: an answer is made for one request. Where the seller's machines are behind them, what
@@ -187,7 +189,7 @@ class Around:
         """
         if not self.workload.infrastructure.cdn or not self.sent_gb:
             return "internet-egress"
-        straight = tiers_of(self.book, entry, "internet-egress")
+        straight = find_tiers(self.book, entry, "internet-egress")
         straight_usd = mean_usd_per_gb(straight, self.sent_gb) * self.sent_gb if straight else math.inf
         edge_usd = sum(self._edge_usd(entry, name) for name in AT_THE_EDGE)
         return "cdn-egress" if edge_usd < straight_usd else "internet-egress"
@@ -197,8 +199,8 @@ class Around:
 
         Requests to the caches at the edge, where answers leave by these, are in it.
         """
-        way = self.way_out(entry)
-        tiers = tiers_of(self.book, entry, way)
+        way = self.choose_egress_item(entry)
+        tiers = find_tiers(self.book, entry, way)
         if not tiers or not self.sent_gb:
             return None
         edge_usd = self._edge_usd(entry, "cdn-requests") if way == "cdn-egress" else 0.0
@@ -211,7 +213,7 @@ class Around:
 
     def _edge_usd(self, entry: Place, name: str) -> float:
         """Return what a month's answers cost under one item of the caches at the edge, US dollars; infinite where it has no price."""
-        tiers = tiers_of(self.book, entry, name)
+        tiers = find_tiers(self.book, entry, name)
         if not tiers:
             return math.inf
         if name == "cdn-requests":
@@ -228,13 +230,13 @@ class Around:
         cloud, names = next(iter(regions.items()))
         return Place(cloud, names[0])
 
-    def _balanced(self, item: Sender) -> bool:
+    def _is_balanced(self, item: Sender) -> bool:
         """Return whether the class goes through a load balancer: work that waits comes from a queue."""
         return self.workload.infrastructure.load_balancer and item.deferral is None
 
     def _usd(self, place: Place, name: str, gb: float) -> float:
         """Return what ``gb`` of one request cost under an item; 0 where it is not priced."""
-        tiers = tiers_of(self.book, place, name)
+        tiers = find_tiers(self.book, place, name)
         if not tiers:
             return 0.0
         if tiers[0].unit == "LCU-hour":
@@ -251,14 +253,14 @@ class Around:
         """
         return {
             item: count * float(tiers[0].usd) * HOURS_PER_MONTH
-            for item, count in self._standing(machines=machines, entry=entry).items()
-            if count and (tiers := tiers_of(self.book, place, item))
+            for item, count in self._count_standing(machines=machines, entry=entry).items()
+            if count and (tiers := find_tiers(self.book, place, item))
         }
 
-    def _standing(self, *, machines: bool, entry: bool) -> dict[str, int]:
+    def _count_standing(self, *, machines: bool, entry: bool) -> dict[str, int]:
         """Return how many of each item stand in a place."""
         stated = self.workload.infrastructure
-        balanced = entry and any(self._balanced(item) for item in self.workload.classes)
+        balanced = entry and any(self._is_balanced(item) for item in self.workload.classes)
         return {
             "load-balancer": int(balanced),
             "kubernetes-control-plane": int(machines and stated.control_plane),
@@ -281,9 +283,9 @@ class Around:
     def lines(self, served: Served, machines: Collection[Place]) -> tuple[BillLine, ...]:
         """Return the month's bill of what is answered where, egress by class, the rest by item; ``machines``: where some stand."""
         sums = {(line.driver, line.offer): line.usd for line in self.moved_lines(served)}
-        for (_, name), usd in self.standing_usd(machines, self._entries_of(served)).items():
+        for (_, name), usd in self.standing_usd(machines, self._find_entries(served)).items():
             sums[DRIVERS[name], name] = sums.get((DRIVERS[name], name), 0.0) + usd
-        return _lines(sums)
+        return _build_lines(sums)
 
     def moved_lines(self, served: Served) -> tuple[BillLine, ...]:
         """Return what moves in a month of what is answered where, egress by class, the rest by item."""
@@ -293,27 +295,27 @@ class Around:
                 for (_, name), usd in self.request_usd(item, place).items():
                     key = (DRIVERS[name], item.name if DRIVERS[name] == "egress" else name)
                     sums[key] = sums.get(key, 0.0) + requests * usd
-        return _lines(sums)
+        return _build_lines(sums)
 
-    def _entries_of(self, served: Served) -> set[Place]:
+    def _find_entries(self, served: Served) -> set[Place]:
         """Return where the requests that are answered so come in; work that waits comes from a queue."""
         waiting = [item for item in self.workload.classes if item.deferral is None]
         return {self.entry(item, place) for item in waiting for place in served.get(item.name, {})}
 
-    def unpriced(self, served: Served, machines: Collection[Place]) -> list[str]:
+    def list_missing_prices(self, served: Served, machines: Collection[Place]) -> list[str]:
         """Say which prices that the bill needs the book does not have; what stands at one's own site needs none."""
-        entries = self._entries_of(served)
+        entries = self._find_entries(served)
         needed: dict[Place, set[str]] = {place: {"object-storage"} for place in machines}
         for item in self.workload.classes:
             for place in served.get(item.name, {}):
-                for at, name, gb in self._moved_gb(item, place):
+                for at, name, gb in self._measure_moved_gb(item, place):
                     needed.setdefault(at, set()).update({name} if gb > 0.0 else ())
         for place in {*machines, *entries}:
-            standing = self._standing(machines=place in machines, entry=place in entries)
+            standing = self._count_standing(machines=place in machines, entry=place in entries)
             needed.setdefault(place, set()).update(name for name, count in standing.items() if count)
             needed[place] |= {"load-balancer-traffic"} if standing["load-balancer"] else set()
         missing = {
-            place: sorted(name for name in names if not tiers_of(self.book, place, name)) for place, names in needed.items()
+            place: sorted(name for name in names if not find_tiers(self.book, place, name)) for place, names in needed.items()
         }
         return [
             f"no price of {', '.join(missing[place])} of {place} is known: not in the bill"
@@ -322,11 +324,11 @@ class Around:
         ]
 
 
-def _lines(sums: dict[tuple[str, str], float]) -> tuple[BillLine, ...]:
+def _build_lines(sums: dict[tuple[str, str], float]) -> tuple[BillLine, ...]:
     """Return what costs anything as lines of a bill."""
     return tuple(BillLine(driver, "", what, usd) for (driver, what), usd in sums.items() if usd > 0.0)
 
 
 def around(workload: Workload, book: PriceBook) -> Around:
     """Return the workload's traffic and infrastructure at the book's prices."""
-    return Around(workload, book, requests_per_month(workload))
+    return Around(workload, book, count_monthly_requests(workload))

@@ -10,16 +10,16 @@ from tightrope.base.records import FloatArray, IntArray, TrafficClass, Workload
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.problem.arrays import Problem, restrict
-from tightrope.plan.problem.cost_lines import around_lines
+from tightrope.plan.problem.cost_lines import build_network_lines
 from tightrope.plan.problem.network import Around, Place, Served, around
 
 
-def place_of(problem: Problem, option: int) -> Place:
+def get_place(problem: Problem, option: int) -> Place:
     """Return where an option answers."""
     return Place(problem.options[option].machine.cloud, problem.options[option].region)
 
 
-def with_traffic(problem: Problem, workload: Workload, book: PriceBook) -> Problem:
+def add_traffic_costs(problem: Problem, workload: Workload, book: PriceBook) -> Problem:
     """Return the problem with what requests cost to move and what its regions cost to open.
 
     The objective holds what one place costs more than the cheapest; the rest no decision changes: it is the problem's constant.
@@ -32,7 +32,7 @@ def with_traffic(problem: Problem, workload: Workload, book: PriceBook) -> Probl
     least = np.where(np.isfinite(least), least, 0.0)
     more = np.where(able, usd - least[:, None], 0.0)
     count = len(problem.interactive)
-    expected = _expected_part(problem, surrounding)
+    expected = _compute_expected_part(problem, surrounding)
     always_usd, beside_machines_usd = _standing_usd(problem, surrounding)
     moved_usd = sum(surrounding.requests[name] * usd for name, usd in zip(names, least, strict=True))
     return replace(
@@ -50,18 +50,18 @@ def _standing_usd(problem: Problem, surrounding: Around) -> tuple[float, float]:
     Where services may take the place of machines, a plan without any needs no control plane; of several regions it is not known in
     which machines stand, so that the cheapest counts.
     """
-    places = {place_of(problem, p) for p in range(len(problem.options))}
+    places = {get_place(problem, p) for p in range(len(problem.options))}
     ours = {place for place in places if place.cloud in surrounding.workload.where.regions} or places
     if not problem.metered.any():
         return sum(surrounding.standing_usd(ours, surrounding.entries(ours)).values()), 0.0
     entries = surrounding.entries(ours) if len(ours) == 1 else set()
     always_usd = sum(surrounding.standing_usd(set(), entries).values())
-    of_machines = {place_of(problem, int(p)) for p in np.flatnonzero(~problem.metered)}
+    of_machines = {get_place(problem, int(p)) for p in np.flatnonzero(~problem.metered)}
     with_usd = [sum(surrounding.standing_usd({place}, entries).values()) for place in of_machines]
     return always_usd, min(with_usd, default=always_usd) - always_usd
 
 
-def with_and_without_machines(problem: Problem) -> Iterator[tuple[Problem, float]]:
+def split_by_machines(problem: Problem) -> Iterator[tuple[Problem, float]]:
     """Yield the problem and what its plans cost besides, US dollars a month; those without machines apart where these pay less."""
     if problem.standing_usd_per_month > 0.0:
         yield restrict(problem, problem.metered), problem.constant_usd_per_month
@@ -71,7 +71,7 @@ def with_and_without_machines(problem: Problem) -> Iterator[tuple[Problem, float
 def _moved_usd(problem: Problem, surrounding: Around) -> FloatArray:
     """Return what moving one request costs, float64[C + deferrable classes, P] US dollars."""
     classes = {item.name: item for item in surrounding.workload.classes}
-    places = [place_of(problem, p) for p in range(len(problem.options))]
+    places = [get_place(problem, p) for p in range(len(problem.options))]
     names = (*problem.interactive, *problem.deferrable)
     known = {
         (name, place): sum(surrounding.request_usd(classes[name], place).values()) for name in names for place in set(places)
@@ -79,7 +79,7 @@ def _moved_usd(problem: Problem, surrounding: Around) -> FloatArray:
     return np.array([[known[name, place] for place in places] for name in names]).reshape(len(names), len(places))
 
 
-def _expected_part(problem: Problem, surrounding: Around) -> FloatArray:
+def _compute_expected_part(problem: Problem, surrounding: Around) -> FloatArray:
     """Return what part of the work planned for is expected, float64[deferrable classes]: plans hold a headroom, bills do not."""
     months = problem.block_hours.sum() / problem.blocks
     planned = np.zeros(len(problem.deferrable))
@@ -89,12 +89,12 @@ def _expected_part(problem: Problem, surrounding: Around) -> FloatArray:
     return np.divide(expected, planned, out=np.ones(len(planned)), where=planned > 0.0)
 
 
-def served_where(problem: Problem, surrounding: Around, share: FloatArray, work: FloatArray) -> Served:
+def count_served_by_place(problem: Problem, surrounding: Around, share: FloatArray, work: FloatArray) -> Served:
     """Return how many requests of each class are answered in each place in a month.
 
     ``share`` is float64[C, P, B] and ``work`` float64[windows, P, B], of a solution.
     """
-    places = [place_of(problem, p) for p in range(len(problem.options))]
+    places = [get_place(problem, p) for p in range(len(problem.options))]
     monthly = SECONDS_PER_HOUR * problem.mean_rate * problem.block_hours
     done = {name: np.einsum("pb,b->p", share[c], monthly[c]) for c, name in enumerate(problem.interactive)}
     cached = {
@@ -115,11 +115,11 @@ def served_where(problem: Problem, surrounding: Around, share: FloatArray, work:
     return served
 
 
-def variants_where(problem: Problem, machines: IntArray) -> dict[Place, set[str]]:
+def find_variants_by_place(problem: Problem, machines: IntArray) -> dict[Place, set[str]]:
     """Return which variants run on machines in each place; ``machines`` is int64[P, B]."""
     found: dict[Place, set[str]] = {}
     for p in np.flatnonzero(machines.any(axis=1)):
-        found.setdefault(place_of(problem, int(p)), set()).add(problem.options[int(p)].variant.name)
+        found.setdefault(get_place(problem, int(p)), set()).add(problem.options[int(p)].variant.name)
     return found
 
 
@@ -128,5 +128,5 @@ def plan_around(
 ) -> tuple[tuple[BillLine, ...], list[str]]:
     """Return the lines of a solution's bill that do not depend on its machines, and which prices are missing from it."""
     surrounding = around(workload, book)
-    served, variants = served_where(problem, surrounding, share, work), variants_where(problem, machines)
-    return around_lines(workload, surrounding, served, variants), surrounding.unpriced(served, variants)
+    served, variants = count_served_by_place(problem, surrounding, share, work), find_variants_by_place(problem, machines)
+    return build_network_lines(workload, surrounding, served, variants), surrounding.list_missing_prices(served, variants)

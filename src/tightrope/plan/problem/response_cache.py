@@ -67,7 +67,7 @@ def has_keys(workload: Workload) -> bool:
     return any(item.demand.key is not None and item.deferral is None for item in workload.classes)
 
 
-def with_cache(workload: Workload, cache: CachePolicy) -> Workload:
+def apply_cache(workload: Workload, cache: CachePolicy) -> Workload:
     """Return the workload with this cache, its hits marked in the demand of every interactive class that has keys."""
     keyed = [(c, item) for c, item in enumerate(workload.classes) if item.demand.key is not None and item.deferral is None]
     if not keyed or not cache.entries:
@@ -85,13 +85,13 @@ def with_cache(workload: Workload, cache: CachePolicy) -> Workload:
     return replace(workload, classes=tuple(marked.get(c, item) for c, item in enumerate(workload.classes)), cache=cache)
 
 
-def without_hits(workload: Workload) -> Workload:
+def drop_hits(workload: Workload) -> Workload:
     """Return the workload where the fleet answers every request."""
     classes = tuple(replace(item, demand=replace(item.demand, cached=None)) for item in workload.classes)
     return replace(workload, classes=classes, cache=None)
 
 
-def cache_warnings(workload: Workload) -> list[str]:
+def warn_of_cache(workload: Workload) -> list[str]:
     """Say where a cache of answers does nothing, and where it is on no bill."""
     cache = workload.cache
     if cache is None:
@@ -105,7 +105,7 @@ def cache_warnings(workload: Workload) -> list[str]:
     return []
 
 
-def hit_share(workload: Workload) -> float:
+def measure_hit_share(workload: Workload) -> float:
     """Return the share of the recorded requests of interactive classes that the marked cache answers."""
     marked = [item.demand.cached for item in workload.classes if item.deferral is None and item.demand.cached is not None]
     total = sum(item.demand.requests for item in workload.classes if item.deferral is None)
@@ -113,7 +113,7 @@ def hit_share(workload: Workload) -> float:
     return sum(float(mask.mean()) * demand.requests for mask, demand in zip(marked, kept, strict=True)) / total if total else 0.0
 
 
-def entries_per_node(cache: CachePolicy, book: PriceBook) -> int:
+def count_entries_per_node(cache: CachePolicy, book: PriceBook) -> int:
     """Return how many answers one node keeps."""
     memory_bytes = book.machine(cache.machine).memory_gib * 2**30
     entries = int(MEMORY_SHARE * memory_bytes / cache.bytes_per_entry)
@@ -127,12 +127,12 @@ def with_nodes(cache: CachePolicy, book: PriceBook) -> CachePolicy:
     """Return a cache of stated entries with the nodes that it needs."""
     if not cache.machine or cache.auto:
         return cache
-    return replace(cache, nodes=-(-cache.entries // entries_per_node(cache, book)))
+    return replace(cache, nodes=-(-cache.entries // count_entries_per_node(cache, book)))
 
 
-def cache_sizes(workload: Workload, cache: CachePolicy, book: PriceBook) -> list[CachePolicy]:
+def list_cache_sizes(workload: Workload, cache: CachePolicy, book: PriceBook) -> list[CachePolicy]:
     """Return the caches worth a look: none, then one node and twice as many each time, until every key fits."""
-    per_node = entries_per_node(cache, book)
+    per_node = count_entries_per_node(cache, book)
     keys = sum(int(item.demand.key.max(initial=-1)) + 1 for item in workload.classes if item.demand.key is not None)
     found, nodes = [replace(cache, entries=0, nodes=0)], 1
     while nodes <= MOST_NODES:
@@ -154,7 +154,7 @@ def node_usd_per_hour(cache: CachePolicy, book: PriceBook, regions: dict[str, tu
     return min(prices)
 
 
-def cache_lines(workload: Workload, book: PriceBook, problem: Problem) -> tuple[BillLine, ...]:
+def build_cache_lines(workload: Workload, book: PriceBook, problem: Problem) -> tuple[BillLine, ...]:
     """Return what the cache costs a month in the problem's regions."""
     cache = workload.cache
     if cache is None or not cache.nodes:

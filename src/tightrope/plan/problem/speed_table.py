@@ -56,37 +56,39 @@ def find_speeds(
     problem = build_problem(workload, book, table, {}, whole=True)
     sized = {item.traffic_class.name: item for item in size_classes(workload, {}, lead_seconds(workload))}
     found = [
-        _speed(option, sized[name].traffic_class, table, *figures)
+        _build_row(option, sized[name].traffic_class, table, *figures)
         for place, option in enumerate(problem.options)
-        for name, figures in _figures(problem, place).items()
+        for name, figures in _collect_figures(problem, place).items()
     ]
     return tuple(sorted(found, key=lambda item: (item.traffic_class, item.usd_per_million_requests, item.variant, item.machine)))
 
 
-def _figures(problem: Problem, place: int) -> dict[str, tuple[float | None, float, float]]:
+def _collect_figures(problem: Problem, place: int) -> dict[str, tuple[float | None, float, float]]:
     """Return class → requests/s of one machine (None where metered), its $ an hour, and $ a request, of those that an option serves."""
     found: dict[str, tuple[float | None, float, float]] = {}
     hour_usd, metered = float(problem.usd_per_hour[place]), bool(problem.metered[place])
     for c, name in enumerate(problem.interactive):
         peak = float(problem.mu[c, place, int(np.argmax(problem.rate[c]))])
         if peak > 0.0:
-            found[name] = _priced(peak, hour_usd, float(problem.usd_per_request[c, place]), metered=metered)
+            found[name] = _price_class(peak, hour_usd, float(problem.usd_per_request[c, place]), metered=metered)
     for d, name in enumerate(problem.deferrable):
         if problem.work_per_s[d, place] > 0.0:
-            found[name] = _priced(
+            found[name] = _price_class(
                 float(problem.work_per_s[d, place]), hour_usd, float(problem.usd_per_work[d, place]), metered=metered
             )
     return found
 
 
-def _priced(requests_per_s: float, hour_usd: float, request_usd: float, *, metered: bool) -> tuple[float | None, float, float]:
+def _price_class(
+    requests_per_s: float, hour_usd: float, request_usd: float, *, metered: bool
+) -> tuple[float | None, float, float]:
     """Return the figures of one class on one option."""
     if metered:
         return None, 0.0, request_usd
     return requests_per_s, hour_usd, request_usd + hour_usd / SECONDS_PER_HOUR / requests_per_s
 
 
-def _speed(
+def _build_row(
     option: PoolOption,
     item: TrafficClass,
     table: CapacityTable,
@@ -122,24 +124,26 @@ def _speed(
     )
 
 
-def pareto_front(speeds: tuple[SpeedRow, ...]) -> tuple[SpeedRow, ...]:
+def find_pareto_front(speeds: tuple[SpeedRow, ...]) -> tuple[SpeedRow, ...]:
     """Return those that no other of their class beats in cost, latency and quality at once; of equals the first.
 
     A latency is what it takes of its promise; one that is not known is the worst.
     """
     front: dict[tuple[str, tuple[float, float, float]], SpeedRow] = {}
     for item in speeds:
-        if not any(_beats(other, item) for other in speeds if other.traffic_class == item.traffic_class):
-            front.setdefault((item.traffic_class, _key(item)), item)
+        if not any(_dominates(other, item) for other in speeds if other.traffic_class == item.traffic_class):
+            front.setdefault((item.traffic_class, _rank_row(item)), item)
     return tuple(front.values())
 
 
-def _key(item: SpeedRow) -> tuple[float, float, float]:
+def _rank_row(item: SpeedRow) -> tuple[float, float, float]:
     """Return cost, latency and the lack of quality: of each, less is better."""
     used = float("inf") if item.promise_used is None else item.promise_used
     return item.usd_per_million_requests, used, -item.quality
 
 
-def _beats(one: SpeedRow, other: SpeedRow) -> bool:
+def _dominates(one: SpeedRow, other: SpeedRow) -> bool:
     """Return whether one is as good in everything and better in something."""
-    return _key(one) != _key(other) and all(mine <= theirs for mine, theirs in zip(_key(one), _key(other), strict=True))
+    return _rank_row(one) != _rank_row(other) and all(
+        mine <= theirs for mine, theirs in zip(_rank_row(one), _rank_row(other), strict=True)
+    )

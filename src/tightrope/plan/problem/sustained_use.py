@@ -15,7 +15,7 @@ from tightrope.offers.sustained_use import CLOUD, QUARTER_RATES, discount_share,
 from tightrope.plan.problem.arrays import Problem
 
 
-def _groups(problem: Problem) -> Iterator[tuple[str, IntArray]]:
+def _find_groups(problem: Problem) -> Iterator[tuple[str, IntArray]]:
     """Yield each family and the options of one region that count together, by their places."""
     found: dict[tuple[str, str], list[int]] = {}
     for p, option in enumerate(problem.options):
@@ -29,13 +29,13 @@ def _groups(problem: Problem) -> Iterator[tuple[str, IntArray]]:
 def sustained_usd(problem: Problem, left: FloatArray) -> float:
     """Return what comes off the month's machines that are paid on demand, ``left`` (float64[P, B]), US dollars."""
     own = problem.usd_per_hour - problem.disk_usd_per_hour
-    return sum(month_discount_usd(family, own[mine] @ left[mine], problem.block_hours) for family, mine in _groups(problem))
+    return sum(month_discount_usd(family, own[mine] @ left[mine], problem.block_hours) for family, mine in _find_groups(problem))
 
 
 def least_usd_per_hour(problem: Problem) -> FloatArray:
     """Return what a machine-hour costs where all that may come off does, float64[P] US dollars, disks included."""
     usd = problem.usd_per_hour.copy()
-    for family, mine in _groups(problem):
+    for family, mine in _find_groups(problem):
         share = float(discount_share(family, np.ones(1))[0])
         usd[mine] -= share * (problem.usd_per_hour - problem.disk_usd_per_hour)[mine]
     return usd
@@ -44,11 +44,11 @@ def least_usd_per_hour(problem: Problem) -> FloatArray:
 def alike(problem: Problem) -> IntArray:
     """Return the group of each option, int64[P]: those of one group count together, -1 counts with none."""
     group: IntArray = np.full(len(problem.options), -1, dtype=np.int64)
-    for number, (_, mine) in enumerate(_groups(problem)):
+    for number, (_, mine) in enumerate(_find_groups(problem)):
         group[mine] = number
     return group
 
 
-def with_all_off(problem: Problem) -> Problem:
+def apply_full_discount(problem: Problem) -> Problem:
     """Return the problem in which every plan costs no more than it will be charged."""
     return replace(problem, usd_per_hour=least_usd_per_hour(problem))

@@ -13,10 +13,17 @@ from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.problem.arrays import Problem
 from tightrope.plan.problem.capacity import CapacityTable
-from tightrope.plan.problem.cascade import with_cascade, without_cascade
-from tightrope.plan.problem.response_cache import cache_sizes, has_keys, hit_share, node_usd_per_hour, with_cache, with_nodes
-from tightrope.plan.prove.proof import Bench, relaxed_usd
-from tightrope.plan.solve.region_ranking import MOST_JUDGED, judged_usd
+from tightrope.plan.problem.cascade import answer_directly, split_by_cascade
+from tightrope.plan.problem.response_cache import (
+    apply_cache,
+    has_keys,
+    list_cache_sizes,
+    measure_hit_share,
+    node_usd_per_hour,
+    with_nodes,
+)
+from tightrope.plan.prove.proof import Bench, estimate_relaxed_usd
+from tightrope.plan.solve.region_ranking import MOST_JUDGED, estimate_usd
 
 
 def take_choices(
@@ -30,9 +37,9 @@ def take_choices(
     for item in workload.classes:
         if item.cascade is not None:
             progress(f"cascade of {item.name}")
-            choices = [without_cascade(workload, item.name), with_cascade(workload, item.name)]
+            choices = [answer_directly(workload, item.name), split_by_cascade(workload, item.name)]
             direct = workload.direct or choices[0]
-            workload, others = _cheapest([choice for choice in choices if choice is not None], book, table)
+            workload, others = _choose_cheapest([choice for choice in choices if choice is not None], book, table)
             taken = any(part.name == item.name for part in workload.classes)
             workload = replace(workload, direct=workload.direct if taken else direct)
             rejected += others
@@ -40,28 +47,28 @@ def take_choices(
     if cache is None or not has_keys(workload):
         return workload if cache is None else replace(workload, cache=with_nodes(cache, book)), tuple(rejected)
     if not cache.auto:
-        return with_cache(workload, with_nodes(cache, book)), tuple(rejected)
+        return apply_cache(workload, with_nodes(cache, book)), tuple(rejected)
     progress("size of the cache")
-    chosen, others = _cheapest(_cache_choices(workload, book, table), book, table)
+    chosen, others = _choose_cheapest(_list_cache_choices(workload, book, table), book, table)
     return chosen, (*rejected, *others)
 
 
-def _cache_choices(workload: Workload, book: PriceBook, table: CapacityTable) -> list[Workload]:
+def _list_cache_choices(workload: Workload, book: PriceBook, table: CapacityTable) -> list[Workload]:
     """Return the workload without a cache, and with the size that saves most if the fleet's cost falls with the hits."""
     cache = workload.cache
     assert cache is not None  # noqa: S101 - the caller has one
     usd_per_month = node_usd_per_hour(cache, book, workload.where.regions) * HOURS_PER_MONTH
-    sizes = [with_cache(workload, size) for size in cache_sizes(workload, cache, book)]
-    fleet_usd = min(relaxed_usd(problem) for problem in Bench(sizes[0], book, table).regions({}))
+    sizes = [apply_cache(workload, size) for size in list_cache_sizes(workload, cache, book)]
+    fleet_usd = min(estimate_relaxed_usd(problem) for problem in Bench(sizes[0], book, table).regions({}))
 
     def estimate(sized: Workload) -> float:
         nodes = sized.cache.nodes if sized.cache is not None else 0
-        return nodes * usd_per_month + fleet_usd * (1.0 - hit_share(sized))
+        return nodes * usd_per_month + fleet_usd * (1.0 - measure_hit_share(sized))
 
     return [sizes[0], min(sizes[1:], key=estimate)]
 
 
-def _cheapest(choices: list[Workload], book: PriceBook, table: CapacityTable) -> tuple[Workload, list[Problem]]:
+def _choose_cheapest(choices: list[Workload], book: PriceBook, table: CapacityTable) -> tuple[Workload, list[Problem]]:
     """Return the choice that is judged cheapest, the first of equals, and the problems of the others."""
     found: list[tuple[float, Workload, list[Problem]]] = []
     refused: list[InfeasibleError] = []
@@ -71,7 +78,7 @@ def _cheapest(choices: list[Workload], book: PriceBook, table: CapacityTable) ->
         except InfeasibleError as error:
             refused.append(error)
             continue
-        found.append((min(map(judged_usd, problems[:MOST_JUDGED])), choice, problems))
+        found.append((min(map(estimate_usd, problems[:MOST_JUDGED])), choice, problems))
     if not found:
         raise refused[0]
     best = min(range(len(found)), key=lambda place: found[place][0])

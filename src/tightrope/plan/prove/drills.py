@@ -15,12 +15,12 @@ from tightrope.base.records import Deferral, FloatArray, Slo, TrafficClass, Work
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S
-from tightrope.plan.bill.plan_bill import ran_in
-from tightrope.plan.bill.replay_bill import stretch_lines
+from tightrope.plan.bill.plan_bill import measure_ran
+from tightrope.plan.bill.replay_bill import build_stretch_lines
 from tightrope.plan.fleet.plan_fleet import OpenPool, Stretch, busiest, draw_traffic
 from tightrope.plan.fleet.recorded_traffic import RecordedTraffic
 from tightrope.plan.fleet.scenarios import AS_RECORDED, ReplayScenario, place_drills, surged
-from tightrope.plan.problem.cascade import promised_to
+from tightrope.plan.problem.cascade import get_promises
 from tightrope.plan.problem.cost_lines import total_usd
 from tightrope.plan.prove.proof import Proof, split_heldout
 from tightrope.replay.evidence import (
@@ -75,8 +75,8 @@ class DrillScene:
 
     def cost_usd(self, outcomes: list[Outcome]) -> float:
         """Return the machines' bill of the stretch under the plan's commitments, mean over the draws."""
-        ran = ran_in(self.proof.solution, self.proof.fleet, self.pools, self.book, self.stretch, outcomes)
-        return total_usd(stretch_lines(ran, self.book))
+        ran = measure_ran(self.proof.solution, self.proof.fleet, self.pools, self.book, self.stretch, outcomes)
+        return total_usd(build_stretch_lines(ran, self.book))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +95,22 @@ def find_robustness(workload: Workload, proof: Proof, pools: tuple[OpenPool, ...
     What cannot happen to the fleet is left out: there is no spot storm without spot machines, no lost metric without an autoscaler.
     Which zone is the worst is found with the first seed; every case is then told with all of them.
     """
-    seeds = _seeds(workload)
+    seeds = _choose_seeds(workload)
     proving = split_heldout(workload)[1]
     day, hours = (
-        _scene(workload, proof, pools, book, busiest(workload, proving, _length_s(workload, most_s)), seeds)
+        _draw_scene(workload, proof, pools, book, busiest(workload, proving, _choose_length_s(workload, most_s)), seeds)
         for most_s in (DAY_S, PEAK_S)
     )
-    zones = [DrillTrial(hours, seeds[:1], ReplayScenario(drill=kind), drill) for kind, drill in _drills(hours)]
-    worst = {case.name: one for case, one in _worst_of_each(list(zip(_cases(zones), zones, strict=True)))}
+    zones = [DrillTrial(hours, seeds[:1], ReplayScenario(drill=kind), drill) for kind, drill in _list_drills(hours)]
+    worst = {case.name: one for case, one in _find_worst_of_each(list(zip(_replay_trials(zones), zones, strict=True)))}
     tries = [DrillTrial(day, seeds), DrillTrial(day, seeds, ReplayScenario(surge=SURGE)), DrillTrial(hours, seeds)]
-    usual, surge, calm, *drilled = _cases([*tries, *(replace(one, seeds=seeds) for one in worst.values())])
+    usual, surge, calm, *drilled = _replay_trials([*tries, *(replace(one, seeds=seeds) for one in worst.values())])
     found = [replace(surge, usual_cost_usd=usual.cost_usd)]
     found += [replace(case, usual_cost_usd=calm.cost_usd) for case in drilled]
     return tuple(case for case in found if case.promises)
 
 
-def _seeds(workload: Workload) -> tuple[int, ...]:
+def _choose_seeds(workload: Workload) -> tuple[int, ...]:
     """Return the seeds of the proof, the first of them, and further numbers where they are fewer than ``SEEDS``.
 
     >>> from types import SimpleNamespace as Of
@@ -121,7 +121,7 @@ def _seeds(workload: Workload) -> tuple[int, ...]:
     return (*workload.seeds, *more)[:SEEDS]
 
 
-def _cases(tries: list[DrillTrial]) -> list[RobustnessCase]:
+def _replay_trials(tries: list[DrillTrial]) -> list[RobustnessCase]:
     """Return what comes of each, replays side by side."""
     jobs = [(one, seed) for one in tries for seed in one.seeds]
 
@@ -131,16 +131,16 @@ def _cases(tries: list[DrillTrial]) -> list[RobustnessCase]:
 
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
         outcomes = iter(list(pool.map(replayed, jobs)))
-    return [_case(one, [next(outcomes) for _ in one.seeds]) for one in tries]
+    return [_summarise_trial(one, [next(outcomes) for _ in one.seeds]) for one in tries]
 
 
-def _length_s(workload: Workload, most_s: float) -> float:
+def _choose_length_s(workload: Workload, most_s: float) -> float:
     """Return how long a stretch is tried: what holds no more than about ``MOST_REQUESTS`` at twice the mean rate, in whole minutes."""
     mean_per_s = sum(item.demand.requests / item.demand.duration_s * (1.0 + item.growth) for item in workload.classes)
     return min(most_s, max(600.0, 60.0 * (MOST_REQUESTS / max(2.0 * mean_per_s, 1e-9) // 60.0)))
 
 
-def _scene(
+def _draw_scene(
     workload: Workload, proof: Proof, pools: tuple[OpenPool, ...], book: PriceBook, stretch: Stretch, seeds: tuple[int, ...]
 ) -> DrillScene:
     """Return a stretch with its traffic drawn, once a seed."""
@@ -153,7 +153,7 @@ def _scene(
     return DrillScene(proof, classes, stretch, drawn, pools, book)
 
 
-def _drills(scene: DrillScene) -> Iterator[tuple[DrillKind, Drill]]:
+def _list_drills(scene: DrillScene) -> Iterator[tuple[DrillKind, Drill]]:
     """Yield the drills that can take something from the fleet, at the stretch's busiest time, one for each zone that may be lost."""
     fleet = scene.proof.fleet
     pools = [pool for pool in fleet.pools if pool.schedule.any() or pool.ceiling]
@@ -166,25 +166,25 @@ def _drills(scene: DrillScene) -> Iterator[tuple[DrillKind, Drill]]:
     return ((kind, drill) for kind, may in possible.items() if may for drill in place_drills(kind, fleet, first))
 
 
-def _case(one: DrillTrial, outcomes: list[Outcome]) -> RobustnessCase:
+def _summarise_trial(one: DrillTrial, outcomes: list[Outcome]) -> RobustnessCase:
     """Return the figures of one try; what it costs usually is for the caller to say."""
     scene, scenario = one.scene, one.scenario
-    promises = tuple(_promises(scene, one.drill, distinct([as_asked(outcome) for outcome in outcomes])))
+    promises = tuple(_evaluate_promises(scene, one.drill, distinct([as_asked(outcome) for outcome in outcomes])))
     usd = scene.cost_usd(outcomes)
     return RobustnessCase(
         name=scenario.drill or f"surge ×{scenario.surge:g}",
-        what=_words(scene, scenario, one.drill),
+        what=_describe_trial(scene, scenario, one.drill),
         window=scene.stretch.words,
         promises=promises,
         cost_usd=usd,
         usual_cost_usd=usd,
         retries=round(float(np.mean([outcome.retries for outcome in outcomes]))),
-        verdict=_verdict(promises),
+        verdict=_judge_promises(promises),
         seeds=one.seeds,
     )
 
 
-def _words(scene: DrillScene, scenario: ReplayScenario, drill: Drill | None) -> str:
+def _describe_trial(scene: DrillScene, scenario: ReplayScenario, drill: Drill | None) -> str:
     """Say what goes wrong, and when."""
     if drill is None:
         return f"{scenario.surge:g} times the requests on {scene.stretch.words}"
@@ -197,12 +197,12 @@ def _words(scene: DrillScene, scenario: ReplayScenario, drill: Drill | None) -> 
     return f"{taken}, {next(iter(scene.recorded.values())).clock(drill.start_s, drill.end_s)}"
 
 
-def _promises(scene: DrillScene, drill: Drill | None, outcomes: list[Outcome]) -> Iterator[RobustnessPromise]:
+def _evaluate_promises(scene: DrillScene, drill: Drill | None, outcomes: list[Outcome]) -> Iterator[RobustnessPromise]:
     """Yield what became of each promise of each class that had requests, all draws together."""
     for index, item in enumerate(scene.classes):
-        name, slos, deferral = promised_to(item)
+        name, slos, deferral = get_promises(item)
         for promise in slos if deferral is None else (deferral,):
-            of_each = [_kept(outcome, index, promise, scene.stretch.start_s) for outcome in outcomes]
+            of_each = [_evaluate_requests(outcome, index, promise, scene.stretch.start_s) for outcome in outcomes]
             time_s, value_s, kept = (np.concatenate(column) for column in zip(*of_each, strict=True))
             if not len(kept):
                 continue
@@ -229,7 +229,9 @@ def _promises(scene: DrillScene, drill: Drill | None, outcomes: list[Outcome]) -
             )
 
 
-def _kept(outcome: Outcome, index: int, promise: Slo | Deferral, start_s: float) -> tuple[FloatArray, FloatArray, np.ndarray]:
+def _evaluate_requests(
+    outcome: Outcome, index: int, promise: Slo | Deferral, start_s: float
+) -> tuple[FloatArray, FloatArray, np.ndarray]:
     """Return when the class's requests came, what they took and whether the promise was kept: [requests] each."""
     mine = outcome.traffic.traffic_class == index
     if isinstance(promise, Slo):
@@ -240,7 +242,7 @@ def _kept(outcome: Outcome, index: int, promise: Slo | Deferral, start_s: float)
     return time_s, outcome.latency_s[mine], outcome.finish_s[mine] <= deadlines_s(time_s, start_s, promise)
 
 
-def _verdict(promises: tuple[RobustnessPromise, ...]) -> Verdict:
+def _judge_promises(promises: tuple[RobustnessPromise, ...]) -> Verdict:
     """Return the verdict of a case from its promises."""
     if any(item.attainment < item.target for item in promises):
         return "misses"
@@ -248,16 +250,16 @@ def _verdict(promises: tuple[RobustnessPromise, ...]) -> Verdict:
     return "holds" if held else "recovers"
 
 
-def _worst_of_each(cases: list[tuple[RobustnessCase, Tried]]) -> list[tuple[RobustnessCase, Tried]]:
+def _find_worst_of_each(cases: list[tuple[RobustnessCase, Tried]]) -> list[tuple[RobustnessCase, Tried]]:
     """Return one case of each name, the one with the least margin, and what it is of: of zones, that whose loss is worst."""
     worst: dict[str, tuple[RobustnessCase, Tried]] = {}
     for case, tried in cases:
-        if case.name not in worst or _gravity(case) > _gravity(worst[case.name][0]):
+        if case.name not in worst or _rank_severity(case) > _rank_severity(worst[case.name][0]):
             worst[case.name] = case, tried
     return list(worst.values())
 
 
-def _gravity(case: RobustnessCase) -> tuple[float, float, int]:
+def _rank_severity(case: RobustnessCase) -> tuple[float, float, int]:
     """Return what orders losses, the gravest last: by the worst margin over the stretch, while it lasts, then requests begun again."""
     over = max((item.target - item.attainment for item in case.promises), default=0.0)
     during = max(

@@ -16,12 +16,12 @@ from tightrope.base.plan import Evidence
 from tightrope.base.records import FloatArray, Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S
-from tightrope.plan.fleet.plan_fleet import Stretch, busiest, draw_traffic, heldout_stretch
+from tightrope.plan.fleet.plan_fleet import Stretch, busiest, draw_traffic, find_heldout_stretch
 from tightrope.plan.problem.arrays import Infeasible, Problem
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.capacity import CapacityTable
-from tightrope.plan.problem.cascade import promised_to
-from tightrope.plan.problem.placement import with_and_without_machines
+from tightrope.plan.problem.cascade import get_promises
+from tightrope.plan.problem.placement import split_by_machines
 from tightrope.plan.solve.decomposition import Solution, solve
 from tightrope.plan.solve.infeasibility import explain_infeasible
 from tightrope.plan.solve.relaxation import relax
@@ -83,10 +83,10 @@ class Bench:
         """
         found: list[tuple[float, Problem]] = []
         refused: list[InfeasibleError] = []
-        for workload in region_sets(self.workload):
+        for workload in list_region_sets(self.workload):
             try:
                 problem = build_problem(workload, self.book, self.table, headroom)
-                found.append((relaxed_usd(problem), problem))
+                found.append((estimate_relaxed_usd(problem), problem))
             except InfeasibleError as error:
                 refused.append(error)
         if not found:
@@ -101,19 +101,19 @@ class Bench:
             raise explain_infeasible(problem, stuck) from None
 
 
-def one_region_each(workload: Workload) -> Iterator[Workload]:
+def split_by_region(workload: Workload) -> Iterator[Workload]:
     """Yield the workload once for each of its regions, in the order stated."""
     for cloud, regions in workload.where.regions.items():
         for region in regions:
             yield replace(workload, where=replace(workload.where, regions={cloud: (region,)}))
 
 
-def region_sets(workload: Workload) -> Iterator[Workload]:
+def list_region_sets(workload: Workload) -> Iterator[Workload]:
     """Yield the workload once for each set of regions that a plan may use: single ones, and larger sets where it says ``together``.
 
     Every set is a decision of its own, since opening a region costs what stands in it.
     """
-    yield from one_region_each(workload)
+    yield from split_by_region(workload)
     if not workload.where.together:
         return
     every = [(cloud, region) for cloud, regions in workload.where.regions.items() for region in regions]
@@ -123,10 +123,10 @@ def region_sets(workload: Workload) -> Iterator[Workload]:
             yield replace(workload, where=replace(workload.where, regions=regions))
 
 
-def relaxed_usd(problem: Problem) -> float:
+def estimate_relaxed_usd(problem: Problem) -> float:
     """Return what the problem's linear relaxation costs a month with all besides; infinite where it has no solution."""
     found = [float("inf")]
-    for part, besides_usd in with_and_without_machines(problem):
+    for part, besides_usd in split_by_machines(problem):
         try:
             found.append(relax(part).usd_per_month + besides_usd)
         except Infeasible:
@@ -134,7 +134,7 @@ def relaxed_usd(problem: Problem) -> float:
     return min(found)
 
 
-def in_regions_of(workload: Workload, problem: Problem) -> Workload:
+def restrict_to_regions(workload: Workload, problem: Problem) -> Workload:
     """Return the workload with the regions of a decision alone."""
     regions: dict[str, tuple[str, ...]] = {}
     for option in problem.options:
@@ -150,7 +150,7 @@ def split_heldout(workload: Workload) -> tuple[Stretch, Stretch]:
     Of two held-out days or more the first half, in whole days, is for tuning. Less is all for the proof, and the fleet is tuned on as
     much before it, which sizing has seen: such days tell of queues and starts, not of traffic that nobody expected.
     """
-    whole = heldout_stretch(workload)
+    whole = find_heldout_stretch(workload)
     length_s = whole.end_s - whole.start_s
     days = int((length_s + 1.0) // DAY_S)
     if days < 2:
@@ -159,17 +159,17 @@ def split_heldout(workload: Workload) -> tuple[Stretch, Stretch]:
     return Stretch(whole.start_s, cut_s), Stretch(cut_s, whole.end_s)
 
 
-def proof_stretch(workload: Workload) -> Stretch:
+def choose_proof_stretch(workload: Workload) -> Stretch:
     """Return what the proof replays: the days that nothing was decided on, or their busiest stretch where that is all there is time for."""
-    return _limited(workload, split_heldout(workload)[1], MAX_REPLAYED_REQUESTS)
+    return _limit_stretch(workload, split_heldout(workload)[1], MAX_REPLAYED_REQUESTS)
 
 
-def tuning_stretch(workload: Workload) -> Stretch:
+def choose_tuning_stretch(workload: Workload) -> Stretch:
     """Return what the fleet is tuned on: headroom for the classes that miss a promise, the autoscaler's target."""
-    return _limited(workload, split_heldout(workload)[0], MAX_TUNING_REQUESTS)
+    return _limit_stretch(workload, split_heldout(workload)[0], MAX_TUNING_REQUESTS)
 
 
-def _limited(workload: Workload, whole: Stretch, most_requests: int) -> Stretch:
+def _limit_stretch(workload: Workload, whole: Stretch, most_requests: int) -> Stretch:
     """Return the stretch, or the busiest part of it that holds about as many requests as may be replayed."""
     expected = sum(item.demand.requests / item.demand.duration_s for item in workload.classes) * (whole.end_s - whole.start_s)
     if expected <= most_requests:
@@ -200,7 +200,7 @@ def replay_seeds(
 def gather_evidence(workload: Workload, fleet: Fleet, outcomes: list[Outcome], stretch: Stretch) -> tuple[Evidence, ...]:
     """Judge every promise of every class."""
     classes = {item.name: item for item in workload.classes}
-    promised = [promised_to(classes[item.name]) for item in fleet.classes]
+    promised = [get_promises(classes[item.name]) for item in fleet.classes]
     return judge_all(
         [as_asked(outcome) for outcome in outcomes], promised, start_s=stretch.start_s, window=stretch.words, seeds=workload.seeds
     )
@@ -208,14 +208,14 @@ def gather_evidence(workload: Workload, fleet: Fleet, outcomes: list[Outcome], s
 
 def prove(bench: Bench, tuned: Proof, progress: Callable[[str], None] = lambda _: None) -> Proof:
     """Return what the tuned plan makes of the days kept for the proof, which are replayed once."""
-    workload, stretch = bench.workload, proof_stretch(bench.workload)
+    workload, stretch = bench.workload, choose_proof_stretch(bench.workload)
     progress(f"prove: replay {stretch.words}")
     outcomes = replay_seeds(tuned.fleet, workload, stretch)
-    evidence = gather_evidence(workload, tuned.fleet, outcomes, stretch) + surge_evidence(workload, tuned.fleet, stretch)
-    return replace(tuned, stretch=stretch, outcomes=outcomes, evidence=told_apart(workload, tuned.fleet, stretch, evidence))
+    evidence = gather_evidence(workload, tuned.fleet, outcomes, stretch) + gather_surge_evidence(workload, tuned.fleet, stretch)
+    return replace(tuned, stretch=stretch, outcomes=outcomes, evidence=mark_infeasible(workload, tuned.fleet, stretch, evidence))
 
 
-def told_apart(workload: Workload, fleet: Fleet, stretch: Stretch, evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
+def mark_infeasible(workload: Workload, fleet: Fleet, stretch: Stretch, evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
     """Return the evidence with the promises that no number of machines keeps called infeasible, and not merely not proven."""
     if all(item.verdict == "proven" for item in evidence):
         return evidence
@@ -234,7 +234,7 @@ def told_apart(workload: Workload, fleet: Fleet, stretch: Stretch, evidence: tup
     )
 
 
-def surge_evidence(workload: Workload, fleet: Fleet, stretch: Stretch) -> tuple[Evidence, ...]:
+def gather_surge_evidence(workload: Workload, fleet: Fleet, stretch: Stretch) -> tuple[Evidence, ...]:
     """Judge the promises of interactive classes on the stretch's busiest day with every class's surge on top; none without one."""
     if not any(item.surge for item in workload.classes):
         return ()

@@ -8,9 +8,9 @@ from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S, split_demand
 from tightrope.perf.profile_search import find_profile, limit_batch
-from tightrope.plan.fleet.plan_fleet import busiest, today_fleet
+from tightrope.plan.fleet.plan_fleet import build_today_fleet, busiest
 from tightrope.plan.problem.capacity import CapacityTable
-from tightrope.plan.problem.cost_lines import around_lines, disk_usd_per_hour, machine_lines
+from tightrope.plan.problem.cost_lines import build_machine_lines, build_network_lines, disk_usd_per_hour
 from tightrope.plan.problem.network import Place, Served, around
 from tightrope.plan.prove.proof import MAX_REPLAYED_REQUESTS, gather_evidence, replay_seeds, split_heldout
 
@@ -18,20 +18,20 @@ LEAST_S = 300.0
 """Today's fleet is replayed for at least so long, however much traffic there is."""
 
 
-def today_lines(workload: Workload, book: PriceBook, table: CapacityTable) -> tuple[BillLine, ...]:
+def build_today_lines(workload: Workload, book: PriceBook, table: CapacityTable) -> tuple[BillLine, ...]:
     """Return today's monthly bill, what is committed already applied; empty where no fleet is stated."""
     if not workload.today:
         return ()
     lines = tuple(UsageLine(pool.name, pool.cloud, pool.region, pool.machine, pool.offer) for pool in workload.today)
     hours = np.array([[float(pool.machines)] for pool in workload.today])
     usage = Usage(lines, hours, np.array([HOURS_PER_MONTH]))
-    used = _used(workload, book, table)
+    used = _measure_used(workload, book, table)
     disk_gb = workload.infrastructure.disk_gb
     disks = np.array([disk_usd_per_hour(book, pool.cloud, pool.region, disk_gb) for pool in workload.today])
-    return machine_lines(usage, book, workload.purchase.existing, used, disks) + _around(workload, book)
+    return build_machine_lines(usage, book, workload.purchase.existing, used, disks) + _price_today_network(workload, book)
 
 
-def _around(workload: Workload, book: PriceBook) -> tuple[BillLine, ...]:
+def _price_today_network(workload: Workload, book: PriceBook) -> tuple[BillLine, ...]:
     """Return what stands around today's machines: every class is split evenly, by machines, over the pools that serve it."""
     surrounding = around(workload, book)
     served: Served = {}
@@ -43,10 +43,10 @@ def _around(workload: Workload, book: PriceBook) -> tuple[BillLine, ...]:
             serving = sum(other.machines for other in workload.today if name in other.classes)
             places = served.setdefault(name, {})
             places[place] = places.get(place, 0.0) + surrounding.requests[name] * pool.machines / serving
-    return around_lines(workload, surrounding, served, variants)
+    return build_network_lines(workload, surrounding, served, variants)
 
 
-def _used(workload: Workload, book: PriceBook, table: CapacityTable) -> dict[str, float]:
+def _measure_used(workload: Workload, book: PriceBook, table: CapacityTable) -> dict[str, float]:
     """Return the mean share of each pool's capacity that its classes need; 1 where it has no profile."""
     variants = {variant.name: variant for variant in workload.variants}
     found = {}
@@ -70,7 +70,7 @@ def _used(workload: Workload, book: PriceBook, table: CapacityTable) -> dict[str
 
 def today_evidence(workload: Workload, book: PriceBook) -> tuple[Evidence, ...]:
     """Return what today's fleet makes of the busiest held-out day (or as much of it as is replayed in reason)."""
-    fleet = today_fleet(workload, book)
+    fleet = build_today_fleet(workload, book)
     if fleet is None:
         return ()
     _, whole = split_heldout(workload)

@@ -14,15 +14,23 @@ from tightrope.base.errors import InfeasibleError
 from tightrope.base.records import FloatArray, Workload
 from tightrope.base.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 from tightrope.demand.blocks import DAY_S
-from tightrope.plan.bill.replay_bill import scheduled_hours
-from tightrope.plan.commit.future_costs import option_key
-from tightrope.plan.fleet.plan_fleet import Stretch, draw_traffic, open_pools, plan_fleet
+from tightrope.plan.bill.replay_bill import count_scheduled_hours
+from tightrope.plan.commit.future_costs import build_option_key
+from tightrope.plan.fleet.plan_fleet import Stretch, build_fleet, draw_traffic, open_pools
 from tightrope.plan.problem.arrays import Infeasible, Problem
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.cascade import asked_as
-from tightrope.plan.prove.proof import Bench, Proof, gather_evidence, in_regions_of, replay_seeds, surge_evidence, tuning_stretch
+from tightrope.plan.prove.proof import (
+    Bench,
+    Proof,
+    choose_tuning_stretch,
+    gather_evidence,
+    gather_surge_evidence,
+    replay_seeds,
+    restrict_to_regions,
+)
 from tightrope.plan.solve.decomposition import Solution, solve
-from tightrope.plan.solve.region_ranking import cheapest_first
+from tightrope.plan.solve.region_ranking import rank_problems
 from tightrope.replay.records import Fleet, Traffic
 
 MAX_ROUNDS = 5
@@ -61,7 +69,7 @@ class _Tuning:
         outcomes = replay_seeds(fleet, self.workload, self.stretch, draw=lambda *_: self.traffic)
         evidence = gather_evidence(self.workload, fleet, outcomes, self.stretch)
         return replace(
-            proof, fleet=fleet, outcomes=outcomes, evidence=evidence + surge_evidence(self.workload, fleet, self.stretch)
+            proof, fleet=fleet, outcomes=outcomes, evidence=evidence + gather_surge_evidence(self.workload, fleet, self.stretch)
         )
 
 
@@ -72,20 +80,20 @@ def tune(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Proo
     machines, more is tried, since what is planned for costs less than what is added; else less is. A part of a day is no ground for that.
     """
     workload = replace(bench.workload, seeds=bench.workload.seeds[:1])
-    stretch = tuning_stretch(workload)
+    stretch = choose_tuning_stretch(workload)
     tuning = _Tuning(replace(bench, workload=workload), stretch, progress, draw_traffic(workload, stretch, workload.seeds[0]))
-    first = _set_target(tuning, _first(tuning))
+    first = _set_target(tuning, _find_first(tuning))
     best = first
     if first.proven and workload.headroom is None and stretch.end_s - stretch.start_s > DAY_S - 1.0:
-        best = _walk(tuning, first, MORE if _adds(first) else LESS)
+        best = _walk(tuning, first, MORE if _adds_machines(first) else LESS)
     if best is not first:
-        chosen = _places(best.problem)
-        others = [problem for problem in bench.regions(best.headroom) if _places(problem) != chosen]
+        chosen = _list_places(best.problem)
+        others = [problem for problem in bench.regions(best.headroom) if _list_places(problem) != chosen]
         best = replace(best, others=tuple(others))
-    return replace(best, tuned=tuple(_words(tuning, first, best)))
+    return replace(best, tuned=tuple(_describe_tuning(tuning, first, best)))
 
 
-def _first(tuning: _Tuning) -> Proof:
+def _find_first(tuning: _Tuning) -> Proof:
     """Return the first plan that keeps every promise on the tuning days, or the best of ``MAX_ROUNDS``.
 
     A class that misses a promise there is planned for more each round.
@@ -96,27 +104,27 @@ def _first(tuning: _Tuning) -> Proof:
     for number in range(1, MAX_ROUNDS + 1):
         tuning.progress(f"round {number}: solve")
         try:
-            proof = _solved(tuning, headroom, number)
+            proof = _solve_at(tuning, headroom, number)
         except InfeasibleError:
             if best is None:
                 raise
             break
-        if best is None or proof.proven or sum(_shortfall(proof)) < sum(_shortfall(best)):
+        if best is None or proof.proven or sum(_measure_shortfall(proof)) < sum(_measure_shortfall(best)):
             best = proof
         if proof.proven or stated is not None:
             break
-        missed = {item.name for item in tuning.workload.classes if _missed(asked_as(item), proof)}
+        missed = {item.name for item in tuning.workload.classes if _misses_promise(asked_as(item), proof)}
         headroom = {name: value * (RAISE if name in missed else 1.0) for name, value in headroom.items()}
     assert best is not None  # noqa: S101 - the loop runs at least once
     return best
 
 
-def _solved(tuning: _Tuning, headroom: dict[str, float], number: int) -> Proof:
+def _solve_at(tuning: _Tuning, headroom: dict[str, float], number: int) -> Proof:
     """Solve at one headroom, in whichever regions are cheapest, and replay the result."""
-    problem, *others = cheapest_first(tuning.bench.regions(headroom))
+    problem, *others = rank_problems(tuning.bench.regions(headroom))
     solution = tuning.bench.solve(problem)
     tuning.progress(f"round {number}: replay {tuning.stretch.words}")
-    fleet = plan_fleet(tuning.workload, solution, tuning.bench.table)
+    fleet = build_fleet(tuning.workload, solution, tuning.bench.table)
     proof = Proof(problem, tuple(others), solution, fleet, tuning.stretch, [], (), dict(headroom), number)
     return tuning.replayed(proof, fleet)
 
@@ -135,7 +143,7 @@ def _walk(tuning: _Tuning, first: Proof, steps: tuple[float, float]) -> Proof:
         moved = {item.name for item in tuning.workload.classes if item.deferral is None}
         while moved and tuning.trials < MOST_TRIALS:
             headroom = {name: value * (factor if name in moved else 1.0) for name, value in best.headroom.items()}
-            trial = _trial(tuning, best, headroom)
+            trial = _try_headroom(tuning, best, headroom)
             if trial is None or (_has_room(trial) and as_run_usd(trial) >= (1.0 - WORTH) * as_run_usd(best)):
                 return best
             if _has_room(trial):
@@ -146,26 +154,26 @@ def _walk(tuning: _Tuning, first: Proof, steps: tuple[float, float]) -> Proof:
     return best
 
 
-def _trial(tuning: _Tuning, best: Proof, headroom: dict[str, float]) -> Proof | None:
+def _try_headroom(tuning: _Tuning, best: Proof, headroom: dict[str, float]) -> Proof | None:
     """Return the plan of the same pools at another headroom, its autoscaler set; None where it has none, or cannot be cheaper."""
     tuning.trials += 1
-    tuning.progress(f"tune: plan for {_factors(headroom)} times the peaks seen")
+    tuning.progress(f"tune: plan for {_name_factors(headroom)} times the peaks seen")
     bench = tuning.bench
     try:
-        problem = build_problem(in_regions_of(bench.workload, best.problem), bench.book, bench.table, headroom)
-        solution = solve(problem, pools=_same_pools(best.solution, problem))
+        problem = build_problem(restrict_to_regions(bench.workload, best.problem), bench.book, bench.table, headroom)
+        solution = solve(problem, pools=_match_pools(best.solution, problem))
     except (Infeasible, InfeasibleError):
         return None
     if solution.usd_per_month + problem.constant_usd_per_month >= as_run_usd(best):
         return None
-    fleet = replace(plan_fleet(tuning.workload, solution, bench.table), scaling=best.fleet.scaling)
+    fleet = replace(build_fleet(tuning.workload, solution, bench.table), scaling=best.fleet.scaling)
     return _set_target(tuning, tuning.replayed(replace(best, problem=problem, solution=solution, headroom=headroom), fleet))
 
 
-def _same_pools(solution: Solution, problem: Problem) -> np.ndarray:
+def _match_pools(solution: Solution, problem: Problem) -> np.ndarray:
     """Return the options of a problem that a solution of another uses, bool[P]."""
-    used = {option_key(pool.option) for pool in open_pools(solution)}
-    return np.array([option_key(option) in used for option in problem.options], dtype=bool)
+    used = {build_option_key(pool.option) for pool in open_pools(solution)}
+    return np.array([build_option_key(option) in used for option in problem.options], dtype=bool)
 
 
 def as_run_usd(proof: Proof) -> float:
@@ -176,15 +184,15 @@ def as_run_usd(proof: Proof) -> float:
     problem, index = proof.solution.problem, [pool.index for pool in open_pools(proof.solution)]
     usd_per_hour = np.where(problem.only_covered, problem.disk_usd_per_hour, problem.usd_per_hour)
     usd_per_hour = np.where(problem.metered, 0.0, usd_per_hour)[index]
-    added = proof.machine_hours.sum(axis=1) - _scheduled(proof).sum(axis=1)
+    added = proof.machine_hours.sum(axis=1) - _count_scheduled_hours(proof).sum(axis=1)
     months = (proof.stretch.end_s - proof.stretch.start_s) / SECONDS_PER_HOUR / HOURS_PER_MONTH
     return proof.solution.usd_per_month + problem.constant_usd_per_month + float(usd_per_hour @ added) / months
 
 
-def _scheduled(proof: Proof) -> FloatArray:
+def _count_scheduled_hours(proof: Proof) -> FloatArray:
     """Return the machine-hours that the schedule alone makes of the stretch, float64[pools, hours]."""
     schedule = np.stack([pool.schedule for pool in proof.fleet.pools])
-    return scheduled_hours(schedule, proof.stretch.start_s, proof.stretch.end_s - proof.stretch.start_s)
+    return count_scheduled_hours(schedule, proof.stretch.start_s, proof.stretch.end_s - proof.stretch.start_s)
 
 
 # ----------------------------------------------------------------------------------------------------------------- autoscaler
@@ -197,7 +205,7 @@ def _set_target(tuning: _Tuning, proof: Proof) -> Proof:
     """
     scaling = proof.fleet.scaling
     higher = [target for target in TARGETS if target > scaling.target_utilisation]
-    if not tuning.workload.tunes_target or not _has_room(proof) or not _adds(proof):
+    if not tuning.workload.tunes_target or not _has_room(proof) or not _adds_machines(proof):
         return proof
     best, low, high = proof, 0, len(higher)
     while low < high:
@@ -211,9 +219,9 @@ def _set_target(tuning: _Tuning, proof: Proof) -> Proof:
     return best
 
 
-def _adds(proof: Proof) -> bool:
+def _adds_machines(proof: Proof) -> bool:
     """Return whether the autoscaler ran more than the schedule."""
-    return proof.fleet.scaling.enabled and bool(proof.machine_hours.sum() > IDLE_SCALER * _scheduled(proof).sum())
+    return proof.fleet.scaling.enabled and bool(proof.machine_hours.sum() > IDLE_SCALER * _count_scheduled_hours(proof).sum())
 
 
 def _has_room(proof: Proof, name: str = "") -> bool:
@@ -228,12 +236,12 @@ def _has_room(proof: Proof, name: str = "") -> bool:
     )
 
 
-def _shortfall(proof: Proof) -> Iterator[float]:
+def _measure_shortfall(proof: Proof) -> Iterator[float]:
     """Yield by how much each promise is missed."""
     return (max(0.0, item.target - item.attainment_low) for item in proof.evidence if item.verdict != "proven")
 
 
-def _missed(name: str, proof: Proof) -> bool:
+def _misses_promise(name: str, proof: Proof) -> bool:
     """Return whether the class misses a promise."""
     return any(item.traffic_class == name and item.verdict != "proven" for item in proof.evidence)
 
@@ -241,7 +249,7 @@ def _missed(name: str, proof: Proof) -> bool:
 # --------------------------------------------------------------------------------------------------------------------- in words
 
 
-def _words(tuning: _Tuning, first: Proof, best: Proof) -> Iterator[str]:
+def _describe_tuning(tuning: _Tuning, first: Proof, best: Proof) -> Iterator[str]:
     """Yield what was decided."""
     days = tuning.stretch.words
     if tuning.workload.headroom is None:
@@ -251,13 +259,13 @@ def _words(tuning: _Tuning, first: Proof, best: Proof) -> Iterator[str]:
     if best is not first:
         changed = {name: value for name, value in best.headroom.items() if value != first.headroom[name]}
         saved = 1.0 - as_run_usd(best) / as_run_usd(first)
-        yield f"{_factors(changed)} times the peaks seen is planned for: on {days} that keeps every promise and costs {saved:.1%} less"
+        yield f"{_name_factors(changed)} times the peaks seen is planned for: on {days} that keeps every promise and costs {saved:.1%} less"
     target = best.fleet.scaling.target_utilisation
     if target != tuning.workload.scaling.target_utilisation:
         yield f"the autoscaler steers to {target:.0%} of what a machine sustains, not to {tuning.workload.scaling.target_utilisation:.0%}"
 
 
-def _factors(headroom: dict[str, float]) -> str:
+def _name_factors(headroom: dict[str, float]) -> str:
     """Say each class's factor, or the one that all have."""
     said = {name: f"{value:.2f}" for name, value in headroom.items()}
     return (
@@ -267,6 +275,6 @@ def _factors(headroom: dict[str, float]) -> str:
     )
 
 
-def _places(problem: Problem) -> frozenset[tuple[str, str]]:
+def _list_places(problem: Problem) -> frozenset[tuple[str, str]]:
     """Return where the problem's machines may stand."""
     return frozenset((option.machine.cloud, option.region) for option in problem.options)

@@ -1,7 +1,8 @@
 """One block's cheapest fleet, searched to a proof: prices take the options apart, a walk over their numbers of machines does the rest.
 
 Only a few rows tie a block's options together: every class is answered, variants and spot have their share, quotas hold. At prices of
-those rows each option is on its own: what ``n`` machines cost, less what the work that fits on them is worth, is a table (``tables_of``;
+those rows each option is on its own: what ``n`` machines cost, less what the work that fits on them is worth, is a table
+(``build_price_tables``;
 the best use of an option is a fractional knapsack, filled by worth per machine, Dantzig, 1957). The sum of the tables' minima is a
 Lagrangian bound (Geoffrion, 1974), and so is the sum over any fixed numbers and the minima of the rest: a depth-first walk leaves
 every branch whose bound under some prices is no cheaper than what is known. Where it arrives at a whole fleet, a linear program says
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.problem.arrays import Problem
-from tightrope.plan.solve.block_view import ALMOST, TYING, Block, scale_of, see_columns, tables_of
+from tightrope.plan.solve.block_view import ALMOST, TYING, Block, build_price_tables, scale_of, view_columns
 from tightrope.plan.solve.constraints import BlockColumns, add_block, add_commitments
 from tightrope.plan.solve.count_search import ARRIVED, DONE, walk
-from tightrope.plan.solve.integer_capacity import add_whole
+from tightrope.plan.solve.integer_capacity import add_integer_cuts
 from tightrope.plan.solve.linear_model import INFINITY, LinearModel
 
 MOST_STEPS = 4_000_000
@@ -60,7 +61,7 @@ def may_search(problem: Problem, block: int) -> bool:
     return len(problem.interactive) > 0 and not any(block in window.blocks for window in problem.windows)
 
 
-def cheapest_fleet(
+def find_cheapest_fleet(
     problem: Problem,
     block: int,
     usd_per_hour: FloatArray,
@@ -76,12 +77,12 @@ def cheapest_fleet(
     """
     model = LinearModel()
     columns = add_block(model, problem, block, 1.0, deferrable=False, covers=committed is not None, usd_per_hour=usd_per_hour)
-    seen = see_columns(problem, block, model, columns, usd_per_hour, committed) if len(problem.options) else None
+    seen = view_columns(problem, block, model, columns, usd_per_hour, committed) if len(problem.options) else None
     if seen is None:
         return None
     tying = np.flatnonzero([name in TYING for name in model.families])
     capped = [] if committed is None else add_commitments(model, problem, columns, committed)
-    add_whole(model, problem, block, columns)
+    add_integer_cuts(model, problem, block, columns)
     search = _Walk(seen, _Relaxation(model, columns, np.append(tying, capped).astype(np.int64), seen), gap)
     scale = scale_of(seen, problem.rate[:, block])
     for fleet in like:
@@ -93,13 +94,13 @@ def cheapest_fleet(
     return found and replace(found, prices=np.array(search.given[-MOST_HANDED_ON:]) / np.where(scale > 0.0, scale, 1.0))
 
 
-def _rounded(seen: Block, load: FloatArray) -> IntArray | None:
+def _round_up_load(seen: Block, load: FloatArray) -> IntArray | None:
     """Return the fewest machines that carry a load of each option, int64[P]; None where some cannot."""
     fits = seen.carries >= load[:, None] - 1e-9
     return fits.argmax(axis=1) if fits.any(axis=1).all() else None
 
 
-def _whole_usd(seen: Block) -> float:
+def _estimate_whole_usd(seen: Block) -> float:
     """Return about what serving all of every class costs, US dollars/h: by machine where cheapest, else by request at the highest price."""
     serves = seen.limit > 0.0
     machines = np.where(serves, seen.load * seen.usd_per_hour, np.inf).min(axis=1, initial=np.inf)
@@ -124,7 +125,7 @@ class _Relaxation:
     def __init__(self, model: LinearModel, columns: BlockColumns, priced: IntArray, seen: Block) -> None:
         """``priced`` are the rows that have prices: the tying ones, then the commitments."""
         self.columns, self.priced, self.seen = columns, priced, seen
-        self.dear = DEAR * _whole_usd(seen)
+        self.dear = DEAR * _estimate_whole_usd(seen)
         self.missing = model.add_columns(np.full(int(np.isfinite(seen.lower).sum()), self.dear))
         for row, column in zip(priced[: len(seen.lower)][np.isfinite(seen.lower)], self.missing, strict=True):
             model.row_columns[row] = np.append(model.row_columns[row], column)
@@ -176,14 +177,14 @@ class _Walk:
         if self.prices == len(self.constant):
             self.constant = np.concatenate([self.constant, np.empty_like(self.constant)])
             self.table = np.concatenate([self.table, np.empty_like(self.table)])
-        constant, table = tables_of(self.seen, prices[None])
+        constant, table = build_price_tables(self.seen, prices[None])
         self.constant[self.prices], self.table[self.prices] = constant[0], table[0]
         self.given.append(prices)
         self.prices += 1
 
     def try_load(self, share: FloatArray) -> None:
         """Take the fewest machines that serve these shares, float64[C, P], where that is the best so far."""
-        fleet = _rounded(self.seen, (share * self.seen.load).sum(axis=0))
+        fleet = _round_up_load(self.seen, (share * self.seen.load).sum(axis=0))
         if fleet is not None and self.least_usd(fleet) < self.usd:
             self.try_fleet(fleet)
 
@@ -204,17 +205,17 @@ class _Walk:
         root = float((self.constant[: self.prices] + self.table[: self.prices].min(axis=2).sum(axis=1)).max())
         proven, step = max(root, 0.0), max(self.gap, LEAST_CLAIM)
         self._trim()
-        while proven < self._enough():
+        while proven < self._get_target_usd():
             claim = root + step * (root + self.paid)
             if not self._prove(claim):
                 break
-            proven, step = min(claim, self._enough()), CLAIMS_GROW * step
+            proven, step = min(claim, self._get_target_usd()), CLAIMS_GROW * step
         assert self.best is not None  # noqa: S101 - the caller made sure
         return BlockFleet(self.best, self.share, self.usd, min(proven, self.usd) * CERTAIN)
 
     def _trim(self) -> None:
         """Forget numbers of machines that no better fleet has."""
-        _, alive = self._alive(self.usd)
+        _, alive = self._find_open_options(self.usd)
         if alive is not None:
             most = max(int(np.flatnonzero(alive.any(axis=0)).max()) + 1, 2)
             self.seen = replace(self.seen, carries=np.ascontiguousarray(self.seen.carries[:, :most]))
@@ -222,12 +223,12 @@ class _Walk:
 
     def _prove(self, claim: float) -> bool:
         """Return whether every fleet is shown to cost no less than ``claim``, or than the best known less the gap."""
-        options, alive = self._alive(self._least(claim))
+        options, alive = self._find_open_options(self._get_floor_usd(claim))
         if alive is None:
             return True
         machines = alive.argmax(axis=1)
         if not len(options):  # one fleet is left: it serves at its cost, or no fleet that is cheaper does
-            return not self._undecided(self.try_fleet(machines), claim)
+            return not self._is_undecided(self.try_fleet(machines), claim)
         fixed = np.ones(len(alive), dtype=bool)
         fixed[options] = False
         values = np.zeros((len(options), alive.shape[1]), dtype=np.int64)
@@ -242,7 +243,17 @@ class _Walk:
             constant = self.constant[:used] + self.table[:used, np.flatnonzero(fixed), machines[fixed]].sum(axis=1)
             room = np.zeros((2, len(options) + 1, used))
             status, taken = walk(
-                constant, self.table[:used], options, values, counts, self._least(claim), BURST, position, level, room[0], room[1]
+                constant,
+                self.table[:used],
+                options,
+                values,
+                counts,
+                self._get_floor_usd(claim),
+                BURST,
+                position,
+                level,
+                room[0],
+                room[1],
             )
             steps -= taken
             if status == DONE:
@@ -253,7 +264,7 @@ class _Walk:
             machines[options[:here]] = values[np.arange(here), position[:here]]
             if status == ARRIVED:
                 answer = self.try_fleet(machines)
-                if self._undecided(answer, claim):
+                if self._is_undecided(answer, claim):
                     return False
             else:  # a long way below one branch: prices of its own
                 depth = level[1] + 1 if level[0] > level[1] else level[1]
@@ -272,19 +283,19 @@ class _Walk:
             self.try_load(answer.share)
         return answer
 
-    def _undecided(self, answer: _RelaxedFleet | None, claim: float) -> bool:
+    def _is_undecided(self, answer: _RelaxedFleet | None, claim: float) -> bool:
         """Return whether a fleet may yet cost less than is claimed: it was cheaper to leave something unserved than to serve it."""
-        return answer is not None and answer.missing > ALMOST and answer.usd < self._least(claim)
+        return answer is not None and answer.missing > ALMOST and answer.usd < self._get_floor_usd(claim)
 
-    def _enough(self) -> float:
+    def _get_target_usd(self) -> float:
         """Return the cost that no fleet need be shown to be above: the best known less the gap, of what is paid for elsewhere too."""
         return self.usd - self.gap * (self.usd + self.paid)
 
-    def _least(self, claim: float) -> float:
+    def _get_floor_usd(self, claim: float) -> float:
         """Return the cost from which nothing is looked at."""
-        return min(claim, self._enough())
+        return min(claim, self._get_target_usd())
 
-    def _alive(self, least: float) -> tuple[IntArray, NDArray[np.bool_] | None]:
+    def _find_open_options(self, least: float) -> tuple[IntArray, NDArray[np.bool_] | None]:
         """Return the options whose number is open, in the order to walk, and bool[P, N + 1], which numbers are; None where none are."""
         alive = np.arange(self.table.shape[2]) <= self.seen.most[:, None]
         table, constant = self.table[: self.prices], self.constant[: self.prices]

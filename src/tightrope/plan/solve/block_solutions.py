@@ -8,7 +8,7 @@ import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.problem.arrays import Infeasible, Problem
-from tightrope.plan.solve.block_search import BlockFleet, cheapest_fleet
+from tightrope.plan.solve.block_search import BlockFleet, find_cheapest_fleet
 from tightrope.plan.solve.constraints import add_block, add_commitments
 from tightrope.plan.solve.linear_model import LinearModel
 from tightrope.plan.solve.representative_blocks import alike
@@ -30,7 +30,7 @@ def solve_block(
     It is searched, or where that is no way left to the general solver. Raises ``Infeasible`` where it has no solution.
     """
     if len(problem.interactive):
-        found = cheapest_fleet(problem, block, problem.usd_per_hour, gap, like, commitments)
+        found = find_cheapest_fleet(problem, block, problem.usd_per_hour, gap, like, commitments)
         if found is not None:
             return found
     model = LinearModel()
@@ -45,7 +45,7 @@ def solve_block(
 
 def solve_blocks(problem: Problem, commitments: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
     """Solve every block (equal ones once); return machines int64[P, B], shares float64[C, P, B] and costs float64[B] in US dollars/h."""
-    keys = block_keys(problem)
+    keys = build_block_keys(problem)
     first = {key: block for block, key in reversed(list(enumerate(keys)))}
     solved = solve_apart(problem, list(first.values()), lambda block, like: solve_block(problem, block, commitments, like))
     found = [solved[first[key]] for key in keys]
@@ -56,7 +56,7 @@ def solve_blocks(problem: Problem, commitments: FloatArray) -> tuple[IntArray, F
     )
 
 
-def block_keys(problem: Problem) -> list[bytes]:
+def build_block_keys(problem: Problem) -> list[bytes]:
     """Return what tells each block from others: planned demand, and the expected one where something is paid by the request."""
     asked = [problem.rate, problem.mean_rate] if problem.usd_per_request.any() else [problem.rate]
     return [column.tobytes() for column in np.concatenate(asked).T]

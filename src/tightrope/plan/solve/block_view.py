@@ -9,7 +9,7 @@ from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.plan.problem.arrays import Problem
 from tightrope.plan.solve.constraints import BlockColumns, add_block
 from tightrope.plan.solve.count_search import fill_tables
-from tightrope.plan.solve.integer_capacity import carried, largest_share, load_of
+from tightrope.plan.solve.integer_capacity import carried, find_largest_share, load_of
 from tightrope.plan.solve.linear_model import INFINITY, LinearModel
 
 TYING = ("demand", "routing-share", "quality-floor", "spot-share", "quota")
@@ -56,20 +56,20 @@ def scale_of(seen: Block, rate: FloatArray) -> FloatArray:
     return np.append(np.where(of_class.any(axis=1), rate[of_class.argmax(axis=1)], 1.0), np.ones(len(seen.committed)))
 
 
-def seen_like(seen: Block, problem: Problem, block: int) -> Block:
+def view_like(seen: Block, problem: Problem, block: int) -> Block:
     """Return another block of the same problem, at the same rates, as the search sees it: no option carries more than in ``seen``."""
     usd_per_share = SECONDS_PER_HOUR * problem.mean_rate[:, block, None] * problem.usd_per_request
-    return replace(seen, load=load_of(problem, block), limit=largest_share(problem, block), usd_per_share=usd_per_share)
+    return replace(seen, load=load_of(problem, block), limit=find_largest_share(problem, block), usd_per_share=usd_per_share)
 
 
-def see_block(problem: Problem, block: int, usd_per_hour: FloatArray, committed: FloatArray | None = None) -> Block | None:
+def view_block(problem: Problem, block: int, usd_per_hour: FloatArray, committed: FloatArray | None = None) -> Block | None:
     """Return what a search knows of a block; None where it would have to count too far."""
     model = LinearModel()
     columns = add_block(model, problem, block, 1.0, deferrable=False, covers=False, usd_per_hour=usd_per_hour)
-    return see_columns(problem, block, model, columns, usd_per_hour, committed)
+    return view_columns(problem, block, model, columns, usd_per_hour, committed)
 
 
-def see_columns(
+def view_columns(
     problem: Problem,
     block: int,
     model: LinearModel,
@@ -84,7 +84,7 @@ def see_columns(
     for at, row in enumerate(tying):
         matrix[at, model.row_columns[row]] = model.row_values[row]
     lower, upper = np.array(model.row_lower)[tying], np.array(model.row_upper)[tying]
-    load, limit = load_of(problem, block), largest_share(problem, block)
+    load, limit = load_of(problem, block), find_largest_share(problem, block)
     cost = np.concatenate(model.cost)
     share = matrix[:, columns.share.ravel()].reshape(-1, classes, options)
     carries = carried(problem, (limit * load).sum(axis=0))
@@ -95,11 +95,11 @@ def see_columns(
     if committed is not None:
         rates, amounts = problem.cover_rates, committed
         usd_per_hour = np.where(problem.only_covered, UNCOVERED * float(usd_per_hour.max()), usd_per_hour)
-    own, most = usd_per_hour - problem.disk_usd_per_hour, _most_machines(problem, committed)
+    own, most = usd_per_hour - problem.disk_usd_per_hour, _bound_machines(problem, committed)
     return Block(share, count, lower, upper, load, limit, cost[columns.share], usd_per_hour, carries, own, rates, amounts, most)
 
 
-def _most_machines(problem: Problem, committed: FloatArray | None) -> FloatArray:
+def _bound_machines(problem: Problem, committed: FloatArray | None) -> FloatArray:
     """Return the most machines of each option, float64[P]: what quotas leave, what one owns of one's own, none where none are counted."""
     most = np.where(problem.metered, 0.0, np.inf)
     for quota in problem.quotas:
@@ -111,7 +111,7 @@ def _most_machines(problem: Problem, committed: FloatArray | None) -> FloatArray
     return np.where(problem.only_covered, np.minimum(most, np.floor(covered + ALMOST)), most)
 
 
-def tables_of(seen: Block, prices: FloatArray) -> tuple[FloatArray, FloatArray]:
+def build_price_tables(seen: Block, prices: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return what is paid at prices of the tying rows, then of commitments, float64[I, R + K]: constants [I], tables [I, P, N + 1].
 
     A price above 0 is paid for a row's lower side, one below for its upper; where that side is open the price is 0. A commitment is
@@ -124,19 +124,19 @@ def tables_of(seen: Block, prices: FloatArray) -> tuple[FloatArray, FloatArray]:
     fits = seen.load * seen.limit
     density = np.divide(worth, seen.load, out=np.zeros_like(worth), where=fits > 0.0)
     table = np.empty((len(prices), *seen.carries.shape))
-    usd_per_machine = _rates(seen, covering) - prices @ seen.count
+    usd_per_machine = _compute_rates(seen, covering) - prices @ seen.count
     fill_tables(fits, density, usd_per_machine, seen.carries, np.empty(len(fits)), table)
     return (prices * sides).sum(axis=1) - covering @ seen.committed, table
 
 
-def _rates(seen: Block, covering: FloatArray) -> FloatArray:
+def _compute_rates(seen: Block, covering: FloatArray) -> FloatArray:
     """Return what a machine-hour costs where a dollar of each commitment has a price, float64[I, K]: float64[I, P]."""
     covers = np.isfinite(seen.rates)
     covered = np.where(covers, covering[:, :, None] * np.where(covers, seen.rates, 0.0), np.inf)
     return seen.usd_per_hour - seen.own + np.minimum(seen.own, covered.min(axis=1, initial=np.inf))
 
 
-def shares_of(seen: Block, machines: IntArray) -> FloatArray | None:
+def assign_shares(seen: Block, machines: IntArray) -> FloatArray | None:
     """Return who a fleet (int64[P]) serves at the least cost of requests, float64[C, P]; None where it cannot serve the block."""
     room = seen.carries[np.arange(len(machines)), machines]
     some = (seen.limit > 0.0) & (room > 0.0)[None, :]

@@ -7,14 +7,14 @@ import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.problem.arrays import Problem, restrict, take_blocks
-from tightrope.plan.problem.dominance import copies_needed, needless
-from tightrope.plan.solve.block_search import CERTAIN, BlockFleet, cheapest_fleet, may_search
-from tightrope.plan.solve.block_solutions import WORKERS, block_keys, solve_apart
-from tightrope.plan.solve.block_view import Block, scale_of, see_block, seen_like, tables_of
+from tightrope.plan.problem.dominance import count_copies_needed, find_needless
+from tightrope.plan.solve.block_search import CERTAIN, BlockFleet, find_cheapest_fleet, may_search
+from tightrope.plan.solve.block_solutions import WORKERS, build_block_keys, solve_apart
+from tightrope.plan.solve.block_view import Block, build_price_tables, scale_of, view_block, view_like
 from tightrope.plan.solve.constraints import add_block
 from tightrope.plan.solve.linear_model import LinearModel
 from tightrope.plan.solve.relaxation import relax, relax_few
-from tightrope.plan.solve.year_blocks import MANY_BLOCKS, stand_for
+from tightrope.plan.solve.year_blocks import MANY_BLOCKS, choose_representatives
 
 BLOCK_NODES = 500
 """Branches spent on one block of the bound at most: what is known then is a bound too."""
@@ -28,11 +28,11 @@ PRICED_BLOCKS = 16
 """Blocks that commitments are priced on, where nothing else couples the blocks."""
 
 
-def lower_bound(problem: Problem) -> float:
+def find_lower_bound(problem: Problem) -> float:
     """Return US dollars a month that no plan of this problem can cost less than (Lagrangian relaxation).
 
     Pricing the commitment in each block, and doing each window's work, takes the blocks apart; each is bounded by its own search. Any
-    prices give a valid bound as long as a dollar of commitment is not worth more than it costs over the month, which ``_affordable``
+    prices give a valid bound as long as a dollar of commitment is not worth more than it costs over the month, which ``_cap_prices``
     ensures; limits on the number of pools are left out, which only lowers the bound. Prices are those of the linear relaxation,
     sharpened by what whole machines carry. Of ``MANY_BLOCKS`` or more, only some are searched, and deferrable work is left out.
     Raises ``Infeasible`` where the relaxation has no solution.
@@ -41,36 +41,36 @@ def lower_bound(problem: Problem) -> float:
         return _bound_many(problem)
     if problem.windows:
         relaxation = relax(problem, whole=True)
-        return price_apart(problem, _affordable(problem, relaxation.cover_price), relaxation.work_price).usd_per_month
+        return price_apart(problem, _cap_prices(problem, relaxation.cover_price), relaxation.work_price).usd_per_month
     price = np.zeros((0, problem.blocks))
     if problem.covers:
         relaxation, label = relax_few(problem, PRICED_BLOCKS)
         price = relaxation.cover_price[:, label]
-    return price_apart(problem, _affordable(problem, price), np.zeros(0)).usd_per_month
+    return price_apart(problem, _cap_prices(problem, price), np.zeros(0)).usd_per_month
 
 
 def _bound_many(problem: Problem) -> float:
     """Return the same by what the searches of blocks that stand for others teach: the best of their prices, for every block."""
-    standing, hours = stand_for(problem, MANY_PRICED), problem.block_hours
+    standing, hours = choose_representatives(problem, MANY_PRICED), problem.block_hours
     price = np.zeros((0, standing.mean.blocks))
     if problem.covers:
-        price = _affordable(standing.mean, relax_few(standing.mean, standing.mean.blocks)[0].cover_price)
-    copies, least = copies_needed(problem), np.zeros(problem.blocks)
+        price = _cap_prices(standing.mean, relax_few(standing.mean, standing.mean.blocks)[0].cover_price)
+    copies, least = count_copies_needed(problem), np.zeros(problem.blocks)
 
     def bound(kind: int) -> None:
         """Bound every block of a kind."""
         asked = _RatedBlock(standing.most, kind, price[:, kind], np.zeros(0), copies)
-        template = see_block(asked.small, kind, asked.usd_per_hour)
+        template = view_block(asked.small, kind, asked.usd_per_hour)
         prices = _RatedBlock(standing.mean, kind, price[:, kind], np.zeros(0), copies).bound(BLOCK_GAP).prices
         if template is None or not len(prices):
             return
         ends = [restrict(part, asked.kept) for part in (standing.mean, standing.most)]
-        worth = np.stack([_least_usd(seen_like(template, part, kind), prices, part.rate[:, kind]) for part in ends])
+        worth = np.stack([_least_usd(view_like(template, part, kind), prices, part.rate[:, kind]) for part in ends])
         prices = prices[np.unique(np.argsort(worth, axis=1, kind="stable")[:, -MANY_PRICES:])]
         mine = np.flatnonzero(standing.label == kind)
         small = restrict(take_blocks(problem, mine), asked.kept)
         for at, block in enumerate(mine):
-            least_usd = _least_usd(seen_like(template, small, at), prices, small.rate[:, at])
+            least_usd = _least_usd(view_like(template, small, at), prices, small.rate[:, at])
             least[block] = max(float(least_usd.max()), 0.0) * CERTAIN
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
@@ -81,11 +81,11 @@ def _bound_many(problem: Problem) -> float:
 
 def _least_usd(seen: Block, prices: FloatArray, rate: FloatArray) -> FloatArray:
     """Return what a block costs at least at each of the prices (float64[I, R], per request/s of a class), float64[I]."""
-    constant, table = tables_of(seen, prices * scale_of(seen, rate))
+    constant, table = build_price_tables(seen, prices * scale_of(seen, rate))
     return constant + np.asarray(table.min(axis=2).sum(axis=1))
 
 
-def _affordable(problem: Problem, price: FloatArray) -> FloatArray:
+def _cap_prices(problem: Problem, price: FloatArray) -> FloatArray:
     """Return prices of 0 or more, float64[K, B], whose month's sum is no more than a committed dollar an hour costs.
 
     What no more can be made of may be worth any price.
@@ -119,11 +119,11 @@ def price_apart(problem: Problem, price: FloatArray, work_price: FloatArray, gap
     window's work. Blocks are searched; those that cannot be searched go to the general solver.
     """
     hours = problem.block_hours
-    copies = copies_needed(problem)
+    copies = count_copies_needed(problem)
     opened = [[w for w, window in enumerate(problem.windows) if block in window.blocks] for block in range(problem.blocks)]
     rewards = [work_price[windows] / hours[block] for block, windows in enumerate(opened)]
     works = [tuple((problem.windows[w].traffic_class, problem.windows[w].requests) for w in windows) for windows in opened]
-    keys = [(asked, price[:, b].tobytes(), rewards[b].tobytes(), works[b]) for b, asked in enumerate(block_keys(problem))]
+    keys = [(asked, price[:, b].tobytes(), rewards[b].tobytes(), works[b]) for b, asked in enumerate(build_block_keys(problem))]
     first = {key: block for block, key in reversed(list(enumerate(keys)))}
     asked = {key: _RatedBlock(problem, block, price[:, block], rewards[block], copies) for key, block in first.items()}
     searched = solve_apart(problem, list(first.values()), lambda block, like: asked[keys[block]].bound(gap, like))
@@ -152,7 +152,7 @@ class _RatedBlock:
         self.covered = np.where(np.isfinite(rates), price[:, None] * np.where(np.isfinite(rates), rates, 0.0), np.inf)
         self.own = np.where(problem.only_covered, np.inf, problem.usd_per_hour - problem.disk_usd_per_hour)
         usd_per_hour = np.minimum(self.own, self.covered.min(axis=0, initial=np.inf)) + problem.disk_usd_per_hour
-        self.kept = (needless(problem, usd_per_hour, copies) < 0) & np.isfinite(usd_per_hour)
+        self.kept = (find_needless(problem, usd_per_hour, copies) < 0) & np.isfinite(usd_per_hour)
         self.small, self.usd_per_hour = restrict(problem, self.kept), usd_per_hour[self.kept]
 
     def bound(self, gap: float, like: tuple[BlockFleet, ...] = ()) -> BlockFleet:
@@ -160,10 +160,10 @@ class _RatedBlock:
         found = None
         if may_search(self.small, self.block):
             near = tuple(replace(fleet, machines=fleet.machines[self.kept], share=fleet.share[:, self.kept]) for fleet in like)
-            found = cheapest_fleet(self.small, self.block, self.usd_per_hour, gap, near)
+            found = find_cheapest_fleet(self.small, self.block, self.usd_per_hour, gap, near)
         if found is None:
             return self._solve(gap)
-        return self._whole(found)
+        return self._expand_fleet(found)
 
     def _solve(self, gap: float) -> BlockFleet:
         """Return the same by the general solver, deferrable work included; a fleet of none where it has no solution."""
@@ -175,11 +175,11 @@ class _RatedBlock:
         result = model.solve(gap=gap, nodes=BLOCK_NODES, plain=True)
         if not len(result.values):
             none = np.zeros(len(self.usd_per_hour), dtype=np.int64)
-            return self._whole(BlockFleet(none, np.zeros(columns.share.shape), result.objective, result.bound))
+            return self._expand_fleet(BlockFleet(none, np.zeros(columns.share.shape), result.objective, result.bound))
         machines = np.rint(result.values[columns.machines]).astype(np.int64)
-        return self._whole(BlockFleet(machines, result.values[columns.share], result.objective, result.bound))
+        return self._expand_fleet(BlockFleet(machines, result.values[columns.share], result.objective, result.bound))
 
-    def _whole(self, fleet: BlockFleet) -> BlockFleet:
+    def _expand_fleet(self, fleet: BlockFleet) -> BlockFleet:
         """Return a fleet of the options that are left as one of all."""
         every = np.zeros(len(self.kept), dtype=np.int64)
         served = np.zeros((len(fleet.share), len(self.kept)))

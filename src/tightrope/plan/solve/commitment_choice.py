@@ -8,7 +8,7 @@ import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.problem.arrays import Problem
-from tightrope.plan.problem.commitment_coverage import application_order, apply_commitments
+from tightrope.plan.problem.commitment_coverage import apply_commitments, order_applications
 from tightrope.plan.problem.sustained_use import sustained_usd
 from tightrope.plan.solve.constraints import cover_pairs
 from tightrope.plan.solve.linear_model import INFINITY, LinearModel
@@ -18,13 +18,13 @@ def machines_usd(problem: Problem, machines: IntArray, commitments: FloatArray) 
     """Return what machines cost in a month under these commitments, US dollars; ``commitments`` is float64[K] US dollars an hour."""
     own = problem.usd_per_hour - problem.disk_usd_per_hour
     # what runs only as far as it is covered is covered whatever that saves
-    order = application_order(np.where(problem.only_covered, np.inf, own), problem.covers)
+    order = order_applications(np.where(problem.only_covered, np.inf, own), problem.covers)
     left = apply_commitments(machines.astype(np.float64), order, commitments).left
     paid = float((own @ left + problem.disk_usd_per_hour @ machines) @ problem.block_hours)
     return paid + float(commitments.sum() * problem.block_hours.sum()) - sustained_usd(problem, left)
 
 
-def best_commitments(problem: Problem, machines: IntArray) -> FloatArray:
+def choose_commitments(problem: Problem, machines: IntArray) -> FloatArray:
     """Return the cheapest amounts for these machines, float64[K] US dollars an hour, no less than exist already.
 
     The linear program assigns machine-hours to commitments as it likes; its amounts are rounded to whole steps, and what the
@@ -56,10 +56,10 @@ def best_commitments(problem: Problem, machines: IntArray) -> FloatArray:
                 problem.covers[k].existing_usd_per_hour,
             )
     found = model.solve(relaxed=True).values[amounts] + problem.existing_usd_per_hour
-    return _with_own(problem, machines, _settled(problem, machines, found))
+    return _raise_to_owned(problem, machines, _settle_steps(problem, machines, found))
 
 
-def whole_machines(problem: Problem, amounts: FloatArray) -> FloatArray:
+def round_to_machines(problem: Problem, amounts: FloatArray) -> FloatArray:
     """Return the amounts with those of machines of one's own, which nothing else runs, rounded up to whole ones."""
     own = np.array([bool((cover.covers & problem.only_covered).any()) for cover in problem.covers], dtype=bool)
     steps = np.array([cover.step_usd_per_hour for cover in problem.covers])
@@ -67,7 +67,7 @@ def whole_machines(problem: Problem, amounts: FloatArray) -> FloatArray:
     return np.where(own & (steps > 0.0), whole, amounts)
 
 
-def _with_own(problem: Problem, machines: IntArray, amounts: FloatArray) -> FloatArray:
+def _raise_to_owned(problem: Problem, machines: IntArray, amounts: FloatArray) -> FloatArray:
     """Return the amounts with those of machines of one's own as large as the most of them that run at one time."""
     amounts = amounts.copy()
     for k, cover in enumerate(problem.covers):
@@ -78,7 +78,7 @@ def _with_own(problem: Problem, machines: IntArray, amounts: FloatArray) -> Floa
     return amounts
 
 
-def _settled(problem: Problem, machines: IntArray, amounts: FloatArray) -> FloatArray:
+def _settle_steps(problem: Problem, machines: IntArray, amounts: FloatArray) -> FloatArray:
     """Return the amounts in whole steps, each moved once to the best of its neighbours by the exact bill."""
     best, steps = amounts.copy(), np.array([cover.step_usd_per_hour for cover in problem.covers])
     stepped = steps > 0.0
@@ -87,7 +87,7 @@ def _settled(problem: Problem, machines: IntArray, amounts: FloatArray) -> Float
     best = np.where(more < 1e-6, 0.0, more) + problem.existing_usd_per_hour
     usd = machines_usd(problem, machines, best)
     for k in map(int, np.flatnonzero((best + amounts > 1e-6) & problem.may_grow)):
-        for other in _neighbours(problem, k, float(best[k])):
+        for other in _list_neighbours(problem, k, float(best[k])):
             trial = best.copy()
             trial[k] = other
             cost = machines_usd(problem, machines, trial)
@@ -96,7 +96,7 @@ def _settled(problem: Problem, machines: IntArray, amounts: FloatArray) -> Float
     return best
 
 
-def _neighbours(problem: Problem, k: int, amount: float) -> FloatArray:
+def _list_neighbours(problem: Problem, k: int, amount: float) -> FloatArray:
     """Return the amounts worth a try in the place of one: the next steps, or nothing and a little more or less."""
     cover = problem.covers[k]
     step = cover.step_usd_per_hour

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.plan.problem.arrays import Infeasible, Problem
-from tightrope.plan.problem.commitment_coverage import application_order, apply_commitments
+from tightrope.plan.problem.commitment_coverage import apply_commitments, order_applications
 from tightrope.plan.solve.block_search import BlockFleet
 from tightrope.plan.solve.block_solutions import solve_apart, solve_block
 from tightrope.plan.solve.relaxation import relax
@@ -56,7 +56,7 @@ class _Known:
         """Return what all blocks cost a month at best under these amounts, float64[K], and the best fleet of each, int64[B]."""
         problem = self.problem
         own = problem.usd_per_hour - problem.disk_usd_per_hour
-        order = application_order(np.where(problem.only_covered, np.inf, own), problem.covers)
+        order = order_applications(np.where(problem.only_covered, np.inf, own), problem.covers)
         left = apply_commitments(self.machines.astype(np.float64), order, amounts).left
         usd = np.where(problem.only_covered, 0.0, own) @ left + problem.disk_usd_per_hour @ self.machines
         usd = np.where((left[problem.only_covered] > LEAST_USD).any(axis=0), np.inf, usd)
@@ -87,13 +87,13 @@ def choose_amounts(problem: Problem) -> FloatArray:
             failed = error
         if known.fleets:
             best = min(solved.values(), key=lambda one: known.usd(one)[0])
-        amounts = _next(known, best, starts, solved)
+        amounts = _choose_next(known, best, starts, solved)
     if not known.fleets:
         raise failed
     return best
 
 
-def _next(known: _Known, best: FloatArray, starts: list[FloatArray], solved: dict[bytes, FloatArray]) -> FloatArray | None:
+def _choose_next(known: _Known, best: FloatArray, starts: list[FloatArray], solved: dict[bytes, FloatArray]) -> FloatArray | None:
     """Return what to solve for next: another start, where small steps lead, or the best step that was not taken; None where all were."""
     for amounts in (*starts, *([_improved(known, best)] if known.fleets else [])):
         if amounts.tobytes() not in solved:
@@ -117,7 +117,7 @@ def _solve(known: _Known, amounts: FloatArray) -> None:
         known.add(block, fleet)
 
 
-def _steps(problem: Problem) -> FloatArray:
+def _find_steps(problem: Problem) -> FloatArray:
     """Return by what each amount changes, float64[K] US dollars an hour: its own step, or the least machine that it covers."""
     rates = problem.cover_rates.min(axis=1, initial=np.inf)
     steps = np.array([cover.step_usd_per_hour for cover in problem.covers])
@@ -127,7 +127,7 @@ def _steps(problem: Problem) -> FloatArray:
 
 def _whole_steps(problem: Problem, amounts: FloatArray, part: float) -> FloatArray:
     """Return the amounts in whole steps beyond what exists, one more of each from this part of a step on."""
-    steps, existing = _steps(problem), problem.existing_usd_per_hour
+    steps, existing = _find_steps(problem), problem.existing_usd_per_hour
     more = np.maximum(amounts - existing, 0.0)
     count = np.divide(more, steps, out=np.zeros_like(more), where=steps > 0.0)
     whole = np.floor(count + 1.0 - part - LEAST_USD if part < 1.0 else count + LEAST_USD) * steps
@@ -147,7 +147,7 @@ def _improved(known: _Known, amounts: FloatArray) -> FloatArray:
 
 def _moves(known: _Known, amounts: FloatArray) -> list[FloatArray]:
     """Return the amounts with a step more of one, with a step or all of one given up, and with the first in the place of the second."""
-    steps, existing = _steps(known.problem), known.problem.existing_usd_per_hour
+    steps, existing = _find_steps(known.problem), known.problem.existing_usd_per_hour
     more = [np.zeros_like(steps), *(steps * (np.arange(len(steps)) == k) for k in np.flatnonzero(steps > 0.0))]
     less = [np.zeros_like(steps)]
     for k in np.flatnonzero((steps > 0.0) & (amounts > existing + LEAST_USD)):

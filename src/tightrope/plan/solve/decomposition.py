@@ -14,7 +14,7 @@ from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.plan.problem.arrays import Infeasible, Problem, restrict, take_blocks
 from tightrope.plan.solve.block_solutions import solve_blocks
-from tightrope.plan.solve.commitment_choice import best_commitments, machines_usd
+from tightrope.plan.solve.commitment_choice import choose_commitments, machines_usd
 from tightrope.plan.solve.commitment_sizes import MOST_BLOCKS, choose_amounts
 from tightrope.plan.solve.constraints import add_block
 from tightrope.plan.solve.deferrable_work import Placing, place_deferrable, spread_deferrable
@@ -202,7 +202,7 @@ def _with_commitments(problem: Problem, keep: NDArray[np.bool_], commitments: Fl
         serve = serve_many if problem.blocks >= MANY_BLOCKS else solve_blocks
         machines[keep], share[:, keep], _ = serve(restrict(problem, keep), commitments)
     machines, work = place(problem, machines, share, keep)
-    best = best_commitments(problem, machines)
+    best = choose_commitments(problem, machines)
     return Solution(problem, machines, share, work, best, monthly_usd(problem, machines, share, work, best))
 
 

@@ -11,7 +11,7 @@ MOST_MACHINES = 4096
 """Blocks that may need more of one option are not counted: there, whole machines hardly matter."""
 
 
-def largest_share(problem: Problem, block: int) -> FloatArray:
+def find_largest_share(problem: Problem, block: int) -> FloatArray:
     """Return the largest share of a class that an option may have, float64[C, P]; 0 where it may not serve it, or nobody asks."""
     cap = np.minimum(problem.share_cap[:, problem.variant_of], np.where(problem.interruptible, problem.max_spot_share, 1.0))
     serves = (problem.mu[:, :, block] > 0.0) & (problem.rate[:, block] > 0.0)[:, None]
@@ -46,13 +46,13 @@ def carried(problem: Problem, most: FloatArray) -> FloatArray | None:
     return None
 
 
-def add_whole(model: LinearModel, problem: Problem, block: int, columns: BlockColumns) -> None:
+def add_integer_cuts(model: LinearModel, problem: Problem, block: int, columns: BlockColumns) -> None:
     """Sharpen a block's linear program by what whole machines carry (Magnanti and Mirchandani, Networks 23, 1993).
 
     One row for every class alone, one for all: n machines never carry more than the line through the first number that carries all
     of it and the best number below. Nothing is added where there is too much to count.
     """
-    fits = load_of(problem, block) * largest_share(problem, block)
+    fits = load_of(problem, block) * find_largest_share(problem, block)
     carries = carried(problem, fits.sum(axis=0))
     if carries is None:
         return

@@ -49,7 +49,7 @@ def fits(problem: Problem, block: int) -> bool:
     return bool(len(model.solve(gap=ANY_GAP).values)) if model.columns else True
 
 
-def stuck_block(problem: Problem) -> int | None:
+def find_stuck_busy_block(problem: Problem) -> int | None:
     """Return a block whose interactive classes cannot be served, the busiest first; None where there is none."""
     seen: set[bytes] = set()
     for block in np.argsort(-problem.rate.sum(axis=0), kind="stable"):
@@ -60,12 +60,14 @@ def stuck_block(problem: Problem) -> int | None:
     return None
 
 
-def _points(share: float) -> str:
+def _format_share(share: float) -> str:
     """Return a share as people write it, such as ``62.5 %``."""
     return f"{100.0 * share:.4g} %"
 
 
-def _share(family: str, get: Callable[[Problem], float], put: Callable[[Problem, float], Problem], *, up: bool) -> LimitFamily:
+def _set_share(
+    family: str, get: Callable[[Problem], float], put: Callable[[Problem, float], Problem], *, up: bool
+) -> LimitFamily:
     """Return the limit of a share that is one number: raised where ``up``, else lowered."""
     loosest = 1.0 if up else 0.0
 
@@ -79,7 +81,7 @@ def _share(family: str, get: Callable[[Problem], float], put: Callable[[Problem,
 
     def words(now: Problem, then: Problem) -> str:
         verb, bound = ("raise", "at least") if up else ("lower", "at most")
-        return f"{verb} {FAMILIES[family].fix} to {bound} {_points(get(then))} (now {_points(get(now))})"
+        return f"{verb} {FAMILIES[family].fix} to {bound} {_format_share(get(then))} (now {_format_share(get(now))})"
 
     return LimitFamily(
         family,
@@ -104,7 +106,7 @@ def _raise_quotas(problem: Problem, block: int) -> Problem:
     return replace(problem, quotas=raised)
 
 
-def quota_words(now: Problem, then: Problem) -> str:
+def describe_quotas(now: Problem, then: Problem) -> str:
     """Say which quotas to raise; machines of one's own are had, not allowed."""
     pairs = [(q, was) for q, was in zip(then.quotas, now.quotas, strict=True) if q.machines > was.machines]
     asked = ", ".join(f"{q.name}: {q.machines}" for q, _ in pairs if " at " not in q.name)
@@ -130,7 +132,7 @@ def _lower_floors(problem: Problem, block: int) -> Problem:
     return replace(problem, quality_floor=floor)
 
 
-def _floor_words(now: Problem, then: Problem) -> str:
+def _describe_floors(now: Problem, then: Problem) -> str:
     """Say which floors to lower."""
     changed = [
         f"traffic.{name}.quality_floor to {low:g} or less (now {was:g})"
@@ -154,18 +156,18 @@ def _raise_shares(problem: Problem, block: int) -> Problem:
     return replace(problem, share_cap=np.minimum(raised, 1.0))
 
 
-def _share_words(now: Problem, then: Problem) -> str:
+def _describe_shares(now: Problem, then: Problem) -> str:
     """Say which variants must be able to answer more."""
     names = {int(v): option.variant.name for v, option in zip(now.variant_of, now.options, strict=True)}
     changed = [
-        f"{_field(names.get(int(v), ''))}.serves.{now.interactive[c]} to {_points(float(then.share_cap[c, v]))} "
-        f"(now {_points(float(now.share_cap[c, v]))})"
+        f"{_get_field(names.get(int(v), ''))}.serves.{now.interactive[c]} to {_format_share(float(then.share_cap[c, v]))} "
+        f"(now {_format_share(float(now.share_cap[c, v]))})"
         for c, v in np.argwhere(then.share_cap > now.share_cap)
     ]
     return f"raise {' and '.join(changed)}"
 
 
-def _field(variant: str) -> str:
+def _get_field(variant: str) -> str:
     """Return where a workload states a variant.
 
     >>> _field("faq/int8")
@@ -181,7 +183,7 @@ LIMITS: tuple[LimitFamily, ...] = (
         states=lambda problem: bool(problem.quotas),
         without=lambda problem: replace(problem, quotas=()),
         loosen=_raise_quotas,
-        words=quota_words,
+        words=describe_quotas,
         restored=lambda changed, before: replace(changed, quotas=before.quotas),
     ),
     LimitFamily(
@@ -189,7 +191,7 @@ LIMITS: tuple[LimitFamily, ...] = (
         states=lambda problem: bool((problem.quality_floor > 0.0).any()),
         without=lambda problem: replace(problem, quality_floor=np.zeros_like(problem.quality_floor)),
         loosen=_lower_floors,
-        words=_floor_words,
+        words=_describe_floors,
         restored=lambda changed, before: replace(changed, quality_floor=before.quality_floor),
     ),
     LimitFamily(
@@ -197,18 +199,18 @@ LIMITS: tuple[LimitFamily, ...] = (
         states=lambda problem: bool((problem.share_cap < 1.0).any()),
         without=lambda problem: replace(problem, share_cap=np.ones_like(problem.share_cap)),
         loosen=_raise_shares,
-        words=_share_words,
+        words=_describe_shares,
         restored=lambda changed, before: replace(changed, share_cap=before.share_cap),
     ),
-    _share("spot-share", lambda of: of.max_spot_share, lambda of, share: replace(of, max_spot_share=share), up=True),
-    _share(
+    _set_share("spot-share", lambda of: of.max_spot_share, lambda of, share: replace(of, max_spot_share=share), up=True),
+    _set_share(
         "spot-zone-loss",
         lambda of: of.spot_zone_loss_share,
         lambda of, share: replace(of, spot_zone_loss_share=share),
         up=False,
     ),
-    _share("zone-loss", lambda of: of.zone_loss_share, lambda of, share: replace(of, zone_loss_share=share), up=False),
-    _share("n-plus-one", lambda of: of.n_plus_one_share, lambda of, share: replace(of, n_plus_one_share=share), up=False),
+    _set_share("zone-loss", lambda of: of.zone_loss_share, lambda of, share: replace(of, zone_loss_share=share), up=False),
+    _set_share("n-plus-one", lambda of: of.n_plus_one_share, lambda of, share: replace(of, n_plus_one_share=share), up=False),
 )
 
 
@@ -217,13 +219,13 @@ def smallest(limit: LimitFamily, problem: Problem, block: int) -> LimitChange:
     changed, at = problem, block
     while True:
         changed = limit.loosen(changed, at)
-        stuck = stuck_block(changed)
+        stuck = find_stuck_busy_block(changed)
         if stuck is None or stuck == at or not fits(limit.without(changed), stuck):
             return LimitChange(limit.words(problem, changed), changed)
         at = stuck
 
 
-def fewest_pools(problem: Problem) -> int:
+def find_fewest_pools(problem: Problem) -> int:
     """Return the fewest pools that serve the busiest blocks and may do the work that waits, limits of their number apart."""
     model = LinearModel()
     opened = model.add_columns(np.ones(len(problem.options)), 1.0, integer=True)

@@ -6,9 +6,9 @@ import numpy as np
 
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.plan.problem.arrays import Infeasible, Problem
-from tightrope.plan.solve.commitment_choice import whole_machines
+from tightrope.plan.solve.commitment_choice import round_to_machines
 from tightrope.plan.solve.constraints import FAMILIES, add_block, add_commitments, add_deadline
-from tightrope.plan.solve.integer_capacity import add_whole
+from tightrope.plan.solve.integer_capacity import add_integer_cuts
 from tightrope.plan.solve.linear_model import INFINITY, LinearModel
 from tightrope.plan.solve.representative_blocks import reduce_blocks
 
@@ -40,7 +40,7 @@ def relax(problem: Problem, *, whole: bool = False) -> Relaxation:
     more = model.add_columns(np.full(len(problem.covers), hours.sum()), np.where(problem.may_grow, INFINITY, 0.0))
     blocks = {b: add_block(model, problem, b, hours[b], deferrable=True) for b in range(problem.blocks)}
     for b, columns in blocks.items() if whole else ():
-        add_whole(model, problem, b, columns)
+        add_integer_cuts(model, problem, b, columns)
     cover_rows = np.array([add_commitments(model, problem, columns, more) for columns in blocks.values()], dtype=np.int64)
     work_rows = [add_deadline(model, problem, w, blocks) for w in range(len(problem.windows))]
     result = model.solve(relaxed=True)
@@ -49,7 +49,7 @@ def relax(problem: Problem, *, whole: bool = False) -> Relaxation:
     families = np.array(model.families)
     return Relaxation(
         usd_per_month=result.objective + float(problem.existing_usd_per_hour.sum() * hours.sum()),
-        commitments=whole_machines(problem, result.values[more] + problem.existing_usd_per_hour),
+        commitments=round_to_machines(problem, result.values[more] + problem.existing_usd_per_hour),
         machines=np.stack([result.values[columns.machines] for columns in blocks.values()], axis=1),
         cover_price=np.maximum(-result.duals[cover_rows.T] / hours, 0.0),
         work_price=np.maximum(result.duals[work_rows], 0.0) if work_rows else np.zeros(0),

@@ -14,10 +14,10 @@ import numpy as np
 from tightrope.base.records import FloatArray, IntArray
 from tightrope.base.units import SECONDS_PER_HOUR
 from tightrope.plan.problem.arrays import Infeasible, Problem
-from tightrope.plan.problem.commitment_coverage import application_order, apply_commitments
+from tightrope.plan.problem.commitment_coverage import apply_commitments, order_applications
 from tightrope.plan.solve.block_search import BlockFleet
 from tightrope.plan.solve.block_solutions import WORKERS, solve_apart, solve_block
-from tightrope.plan.solve.block_view import Block, scale_of, see_block, seen_like, shares_of, tables_of
+from tightrope.plan.solve.block_view import Block, assign_shares, build_price_tables, scale_of, view_block, view_like
 from tightrope.plan.solve.count_search import next_fleet
 from tightrope.plan.solve.representative_blocks import reduce_blocks
 
@@ -42,7 +42,7 @@ class Standing:
     label: IntArray
 
 
-def stand_for(problem: Problem, kinds: int) -> Standing:
+def choose_representatives(problem: Problem, kinds: int) -> Standing:
     """Return blocks that stand for all."""
     mean, label = reduce_blocks(problem, kinds)
     load = problem.load(problem.rate)
@@ -59,24 +59,24 @@ def serve_many(problem: Problem, commitments: FloatArray) -> tuple[IntArray, Flo
 
     Raises ``Infeasible`` where some block has no solution.
     """
-    standing = stand_for(problem, MOST_KINDS)
+    standing = choose_representatives(problem, MOST_KINDS)
     of_mean, of_most = (_search_all(part, commitments) for part in (standing.mean, standing.most))
     fleets = [fleet for fleet in (*of_mean, *of_most) if fleet is not None]
-    best, shares = _first_fit(problem, standing, of_most, commitments, fleets)
+    best, shares = _fit_fleets(problem, standing, of_most, commitments, fleets)
     machines = np.stack([fleet.machines for fleet in fleets], axis=1)
     usd = _machines_usd(problem, machines, commitments)
 
     def improve(kind: int) -> None:
         """Give every block of a kind the cheapest fleet that it fits."""
-        template = see_block(standing.most, kind, problem.usd_per_hour, commitments)
+        template = view_block(standing.most, kind, problem.usd_per_hour, commitments)
         taught = [fleet.prices for fleet in (of_mean[kind], of_most[kind]) if fleet is not None and len(fleet.prices)]
         if template is None or not taught:
             return
         for block in np.flatnonzero(standing.label == kind):
-            seen = seen_like(template, problem, int(block))
+            seen = view_like(template, problem, int(block))
             prices = np.concatenate(taught) * scale_of(seen, problem.rate[:, block])
-            for fleet in _that_may(seen, prices, machines, usd, float(usd[best[block]])):
-                served = shares_of(seen, machines[:, fleet])
+            for fleet in _find_candidates(seen, prices, machines, usd, float(usd[best[block]])):
+                served = assign_shares(seen, machines[:, fleet])
                 if served is not None:
                     best[block], shares[:, :, block] = fleet, served
                     break
@@ -87,7 +87,7 @@ def serve_many(problem: Problem, commitments: FloatArray) -> tuple[IntArray, Flo
     return machines[:, best], shares, usd[best] + np.einsum("cpb,cp,cb->b", shares, problem.usd_per_request, requests)
 
 
-def _first_fit(
+def _fit_fleets(
     problem: Problem, standing: Standing, of_most: list[BlockFleet | None], commitments: FloatArray, fleets: list[BlockFleet]
 ) -> tuple[IntArray, FloatArray]:
     """Return a fleet for every block, int64[B], and its shares, float64[C, P, B]: that of the most of its kind.
@@ -109,12 +109,12 @@ def _first_fit(
     return best, np.stack([fleet.share for fleet in taken], axis=2)
 
 
-def _that_may(seen: Block, prices: FloatArray, machines: IntArray, usd: FloatArray, at_hand_usd: float) -> list[int]:
+def _find_candidates(seen: Block, prices: FloatArray, machines: IntArray, usd: FloatArray, at_hand_usd: float) -> list[int]:
     """Return the cheapest fleets below what is at hand that no price shows to be impossible, by their cost, ``MOST_TRIED`` at most."""
     within = (machines < seen.carries.shape[1]).all(axis=0)
     cheaper = np.flatnonzero(within & (usd < at_hand_usd * (1.0 - WORTH_TRYING)))
     order = cheaper[np.argsort(usd[cheaper], kind="stable")]
-    constant, table = tables_of(seen, prices)
+    constant, table = build_price_tables(seen, prices)
     fleets, found, start = np.ascontiguousarray(machines.T), list[int](), 0
     while len(found) < MOST_TRIED:
         at = next_fleet(constant, table, fleets, usd, order, start)
@@ -141,7 +141,7 @@ def _search_all(problem: Problem, commitments: FloatArray) -> list[BlockFleet | 
 def _machines_usd(problem: Problem, machines: IntArray, commitments: FloatArray) -> FloatArray:
     """Return what each fleet's machines cost beyond what is committed, float64[F] US dollars/h."""
     own = problem.usd_per_hour - problem.disk_usd_per_hour
-    order = application_order(np.where(problem.only_covered, np.inf, own), problem.covers)
+    order = order_applications(np.where(problem.only_covered, np.inf, own), problem.covers)
     left = apply_commitments(machines.astype(np.float64), order, commitments).left
     if (left[problem.only_covered] > LEAST_MACHINES).any():
         raise Infeasible(0)

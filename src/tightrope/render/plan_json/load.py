@@ -7,7 +7,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Literal, NoReturn, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from tightrope.base.errors import InputError, Where, near_names
+from tightrope.base.errors import InputError, Where, find_near_names
 from tightrope.base.plan import Plan
 
 Some = TypeVar("Some")
@@ -136,7 +136,7 @@ def _record(kind: type, value: object, at: str) -> object:
     hints = get_type_hints(kind)
     known = {field.name: field for field in fields(kind)}
     for name in given.keys() - known.keys():
-        near = near_names(name, known)
+        near = find_near_names(name, known)
         _refuse(f"{at} has an unknown field {name!r}", resolve=f"use {near[0]}" if near else "remove it")
     for name, field in known.items():
         if name not in given and field.default is MISSING and field.default_factory is MISSING:

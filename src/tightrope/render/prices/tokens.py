@@ -31,7 +31,9 @@ def print_tokens(found: Sequence[TokenPrice], asked: str, limit: int, console: C
     notes = [
         f"{limit:,} of {len(found):,} shown; --limit N shows more" if len(found) > limit else "",
         "US dollars a million tokens",
-        f"{TIERED} more expensive or cheaper for long prompts: --json has the tiers" if any(price.tiers for price in shown) else "",
+        f"{TIERED} more expensive or cheaper for long prompts: --json has the tiers"
+        if any(price.tiers for price in shown)
+        else "",
         f"{undated:,} of these are {UNKNOWN_SINCE}: {UNDATED}" if undated else "",
         *(said if len(said) <= MOST_NOTES else [f"the list has notes on {len(said)} of them: see --json"]),
         f"source: {shown[0].source.partition(',')[0]}; it does not say when each provider's page was read",

@@ -9,8 +9,8 @@ from tightrope.render import formats
 from tightrope.render.chart import INK, LITERAL, NARROW, WIDE, Chart, Spec, chart, frame, pool_legend
 
 TODAY, PLANNED, SAVES, COSTS, ALONE = "#94a3b8", "#3b82f6", "#22a06b", "#e5534b", "#a7d9bf"
-ROW = 26
-"""Height of a bar's row in CSS pixels."""
+ROW, PAIRED_ROW = 26, 20
+"""Height of a bar in CSS pixels, alone in its row and beside another."""
 DAY = 24
 _DAYS = {WIDE: "'day ' + (datum.value / 24 + 1)", NARROW: "'d' + (datum.value / 24 + 1)"}
 
@@ -47,7 +47,7 @@ def _bars(bars: list[Bar], width: int, per_row: int) -> Spec:
         "encoding": {**place, "x": x | {"field": "far"}, "text": {"field": "label"}},
     }
     room = {"left": _label_room(width), "right": 64, "top": 2, "bottom": 2}
-    return frame(width, len(bars) * ROW, room, [bar, text], values)
+    return frame(width, len(bars) * (PAIRED_ROW if per_row > 1 else ROW), room, [bar, text], values)
 
 
 def _label_room(width: int) -> int:

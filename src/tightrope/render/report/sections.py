@@ -1,17 +1,20 @@
-"""The sections of the report: each takes the plan and returns its markup, empty where there is nothing to say."""
+"""Sections of the report: each function takes the plan and returns markup, empty if the plan has no data for it."""
 
 from collections.abc import Iterable
 
 from tightrope.base.plan import Plan, Pool
 from tightrope.base.units import HOURS_PER_MONTH
 from tightrope.render import explanation_formats, formats, plan_warnings
-from tightrope.render.html import Html, listing, table, tag
+from tightrope.render.html import Html, join, listing, table, tag
 from tightrope.render.page_elements import NOTHING, details, evidence, figure, section, share
 from tightrope.render.report import charts
 
+MOST_POOLS_NAMED = 6
+"""Pools that the headline names; the section on pools lists all."""
+
 
 def headline(plan: Plan) -> Html:
-    """Return the answer in one look: today, the plan, how much less, and the facts that decide whether to believe it."""
+    """Return the answer: the fleet, its cost per month, the saving, and the evidence."""
     good = plan.status == "proven"
     badge = tag("span", "✓ proven by replay" if good else "✗ not proven", class_="badge good" if good else "badge bad")
     figures = [_amount("This plan", plan.monthly_cost_usd, "big plan")]
@@ -30,14 +33,25 @@ def headline(plan: Plan) -> Html:
         top,
         tag("h1", _sentence(plan)),
         tag("div", *figures, class_="figures"),
+        tag("p", tag("strong", "Fleet"), " ", _fleet(plan), class_="fleet"),
         tag("dl", *_facts(plan), class_="facts"),
     )
 
 
 def _amount(name: str, usd: float, class_: str) -> Html:
     """Return one large amount a month."""
-    parts = (("label", name), ("amount", formats.usd(usd)), ("label", "a month"))
-    return tag("div", *(tag("span", text, class_=kind) for kind, text in parts), class_=class_)
+    label, amount = tag("span", f"{name}, a month", class_="label"), tag("span", formats.usd(usd), class_="amount")
+    return tag("div", label, amount, class_=class_)
+
+
+def _fleet(plan: Plan) -> str:
+    """Return the pools as replicas × machine and offer, such as ``0–6 × g4dn.xlarge spot``."""
+    pools = [
+        f"{pool.machine} by request" if pool.serving.metered else f"{formats.replicas(pool)} × {pool.machine} {pool.offer}"
+        for pool in plan.pools[:MOST_POOLS_NAMED]
+    ]
+    rest = len(plan.pools) - len(pools)
+    return " · ".join([*pools, *([formats.count(rest, "more pool")] if rest else [])]) or "no pool"
 
 
 def _sentence(plan: Plan) -> str:
@@ -55,17 +69,18 @@ def _yearly(plan: Plan) -> Html:
 
 
 def _facts(plan: Plan) -> Iterable[Html]:
-    """Yield the facts that decide whether to believe the answer."""
+    """Yield the replayed cost, the promises kept, the lower bound, and the error bands."""
     good, of = formats.count_kept(plan.evidence)
+    ran = formats.usd(plan.replay_monthly_cost_usd)
     facts = [
-        (f"{good} of {of} proven" if of else "none replayed", "promises on held-out traffic"),
-        (formats.usd(plan.replay_monthly_cost_usd), "a month as it ran on held-out traffic"),
-        (formats.usd(plan.lower_bound_monthly_usd), f"lower bound for any schedule; gap {formats.percent(plan.gap_fraction)}"),
+        *([(f"{ran} a month", "as it ran in the replay")] if plan.replay_monthly_cost_usd > 0 else []),
+        (f"{good} of {of} proven" if of else "none replayed", "promises"),
+        (formats.usd(plan.lower_bound_monthly_usd), f"lower bound; gap {formats.percent(plan.gap_fraction)}"),
     ]
     good, of = formats.count_kept(plan.today_evidence)
     facts += [(f"{good} of {of} kept", "by today's fleet")] if of else []
     if plan.cost_range is not None:
-        facts.append((explanation_formats.cost_range(plan.cost_range), "a month within the error bands"))
+        facts.append((explanation_formats.cost_range(plan.cost_range), "within the error bands"))
     for amount, meaning in facts:
         yield tag("div", tag("dt", meaning), tag("dd", amount))
 
@@ -78,13 +93,13 @@ def missed(plan: Plan) -> Html:
 
 
 def warnings(plan: Plan) -> Html:
-    """Return the warnings, the most costly first; the options not planned with open on demand."""
+    """Return the most costly warnings, grouped by kind; every other warning is folded."""
     if not plan.warnings:
         return NOTHING
-    ranked, unplanned = plan_warnings.rank_warnings(plan), plan_warnings.unplanned_options(plan)
-    parts = [listing(ranked)] if ranked else []
-    if unplanned:
-        parts.append(details(f"{formats.count(unplanned, 'option')} not planned with, and why", listing(unplanned)))
+    shown = plan_warnings.group_warnings(plan)[: plan_warnings.MOST_LINES]
+    rest = [text for text in (*plan_warnings.rank_warnings(plan), *plan_warnings.unplanned_options(plan)) if text not in shown]
+    parts = [listing(shown)] if shown else []
+    parts += [details(f"{formats.count(rest, 'more warning')}, in full", listing(rest))] if rest else []
     return tag("div", tag("h2", "Watch out"), *parts, class_="alert")
 
 
@@ -93,46 +108,42 @@ def bill(plan: Plan) -> Html:
     today = formats.has_today(plan)
     rows = [*formats.by_driver(plan), ("total", plan.today_monthly_cost_usd, plan.monthly_cost_usd)]
     cells = [(driver, formats.usd(now), formats.usd(planned), formats.signed_usd(planned - now)) for driver, now, planned in rows]
-    sums = table("Bill by cost driver, dollars a month", ("driver", ">today", ">this plan", ">change"), cells, class_="total")
+    sums = table("Dollars a month", ("driver", ">today", ">this plan", ">change"), cells, class_="total")
     if not today:
-        sums = table(
-            "Bill by cost driver, dollars a month", ("driver", ">this plan"), [(row[0], row[2]) for row in cells], class_="total"
-        )
+        sums = table("Dollars a month", ("driver", ">this plan"), [(row[0], row[2]) for row in cells], class_="total")
     lines = [(line.driver, line.pool or "all pools", line.offer or "—", formats.usd(line.usd)) for line in plan.cost_lines]
     detail = table("The plan's bill, line by line, dollars a month", ("driver", "pool", "offer", ">amount"), lines)
     note = "A month has 730 hours. Idle is machine time that is paid for and serves nothing."
     return section(
-        "The bill, by what drives it",
-        figure(charts.bill(plan)),
-        sums,
-        details("Every line of the plan's bill", detail),
-        note=note,
+        "The bill by cost driver",
+        tag("div", figure(charts.bill(plan)), sums, class_="pair"),
+        details("Every line of the plan's bill", tag("p", note, class_="quiet"), detail),
     )
 
 
 SETTINGS = {
-    "max_batch": "batches of {:g} at most",
-    "max_sequences": "{:g} sequences at once",
-    "chunk_tokens": "steps of {:g} tokens",
-    "target_requests_per_s": "a machine per {:.3g} requests/s",
-    "start_s": "ready after {:.0f} s",
-    "cold_start_s": "a cold start takes {:.3g} s",
-    "keep_alive_s": "an idle instance stays {:g} s",
-    "most_at_once": "{:g} requests at one time at most",
-    "ttft_s": "first token after {:.3g} s, as stated",
-    "tpot_s": "{:.3g} s a token, as stated",
+    "max_batch": ("largest batch", "{:g}"),
+    "max_sequences": ("sequences at once", "{:g}"),
+    "chunk_tokens": ("tokens a step", "{:g}"),
+    "target_requests_per_s": ("requests/s per machine", "{:.3g}"),
+    "start_s": ("ready after", "{:.0f} s"),
+    "cold_start_s": ("cold start", "{:.3g} s"),
+    "keep_alive_s": ("idle instance stays", "{:g} s"),
+    "most_at_once": ("most requests at once", "{:g}"),
+    "ttft_s": ("first token, as stated", "{:.3g} s"),
+    "tpot_s": ("per token, as stated", "{:.3g} s"),
 }
-"""How a pool's settings are said; the others by their names."""
+"""Label and number format of a pool's setting; any other setting shows its own name."""
 HIDDEN_SETTINGS = {"downscale_stabilization_s", "kv_capacity_tokens", "target_utilisation"}
-"""Settings that plan.json has and people do not ask for."""
+"""Settings of plan.json that the report leaves out."""
 
 
 def pools(plan: Plan) -> Html:
-    """Return what runs."""
+    """Return a table of the pools, then a definition list of each pool's settings."""
     heads = ("pool", "machine", "region", "variant", "offer", ">replicas", "when")
-    rows = [row for pool in plan.pools for row in (_pool(pool), _settings(pool)) if row]
-    body = table("Pools of identical machines", heads, rows, class_="stack steady")
-    return section("What runs", body if plan.pools else tag("p", "Nothing: the plan has no pool."))
+    body = table("Pools of identical machines", heads, map(_pool, plan.pools), class_="stack steady")
+    settings = [join((tag("h3", f"Settings of {pool.name}"), terms)) for pool in plan.pools if (terms := _settings(pool))]
+    return section("What runs", *([body, *settings] if plan.pools else [tag("p", "Nothing: the plan has no pool.")]))
 
 
 def _pool(pool: Pool) -> tuple[str, ...]:
@@ -150,13 +161,14 @@ def _pool(pool: Pool) -> tuple[str, ...]:
     )
 
 
-def _settings(pool: Pool) -> str:
-    """Return a pool's settings for a row of their own; empty where it has none."""
-    return "; ".join(
-        SETTINGS.get(name, name.replace("_", " ") + " {:g}").format(figure)
-        for name, figure in sorted((pool.batching | pool.autoscaling).items())
-        if name not in HIDDEN_SETTINGS
-    )
+def _settings(pool: Pool) -> Html:
+    """Return a pool's settings as terms and values; empty if it has none."""
+    terms = []
+    for name, value in sorted((pool.batching | pool.autoscaling).items()):
+        if name not in HIDDEN_SETTINGS:
+            label, form = SETTINGS.get(name, (name.replace("_", " "), "{:g}"))
+            terms.append(tag("div", tag("dt", label), tag("dd", form.format(value))))
+    return tag("dl", *terms, class_="settings") if terms else NOTHING
 
 
 def week(plan: Plan) -> Html:
@@ -228,16 +240,16 @@ def promises(plan: Plan) -> Html:
     """Return the evidence of every promise by the plan, and by today's fleet."""
     if not plan.evidence:
         return section("The promises", tag("p", "No promise was replayed: nothing here is proven."))
+    basis = formats.replay_basis(plan)
     note = (
-        f"{formats.proof(plan)}. The bar shows the confidence interval of the attained share, the tick the promised share. "
-        "A promise is proven when the whole interval is at or above the promised share."
+        f"{basis[0].upper()}{basis[1:]}. Bar: confidence interval; tick: promised share. Proven: all of the bar reaches the tick."
     )
     parts = [evidence("The plan, replayed on traffic it was not sized on", plan.evidence, "proven", "not proven")]
     if plan.today_evidence:
         good, of = formats.count_kept(plan.today_evidence)
         today = evidence("Today's fleet on the same traffic", plan.today_evidence, "kept", "broken")
         parts.append(details(f"Today's fleet on the same traffic: {good} of {of} kept", today))
-    return section("The promises", *parts, note=note[0].upper() + note[1:])
+    return section("The promises", *parts, note=note)
 
 
 def grounds(plan: Plan) -> Html:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import ceil, floor, log10
 from pathlib import Path
 
-from tightrope.plan.problem.speed_table import SpeedRow, pareto_front
+from tightrope.plan.problem.speed_table import SpeedRow, find_pareto_front
 from tightrope.render.chart import INK, POOLS, Chart, Spec, chart, frame
 from tightrope.render.html import table, tag
 from tightrope.render.page_elements import document, figure, section
@@ -19,7 +19,7 @@ NOTE = (
 
 def render_pareto(title: str, speeds: Sequence[SpeedRow]) -> dict[Path, str]:
     """Return the page: for each class its chart, and its front as a table."""
-    front = pareto_front(tuple(speeds))
+    front = find_pareto_front(tuple(speeds))
     parts = []
     for name in dict.fromkeys(item.traffic_class for item in speeds):
         group = [item for item in speeds if item.traffic_class == name]

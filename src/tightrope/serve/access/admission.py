@@ -37,7 +37,7 @@ WEIGHT = 0.1
 LATE_MARGIN = 0.5
 """Of the answers that a promise lets be late, the share that is aimed at."""
 DEFERRABLE_SHARE = 0.5
-"""Of the room for all, and of the wait that interactive requests may have, what work that can wait may fill."""
+"""Of the room for all, and of the wait that interactive requests may have, what deferrable work may fill."""
 
 
 class AdmissionEvents(Protocol):
@@ -220,12 +220,12 @@ class AdmissionControl:
             self._refuse(call, "wait", "more is asked than can be answered in time", after_s)
 
     def _check_deferrable(self, call: Call, kind: AdmissionClass, pool: ServedPool, load: PoolLoad) -> None:
-        """Refuse work that can wait where others wait for an engine, or would if it came in."""
+        """Refuse deferrable work where others wait for an engine, or would if it came in."""
         ahead, per_s = load.in_flight // load.replicas_ready, load.requests_per_s
         others_wait = sum(load.waiting.values()) > self._waiting(load, self._deferrable)
         in_time = per_s <= 0.0 or may_enter(ahead, per_s, DEFERRABLE_SHARE * self._least_wait_s)
         if others_wait or not (in_time or ahead < pool.deferrable_limit):
-            self._refuse(call, "deferrable", "requests that can not wait go first", max(kind.retry_after_s, 1.0))
+            self._refuse(call, "deferrable", "requests that cannot wait go first", max(kind.retry_after_s, 1.0))
 
     @staticmethod
     def _waiting(load: PoolLoad, classes: tuple[str, ...]) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tightrope.base.errors import InputError, Where, unknown_name
+from tightrope.base.errors import InputError, Where, build_unknown_name_error
 from tightrope.base.plan import Plan, Pool, ServedClass
 from tightrope.base.records import RequestEngine, TokenEngine
 from tightrope.serve.config.settings import (
@@ -47,7 +47,7 @@ class GatewayPlace:
         """Return the place written ``cloud/region``; raise ``InputError`` where the plan has nothing there."""
         known = sorted({f"{pool.cloud}/{pool.region}" for pool in plan.pools})
         if text not in known:
-            raise unknown_name(text, kind="place of the plan", known=known)
+            raise build_unknown_name_error(text, kind="place of the plan", known=known)
         cloud, _, region = text.partition("/")
         return cls(cloud, region)
 
@@ -128,7 +128,7 @@ def engine_pool(plan: Plan, name: str) -> tuple[Pool, RequestEngine]:
     """Return a pool whose model runs in engines of our own, and how these are planned; raise ``InputError``."""
     pool = next((pool for pool in plan.pools if pool.name == name), None)
     if pool is None:
-        raise unknown_name(name, kind="pool", known=[pool.name for pool in plan.pools])
+        raise build_unknown_name_error(name, kind="pool", known=[pool.name for pool in plan.pools])
     engine = pool.serving.engine
     if not isinstance(engine, RequestEngine):
         msg = f"pool {name!r} answers with tokens: such models run in a server of their own, such as vLLM"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tightrope.base.errors import InputError, unknown_name
+from tightrope.base.errors import InputError, build_unknown_name_error
 from tightrope.demand.strict_mapping import validated
 from tightrope.demand.yaml_document import Document, read_document
 from tightrope.serve.config import schema
@@ -99,7 +99,7 @@ class SettingsOverrides:
             embedding = [model.name for model in self.before.models if "embed" in (model.task, *model.also)]
             if stated.semantic.model not in embedding:
                 where = self.document.where("cache", "semantic", "model")
-                raise unknown_name(stated.semantic.model, kind="embedding model", known=embedding, where=where)
+                raise build_unknown_name_error(stated.semantic.model, kind="embedding model", known=embedding, where=where)
             semantic = SemanticCache(stated.semantic.threshold, stated.semantic.model, stated.semantic.checked)
         return CacheSettings(stated.entries, int(stated.size), stated.ttl, semantic)
 

@@ -1,9 +1,9 @@
-"""A model's files from where they lie: a path here, ``s3://``, ``gs://`` or ``https://``.
+"""Fetches a model's files from a local path, ``s3://``, ``gs://`` or ``https://``.
 
-Comes in: an address, as the user's settings have it. Goes out: a path, all of it there or nothing. ``model.py`` keeps what was fetched,
-``sources.py`` asks each kind of place, ``archives.py`` unpacks. To extend: another kind of place in ``sources.py``.
+In: the address in the user's settings. Out: the path of the complete model. ``model.py`` caches models, ``sources.py`` reads each kind
+of storage, ``archives.py`` unpacks. To extend: add a ``Source`` to ``sources.py``.
 """
 
-from tightrope.serve.fetching.model import fetched_model
+from tightrope.serve.fetching.model import fetch_model
 
-__all__ = ["fetched_model"]
+__all__ = ["fetch_model"]

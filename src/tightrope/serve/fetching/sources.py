@@ -1,7 +1,7 @@
-"""Where models lie: S3, Google Cloud Storage, and servers of files; each lists what is there and downloads one of them.
+"""Sources of models: S3, Google Cloud Storage and web servers. Each lists a model's files and downloads one.
 
-Credentials are those that the vendors' own libraries find (a pod's identity, variables, files); nothing of them is in a message or log.
-``AWS_ENDPOINT_URL_S3`` and ``STORAGE_EMULATOR_HOST`` name stand-ins, as in these libraries.
+The vendors' own libraries find the credentials (a pod's identity, variables, files); no message or log shows them.
+``AWS_ENDPOINT_URL_S3`` and ``STORAGE_EMULATOR_HOST`` name emulators, as in these libraries.
 """
 
 import os
@@ -18,37 +18,37 @@ from tightrope.serve.fetching.archives import MOST_FILES
 
 GOOGLE = "https://storage.googleapis.com"
 READ_ONLY = "https://www.googleapis.com/auth/devstorage.read_only"
-WHO = "check the address, the credentials of this machine or pod, and what they may read"
-AS_IT_IS = {"Accept-Encoding": "identity"}
-"""A model is not packed again on its way: its digest is that of the file."""
+ACCESS_RESOLVE = "check the address, and the credentials and permissions of this machine or pod"
+UNCOMPRESSED = {"Accept-Encoding": "identity"}
+"""Asks for the file's own bytes, which the digest covers."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """One file."""
+    """One file of a model."""
 
     name: str
-    """Below the model's folder."""
+    """Relative to the model's folder."""
     key: str
-    """As its place knows it."""
+    """Key in the bucket, or URL."""
     size: int | None
-    """Bytes; None is not known before it comes."""
+    """Bytes; None if unknown before the download."""
 
 
 class Source(Protocol):
-    """One kind of place."""
+    """One kind of storage."""
 
-    def items(self) -> list[RemoteFile]:
-        """Return the files that lie there, none where there is nothing; raise ``SourceError``."""
+    def list_files(self) -> list[RemoteFile]:
+        """Return the files at the address, perhaps none; raise ``SourceError``."""
         ...
 
     def download(self, item: RemoteFile, target: Path) -> None:
-        """Write a file whole or not at all; raise ``SourceError``."""
+        """Write a file completely or not at all; raise ``SourceError``."""
         ...
 
 
 def find_source(address: str, fetcher: Fetcher) -> Source:
-    """Return the place that an address is of, which ``fetcher`` is to ask; raise ``InputError``."""
+    """Return the source of an address, read by ``fetcher``; raise ``InputError``."""
     parts = urlsplit(address)
     bucket, key = parts.netloc, unquote(parts.path).strip("/")
     if parts.scheme in {"s3", "gs"} and bucket:
@@ -56,32 +56,32 @@ def find_source(address: str, fetcher: Fetcher) -> Source:
     if parts.scheme == "https" or (parts.scheme == "http" and (on_loopback(address) or parts.fragment)):
         return Web(address.partition("#")[0], fetcher)
     msg = f"got the model {shown(address)!r}, expected a path, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or https://…"
-    raise InputError(msg, resolve="correct --model; http:// is taken with #sha256=… alone")
+    raise InputError(msg, resolve="correct --model; http:// needs #sha256=…")
 
 
-def below(key: str, listed: Callable[[str, int], dict[str, int]]) -> list[RemoteFile]:
-    """Return the files of a bucket's folder, or the one that is called like it.
+def list_folder(key: str, list_keys: Callable[[str, int], dict[str, int]]) -> list[RemoteFile]:
+    """Return the files of a bucket's folder, or the one file of that name.
 
-    ``listed`` returns the first keys with a beginning, in their order, so many at least where there are, each with its bytes.
+    ``list_keys(prefix, least)`` returns the first keys with a prefix, in order, and their bytes: at least ``least`` if there are so many.
     """
     start = f"{key}/" if key else ""
-    found = listed(start, MOST_FILES + 1)
+    found = list_keys(start, MOST_FILES + 1)
     if len(found) > MOST_FILES:
-        msg = f"more than {MOST_FILES} files lie below {key!r}"
-        raise InputError(msg, resolve="name the folder of the model alone")
+        msg = f"more than {MOST_FILES} files are in {key!r}"
+        raise InputError(msg, resolve="name only the model's folder")
     items = [RemoteFile(name[len(start) :], name, size) for name, size in found.items() if not name.endswith("/")]
     if items or not key:
         return items
-    return [RemoteFile(key.rpartition("/")[2], key, size) for name, size in listed(key, 1).items() if name == key]
+    return [RemoteFile(key.rpartition("/")[2], key, size) for name, size in list_keys(key, 1).items() if name == key]
 
 
 class S3:
-    """A bucket of S3, or of what speaks like it."""
+    """A bucket of S3 or a compatible service."""
 
     def __init__(self, bucket: str, key: str, fetcher: Fetcher) -> None:
-        """Ask nothing yet; raise ``MissingExtraError``."""
+        """Send no request yet; raise ``MissingExtraError``."""
         try:
-            import boto3  # an optional part of the installation
+            import boto3  # an optional extra
             from botocore.config import Config
         except ImportError as error:
             msg = f"s3:// needs the package {error.name!r}"
@@ -90,26 +90,26 @@ class S3:
         patience = Config(retries={"mode": "standard", "total_max_attempts": 6})
         self._client: Any = boto3.Session().client("s3", config=patience)
 
-    def items(self) -> list[RemoteFile]:
-        """Return the files below the key."""
-        return below(self._key, self._listed)
+    def list_files(self) -> list[RemoteFile]:
+        """Return the files of the folder."""
+        return list_folder(self._key, self._list_keys)
 
     def download(self, item: RemoteFile, target: Path) -> None:
-        """Write a file; boto3 asks for its parts side by side, and again for one that breaks off."""
+        """Write a file; boto3 downloads its parts in parallel and retries."""
         done = 0
 
-        def came(count: int) -> None:
+        def report(count: int) -> None:
             nonlocal done
             done += count
             self._progress(item.name, done, item.size)
 
-        with self._asked():
-            self._client.download_file(self._bucket, item.key, str(target), Callback=came)
+        with self._translate_errors():
+            self._client.download_file(self._bucket, item.key, str(target), Callback=report)
 
-    def _listed(self, start: str, least: int) -> dict[str, int]:
-        """Return keys and bytes, by pages."""
+    def _list_keys(self, start: str, least: int) -> dict[str, int]:
+        """Return keys and bytes, page by page."""
         found: dict[str, int] = {}
-        with self._asked():
+        with self._translate_errors():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
             for page in pages:
                 found |= {item["Key"]: item["Size"] for item in page.get("Contents", ())}
@@ -118,8 +118,8 @@ class S3:
         return found
 
     @contextmanager
-    def _asked(self) -> Iterator[None]:
-        """Turn the library's errors into ours."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Raise the library's errors as ``SourceError``."""
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -127,34 +127,34 @@ class S3:
             yield
         except (BotoCoreError, ClientError, Boto3Error) as error:
             msg = f"s3://{self._bucket}/{self._key}: {' '.join(str(error).split())[:300]}"
-            raise SourceError(msg, resolve=WHO) from error
+            raise SourceError(msg, resolve=ACCESS_RESOLVE) from error
 
 
 class GoogleStorage:
     """A bucket of Google Cloud Storage, by its JSON API."""
 
     def __init__(self, bucket: str, key: str, fetcher: Fetcher) -> None:
-        """Ask nothing yet."""
-        stand_in = os.environ.get("STORAGE_EMULATOR_HOST", "")
-        host = stand_in if "://" in stand_in else f"http://{stand_in}" if stand_in else GOOGLE
-        self._is_google, self._key, self._fetcher = not stand_in, key, fetcher
+        """Send no request yet."""
+        emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+        host = emulator if "://" in emulator else f"http://{emulator}" if emulator else GOOGLE
+        self._is_google, self._key, self._fetcher = not emulator, key, fetcher
         self._objects = f"{host.rstrip('/')}/storage/v1/b/{quote(bucket, safe='')}/o"
 
-    def items(self) -> list[RemoteFile]:
-        """Return the files below the key."""
-        return below(self._key, self._listed)
+    def list_files(self) -> list[RemoteFile]:
+        """Return the files of the folder."""
+        return list_folder(self._key, self._list_keys)
 
     def download(self, item: RemoteFile, target: Path) -> None:
-        """Write a file, continued where it broke off."""
+        """Write a file; continue an interrupted download."""
         url = f"{self._objects}/{quote(item.key, safe='')}?alt=media"
-        self._fetcher.download(url, item.name, {**AS_IT_IS, **self._headers()}).replace(target)
+        self._fetcher.download(url, item.name, {**UNCOMPRESSED, **self._headers()}).replace(target)
 
-    def _listed(self, start: str, least: int) -> dict[str, int]:
-        """Return keys and bytes, by pages."""
+    def _list_keys(self, start: str, least: int) -> dict[str, int]:
+        """Return keys and bytes, page by page."""
         found: dict[str, int] = {}
-        asked = {"prefix": start, "fields": "items(name,size),nextPageToken"}
+        query = {"prefix": start, "fields": "items(name,size),nextPageToken"}
         while True:
-            url = f"{self._objects}?{urlencode(asked)}"
+            url = f"{self._objects}?{urlencode(query)}"
             page: Any = self._fetcher.json(url, self._key, self._headers())
             try:
                 found |= {item["name"]: int(item["size"]) for item in page.get("items", ())}
@@ -163,29 +163,29 @@ class GoogleStorage:
                 raise reshaped(shown(url), page, "a list of objects") from None
             if not token or len(found) >= least:
                 return found
-            asked["pageToken"] = token
+            query["pageToken"] = token
 
     def _headers(self) -> Mapping[str, str]:
-        """Return what says who asks."""
+        """Return the authorisation headers."""
         if not self._is_google:
             return {}
-        from tightrope.clouds.gcp.auth import headers_for  # an optional part
+        from tightrope.clouds.gcp.auth import headers_for  # an optional extra
 
         return headers_for(GOOGLE, READ_ONLY, "the bucket")
 
 
 class Web:
-    """A server of files: one file."""
+    """One file of a web server."""
 
     def __init__(self, url: str, fetcher: Fetcher) -> None:
-        """Ask nothing yet."""
+        """Send no request yet."""
         self._url, self._fetcher = url, fetcher
 
-    def items(self) -> list[RemoteFile]:
-        """Return the one file, called as the address ends."""
+    def list_files(self) -> list[RemoteFile]:
+        """Return the one file, named after the end of the address."""
         name = unquote(urlsplit(self._url).path).rpartition("/")[2]
         return [RemoteFile(name or "model.onnx", self._url, None)]
 
     def download(self, item: RemoteFile, target: Path) -> None:
-        """Write it, continued where it broke off."""
-        self._fetcher.download(item.key, item.name, AS_IT_IS).replace(target)
+        """Write the file; continue an interrupted download."""
+        self._fetcher.download(item.key, item.name, UNCOMPRESSED).replace(target)

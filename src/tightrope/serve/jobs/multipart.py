@@ -1,125 +1,123 @@
-"""``multipart/form-data`` as it comes (RFC 7578, RFC 2046): small fields in memory, the one file handed on in pieces."""
+"""A streaming reader of ``multipart/form-data`` (RFC 7578): small fields in memory, the one file passed on in pieces."""
 
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from tightrope.serve.refusals import Malformed
 
 FIELD_BYTES = 4 * 1024
-HEADER_BYTES = 8 * 1024
+HEADER_BYTES = 4 * 1024
+"""One header line of a part; a part has at most 8."""
 MOST_FIELDS = 16
-BOUNDARY = re.compile(r"""multipart/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))""", re.IGNORECASE)
-NAMED = re.compile(rb"""\b(name|filename)="((?:[^"\\]|\\.)*)\"""")
+LONGEST_BOUNDARY = 70
 LONGEST_NAME = 255
 Sink = Callable[[bytes], Awaitable[None]]
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every form that it refuses
 
 
 def boundary_of(content_type: str) -> bytes:
-    """Return what separates the parts; raise ``Malformed`` where the type is another.
+    """Return the boundary of a form's parts; raise ``Malformed`` for another type.
 
     >>> boundary_of('multipart/form-data; boundary="a b"')
     b'a b'
     """
-    found = BOUNDARY.match(content_type)
-    if found is None:
+    kind, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary", b"")
+    if kind != b"multipart/form-data" or not 1 <= len(boundary) <= LONGEST_BOUNDARY:
         message = f"expected multipart/form-data with a boundary, got Content-Type {content_type[:100]!r}"
         raise Malformed(message, parameter="file")
-    return (found[1] or found[2]).encode("latin-1")
+    return boundary
 
 
 class MultipartForm:
-    """The fields, and the name of the file, once all of it was read."""
+    """A form's fields and the name of its file, complete after ``read``."""
 
     def __init__(self, boundary: bytes) -> None:
-        self._end = b"\r\n--" + boundary
-        self._buffer = b"\r\n"  # so that the first boundary looks like the others
         self.fields: dict[str, str] = {}
         self.filename: str | None = None
+        self._disposition: dict[bytes, bytes] = {}
+        self._name, self._in_file, self._ended = "", False, False
+        self._text, self._file_bytes = bytearray(), bytearray()
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_header_begin": self._text.clear,
+                "on_header_value": lambda data, start, end: self._text.extend(data[start:end]),
+                "on_header_end": self._end_header,
+                "on_headers_finished": self._begin_content,
+                "on_part_data": self._add_content,
+                "on_part_end": self._end_part,
+                "on_end": self._end_form,
+            },
+            max_header_size=HEADER_BYTES,
+        )
 
     async def read(self, chunks: AsyncIterator[bytes], sink: Sink) -> None:
-        """Read a body; hand the file's bytes to ``sink`` as they come. Raises ``Malformed``, and what ``sink`` raises."""
-        await self._until(chunks, self._end, _nowhere)
-        while not await self._closed(chunks):
-            head = await self._gathered(chunks, b"\r\n\r\n", HEADER_BYTES, "a part's headers")
-            name, filename = _names(head)
-            if filename is None:
-                if len(self.fields) >= MOST_FIELDS:
-                    msg = f"more than {MOST_FIELDS} fields"
-                    raise Malformed(msg, parameter=name[:80])
-                self.fields[name] = (await self._gathered(chunks, self._end, FIELD_BYTES, name[:80])).decode(errors="replace")
-            elif name != "file" or self.filename is not None:
-                msg = "expected one file, in the field 'file'"
-                raise Malformed(msg, parameter=name[:80])
-            else:
-                self.filename = filename
-                await self._until(chunks, self._end, sink)
-
-    async def _closed(self, chunks: AsyncIterator[bytes]) -> bool:
-        """Return whether the boundary just read was the last; step over the end of its line."""
-        while len(self._buffer) < 2:
-            await self._more(chunks)
-        after, self._buffer = self._buffer[:2], self._buffer[2:]
-        if after not in (b"--", b"\r\n"):
-            msg = "the form is broken: a boundary does not end its line"
-            raise Malformed(msg, parameter="file")
-        if after == b"--":
-            async for _ in chunks:  # an epilogue says nothing, and is read so that the client can finish
-                pass
-        return after == b"--"
-
-    async def _gathered(self, chunks: AsyncIterator[bytes], end: bytes, most: int, what: str) -> bytes:
-        """Return what stands before ``end``, which is little."""
-        found = bytearray()
-
-        async def gather(piece: bytes) -> None:
-            found.extend(piece)
-            if len(found) > most:
-                msg = f"{what}: more than {most} bytes"
-                raise Malformed(msg, parameter=what)
-
-        await self._until(chunks, end, gather)
-        return bytes(found)
-
-    async def _until(self, chunks: AsyncIterator[bytes], end: bytes, sink: Sink) -> None:
-        """Hand on what stands before ``end``, and step over it."""
-        while (place := self._buffer.find(end)) < 0:
-            sure = len(self._buffer) - len(end) + 1  # what may be the beginning of the end is kept
-            if sure > 0:
-                piece, self._buffer = self._buffer[:sure], self._buffer[sure:]
-                await sink(piece)
-            await self._more(chunks)
-        piece, self._buffer = self._buffer[:place], self._buffer[place + len(end) :]
-        if piece:
-            await sink(piece)
-
-    async def _more(self, chunks: AsyncIterator[bytes]) -> None:
-        chunk = await anext(chunks, None)
-        if chunk is None:
+        """Read a body and pass the file's bytes to ``sink`` as they come. Raises ``Malformed``, and the errors of ``sink``."""
+        async for chunk in chunks:
+            try:
+                self._parser.write(chunk)
+            except MultipartParseError as error:
+                msg = f"the form is broken: {error}"
+                raise Malformed(msg, parameter="file") from error
+            if self._file_bytes:
+                await sink(bytes(self._file_bytes))
+                self._file_bytes.clear()
+        if not self._ended:
             msg = "the form ends before its last boundary"
             raise Malformed(msg, parameter="file")
-        self._buffer += chunk
+
+    def _end_header(self) -> None:
+        """Keep the parameters of ``Content-Disposition``, the one header whose value is ``form-data``."""
+        kind, options = parse_options_header(bytes(self._text))
+        if kind == b"form-data":
+            self._disposition = options
+
+    def _begin_content(self) -> None:
+        """Take a part's name; raise ``Malformed`` for a missing name, a second file or a field too many."""
+        self._text.clear()
+        options = self._disposition.copy()
+        self._disposition.clear()
+        name, filename = (options[key].decode(errors="replace") if key in options else None for key in (b"name", b"filename"))
+        if name is None:
+            msg = "a part of the form has no name"
+            raise Malformed(msg, parameter="file")
+        self._name, self._in_file = name, filename is not None
+        if filename is not None:
+            if name != "file" or self.filename is not None:
+                msg = "expected one file, in the field 'file'"
+                raise Malformed(msg, parameter=name[:80])
+            self.filename = _clean_name(filename)
+        elif len(self.fields) >= MOST_FIELDS:
+            msg = f"more than {MOST_FIELDS} fields"
+            raise Malformed(msg, parameter=name[:80])
+
+    def _add_content(self, data: bytes, start: int, end: int) -> None:
+        if self._in_file:
+            self._file_bytes += data[start:end]
+            return
+        self._text += data[start:end]
+        if len(self._text) > FIELD_BYTES:
+            name = self._name[:80]
+            msg = f"{name}: more than {FIELD_BYTES} bytes"
+            raise Malformed(msg, parameter=name)
+
+    def _end_part(self) -> None:
+        if not self._in_file:
+            self.fields[self._name] = self._text.decode(errors="replace")
+
+    def _end_form(self) -> None:
+        self._ended = True
 
 
-async def _nowhere(piece: bytes) -> None:
-    """Drop what stands before the first boundary, which says nothing."""
+def _clean_name(filename: str) -> str:
+    r"""Return a file's name without folders and unprintable characters.
 
-
-def _names(head: bytes) -> tuple[str, str | None]:
-    """Return a part's field, and its file's name, None where it is no file."""
-    for line in head.split(b"\r\n"):
-        if line.lower().startswith(b"content-disposition:"):
-            found = {key.decode(): value.decode(errors="replace") for key, value in NAMED.findall(line)}
-            if "name" in found:
-                filename = found.get("filename")
-                return found["name"], None if filename is None else _clean(filename)
-    msg = "a part of the form has no name"
-    raise Malformed(msg, parameter="file")
-
-
-def _clean(filename: str) -> str:
-    r"""Return a file's name as it is kept: without folders, and of letters that can be shown.
-
-    >>> _clean("C:\\work\\night\x00 run.jsonl"), _clean("../..")
+    >>> _clean_name("C:\\work\\night\x00 run.jsonl"), _clean_name("../..")
     ('night run.jsonl', '..')
     """
     last = re.split(r"[/\\]", filename)[-1]

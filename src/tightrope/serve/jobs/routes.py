@@ -206,7 +206,7 @@ class Routes:
         await self._queue.batches.stop(batch.id, "cancelling", self._queue.now_s())
         batch = await self._batch(request, caller)
         if batch.status in ENDED - {"cancelled"}:
-            msg = f"a batch that is {batch.status} can not be cancelled"
+            msg = f"a batch that is {batch.status} cannot be cancelled"
             raise Conflict(msg, parameter="batch_id")
         self._handed_in()
         return _json(batch.shown())

@@ -15,7 +15,7 @@ from grpc import aio
 from numpy.typing import NDArray
 
 from tightrope.base.errors import InputError
-from tightrope.serve.access.keys import allow
+from tightrope.serve.access.keys import check_scope
 from tightrope.serve.config.settings import Limits, Listen
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols.body_budget import BodyBudget
@@ -105,14 +105,14 @@ async def serve_grpc(
     try:
         port = _listen(server, listen)
     except RuntimeError as error:
-        msg = f"gRPC can not listen on {listen.host}:{listen.grpc_port}, which others may do already"
+        msg = f"gRPC cannot listen on {listen.host}:{listen.grpc_port}, which others may do already"
         raise InputError(msg, resolve="give listen.grpc_port another port, or end what listens there") from error
     await server.start()
     return server, port
 
 
 def _listen(server: aio.Server, listen: Listen) -> int:
-    """Return the port that the server is to listen on, with TLS where there is a certificate; raise ``RuntimeError`` where it can not."""
+    """Return the port that the server is to listen on, with TLS where there is a certificate; raise ``RuntimeError`` where it cannot."""
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
     address = f"{host}:{listen.grpc_port or 0}"
     if listen.certificate is None or listen.certificate_key is None:
@@ -153,19 +153,19 @@ class InferenceService:
 
     async def model_ready(self, request: Wire, headers: Headers) -> Answered:
         """Say whether a model may be asked."""
-        model_of(self.gateway, await caller_of(self.gateway, headers), request.name, request.version)
+        model_of(self.gateway, caller_of(self.gateway, headers), request.name, request.version)
         return message("ModelReadyResponse")(ready=self.gateway.ready()), ()
 
     async def model(self, request: Wire, headers: Headers) -> Answered:
         """Return a model's tensors."""
-        model = model_of(self.gateway, await caller_of(self.gateway, headers), request.name, request.version)
+        model = model_of(self.gateway, caller_of(self.gateway, headers), request.name, request.version)
         return message("ModelMetadataResponse")(**metadata(self.gateway, model)), ()
 
     async def infer(self, request: Wire, headers: Headers) -> Answered:
         """Return tensors for tensors, raw."""
         arrived_s = time.monotonic()
-        asked = RequestHead(identity_of(headers), await caller_of(self.gateway, headers), arrived_s, headers)
-        allow(asked.caller, "infer")
+        asked = RequestHead(identity_of(headers), caller_of(self.gateway, headers), arrived_s, headers)
+        check_scope(asked.caller, "infer")
         model = model_of(self.gateway, asked.caller, request.model_name, request.model_version)
         wanted = [output.name for output in request.outputs]
         for item in (request, *request.inputs, *request.outputs):
@@ -199,7 +199,7 @@ def _guarded(
     async def answered(context: Wire, headers: Headers) -> Answered:
         if name.startswith("Server"):  # asks of the server alone, and says nothing
             return await method(None, headers)
-        await caller_of(gateway, headers)
+        caller_of(gateway, headers)
         body = await _read(context, limits.read_s)
         held.take(len(body))
         try:

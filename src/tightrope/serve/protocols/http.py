@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from tightrope.policy.admission import RETRIED_S, come_back_s
-from tightrope.serve.access.keys import allow
+from tightrope.serve.access.keys import check_scope
 from tightrope.serve.config.settings import Limits
 from tightrope.serve.interfaces import GatewayLike
 from tightrope.serve.protocols.body_budget import FULL, Receive, Scope, full
@@ -155,7 +155,7 @@ def authorization_of(headers: Mapping[bytes, bytes]) -> str | None:
     return None if key is None else f"Bearer {key.decode('latin-1')}"
 
 
-async def caller_of(gateway: GatewayLike, headers: Mapping[bytes, bytes]) -> Caller:
+def caller_of(gateway: GatewayLike, headers: Mapping[bytes, bytes]) -> Caller:
     """Return who asks; raise ``Unauthenticated``, and ``Forbidden`` for a browser's page that has no key.
 
     No page of another origin may use what is open to this machine alone; with a key it is a program of the user's.
@@ -164,7 +164,7 @@ async def caller_of(gateway: GatewayLike, headers: Mapping[bytes, bytes]) -> Cal
     if authorization is None and b"origin" in headers:
         msg = "pages in a browser are not served without a key"
         raise Forbidden(msg, parameter="Origin")
-    return gateway.caller(authorization) or await gateway.verify(authorization)
+    return gateway.caller(authorization)
 
 
 def check_host(scope: Scope, caller: Caller) -> None:
@@ -254,10 +254,10 @@ async def _answer(gateway: GatewayLike, endpoint: Endpoint, scope: Scope, receiv
     headers = {name: value for name, value in scope["headers"] if name in WANTED}
     identity = identity_of(headers)
     try:
-        caller = await caller_of(gateway, headers)
+        caller = caller_of(gateway, headers)
         if b"origin" in headers:
             check_host(scope, caller)
-        allow(caller, "infer")
+        check_scope(caller, "infer")
         body = await read_body(scope, receive, headers, endpoint.limits.body_bytes)
         if body is None:
             return

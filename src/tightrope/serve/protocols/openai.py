@@ -207,7 +207,7 @@ def texts_of(stated: str | list[str], limits: Limits) -> tuple[str, ...]:
 
 
 def _write_raw(reply: Reply) -> WrittenAnswer:
-    """Return the answer of a server elsewhere."""
+    """Return the answer of an upstream server."""
     raw = reply.raw
     if raw is None:
         msg = f"pool {reply.pool} has no engine that writes"
@@ -283,7 +283,7 @@ def _write_classes(call: Call, reply: Reply) -> WrittenAnswer:
     return WrittenAnswer(encode({"object": "list", "data": data, "model": call.model, "usage": usage}))
 
 
-# ----------------------------------------------------------------------------------------------------- answers of servers elsewhere
+# ----------------------------------------------------------------------------------------------------- answers of upstream servers
 
 
 class _EmbeddingRow(msgspec.Struct, gc=False):
@@ -310,5 +310,5 @@ def read_vectors(raw: RawAnswer) -> list[NDArray[np.float32]]:
             for item in found
         ]
     except (*UNREADABLE, ValueError):
-        msg = "the server elsewhere answered with what are no embeddings"
+        msg = "the upstream server answered with what are no embeddings"
         raise Failed(msg) from None

@@ -36,14 +36,14 @@ REFUSALS = {
     "415": "A type or feature that is not had",
     "429": "Over a rate or a budget, or more than can be answered in time",
     "500": "A defect in the server",
-    "502": "A server elsewhere did not answer",
+    "502": "A upstream server did not answer",
     "503": "Going away, or not loaded yet",
     "504": "Not answered in time",
 }
 
 
 def described(served: Collection[str] = ()) -> dict[str, Any]:
-    """Return the document that ``/openapi.json`` serves; paths of work that can wait are in it where they are ``served``."""
+    """Return the document that ``/openapi.json`` serves; paths of deferrable work are in it where they are ``served``."""
     asked, schemas = msgspec.json.schema_components(
         (EmbeddingsRequest, ClassifyRequest, ChatRequest, InferRequest), ref_template="#/components/schemas/{name}"
     )

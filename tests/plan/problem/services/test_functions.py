@@ -22,10 +22,10 @@ from tightrope.plan.problem.arrays import Problem
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.capacity import CapacityTable
 from tightrope.plan.problem.cost_lines import total_usd
-from tightrope.plan.problem.placement import with_and_without_machines
+from tightrope.plan.problem.placement import split_by_machines
 from tightrope.plan.problem.services.functions import try_function
 from tightrope.plan.problem.services.metered_costs import MOST_OF_LIMIT
-from tightrope.plan.prove.proof import relaxed_usd
+from tightrope.plan.prove.proof import estimate_relaxed_usd
 from tightrope.plan.solve.decomposition import solve
 from tightrope.plan.solve.relaxation import relax
 from tightrope.render.formats import active_hours, replicas
@@ -127,8 +127,8 @@ def test_services_alone_are_spared_what_stands_beside_machines(problem: Problem)
     assert not found.machines.any()
     assert found.usd_per_month == pytest.approx(by_hour + 30.0)
     assert found.share.sum(axis=1) == pytest.approx(np.ones((1, 168)))
-    parts = [relax(part).usd_per_month + besides for part, besides in with_and_without_machines(standing)]
-    assert relaxed_usd(standing) == pytest.approx(min(parts))
+    parts = [relax(part).usd_per_month + besides for part, besides in split_by_machines(standing)]
+    assert estimate_relaxed_usd(standing) == pytest.approx(min(parts))
     assert min(parts) <= found.usd_per_month + standing.constant_usd_per_month + 1e-6
 
 

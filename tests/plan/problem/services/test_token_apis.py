@@ -10,12 +10,12 @@ from tightrope.base.plan import UsageLine
 from tightrope.base.records import Workload
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.bill.plan_bill import plan_lines
-from tightrope.plan.fleet.plan_fleet import heldout_stretch, open_pools, plan_fleet
+from tightrope.plan.fleet.plan_fleet import build_fleet, find_heldout_stretch, open_pools
 from tightrope.plan.problem.arrays import Problem
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.capacity import CapacityTable
 from tightrope.plan.problem.cost_lines import total_usd
-from tightrope.plan.problem.services.metered_usage import metered_pools, ran_hours
+from tightrope.plan.problem.services.metered_usage import measure_ran_hours, metered_pools
 from tightrope.plan.prove.proof import replay_seeds
 from tightrope.plan.solve.decomposition import solve
 
@@ -107,8 +107,8 @@ def test_a_replay_gives_the_stated_latencies_and_bills_what_was_answered(
     apis: Load, problem: Problem, own_book: PriceBook, table: CapacityTable
 ) -> None:
     workload, solution = apis(), solve(problem)
-    pools, fleet = open_pools(solution), plan_fleet(workload, solution, table)
-    stretch = heldout_stretch(workload)
+    pools, fleet = open_pools(solution), build_fleet(workload, solution, table)
+    stretch = find_heldout_stretch(workload)
     (outcome,) = replay_seeds(fleet, workload, stretch)
     chat = outcome.traffic.traffic_class == 0
     assert outcome.ttft_s[chat] == pytest.approx(0.6)
@@ -120,6 +120,6 @@ def test_a_replay_gives_the_stated_latencies_and_bills_what_was_answered(
         UsageLine(pool.name, pool.option.machine.cloud, pool.option.region, pool.option.machine.name, pool.option.terms.offer)
         for pool in pools
     ]
-    _, units = ran_hours(metered_pools(lines, fleet.pools), [outcome], own_book)
+    _, units = measure_ran_hours(metered_pools(lines, fleet.pools), [outcome], own_book)
     assert sum(units["input tokens"].sum(axis=1)) == outcome.traffic.input_tokens.sum()
     assert sum(units["output tokens"].sum(axis=1)) == outcome.traffic.output_tokens.sum()

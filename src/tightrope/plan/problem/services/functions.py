@@ -26,7 +26,7 @@ from tightrope.plan.problem.demand_week import ClassDemand, grow
 from tightrope.plan.problem.deployments import Deployment, deploy
 from tightrope.plan.problem.services.metered_usage import billed_s
 from tightrope.plan.problem.services.service_options import HOURS, ServiceOptions, Taken, allowed
-from tightrope.plan.problem.services.service_pools import function_pool
+from tightrope.plan.problem.services.service_pools import build_function_pool
 from tightrope.replay.evidence import metric_s
 from tightrope.replay.records import Fleet, FleetClass, Traffic
 from tightrope.replay.run import replay_fleet
@@ -41,11 +41,11 @@ def find_functions(workload: Workload, book: PriceBook, table: CapacityTable, si
     found = ServiceOptions()
     for name in (SERVERLESS, CONTAINER):
         if allowed(workload, name):
-            found += _of_offer(workload, book, table, sized, find_offer(name))
+            found += _find_options_of_offer(workload, book, table, sized, find_offer(name))
     return found
 
 
-def _of_offer(
+def _find_options_of_offer(
     workload: Workload, book: PriceBook, table: CapacityTable, sized: tuple[ClassDemand, ...], offer: Offer
 ) -> ServiceOptions:
     """Return the options of one offer."""
@@ -62,7 +62,7 @@ def _of_offer(
         return ServiceOptions((), (Refusal(offer.name, reason),))
     for variant, profile, size in measured:
         regions = workload.where.regions.get(size.service.cloud, ())
-        made = _deploy(workload, table, sized, variant, profile, size) if regions and _may(workload, size) else None
+        made = _deploy(workload, table, sized, variant, profile, size) if regions and _is_allowed(workload, size) else None
         if isinstance(made, Refusal):
             refusals.append(made)
         elif made is not None:
@@ -76,7 +76,7 @@ def _of_offer(
     return ServiceOptions(tuple(options), tuple(refusals))
 
 
-def _may(workload: Workload, size: ServiceSize) -> bool:
+def _is_allowed(workload: Workload, size: ServiceSize) -> bool:
     """Return whether the families allowed hold the size; all where none are named."""
     families = workload.where.families
     return not families or bool({size.name, size.service.name} & set(families))
@@ -129,10 +129,10 @@ def try_function(workload: Workload, item: TrafficClass, engine: EngineModel, si
     if engine.service_s[0] > size.service.limit_s:
         return f"a request takes {engine.service_s[0]:g} s, {size.service.name} ends it after {size.service.limit_s:g} s"
     everything, nothing = np.ones((1, 1, HOURS_PER_WEEK)), np.zeros((1, 1), dtype=bool)
-    pool = function_pool(workload, size, engine)
+    pool = build_function_pool(workload, size, engine)
     fleet = Fleet((pool,), (FleetClass(""),), ("",), everything, nothing, workload.scaling)
     grown = grow(item, 1.0 + item.growth)
-    length_s = _tried_s(grown)
+    length_s = _choose_trial_s(grown)
     drawn = draw_arrivals(grown.demand, 0.0, length_s, SEED)
     if not len(drawn.time_s):
         return "the part of its traffic that is tried has no requests"
@@ -149,7 +149,7 @@ def try_function(workload: Workload, item: TrafficClass, engine: EngineModel, si
     return FunctionTrial(Capacity(per_s, per_s, per_s, 1, {}), time_s, cold)
 
 
-def _tried_s(item: TrafficClass) -> float:
+def _choose_trial_s(item: TrafficClass) -> float:
     """Return how much of the traffic is tried, in seconds: whole days where that is few enough requests."""
     demand = item.demand
     if demand.requests <= TRIED_REQUESTS:

@@ -14,8 +14,8 @@ from tightrope.plan.problem.cost_lines import disk_usd_per_hour
 from tightrope.plan.problem.demand_week import ClassDemand
 from tightrope.plan.problem.services.owned_machines import running_usd_per_hour
 from tightrope.plan.problem.services.service_options import HOURS, METERED, OF_SERVICES
-from tightrope.plan.problem.services.service_pools import instances_of
-from tightrope.plan.problem.services.token_apis import limits, used_of_limit
+from tightrope.plan.problem.services.service_pools import find_instance_limit
+from tightrope.plan.problem.services.token_apis import limits, measure_used_of_limit
 
 MOST_OF_LIMIT = 0.9
 """A service is planned with up to this part of what an account may ask of it at one time: the rest is for bursts within an hour."""
@@ -44,7 +44,7 @@ def request_usd(classes: tuple[str, ...], options: tuple[PoolOption, ...]) -> Fl
     return usd
 
 
-def within_limits(
+def apply_limits(
     mu: FloatArray, workload: Workload, interactive: list[ClassDemand], options: tuple[PoolOption, ...]
 ) -> FloatArray:
     """Return ``mu``, float64[C, P, B], with 0 where all that a service may be asked for in a block would pass an account's limit.
@@ -53,29 +53,30 @@ def within_limits(
     """
     mu = mu.copy()
     for p, option in enumerate(options):
-        used = _used_of_limit(workload, interactive, option, mu[:, p])
+        used = _measure_used_of_limit(workload, interactive, option, mu[:, p])
         mu[:, p, used > MOST_OF_LIMIT] = 0.0
     return mu
 
 
-def _used_of_limit(workload: Workload, interactive: list[ClassDemand], option: PoolOption, mu: FloatArray) -> FloatArray:
+def _measure_used_of_limit(workload: Workload, interactive: list[ClassDemand], option: PoolOption, mu: FloatArray) -> FloatArray:
     """Return which part of its limit an option would take in each block if all went there, float64[B]; ``mu`` is float64[C, B]."""
     caps = [option.variant.serves.get(item.traffic_class.name, 0.0) for item in interactive]
     rates = np.array([cap * item.planned for cap, item in zip(caps, interactive, strict=True)]).reshape(mu.shape)
     if option.terms.offer == SERVERLESS:
         size = find_size(option.machine.name)
         at_once = np.divide(rates, mu, out=np.zeros_like(mu), where=mu > 0.0).sum(axis=0)
-        return at_once / max(instances_of(workload, size), 1e-9) if size is not None else np.full(mu.shape[1], np.inf)
+        return at_once / max(find_instance_limit(workload, size), 1e-9) if size is not None else np.full(mu.shape[1], np.inf)
     api = dict(limits(workload)).get(option.machine.name) if option.terms.offer in METERED else None
     if api is None:
         return np.zeros(mu.shape[1])
     parts = [
-        used_of_limit(item.traffic_class, api, rate * (row > 0.0)) for item, rate, row in zip(interactive, rates, mu, strict=True)
+        measure_used_of_limit(item.traffic_class, api, rate * (row > 0.0))
+        for item, rate, row in zip(interactive, rates, mu, strict=True)
     ]
     return np.sum(parts, axis=0) if parts else np.zeros(mu.shape[1])
 
 
-def metered_usage(problem: Problem, share: FloatArray, work: FloatArray) -> tuple[FloatArray, dict[str, FloatArray]]:
+def measure_metered_usage(problem: Problem, share: FloatArray, work: FloatArray) -> tuple[FloatArray, dict[str, FloatArray]]:
     """Return the billed machine-hours and the units of metered options, float64[P, B] each, in one hour of a block.
 
     ``share`` is float64[C, P, B] and ``work`` float64[windows, P, B], of a solution.
@@ -96,15 +97,15 @@ def metered_usage(problem: Problem, share: FloatArray, work: FloatArray) -> tupl
     return hours, units
 
 
-def with_metered(problem: Problem, usage: Usage, share: FloatArray, work: FloatArray) -> Usage:
+def add_metered_usage(problem: Problem, usage: Usage, share: FloatArray, work: FloatArray) -> Usage:
     """Return the usage of every option of a solution with that of metered ones."""
-    hours, units = metered_usage(problem, share, work)
+    hours, units = measure_metered_usage(problem, share, work)
     return Usage(usage.lines, np.where(problem.metered[:, None], hours, usage.machine_hours), usage.hours_per_month, units)
 
 
 def metered_usd(problem: Problem, share: FloatArray, work: FloatArray) -> FloatArray:
     """Return what metered options cost in a month, float64[P] US dollars, at the rates of their terms."""
-    hours, units = metered_usage(problem, share, work)
+    hours, units = measure_metered_usage(problem, share, work)
     usd = np.zeros(len(problem.options))
     for p in np.flatnonzero(problem.metered):
         terms = problem.options[p].terms

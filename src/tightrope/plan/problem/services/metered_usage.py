@@ -38,19 +38,19 @@ def billed_s(outcome: Outcome, place: int, size: ServiceSize, load_s: float) -> 
     A request that had to wait met a start, which is billed as its own time is (AWS Lambda bills the initialisation of every function
     since 2025-08, Google Cloud Run that of an instance).
     """
-    mine = _answered(outcome, place)
+    mine = _find_answered(outcome, place)
     time_s = outcome.finish_s[mine] - outcome.begin_s[mine] + np.where(outcome.queue_s[mine] > 0.0, load_s, 0.0)
     step_s = size.service.billed_step_s
     rounded = np.ceil(time_s / step_s - 1e-6) * step_s if step_s else time_s
     return np.maximum(rounded, size.service.least_billed_s)
 
 
-def _answered(outcome: Outcome, place: int) -> IntArray:
+def _find_answered(outcome: Outcome, place: int) -> IntArray:
     """Return the requests that a pool answered, by their numbers, int64[answered]."""
     return np.flatnonzero((outcome.ended == ANSWERED) & (outcome.pool == place))
 
 
-def ran_hours(
+def measure_ran_hours(
     pools: Sequence[MeteredPool], outcomes: Sequence[Outcome], prices: Prices
 ) -> tuple[FloatArray, dict[str, FloatArray]]:
     """Return billed machine-hours, the replays' own where a pool is not metered, and units: float64[pools, hours], means of all.
@@ -62,9 +62,9 @@ def ran_hours(
     for pool in pools:
         hours[pool.place] = 0.0
         for outcome in outcomes:
-            mine = _answered(outcome, pool.place)
+            mine = _find_answered(outcome, pool.place)
             hour = np.clip(outcome.begin_s[mine] // SECONDS_PER_HOUR, 0, hours.shape[1] - 1).astype(np.int64)
-            billed_h, taken = _taken(pool, outcome, mine, prices)
+            billed_h, taken = _measure_taken(pool, outcome, mine, prices)
             hours[pool.place] += np.bincount(hour, weights=billed_h, minlength=hours.shape[1]) / len(outcomes)
             for name, amounts in taken.items():
                 row = units.setdefault(name, np.zeros_like(hours))[pool.place]
@@ -72,7 +72,9 @@ def ran_hours(
     return hours, units
 
 
-def _taken(pool: MeteredPool, outcome: Outcome, mine: IntArray, prices: Prices) -> tuple[FloatArray, dict[str, FloatArray]]:
+def _measure_taken(
+    pool: MeteredPool, outcome: Outcome, mine: IntArray, prices: Prices
+) -> tuple[FloatArray, dict[str, FloatArray]]:
     """Return billed hours and units of each request that the pool answered, float64[answered] each."""
     size = find_size(pool.line.machine)
     if size is not None:

@@ -14,7 +14,7 @@ ENDLESS = 10_000_000
 """Tokens and sequences of an API: no request waits for another."""
 
 
-def instances_of(workload: Workload, size: ServiceSize) -> int:
+def find_instance_limit(workload: Workload, size: ServiceSize) -> int:
     """Return the most requests that an account runs at one time: the workload's quota, or the service's own."""
     stated = [workload.where.quotas[name] for name in (size.name, size.service.name) if name in workload.where.quotas]
     return min(stated, default=size.service.instances)
@@ -25,22 +25,24 @@ def keep_alive_s(workload: Workload, size: ServiceSize) -> float:
     return size.service.keep_alive_s if workload.services.keep_alive_s is None else workload.services.keep_alive_s
 
 
-def seconds_to_start(workload: Workload, option: PoolOption) -> float:
+def find_start_s(workload: Workload, option: PoolOption) -> float:
     """Return the time from asking for a machine, or a container, to its process."""
     container = option.terms.offer == CONTAINER
     return workload.services.container_start_s if container else workload.scaling.machine_start_s
 
 
-def metered_pool(workload: Workload, option: PoolOption, name: str, at_once: float) -> FleetPool:
+def build_metered_pool(workload: Workload, option: PoolOption, name: str, at_once: float) -> FleetPool:
     """Return the pool of a metered option; ``at_once`` requests that can wait are done at a time."""
     size, engine, api = find_size(option.machine.name), option.profile.engine, option.variant.api
     if size is not None and isinstance(engine, RequestEngine):
-        return function_pool(workload, size, engine, name, option.variant.name)
+        return build_function_pool(workload, size, engine, name, option.variant.name)
     assert api is not None  # noqa: S101 - what is metered is a function or an API
-    return api_pool(api, at_once, name, option.variant.name)
+    return build_api_pool(api, at_once, name, option.variant.name)
 
 
-def function_pool(workload: Workload, size: ServiceSize, engine: RequestEngine, name: str = "", group: str = "") -> FleetPool:
+def build_function_pool(
+    workload: Workload, size: ServiceSize, engine: RequestEngine, name: str = "", group: str = ""
+) -> FleetPool:
     """Return a function: instances start when requests come, one for each at a time, and go when they have been idle."""
     return FleetPool(
         name=name,
@@ -52,7 +54,7 @@ def function_pool(workload: Workload, size: ServiceSize, engine: RequestEngine, 
         zones=0,
         interruptions_per_hour=0.0,
         schedule=np.zeros(HOURS_PER_WEEK, dtype=np.int64),
-        ceiling=instances_of(workload, size),
+        ceiling=find_instance_limit(workload, size),
         deferrable_limit=0,
         load_s=engine.load_s,
         keep_alive_s=keep_alive_s(workload, size),
@@ -60,7 +62,7 @@ def function_pool(workload: Workload, size: ServiceSize, engine: RequestEngine, 
     )
 
 
-def api_engine(api: ApiUse) -> TokenEngine:
+def build_api_engine(api: ApiUse) -> TokenEngine:
     """Return the engine that stands for an API in a replay, where its times are set right afterwards (``FleetPool.answer_s``).
 
     A step takes what a token does; where the user states no latency, nothing is promised that could be judged by it.
@@ -69,9 +71,9 @@ def api_engine(api: ApiUse) -> TokenEngine:
     return TokenEngine(0.0, step_s, 0.0, 0.0, ENDLESS * 1000, ENDLESS // 100, ENDLESS, 0.0)
 
 
-def api_pool(api: ApiUse, work_at_once: float, name: str = "", group: str = "") -> FleetPool:
+def build_api_pool(api: ApiUse, work_at_once: float, name: str = "", group: str = "") -> FleetPool:
     """Return an API: one engine that takes whatever comes; ``work_at_once`` requests that can wait are done at a time."""
-    engine = api_engine(api)
+    engine = build_api_engine(api)
     one: IntArray = np.ones(HOURS_PER_WEEK, dtype=np.int64)
     return FleetPool(
         name=name,
@@ -90,7 +92,7 @@ def api_pool(api: ApiUse, work_at_once: float, name: str = "", group: str = "") 
     )
 
 
-def shown_settings(option: PoolOption, seen: FleetPool, scaling: ScalingPolicy) -> tuple[dict[str, float], dict[str, float]]:
+def describe_settings(option: PoolOption, seen: FleetPool, scaling: ScalingPolicy) -> tuple[dict[str, float], dict[str, float]]:
     """Return how a pool batches and how it scales, in figures, as plan.json shows it."""
     engine = option.profile.engine
     if seen.answer_s is not None:

@@ -21,7 +21,7 @@ from tightrope.plan.problem.capacity import Capacity
 from tightrope.plan.problem.demand_week import ClassDemand
 from tightrope.plan.problem.deployments import Deployment
 from tightrope.plan.problem.services.service_options import ServiceOptions, Taken, allowed
-from tightrope.plan.problem.services.service_pools import api_engine
+from tightrope.plan.problem.services.service_pools import build_api_engine
 
 ANYWHERE = "api"
 """Region of what is asked for over the internet."""
@@ -38,11 +38,11 @@ def find_apis(workload: Workload, book: PriceBook, sized: tuple[ClassDemand, ...
             continue
         for name in (STANDARD, BATCH) if variant.api is not None else ():
             if allowed(workload, name):
-                found += _offered(book, sized, variant, name)
+                found += _find_offered(book, sized, variant, name)
     return found
 
 
-def _offered(book: PriceBook, sized: tuple[ClassDemand, ...], variant: ModelVariant, offer: str) -> ServiceOptions:
+def _find_offered(book: PriceBook, sized: tuple[ClassDemand, ...], variant: ModelVariant, offer: str) -> ServiceOptions:
     """Return the option of one variant under one offer, or why there is none."""
     api = variant.api
     assert api is not None  # noqa: S101 - the caller chose variants with an API
@@ -57,23 +57,23 @@ def _offered(book: PriceBook, sized: tuple[ClassDemand, ...], variant: ModelVari
         name = item.traffic_class.name
         if variant.serves.get(name, 0.0) <= 0.0:
             continue
-        reason = _why_not(item.traffic_class, api, offer, _context_tokens(book, api))
+        reason = _explain_refusal(item.traffic_class, api, offer, _find_context_tokens(book, api))
         if reason:
             reasons.append(f"{name}: {reason}")
         else:
-            capacity[name] = _capacity(item.traffic_class, api)
-            taken = {**taken, name: mean_units(item, terms)}
+            capacity[name] = _compute_capacity(item.traffic_class, api)
+            taken = {**taken, name: measure_mean_units(item, terms)}
     if not capacity:
         return ServiceOptions((), (Refusal(what, "; ".join(reasons) or "serves no class"),))
     machine = MachineType(api.provider, api.name, api.provider, 0, 0.0, "", "", 0, 0.0, terms.row.source, terms.row.seen)
     provenance = Provenance("published", f"latencies as the workload states them; price: {terms.row.source}", 0.0)
-    profile = Profile(variant.name, api.name, api_engine(api), 1, provenance)
+    profile = Profile(variant.name, api.name, build_api_engine(api), 1, provenance)
     left = (Refusal(what, "; ".join(reasons)),) if reasons else ()
     option = PoolOption(variant, machine, ANYWHERE, profile, terms, taken)
     return ServiceOptions(((Deployment(variant, machine, profile, capacity), option),), left)
 
 
-def _context_tokens(book: PriceBook, api: ApiUse) -> int | None:
+def _find_context_tokens(book: PriceBook, api: ApiUse) -> int | None:
     """Return the most tokens of one request, None where the list does not say."""
     try:
         return book.token_price(api.provider, api.model).context_tokens
@@ -81,7 +81,7 @@ def _context_tokens(book: PriceBook, api: ApiUse) -> int | None:
         return None
 
 
-def _why_not(item: TrafficClass, api: ApiUse, offer: str, context_tokens: int | None) -> str:
+def _explain_refusal(item: TrafficClass, api: ApiUse, offer: str, context_tokens: int | None) -> str:
     """Return why the API does not serve a class under an offer; empty where it does."""
     longest = int((item.demand.input_tokens + item.demand.output_tokens).max())
     if context_tokens is not None and longest > context_tokens:
@@ -91,10 +91,10 @@ def _why_not(item: TrafficClass, api: ApiUse, offer: str, context_tokens: int | 
             return "it does not wait"
         window_s = item.deferral.window_h * SECONDS_PER_HOUR
         return "" if window_s >= api.batch_within_s else f"it waits {window_s:g} s, batches take up to {api.batch_within_s:g} s"
-    return next((reason for slo in item.slos if (reason := _missed(item, api, slo))), "") if item.deferral is None else ""
+    return next((reason for slo in item.slos if (reason := _explain_missed(item, api, slo))), "") if item.deferral is None else ""
 
 
-def _missed(item: TrafficClass, api: ApiUse, slo: Slo) -> str:
+def _explain_missed(item: TrafficClass, api: ApiUse, slo: Slo) -> str:
     """Return why a promise cannot be kept with the latencies stated; empty where it is."""
     if api.ttft_s is None and slo.metric in {"ttft", "latency"}:
         return f"{slo} rests on the API's ttft, which is not stated"
@@ -113,16 +113,16 @@ def _answer_s(item: TrafficClass, api: ApiUse, slo: Slo) -> float:
     return float(np.quantile(first_s + each_s * after, slo.percentile))
 
 
-def _capacity(item: TrafficClass, api: ApiUse) -> Capacity:
+def _compute_capacity(item: TrafficClass, api: ApiUse) -> Capacity:
     """Return how many requests a second keep one request in the air at any time: what pools are sized by elsewhere."""
-    engine = api_engine(api)
+    engine = build_api_engine(api)
     tokens = float(np.mean(np.maximum(item.demand.output_tokens, 1)))
     mean_s = (api.ttft_s or engine.weights_s) + engine.weights_s * (tokens - 1.0)
     per_s = 1.0 / mean_s
     return Capacity(per_s, per_s, per_s, 1, {})
 
 
-def mean_units(sized: ClassDemand, terms: OfferTerms) -> dict[str, float]:
+def measure_mean_units(sized: ClassDemand, terms: OfferTerms) -> dict[str, float]:
     """Return what one request of a class takes of each unit, on average over its sample.
 
     Of work that waits one planned: plans hold a headroom of it, which nobody is charged for.
@@ -142,7 +142,7 @@ def limits(workload: Workload) -> Iterator[tuple[str, ApiUse]]:
             yield api.name, api
 
 
-def used_of_limit(item: TrafficClass, api: ApiUse, rate_per_s: FloatArray) -> FloatArray:
+def measure_used_of_limit(item: TrafficClass, api: ApiUse, rate_per_s: FloatArray) -> FloatArray:
     """Return which part of an API's limit a class takes at some rates, both float64[...]."""
     tokens = float(np.mean(item.demand.input_tokens + item.demand.output_tokens))
     return rate_per_s * max(1.0 / api.requests_per_s, tokens / api.tokens_per_s)
