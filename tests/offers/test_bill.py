@@ -64,7 +64,7 @@ def test_commitments_of_one_seller_and_order_are_applied_together(
 
 def test_unpaid_hours_are_an_error(make_rates: Make, make_usage: Make) -> None:
     usage = make_usage([("b", "spot")], [[1.0]], [730.0])
-    with pytest.raises(InputError, match="pool 'pool 0' cannot be billed: b is not sold spot in us-east-1"):
+    with pytest.raises(InputError, match="pool 'pool 0' cannot be billed: the catalogue has no spot price of b in us-east-1"):
         charge_fleet(usage, make_rates(RATES), ())
 
 

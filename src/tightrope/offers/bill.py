@@ -35,7 +35,7 @@ def _check_usage(usage: Usage) -> None:
     amounts = (usage.machine_hours, *usage.units.values())
     valid = all(bool(np.all(np.isfinite(part) & (part >= 0))) for part in (*amounts, usage.hours_per_month))
     if any(part.shape != shape for part in amounts) or not valid:
-        msg = f"cannot bill the usage: machine-hours {usage.machine_hours.shape}, expected {shape}, each finite and 0 or more"
+        msg = f"usage cannot be billed: machine-hours {usage.machine_hours.shape}, expected {shape}, each finite and 0 or more"
         raise InputError(msg, resolve="report this with the workload that led to it")
 
 
@@ -57,7 +57,7 @@ def charge_fleet(usage: Usage, prices: Prices, committed: Sequence[Committed]) -
     unpaid = [line for line, any_used in zip(usage.lines, used, strict=True) if any_used]
     if unpaid:
         machine, region, offer = unpaid[0].machine, unpaid[0].region, unpaid[0].offer
-        msg = f"cannot bill the pool {unpaid[0].pool!r}: the catalogue has no {offer} price of {machine} in {region}"
+        msg = f"pool {unpaid[0].pool!r} cannot be billed: the catalogue has no {offer} price of {machine} in {region}"
         raise InputError(msg, resolve="choose another offer, region or machine, or add a price row to your own catalogue")
     return (*bill, *discount)
 

@@ -111,7 +111,7 @@ def test_what_is_said_in_two_ways_is_left_out_and_told(aws: Loopback, fetch: Fet
     aws_server.serve_region(aws, others={"AWSDataTransfer": [*products, twice]})
     catalogue, notes = fetch()
     assert not tiers(catalogue.unit_prices, "inter-zone-transfer")
-    assert "aws us-east-1: left out 1 × unit price that is said in two ways (inter-zone-transfer)" in notes
+    assert "aws us-east-1: left out 1 × unit price with two different values (inter-zone-transfer)" in notes
     twice.terms[0].dimensions[0].price = "0.0100"
     aws_server.serve_region(aws, others={"AWSDataTransfer": [*products, twice]})
     assert tiers(fetch()[0].unit_prices, "inter-zone-transfer") == {"0": "0.01"}

@@ -119,7 +119,7 @@ def rows_or_refusal(
     """Return the rows that lists give, none where they are refused."""
     ask = RefreshQuery((REGION,), KNOWN, TODAY, "http://127.0.0.1")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spot, "_client", lambda *_: FakeEc2(history))
+        patch.setattr(spot, "_make_client", lambda *_: FakeEc2(history))
         try:
             return refresh.fetch(ask, Canned(work, contents), form).prices  # type: ignore[arg-type]
         except SourceError:
@@ -183,7 +183,9 @@ def test_no_spot_price_gives_a_bad_row(tmp_path: Path, odd: str) -> None:
 def test_another_shape_of_the_spot_history_is_refused(missing: str) -> None:
     said = {"InstanceType": "g6.xlarge", "AvailabilityZone": "us-east-1a", "Timestamp": datetime.now(UTC), "SpotPrice": "0.3"}
     with pytest.raises(SourceError, match="expected InstanceType, AvailabilityZone, Timestamp and SpotPrice"):
-        spot._history(FakeEc2([{name: value for name, value in said.items() if name != missing}]), ["g6.xlarge"], SkippedRates())
+        spot._fetch_history(
+            FakeEc2([{name: value for name, value in said.items() if name != missing}]), ["g6.xlarge"], SkippedRates()
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------- memory

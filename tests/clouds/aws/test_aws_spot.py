@@ -69,7 +69,7 @@ def test_spot_prices_are_those_of_each_zone(aws: Loopback, fetch: Fetch) -> None
     assert [query["Action"] for query in ec2.asked] == ["DescribeSpotPriceHistory"] * 3 + ["DescribeAvailabilityZones"]
     assert ec2.asked[0]["ProductDescription.1"] == "Linux/UNIX"
     assert [query.get("NextToken") for query in ec2.asked[:3]] == [None, "2", "4"]
-    assert notes == ["aws us-east-1: left out 1 families that the price book does not know"]
+    assert notes == ["aws us-east-1: left out 1 families that are not in the price book"]
 
 
 @pytest.mark.usefixtures("_credentials")
@@ -106,21 +106,21 @@ def test_an_endpoint_of_the_environment_is_boto3s_own(aws: Loopback, tmp_path: P
 
 @pytest.mark.usefixtures("_credentials")
 def test_credentials_go_to_no_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spot, "_client", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(spot, "_make_client", lambda *_: pytest.fail("asked"))
     fetcher = Fetcher(tmp_path)
     ask = RefreshQuery((REGION,), KNOWN, TODAY, "https://mirror.example")
     assert spot.load_history(REGION, sorted(KNOWN), ask, fetcher, SkippedRates()) == {}
-    assert "credentials go to AWS and to no mirror" in fetcher.notes[0]
+    assert "credentials are sent only to AWS, not to a mirror" in fetcher.notes[0]
 
 
 @pytest.mark.usefixtures("_credentials")
 def test_a_dead_endpoint_leaves_the_advisors_prices(aws: Loopback, fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = spot._client
-    monkeypatch.setattr(spot, "_client", lambda region, ask: client(region, replace(ask, endpoint="http://127.0.0.1:9")))
+    client = spot._make_client
+    monkeypatch.setattr(spot, "_make_client", lambda region, ask: client(region, replace(ask, endpoint="http://127.0.0.1:9")))
     monkeypatch.setattr("time.sleep", lambda _: None)
     catalogue, notes = fetch()
     assert row(catalogue.prices, "g6.xlarge", "spot").zones == 0
-    assert any("they cannot be had (EndpointConnectionError)" in note for note in notes)
+    assert any("the request failed (EndpointConnectionError)" in note for note in notes)
 
 
 def test_without_boto3_the_user_is_told_how_to_have_it(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def _parse_tiers(meter: AwsMeter, prices: list[ListPrice], where: str) -> Tiers 
             return f"unit price per {price.unit!r} instead of {' or '.join(sorted(meter.units))}"
         begin, usd = usd_of(price.begin or "0", where) / meter.times, usd_of(price.price, where) * meter.times
         if not 0 <= begin <= MOST_UNITS or begin in tiers or (usd != 0 and not LEAST_USD <= usd <= MOST_USD):
-            return "unit price that cannot be"
+            return "implausible unit price"
         tiers[begin] = usd
     if 0 not in tiers:
         return "unit price whose first tier is missing"
