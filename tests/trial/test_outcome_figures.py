@@ -22,7 +22,7 @@ from tightrope.replay.records import (
     Traffic,
 )
 from tightrope.trial.outcome_figures import drill_evidence, gather_trial_evidence, summarise_classes, summarise_pools
-from tightrope.trial.time_series import _queued, bin_width_s, series_of
+from tightrope.trial.time_series import _count_queued, bin_width_s, series_of
 
 INF = np.inf
 
@@ -195,7 +195,7 @@ def test_the_most_that_waited_is_that_of_a_count_at_every_moment(rows: list[tupl
     none = np.zeros((0, 1))
     seen = Outcome(Traffic(arrived, number, number, number), begun, begun, number, none, none[:, 0], 0, 0, begun, number, number)
     level = [int(np.sum((arrived <= at) & (begun > at))) for at in range(240)]
-    assert _queued(seen, 4, 60.0).tolist() == [max(level[60 * place : 60 * place + 60]) for place in range(4)]
+    assert _count_queued(seen, 4, 60.0).tolist() == [max(level[60 * place : 60 * place + 60]) for place in range(4)]
 
 
 def test_latency_is_by_arrival_and_unknown_where_nobody_was_answered(plan: Plan) -> None:

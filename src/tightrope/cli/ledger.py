@@ -261,7 +261,7 @@ def _number_column(head: str, cells: "Iterable[str]", rank: int = 0) -> "TableCo
 def _format_money(nusd: int | None) -> str:
     """Return an amount to a hundredth of a cent; a smaller one as less than that.
 
-    >>> _money(0), _money(163), _money(-58), _money(-2_000_000), _money(None)
+    >>> _format_money(0), _format_money(163), _format_money(-58), _format_money(-2_000_000), _format_money(None)
     ('$0.0000', '<$0.0001', '$0.0000', '−$0.0020', 'unknown')
     """
     from tightrope.render.formats import UNKNOWN, usd

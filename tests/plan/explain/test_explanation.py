@@ -144,7 +144,7 @@ def test_machines_that_may_be_too_slow_leave_the_range_open(brute: ModuleType, s
 
 def test_a_world_without_a_plan_says_so(brute: ModuleType, stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     ground = stand(brute.Case((brute.Sold("m0.0", "0.10", (1.0,)),), ((1.0,),), quotas={"m0": 1}).problem)
-    monkeypatch.setattr(sensitivity, "at_traffic", lambda g, factor: replace(g.whole, rate=g.whole.rate * factor))
+    monkeypatch.setattr(sensitivity, "scale_traffic", lambda g, factor: replace(g.whole, rate=g.whole.rate * factor))
     (found,) = find_sensitivities(ground, ground.usd_per_month, quiet, full=False)
     assert (found.what, found.monthly_cost_usd, found.more_usd) == ("traffic +25 %", None, None)
 
@@ -152,7 +152,7 @@ def test_a_world_without_a_plan_says_so(brute: ModuleType, stand: Stand, monkeyp
 def test_every_offer_is_looked_at_to_both_sides(brute: ModuleType, stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     sold = (brute.Sold("m0.0", "0.30", (1.0,)), brute.Sold("m0.0", "0.10", (1.0,), spot=True))
     ground = stand(brute.Case(sold, ((4.0,),), max_spot_share=0.5).problem)
-    monkeypatch.setattr(sensitivity, "at_traffic", lambda g, factor: replace(g.whole, rate=g.whole.rate * factor))
+    monkeypatch.setattr(sensitivity, "scale_traffic", lambda g, factor: replace(g.whole, rate=g.whole.rate * factor))
     found = {item.what: item.more_usd for item in find_sensitivities(ground, ground.usd_per_month, quiet, full=True)}
     assert list(found) == [
         "traffic +25 %",
@@ -276,7 +276,7 @@ def test_self_hosting_beats_buying_from_the_traffic_that_pays_a_machine(
     def busier(_ground: Baseline, factor: float) -> Problem:
         return replace(ground.whole, rate=ground.whole.rate * factor, mean_rate=ground.whole.mean_rate * factor)
 
-    monkeypatch.setattr(break_even, "at_traffic", busier)
+    monkeypatch.setattr(break_even, "scale_traffic", busier)
     (found,) = [item for item in find_break_evens(ground, quiet) if item.what.startswith("self-hosting")]
     assert found.now is not None
     assert found.value is not None

@@ -9,7 +9,7 @@ import pytest
 from tightrope.base.plan import BillLine, Plan
 from tightrope.plan.explain import levers
 from tightrope.plan.explain.baseline import Baseline
-from tightrope.plan.explain.levers import NO_PLAN, STEPS, _fixed_with_valleys, _with_levers, _without, find_levers, lever_usd
+from tightrope.plan.explain.levers import NO_PLAN, STEPS, _build_without, _price_fixed_fleet, _with_levers, find_levers, lever_usd
 from tightrope.plan.problem.arrays import Infeasible, Problem
 from tightrope.plan.solve.decomposition import solve
 
@@ -23,7 +23,7 @@ def quiet(_: str) -> None:
 
 def problem_with(ground: Baseline, levers: frozenset[str]) -> Problem:
     """Return what is planned with these levers."""
-    return _with_levers(*_without(ground, ground.workload, levers), levers)
+    return _with_levers(*_build_without(ground, ground.workload, levers), levers)
 
 
 def test_the_waterfall_goes_from_todays_bill_to_the_plans(plan: Plan) -> None:
@@ -129,9 +129,9 @@ def test_a_fixed_fleet_does_the_work_that_waits_in_its_valleys(brute: ModuleType
     # one machine serves the first half of the day and is free in the second, in which 1,620 requests fit at 1 a second
     one = brute.Sold("m0.0", "0.10", (1.0,), work=1.0)
     case = brute.Case((one,), ((1.0, 0.0),), windows=(((1,), 1620.0),))
-    assert _fixed_with_valleys(case.problem) == pytest.approx(730 * 0.11)
+    assert _price_fixed_fleet(case.problem) == pytest.approx(730 * 0.11)
     twice = brute.Case((one,), ((1.0, 0.0),), windows=(((1,), 2 * 3240.0),))
-    assert _fixed_with_valleys(twice.problem) == pytest.approx(2 * 730 * 0.11)
+    assert _price_fixed_fleet(twice.problem) == pytest.approx(2 * 730 * 0.11)
 
 
 def test_work_that_is_spread_stays_within_the_quotas(brute: ModuleType) -> None:

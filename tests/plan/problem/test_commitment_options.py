@@ -11,7 +11,7 @@ from tightrope.base.records import Committed, TrafficClass, Workload
 from tightrope.base.registry import find_offer
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.problem.arrays import CommitmentOption, PoolOption
-from tightrope.plan.problem.commitment_options import _beats, find_covers
+from tightrope.plan.problem.commitment_options import _is_better, find_covers
 
 Found = Callable[..., tuple[tuple[CommitmentOption, ...], tuple[Refusal, ...]]]
 RESERVED, FAMILY, ANY = (f"{name}-1y-no-upfront" for name in ("reserved", "instance-savings-plan", "compute-savings-plan"))
@@ -131,7 +131,7 @@ INF = float("inf")
     ids=["cheaper", "narrower", "wider", "equal", "first-of-equals", "longer", "shorter", "other-order", "other-scope"],
 )
 def test_what_beats_a_commitment(other: CommitmentOption, mine: CommitmentOption, first: bool, beats: bool) -> None:
-    assert _beats(other, mine, first=first) is beats
+    assert _is_better(other, mine, first=first) is beats
 
 
 def test_a_commitment_made_already_stays_though_a_better_one_is_sold(found: Found) -> None:
@@ -157,7 +157,7 @@ def test_more_is_made_only_of_what_is_allowed_and_ends_in_time(
 
 
 def test_what_can_not_grow_beats_nothing() -> None:
-    assert not _beats(replace(cover([0.1]), may_grow=False, existing_usd_per_hour=1.0), cover([0.2]), first=True)
+    assert not _is_better(replace(cover([0.1]), may_grow=False, existing_usd_per_hour=1.0), cover([0.2]), first=True)
 
 
 def test_a_commitment_that_covers_nothing_here_is_kept_and_covers_nothing(found: Found) -> None:

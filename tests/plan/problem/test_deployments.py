@@ -13,7 +13,7 @@ from tightrope.clouds.book import PriceBook
 from tightrope.plan.problem.assembly import build_problem
 from tightrope.plan.problem.capacity import CapacityTable
 from tightrope.plan.problem.demand_week import lead_seconds, size_classes
-from tightrope.plan.problem.deployments import _too_long, find_deployments
+from tightrope.plan.problem.deployments import _explain_too_long, find_deployments
 from tightrope.plan.prove.proof import Bench
 
 Load = Callable[..., Workload]
@@ -56,6 +56,6 @@ def test_requests_longer_than_the_kv_cache_are_refused(workload: Workload, room:
     demand = replace(web.demand, input_tokens=np.array([1, 15, 3]), output_tokens=np.array([2, 5, 9]))
     engine = TokenEngine(0.0, 0.1, 0.0, 0.0, room, 8, 512, 0.0)
     profile = replace(workload.variants[0].declared[0], engine=engine)
-    assert _too_long(profile, replace(web, demand=demand)) == (
+    assert _explain_too_long(profile, replace(web, demand=demand)) == (
         "" if fits else "its largest request needs a KV cache of 20 tokens, there is room for 19"
     )

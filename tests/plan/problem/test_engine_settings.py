@@ -8,7 +8,7 @@ import pytest
 from tightrope.base.records import Demand, EngineModel, Profile, Provenance, RequestEngine, Slo, TokenEngine, TrafficClass
 from tightrope.plan.problem.capacity import Capacity, CapacityTable, measure_capacity
 from tightrope.plan.problem.demand_week import ClassDemand
-from tightrope.plan.problem.engine_settings import bound_throughput, find_faster_settings, keep_best, speed
+from tightrope.plan.problem.engine_settings import bound_throughput, compute_speed, find_faster_settings, keep_best
 
 TOKENS = TokenEngine(0.002, 0.02, 4e-4, 1e-8, 200_000, 64, 2048, 30.0)
 """A full step takes 0.8 s, a step of 256 tokens 0.1 s."""
@@ -50,8 +50,8 @@ def test_shorter_steps_are_chosen_where_long_prompts_hold_up_those_who_read() ->
     table = CapacityTable()
     found = list(find_faster_settings(profile(TOKENS), [CHAT], table))
     assert any(other.setting.startswith("steps of") for other in found)
-    as_it_is = speed(table.find(TOKENS, CHAT.traffic_class), CHAT)
-    assert max(speed(table.find(other.engine, CHAT.traffic_class), CHAT) for other in found) > 1.02 * as_it_is
+    as_it_is = compute_speed(table.find(TOKENS, CHAT.traffic_class), CHAT)
+    assert max(compute_speed(table.find(other.engine, CHAT.traffic_class), CHAT) for other in found) > 1.02 * as_it_is
 
 
 def test_a_smaller_batch_is_chosen_where_the_largest_is_slow() -> None:

@@ -9,7 +9,7 @@ from tightrope.base.plan import RobustnessCase, RobustnessPromise
 from tightrope.clouds.book import PriceBook
 from tightrope.plan.fleet.plan_fleet import open_pools
 from tightrope.plan.fleet.scenarios import AS_RECORDED
-from tightrope.plan.prove.drills import Verdict, _scene, _verdict, _worst_of_each, find_robustness
+from tightrope.plan.prove.drills import Verdict, _draw_scene, _find_worst_of_each, _judge_promises, find_robustness
 from tightrope.plan.prove.proof import Bench, Proof
 
 
@@ -34,7 +34,7 @@ def promise(attainment: float, during: float | None = None, target: float = 0.95
 
 
 def case(name: str, *promises: RobustnessPromise, retries: int = 0) -> RobustnessCase:
-    return RobustnessCase(name, "", "day 1", promises, 1.0, 1.0, retries, _verdict(promises))
+    return RobustnessCase(name, "", "day 1", promises, 1.0, 1.0, retries, _judge_promises(promises))
 
 
 def test_every_case_is_tried_on_the_proofs_day(cases: dict[str, RobustnessCase]) -> None:
@@ -72,7 +72,7 @@ def test_what_can_not_happen_is_not_tried(bench: Bench, proof: Proof, book: Pric
     [(0.95, None, "holds"), (0.99, 0.95, "holds"), (0.95, 0.9, "recovers"), (0.949, 0.99, "misses"), (0.9, None, "misses")],
 )
 def test_the_verdict_is_that_of_the_worst_promise(attainment: float, during: float | None, verdict: Verdict) -> None:
-    assert _verdict((promise(1.0, 1.0), promise(attainment, during))) == verdict
+    assert _judge_promises((promise(1.0, 1.0), promise(attainment, during))) == verdict
 
 
 def test_of_several_zones_the_worst_is_told() -> None:
@@ -81,8 +81,8 @@ def test_of_several_zones_the_worst_is_told() -> None:
         case("zone-loss", promise(0.97, 0.8)),
         case("spot-storm", promise(0.9)),
     )
-    assert _worst_of_each([(mild, 1), (grave, 2), (retried, 3)]) == [(grave, 2), (retried, 3)]
-    assert _worst_of_each([(grave, 1), (replace(grave, retries=3), 2)]) == [(replace(grave, retries=3), 2)]
+    assert _find_worst_of_each([(mild, 1), (grave, 2), (retried, 3)]) == [(grave, 2), (retried, 3)]
+    assert _find_worst_of_each([(grave, 1), (replace(grave, retries=3), 2)]) == [(replace(grave, retries=3), 2)]
 
 
 def test_every_case_is_told_with_three_draws_and_an_interval(cases: dict[str, RobustnessCase], proof: Proof) -> None:
@@ -107,7 +107,7 @@ def test_what_a_commitment_covers_is_billed_at_its_rate(bench: Bench, proof: Pro
     pools, machines = open_pools(proof.solution), [pool.option.machine.name for pool in open_pools(proof.solution)]
     assert machines == ["c6i.large", "c7i.large", "c7i.large"]
     bare = replace(proof, solution=replace(proof.solution, commitments=np.zeros(1)))
-    with_it, without = (_scene(bench.workload, one, pools, book, proof.stretch, (1, 2)) for one in (proof, bare))
+    with_it, without = (_draw_scene(bench.workload, one, pools, book, proof.stretch, (1, 2)) for one in (proof, bare))
     outcomes = [with_it.replay(seed, AS_RECORDED) for seed in (1, 2)]
     hours = np.mean([outcome.machine_hours for outcome in outcomes], axis=0)
     # both on-demand pools are covered at 81 % of their price, up to the commitment in every hour, which is paid whole

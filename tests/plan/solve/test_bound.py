@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tightrope.plan.problem.arrays import Infeasible
-from tightrope.plan.solve.bound import _affordable, find_lower_bound
+from tightrope.plan.solve.bound import _cap_prices, find_lower_bound
 from tightrope.plan.solve.decomposition import solve
 from tightrope.plan.solve.relaxation import relax, relax_few
 from tightrope.plan.solve.representative_blocks import reduce_blocks
@@ -19,7 +19,7 @@ from tightrope.plan.solve.representative_blocks import reduce_blocks
 def test_prices_are_made_affordable(brute: ModuleType, prices: list[float]) -> None:
     case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,), plan="0.05"),), ((1.0, 2.0, 3.0),), block_hours=(100.0, 230.0, 400.0))
     given_prices, hours = np.array([prices]), np.array(case.block_hours)
-    found = _affordable(case.problem, given_prices)
+    found = _cap_prices(case.problem, given_prices)
     assert (found >= 0.0).all()
     assert (found @ hours <= hours.sum() * (1.0 + 1e-9)).all()
     if (given_prices >= 0.0).all() and given_prices @ hours <= hours.sum():
@@ -29,7 +29,7 @@ def test_prices_are_made_affordable(brute: ModuleType, prices: list[float]) -> N
 def test_what_no_more_can_be_made_of_may_be_worth_any_price(brute: ModuleType) -> None:
     existing = {("compute-savings-plan-1y-no-upfront", ""): 0.05}
     case = brute.Case((brute.Sold("m0.0", "0.10", (1.0,), plan="0.05"),), ((1.0, 2.0),), existing=existing, closed=True)
-    assert _affordable(case.problem, np.array([[5.0, 0.5]])).tolist() == [[5.0, 0.5]]
+    assert _cap_prices(case.problem, np.array([[5.0, 0.5]])).tolist() == [[5.0, 0.5]]
 
 
 def test_the_bound_of_a_commitment_made_already_is_what_it_saves(brute: ModuleType) -> None:

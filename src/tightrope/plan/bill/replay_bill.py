@@ -131,7 +131,7 @@ def count_scheduled_hours(schedule: IntArray | FloatArray, start_s: float, durat
     """Return the machine-hours that the schedule alone makes of a stretch, float64[pools, hours of the replay's clock].
 
     >>> week = np.arange(168)[None, :]
-    >>> scheduled_hours(week, 1.5 * 3600, 2.25 * 3600).tolist()
+    >>> count_scheduled_hours(week, 1.5 * 3600, 2.25 * 3600).tolist()
     [[1.5, 2.5, 0.75]]
     """
     first_h, length_h = start_s / SECONDS_PER_HOUR, duration_s / SECONDS_PER_HOUR

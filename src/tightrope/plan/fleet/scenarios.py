@@ -115,7 +115,7 @@ def drop_caches(fleet: Fleet) -> Fleet:
 def find_busiest_s(time_s: FloatArray, duration_s: float, length_s: float) -> float:
     """Return the start of the ``length_s`` with the most requests, in whole minutes from 0.
 
-    >>> busiest_s(np.array([10.0, 100.0, 130.0, 170.0]), 300.0, 60.0)
+    >>> find_busiest_s(np.array([10.0, 100.0, 130.0, 170.0]), 300.0, 60.0)
     120.0
     """
     minutes = max(1, int(np.ceil(duration_s / 60.0)))

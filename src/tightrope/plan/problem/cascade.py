@@ -25,7 +25,7 @@ def find_least_escalated(curve: tuple[tuple[float, float], ...], quality_floor: 
 
     Two thresholds can be mixed, so the quality of a share is that of the curve's concave hull.
 
-    >>> least_escalated(((0.0, 0.5), (0.5, 0.75), (1.0, 1.0)), 0.625), least_escalated(((0.2, 0.9),), 0.95)
+    >>> find_least_escalated(((0.0, 0.5), (0.5, 0.75), (1.0, 1.0)), 0.625), find_least_escalated(((0.2, 0.9),), 0.95)
     (0.25, None)
     """
     hull: list[tuple[float, float]] = []

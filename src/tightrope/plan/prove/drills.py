@@ -114,7 +114,7 @@ def _choose_seeds(workload: Workload) -> tuple[int, ...]:
     """Return the seeds of the proof, the first of them, and further numbers where they are fewer than ``SEEDS``.
 
     >>> from types import SimpleNamespace as Of
-    >>> [_seeds(Of(seeds=seeds)) for seeds in ((7,), (2, 1, 5, 9))]
+    >>> [_choose_seeds(Of(seeds=seeds)) for seeds in ((7,), (2, 1, 5, 9))]
     [(7, 8, 9), (2, 1, 5)]
     """
     more = range(max(workload.seeds) + 1, max(workload.seeds) + 1 + SEEDS)

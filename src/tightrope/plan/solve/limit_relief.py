@@ -170,7 +170,7 @@ def _describe_shares(now: Problem, then: Problem) -> str:
 def _get_field(variant: str) -> str:
     """Return where a workload states a variant.
 
-    >>> _field("faq/int8")
+    >>> _get_field("faq/int8")
     'models.faq.variants.int8'
     """
     model, _, name = variant.partition("/")
