@@ -71,7 +71,7 @@ def check_sound(outcome: Outcome) -> None:
 
 
 @settings(
-    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 @given(CASES.cases())
 def test_both_engines_tell_the_same_story(case: "CASES.Case") -> None:
