@@ -14,24 +14,13 @@ from hypothesis import strategies as st
 
 from tightrope.base.records import ClientMix, Demand
 from tightrope.demand import arrivals
-from tightrope.demand.arrivals import Arrivals, draw_arrivals, stream_arrivals
+from tightrope.demand.arrivals import draw_arrivals
 from tightrope.demand.blocks import split_demand
 from tightrope.demand.clients import load_clients
 from tightrope.demand.patterns import define_nightly
 
 SIGMAS = 4.5
 SERVEGEN = Path(__file__).parent / "data" / "servegen_clients.csv"
-
-
-def joined(chunks: list[Arrivals]) -> tuple[bytes, bytes, bytes]:
-    """Return all times and sizes as bytes."""
-    parts = (
-        [chunk.time_s for chunk in chunks],
-        [chunk.input_tokens for chunk in chunks],
-        [chunk.output_tokens for chunk in chunks],
-    )
-    times, inputs, outputs = (np.concatenate(part) for part in parts)
-    return times.tobytes(), inputs.tobytes(), outputs.tobytes()
 
 
 @pytest.fixture(scope="module")
@@ -148,67 +137,6 @@ def test_weibull_gaps_vary_as_asked_and_are_no_gamma_gaps(rates_of: Callable[...
     assert (np.abs(np.quantile(gaps, quantiles) / np.quantile(gamma, quantiles) - 1) > 0.05).any()
 
 
-# ---------------------------------------------------------------------------------------------------------------- in chunks
-
-
-@pytest.mark.parametrize("law", ["gamma", "weibull"])
-def test_chunks_do_not_change_the_requests(bumpy: Demand, monkeypatch: pytest.MonkeyPatch, law: str) -> None:
-    monkeypatch.setattr(arrivals, "STEP", 500)
-    demand = replace(bumpy, interarrival_cv=1.5, interarrival_law=law)
-    whole = list(stream_arrivals(demand, 10, 7190, 3, 10**9))
-    for chunk in (1, 7, 499, 1000):
-        parts = list(stream_arrivals(demand, 10, 7190, 3, chunk))
-        assert all(len(part) == chunk for part in parts[:-1])
-        assert 0 < len(parts[-1]) <= chunk
-        assert joined(parts) == joined(whole)
-    assert (np.diff(whole[0].time_s) >= 0).all()
-    assert whole[0].time_s[0] >= 10
-    assert whole[0].time_s[-1] < 7190
-
-
-@pytest.mark.parametrize("factor", [0.25, 1.0, 8.0])
-def test_a_stream_has_the_rate_of_every_bin(bumpy: Demand, monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
-    monkeypatch.setattr(arrivals, "STEP", 300)
-    counts, runs = np.zeros(12), 40
-    for seed in range(runs):
-        for part in stream_arrivals(bumpy, 0, 7200, seed, 1000, rate_factor=factor):
-            counts += np.bincount((part.time_s // 600).astype(int), minlength=12)
-    expected = bumpy.rate_per_s * 600 * runs * factor
-    assert (np.abs(counts - expected) <= SIGMAS * np.sqrt(expected)).all()
-
-
-def test_a_stream_is_poisson_across_its_steps(rates_of: Callable[..., Demand], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counts over windows of two steps: a step that ended early or late would show."""
-    monkeypatch.setattr(arrivals, "STEP", 100)
-    demand = rates_of(np.full(10, 50.0))
-    parts = list(stream_arrivals(demand, 0, 6000, 2))
-    counts = np.bincount((np.concatenate([part.time_s for part in parts]) // 4).astype(int), minlength=1500)
-    assert abs(counts.var() / counts.mean() - 1) <= SIGMAS * np.sqrt(2 / 1500)
-    assert abs(np.corrcoef(counts[1:], counts[:-1])[0, 1]) <= SIGMAS / np.sqrt(1500)
-
-
-def test_recorded_requests_are_streamed_as_they_are_unless_more_are_asked_for(rates_of: Callable[..., Demand]) -> None:
-    arrival_s, sizes = np.arange(1200) / 10, np.arange(1200)
-    demand = replace(rates_of(np.full(2, 10.0), 60.0), arrival_s=arrival_s, input_tokens=sizes, output_tokens=sizes)
-    parts = list(stream_arrivals(demand, 30, 90, 1, 250))
-    assert [len(part) for part in parts] == [250, 250, 100]
-    np.testing.assert_array_equal(np.concatenate([part.input_tokens for part in parts]), np.arange(300, 900))
-    (more,) = stream_arrivals(demand, 0, 120, 1, rate_factor=3)
-    assert abs(len(more) - 3600) <= SIGMAS * np.sqrt(3600)
-
-
-def test_a_stream_of_nothing_yields_nothing(rates_of: Callable[..., Demand]) -> None:
-    assert list(stream_arrivals(rates_of(np.zeros(3)), 0, 1800, 1)) == []
-
-
-@pytest.mark.parametrize(("chunk", "factor"), [(0, 1.0), (5, 0.0), (5, -1.0), (5, float("nan")), (5, float("inf"))])
-def test_a_stream_that_can_not_be_is_refused_at_once(bumpy: Demand, chunk: int, factor: float) -> None:
-    with pytest.raises(ValueError, match="expected both above 0"):
-        stream_arrivals(bumpy, 0, 7200, 1, chunk, rate_factor=factor)
-    with pytest.raises(ValueError, match="expected a stretch"):
-        stream_arrivals(bumpy, 0, 7201, 1)
-
-
 # ---------------------------------------------------------------------------------------------------------------- by client
 
 
@@ -291,10 +219,8 @@ def test_clients_do_not_know_of_each_other(rates_of: Callable[..., Demand]) -> N
     assert abs(np.corrcoef(first[1:], second[:-1])[0, 1]) < SIGMAS / np.sqrt(bins)
 
 
-def test_chunks_and_steps_do_not_change_the_clients_requests(clients: Demand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_do_not_change_the_clients_requests(clients: Demand, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = draw_arrivals(clients, 300, 4000, 6)
-    parts = list(stream_arrivals(clients, 300, 4000, 6, 997))
-    assert joined(parts) == joined([whole])
     monkeypatch.setattr(arrivals, "STEP", 50)
     stepped = draw_arrivals(clients, 300, 4000, 6)
     np.testing.assert_allclose(stepped.time_s, whole.time_s, rtol=0, atol=1e-6)
@@ -304,11 +230,9 @@ def test_chunks_and_steps_do_not_change_the_clients_requests(clients: Demand, mo
 
 
 def test_more_of_the_same_clients(clients: Demand) -> None:
-    count = sum(len(part) for part in stream_arrivals(clients, 0, 14_400, 2, rate_factor=3))
+    count = len(draw_arrivals(replace(clients, rate_per_s=clients.rate_per_s * 3), 0, 14_400, 2))
     expected = 3 * clients.rate_per_s[:24].sum() * 600
     assert abs(count - expected) <= SIGMAS * clients.interarrival_cv * np.sqrt(expected)
-    scaled = replace(clients, rate_per_s=clients.rate_per_s * 3)
-    assert len(draw_arrivals(scaled, 0, 14_400, 2).time_s) == count
 
 
 def test_a_demand_of_clients_is_cut_with_them(clients: Demand) -> None:

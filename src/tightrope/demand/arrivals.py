@@ -15,7 +15,7 @@ from tightrope.demand.renewal_process import GapLaw, Renewal, law_of
 from tightrope.demand.request_keys import draw_keys
 
 STEP = 262_144
-"""Arrivals expected in one step of a stream: enough for arrays to pay off, few enough for a processor's cache."""
+"""Arrivals of all clients expected in one step of a draw: enough for arrays to pay off, few enough for a processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +49,6 @@ def draw_arrivals(demand: Demand, start_s: float, end_s: float, seed: int) -> Ar
     points = _renewals(clock.end - clock.begin, law_of(demand.interarrival_law, demand.interarrival_cv), generator)
     time_s = clock.times(clock.begin + points)
     return _sized(demand, time_s, generator)
-
-
-def stream_arrivals(
-    demand: Demand, start_s: float, end_s: float, seed: int, chunk: int = 1_000_000, *, rate_factor: float = 1.0
-) -> Iterator[Arrivals]:
-    """Yield the requests in [start_s, end_s) in order, ``chunk`` at a time (fewer at the end): memory does not grow with them.
-
-    Recorded requests are yielded as they are, unless ``rate_factor`` times as many are asked for: then, and where there are only
-    rates, they are drawn by the law of ``draw_arrivals`` (from other numbers, except for clients). How many are taken at a time
-    does not change them. Raises ``ValueError`` outside the trace, and for a chunk or a factor that is not above 0.
-    """
-    _check_stretch(demand, start_s, end_s)
-    if chunk < 1 or not 0 < rate_factor < np.inf:
-        msg = f"got a chunk of {chunk} and a rate factor of {rate_factor:g}, expected both above 0"
-        raise ValueError(msg)
-    if len(demand.arrival_s) and rate_factor == 1:
-        return _in_chunks(iter([_recorded(demand, start_s, end_s)]), chunk)
-    if demand.clients is not None:
-        return _in_chunks(_client_steps(demand, demand.clients, start_s, end_s, seed, rate_factor), chunk)
-    return _in_chunks(_steps(demand, start_s, end_s, seed, rate_factor), chunk)
 
 
 def _check_stretch(demand: Demand, start_s: float, end_s: float) -> None:
@@ -108,10 +88,10 @@ class _OperationalTime(NamedTuple):
     end_s: float
 
     @classmethod
-    def of(cls, demand: Demand, start_s: float, end_s: float, rate_factor: float = 1.0) -> "_OperationalTime":
+    def of(cls, demand: Demand, start_s: float, end_s: float) -> "_OperationalTime":
         """Return the clock of a demand."""
         edges = np.arange(len(demand.rate_per_s) + 1, dtype=np.float64) * demand.bin_s
-        expected = np.concatenate([[0.0], np.cumsum(demand.rate_per_s * demand.bin_s)]) * rate_factor
+        expected = np.concatenate([[0.0], np.cumsum(demand.rate_per_s * demand.bin_s)])
         begin, end = np.interp([start_s, end_s], edges, expected)
         return cls(edges, expected, float(begin), float(end), start_s, end_s)
 
@@ -136,16 +116,6 @@ def _renewals(length: float, law: GapLaw, generator: np.random.Generator) -> Flo
         reached = float(parts[-1][-1])
     points = np.concatenate(parts)
     return points[: np.searchsorted(points, length)]
-
-
-def _steps(demand: Demand, start_s: float, end_s: float, seed: int, rate_factor: float) -> Iterator[Arrivals]:
-    """Yield the requests of a stretch, about ``STEP`` at a time."""
-    of_gaps, of_sizes = (np.random.Generator(np.random.PCG64(part)) for part in np.random.SeedSequence(seed).spawn(2))
-    clock = _OperationalTime.of(demand, start_s, end_s, rate_factor)
-    length = clock.end - clock.begin
-    process = Renewal(law_of(demand.interarrival_law, demand.interarrival_cv), of_gaps)
-    for limit in np.append(np.arange(STEP, length, STEP, dtype=np.float64), length):
-        yield _sized(demand, clock.times(process.before(float(limit)) + clock.begin), of_sizes)
 
 
 # ----------------------------------------------------------------------------------------------------- a process for each client
@@ -176,16 +146,14 @@ def _generator(seed: int, place: tuple[int, int]) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=place)))
 
 
-def _client_steps(
-    demand: Demand, mix: ClientMix, start_s: float, end_s: float, seed: int, rate_factor: float = 1.0
-) -> Iterator[Arrivals]:
+def _client_steps(demand: Demand, mix: ClientMix, start_s: float, end_s: float, seed: int) -> Iterator[Arrivals]:
     """Yield the requests of a stretch, bin by bin and within a bin about ``STEP`` at a time, all clients merged."""
     clients = [_Client() for _ in mix.share]
     for b in range(int(start_s // demand.bin_s), len(demand.rate_per_s)):
         begin_s, stop_s = max(start_s, b * demand.bin_s), min(end_s, (b + 1) * demand.bin_s)
         if stop_s <= begin_s:
             return
-        expected = mix.share[:, b] * (demand.rate_per_s[b] * (stop_s - begin_s) * rate_factor)
+        expected = mix.share[:, b] * (demand.rate_per_s[b] * (stop_s - begin_s))
         active = np.flatnonzero(expected)
         for c in active:
             law = GapLaw("weibull" if mix.weibull[c, b] else "gamma", float(mix.shape[c, b]))
@@ -196,30 +164,6 @@ def _client_steps(
             low_s, high_s = (begin_s + (stop_s - begin_s) * (step + after) / steps for after in (0, 1))
             time_s = begin_s + np.sort(points) * (stop_s - begin_s)
             yield _sized(demand, np.clip(time_s, low_s, np.nextafter(high_s, low_s)), of_sizes)
-
-
-# ---------------------------------------------------------------------------------------------------------------- in chunks
-
-
-def _in_chunks(steps: Iterator[Arrivals], chunk: int) -> Iterator[Arrivals]:
-    """Yield the same requests, ``chunk`` at a time."""
-    held: list[Arrivals] = []
-    count = 0
-    for step in steps:
-        held.append(step)
-        count += len(step)
-        if count >= chunk:
-            joined, whole = _joined(held), count - count % chunk
-            yield from (_cut(joined, first, first + chunk) for first in range(0, whole, chunk))
-            held, count = [_cut(joined, whole, count)], count - whole
-    if count:
-        yield _joined(held)
-
-
-def _cut(arrivals: Arrivals, first: int, last: int) -> Arrivals:
-    """Return the requests [first, last)."""
-    key = None if arrivals.key is None else arrivals.key[first:last]
-    return Arrivals(arrivals.time_s[first:last], arrivals.input_tokens[first:last], arrivals.output_tokens[first:last], key)
 
 
 def _joined(parts: list[Arrivals]) -> Arrivals:
