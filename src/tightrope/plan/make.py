@@ -8,7 +8,7 @@ import numpy as np
 
 from tightrope.base.catalogue import ON_DEMAND, CommitmentRule, PriceRow, UnitPrice
 from tightrope.base.plan import BillLine, Commitment, Node, Plan, Pool, RoutingRule
-from tightrope.base.records import FloatArray, Workload
+from tightrope.base.records import Workload
 from tightrope.base.units import HOURS_PER_WEEK
 from tightrope.clouds.book import PriceBook
 from tightrope.demand.blocks import DAY_S
@@ -263,13 +263,13 @@ def _build_routing(solution: Solution, pools: tuple[OpenPool, ...]) -> tuple[Rou
             by_block = solution.share[c, pool.index]
             mean = float(by_block @ problem.mean_rate[c]) / max(float(problem.mean_rate[c].sum()), 1e-12)
             if mean > 1e-9:
-                rules.append(RoutingRule(name, pool.name, mean, tuple(float(value) for value in by_block)))
+                rules.append(RoutingRule(name, pool.name, mean, tuple(by_block.tolist())))
     for d, name in enumerate(problem.deferrable):
         windows = [w for w, window in enumerate(problem.windows) if window.traffic_class == d]
         for pool in pools:
             done = solution.work[windows, pool.index].sum(axis=0) / max(len(windows), 1)
             if done.sum() > 1e-9:
-                rules.append(RoutingRule(name, pool.name, float(done.sum()), tuple(float(value) for value in done)))
+                rules.append(RoutingRule(name, pool.name, float(done.sum()), tuple(done.tolist())))
     return tuple(rules)
 
 
@@ -337,7 +337,7 @@ def _build_charts(
     """
     problem = solution.problem
     charts = {
-        f"demand:{item.traffic_class.name}": _to_floats(item.planned)
+        f"demand:{item.traffic_class.name}": item.planned.tolist()
         for item in size_classes(workload, headroom, lead_seconds(workload))
         if item.traffic_class.deferral is None
     }
@@ -352,10 +352,5 @@ def _build_charts(
         per_machine = np.divide(routed, load, out=np.zeros(HOURS_PER_WEEK), where=load > 0.0)
         most = (problem.share_cap[:, problem.variant_of[pool.index], None] * problem.rate).sum(axis=0)
         has = routed if problem.metered[pool.index] else per_machine * solution.machines[pool.index]
-        charts[f"capacity:{pool.name}"] = _to_floats(np.minimum(has, most))
+        charts[f"capacity:{pool.name}"] = np.minimum(has, most).tolist()
     return charts
-
-
-def _to_floats(values: FloatArray) -> list[float]:
-    """Return an array as plain floats."""
-    return [float(value) for value in values]

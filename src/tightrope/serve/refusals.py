@@ -107,7 +107,7 @@ class Failed(RequestRefusal):
 
 
 class UpstreamFailed(RequestRefusal):
-    """A upstream server did not answer, on any replica."""
+    """An upstream server did not answer, on any replica."""
 
     status, code = 502, "upstream_failed"
 

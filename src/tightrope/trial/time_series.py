@@ -36,9 +36,9 @@ def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, h
     return TimeSeries(
         start_h=clock_s / SECONDS_PER_HOUR,
         bin_s=width_s,
-        ready={name: _to_floats(row) for name, row in zip(names, ready, strict=True)},
-        starting={name: _to_floats(row) for name, row in zip(names, starting, strict=True) if row.any()},
-        queued=_to_floats(_count_queued(outcome, bins, width_s)),
+        ready={name: tuple(row.tolist()) for name, row in zip(names, ready, strict=True)},
+        starting={name: tuple(row.tolist()) for name, row in zip(names, starting, strict=True) if row.any()},
+        queued=tuple(_count_queued(outcome, bins, width_s).tolist()),
         latency_p50_ms={name: both[0] for name, both in seen.items()},
         latency_p95_ms={name: both[1] for name, both in seen.items()},
         promised_ms={
@@ -48,11 +48,6 @@ def series_of(plan: Plan, outcome: Outcome, duration_s: float, clock_s: float, h
         },
         usd_per_hour={name or UNUSED: tuple(values) for name, values in hourly_usd.items() if name or any(values)},
     )
-
-
-def _to_floats(values: FloatArray) -> tuple[float, ...]:
-    """Return an array as plain floats."""
-    return tuple(float(value) for value in values)
 
 
 def _bin_samples(timeline: Timeline, counts: IntArray, bins: int, width_s: float) -> FloatArray:

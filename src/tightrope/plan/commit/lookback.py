@@ -1,4 +1,4 @@
-"""What others recommend, to compare with: the best commitment for the days just past, and the best for a future that is known.
+"""The recommendation of the sellers' consoles, to compare with: the best commitment for the days just past.
 
 The consoles of AWS and Azure simulate the last 7, 30 or 60 days and propose the amount that would have saved most then (AWS Cost
 Explorer, "Understanding your Savings Plans recommendations", 2026; Azure Advisor likewise).

@@ -36,7 +36,7 @@ REFUSALS = {
     "415": "A type or feature that is not had",
     "429": "Over a rate or a budget, or more than can be answered in time",
     "500": "A defect in the server",
-    "502": "A upstream server did not answer",
+    "502": "An upstream server did not answer",
     "503": "Going away, or not loaded yet",
     "504": "Not answered in time",
 }
